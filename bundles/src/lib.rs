@@ -1,1 +1,34 @@
-//! What a bundle is.
+//! What a bundle is: a signed list of content-addressed entries, and a file that carries some or all of them.
+//!
+//! The exact text is `docs/bundle-format.md`. The rooms, from the inside out:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
+//! | [`key`], [`signature`] | who signed the list, and whether that is enough |
+//! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
+//! | [`write`](mod@write), [`stream`], [`indexed`] | writing a bundle; reading it in one pass or by entry |
+//!
+//! No network and no change to a host happens here.
+
+pub mod atomic_file;
+pub mod digest;
+pub mod frame;
+pub mod indexed;
+pub mod key;
+pub mod limits;
+pub mod list;
+pub mod names;
+mod ordered;
+pub mod seek_table;
+pub mod signature;
+pub mod stream;
+pub mod tar_layer;
+pub mod write;
+
+pub use digest::{Digest, Hasher};
+
+pub use key::{KeyId, SigningKey, VerifyingKey};
+pub use list::{BundleList, Component, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
+pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
+pub use signature::{SignatureFile, TrustPolicy, Verified};

@@ -1,0 +1,326 @@
+//! Zstandard frames: each holds at most [`MAX_FRAME_BYTES`], says so in its header, and is decoded by itself.
+//!
+//! Because every frame states its content size and that size is bounded, a decoder knows the room it needs before it decodes:
+//! there is no decompression bomb and no window to set. Source: RFC 8878, section 3.1.
+
+use std::io::{self, Read};
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
+
+use crate::limits::{MAX_COMPRESSED_FRAME_BYTES, MAX_FRAME_BYTES, MAX_THREADS};
+
+const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+/// Skippable frames have a magic number of which the lowest four bits are free.
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+/// Largest skippable frame that is read: a seek table for the largest possible bundle is far smaller.
+const MAX_SKIPPABLE_BYTES: usize = 64 << 20;
+
+/// Why a piece of the file is not a frame of ours.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The file ended within a frame, or could not be read.
+    #[error("the file ends or cannot be read at offset {offset}, within a compressed frame")]
+    Read {
+        /// Byte offset in the compressed file.
+        offset: u64,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Bytes that begin no frame.
+    #[error("no zstd frame begins at offset {offset}")]
+    Magic {
+        /// Byte offset in the compressed file.
+        offset: u64,
+    },
+    /// A frame that zstd could read, but no bundle has.
+    #[error("the zstd frame at offset {offset} {reason}")]
+    Shape {
+        /// Byte offset in the compressed file.
+        offset: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// zstd refused the content.
+    #[error("the zstd frame at offset {offset} is damaged")]
+    Content {
+        /// Byte offset in the compressed file.
+        offset: u64,
+        /// zstd's words.
+        source: io::Error,
+    },
+}
+
+/// A frame as it lies in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RawFrame {
+    /// A frame with content.
+    Content(CompressedFrame),
+    /// A frame that decoders skip; ours is the seek table.
+    Skippable {
+        /// Offset in the file.
+        offset: u64,
+        /// The lowest four bits of the magic number.
+        kind: u8,
+        /// What it holds, without its header.
+        payload: Vec<u8>,
+    },
+}
+
+/// The compressed bytes of one frame, header and checksum included.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CompressedFrame {
+    /// Offset in the file.
+    pub offset: u64,
+    /// The whole frame.
+    pub bytes: Vec<u8>,
+    /// Content size that its header states, at most [`MAX_FRAME_BYTES`].
+    pub content_bytes: usize,
+}
+
+/// How many threads to use here: one per core, within the limit.
+#[must_use]
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS)
+}
+
+/// A compressor that writes frames as [`read_frame`] wants them.
+pub fn compressor(level: i32) -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    Ok(compressor)
+}
+
+/// A decompressor for [`decode`].
+pub fn decompressor() -> io::Result<Decompressor<'static>> {
+    Decompressor::new()
+}
+
+/// Decodes one frame into memory of exactly the size that its header states.
+pub fn decode(decompressor: &mut Decompressor<'_>, frame: &CompressedFrame) -> Result<Vec<u8>, FrameError> {
+    let mut content = Vec::with_capacity(frame.content_bytes);
+    decompressor
+        .decompress_to_buffer(&frame.bytes, &mut content)
+        .map_err(|source| FrameError::Content { offset: frame.offset, source })?;
+    if content.len() == frame.content_bytes {
+        Ok(content)
+    } else {
+        Err(FrameError::Shape { offset: frame.offset, reason: "holds less than its header states" })
+    }
+}
+
+/// Reads the next frame from `input`, which stands at `offset` of the file; `None` at a clean end.
+pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>, FrameError> {
+    let mut reader = FrameReader { input, offset, bytes: Vec::new() };
+    let magic = match reader.first_bytes()? {
+        None => return Ok(None),
+        Some(magic) => magic,
+    };
+    if u32::from_le_bytes(magic) & !0xF == SKIPPABLE_MAGIC {
+        return reader.skippable(magic[0] & 0xF).map(Some);
+    }
+    if magic != MAGIC {
+        return Err(FrameError::Magic { offset });
+    }
+    reader.content().map(Some)
+}
+
+/// Collects the bytes of one frame.
+struct FrameReader<'a, R> {
+    input: &'a mut R,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read> FrameReader<'_, R> {
+    fn first_bytes(&mut self) -> Result<Option<[u8; 4]>, FrameError> {
+        let mut first = [0; 1];
+        match self.input.read(&mut first) {
+            Ok(0) => return Ok(None),
+            Ok(_) => self.bytes.push(first[0]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.first_bytes(),
+            Err(source) => return Err(FrameError::Read { offset: self.offset, source }),
+        }
+        let rest = self.take(3)?;
+        Ok(Some([first[0], rest[0], rest[1], rest[2]]))
+    }
+
+    /// Reads `count` more bytes and shows them.
+    fn take(&mut self, count: usize) -> Result<&[u8], FrameError> {
+        let start = self.bytes.len();
+        self.bytes.resize(start + count, 0);
+        self.input
+            .read_exact(&mut self.bytes[start..])
+            .map_err(|source| FrameError::Read { offset: self.offset + start as u64, source })?;
+        Ok(&self.bytes[start..])
+    }
+
+    /// Reads a little-endian number of `count` bytes, at most 8.
+    fn number(&mut self, count: usize) -> Result<u64, FrameError> {
+        let mut wide = [0; 8];
+        wide[..count].copy_from_slice(self.take(count)?);
+        Ok(u64::from_le_bytes(wide))
+    }
+
+    fn refuse<T>(&self, reason: &'static str) -> Result<T, FrameError> {
+        Err(FrameError::Shape { offset: self.offset, reason })
+    }
+
+    fn skippable(mut self, kind: u8) -> Result<RawFrame, FrameError> {
+        let size = usize::try_from(self.number(4)?).unwrap_or(usize::MAX);
+        if size > MAX_SKIPPABLE_BYTES {
+            return self.refuse("is a skippable frame larger than any seek table");
+        }
+        self.bytes.clear();
+        self.take(size)?;
+        Ok(RawFrame::Skippable { offset: self.offset, kind, payload: self.bytes })
+    }
+
+    fn content(mut self) -> Result<RawFrame, FrameError> {
+        // RFC 8878, 3.1.1.1: descriptor, window, dictionary, content size.
+        let descriptor = self.take(1)?[0];
+        let (size_flag, single_segment, has_checksum) =
+            (descriptor >> 6, descriptor & 0x20 != 0, descriptor & 0x04 != 0);
+        if descriptor & 0x0B != 0 {
+            return self.refuse("needs a dictionary or sets a reserved bit");
+        }
+        if !single_segment {
+            self.take(1)?;
+        }
+        let content_bytes = match (size_flag, single_segment) {
+            (0, true) => self.number(1)?,
+            (1, _) => self.number(2)? + 256,
+            (2, _) => self.number(4)?,
+            (3, _) => self.number(8)?,
+            _ => return self.refuse("does not state its content size"),
+        };
+        if content_bytes > MAX_FRAME_BYTES as u64 {
+            return self.refuse("states more content than a bundle's frame may hold");
+        }
+        self.blocks()?;
+        if has_checksum {
+            self.take(4)?;
+        }
+        let content_bytes = usize::try_from(content_bytes).expect("bounded above");
+        Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
+    }
+
+    /// RFC 8878, 3.1.1.2: blocks until the one that calls itself the last.
+    fn blocks(&mut self) -> Result<(), FrameError> {
+        loop {
+            let header = self.number(3)?;
+            let size = usize::try_from(header >> 3).expect("21 bits");
+            match header >> 1 & 3 {
+                0 | 2 => self.take(size)?,
+                1 => self.take(1)?,
+                _ => return self.refuse("has a block of a reserved type"),
+            };
+            if self.bytes.len() > MAX_COMPRESSED_FRAME_BYTES {
+                return self.refuse("is larger than its content could be");
+            }
+            if header & 1 == 1 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A skippable frame with `payload`.
+#[must_use]
+pub fn skippable(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(payload.len()).expect("a seek table is smaller than 4 GiB");
+    let mut frame = Vec::with_capacity(payload.len() + 8);
+    frame.extend((SKIPPABLE_MAGIC | u32::from(kind & 0xF)).to_le_bytes());
+    frame.extend(size.to_le_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame_of(content: &[u8]) -> Vec<u8> {
+        compressor(3).unwrap().compress(content).unwrap()
+    }
+
+    fn read_content(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
+        match read_frame(&mut &bytes[..], 0)? {
+            Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame),
+            other => panic!("not a frame with content: {other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_back_and_end_where_they_end(content in proptest::collection::vec(any::<u8>(), 0..70_000), repeat in 1..4_usize) {
+            let content = content.repeat(repeat);
+            let mut bytes = frame_of(&content);
+            let length = bytes.len();
+            bytes.extend(b"next");
+            let mut input = &bytes[..];
+            let Some(RawFrame::Content(frame)) = read_frame(&mut input, 0).unwrap() else { panic!() };
+            prop_assert_eq!(frame.bytes.len(), length);
+            prop_assert_eq!(decode(&mut decompressor().unwrap(), &frame).unwrap(), content);
+            prop_assert_eq!(input, b"next");
+        }
+
+        #[test]
+        fn noise_is_an_error_and_no_panic(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend(noise);
+            if let Ok(Some(RawFrame::Content(frame))) = read_frame(&mut &bytes[..], 0) {
+                let _ = decode(&mut decompressor().unwrap(), &frame);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_frame_is_refused_at_every_length() {
+        let bytes = frame_of(b"some content that is cut");
+        for length in 1..bytes.len() {
+            let error = read_frame(&mut &bytes[..length], 0).unwrap_err();
+            assert!(matches!(error, FrameError::Read { .. }), "{length}: {error}");
+        }
+        assert!(read_frame(&mut &b""[..], 0).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        let bytes = frame_of(&b"content with a checksum".repeat(50));
+        for index in 5..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 1;
+            let refused = !matches!(read_frame(&mut &damaged[..], 0).map(|frame| match frame {
+                Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame).ok(),
+                _ => None,
+            }), Ok(Some(content)) if content != b"content with a checksum".repeat(50));
+            assert!(refused, "byte {index}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_decoded() {
+        let bomb = frame_of(&vec![0; MAX_FRAME_BYTES + 1]);
+        assert!(bomb.len() < 2000);
+        let error = read_content(&bomb).unwrap_err();
+        assert!(error.to_string().contains("more content than a bundle's frame may hold"), "{error}");
+    }
+
+    #[test]
+    fn a_frame_without_a_size_is_refused() {
+        let streamed = zstd::stream::encode_all(&b"streamed"[..], 3).unwrap();
+        let error = read_content(&streamed).unwrap_err();
+        assert!(error.to_string().contains("does not state its content size"), "{error}");
+    }
+
+    #[test]
+    fn skippable_frames_show_their_payload() {
+        let bytes = skippable(0xE, b"table");
+        let frame = read_frame(&mut &bytes[..], 7).unwrap().unwrap();
+        assert_eq!(frame, RawFrame::Skippable { offset: 7, kind: 0xE, payload: b"table".to_vec() });
+    }
+}

@@ -1,0 +1,336 @@
+//! Names with a shape: entry paths, image references, platforms, Kubernetes versions.
+//!
+//! Each is built by `FromStr` alone, and serde goes through it, so that a value of the type is always well formed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+use crate::limits::MAX_PATH_BYTES;
+
+/// A text that does not have the shape its type asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct NameError {
+    text: String,
+    expected: &'static str,
+}
+
+fn refuse<T>(text: &str, expected: &'static str) -> Result<T, NameError> {
+    Err(NameError { text: text.to_owned(), expected })
+}
+
+/// Serde, `Display` and `Debug` by way of `FromStr` and `as_str`-like text.
+macro_rules! text_type {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.to_string()
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+/// Where an entry lies in the bundle: a relative path of plain ASCII names joined by `/`, at most 100 bytes.
+///
+/// Names hold letters, digits, `.`, `_`, `-` and `+` only, none starts with a dot, so that no file system folds two of
+/// them into one but by case, which [`crate::BundleList::parse`] refuses.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EntryPath(String);
+
+impl EntryPath {
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a blob lies in an OCI image layout: `blobs/sha256/HEX`.
+    #[must_use]
+    pub fn blob(digest: &Digest) -> Self {
+        Self(format!("blobs/sha256/{}", digest.hex()))
+    }
+}
+
+impl FromStr for EntryPath {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+        let good = text.len() <= MAX_PATH_BYTES
+            && text.split('/').all(|name| !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            refuse(text, "an entry path (relative, plain ASCII names, at most 100 bytes)")
+        }
+    }
+}
+
+impl fmt::Display for EntryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_type!(EntryPath);
+
+/// An operating system and an architecture as OCI and Go name them: `linux/amd64`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Platform {
+    os: String,
+    architecture: String,
+}
+
+impl Platform {
+    /// The operating system, such as `linux`.
+    #[must_use]
+    pub fn os(&self) -> &str {
+        &self.os
+    }
+
+    /// The architecture in Go's words, such as `amd64`.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// The platform this program was compiled for.
+    #[must_use]
+    pub fn of_this_program() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self { os: std::env::consts::OS.to_owned(), architecture: architecture.to_owned() }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        match text.split_once('/') {
+            Some((os, architecture)) if plain(os) && plain(architecture) => {
+                Ok(Self { os: os.to_owned(), architecture: architecture.to_owned() })
+            }
+            _ => refuse(text, "a platform such as `linux/amd64`"),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)
+    }
+}
+
+text_type!(Platform);
+
+/// A Kubernetes release: `1.25.2`, read with or without a leading `v`, written without.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KubeVersion {
+    major: u16,
+    minor: u16,
+    patch: u16,
+}
+
+impl KubeVersion {
+    /// Built from its numbers.
+    #[must_use]
+    pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
+        Self { major, minor, patch }
+    }
+
+    /// Major and minor, such as `(1, 25)`.
+    #[must_use]
+    pub fn minor(&self) -> (u16, u16) {
+        (self.major, self.minor)
+    }
+}
+
+impl FromStr for KubeVersion {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let number = |part: &str| match part.as_bytes() {
+            [b'0'] | [b'1'..=b'9', ..] if part.bytes().all(|byte| byte.is_ascii_digit()) => part.parse().ok(),
+            _ => None,
+        };
+        let parts: Option<Vec<u16>> = text.strip_prefix('v').unwrap_or(text).split('.').map(number).collect();
+        match parts.as_deref() {
+            Some(&[major, minor, patch]) => Ok(Self { major, minor, patch }),
+            _ => refuse(text, "a Kubernetes version such as `1.25.2`"),
+        }
+    }
+}
+
+impl fmt::Display for KubeVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+text_type!(KubeVersion);
+
+/// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`.
+///
+/// The registry is always written out; nothing is filled in from Docker's habits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageRef {
+    registry: String,
+    repository: String,
+    tag: String,
+}
+
+impl ImageRef {
+    /// Host and, where given, port: `registry.k8s.io`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The path on the registry: `coredns/coredns`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag: `v1.9.3`.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// The last part of the repository: `coredns` of `registry.k8s.io/coredns/coredns:v1.9.3`.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        self.repository.rsplit('/').next().unwrap_or(&self.repository)
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let parts = text.split_once('/').and_then(|(registry, rest)| {
+            let (repository, tag) = rest.rsplit_once(':')?;
+            Some((registry, repository, tag))
+        });
+        let host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+        let path = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        match parts {
+            Some((registry, repository, tag))
+                if registry.contains(['.', ':'])
+                    && registry.bytes().all(host)
+                    && repository
+                        .split('/')
+                        .all(|name| !name.is_empty() && name.bytes().all(path) && !name.starts_with('.'))
+                    && (1..=128).contains(&tag.len())
+                    && tag.bytes().all(word) =>
+            {
+                Ok(Self { registry: registry.to_owned(), repository: repository.to_owned(), tag: tag.to_owned() })
+            }
+            _ => refuse(text, "an image reference such as `registry.k8s.io/pause:3.8`"),
+        }
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+}
+
+text_type!(ImageRef);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_paths_stay_inside_and_plain() {
+        for good in ["bundle.json", "bin/linux-amd64/kubelet", "a+b_c-1.2/x"] {
+            assert_eq!(good.parse::<EntryPath>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(101);
+        for bad in [
+            "",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "../x",
+            "a/../b",
+            "./a",
+            "a/.hidden",
+            "a b",
+            "a\\b",
+            "naïve",
+            "a\0b",
+            &long,
+        ] {
+            assert!(bad.parse::<EntryPath>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn image_references_are_complete() {
+        let image: ImageRef = "registry.k8s.io/coredns/coredns:v1.9.3".parse().unwrap();
+        assert_eq!(
+            (image.registry(), image.repository(), image.tag()),
+            ("registry.k8s.io", "coredns/coredns", "v1.9.3")
+        );
+        assert_eq!(image.short_name(), "coredns");
+        assert_eq!("127.0.0.1:5000/pause:3.2".parse::<ImageRef>().unwrap().registry(), "127.0.0.1:5000");
+        for bad in [
+            "pause:3.2",
+            "library/busybox:1",
+            "registry.k8s.io/pause",
+            "registry.k8s.io/Pause:1",
+            "registry.k8s.io/a/../b:1",
+            "r.io/:1",
+            "r.io/x:",
+        ] {
+            assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn versions_are_three_plain_numbers() {
+        assert_eq!("v1.25.2".parse::<KubeVersion>().unwrap().to_string(), "1.25.2");
+        assert!("1.9.0".parse::<KubeVersion>().unwrap() < "1.25.2".parse().unwrap());
+        for bad in ["1.25", "1.25.2.1", "1.25.x", "1.25.02", "+1.2.3", "1.25.2-rc.0", ""] {
+            assert!(bad.parse::<KubeVersion>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn platforms_are_two_words() {
+        assert_eq!("linux/arm64".parse::<Platform>().unwrap().architecture(), "arm64");
+        for bad in ["linux", "linux/", "/amd64", "linux/arm/v7", "Linux/amd64"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Work spread over threads, with the results in the order in which the work came.
+
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Where work goes in.
+pub(crate) struct Intake<In, Out> {
+    jobs: Sender<(In, Sender<Out>)>,
+    order: Sender<Receiver<Out>>,
+}
+
+/// The far end was dropped: nobody wants more results.
+#[derive(Debug)]
+pub(crate) struct Unwanted;
+
+impl<In, Out> Intake<In, Out> {
+    /// Hands over one piece of work; waits while as many pieces as there are threads (and two more) are under way.
+    pub(crate) fn push(&self, job: In) -> Result<(), Unwanted> {
+        let (result, slot) = bounded(1);
+        self.order.send(slot).map_err(|_| Unwanted)?;
+        self.jobs.send((job, result)).map_err(|_| Unwanted)
+    }
+}
+
+/// The results, in order; ends after the intake was dropped and all work is done.
+pub(crate) struct Results<Out>(Receiver<Receiver<Out>>);
+
+impl<Out> Iterator for Results<Out> {
+    type Item = Out;
+
+    /// `None` also where a worker died, which callers see as work that is missing at the end.
+    fn next(&mut self) -> Option<Out> {
+        self.0.recv().ok()?.recv().ok()
+    }
+}
+
+/// Starts `threads` workers. Each makes its own tool with `tool` (a compressor, say) and uses it for all its work.
+pub(crate) fn workers<In, Out, Tool, Make, Work>(
+    threads: usize,
+    tool: Make,
+    work: Work,
+) -> (Intake<In, Out>, Results<Out>)
+where
+    In: Send + 'static,
+    Out: Send + 'static,
+    Make: Fn() -> Tool + Clone + Send + 'static,
+    Work: Fn(&mut Tool, In) -> Out + Clone + Send + 'static,
+{
+    let (jobs, queue) = bounded::<(In, Sender<Out>)>(1);
+    let (order, results) = bounded(threads + 1);
+    for _ in 0..threads {
+        let (queue, tool, work) = (queue.clone(), tool.clone(), work.clone());
+        thread::spawn(move || {
+            let mut tool = tool();
+            while let Ok((job, result)) = queue.recv() {
+                // A send fails when the results were dropped early, as after an error; the work is then unwanted.
+                let _ = result.send(work(&mut tool, job));
+            }
+        });
+    }
+    (Intake { jobs, order }, Results(results))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_work() {
+        let (intake, results) = workers(
+            4,
+            || (),
+            |(), number: u64| {
+                thread::sleep(std::time::Duration::from_micros((number * 7919) % 500));
+                number * 2
+            },
+        );
+        let feeder = thread::spawn(move || (0..200).for_each(|number| intake.push(number).unwrap()));
+        assert_eq!(results.collect::<Vec<_>>(), (0..200).map(|number| number * 2).collect::<Vec<_>>());
+        feeder.join().unwrap();
+    }
+
+    #[test]
+    fn dropping_the_results_ends_the_intake() {
+        let (intake, results) = workers(2, || (), |(), number: u64| number);
+        drop(results);
+        assert!((0..100).any(|number| intake.push(number).is_err()));
+    }
+}

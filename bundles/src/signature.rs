@@ -1,0 +1,191 @@
+//! Signatures over the list, and the question whether they are enough.
+//!
+//! A signature file holds the base64 of one raw signature over the bytes of `bundle.json`. It is named
+//! `signatures/KEYID.sig` in a bundle, and may lie beside the bundle as well (detached). The name is a hint for people;
+//! what counts is whether a trusted key verifies the content.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::{KeyId, SigningKey, VerifyingKey};
+
+/// One signature as a file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureFile {
+    /// The file's name, for messages.
+    pub name: String,
+    /// The file's bytes: base64, an end of line allowed.
+    pub content: Vec<u8>,
+}
+
+impl SignatureFile {
+    /// Signs `list_bytes`.
+    #[must_use]
+    pub fn sign(list_bytes: &[u8], key: &SigningKey) -> Self {
+        let content = format!("{}\n", BASE64.encode(key.sign(list_bytes))).into_bytes();
+        Self { name: format!("signatures/{}.sig", key.verifying_key().id()), content }
+    }
+
+    fn decode(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.content.trim_ascii()).ok()
+    }
+}
+
+/// Whose signatures are asked for, and how many of them.
+#[derive(Clone, Debug)]
+pub struct TrustPolicy {
+    keys: BTreeMap<KeyId, VerifyingKey>,
+    threshold: usize,
+}
+
+/// Why signatures are not enough, or a policy makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// No key to trust.
+    #[error("no trusted key was given")]
+    NoKeys,
+    /// The threshold cannot be met, or asks for nothing.
+    #[error("a threshold of {threshold} makes no sense with {keys} different trusted key(s)")]
+    Threshold {
+        /// What was asked for.
+        threshold: usize,
+        /// Different keys given.
+        keys: usize,
+    },
+    /// Nobody signed.
+    #[error("the bundle is not signed")]
+    Unsigned,
+    /// Too few signatures by trusted keys.
+    #[error("{good} of {threshold} needed signature(s) by trusted keys; the bundle carries: {}", carried.join(", "))]
+    NotEnough {
+        /// Signatures by different trusted keys.
+        good: usize,
+        /// Signatures needed.
+        threshold: usize,
+        /// Each signature file and what was found.
+        carried: Vec<String>,
+    },
+}
+
+impl TrustPolicy {
+    /// Trusts each of `keys`; `threshold` different ones of them have to have signed.
+    pub fn new(keys: impl IntoIterator<Item = VerifyingKey>, threshold: usize) -> Result<Self, TrustError> {
+        let keys: BTreeMap<_, _> = keys.into_iter().map(|key| (key.id(), key)).collect();
+        if keys.is_empty() {
+            return Err(TrustError::NoKeys);
+        }
+        if !(1..=keys.len()).contains(&threshold) {
+            return Err(TrustError::Threshold { threshold, keys: keys.len() });
+        }
+        Ok(Self { keys, threshold })
+    }
+
+    /// Checks the signatures over `list_bytes` and names the trusted keys that signed, each once.
+    pub fn check(&self, list_bytes: &[u8], signatures: &[SignatureFile]) -> Result<Vec<KeyId>, TrustError> {
+        if signatures.is_empty() {
+            return Err(TrustError::Unsigned);
+        }
+        let mut signers = Vec::new();
+        let mut carried = Vec::new();
+        for file in signatures {
+            let signer = file.decode().and_then(|raw| self.keys.iter().find(|(_, key)| key.verifies(list_bytes, &raw)));
+            match signer {
+                Some((id, _)) if signers.contains(id) => carried.push(format!("{} (key counted already)", file.name)),
+                Some((id, _)) => {
+                    signers.push(*id);
+                    carried.push(format!("{} (good)", file.name));
+                }
+                None => carried.push(format!("{} (not by a trusted key over this list)", file.name)),
+            }
+        }
+        if signers.len() < self.threshold {
+            return Err(TrustError::NotEnough { good: signers.len(), threshold: self.threshold, carried });
+        }
+        Ok(signers)
+    }
+}
+
+/// A list whose signatures were looked at, with the keys that signed it.
+///
+/// Only the readers make one.
+#[derive(Clone, Debug)]
+pub struct Verified<T> {
+    value: T,
+    signers: Vec<KeyId>,
+}
+
+impl<T> Verified<T> {
+    pub(crate) fn new(value: T, signers: Vec<KeyId>) -> Self {
+        Self { value, signers }
+    }
+
+    /// The trusted keys that signed.
+    #[must_use]
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
+    }
+}
+
+impl<T> std::ops::Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Algorithm;
+
+    fn keys<const N: usize>() -> [SigningKey; N] {
+        std::array::from_fn(|index| {
+            SigningKey::generate([Algorithm::EcdsaP256, Algorithm::Ed25519][index % 2]).unwrap()
+        })
+    }
+
+    fn trust<const N: usize>(keys: [&SigningKey; N], threshold: usize) -> TrustPolicy {
+        TrustPolicy::new(keys.map(SigningKey::verifying_key), threshold).unwrap()
+    }
+
+    #[test]
+    fn two_officers_of_three_are_enough() {
+        let [a, b, c] = keys();
+        let signatures = [SignatureFile::sign(b"list", &a), SignatureFile::sign(b"list", &c)];
+        let signers = trust([&a, &b, &c], 2).check(b"list", &signatures).unwrap();
+        assert_eq!(signers, [a.verifying_key().id(), c.verifying_key().id()]);
+    }
+
+    #[test]
+    fn refuses_two_signatures_by_one_key() {
+        let [a, b] = keys();
+        let mut again = SignatureFile::sign(b"list", &a);
+        again.name = "signatures/other-name.sig".into();
+        let error = trust([&a, &b], 2).check(b"list", &[SignatureFile::sign(b"list", &a), again]).unwrap_err();
+        assert!(matches!(error, TrustError::NotEnough { good: 1, threshold: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn refuses_strangers_other_lists_and_noise() {
+        let [a, stranger] = keys();
+        let noise = SignatureFile { name: "signatures/noise.sig".into(), content: b"!!".to_vec() };
+        for file in [SignatureFile::sign(b"list", &stranger), SignatureFile::sign(b"other list", &a), noise] {
+            let error = trust([&a], 1).check(b"list", &[file]).unwrap_err();
+            assert!(matches!(error, TrustError::NotEnough { good: 0, .. }), "{error}");
+        }
+        assert!(matches!(trust([&a], 1).check(b"list", &[]), Err(TrustError::Unsigned)));
+    }
+
+    #[test]
+    fn a_policy_has_to_make_sense() {
+        let [a] = keys();
+        let key = a.verifying_key();
+        assert!(matches!(TrustPolicy::new([], 1), Err(TrustError::NoKeys)));
+        assert!(matches!(TrustPolicy::new([key.clone()], 0), Err(TrustError::Threshold { .. })));
+        assert!(matches!(TrustPolicy::new([key.clone(), key], 2), Err(TrustError::Threshold { keys: 1, .. })));
+    }
+}
