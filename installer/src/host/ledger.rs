@@ -1,0 +1,228 @@
+//! The record of every change to the host, kept so that `reset` can undo it: `/var/lib/kinstall/ledger.jsonl`.
+//!
+//! A change is recorded and synced before it is made. A run that was cut off may so have recorded a change that it did not
+//! make; undoing that finds nothing to do. Files that were replaced are kept under `backup/` beside the ledger.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use kbundle_format::Digest;
+use serde::{Deserialize, Serialize};
+
+/// Where the ledger lies on a host.
+pub const DIRECTORY: &str = "/var/lib/kinstall";
+const FILE: &str = "ledger.jsonl";
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// A directory that was not there.
+    CreatedDirectory {
+        /// Absolute path on the host.
+        path: String,
+    },
+    /// A file that was not there.
+    CreatedFile {
+        /// Absolute path on the host.
+        path: String,
+    },
+    /// A file that was there; its former content is `backup`, a name under `backup/`.
+    ReplacedFile {
+        /// Absolute path on the host.
+        path: String,
+        /// Name of the copy.
+        backup: String,
+        /// Permission bits.
+        mode: u32,
+        /// User id.
+        owner: u32,
+        /// Group id.
+        group: u32,
+    },
+    /// A tree that others fill and `reset` removes whole.
+    ClaimedTree {
+        /// Absolute path on the host.
+        path: String,
+    },
+    /// A kernel setting.
+    Sysctl {
+        /// Its path below `/proc/sys`.
+        key: String,
+        /// Its value before.
+        was: String,
+    },
+    /// A swap area that was switched off.
+    SwapOff {
+        /// The device or file.
+        area: String,
+    },
+    /// A unit that was enabled or started by us and was not before.
+    Unit {
+        /// Its full name, such as `kubelet.service`.
+        name: String,
+    },
+    /// A kernel module that was loaded by us.
+    Module {
+        /// Its name.
+        name: String,
+    },
+    /// A step that was completed; a fact for `status`, nothing to undo.
+    StepDone {
+        /// Its id.
+        step: String,
+    },
+}
+
+/// Why the record cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the record of changes in {}", path.display())]
+pub struct LedgerError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The record, open for adding.
+pub struct Ledger {
+    directory: PathBuf,
+    changes: Vec<Change>,
+    known: HashSet<String>,
+}
+
+impl Ledger {
+    /// Reads what was recorded before. Makes nothing until something is recorded.
+    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+        let mut ledger = Self { directory: directory.to_owned(), changes: Vec::new(), known: HashSet::new() };
+        let path = directory.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ledger),
+            Err(source) => return Err(LedgerError { path, source }),
+        };
+        for line in text.lines() {
+            match serde_json::from_str(line) {
+                Ok(change) => ledger.remember(change),
+                // The last line may be half a line: its change was not made, because the record came first.
+                Err(_) if !text.ends_with('\n') && text.ends_with(line) => {}
+                Err(error) => return Err(LedgerError { path, source: io::Error::other(error) }),
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// Everything recorded, oldest first.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Whether the state of `path` before our first change to it is on record.
+    #[must_use]
+    pub fn knows(&self, path: &str) -> bool {
+        self.known.contains(path)
+    }
+
+    /// Adds a change and makes the record last. A change that is recorded already is not added again.
+    pub fn record(&mut self, change: Change) -> Result<(), LedgerError> {
+        if self.changes.contains(&change) {
+            return Ok(());
+        }
+        let path = self.directory.join(FILE);
+        self.append(&path, &change).map_err(|source| LedgerError { path, source })?;
+        self.remember(change);
+        Ok(())
+    }
+
+    fn append(&self, path: &Path, change: &Change) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let mut line = serde_json::to_vec(change)?;
+        line.push(b'\n');
+        // Half a line from a run that was cut off is ended first.
+        let broken = fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
+        if broken {
+            let text = fs::read_to_string(path)?;
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            fs::OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
+        }
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+
+    fn remember(&mut self, change: Change) {
+        if let Change::CreatedFile { path } | Change::ReplacedFile { path, .. } = &change {
+            self.known.insert(path.clone());
+        }
+        self.changes.push(change);
+    }
+
+    /// Copies the file `from`, known on the host as `path`, to `backup/` and returns the copy's name.
+    pub fn keep(&self, from: &Path, path: &str) -> Result<String, LedgerError> {
+        let name = Digest::of(path.as_bytes()).hex();
+        let to = self.directory.join("backup").join(&name);
+        let kept = || -> io::Result<()> {
+            fs::create_dir_all(self.directory.join("backup"))?;
+            fs::copy(from, &to)?;
+            fs::File::open(&to)?.sync_all()
+        };
+        kept().map_err(|source| LedgerError { path: to.clone(), source })?;
+        Ok(name)
+    }
+
+    /// Where a copy made by [`Ledger::keep`] lies.
+    #[must_use]
+    pub fn backup_path(&self, name: &str) -> PathBuf {
+        self.directory.join("backup").join(name)
+    }
+
+    /// Forgets everything: the record and the copies. The last act of a reset.
+    pub fn erase(self) -> Result<(), LedgerError> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(LedgerError { path: self.directory, source }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(path: &str) -> Change {
+        Change::CreatedFile { path: path.to_owned() }
+    }
+
+    #[test]
+    fn the_record_outlives_the_program_and_ignores_repeats() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        ledger.record(created("/etc/a")).unwrap();
+        ledger.record(created("/etc/a")).unwrap();
+        let again = Ledger::open(directory.path()).unwrap();
+        assert_eq!(again.changes(), [created("/etc/a")]);
+        assert!(again.knows("/etc/a") && !again.knows("/etc/b"));
+    }
+
+    #[test]
+    fn half_a_last_line_is_dropped_and_the_next_record_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        ledger.record(created("/etc/a")).unwrap();
+        let path = directory.path().join(FILE);
+        let mut text = fs::read(&path).unwrap();
+        text.extend(br#"{"change":"created-fi"#);
+        fs::write(&path, text).unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        ledger.record(created("/etc/b")).unwrap();
+        assert_eq!(Ledger::open(directory.path()).unwrap().changes(), [created("/etc/a"), created("/etc/b")]);
+    }
+
+    #[test]
+    fn damage_elsewhere_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(FILE), "nonsense\n").unwrap();
+        assert!(Ledger::open(directory.path()).is_err());
+    }
+}

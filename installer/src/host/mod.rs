@@ -1,0 +1,182 @@
+//! The host: the only way to files, units and commands.
+//!
+//! Every change goes through here, and what was there before is written to the [`Ledger`] first, so that `reset` can
+//! bring the host back to what it was, also after a run that was cut off.
+
+pub mod command;
+pub mod ledger;
+
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use kbundle_format::atomic_file::{AtomicFile, write_atomically};
+
+pub use command::{Command, CommandError, Commands, Output, SystemCommands};
+pub use ledger::{Change, Ledger, LedgerError};
+
+/// Why a look at the host, or a change to it, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A file or directory. The error names it.
+    #[error("cannot {act}")]
+    File {
+        /// What was tried, with the path.
+        act: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A program.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The record of changes.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// This host, or a directory that stands for its root in tests.
+pub struct Host {
+    root: PathBuf,
+    commands: Box<dyn Commands>,
+    ledger: Ledger,
+}
+
+impl Host {
+    /// The machine this program runs on.
+    pub fn local() -> Result<Self, HostError> {
+        Self::under(Path::new("/"), Box::new(SystemCommands))
+    }
+
+    /// A host whose files lie under `root` and whose programs are `commands`.
+    pub fn under(root: &Path, commands: Box<dyn Commands>) -> Result<Self, HostError> {
+        let ledger = Ledger::open(&root.join(ledger::DIRECTORY.trim_start_matches('/')))?;
+        Ok(Self { root: root.to_owned(), commands, ledger })
+    }
+
+    /// Where the absolute `path` of the host lies for us.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// What was changed so far.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The record of changes, to add to it.
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Runs a program to its end and fails when it does.
+    pub fn run(&self, command: &Command) -> Result<Output, HostError> {
+        Ok(self.commands.run(command)?.success(command)?)
+    }
+
+    /// Runs a program to its end, whatever it returns.
+    pub fn try_run(&self, command: &Command) -> Result<Output, HostError> {
+        Ok(self.commands.run(command)?)
+    }
+
+    /// The content of a file, or `None` where there is none.
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        absent(fs::read(self.path(path)), || format!("read {path}"))
+    }
+
+    /// The content of a text file, or `None` where there is none. Bytes that are not UTF-8 are replaced.
+    pub fn read_text(&self, path: &str) -> Result<Option<String>, HostError> {
+        Ok(self.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Whether anything is at `path`, a dangling link included.
+    #[must_use]
+    pub fn exists(&self, path: &str) -> bool {
+        self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// Whether the file at `path` has exactly this content and these permission bits.
+    pub fn has_file(&self, path: &str, content: &[u8], mode: u32) -> Result<bool, HostError> {
+        let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
+        Ok(metadata.is_some_and(|found| found.is_file() && found.permissions().mode() & 0o7777 == mode)
+            && self.read(path)?.as_deref() == Some(content))
+    }
+
+    /// Makes a directory and its parents, recording each that is new.
+    pub fn make_directory(&mut self, path: &str, mode: u32) -> Result<(), HostError> {
+        let wanted = Path::new(path);
+        for part in wanted.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            let text = part.to_string_lossy();
+            if self.exists(&text) {
+                continue;
+            }
+            self.ledger.record(Change::CreatedDirectory { path: text.to_string() })?;
+            let mode = if part == wanted { mode } else { 0o755 };
+            let target = self.path(&text);
+            let made = fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, PermissionsExt::from_mode(mode)));
+            made.map_err(|source| HostError::File { act: format!("create directory {text}"), source })?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file in place, whole or not at all, keeping what was there for `reset`.
+    pub fn write_file(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
+        self.prepare(path)?;
+        write_atomically(&self.path(path), content, mode).map_err(|source| HostError::File { act: format!("write {path}"), source })
+    }
+
+    /// Like [`Host::write_file`], for content that is streamed: `fill` writes, and the file appears only when it succeeded.
+    pub fn write_file_with<E: From<HostError>>(
+        &mut self,
+        path: &str,
+        mode: u32,
+        fill: impl FnOnce(&mut AtomicFile) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.prepare(path)?;
+        let failed = |source| HostError::File { act: format!("write {path}"), source };
+        let mut file = AtomicFile::create(&self.path(path), mode).map_err(failed)?;
+        fill(&mut file)?;
+        file.commit().map_err(failed)?;
+        Ok(())
+    }
+
+    /// Claims `path` for a tree that others fill (a data directory): `reset` removes it with all it holds.
+    ///
+    /// A tree that is there already and not ours stays; preflight has then refused or the user has allowed it.
+    pub fn claim_tree(&mut self, path: &str) -> Result<(), HostError> {
+        if !self.exists(path) {
+            self.ledger.record(Change::ClaimedTree { path: path.to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// Records what is at `path` before it is replaced for the first time, and makes its directory.
+    fn prepare(&mut self, path: &str) -> Result<(), HostError> {
+        if let Some(parent) = Path::new(path).parent() {
+            self.make_directory(&parent.to_string_lossy(), 0o755)?;
+        }
+        if self.ledger.knows(path) {
+            return Ok(());
+        }
+        match absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))? {
+            None => self.ledger.record(Change::CreatedFile { path: path.to_owned() })?,
+            Some(metadata) => {
+                let backup = self.ledger.keep(&self.path(path), path)?;
+                let (mode, owner, group) = (metadata.permissions().mode() & 0o7777, metadata.uid(), metadata.gid());
+                self.ledger.record(Change::ReplacedFile { path: path.to_owned(), backup, mode, owner, group })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn absent<T>(result: io::Result<T>, act: impl FnOnce() -> String) -> Result<Option<T>, HostError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(HostError::File { act: act(), source }),
+    }
+}
