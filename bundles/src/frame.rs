@@ -10,7 +10,13 @@ use zstd::zstd_safe::CParameter;
 
 use crate::limits::{MAX_COMPRESSED_FRAME_BYTES, MAX_FRAME_BYTES, MAX_THREADS};
 
+/// Base-two logarithm of the largest window: a frame's content fits in it.
+pub const MAX_WINDOW_LOG: u32 = MAX_FRAME_BYTES.ilog2();
+
 const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+/// Bits of the frame header descriptor.
+const SINGLE_SEGMENT: u8 = 0x20;
+const CHECKSUM: u8 = 0x04;
 /// Skippable frames have a magic number of which the lowest four bits are free.
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 /// Largest skippable frame that is read: a seek table for the largest possible bundle is far smaller.
@@ -90,6 +96,8 @@ pub fn compressor(level: i32) -> io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    // With a window as large as the largest frame, zstd makes each frame a single segment.
+    compressor.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG))?;
     Ok(compressor)
 }
 
@@ -114,9 +122,8 @@ pub fn decode(decompressor: &mut Decompressor<'_>, frame: &CompressedFrame) -> R
 /// Reads the next frame from `input`, which stands at `offset` of the file; `None` at a clean end.
 pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>, FrameError> {
     let mut reader = FrameReader { input, offset, bytes: Vec::new() };
-    let magic = match reader.first_bytes()? {
-        None => return Ok(None),
-        Some(magic) => magic,
+    let Some(magic) = reader.first_bytes()? else {
+        return Ok(None);
     };
     if u32::from_le_bytes(magic) & !0xF == SKIPPABLE_MAGIC {
         return reader.skippable(magic[0] & 0xF).map(Some);
@@ -181,28 +188,21 @@ impl<R: Read> FrameReader<'_, R> {
     fn content(mut self) -> Result<RawFrame, FrameError> {
         // RFC 8878, 3.1.1.1: descriptor, window, dictionary, content size.
         let descriptor = self.take(1)?[0];
-        let (size_flag, single_segment, has_checksum) =
-            (descriptor >> 6, descriptor & 0x20 != 0, descriptor & 0x04 != 0);
-        if descriptor & 0x0B != 0 {
-            return self.refuse("needs a dictionary or sets a reserved bit");
+        // A bundle's frames are single segments with a checksum and without a dictionary; a single segment states its size.
+        if descriptor & 0x3F != SINGLE_SEGMENT | CHECKSUM {
+            return self.refuse("is not a single segment with a size and a checksum, as a bundle's are");
         }
-        if !single_segment {
-            self.take(1)?;
-        }
-        let content_bytes = match (size_flag, single_segment) {
-            (0, true) => self.number(1)?,
-            (1, _) => self.number(2)? + 256,
-            (2, _) => self.number(4)?,
-            (3, _) => self.number(8)?,
-            _ => return self.refuse("does not state its content size"),
+        let content_bytes = match descriptor >> 6 {
+            0 => self.number(1)?,
+            1 => self.number(2)? + 256,
+            2 => self.number(4)?,
+            _ => self.number(8)?,
         };
         if content_bytes > MAX_FRAME_BYTES as u64 {
             return self.refuse("states more content than a bundle's frame may hold");
         }
         self.blocks()?;
-        if has_checksum {
-            self.take(4)?;
-        }
+        self.take(4)?; // the checksum
         let content_bytes = usize::try_from(content_bytes).expect("bounded above");
         Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
     }
@@ -304,7 +304,9 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_decoded() {
-        let bomb = frame_of(&vec![0; MAX_FRAME_BYTES + 1]);
+        let mut compressor = compressor(3).unwrap();
+        compressor.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG + 1)).unwrap();
+        let bomb = compressor.compress(&vec![0; MAX_FRAME_BYTES + 1]).unwrap();
         assert!(bomb.len() < 2000);
         let error = read_content(&bomb).unwrap_err();
         assert!(error.to_string().contains("more content than a bundle's frame may hold"), "{error}");
@@ -314,7 +316,7 @@ mod tests {
     fn a_frame_without_a_size_is_refused() {
         let streamed = zstd::stream::encode_all(&b"streamed"[..], 3).unwrap();
         let error = read_content(&streamed).unwrap_err();
-        assert!(error.to_string().contains("does not state its content size"), "{error}");
+        assert!(error.to_string().contains("is not a single segment"), "{error}");
     }
 
     #[test]

@@ -1,1 +1,235 @@
+//! Reads single entries of a bundle file without reading the rest, by its seek table.
+//!
+//! Opening reads the head and the first bytes of each entry, to learn where it lies. Nothing that the seek table says is
+//! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::frame::{self, CompressedFrame, RawFrame};
+use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
+use crate::list::{BundleList, Entry};
+use crate::seek_table::{self, FrameSizes};
+use crate::tar_layer::{BLOCK_BYTES, TarHeader};
+use crate::{SignatureFile, Verified};
+
+/// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
+const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
+
+/// Where a frame lies, by the seek table.
+#[derive(Clone, Copy)]
+struct Location {
+    offset: u64,
+    sizes: FrameSizes,
+}
+
+/// The file and its frames.
+struct Frames {
+    file: fs::File,
+    path: PathBuf,
+    locations: Vec<Location>,
+}
+
+impl Frames {
+    fn open(path: &Path) -> Result<Self, ReadError> {
+        let what = || path.display().to_string();
+        let mut file = fs::File::open(path).map_err(|source| ReadError::File { what: what(), source })?;
+        let mut offset = 0;
+        let locations = seek_table::read(&mut file)?
+            .into_iter()
+            .map(|sizes| {
+                let location = Location { offset, sizes };
+                offset += u64::from(sizes.compressed);
+                location
+            })
+            .collect();
+        Ok(Self { file, path: path.to_owned(), locations })
+    }
+
+    /// Reads the first `most` compressed bytes of a frame, or all of it.
+    fn bytes(&self, location: Location, most: u32) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = vec![0; location.sizes.compressed.min(most) as usize];
+        let read = self.file.file().read_exact_at(&mut bytes, location.offset);
+        read.map_err(|source| ReadError::File { what: self.path.display().to_string(), source })?;
+        Ok(bytes)
+    }
+
+    fn compressed(&self, index: usize) -> Result<CompressedFrame, ReadError> {
+        let location = self.locations[index];
+        let offset = location.offset;
+        let lie = ReadError::Layout { offset, reason: "the seek table points at something that is no frame" };
+        let bytes = self.bytes(location, u32::MAX)?;
+        match frame::read_frame(&mut &bytes[..], offset)? {
+            Some(RawFrame::Content(frame)) if frame.bytes.len() == bytes.len() => Ok(frame),
+            _ => Err(lie),
+        }
+    }
+
+    /// The tar header that a frame begins with; `None` where it begins with something else.
+    fn header(&self, index: usize) -> Result<Option<TarHeader>, ReadError> {
+        let bytes = self.bytes(self.locations[index], FIRST_BLOCK_BYTES)?;
+        let mut block = [0; BLOCK_BYTES];
+        let decoded = zstd::Decoder::with_buffer(&bytes[..]).and_then(|mut decoder| {
+            decoder.window_log_max(frame::MAX_WINDOW_LOG)?;
+            decoder.read_exact(&mut block)
+        });
+        Ok(decoded.ok().and_then(|()| TarHeader::parse(&block).ok().flatten()))
+    }
+}
+
+/// Frames from one on, decoded as they are asked for.
+struct Sequence<'a> {
+    frames: &'a Frames,
+    next: usize,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl<'a> Sequence<'a> {
+    fn starting_at(frames: &'a Frames, next: usize) -> Result<Self, ReadError> {
+        let what = || "the zstd decoder".to_owned();
+        let decompressor = frame::decompressor().map_err(|source| ReadError::File { what: what(), source })?;
+        Ok(Self { frames, next, decompressor })
+    }
+}
+
+impl FrameSource for Sequence<'_> {
+    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        if self.next == self.frames.locations.len() {
+            return Ok(None);
+        }
+        let compressed = self.frames.compressed(self.next)?;
+        self.next += 1;
+        let content = frame::decode(&mut self.decompressor, &compressed)?;
+        Ok(Some(Frame { offset: compressed.offset, content }))
+    }
+}
+
+/// A bundle file whose head was checked, open for reading its entries in any order.
+pub struct IndexedBundle {
+    frames: Frames,
+    list: Verified<BundleList>,
+    list_bytes: Vec<u8>,
+    signatures: Vec<SignatureFile>,
+    attestations: Vec<Attestation>,
+    /// For each entry of the list the frame that it begins with; `None` where the file does not carry it.
+    starts: Vec<Option<usize>>,
+}
+
+impl IndexedBundle {
+    /// Opens a file and checks the signatures as `check` asks.
+    pub fn open(path: &Path, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        let frames = Frames::open(path)?;
+        let mut tar = TarReader::new(Sequence::starting_at(&frames, 0)?);
+        let head = Head::read(&mut tar)?;
+        let list = head.verify(check)?;
+        let after_head = tar.source_mut().next.saturating_sub(1);
+        let starts = locate(&frames, &list.entries, after_head)?;
+        let Head { list_bytes, signatures, attestations, .. } = head;
+        Ok(Self { frames, list, list_bytes, signatures, attestations, starts })
+    }
+
+    /// The list, with the keys that signed it.
+    #[must_use]
+    pub fn list(&self) -> &Verified<BundleList> {
+        &self.list
+    }
+
+    /// The exact bytes that were signed.
+    #[must_use]
+    pub fn list_bytes(&self) -> &[u8] {
+        &self.list_bytes
+    }
+
+    /// The signatures that the bundle carries.
+    #[must_use]
+    pub fn signatures(&self) -> &[SignatureFile] {
+        &self.signatures
+    }
+
+    /// The attestations that the bundle carries; see [`BundleStream::attestations`](crate::BundleStream::attestations).
+    #[must_use]
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.frames.path
+    }
+
+    /// Whether the file carries the content of `entry`.
+    #[must_use]
+    pub fn carries(&self, entry: &Entry) -> bool {
+        self.start(entry).is_some()
+    }
+
+    fn start(&self, entry: &Entry) -> Option<usize> {
+        let index = self.list.entries.iter().position(|listed| listed == entry)?;
+        self.starts[index]
+    }
+
+    /// Copies the content of `entry` to `sink`, checking its digest on the way.
+    ///
+    /// # Errors
+    /// [`ReadError::Missing`] when the file does not carry it. On any error, what `sink` got must be thrown away.
+    pub fn copy_entry(&self, entry: &Entry, sink: &mut dyn Write) -> Result<(), ReadError> {
+        let missing = || ReadError::Missing { path: entry.path.clone() };
+        let start = self.start(entry).ok_or_else(missing)?;
+        let mut tar = TarReader::new(Sequence::starting_at(&self.frames, start)?);
+        if tar.header()?.as_ref() != Some(&TarHeader::of_entry(entry)) {
+            return Err(missing());
+        }
+        copy_verified(&mut tar, entry, sink)
+    }
+
+    /// The content of a small entry.
+    pub fn read_entry(&self, entry: &Entry) -> Result<Vec<u8>, ReadError> {
+        let mut content = Vec::new();
+        self.copy_entry(entry, &mut content)?;
+        Ok(content)
+    }
+
+    /// Copies the frames after the head as they are: entries and the archive's end. For writing the same bundle with another head.
+    pub fn body_frames(&self) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
+        let first = self.starts.iter().flatten().min().copied();
+        let end = self.frames.locations.len().saturating_sub(1);
+        (first.unwrap_or(end)..end).map(|index| self.frames.compressed(index))
+    }
+}
+
+/// Walks over the frames and notes at which each entry begins. Entries keep the order of the list; some may be left out.
+fn locate(frames: &Frames, entries: &[Entry], after_head: usize) -> Result<Vec<Option<usize>>, ReadError> {
+    let mut starts = vec![None; entries.len()];
+    let mut next = 0;
+    let mut index = after_head;
+    while index < frames.locations.len() {
+        let Some(header) = frames.header(index)? else {
+            index += 1;
+            continue;
+        };
+        let found = entries[next..].iter().position(|entry| TarHeader::of_entry(entry) == header);
+        let Some(found) = found else {
+            return Err(ReadError::NotListed { path: header.path });
+        };
+        starts[next + found] = Some(index);
+        next += found + 1;
+        index += frames_of(header.size + BLOCK_BYTES as u64 + header.padding() as u64);
+    }
+    Ok(starts)
+}
+
+/// How many frames an entry of `size_bytes`, header and padding included, takes.
+fn frames_of(size_bytes: u64) -> usize {
+    let grain = crate::limits::MAX_FRAME_BYTES as u64;
+    usize::try_from(size_bytes.div_ceil(grain)).expect("an entry has at most a thousand frames")
+}
+
+impl std::fmt::Debug for IndexedBundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexedBundle").field("path", &self.frames.path).finish_non_exhaustive()
+    }
+}

@@ -14,6 +14,7 @@
 pub mod atomic_file;
 pub mod digest;
 pub mod frame;
+pub mod head;
 pub mod indexed;
 pub mod key;
 pub mod limits;
@@ -27,8 +28,11 @@ pub mod tar_layer;
 pub mod write;
 
 pub use digest::{Digest, Hasher};
-
+pub use head::{ReadError, SignatureCheck};
+pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
 pub use list::{BundleList, Component, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};
+pub use stream::BundleStream;
+pub use write::BundleWriter;

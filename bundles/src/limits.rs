@@ -26,10 +26,10 @@ pub const MAX_SIGNATURES: usize = 64;
 pub const MAX_SIGNATURE_BYTES: u64 = 4096;
 
 /// Most attestations in a bundle.
-pub const MAX_ATTESTATIONS: usize = 64;
+pub const MAX_ATTESTATIONS: usize = 16;
 
-/// Most bytes of one attestation.
-pub const MAX_ATTESTATION_BYTES: u64 = 32 << 20;
+/// Most bytes of one attestation: all of them together stay in memory.
+pub const MAX_ATTESTATION_BYTES: u64 = 4 << 20;
 
 /// Most threads that decode or compress: with the frame bounds above this keeps readers under 256 MiB.
 pub const MAX_THREADS: usize = 8;

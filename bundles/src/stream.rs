@@ -1,1 +1,226 @@
+//! Reads a bundle in one pass from anything that gives bytes: first the head, then entry by entry.
+//!
+//! Frames are decoded on all cores while the caller hashes and uses what came before; the memory that takes is bounded.
 
+use std::collections::VecDeque;
+use std::io::{self, BufReader, Read, Write};
+use std::thread;
+
+use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
+use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
+use crate::list::{BundleList, Entry};
+use crate::ordered::{Intake, Results, workers};
+use crate::seek_table::{self, FrameSizes, SeekTableError};
+use crate::tar_layer::TarHeader;
+use crate::{SignatureFile, Verified};
+
+/// What goes through the decoding threads.
+enum Job {
+    Decode(CompressedFrame),
+    /// The file ended as it should, after a seek table that describes it; or it did not.
+    End(Result<(), ReadError>),
+}
+
+type Decoded = Result<Option<Frame>, ReadError>;
+
+/// Frames decoded ahead by other threads.
+struct Pipeline {
+    results: Results<Decoded>,
+}
+
+impl Pipeline {
+    fn start(input: impl Read + Send + 'static) -> Self {
+        let tool = || frame::decompressor();
+        let (intake, results) = workers(frame::threads(), tool, |decompressor, job| match job {
+            Job::End(ending) => ending.map(|()| None),
+            Job::Decode(frame) => {
+                let offset = frame.offset;
+                let content = match decompressor {
+                    Ok(decompressor) => frame::decode(decompressor, &frame)?,
+                    Err(error) => {
+                        let source = io::Error::other(error.to_string());
+                        return Err(FrameError::Content { offset, source }.into());
+                    }
+                };
+                Ok(Some(Frame { offset, content }))
+            }
+        });
+        thread::spawn(move || {
+            let ending = feed(BufReader::with_capacity(1 << 20, input), &intake);
+            // Nobody waits for the ending when the results were dropped.
+            let _ = intake.push(Job::End(ending));
+        });
+        Self { results }
+    }
+}
+
+/// Cuts `input` into frames for the decoders, and compares the seek table at the end with what went by.
+fn feed(mut input: impl Read, intake: &Intake<Job, Decoded>) -> Result<(), ReadError> {
+    let mut offset = 0;
+    let mut seen = Vec::new();
+    loop {
+        match frame::read_frame(&mut input, offset)? {
+            Some(RawFrame::Content(frame)) => {
+                let sizes = FrameSizes {
+                    compressed: u32::try_from(frame.bytes.len()).expect("bounded by read_frame"),
+                    content: u32::try_from(frame.content_bytes).expect("bounded by read_frame"),
+                };
+                offset += u64::from(sizes.compressed);
+                seen.push(sizes);
+                if intake.push(Job::Decode(frame)).is_err() {
+                    return Ok(());
+                }
+            }
+            Some(RawFrame::Skippable { kind: seek_table::SKIPPABLE_KIND, payload, .. }) => {
+                if seek_table::decode(&payload)? != seen {
+                    return Err(SeekTableError::Lies { reason: "its rows are not the frames of the file" }.into());
+                }
+                offset += payload.len() as u64 + 8;
+                break;
+            }
+            Some(RawFrame::Skippable { offset, .. }) => {
+                return Err(ReadError::Layout { offset, reason: "a skippable frame that is no seek table" });
+            }
+            None => return Err(ReadError::CutOff { missing: "before its seek table".to_owned() }),
+        }
+    }
+    let mut after = [0; 1];
+    match input.read(&mut after) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(ReadError::Layout { offset, reason: "bytes follow the end of the bundle" }),
+        Err(source) => Err(FrameError::Read { offset, source }.into()),
+    }
+}
+
+impl FrameSource for Pipeline {
+    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        self.results.next().unwrap_or(Ok(None))
+    }
+}
+
+/// What a whole pass found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries whose content was there and right.
+    pub entries: usize,
+    /// Their content together.
+    pub content_bytes: u64,
+}
+
+/// A bundle whose head was read and checked, and whose entries come one after the other.
+pub struct BundleStream {
+    tar: TarReader<Pipeline>,
+    list: Verified<BundleList>,
+    list_bytes: Vec<u8>,
+    signatures: Vec<SignatureFile>,
+    attestations: Vec<Attestation>,
+    /// The header whose content comes next; `None` after the archive's end.
+    next: Option<TarHeader>,
+    /// Entries of the list that have not gone by yet.
+    expected: VecDeque<Entry>,
+}
+
+impl BundleStream {
+    /// Reads the head and checks the signatures as `check` asks.
+    pub fn open(input: impl Read + Send + 'static, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        let mut tar = TarReader::new(Pipeline::start(input));
+        let head = Head::read(&mut tar)?;
+        let list = head.verify(check)?;
+        let expected = list.entries.iter().cloned().collect();
+        let Head { list_bytes, signatures, attestations, next } = head;
+        Ok(Self { tar, list, list_bytes, signatures, attestations, next, expected })
+    }
+
+    /// The list, with the keys that signed it.
+    #[must_use]
+    pub fn list(&self) -> &Verified<BundleList> {
+        &self.list
+    }
+
+    /// The exact bytes that were signed.
+    #[must_use]
+    pub fn list_bytes(&self) -> &[u8] {
+        &self.list_bytes
+    }
+
+    /// The signatures that the bundle carries.
+    #[must_use]
+    pub fn signatures(&self) -> &[SignatureFile] {
+        &self.signatures
+    }
+
+    /// The attestations that the bundle carries. They bear signatures of their own, which nobody has checked here.
+    #[must_use]
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+
+    /// Gives the next entry to `choose`, which says where its content goes, and copies it there while checking it.
+    ///
+    /// Returns the entry, or `None` once the end was reached and all that belongs to it was in order: every entry of the list
+    /// there, nothing after the end, a seek table that tells the truth. On an error, what the sink got must be thrown away.
+    pub fn next_entry<'s>(
+        &mut self,
+        choose: impl FnOnce(&Entry) -> io::Result<Box<dyn Write + 's>>,
+    ) -> Result<Option<Entry>, ReadError> {
+        let Some(header) = self.next.take() else {
+            return self.end().map(|()| None);
+        };
+        let entry = match self.expected.pop_front() {
+            Some(entry) if TarHeader::of_entry(&entry) == header => entry,
+            Some(entry) if self.expected.iter().any(|later| later.path == header.path) => {
+                return Err(ReadError::Missing { path: entry.path });
+            }
+            _ => return Err(ReadError::NotListed { path: header.path }),
+        };
+        let mut sink = choose(&entry).map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
+        copy_verified(&mut self.tar, &entry, &mut sink)?;
+        self.next = self.tar.header()?;
+        Ok(Some(entry))
+    }
+
+    fn end(&mut self) -> Result<(), ReadError> {
+        if let Some(entry) = self.expected.pop_front() {
+            return Err(ReadError::Missing { path: entry.path });
+        }
+        match self.tar.source_mut().next_frame()? {
+            None => Ok(()),
+            Some(frame) => {
+                Err(ReadError::Layout { offset: frame.offset, reason: "frames follow the end of the archive" })
+            }
+        }
+    }
+
+    /// Checks everything from here to the end, telling `progress` the bytes of content checked so far.
+    pub fn verify_rest(mut self, mut progress: impl FnMut(u64)) -> Result<Summary, ReadError> {
+        let mut summary = Summary::default();
+        loop {
+            let counted = Counted { so_far: summary.content_bytes, progress: &mut progress };
+            match self.next_entry(|_| Ok(Box::new(counted)))? {
+                None => return Ok(summary),
+                Some(entry) => {
+                    summary.entries += 1;
+                    summary.content_bytes += entry.size;
+                }
+            }
+        }
+    }
+}
+
+/// Throws bytes away and tells how many went by.
+struct Counted<F> {
+    so_far: u64,
+    progress: F,
+}
+
+impl<F: FnMut(u64)> Write for Counted<F> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.so_far += buffer.len() as u64;
+        (self.progress)(self.so_far);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

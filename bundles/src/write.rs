@@ -1,1 +1,211 @@
+//! Writes a bundle: list, signatures, attestations, entries, end, seek table.
+//!
+//! Each of them begins a zstd frame of its own, and a frame holds at most [`MAX_FRAME_BYTES`] of content. Frames are compressed
+//! on all cores and written in order, so that the same content gives the same bytes whatever the number of cores.
 
+use std::io::{self, Read, Write};
+use std::thread::{self, JoinHandle};
+
+use crate::digest::Hasher;
+use crate::frame::{self, CompressedFrame, compressor};
+use crate::limits::MAX_FRAME_BYTES;
+use crate::list::Entry;
+use crate::ordered::{Intake, workers};
+use crate::seek_table::{self, FrameSizes};
+use crate::tar_layer::{END, TarHeader};
+use crate::{Digest, EntryPath, SignatureFile};
+
+/// Name of the list in the bundle.
+pub const LIST_PATH: &str = "bundle.json";
+
+/// Why a bundle could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The content handed over is not what the list says.
+    #[error(
+        "the content for {path} has digest {actual} and {actual_size} bytes instead of {expected} and {expected_size} bytes"
+    )]
+    Content {
+        /// The entry.
+        path: EntryPath,
+        /// Digest in the list.
+        expected: Digest,
+        /// Size in the list.
+        expected_size: u64,
+        /// Digest of what came.
+        actual: Digest,
+        /// Bytes that came.
+        actual_size: u64,
+    },
+    /// A signature whose name has no place in a bundle.
+    #[error("`{name}` is not a name for a signature in a bundle")]
+    SignatureName {
+        /// The name.
+        name: String,
+    },
+    /// The content could not be read.
+    #[error("cannot read the content for {path}")]
+    Read {
+        /// The entry.
+        path: EntryPath,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The output could not be written, or the content not compressed.
+    #[error("cannot write the bundle")]
+    Output {
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What the compressing threads are given.
+enum Job {
+    Compress(Vec<u8>),
+    /// A frame taken over from another bundle as it is.
+    Verbatim(CompressedFrame),
+}
+
+struct Done {
+    bytes: Vec<u8>,
+    content_bytes: usize,
+}
+
+type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
+
+/// Writes one bundle to `W`, front to back.
+pub struct BundleWriter<W> {
+    intake: Intake<Job, io::Result<Done>>,
+    output: JoinHandle<Written<W>>,
+}
+
+impl<W: Write + Send + 'static> BundleWriter<W> {
+    /// Starts a bundle with zstd's `level` (1 to 22).
+    pub fn new(output: W, level: i32) -> Result<Self, WriteError> {
+        // Made once here, so that a level that zstd refuses is an error now.
+        compressor(level).map_err(|source| WriteError::Output { source })?;
+        let tool = move || compressor(level).expect("the same level worked before");
+        let (intake, results) = workers(frame::threads(), tool, |compressor, job| match job {
+            Job::Compress(content) => {
+                let bytes = compressor.compress(&content)?;
+                Ok(Done { bytes, content_bytes: content.len() })
+            }
+            Job::Verbatim(frame) => Ok(Done { bytes: frame.bytes, content_bytes: frame.content_bytes }),
+        });
+        let output = thread::spawn(move || write_in_order(output, results));
+        Ok(Self { intake, output })
+    }
+
+    /// Writes the list. It comes first.
+    pub fn list(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.file(LIST_PATH.parse().expect("a plain name"), bytes)
+    }
+
+    /// Writes a signature, after the list.
+    pub fn signature(&mut self, signature: &SignatureFile) -> Result<(), WriteError> {
+        match TarHeader::of_signature(signature) {
+            Some(header) if signature.name.starts_with("signatures/") => self.file(header.path, &signature.content),
+            _ => Err(WriteError::SignatureName { name: signature.name.clone() }),
+        }
+    }
+
+    fn file(&mut self, path: EntryPath, content: &[u8]) -> Result<(), WriteError> {
+        let header = TarHeader::of_file(path, content.len() as u64);
+        self.content(&header, &mut &content[..]).map(drop)
+    }
+
+    /// Writes a listed entry, in the order of the list. What `content` gives is hashed on the way.
+    ///
+    /// # Errors
+    /// [`WriteError::Content`] when it is not what the list says; the file is then worthless.
+    pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), WriteError> {
+        let (actual, actual_size) = self.content(&TarHeader::of_entry(entry), content)?;
+        if (actual, actual_size) == (entry.digest, entry.size) {
+            return Ok(());
+        }
+        let (path, expected, expected_size) = (entry.path.clone(), entry.digest, entry.size);
+        Err(WriteError::Content { path, expected, expected_size, actual, actual_size })
+    }
+
+    /// Takes over a frame of another bundle without decoding it.
+    pub fn verbatim(&mut self, frame: CompressedFrame) -> Result<(), WriteError> {
+        self.push(Job::Verbatim(frame))
+    }
+
+    /// Cuts header, content and padding into frames. At most `header.size` bytes, and one to notice more, are read.
+    fn content(&mut self, header: &TarHeader, content: &mut dyn Read) -> Result<(Digest, u64), WriteError> {
+        let failed = |source| WriteError::Read { path: header.path.clone(), source };
+        let mut content = content.take(header.size + 1);
+        let mut hasher = Hasher::new(io::sink());
+        let mut frame = header.to_block().to_vec();
+        loop {
+            let room = (MAX_FRAME_BYTES - frame.len()) as u64;
+            let start = frame.len();
+            let read = content.by_ref().take(room).read_to_end(&mut frame).map_err(failed)?;
+            hasher.write_all(&frame[start..]).map_err(failed)?;
+            if frame.len() < MAX_FRAME_BYTES || read == 0 {
+                break;
+            }
+            self.push(Job::Compress(std::mem::take(&mut frame)))?;
+        }
+        for part in padded(frame, header.padding()) {
+            self.push(Job::Compress(part))?;
+        }
+        let (digest, size_bytes, _) = hasher.finish();
+        Ok((digest, size_bytes))
+    }
+
+    fn push(&mut self, job: Job) -> Result<(), WriteError> {
+        // When the output is gone, `finish` tells why; the caller comes to it through this error.
+        self.intake.push(job).map_err(|_| WriteError::Output { source: io::Error::other("the output failed earlier") })
+    }
+
+    /// Ends the archive, writes the seek table and gives the output back, flushed.
+    pub fn finish(mut self) -> Result<W, WriteError> {
+        // A failed push means that the output failed, and its own error says more.
+        let ended = self.push(Job::Compress(END.to_vec()));
+        drop(self.intake);
+        let failed = |source| WriteError::Output { source };
+        let written = self.output.join().map_err(|_| failed(io::Error::other("a writing thread ended early")))?;
+        let (mut output, frames) = written.map_err(failed)?;
+        ended?;
+        output.write_all(&seek_table::encode(&frames)).map_err(failed)?;
+        output.flush().map_err(failed)?;
+        Ok(output)
+    }
+}
+
+/// Adds the padding, in a frame of its own where the last one is full; nothing stays nothing.
+fn padded(mut frame: Vec<u8>, padding: usize) -> Vec<Vec<u8>> {
+    let fits = padding.min(MAX_FRAME_BYTES - frame.len());
+    frame.resize(frame.len() + fits, 0);
+    [frame, vec![0; padding - fits]].into_iter().filter(|part| !part.is_empty()).collect()
+}
+
+fn write_in_order<W: Write>(mut output: W, results: impl Iterator<Item = io::Result<Done>>) -> Written<W> {
+    let mut frames = Vec::new();
+    for done in results {
+        let Done { bytes, content_bytes } = done?;
+        output.write_all(&bytes)?;
+        frames.push(FrameSizes {
+            compressed: u32::try_from(bytes.len()).expect("a frame is smaller than 4 GiB"),
+            content: u32::try_from(content_bytes).expect("a frame is smaller than 4 GiB"),
+        });
+    }
+    Ok((output, frames))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_into_the_last_frame_or_one_of_its_own() {
+        assert_eq!(padded(vec![1], 2), [vec![1, 0, 0]]);
+        assert_eq!(padded(vec![], 2), [vec![0, 0]]);
+        assert!(padded(vec![], 0).is_empty());
+        let full = vec![1; MAX_FRAME_BYTES - 1];
+        assert_eq!(padded(full, 3).iter().map(Vec::len).collect::<Vec<_>>(), [MAX_FRAME_BYTES, 2]);
+    }
+}

@@ -1,0 +1,292 @@
+//! The head of a bundle, which both readers share: list, signatures, attestations, in this order.
+
+use std::io::{self, Write};
+
+use crate::frame::FrameError;
+use crate::limits::{MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS, MAX_LIST_BYTES, MAX_SIGNATURE_BYTES, MAX_SIGNATURES};
+use crate::list::{BundleList, Entry, ListError};
+use crate::seek_table::SeekTableError;
+use crate::signature::TrustError;
+use crate::tar_layer::{BLOCK_BYTES, Block, END, TarError, TarHeader};
+use crate::write::LIST_PATH;
+use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
+
+/// Why a bundle was refused, or could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file itself.
+    #[error("cannot read {what}")]
+    File {
+        /// The file, for people.
+        what: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The zstd layer.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The seek table.
+    #[error(transparent)]
+    SeekTable(#[from] SeekTableError),
+    /// The tar layer.
+    #[error("{source} (frame at offset {offset})")]
+    Tar {
+        /// Offset in the file of the frame that holds it.
+        offset: u64,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// The frames do not lie as a bundle's do.
+    #[error("the archive is not a bundle's at offset {offset}: {reason}")]
+    Layout {
+        /// Offset in the file.
+        offset: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The file ends before the archive does.
+    #[error("the bundle is cut off: it ends {missing}")]
+    CutOff {
+        /// What is missing.
+        missing: String,
+    },
+    /// The list.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// The signatures.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Something in the archive that the list does not have, or not there.
+    #[error("the archive holds {path}, which the signed list does not have at this place")]
+    NotListed {
+        /// The entry.
+        path: EntryPath,
+    },
+    /// Something in the list that the archive does not have.
+    #[error("entry {path} is in the signed list but not in the file")]
+    Missing {
+        /// The entry.
+        path: EntryPath,
+    },
+    /// Content that is not what was signed.
+    #[error("entry {path} has digest {actual} instead of {expected}")]
+    Digest {
+        /// The entry.
+        path: EntryPath,
+        /// Digest in the list.
+        expected: Digest,
+        /// Digest of what is there.
+        actual: Digest,
+    },
+    /// Where the content was to go.
+    #[error("cannot write the content of {path}")]
+    Sink {
+        /// The entry.
+        path: EntryPath,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What to ask of the signatures.
+#[derive(Clone, Copy, Debug)]
+pub enum SignatureCheck<'a> {
+    /// They have to satisfy `trust`; those in files beside the bundle count too.
+    Required {
+        /// Trusted keys and threshold.
+        trust: &'a TrustPolicy,
+        /// Signatures from files of their own.
+        detached: &'a [SignatureFile],
+    },
+    /// Nobody looks. For showing what a file claims to hold, never for using it.
+    Skipped,
+}
+
+/// One decoded frame.
+pub(crate) struct Frame {
+    pub offset: u64,
+    pub content: Vec<u8>,
+}
+
+/// Decoded frames in the order of the file; `None` at the end.
+pub(crate) trait FrameSource {
+    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError>;
+}
+
+/// Reads the tar from frames.
+pub(crate) struct TarReader<S> {
+    source: S,
+    frame: Frame,
+    position: usize,
+}
+
+impl<S: FrameSource> TarReader<S> {
+    pub fn new(source: S) -> Self {
+        Self { source, frame: Frame { offset: 0, content: Vec::new() }, position: 0 }
+    }
+
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// Moves on to the next frame, which has to be there.
+    fn advance(&mut self, missing: impl FnOnce() -> String) -> Result<(), ReadError> {
+        self.frame = self.source.next_frame()?.ok_or_else(|| ReadError::CutOff { missing: missing() })?;
+        self.position = 0;
+        Ok(())
+    }
+
+    /// Reads the next header, or `None` at the archive's end. Headers and the end begin a frame each.
+    pub fn header(&mut self) -> Result<Option<TarHeader>, ReadError> {
+        self.advance(|| "where another entry or the end of the archive belongs".to_owned())?;
+        let offset = self.frame.offset;
+        let Some(block) = self.frame.content.first_chunk::<BLOCK_BYTES>() else {
+            return Err(ReadError::Layout { offset, reason: "a frame is too short for the header it begins with" });
+        };
+        let block: &Block = block;
+        let header = TarHeader::parse(block).map_err(|source| ReadError::Tar { offset, source })?;
+        self.position = BLOCK_BYTES;
+        if header.is_none() && self.frame.content != END {
+            return Err(ReadError::Layout { offset, reason: "the end of the archive is not two empty blocks" });
+        }
+        Ok(header)
+    }
+
+    /// Hands the content after `header` to `sink`, piece by piece, and checks that padding and frame end where they should.
+    pub fn content(
+        &mut self,
+        header: &TarHeader,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ReadError> {
+        let path = &header.path;
+        let mut left = header.size;
+        while left > 0 {
+            if self.position == self.frame.content.len() {
+                self.advance(|| format!("within {path}"))?;
+            }
+            let rest = &self.frame.content[self.position..];
+            let piece = &rest[..rest.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            sink(piece).map_err(|source| ReadError::Sink { path: path.clone(), source })?;
+            self.position += piece.len();
+            left -= piece.len() as u64;
+        }
+        self.padding(header)
+    }
+
+    fn padding(&mut self, header: &TarHeader) -> Result<(), ReadError> {
+        let mut left = header.padding();
+        while left > 0 {
+            if self.position == self.frame.content.len() {
+                self.advance(|| format!("within the padding of {}", header.path))?;
+            }
+            let rest = &self.frame.content[self.position..];
+            let piece = &rest[..rest.len().min(left)];
+            if piece.iter().any(|&byte| byte != 0) {
+                return Err(ReadError::Layout { offset: self.frame.offset, reason: "the padding is not empty" });
+            }
+            self.position += piece.len();
+            left -= piece.len();
+        }
+        if self.position == self.frame.content.len() {
+            Ok(())
+        } else {
+            Err(ReadError::Layout { offset: self.frame.offset, reason: "a frame holds more than one entry" })
+        }
+    }
+
+    /// Reads a small file of the format's own into memory.
+    fn small(&mut self, header: &TarHeader, limit: u64) -> Result<Vec<u8>, ReadError> {
+        if header.size > limit {
+            let offset = self.frame.offset;
+            return Err(ReadError::Layout {
+                offset,
+                reason: "a list, signature or attestation is larger than allowed",
+            });
+        }
+        let mut bytes = Vec::new();
+        self.content(header, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+}
+
+/// An attestation as the bundle carries it: a name under `attestations/` and bytes that bear a signature of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// Its path in the bundle.
+    pub path: EntryPath,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// The head as read; nothing in it is trusted yet.
+pub(crate) struct Head {
+    pub list_bytes: Vec<u8>,
+    pub signatures: Vec<SignatureFile>,
+    pub attestations: Vec<Attestation>,
+    /// The header after the head, its content not yet read; `None` at the archive's end.
+    pub next: Option<TarHeader>,
+}
+
+impl Head {
+    pub fn read(tar: &mut TarReader<impl FrameSource>) -> Result<Self, ReadError> {
+        let first = tar.header()?.filter(|header| header.path.as_str() == LIST_PATH);
+        let Some(first) = first else {
+            return Err(ReadError::Layout { offset: 0, reason: "it does not begin with bundle.json" });
+        };
+        let list_bytes = tar.small(&first, MAX_LIST_BYTES)?;
+        let mut head = Self { list_bytes, signatures: Vec::new(), attestations: Vec::new(), next: tar.header()? };
+        while let Some(header) = head.take("signatures/", head.signatures.len(), MAX_SIGNATURES)? {
+            let content = tar.small(&header, MAX_SIGNATURE_BYTES)?;
+            head.signatures.push(SignatureFile { name: header.path.to_string(), content });
+            head.next = tar.header()?;
+        }
+        while let Some(header) = head.take("attestations/", head.attestations.len(), MAX_ATTESTATIONS)? {
+            let content = tar.small(&header, MAX_ATTESTATION_BYTES)?;
+            head.attestations.push(Attestation { path: header.path, content });
+            head.next = tar.header()?;
+        }
+        Ok(head)
+    }
+
+    /// The next header when it lies under `folder`, of which at most `most` are allowed.
+    fn take(&mut self, folder: &str, so_far: usize, most: usize) -> Result<Option<TarHeader>, ReadError> {
+        let header = self.next.take_if(|header| header.path.as_str().starts_with(folder));
+        if header.is_some() && so_far == most {
+            return Err(ReadError::Layout { offset: 0, reason: "it holds too many signatures or attestations" });
+        }
+        Ok(header)
+    }
+
+    /// Checks the signatures over the exact bytes, and only then parses the list.
+    pub fn verify(&self, check: SignatureCheck<'_>) -> Result<Verified<BundleList>, ReadError> {
+        let signers = match check {
+            SignatureCheck::Skipped => Vec::new(),
+            SignatureCheck::Required { trust, detached } => {
+                let all: Vec<_> = self.signatures.iter().chain(detached).cloned().collect();
+                trust.check(&self.list_bytes, &all)?
+            }
+        };
+        Ok(Verified::new(BundleList::parse(&self.list_bytes)?, signers))
+    }
+}
+
+/// Hands the content of a listed entry to `sink` while hashing it, and compares the digest at the end.
+///
+/// On any error, what `sink` got must be thrown away.
+pub(crate) fn copy_verified(
+    tar: &mut TarReader<impl FrameSource>,
+    entry: &Entry,
+    sink: &mut dyn Write,
+) -> Result<(), ReadError> {
+    let mut hasher = Hasher::new(sink);
+    tar.content(&TarHeader::of_entry(entry), |piece| hasher.write_all(piece))?;
+    let (actual, _, sink) = hasher.finish();
+    if actual != entry.digest {
+        return Err(ReadError::Digest { path: entry.path.clone(), expected: entry.digest, actual });
+    }
+    sink.flush().map_err(|source| ReadError::Sink { path: entry.path.clone(), source })
+}
