@@ -1,0 +1,158 @@
+//! The facts as far as the catalog needs them. Fields that it does not need are passed over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Four files of facts.
+pub struct Facts {
+    pub kubernetes: Kubernetes,
+    pub runtime: Runtime,
+    pub addons: Addons,
+    pub compatibility: Compatibility,
+}
+
+#[derive(Deserialize)]
+pub struct Kubernetes {
+    pub urls: KubernetesUrls,
+    pub versions: Vec<KubernetesVersion>,
+}
+
+#[derive(Deserialize)]
+pub struct KubernetesUrls {
+    pub binary: String,
+}
+
+#[derive(Deserialize)]
+pub struct KubernetesVersion {
+    pub version: String,
+    /// By architecture, then by name.
+    pub binaries: BTreeMap<String, BTreeMap<String, String>>,
+    pub binaries_source: Vec<String>,
+    pub kubeadm_pins: KubeadmPins,
+    pub images: Vec<ImageFact>,
+}
+
+#[derive(Deserialize)]
+pub struct KubeadmPins {
+    pub etcd: String,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct ImageFact {
+    pub image: String,
+    pub tag: Option<String>,
+    pub digest: Option<String>,
+}
+
+impl ImageFact {
+    pub fn reference(&self) -> String {
+        format!("{}:{}", self.image, self.tag.as_deref().unwrap_or("(no tag)"))
+    }
+}
+
+#[derive(Deserialize)]
+pub struct Runtime {
+    pub components: Vec<RuntimeComponent>,
+}
+
+#[derive(Deserialize)]
+pub struct RuntimeComponent {
+    pub name: String,
+    pub url: String,
+    pub licence: String,
+    pub project: String,
+    pub versions: Vec<RuntimeVersion>,
+}
+
+#[derive(Deserialize)]
+pub struct RuntimeVersion {
+    pub version: String,
+    pub sha256: BTreeMap<String, String>,
+    pub source: String,
+}
+
+#[derive(Deserialize)]
+pub struct Addons {
+    pub addons: Vec<AddonFact>,
+}
+
+#[derive(Deserialize)]
+pub struct AddonFact {
+    pub name: String,
+    pub licence: serde_yaml::Value,
+    pub project: serde_yaml::Value,
+    pub kind: String,
+    #[serde(default)]
+    pub versions: Vec<AddonVersionFact>,
+}
+
+#[derive(Deserialize)]
+pub struct AddonVersionFact {
+    pub version: String,
+    #[serde(default)]
+    pub manifests: Vec<ManifestFact>,
+    #[serde(default)]
+    pub kubernetes_tested: Vec<String>,
+    #[serde(default)]
+    pub kubernetes_supported: Vec<String>,
+}
+
+#[derive(Deserialize)]
+pub struct ManifestFact {
+    #[serde(default)]
+    pub path: String,
+    pub url: String,
+    pub sha256: Option<String>,
+    #[serde(default)]
+    pub images: Vec<ImageFact>,
+}
+
+#[derive(Deserialize)]
+pub struct Compatibility {
+    pub pairings: Vec<Pairing>,
+}
+
+#[derive(Deserialize)]
+pub struct Pairing {
+    /// A minor, such as `1.25`.
+    pub kubernetes: String,
+    pub as_default_minor: BTreeMap<String, serde_yaml::Value>,
+    pub newest_release_still_supporting_it: Option<BTreeMap<String, serde_yaml::Value>>,
+}
+
+impl Pairing {
+    /// The rule: what the newest Kubespray release that still supports the minor pairs with it, because it has the runtime's
+    /// security fixes; for the newest minor, which no later release supports yet, what it is the default of.
+    pub fn version_of(&self, name: &str) -> Option<&str> {
+        self.newest_release_still_supporting_it.as_ref().unwrap_or(&self.as_default_minor).get(name)?.as_str()
+    }
+}
+
+impl Facts {
+    pub fn read(directory: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            kubernetes: read(directory, "kubernetes.yaml")?,
+            runtime: read(directory, "runtime.yaml")?,
+            addons: read(directory, "addons.yaml")?,
+            compatibility: read(directory, "compatibility.yaml")?,
+        })
+    }
+
+    /// The pairing of a version's minor.
+    pub fn pairing(&self, version: &str) -> anyhow::Result<&Pairing> {
+        let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+        let mut pairings = self.compatibility.pairings.iter();
+        pairings.find(|pairing| pairing.kubernetes == minor).with_context(|| format!("no pairing for {minor}"))
+    }
+}
+
+fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> anyhow::Result<T> {
+    let path = directory.join(name);
+    let text = fs::read_to_string(&path)?;
+    serde_yaml::from_str(&text).with_context(|| format!("while reading {}", path.display()))
+}

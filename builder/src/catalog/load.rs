@@ -1,0 +1,201 @@
+//! Reading catalog files and merging them into one catalog.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use kbundle_format::{Digest, Source};
+
+use super::{Catalog, CatalogFile, SCHEMA};
+
+/// The files of the built-in catalog, in the order of their names.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("addons.yaml", include_str!("../../../manifests/catalog/addons.yaml")),
+    ("components.yaml", include_str!("../../../manifests/catalog/components.yaml")),
+    ("releases.yaml", include_str!("../../../manifests/catalog/releases.yaml")),
+];
+
+/// Why a catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// A file or directory could not be read.
+    #[error("cannot read catalog {}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A directory without catalog files.
+    #[error("no *.yaml file in catalog directory {}", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Not of the catalog's shape.
+    #[error("catalog {file} is not valid")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// serde's words, with line and column.
+        source: serde_yaml::Error,
+    },
+    /// A schema this program does not know.
+    #[error("catalog {file} has schema {found}, this program knows {SCHEMA}")]
+    Schema {
+        /// The file.
+        file: String,
+        /// What the file says.
+        found: u32,
+    },
+    /// Two files speak of the same thing.
+    #[error("catalog {file} gives {what} that another file gave already")]
+    Twice {
+        /// The second file.
+        file: String,
+        /// Such as `component containerd 1.6.15`.
+        what: String,
+    },
+}
+
+impl Catalog {
+    /// The catalog that this program carries.
+    ///
+    /// # Errors
+    /// None that a released program shows: a test reads it.
+    pub fn built_in() -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        let mut all = Vec::new();
+        for (name, text) in BUILT_IN {
+            catalog.add(name, text)?;
+            all.extend_from_slice(text.as_bytes());
+        }
+        catalog.sources = vec![Source { name: "built-in catalog".to_owned(), digest: Digest::of(&all) }];
+        Ok(catalog)
+    }
+
+    /// Reads a file, or every `*.yaml` of a directory in the order of their names.
+    ///
+    /// # Errors
+    /// Any [`CatalogError`].
+    pub fn read(path: &Path) -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        for file in files(path)? {
+            let text = fs::read_to_string(&file).map_err(|source| CatalogError::Read { path: file.clone(), source })?;
+            // Only the last part of the name: the list must not depend on where the file lay.
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+            catalog.add(&name, &text)?;
+            catalog.sources.push(Source { name, digest: Digest::of(text.as_bytes()) });
+        }
+        Ok(catalog)
+    }
+
+    fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
+        let file: CatalogFile =
+            serde_yaml::from_str(text).map_err(|source| CatalogError::Syntax { file: name.to_owned(), source })?;
+        if file.schema != SCHEMA {
+            return Err(CatalogError::Schema { file: name.to_owned(), found: file.schema });
+        }
+        let twice = |what: String| CatalogError::Twice { file: name.to_owned(), what };
+        merge(&mut self.components, file.components, |known, family| {
+            if known.kind != family.kind || known.roles != family.roles {
+                return Err("(with another kind or other roles)".to_owned());
+            }
+            join(&mut known.versions, family.versions)
+        })
+        .map_err(|what| twice(format!("component {what}")))?;
+        merge(&mut self.addons, file.addons, |known, addon| join(&mut known.versions, addon.versions))
+            .map_err(|what| twice(format!("add-on {what}")))?;
+        join(&mut self.releases, file.releases).map_err(|what| twice(format!("release {what}")))
+    }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, CatalogError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let read = |source| CatalogError::Read { path: path.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(read)? {
+        let file = entry.map_err(read)?.path();
+        if file.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(CatalogError::Empty { path: path.to_owned() }) } else { Ok(files) }
+}
+
+/// Adds what `known` lacks; where both have a key, `both` joins them. The error names what was there twice.
+fn merge<V>(
+    known: &mut BTreeMap<String, V>,
+    more: BTreeMap<String, V>,
+    both: impl Fn(&mut V, V) -> Result<(), String>,
+) -> Result<(), String> {
+    for (key, value) in more {
+        match known.get_mut(&key) {
+            Some(present) => both(present, value).map_err(|version| format!("{key} {version}"))?,
+            None => drop(known.insert(key, value)),
+        }
+    }
+    Ok(())
+}
+
+/// Adds all of `more`; the error names the first key that `known` has already.
+fn join<K: Ord + ToString, V>(known: &mut BTreeMap<K, V>, more: BTreeMap<K, V>) -> Result<(), String> {
+    for (key, value) in more {
+        if known.contains_key(&key) {
+            return Err(key.to_string());
+        }
+        known.insert(key, value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNC: &str = "
+schema: 1
+components:
+  runc:
+    kind: binary
+    roles: [worker]
+    versions:
+      1.1.4:
+        platforms:
+          linux/amd64: {url: 'https://example.org/runc.amd64'}
+";
+
+    #[test]
+    fn versions_of_one_component_may_come_from_two_files_but_not_twice() {
+        let mut catalog = Catalog::default();
+        catalog.add("a.yaml", RUNC).unwrap();
+        catalog.add("b.yaml", &RUNC.replace("1.1.4", "1.1.12")).unwrap();
+        assert_eq!(catalog.components["runc"].versions.len(), 2);
+        let error = catalog.add("c.yaml", RUNC).unwrap_err();
+        insta::assert_snapshot!(error, @"catalog c.yaml gives component runc 1.1.4 that another file gave already");
+    }
+
+    #[test]
+    fn unknown_fields_are_named_with_their_line() {
+        let error = Catalog::default().add("a.yaml", &RUNC.replace("kind:", "knd:")).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("unknown field `knd`") && source.contains("line 5"), "{source}");
+    }
+
+    #[test]
+    fn a_later_schema_is_refused() {
+        let error = Catalog::default().add("a.yaml", "schema: 2").unwrap_err();
+        assert!(matches!(error, CatalogError::Schema { found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn the_built_in_catalog_reads() {
+        let catalog = Catalog::built_in().unwrap();
+        assert!(catalog.releases.contains_key(&"1.25.2".parse().unwrap()));
+    }
+}

@@ -1,0 +1,210 @@
+//! The catalog: which versions exist, where they are fetched from, and what their content must be.
+//!
+//! A catalog is YAML in one or more files; `manifests/README.md` describes it. The built-in one is `manifests/catalog/`, made by the
+//! `catalog` example of this crate from collected facts. Sites with builds of their own hand over theirs with `--catalog`.
+
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kbundle_format::{Digest, EntryKind, ImageRef, KubeVersion, Platform, Role, Source};
+use serde::{Deserialize, Serialize};
+
+pub use load::CatalogError;
+
+/// The catalog schema this program reads.
+pub const SCHEMA: u32 = 1;
+
+/// All catalog files together.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Things fetched by HTTP, by name.
+    pub components: BTreeMap<String, ComponentFamily>,
+    /// CNI plugins and other add-ons, by name.
+    pub addons: BTreeMap<String, Addon>,
+    /// What makes up a Kubernetes release.
+    pub releases: BTreeMap<KubeVersion, Release>,
+    /// The files it was read from.
+    pub sources: Vec<Source>,
+}
+
+/// One catalog file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CatalogFile {
+    /// Always [`SCHEMA`].
+    pub schema: u32,
+    /// See [`Catalog::components`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, ComponentFamily>,
+    /// See [`Catalog::addons`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addons: BTreeMap<String, Addon>,
+    /// See [`Catalog::releases`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub releases: BTreeMap<KubeVersion, Release>,
+}
+
+/// A component in all its versions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ComponentFamily {
+    /// What its file is.
+    pub kind: ComponentKind,
+    /// SPDX licence expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// The project's page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Hosts that need it.
+    pub roles: BTreeSet<Role>,
+    /// By version, without a leading `v`.
+    pub versions: BTreeMap<String, ComponentVersion>,
+}
+
+/// What a component's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ComponentKind {
+    /// The program itself.
+    Binary,
+    /// A tar, compressed by gzip.
+    Archive,
+}
+
+impl From<ComponentKind> for EntryKind {
+    fn from(kind: ComponentKind) -> Self {
+        match kind {
+            ComponentKind::Binary => Self::Binary,
+            ComponentKind::Archive => Self::Archive,
+        }
+    }
+}
+
+/// One version of a component.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ComponentVersion {
+    /// Where the pins were found, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<String>,
+    /// Its file for each platform.
+    pub platforms: BTreeMap<Platform, Download>,
+}
+
+/// A file to fetch by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Download {
+    /// The upstream address.
+    pub url: String,
+    /// SHA-256 of the content, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Hex>,
+    /// Where the project publishes the SHA-256, for a file that the catalog does not pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256_url: Option<String>,
+}
+
+/// A digest as checksum files write it: 64 lowercase hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256Hex(pub Digest);
+
+impl TryFrom<String> for Sha256Hex {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Digest::from_hex(&text).map(Self).map_err(|_| format!("`{text}` is not a SHA-256 of 64 lowercase hex digits"))
+    }
+}
+
+impl From<Sha256Hex> for String {
+    fn from(value: Sha256Hex) -> Self {
+        value.0.hex()
+    }
+}
+
+/// An add-on in all its versions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Addon {
+    /// What it is for.
+    pub kind: AddonKind,
+    /// SPDX licence expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// The project's page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// By version, without a leading `v`.
+    pub versions: BTreeMap<String, AddonVersion>,
+}
+
+/// What an add-on is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddonKind {
+    /// The pod network; a cluster has one.
+    Cni,
+    /// Anything else.
+    Addon,
+}
+
+/// One version of an add-on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AddonVersion {
+    /// Where the pins were found, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<String>,
+    /// Kubernetes objects to apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<ManifestFile>,
+    /// Images that the objects name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<CatalogImage>,
+}
+
+/// A file of Kubernetes objects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ManifestFile {
+    /// Its file name in the bundle.
+    pub name: String,
+    /// The upstream address.
+    pub url: String,
+    /// SHA-256 of the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Hex>,
+}
+
+/// An image and what its tag stood for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CatalogImage {
+    /// The upstream reference.
+    pub reference: ImageRef,
+    /// Digest of what the tag resolves to upstream, usually an image index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// SPDX licence expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// Hosts that need it.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What makes up one Kubernetes release.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Release {
+    /// Version of each component.
+    pub components: BTreeMap<String, String>,
+    /// Images that kubeadm asks for.
+    pub images: Vec<CatalogImage>,
+    /// Version of each add-on that goes with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addons: BTreeMap<String, String>,
+}

@@ -1,0 +1,12 @@
+//! The connected side: from a catalog to one signed bundle.
+//!
+//! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`] writes bundles:
+//!
+//! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
+//! → [`fetch::Fetcher::fetch`] → [`pack`] → a bundle file.
+
+pub mod catalog;
+pub mod lock;
+pub mod mirror;
+pub mod resolve;
+pub mod spec;

@@ -1,0 +1,198 @@
+//! Mirrors: the same content from another address, such as a company's proxy. Names inside a bundle stay the upstream ones.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use kbundle_format::ImageRef;
+use reqwest::Url;
+
+/// Where content of a host or registry is fetched instead.
+#[derive(Clone, Debug, Default)]
+pub struct Mirrors(BTreeMap<String, MirrorAddress>);
+
+/// One `FROM=TO` as a person writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The upstream host, with its port where it has one.
+    pub host: String,
+    /// Where its content is.
+    pub address: MirrorAddress,
+}
+
+/// An `http` or `https` address without query and without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorAddress(Url);
+
+/// Where a registry answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Whether it is asked without TLS.
+    pub scheme: Scheme,
+    /// Host and, where given, port.
+    pub host: String,
+    /// The repository there.
+    pub path: String,
+}
+
+/// How a registry is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS, for a registry that a mirror's address says so of.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As URLs write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The text is not a mirror.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{text}` is not a mirror; expected `HOST=http(s)://ADDRESS`, such as `dl.k8s.io=https://mirror.example/dl.k8s.io`"
+)]
+pub struct MirrorError {
+    text: String,
+}
+
+impl FromStr for MirrorAddress {
+    type Err = MirrorError;
+
+    fn from_str(text: &str) -> Result<Self, MirrorError> {
+        let error = || MirrorError { text: text.to_owned() };
+        let url = Url::parse(text.trim_end_matches('/')).map_err(|_| error())?;
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        if matches!(url.scheme(), "http" | "https") && url.has_host() && plain { Ok(Self(url)) } else { Err(error()) }
+    }
+}
+
+impl FromStr for Mirror {
+    type Err = MirrorError;
+
+    fn from_str(text: &str) -> Result<Self, MirrorError> {
+        let error = || MirrorError { text: text.to_owned() };
+        let (host, address) = text.split_once('=').ok_or_else(error)?;
+        let address = address.parse().map_err(|_: MirrorError| error())?;
+        let host_like = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+        if host.is_empty() || !host.bytes().all(host_like) {
+            return Err(error());
+        }
+        Ok(Self { host: host.to_owned(), address })
+    }
+}
+
+impl FromIterator<Mirror> for Mirrors {
+    /// A later mirror of a host takes the place of an earlier one.
+    fn from_iter<I: IntoIterator<Item = Mirror>>(mirrors: I) -> Self {
+        Self(mirrors.into_iter().map(|mirror| (mirror.host, mirror.address)).collect())
+    }
+}
+
+impl Mirrors {
+    /// Where `url` is fetched: scheme and host replaced by the mirror's address, if its host has one.
+    #[must_use]
+    pub fn rewrite(&self, url: &str) -> String {
+        let Some((_, rest)) = url.split_once("://") else { return url.to_owned() };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        match self.0.get(&rest[..end]) {
+            Some(address) => format!("{}{}", address.text(), &rest[end..]),
+            None => url.to_owned(),
+        }
+    }
+
+    /// Where `image` is pulled from.
+    #[must_use]
+    pub fn repository(&self, image: &ImageRef) -> Repository {
+        let path = image.repository();
+        let Some(MirrorAddress(url)) = self.0.get(image.registry()) else {
+            return Repository { scheme: Scheme::Https, host: image.registry().to_owned(), path: path.to_owned() };
+        };
+        let scheme = if url.scheme() == "http" { Scheme::Http } else { Scheme::Https };
+        let prefix = url.path().trim_matches('/');
+        let path = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
+        Repository { scheme, host: authority(url), path }
+    }
+
+    /// Registries that are asked without TLS.
+    #[must_use]
+    pub fn plain_http_hosts(&self) -> Vec<String> {
+        self.0.values().filter(|address| address.0.scheme() == "http").map(|address| authority(&address.0)).collect()
+    }
+}
+
+impl MirrorAddress {
+    fn text(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mirrors(texts: &[&str]) -> Mirrors {
+        texts.iter().map(|text| text.parse::<Mirror>().unwrap()).collect()
+    }
+
+    #[test]
+    fn replaces_scheme_and_host_of_a_url() {
+        let mirrors = mirrors(&["dl.k8s.io=http://127.0.0.1:8090/dl.k8s.io/", "get.helm.sh=https://mirror.example"]);
+        for (url, there) in [
+            ("https://dl.k8s.io/release/v1/x?y", "http://127.0.0.1:8090/dl.k8s.io/release/v1/x?y"),
+            ("https://get.helm.sh/a", "https://mirror.example/a"),
+            ("https://dl.k8s.io.example/a", "https://dl.k8s.io.example/a"),
+            ("https://example.org/dl.k8s.io/a", "https://example.org/dl.k8s.io/a"),
+        ] {
+            assert_eq!(mirrors.rewrite(url), there);
+        }
+    }
+
+    #[test]
+    fn a_registry_may_have_a_prefix() {
+        let mirrors = mirrors(&["docker.io=http://127.0.0.1:5000/docker.io", "registry.k8s.io=https://mirror.example"]);
+        let at = |image: &str| {
+            let Repository { scheme, host, path } = mirrors.repository(&image.parse().unwrap());
+            format!("{}://{host}/{path}", scheme.as_str())
+        };
+        assert_eq!(at("docker.io/flannel/flannel:v1"), "http://127.0.0.1:5000/docker.io/flannel/flannel");
+        assert_eq!(at("registry.k8s.io/pause:3.8"), "https://mirror.example/pause");
+        assert_eq!(at("quay.io/cilium/cilium:v1"), "https://quay.io/cilium/cilium");
+        assert_eq!(mirrors.plain_http_hosts(), ["127.0.0.1:5000"]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for bad in ["", "dl.k8s.io", "=http://a", "a=ftp://b", "a=b", "a/b=http://c", "a=http://u:p@c", "a=http://c?d"]
+        {
+            assert!(bad.parse::<Mirror>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hosts_without_a_mirror_are_left_alone(path in "[a-z0-9/._?#=-]{0,40}") {
+            let url = format!("https://example.org/{path}");
+            prop_assert_eq!(mirrors(&["dl.k8s.io=http://127.0.0.1"]).rewrite(&url), url);
+        }
+
+        #[test]
+        fn the_rest_of_a_url_is_kept(path in "(/[a-z0-9._=-]{1,8}){0,4}") {
+            let rewritten = mirrors(&["dl.k8s.io=http://127.0.0.1:1/m"]).rewrite(&format!("https://dl.k8s.io{path}"));
+            prop_assert_eq!(rewritten, format!("http://127.0.0.1:1/m{path}"));
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fs_err as fs;
+use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
+use serde::{Deserialize, Serialize};
+
+use crate::mirror::{Mirror, MirrorError, Mirrors};
+
+/// The schema of `bundle.yaml` this program reads.
+pub const SCHEMA: u32 = 1;
+
+/// What goes into a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleSpec {
+    /// The Kubernetes release.
+    pub kubernetes: KubeVersion,
+    /// Platforms of the hosts.
+    pub platforms: BTreeSet<Platform>,
+    /// The pod network.
+    pub cni: Cni,
+    /// Other add-ons, by name.
+    pub addons: Vec<String>,
+    /// Images of the site itself.
+    pub images: Vec<ImageRequest>,
+    /// What to do about content that nobody pinned.
+    pub unpinned: Unpinned,
+}
+
+/// The pod network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cni {
+    /// The standard CNI plugins and routes, for a flat network: needs no image.
+    Bridge,
+    /// An add-on of the catalog.
+    Addon(String),
+}
+
+impl From<String> for Cni {
+    fn from(name: String) -> Self {
+        if name == "bridge" { Self::Bridge } else { Self::Addon(name) }
+    }
+}
+
+/// What to do about content that neither the catalog nor the project pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpinned {
+    /// Refuse it.
+    Refuse,
+    /// Take it as it comes the first time, and pin that in the lock.
+    TrustOnFirstUse,
+}
+
+/// `REFERENCE` or `REFERENCE@sha256:…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageRequest {
+    /// The upstream reference.
+    pub reference: ImageRef,
+    /// What its tag has to stand for.
+    pub digest: Option<Digest>,
+}
+
+/// The text is not an image with an optional digest.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not an image; expected `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`")]
+pub struct ImageRequestError {
+    text: String,
+}
+
+impl FromStr for ImageRequest {
+    type Err = ImageRequestError;
+
+    fn from_str(text: &str) -> Result<Self, ImageRequestError> {
+        let error = || ImageRequestError { text: text.to_owned() };
+        let (reference, digest) = match text.split_once('@') {
+            Some((reference, digest)) => (reference, Some(digest.parse().map_err(|_| error())?)),
+            None => (text, None),
+        };
+        Ok(Self { reference: reference.parse().map_err(|_| error())?, digest })
+    }
+}
+
+impl TryFrom<String> for ImageRequest {
+    type Error = ImageRequestError;
+
+    fn try_from(text: String) -> Result<Self, ImageRequestError> {
+        text.parse()
+    }
+}
+
+impl From<ImageRequest> for String {
+    fn from(image: ImageRequest) -> Self {
+        match image.digest {
+            Some(digest) => format!("{}@{digest}", image.reference),
+            None => image.reference.to_string(),
+        }
+    }
+}
+
+/// `bundle.yaml`: what the flags of `kbundle build` say, in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SpecFile {
+    /// Always [`SCHEMA`].
+    pub schema: u32,
+    /// `--k8s`
+    pub kubernetes: Option<KubeVersion>,
+    /// `--arch`
+    #[serde(default)]
+    pub arch: Vec<String>,
+    /// `--catalog`, relative to the file.
+    pub catalog: Option<PathBuf>,
+    /// `--mirror`
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, String>,
+    /// `--cni`
+    pub cni: Option<String>,
+    /// `--addon`
+    #[serde(default)]
+    pub addons: Vec<String>,
+    /// `--add-image`
+    #[serde(default)]
+    pub images: Vec<ImageRequest>,
+    /// `--trust-on-first-use`
+    #[serde(default)]
+    pub trust_on_first_use: bool,
+    /// `--key`, relative to the file.
+    pub key: Option<PathBuf>,
+    /// `--level`
+    pub level: Option<i32>,
+    /// `--output`, relative to the file.
+    pub output: Option<PathBuf>,
+    /// `--ca-file`, relative to the file.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why `bundle.yaml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// It could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Not of its shape.
+    #[error("{} is not valid", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// serde's words, with line and column.
+        source: serde_yaml::Error,
+    },
+    /// A schema this program does not know.
+    #[error("{} has schema {found}, this program knows {SCHEMA}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: u32,
+    },
+    /// Neither flag nor file names a release.
+    #[error("no Kubernetes version was given")]
+    NoVersion,
+    /// An architecture that no platform is made of.
+    #[error("`{text}` is not an architecture such as `amd64` or `arm64`")]
+    Architecture {
+        /// What was given.
+        text: String,
+    },
+    /// A mirror that is none.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+}
+
+impl SpecFile {
+    /// Reads `path`; paths in it become relative to where it lies.
+    ///
+    /// # Errors
+    /// [`SpecError::Read`], [`SpecError::Syntax`] or [`SpecError::Schema`].
+    pub fn read(path: &Path) -> Result<Self, SpecError> {
+        let text = fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+        let mut file = Self::parse(&text, path)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        for inner in [&mut file.catalog, &mut file.key, &mut file.output, &mut file.ca_file].into_iter().flatten() {
+            *inner = directory.join(&inner);
+        }
+        Ok(file)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
+        let syntax = |source| SpecError::Syntax { path: path.to_owned(), source };
+        let file: Self = serde_yaml::from_str(text).map_err(syntax)?;
+        match file.schema {
+            SCHEMA => Ok(file),
+            found => Err(SpecError::Schema { path: path.to_owned(), found }),
+        }
+    }
+
+    /// The mirrors of the file.
+    ///
+    /// # Errors
+    /// [`MirrorError`] for the first that is none.
+    pub fn mirrors(&self) -> Result<Vec<Mirror>, MirrorError> {
+        self.mirrors.iter().map(|(host, address)| format!("{host}={address}").parse()).collect()
+    }
+}
+
+/// What the flags of `kbundle build` and `kbundle lock` say about content.
+#[derive(Clone, Debug, Default)]
+pub struct SpecFlags {
+    /// `--k8s`
+    pub kubernetes: Option<KubeVersion>,
+    /// `--arch`
+    pub arch: Vec<String>,
+    /// `--cni`
+    pub cni: Option<String>,
+    /// `--addon`
+    pub addons: Vec<String>,
+    /// `--add-image`
+    pub images: Vec<ImageRequest>,
+    /// `--mirror`
+    pub mirrors: Vec<Mirror>,
+    /// `--trust-on-first-use`
+    pub trust_on_first_use: bool,
+}
+
+impl SpecFlags {
+    /// Joins flags and file: one-valued settings from the flags where given, lists from both.
+    ///
+    /// # Errors
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Mirror`].
+    pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
+        let mirrors = file.mirrors()?.into_iter().chain(self.mirrors).collect();
+        let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
+        let mut platforms = arch
+            .iter()
+            .map(|arch| format!("linux/{arch}").parse().map_err(|_| SpecError::Architecture { text: arch.clone() }))
+            .collect::<Result<BTreeSet<Platform>, _>>()?;
+        if platforms.is_empty() {
+            platforms.insert("linux/amd64".parse().expect("a platform"));
+        }
+        let first_use = self.trust_on_first_use || file.trust_on_first_use;
+        let spec = BundleSpec {
+            kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
+            platforms,
+            cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| "calico".to_owned()).into(),
+            addons: file.addons.iter().cloned().chain(self.addons).collect(),
+            images: file.images.iter().cloned().chain(self.images).collect(),
+            unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
+        };
+        Ok((spec, mirrors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SpecFile, SpecError> {
+        SpecFile::parse(text, Path::new("bundle.yaml"))
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_lists_are_joined() {
+        let file = parse(
+            "schema: 1\nkubernetes: 1.25.2\narch: [arm64]\ncni: flannel\naddons: [metallb]\nmirrors: {dl.k8s.io: 'http://a'}\n",
+        )
+        .unwrap();
+        let flags = SpecFlags {
+            cni: Some("bridge".to_owned()),
+            addons: vec!["ingress-nginx".to_owned()],
+            mirrors: vec!["dl.k8s.io=http://b".parse().unwrap()],
+            ..SpecFlags::default()
+        };
+        let (spec, mirrors) = flags.join(&file).unwrap();
+        assert_eq!(spec.cni, Cni::Bridge);
+        assert_eq!(spec.addons, ["metallb", "ingress-nginx"]);
+        assert_eq!(spec.platforms, BTreeSet::from(["linux/arm64".parse().unwrap()]));
+        assert_eq!(spec.unpinned, Unpinned::Refuse);
+        assert_eq!(mirrors.rewrite("https://dl.k8s.io/x"), "http://b/x");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_and_column() {
+        for (text, expected) in [
+            ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
+            ("schema: 1\nkubernetes: 1.25\n", "invalid type: floating point"),
+            ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
+            ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
+        ] {
+            let error = parse(text).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains(expected) && source.contains("line 2"), "{source}");
+        }
+        assert!(matches!(parse("schema: 7\n"), Err(SpecError::Schema { found: 7, .. })));
+    }
+
+    #[test]
+    fn an_image_may_carry_its_digest() {
+        let text = format!("registry.k8s.io/pause:3.8@{}", Digest::of(b""));
+        let image: ImageRequest = text.parse().unwrap();
+        assert_eq!(String::from(image), text);
+        assert!("registry.k8s.io/pause:3.8@sha256:1".parse::<ImageRequest>().is_err());
+    }
+}
