@@ -30,9 +30,9 @@ fn sizes() -> Vec<usize> {
 fn both_readers_give_back_what_was_written_at_every_edge() {
     let contents: Vec<_> = sizes().into_iter().zip(0..).map(|(size, seed)| content(size, seed)).collect();
     let names: Vec<_> = (0..contents.len()).map(|index| format!("bin/file-{index}")).collect();
-    let named: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+    let files: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
     let (key, trust) = key();
-    let bytes = bundle(&named, &[&key]);
+    let bytes = bundle(&files, &[&key]);
     let check = SignatureCheck::Required { trust: &trust, detached: &[] };
 
     let summary = verify(bytes.clone(), &trust).unwrap();
@@ -151,8 +151,8 @@ proptest! {
     fn entries_come_back_in_order(contents in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 0..12)) {
         let (key, trust) = key();
         let names: Vec<_> = (0..contents.len()).map(|index| format!("x/{index}")).collect();
-        let named: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
-        let bytes = bundle(&named, &[&key]);
+        let files: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+        let bytes = bundle(&files, &[&key]);
         let check = SignatureCheck::Required { trust: &trust, detached: &[] };
         let mut stream = BundleStream::open(Cursor::new(bytes), check).unwrap();
         for content in &contents {
