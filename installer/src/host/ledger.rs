@@ -59,15 +59,24 @@ pub enum Change {
         /// The device or file.
         area: String,
     },
-    /// A unit that was enabled or started by us and was not before.
+    /// A unit that was enabled or started by us.
     Unit {
         /// Its full name, such as `kubelet.service`.
         name: String,
+        /// Whether it was enabled before.
+        was_enabled: bool,
+        /// Whether it was running before.
+        was_active: bool,
     },
     /// A kernel module that was loaded by us.
     Module {
         /// Its name.
         name: String,
+    },
+    /// A step that was begun: `reset` calls its `undo`.
+    StepStarted {
+        /// Its id.
+        step: String,
     },
     /// A step that was completed; a fact for `status`, nothing to undo.
     StepDone {
@@ -124,6 +133,18 @@ impl Ledger {
         self.known.contains(path)
     }
 
+    /// Whether anything at or below `path` was made by us.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        let inside = |made: &str| made.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.changes.iter().any(|change| match change {
+            Change::CreatedDirectory { path: made }
+            | Change::CreatedFile { path: made }
+            | Change::ClaimedTree { path: made } => inside(made),
+            _ => false,
+        })
+    }
+
     /// Adds a change and makes the record last. A change that is recorded already is not added again.
     pub fn record(&mut self, change: Change) -> Result<(), LedgerError> {
         if self.changes.contains(&change) {
@@ -165,10 +186,19 @@ impl Ledger {
         let kept = || -> io::Result<()> {
             fs::create_dir_all(self.directory.join("backup"))?;
             fs::copy(from, &to)?;
-            fs::File::open(&to)?.sync_all()
+            let copy = fs::OpenOptions::new().write(true).open(&to)?;
+            // The time of the last change is part of what a reset brings back.
+            copy.file().set_modified(fs::metadata(from)?.modified()?)?;
+            copy.sync_all()
         };
         kept().map_err(|source| LedgerError { path: to.clone(), source })?;
         Ok(name)
+    }
+
+    /// Where the record lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Where a copy made by [`Ledger::keep`] lies.
@@ -180,7 +210,9 @@ impl Ledger {
     /// Forgets everything: the record and the copies. The last act of a reset.
     pub fn erase(self) -> Result<(), LedgerError> {
         match fs::remove_dir_all(&self.directory) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(LedgerError { path: self.directory, source }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(LedgerError { path: self.directory, source })
+            }
             _ => Ok(()),
         }
     }
@@ -217,6 +249,16 @@ mod tests {
         let mut ledger = Ledger::open(directory.path()).unwrap();
         ledger.record(created("/etc/b")).unwrap();
         assert_eq!(Ledger::open(directory.path()).unwrap().changes(), [created("/etc/a"), created("/etc/b")]);
+    }
+
+    #[test]
+    fn a_directory_is_covered_by_what_lies_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        ledger.record(created("/etc/kubernetes/admin.conf")).unwrap();
+        for (path, covered) in [("/etc/kubernetes", true), ("/etc/kubernetes/admin.conf", true), ("/etc/kube", false)] {
+            assert_eq!(ledger.covers(path), covered, "{path}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 pub mod command;
 pub mod ledger;
+pub mod systemd;
+mod undo;
 
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -15,6 +17,7 @@ use kbundle_format::atomic_file::{AtomicFile, write_atomically};
 
 pub use command::{Command, CommandError, Commands, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
+pub use systemd::UnitState;
 
 /// Why a look at the host, or a change to it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,12 @@ pub enum HostError {
         act: String,
         /// The cause.
         source: io::Error,
+    },
+    /// A file that is a link, whose target is someone else's to change.
+    #[error("{path} is a symbolic link; it is not replaced")]
+    Link {
+        /// Absolute path on the host.
+        path: String,
     },
     /// A program.
     #[error(transparent)]
@@ -82,6 +91,15 @@ impl Host {
         Ok(self.commands.run(command)?)
     }
 
+    /// Runs a program to its end, whatever it returns; `None` where it is not installed.
+    pub fn run_if_installed(&self, command: &Command) -> Result<Option<Output>, HostError> {
+        match self.commands.run(command) {
+            Ok(output) => Ok(Some(output)),
+            Err(CommandError::Start { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The content of a file, or `None` where there is none.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         absent(fs::read(self.path(path)), || format!("read {path}"))
@@ -116,7 +134,8 @@ impl Host {
             self.ledger.record(Change::CreatedDirectory { path: text.to_string() })?;
             let mode = if part == wanted { mode } else { 0o755 };
             let target = self.path(&text);
-            let made = fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, PermissionsExt::from_mode(mode)));
+            let made =
+                fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, PermissionsExt::from_mode(mode)));
             made.map_err(|source| HostError::File { act: format!("create directory {text}"), source })?;
         }
         Ok(())
@@ -125,7 +144,8 @@ impl Host {
     /// Puts a file in place, whole or not at all, keeping what was there for `reset`.
     pub fn write_file(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         self.prepare(path)?;
-        write_atomically(&self.path(path), content, mode).map_err(|source| HostError::File { act: format!("write {path}"), source })
+        write_atomically(&self.path(path), content, mode)
+            .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
     /// Like [`Host::write_file`], for content that is streamed: `fill` writes, and the file appears only when it succeeded.
@@ -141,6 +161,27 @@ impl Host {
         fill(&mut file)?;
         file.commit().map_err(failed)?;
         Ok(())
+    }
+
+    /// Makes a symbolic link at `path`, where nothing may be yet.
+    pub fn make_link(&mut self, path: &str, target: &str) -> Result<(), HostError> {
+        self.prepare(path)?;
+        let made = fs::os::unix::fs::symlink(target, self.path(path));
+        made.map_err(|source| HostError::File { act: format!("link {path} to {target}"), source })
+    }
+
+    /// Changes a kernel setting by its dotted name, keeping its first value for `reset`.
+    pub fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), HostError> {
+        let key = name.replace('.', "/");
+        let path = format!("/proc/sys/{key}");
+        let was = self.read_text(&path)?.unwrap_or_default().trim().to_owned();
+        let recorded = |change: &Change| matches!(change, Change::Sysctl { key: known, .. } if *known == key);
+        if !self.ledger.changes().iter().any(recorded) {
+            self.ledger.record(Change::Sysctl { key, was })?;
+        }
+        // Not written aside: it is the kernel that takes it.
+        let written = fs::write(self.path(&path), value);
+        written.map_err(|source| HostError::File { act: format!("set {name} to {value}"), source })
     }
 
     /// Claims `path` for a tree that others fill (a data directory): `reset` removes it with all it holds.
@@ -163,6 +204,7 @@ impl Host {
         }
         match absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))? {
             None => self.ledger.record(Change::CreatedFile { path: path.to_owned() })?,
+            Some(metadata) if metadata.is_symlink() => return Err(HostError::Link { path: path.to_owned() }),
             Some(metadata) => {
                 let backup = self.ledger.keep(&self.path(path), path)?;
                 let (mode, owner, group) = (metadata.permissions().mode() & 0o7777, metadata.uid(), metadata.gid());

@@ -2,8 +2,14 @@
 //!
 //! A step can say whether it is already done, do itself, and undo what the [`Ledger`](crate::host::Ledger) does not know of
 //! (stop what runs). Files, settings and units are undone from the ledger, by `reset`, for all steps alike.
+//!
+//! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
 
-use kbundle_format::IndexedBundle;
+use std::net::IpAddr;
+use std::ops::Deref;
+
+use kbundle_format::BundleList;
+use kbundle_format::indexed::IndexedBundle;
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
@@ -18,18 +24,58 @@ pub enum Check {
     Needed(String),
 }
 
-/// What steps work with.
+/// What is decided on: nothing here reads or changes anything.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What the user wants.
+    pub spec: &'a ClusterSpec,
+    /// What the host was found to be, before any change.
+    pub facts: &'a HostFacts,
+    /// What the bundle holds.
+    pub list: &'a BundleList,
+}
+
+impl Inputs<'_> {
+    /// The name that the host has as a node of the cluster.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        self.facts.hostname.to_ascii_lowercase()
+    }
+
+    /// The address that this host's API server, etcd and kubelet are reached at.
+    ///
+    /// Planning has refused where there is none.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.spec.api.address.or_else(|| self.facts.primary_address())
+    }
+
+    /// The version of a component in the bundle for this host's platform.
+    #[must_use]
+    pub fn version_of(&self, component: &str) -> Option<&str> {
+        let entry = self.list.component(component, &self.facts.platform)?;
+        entry.component.as_ref().map(|component| component.version.as_str())
+    }
+}
+
+/// What steps work with. Reads as its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
 pub struct Context<'a> {
     /// The host to change.
     pub host: Host,
     /// The verified bundle.
     pub bundle: &'a IndexedBundle,
-    /// What the user wants.
-    pub spec: &'a ClusterSpec,
-    /// What the host was found to be, before any change.
-    pub facts: &'a HostFacts,
+    /// What is decided on.
+    pub inputs: Inputs<'a>,
     /// Where a long step tells how far it is.
     pub progress: &'a dyn Progress,
+}
+
+impl<'a> Deref for Context<'a> {
+    type Target = Inputs<'a>;
+
+    fn deref(&self) -> &Inputs<'a> {
+        &self.inputs
+    }
 }
 
 /// Tells people or programs how far a step is.
@@ -44,15 +90,18 @@ pub trait Step {
     fn id(&self) -> &'static str;
 
     /// What it does, in the imperative, such as `set up containerd 1.6.20`.
-    fn title(&self) -> String;
+    fn title(&self, inputs: &Inputs<'_>) -> String;
 
     /// Looks only.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check>;
 
-    /// Changes the host.
+    /// Changes the host. Called only after `check` found something to do.
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()>;
 
     /// Stops what `apply` started and removes what the ledger cannot know of; nothing to do for most.
+    ///
+    /// Called by `reset` for every step that was ever begun here, last step first, before the ledger is undone. Units on the
+    /// ledger are stopped by then no more than files are gone: what has to stop first is stopped here.
     fn undo(&self, _host: &mut Host) -> anyhow::Result<()> {
         Ok(())
     }

@@ -1,0 +1,311 @@
+//! Reads the facts from a host. Looks only: the one thing it writes is this process's own `oom_score_adj`, to see whether
+//! that is allowed, and puts it back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fs_err as fs;
+use kbundle_format::Platform;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access, geteuid};
+
+use super::kernel::{self, MountLine};
+use super::{
+    CgroupVersion, Cgroups, Clock, HostFacts, Installation, InterfaceAddress, Kernel, Listener, Mount, Resolver,
+    Selinux, Sysctl, network, system,
+};
+use crate::config::Cidr;
+use crate::host::{Command, Host, HostError};
+use crate::kernel_settings::SETTINGS;
+
+/// Kernel features that a cluster needs, by module name, and a file that shows each at work.
+pub const MODULES: &[(&str, &str)] = &[
+    ("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max"),
+    ("overlay", ""),
+];
+
+/// Programs that a cluster needs from the host, since no upstream archive has them.
+///
+/// Source: kubeadm's preflight (cmd/kubeadm/app/preflight/checks.go) and this program's own steps.
+pub const PROGRAMS: &[&str] = &[
+    "conntrack",
+    "ethtool",
+    "ip",
+    "iptables",
+    "modprobe",
+    "mount",
+    "nsenter",
+    "socat",
+    "swapoff",
+    "systemctl",
+    "tar",
+    "umount",
+];
+
+/// Units that tell of other clusters, container engines and firewalls.
+pub const UNITS: &[&str] = &[
+    "containerd.service",
+    "crio.service",
+    "docker.service",
+    "etcd.service",
+    "firewalld.service",
+    "k0scontroller.service",
+    "k0sworker.service",
+    "k3s-agent.service",
+    "k3s.service",
+    "kubelet.service",
+    "rke2-agent.service",
+    "rke2-server.service",
+    "ufw.service",
+];
+
+/// Where other clusters, container engines and earlier attempts leave files.
+const LEFTOVERS: &[&str] = &[
+    "/etc/cni/net.d",
+    "/etc/containerd/config.toml",
+    "/etc/docker",
+    "/etc/etcd",
+    "/etc/kubernetes",
+    "/opt/cni/bin",
+    "/usr/bin/containerd",
+    "/usr/bin/dockerd",
+    "/usr/bin/etcd",
+    "/usr/bin/kubelet",
+    "/usr/local/bin/containerd",
+    "/usr/local/bin/etcd",
+    "/usr/local/bin/k3s",
+    "/usr/local/bin/kubelet",
+    "/usr/sbin/runc",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/docker",
+    "/var/lib/etcd",
+    "/var/lib/k0s",
+    "/var/lib/kubelet",
+    "/var/lib/rancher",
+];
+
+const PROGRAM_DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+impl HostFacts {
+    /// Reads everything. What a host does not tell is empty or absent; preflight judges that.
+    pub fn gather(host: &Host) -> Result<Self, HostError> {
+        let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
+        let hostname = text("/proc/sys/kernel/hostname")?.trim().to_owned();
+        Ok(Self {
+            platform: Platform::of_this_program(),
+            user_id: geteuid().as_raw(),
+            machine_id: system::machine_id(&text("/etc/machine-id")?),
+            os: system::os_release(&text("/etc/os-release")?),
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory: kernel::memory(&text("/proc/meminfo")?),
+            kernel: kernel_facts(host)?,
+            cgroups: cgroups(host)?,
+            mounts: mounts(host, &kernel::mounts(&text("/proc/self/mounts")?)),
+            swap_areas: kernel::swap_areas(&text("/proc/swaps")?),
+            addresses: addresses(),
+            default_route: network::default_route(&text("/proc/net/route")?),
+            resolver: resolver(host)?,
+            hostname_in_hosts: network::address_in_hosts(&text("/etc/hosts")?, &hostname),
+            listening: listeners(host)?,
+            clock: clock(host)?,
+            selinux: match text("/sys/fs/selinux/enforce")?.trim() {
+                "1" => Selinux::Enforcing,
+                "0" => Selinux::Permissive,
+                _ => Selinux::Disabled,
+            },
+            programs: PROGRAMS.iter().map(|&name| (name.to_owned(), find_program(host, name))).collect(),
+            units: host.unit_states(UNITS)?,
+            leftovers: leftovers(host),
+            installation: if host.ledger().changes().is_empty() { Installation::None } else { Installation::Ours },
+            can_lower_oom_score: can_lower_oom_score(host)?,
+            conntrack_max_writable: is_writable(host, "/proc/sys/net/netfilter/nf_conntrack_max"),
+            hostname,
+        })
+    }
+}
+
+fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
+    let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
+    let release = text("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    let file_systems = kernel::file_systems(&text("/proc/filesystems")?);
+    let is_there =
+        |&&(name, trace): &&(&str, &str)| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
+    let features: BTreeSet<_> = MODULES.iter().filter(is_there).map(|&(name, _)| name.to_owned()).collect();
+    let mut sysctls = BTreeMap::new();
+    for setting in SETTINGS {
+        if let Some(value) = host.read_text(&setting.path())? {
+            let writable = is_writable(host, &setting.path());
+            sysctls.insert(setting.name.to_owned(), Sysctl { value: value.trim().to_owned(), writable });
+        }
+    }
+    let has_modules = host.exists(&format!("/lib/modules/{release}"));
+    Ok(Kernel { release, file_systems, features, has_modules, sysctls })
+}
+
+/// Whether root may write there; settings of the kernel say no by their permission bits, also to root.
+fn is_writable(host: &Host, path: &str) -> bool {
+    access(&host.path(path), AccessFlags::W_OK).is_ok()
+}
+
+fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
+    const V2: &str = "/sys/fs/cgroup/cgroup.controllers";
+    if let Some(text) = host.read_text(V2)? {
+        let controllers = text.split_whitespace().map(str::to_owned).collect();
+        return Ok(Cgroups { version: CgroupVersion::V2, controllers });
+    }
+    let controllers = kernel::v1_controllers(&host.read_text("/proc/cgroups")?.unwrap_or_default());
+    let version = if controllers.is_empty() { CgroupVersion::Absent } else { CgroupVersion::V1 };
+    Ok(Cgroups { version, controllers })
+}
+
+/// File systems with room of their own. What containers mount is left out.
+fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
+    const OTHERS: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/run/", "/var/lib/kubelet/pods/"];
+    let mount = |line: &MountLine| {
+        let space = statvfs(&host.path(&line.path)).ok().filter(|space| space.blocks() > 0)?;
+        let unit = space.fragment_size();
+        let has = |option: &str| line.options.iter().any(|found| found == option);
+        Some(Mount {
+            path: line.path.clone(),
+            device: line.device.clone(),
+            file_system: line.file_system.clone(),
+            read_only: has("ro"),
+            no_exec: has("noexec"),
+            total_bytes: space.blocks() * unit,
+            free_bytes: space.blocks_available() * unit,
+        })
+    };
+    let ours = |line: &&MountLine| !OTHERS.iter().any(|prefix| line.path.starts_with(prefix));
+    lines.iter().filter(ours).filter_map(mount).collect()
+}
+
+/// Addresses of interfaces that are up; loopback and link-local ones cannot be reached by others.
+fn addresses() -> Vec<InterfaceAddress> {
+    let address = |found: nix::ifaddrs::InterfaceAddress| {
+        let storage = found.address?;
+        let (address, prefix) = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+            (Some(v4), _) => {
+                let mask = found.netmask?.as_sockaddr_in()?.ip();
+                (IpAddr::from(v4.ip()), mask.to_bits().count_ones())
+            }
+            (_, Some(v6)) => {
+                let mask = found.netmask?.as_sockaddr_in6()?.ip();
+                (IpAddr::from(v6.ip()), mask.to_bits().count_ones())
+            }
+            _ => return None,
+        };
+        let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let usable = found.flags.contains(InterfaceFlags::IFF_UP) && !address.is_loopback() && !link_local;
+        let network = Cidr::around(address, u8::try_from(prefix).ok()?);
+        usable.then_some(InterfaceAddress { interface: found.interface_name, address, network })
+    };
+    getifaddrs().map(|all| all.filter_map(address).collect()).unwrap_or_default()
+}
+
+fn resolver(host: &Host) -> Result<Resolver, HostError> {
+    const USUAL: &str = "/etc/resolv.conf";
+    const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+    let servers = |file: &str| Ok::<_, HostError>(network::nameservers(&host.read_text(file)?.unwrap_or_default()));
+    let reachable = |servers: Vec<IpAddr>| servers.into_iter().filter(|server| !server.is_loopback()).collect();
+    let usual = servers(USUAL)?;
+    let only_stub = !usual.is_empty() && usual.iter().all(IpAddr::is_loopback);
+    let file = if only_stub && host.exists(RESOLVED) { RESOLVED } else { USUAL };
+    Ok(Resolver { file: file.to_owned(), nameservers: reachable(servers(file)?) })
+}
+
+fn listeners(host: &Host) -> Result<Vec<Listener>, HostError> {
+    let mut sockets = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        sockets.extend(network::listening_sockets(&host.read_text(table)?.unwrap_or_default()));
+    }
+    let programs = socket_programs(host);
+    let mut found: Vec<_> = sockets
+        .into_iter()
+        .map(|socket| Listener {
+            port: socket.port,
+            address: socket.address,
+            program: programs.get(&socket.inode).cloned(),
+        })
+        .collect();
+    found.sort_by_key(|listener| (listener.port, listener.address));
+    found.dedup();
+    Ok(found)
+}
+
+/// Which program has which socket open. Processes that end meanwhile, or that are not ours to look into, are passed over.
+fn socket_programs(host: &Host) -> HashMap<u64, String> {
+    let mut found = HashMap::new();
+    for process in fs::read_dir(host.path("/proc")).into_iter().flatten().flatten() {
+        if !process.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let Ok(name) = fs::read_to_string(process.path().join("comm")) else { continue };
+        for file in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
+            let target = fs::read_link(file.path()).unwrap_or_default();
+            let inode = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            if let Some(inode) = inode {
+                found.insert(inode, name.trim().to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn clock(host: &Host) -> Result<Clock, HostError> {
+    let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let command = Command::new("timedatectl", ["show", "--property=NTPSynchronized", "--value"]);
+    let said = host.run_if_installed(&command)?.map(|output| output.stdout).unwrap_or_default();
+    let synchronised = match said.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    };
+    Ok(Clock { unix_seconds, synchronised })
+}
+
+fn find_program(host: &Host, name: &str) -> Option<String> {
+    let paths = PROGRAM_DIRECTORIES.iter().map(|directory| format!("{directory}/{name}"));
+    paths.into_iter().find(|path| access(&host.path(path), AccessFlags::X_OK).is_ok())
+}
+
+/// The paths that hold something and that the ledger does not have.
+fn leftovers(host: &Host) -> Vec<String> {
+    let foreign = |path: &&&str| holds_something(host, path) && !host.ledger().covers(path);
+    LEFTOVERS.iter().filter(foreign).map(|&path| path.to_owned()).collect()
+}
+
+/// Whether there is a file, or a directory with anything but empty directories in it.
+fn holds_something(host: &Host, path: &str) -> bool {
+    fn in_directory(path: &std::path::Path) -> bool {
+        fs::read_dir(path).into_iter().flatten().flatten().any(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => in_directory(&entry.path()),
+            _ => true,
+        })
+    }
+    let path = host.path(path);
+    path.symlink_metadata().is_ok_and(|found| !found.is_dir() || in_directory(&path))
+}
+
+/// Lowers this process's own score by one and puts it back.
+fn can_lower_oom_score(host: &Host) -> Result<bool, HostError> {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    const LOWEST: i32 = -1000;
+    let text = host.read_text(SCORE)?.unwrap_or_default();
+    let Ok(score) = text.trim().parse::<i32>() else { return Ok(false) };
+    let path = host.path(SCORE);
+    if score == LOWEST {
+        return Ok(true);
+    }
+    // The kernel refuses at the write; putting back the former, higher score is always allowed.
+    let lowered = fs::write(&path, (score - 1).to_string()).is_ok();
+    if lowered {
+        let restored = fs::write(&path, score.to_string());
+        restored.map_err(|source| HostError::File { act: format!("restore {SCORE}"), source })?;
+    }
+    Ok(lowered)
+}

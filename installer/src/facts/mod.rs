@@ -1,0 +1,270 @@
+//! What the host is: everything that preflight and planning decide on, read once, before any change.
+//!
+//! [`gather`](HostFacts::gather) looks and changes nothing. The facts are plain data that serialises, so that decisions are
+//! tested without a host and can be followed later.
+
+mod gather;
+pub mod kernel;
+pub mod network;
+pub mod system;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use kbundle_format::Platform;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Cidr;
+use crate::host::UnitState;
+
+pub use gather::{MODULES, PROGRAMS, UNITS};
+
+/// What the host is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostFacts {
+    /// The host name as the kernel has it.
+    pub hostname: String,
+    /// Operating system and architecture.
+    pub platform: Platform,
+    /// The user this program runs as; 0 is root.
+    pub user_id: u32,
+    /// `/etc/machine-id`; absent where the file is missing, empty or not an id.
+    pub machine_id: Option<String>,
+    /// `/etc/os-release`.
+    pub os: OsRelease,
+    /// Processors that this program may run on.
+    pub cpus: usize,
+    /// Memory.
+    pub memory: Memory,
+    /// The kernel and what it offers.
+    pub kernel: Kernel,
+    /// Control groups.
+    pub cgroups: Cgroups,
+    /// File systems with room for something, by mount point.
+    pub mounts: Vec<Mount>,
+    /// Swap areas in use.
+    pub swap_areas: Vec<String>,
+    /// Addresses of the interfaces that are up, loopback left out.
+    pub addresses: Vec<InterfaceAddress>,
+    /// The interface and gateway of the IPv4 default route with the lowest metric.
+    pub default_route: Option<DefaultRoute>,
+    /// Name servers and where they are written.
+    pub resolver: Resolver,
+    /// What the host's own name resolves to by `/etc/hosts`.
+    pub hostname_in_hosts: Option<IpAddr>,
+    /// TCP ports that someone listens on.
+    pub listening: Vec<Listener>,
+    /// The clock.
+    pub clock: Clock,
+    /// SELinux.
+    pub selinux: Selinux,
+    /// Programs that a cluster needs from the host ([`PROGRAMS`]), and where they are.
+    pub programs: BTreeMap<String, Option<String>>,
+    /// State of the units of interest ([`UNITS`]) that the host knows.
+    pub units: BTreeMap<String, UnitState>,
+    /// Files and directories of another cluster or container engine. What kinstall itself made is not among them.
+    pub leftovers: Vec<String>,
+    /// Whether kinstall has changed this host before.
+    pub installation: Installation,
+    /// Whether a process here may lower its `oom_score_adj`; not so on hosts inside of containers.
+    pub can_lower_oom_score: bool,
+    /// Whether the connection table's size can be set; not so outside of the first network namespace.
+    pub conntrack_max_writable: bool,
+}
+
+/// The parts of `/etc/os-release` that matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OsRelease {
+    /// Such as `debian`.
+    pub id: String,
+    /// Families it belongs to, such as `rhel fedora`.
+    pub id_like: Vec<String>,
+    /// Such as `12`.
+    pub version_id: String,
+    /// For people.
+    pub pretty_name: String,
+}
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Memory {
+    /// What the kernel manages.
+    pub total_bytes: u64,
+    /// What could be used without swapping.
+    pub available_bytes: u64,
+}
+
+/// The kernel and what it offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kernel {
+    /// As `uname -r`.
+    pub release: String,
+    /// File systems it knows now (`/proc/filesystems`).
+    pub file_systems: BTreeSet<String>,
+    /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
+    pub features: BTreeSet<String>,
+    /// Whether modules for this kernel lie under `/lib/modules`.
+    pub has_modules: bool,
+    /// Of the settings in [`SETTINGS`](crate::kernel_settings::SETTINGS), those that exist, by dotted name.
+    pub sysctls: BTreeMap<String, Sysctl>,
+}
+
+/// A kernel setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sysctl {
+    /// Its value.
+    pub value: String,
+    /// Whether root may change it here.
+    pub writable: bool,
+}
+
+/// Control groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cgroups {
+    /// Which hierarchy holds the controllers.
+    pub version: CgroupVersion,
+    /// Controllers that can be used.
+    pub controllers: BTreeSet<String>,
+}
+
+/// Which control group hierarchy holds the controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CgroupVersion {
+    /// One hierarchy a controller.
+    V1,
+    /// The unified hierarchy.
+    V2,
+    /// None was found.
+    Absent,
+}
+
+/// A mounted file system with its space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Mount {
+    /// Where it is mounted.
+    pub path: String,
+    /// The device or other source.
+    pub device: String,
+    /// Its type, such as `ext4`.
+    pub file_system: String,
+    /// Whether it can be written.
+    pub read_only: bool,
+    /// Whether programs on it can be run.
+    pub no_exec: bool,
+    /// Its size.
+    pub total_bytes: u64,
+    /// What is free for unprivileged users.
+    pub free_bytes: u64,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InterfaceAddress {
+    /// Such as `eth0`.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+    /// The network it lies in.
+    pub network: Cidr,
+}
+
+/// Where packets to the rest of the world go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DefaultRoute {
+    /// Such as `eth0`.
+    pub interface: String,
+    /// The next hop; absent on point-to-point links.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Name servers and where they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Resolver {
+    /// The file that pods can use: systemd-resolved's real one where `/etc/resolv.conf` names only its stub.
+    pub file: String,
+    /// The servers in it that are not on loopback, which pods could not reach.
+    pub nameservers: Vec<IpAddr>,
+}
+
+/// A TCP port that someone listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Listener {
+    /// The port.
+    pub port: u16,
+    /// The address, unspecified where on all.
+    pub address: IpAddr,
+    /// The program, where it could be found.
+    pub program: Option<String>,
+}
+
+/// The clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Clock {
+    /// Seconds since 1970, UTC.
+    pub unix_seconds: u64,
+    /// Whether something keeps it right; absent where systemd does not say.
+    pub synchronised: Option<bool>,
+}
+
+/// What SELinux does here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selinux {
+    /// Not there.
+    Disabled,
+    /// Logs only.
+    Permissive,
+    /// Forbids.
+    Enforcing,
+}
+
+/// Whether kinstall has changed this host before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Installation {
+    /// No record.
+    None,
+    /// A record, whether the installation was completed or cut off.
+    Ours,
+}
+
+impl HostFacts {
+    /// The address of the default route's interface, or the only address of the host's family of networks.
+    ///
+    /// IPv4 alone, as the networks of a cluster are.
+    #[must_use]
+    pub fn primary_address(&self) -> Option<IpAddr> {
+        let mut candidates = self.addresses.iter().filter(|address| address.address.is_ipv4());
+        match &self.default_route {
+            Some(route) => candidates.find(|address| address.interface == route.interface).map(|found| found.address),
+            None => match (candidates.next(), candidates.next()) {
+                (Some(only), None) => Some(only.address),
+                _ => None,
+            },
+        }
+    }
+
+    /// The file system that `path` lies on, or would.
+    #[must_use]
+    pub fn mount_of(&self, path: &str) -> Option<&Mount> {
+        let holds = |mount: &&Mount| {
+            let prefix = mount.path.trim_end_matches('/');
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        // Of two mounts at one place the later one hides the earlier.
+        self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len())
+    }
+}

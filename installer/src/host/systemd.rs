@@ -1,0 +1,122 @@
+//! Units of systemd: what state they are in, and bringing them up so that `reset` can bring them down.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Command, Host, HostError};
+
+/// What systemd says about a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UnitState {
+    /// `ActiveState`, such as `active` or `inactive`.
+    pub active: String,
+    /// `UnitFileState`, such as `enabled`; empty where the unit has no file.
+    pub file: String,
+    /// Whether its file changed since systemd read it.
+    #[serde(default)]
+    pub needs_reload: bool,
+}
+
+impl UnitState {
+    /// Whether it runs or is about to.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        ["active", "activating", "reloading"].contains(&self.active.as_str())
+    }
+
+    /// Whether it starts at boot.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.file == "enabled"
+    }
+}
+
+impl Host {
+    /// The states of those of `units` that exist; none on a host without systemd.
+    pub fn unit_states(&self, units: &[&str]) -> Result<BTreeMap<String, UnitState>, HostError> {
+        let show = ["show", "--property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload", "--"];
+        let command = Command::new("systemctl", show.into_iter().chain(units.iter().copied()));
+        let output = self.run_if_installed(&command)?.unwrap_or_default();
+        Ok(parse_states(&output.stdout))
+    }
+
+    /// The state of one unit; `None` where it does not exist.
+    pub fn unit_state(&self, unit: &str) -> Result<Option<UnitState>, HostError> {
+        Ok(self.unit_states(&[unit])?.remove(unit))
+    }
+
+    /// Whether the unit runs, starts at boot, and is what its file says now.
+    pub fn unit_is_up(&self, unit: &str) -> Result<bool, HostError> {
+        Ok(self
+            .unit_state(unit)?
+            .is_some_and(|state| state.active == "active" && state.is_enabled() && !state.needs_reload))
+    }
+
+    /// Makes systemd read its files again, starts the unit at boot and now. `reset` puts it back to what it was.
+    pub fn enable_unit(&mut self, unit: &str) -> Result<(), HostError> {
+        self.record_unit(unit)?;
+        self.run(&Command::new("systemctl", ["daemon-reload"]))?;
+        self.run(&Command::new("systemctl", ["enable", "--now", unit]))?;
+        Ok(())
+    }
+
+    /// Like [`Host::enable_unit`], for a unit whose files changed: one that runs is started anew.
+    pub fn restart_unit(&mut self, unit: &str) -> Result<(), HostError> {
+        self.record_unit(unit)?;
+        self.run(&Command::new("systemctl", ["daemon-reload"]))?;
+        self.run(&Command::new("systemctl", ["enable", unit]))?;
+        self.run(&Command::new("systemctl", ["restart", unit]))?;
+        Ok(())
+    }
+
+    /// Stops a unit where it exists; it still starts at boot.
+    pub fn stop_unit(&self, unit: &str) -> Result<(), HostError> {
+        if self.unit_state(unit)?.is_some_and(|state| state.active != "inactive") {
+            self.run(&Command::new("systemctl", ["stop", unit]))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the state before our first change on record.
+    fn record_unit(&mut self, unit: &str) -> Result<(), HostError> {
+        let known = |change: &Change| matches!(change, Change::Unit { name, .. } if name == unit);
+        if self.ledger().changes().iter().any(known) {
+            return Ok(());
+        }
+        let state = self.unit_state(unit)?;
+        let was_enabled = state.as_ref().is_some_and(UnitState::is_enabled);
+        let was_active = state.as_ref().is_some_and(UnitState::is_active);
+        Ok(self.ledger_mut().record(Change::Unit { name: unit.to_owned(), was_enabled, was_active })?)
+    }
+}
+
+/// Reads what `systemctl show` prints: blocks of `Key=value` lines; units that do not exist are left out.
+fn parse_states(text: &str) -> BTreeMap<String, UnitState> {
+    let unit = |block: &str| {
+        let property = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let state = UnitState {
+            active: property("ActiveState")?.to_owned(),
+            file: property("UnitFileState").unwrap_or_default().to_owned(),
+            needs_reload: property("NeedDaemonReload") == Some("yes"),
+        };
+        (property("LoadState")? != "not-found").then_some((property("Id")?.to_owned(), state))
+    };
+    text.split("\n\n").filter_map(unit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_that_do_not_exist_are_left_out() {
+        let text = "Id=kubelet.service\nLoadState=loaded\nActiveState=activating\nUnitFileState=enabled\nNeedDaemonReload=no\n\n\
+                    Id=docker.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n";
+        let found = parse_states(text);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["kubelet.service"]);
+        let kubelet = &found["kubelet.service"];
+        assert!(kubelet.is_active() && kubelet.is_enabled() && !kubelet.needs_reload);
+    }
+}
