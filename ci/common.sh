@@ -1,0 +1,39 @@
+# Shell functions that the scripts in ci/ share. Sourced, not run; the caller stands in the repository's root.
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+timings=()
+
+# step NAME COMMAND...: runs the command, says how long it took, stops everything when it fails.
+step() {
+    local name="$1" start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || fail "$name failed: $*"
+    timings+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+}
+
+summary() {
+    printf '\n== How long each part took\n'
+    printf '%s\n' "${timings[@]}"
+}
+
+# Debian packages for building and testing; the lab's mirror installs those of its own.
+install_packages() {
+    local packages=(gcc libc6-dev pkg-config openssl zstd tar git)
+    command -v cargo >/dev/null || fail "no Rust toolchain: install a stable one (https://rustup.rs) and run this again"
+    if ! dpkg-query -W -f '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | grep -qv '^installed$' &&
+        [ "$(dpkg-query -W -f '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | wc -l)" = "${#packages[@]}" ]; then
+        return
+    fi
+    [ "$(id -u)" = 0 ] || fail "missing packages; as root: apt-get install ${packages[*]}"
+    step "packages" apt_install "${packages[@]}"
+}
+
+apt_install() {
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
