@@ -31,7 +31,7 @@ pub use digest::{Digest, Hasher};
 pub use head::{ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
-pub use list::{BundleList, Component, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
+pub use list::{BundleList, Component, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};
 pub use stream::BundleStream;

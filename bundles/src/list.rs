@@ -28,12 +28,32 @@ pub struct BundleList {
     pub kubernetes_version: KubeVersion,
     /// The platforms whose entries the list holds.
     pub platforms: BTreeSet<Platform>,
+    /// How the file is compressed, so that it can be made again bit for bit.
+    pub compression: Compression,
     /// Where the pins came from.
     pub sources: Vec<Source>,
     /// The images, by reference.
     pub images: Vec<Image>,
     /// Everything the bundle holds, in the order of the file.
     pub entries: Vec<Entry>,
+}
+
+/// What decides the compressed bytes, beside the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Compression {
+    /// zstd's level, 1 to 22.
+    pub level: i32,
+    /// The library's version; another one may compress the same content to other bytes.
+    pub zstd: String,
+}
+
+impl Compression {
+    /// With the library of this program.
+    #[must_use]
+    pub fn at_level(level: i32) -> Self {
+        Self { level, zstd: zstd::zstd_safe::version_string().to_owned() }
+    }
 }
 
 /// A catalog that the pins were taken from.
@@ -354,6 +374,7 @@ mod tests {
             format_version: FORMAT_VERSION,
             kubernetes_version: "1.25.2".parse().unwrap(),
             platforms: ["linux/amd64".parse().unwrap()].into(),
+            compression: Compression::at_level(3),
             sources: vec![],
             images: vec![Image {
                 reference: "registry.k8s.io/pause:3.8".parse().unwrap(),
@@ -383,7 +404,7 @@ mod tests {
     #[test]
     fn keys_are_sorted_and_packed() {
         let text = String::from_utf8(list().to_bytes()).unwrap();
-        assert!(text.starts_with(r#"{"entries":[{"digest":"sha256:"#), "{text}");
+        assert!(text.starts_with(r#"{"compression":{"level":3,"zstd":""#), "{text}");
         assert!(!text.contains([' ', '\n']), "{text}");
     }
 

@@ -14,8 +14,8 @@ use kbundle_format::seek_table::{self, FrameSizes};
 use kbundle_format::stream::Summary;
 use kbundle_format::tar_layer::{END, TarHeader};
 use kbundle_format::{
-    BundleList, BundleStream, BundleWriter, Digest, Entry, EntryKind, ReadError, Role, SignatureFile, SigningKey,
-    TrustPolicy,
+    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, ReadError, Role, SignatureFile,
+    SigningKey, TrustPolicy,
 };
 
 /// A list of entries with the given paths and contents.
@@ -24,6 +24,7 @@ pub fn list_of(contents: &[(&str, &[u8])]) -> BundleList {
         format_version: FORMAT_VERSION,
         kubernetes_version: "1.25.2".parse().unwrap(),
         platforms: ["linux/amd64".parse().unwrap()].into(),
+        compression: Compression::at_level(3),
         sources: vec![],
         images: vec![],
         entries: contents.iter().map(|(path, content)| entry(path, content)).collect(),
