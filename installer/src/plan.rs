@@ -1,9 +1,9 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
-use crate::steps::{Inputs, Step};
+use crate::steps::{HostsFile, Inputs, KernelModules, Step, Swap, Sysctls};
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
-pub static STEPS: &[&(dyn Step + Sync)] = &[];
+pub static STEPS: &[&(dyn Step + Sync)] = &[&Swap, &KernelModules, &Sysctls, &HostsFile];
 
 /// Why a cluster cannot be planned.
 #[derive(Debug, thiserror::Error)]

@@ -132,10 +132,6 @@ impl HostFacts {
 fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
     let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
     let release = text("/proc/sys/kernel/osrelease")?.trim().to_owned();
-    let file_systems = kernel::file_systems(&text("/proc/filesystems")?);
-    let is_there =
-        |&&(name, trace): &&(&str, &str)| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
-    let features: BTreeSet<_> = MODULES.iter().filter(is_there).map(|&(name, _)| name.to_owned()).collect();
     let mut sysctls = BTreeMap::new();
     for setting in SETTINGS {
         if let Some(value) = host.read_text(&setting.path())? {
@@ -144,11 +140,19 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
         }
     }
     let has_modules = host.exists(&format!("/lib/modules/{release}"));
-    Ok(Kernel { release, file_systems, features, has_modules, sysctls })
+    Ok(Kernel { release, features: kernel_features(host)?, has_modules, sysctls })
+}
+
+/// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
+pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
+    let file_systems = kernel::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
+    let at_work = |name: &str, trace: &str| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
+    Ok(MODULES.iter().filter(|(name, trace)| at_work(name, trace)).map(|&(name, _)| name.to_owned()).collect())
 }
 
 /// Whether root may write there; settings of the kernel say no by their permission bits, also to root.
-fn is_writable(host: &Host, path: &str) -> bool {
+#[must_use]
+pub fn is_writable(host: &Host, path: &str) -> bool {
     access(&host.path(path), AccessFlags::W_OK).is_ok()
 }
 

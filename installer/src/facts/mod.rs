@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Cidr;
 use crate::host::UnitState;
 
-pub use gather::{MODULES, PROGRAMS, UNITS};
+pub use gather::{MODULES, PROGRAMS, UNITS, is_writable, kernel_features};
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,8 +103,6 @@ pub struct Memory {
 pub struct Kernel {
     /// As `uname -r`.
     pub release: String,
-    /// File systems it knows now (`/proc/filesystems`).
-    pub file_systems: BTreeSet<String>,
     /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
     pub features: BTreeSet<String>,
     /// Whether modules for this kernel lie under `/lib/modules`.

@@ -17,7 +17,7 @@ pub struct ListeningSocket {
 
 /// Reads the listening sockets of `/proc/net/tcp` or `/proc/net/tcp6`; other lines are passed over.
 ///
-/// Source: the kernel's Documentation/networking/proc_net_tcp.rst. Addresses are words in the host's byte order.
+/// Source: the kernel's `Documentation/networking/proc_net_tcp.rst`. Addresses are words in the host's byte order.
 #[must_use]
 pub fn listening_sockets(table: &str) -> Vec<ListeningSocket> {
     const LISTEN: &str = "0A";

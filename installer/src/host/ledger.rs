@@ -42,6 +42,11 @@ pub enum Change {
         /// Group id.
         group: u32,
     },
+    /// A file of others that has marked lines of ours in it; see [`super::marked`].
+    EditedFile {
+        /// Absolute path on the host.
+        path: String,
+    },
     /// A tree that others fill and `reset` removes whole.
     ClaimedTree {
         /// Absolute path on the host.

@@ -5,17 +5,20 @@
 
 pub mod command;
 pub mod ledger;
+pub mod marked;
 pub mod systemd;
 mod undo;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use kbundle_format::atomic_file::{AtomicFile, write_atomically};
+use fs_err::os::unix::fs::chown;
+use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomically};
 
-pub use command::{Command, CommandError, Commands, Output, SystemCommands};
+pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
 pub use systemd::UnitState;
 
@@ -43,6 +46,20 @@ pub enum HostError {
     /// The record of changes.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// A user and a group, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub user: u32,
+    /// Group id.
+    pub group: u32,
+}
+
+impl Owner {
+    /// The administrator.
+    pub const ROOT: Self = Self { user: 0, group: 0 };
 }
 
 /// This host, or a directory that stands for its root in tests.
@@ -98,6 +115,11 @@ impl Host {
             Err(CommandError::Start { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Runs a program to its end while `feed` writes what it reads, and fails when it does.
+    pub fn feed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, HostError> {
+        Ok(self.commands.run_fed(command, feed)?.success(command)?)
     }
 
     /// The content of a file, or `None` where there is none.
@@ -160,6 +182,72 @@ impl Host {
         let mut file = AtomicFile::create(&self.path(path), mode).map_err(failed)?;
         fill(&mut file)?;
         file.commit().map_err(failed)?;
+        Ok(())
+    }
+
+    /// Puts marked lines of ours into a file of others, or takes them away; owner and mode stay.
+    ///
+    /// `content` is the whole new text, made by the functions of [`marked`].
+    pub fn edit_file(&mut self, path: &str, content: &str) -> Result<(), HostError> {
+        if !self.exists(path) {
+            return self.write_file(path, content.as_bytes(), 0o644);
+        }
+        self.ledger.record(Change::EditedFile { path: path.to_owned() })?;
+        self.rewrite(path, content)
+    }
+
+    /// Gives a file new content, its owner and mode kept; nothing where it is gone.
+    fn rewrite(&self, path: &str, content: &str) -> Result<(), HostError> {
+        let target = self.path(path);
+        let found = absent(fs::symlink_metadata(&target), || format!("look at {path}"))?;
+        let Some(found) = found else { return Ok(()) };
+        if found.is_symlink() {
+            return Err(HostError::Link { path: path.to_owned() });
+        }
+        let mode = found.permissions().mode() & 0o7777;
+        let written = write_atomically(&target, content.as_bytes(), mode)
+            .and_then(|()| chown(&target, Some(found.uid()), Some(found.gid())));
+        written.map_err(|source| HostError::File { act: format!("write {path}"), source })
+    }
+
+    /// Starts a file that appears under its name only when the caller commits it; see [`Host::write_file`].
+    pub fn stage_file(&mut self, path: &str, mode: u32) -> Result<AtomicFile, HostError> {
+        self.prepare(path)?;
+        AtomicFile::create(&self.path(path), mode)
+            .map_err(|source| HostError::File { act: format!("write {path}"), source })
+    }
+
+    /// Gives a file or directory of ours to a user and group.
+    pub fn own(&self, path: &str, owner: Owner) -> Result<(), HostError> {
+        fs::os::unix::fs::chown(self.path(path), Some(owner.user), Some(owner.group))
+            .map_err(|source| HostError::File { act: format!("give {path} to user {}", owner.user), source })
+    }
+
+    /// Whom a file or directory belongs to; `None` where there is none.
+    pub fn owner(&self, path: &str) -> Result<Option<Owner>, HostError> {
+        let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
+        Ok(metadata.map(|found| Owner { user: found.uid(), group: found.gid() }))
+    }
+
+    /// Removes what a run that was cut off left beside the files it wrote. Only one run goes on at a time.
+    pub fn sweep_incomplete(&self) -> Result<(), HostError> {
+        let file = |change: &Change| match change {
+            Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => {
+                Path::new(path).parent().map(Path::to_owned)
+            }
+            _ => None,
+        };
+        let directories: BTreeSet<_> = self.ledger.changes().iter().filter_map(file).collect();
+        for directory in directories {
+            let act = || format!("sweep {}", directory.display());
+            let path = self.path(&directory.to_string_lossy());
+            for entry in absent(fs::read_dir(path), act)?.into_iter().flatten() {
+                let entry = entry.map_err(|source| HostError::File { act: act(), source })?;
+                if entry.file_name().to_string_lossy().starts_with(INCOMPLETE_PREFIX) {
+                    absent(fs::remove_file(entry.path()), act)?;
+                }
+            }
+        }
         Ok(())
     }
 

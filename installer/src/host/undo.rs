@@ -8,7 +8,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::AtomicFile;
 
-use super::{Change, Command, Host, HostError, absent};
+use super::{Change, Command, Host, HostError, absent, marked};
 
 impl Host {
     /// Undoes one change; `true` when there was something to do.
@@ -20,6 +20,7 @@ impl Host {
             Change::ReplacedFile { path, backup, mode, owner, group } => {
                 self.restore(path, backup, *mode, (*owner, *group))
             }
+            Change::EditedFile { path } => self.clean_file(path),
             Change::Sysctl { key, was } => self.restore_sysctl(key, was),
             Change::SwapOff { area } => self.swap_on(area),
             Change::Unit { name, was_enabled, was_active } => self.restore_unit(name, *was_enabled, *was_active),
@@ -56,6 +57,16 @@ impl Host {
         let copy = self.ledger().backup_path(backup);
         restore_file(&copy, &self.path(path), mode, owner)
             .map_err(|source| HostError::File { act: format!("restore {path}"), source })?;
+        Ok(true)
+    }
+
+    fn clean_file(&self, path: &str) -> Result<bool, HostError> {
+        let Some(text) = self.read_text(path)? else { return Ok(false) };
+        let clean = marked::clean(&text);
+        if clean == text {
+            return Ok(false);
+        }
+        self.rewrite(path, &clean)?;
         Ok(true)
     }
 

@@ -5,6 +5,11 @@
 //!
 //! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
 
+mod hosts_file;
+mod kernel_modules;
+mod swap;
+mod sysctls;
+
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -14,6 +19,11 @@ use kbundle_format::indexed::IndexedBundle;
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
 use crate::host::Host;
+
+pub use hosts_file::HostsFile;
+pub use kernel_modules::KernelModules;
+pub use swap::Swap;
+pub use sysctls::Sysctls;
 
 /// What a look at the host found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,50 @@
+//! The host's own name and the API's name in `/etc/hosts`, so that no name server is needed for them.
+
+use anyhow::Context as _;
+
+use super::{Check, Context, Inputs, Step};
+use crate::facts::network::address_in_hosts;
+use crate::host::{Host, HostError, marked};
+
+const FILE: &str = "/etc/hosts";
+
+/// See the module.
+pub struct HostsFile;
+
+impl Step for HostsFile {
+    fn id(&self) -> &'static str {
+        "hosts-file"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("name this host and {} in {FILE}", inputs.spec.api_name())
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let text = read(&context.host)?;
+        if text == wanted(&text, context)? {
+            return Ok(Check::Done);
+        }
+        Ok(Check::Needed(format!("{FILE} does not name {} as it should", context.spec.api_name())))
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let text = read(&context.host)?;
+        let wanted = wanted(&text, context)?;
+        Ok(context.host.edit_file(FILE, &wanted)?)
+    }
+}
+
+fn read(host: &Host) -> Result<String, HostError> {
+    Ok(host.read_text(FILE)?.unwrap_or_default())
+}
+
+fn wanted(text: &str, inputs: &Inputs<'_>) -> anyhow::Result<String> {
+    let address = inputs.address().context("this host has no address for the API server")?;
+    let mut lines = vec![format!("{address} {}", inputs.spec.api_name())];
+    let node = inputs.node_name();
+    if address_in_hosts(&marked::without_block(text), &node).is_none() {
+        lines.push(format!("{address} {node}"));
+    }
+    Ok(marked::with_block(text, &lines))
+}

@@ -1,0 +1,106 @@
+//! Swap off, now and after a reboot: the kubelet refuses to start beside it (`failSwapOn`).
+
+use anyhow::Context as _;
+
+use super::{Check, Context, Inputs, Step};
+use crate::facts::kernel::swap_areas;
+use crate::host::{Change, Command, Host, HostError, marked};
+
+const FSTAB: &str = "/etc/fstab";
+
+/// See the module.
+pub struct Swap;
+
+impl Step for Swap {
+    fn id(&self) -> &'static str {
+        "swap"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "switch swap off, now and at boot".to_owned()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let areas = areas_in_use(&context.host)?;
+        if !areas.is_empty() {
+            return Ok(Check::Needed(format!("swap is on: {}", areas.join(", "))));
+        }
+        if fstab(&context.host)?.lines().any(is_swap_line) {
+            return Ok(Check::Needed(format!("{FSTAB} switches swap on at boot")));
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let host = &mut context.host;
+        let text = fstab(host)?;
+        if text.lines().any(is_swap_line) {
+            host.edit_file(FSTAB, &marked::with_lines_commented_out(&text, is_swap_line))?;
+        }
+        let areas = areas_in_use(host)?;
+        for area in &areas {
+            host.ledger_mut().record(Change::SwapOff { area: area.clone() }).map_err(HostError::from)?;
+            let off = host.run(&Command::new("swapoff", [area]));
+            off.with_context(|| {
+                format!("while switching swap area {area} off; the kubelet does not start beside swap")
+            })?;
+        }
+        host.run(&Command::new("systemctl", ["daemon-reload"]))?;
+        areas.iter().try_for_each(|area| mask_unit(host, area))
+    }
+}
+
+fn areas_in_use(host: &Host) -> Result<Vec<String>, HostError> {
+    Ok(swap_areas(&host.read_text("/proc/swaps")?.unwrap_or_default()))
+}
+
+fn fstab(host: &Host) -> Result<String, HostError> {
+    Ok(host.read_text(FSTAB)?.unwrap_or_default())
+}
+
+/// Whether a line of fstab switches swap on: third field `swap`, option `noauto` not set (fstab(5)).
+fn is_swap_line(line: &str) -> bool {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    match fields[..] {
+        [device, _, "swap", ref rest @ ..] => {
+            let noauto = rest.first().is_some_and(|options| options.split(',').any(|option| option == "noauto"));
+            !device.starts_with('#') && !noauto
+        }
+        _ => false,
+    }
+}
+
+/// Masks the unit of a swap area that systemd still knows without fstab: from a generator (zram, GPT) or a file of its own.
+fn mask_unit(host: &mut Host, area: &str) -> anyhow::Result<()> {
+    let escaped = host.run(&Command::new("systemd-escape", ["--path", "--suffix=swap", area]))?;
+    let unit = escaped.stdout.trim();
+    let path = format!("/etc/systemd/system/{unit}");
+    if host.unit_state(unit)?.is_none_or(|state| state.file.is_empty() || state.file == "masked") {
+        return Ok(());
+    }
+    host.make_link(&path, "/dev/null").with_context(|| format!("while keeping {unit} from starting at boot"))?;
+    host.run(&Command::new("systemctl", ["daemon-reload"]))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_that_switch_swap_on_are_commented_out() {
+        let fstab = "\
+# swap was on /dev/sda2
+/dev/sda1 / ext4 defaults 0 1
+UUID=1-2 none\tswap sw 0 0
+/swapfile none swap defaults
+/dev/sdb none swap sw,noauto 0 0
+#/dev/sdc none swap sw 0 0
+/dev/sdd /swap ext4 defaults 0 0
+";
+        let edited = marked::with_lines_commented_out(fstab, is_swap_line);
+        insta::assert_snapshot!(edited, @r"");
+        assert!(!edited.lines().any(is_swap_line));
+        assert_eq!(marked::clean(&edited), fstab);
+    }
+}

@@ -1,0 +1,93 @@
+//! Kernel settings, now and at boot. Values that suit are left alone; those that cannot be changed here (a host inside of
+//! another) are passed over unless no cluster works without them.
+
+use anyhow::bail;
+
+use super::{Check, Context, Inputs, Step};
+use crate::facts::is_writable;
+use crate::host::{Change, Host, HostError};
+use crate::kernel_settings::{Need, SETTINGS, Setting};
+
+const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
+
+/// See the module.
+pub struct Sysctls;
+
+impl Step for Sysctls {
+    fn id(&self) -> &'static str {
+        "sysctls"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "set kernel settings".to_owned()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let host = &context.host;
+        for (setting, standing) in standings(host)? {
+            match standing {
+                Standing::Change => {
+                    return Ok(Check::Needed(format!("{} should be {}", setting.name, setting.value())));
+                }
+                Standing::Stuck if setting.need == Need::Essential => {
+                    bail!(
+                        "{} is not {} and cannot be changed on this host: {}",
+                        setting.name,
+                        setting.value(),
+                        setting.reason
+                    )
+                }
+                Standing::Suits | Standing::Stuck => {}
+            }
+        }
+        let content = content(host);
+        if !content.is_empty() && !host.has_file(FILE, content.as_bytes(), 0o644)? {
+            return Ok(Check::Needed(format!("{FILE} does not set them at boot")));
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let host = &mut context.host;
+        for (setting, standing) in standings(host)? {
+            if standing == Standing::Change {
+                host.set_sysctl(setting.name, &setting.value().to_string())?;
+            }
+        }
+        let content = content(host);
+        Ok(host.write_file(FILE, content.as_bytes(), 0o644)?)
+    }
+}
+
+/// How a setting stands on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Suits,
+    /// Does not suit and can be changed.
+    Change,
+    /// Does not suit, or is not there, and cannot be changed.
+    Stuck,
+}
+
+fn standings(host: &Host) -> Result<Vec<(&'static Setting, Standing)>, HostError> {
+    let standing = |setting: &'static Setting| {
+        let path = setting.path();
+        let standing = match host.read_text(&path)? {
+            Some(value) if setting.suits(&value) => Standing::Suits,
+            _ if is_writable(host, &path) => Standing::Change,
+            _ => Standing::Stuck,
+        };
+        Ok((setting, standing))
+    };
+    SETTINGS.iter().map(standing).collect()
+}
+
+/// The file for boot: the settings that we changed. Those that suited before are someone else's.
+fn content(host: &Host) -> String {
+    let ours = |setting: &&Setting| {
+        let setting_key = setting.name.replace('.', "/");
+        host.ledger().changes().iter().any(|change| matches!(change, Change::Sysctl { key, .. } if *key == setting_key))
+    };
+    let line = |setting: &Setting| format!("# {}\n{} = {}\n", setting.reason, setting.name, setting.value());
+    SETTINGS.iter().filter(ours).map(line).collect::<Vec<_>>().concat()
+}
