@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
+/// How the names of files begin that are not whole yet. A program that was killed leaves them.
+pub const INCOMPLETE_PREFIX: &str = ".incomplete-";
+
 /// A file that takes its name only when [`AtomicFile::commit`] is called; dropped before, it leaves nothing.
 pub struct AtomicFile {
     path: PathBuf,
@@ -17,7 +20,7 @@ impl AtomicFile {
     /// Starts a file that will become `path` with the permission bits `mode`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
         let file = tempfile::Builder::new()
-            .prefix(".incomplete-")
+            .prefix(INCOMPLETE_PREFIX)
             .permissions(std::fs::Permissions::from_mode(mode))
             .tempfile_in(parent(path))
             .map_err(|error| {

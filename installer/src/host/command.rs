@@ -1,7 +1,7 @@
 //! Programs: argument lists, never shell text; what they were and how they ended goes into the error.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::{self, Stdio};
 use std::thread;
 
@@ -89,6 +89,14 @@ pub enum CommandError {
         /// The cause.
         source: io::Error,
     },
+    /// What it should read could not be given to it. It was ended.
+    #[error("cannot give `{command}` its input")]
+    Input {
+        /// Program and arguments.
+        command: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// It said that it failed.
     #[error("`{command}` {ending}: {said}")]
     Failed {
@@ -108,10 +116,19 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
+/// Writes what a program reads.
+pub type Feed<'a> = &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
+
 /// What runs programs: the system, or a script in tests.
 pub trait Commands {
     /// Runs `command` to its end.
     fn run(&self, command: &Command) -> Result<Output, CommandError>;
+
+    /// Runs `command` to its end while `feed` writes what it reads; the command's own input is not used.
+    ///
+    /// # Errors
+    /// [`CommandError::Input`] when `feed` failed for a reason other than that the program had failed before.
+    fn run_fed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, CommandError>;
 }
 
 /// Runs programs for real.
@@ -119,6 +136,16 @@ pub struct SystemCommands;
 
 impl Commands for SystemCommands {
     fn run(&self, command: &Command) -> Result<Output, CommandError> {
+        self.run_fed(command, &mut |stdin| {
+            // A program that ends without reading all of its input is judged by its exit code.
+            match stdin.write_all(&command.input) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                result => result,
+            }
+        })
+    }
+
+    fn run_fed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, CommandError> {
         tracing::debug!(%command, "run");
         let failed = |source| CommandError::Start { command: command.to_string(), source };
         let mut child = process::Command::new(&command.program)
@@ -129,16 +156,84 @@ impl Commands for SystemCommands {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed)?;
+        let stdout = collect(child.stdout.take().expect("was piped"));
+        let stderr = collect(child.stderr.take().expect("was piped"));
         let mut stdin = child.stdin.take().expect("was piped");
-        let input = command.input.clone();
-        // A program that ends without reading all of its input is judged by its exit code.
-        let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().map_err(failed)?;
-        feeder.join().map_err(|_| failed(io::Error::other("feeding its input failed")))?;
-        Ok(Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let fed = feed(&mut stdin);
+        drop(stdin);
+        // A program that had ended when the feed failed says itself why; one that still runs must not take half of its
+        // input for all.
+        let ended = child.try_wait().map_err(failed)?;
+        if fed.is_err() && ended.is_none() {
+            child.kill().map_err(failed)?;
+        }
+        let status = child.wait().map_err(failed)?;
+        let output = Output {
+            code: status.code(),
+            stdout: text(stdout).map_err(failed)?,
+            stderr: text(stderr).map_err(failed)?,
+        };
+        match fed {
+            Err(source) if output.code.is_none_or(|code| code == 0) => {
+                Err(CommandError::Input { command: command.to_string(), source })
+            }
+            _ => Ok(output),
+        }
+    }
+}
+
+type Collected = thread::JoinHandle<io::Result<Vec<u8>>>;
+
+/// Reads `source` to its end on a thread of its own, so that the program never waits for us.
+fn collect(mut source: impl Read + Send + 'static) -> Collected {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        source.read_to_end(&mut all).map(|_| all)
+    })
+}
+
+fn text(collected: Collected) -> io::Result<String> {
+    let bytes = collected.join().map_err(|_| io::Error::other("reading its output failed"))??;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command::new("sh", ["-c", script])
+    }
+
+    #[test]
+    fn input_output_and_exit_code_come_through() {
+        let command = shell("cat; echo said >&2; exit 3").input("given");
+        let output = SystemCommands.run(&command).unwrap();
+        assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (Some(3), "given", "said\n"));
+        let error = output.success(&command).unwrap_err().to_string();
+        assert_eq!(error, "`sh -c cat; echo said >&2; exit 3` ended with code 3: said");
+    }
+
+    #[test]
+    fn input_that_nobody_reads_is_no_failure() {
+        let output = SystemCommands.run(&shell("exit 0").input(vec![0; 1 << 20])).unwrap();
+        assert_eq!(output.code, Some(0));
+    }
+
+    #[test]
+    fn a_feed_that_fails_ends_the_program() {
+        let error = SystemCommands
+            .run_fed(&shell("cat >/dev/null; sleep 60"), &mut |_| Err(io::Error::other("no more")))
+            .unwrap_err();
+        assert!(matches!(error, CommandError::Input { source, .. } if source.to_string() == "no more"));
+    }
+
+    #[test]
+    fn a_program_that_failed_first_says_why_itself() {
+        let command = shell("echo full >&2; exit 1");
+        let output = SystemCommands.run_fed(&command, &mut |stdin| loop {
+            stdin.write_all(&[0; 1 << 16])?;
+        });
+        assert_eq!(output.unwrap().stderr, "full\n");
     }
 }
