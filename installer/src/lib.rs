@@ -8,5 +8,6 @@ pub mod config;
 pub mod facts;
 pub mod host;
 pub mod kernel_settings;
+pub mod pki;
 pub mod plan;
 pub mod steps;
