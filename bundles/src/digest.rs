@@ -27,6 +27,18 @@ impl Digest {
         Self(sha2::Sha256::digest(content).into())
     }
 
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From its 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 64 hex digits without the algorithm.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -7,6 +7,7 @@ use crate::limits::{MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS, MAX_LIST_BYTES, MAX
 use crate::list::{BundleList, Entry, ListError};
 use crate::seek_table::SeekTableError;
 use crate::signature::TrustError;
+use crate::source::SourceError;
 use crate::tar_layer::{BLOCK_BYTES, Block, END, TarError, TarHeader};
 use crate::write::LIST_PATH;
 use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
@@ -15,14 +16,9 @@ use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The file itself.
-    #[error("cannot read {what}")]
-    File {
-        /// The file, for people.
-        what: String,
-        /// The cause.
-        source: io::Error,
-    },
+    /// The file itself, or its volumes.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The zstd layer.
     #[error(transparent)]
     Frame(#[from] FrameError),

@@ -4,17 +4,14 @@
 //! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fs_err as fs;
-
-use crate::frame::{self, CompressedFrame, RawFrame};
+use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
 use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
 use crate::list::{BundleList, Entry};
 use crate::seek_table::{self, FrameSizes};
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
-use crate::{SignatureFile, Verified};
+use crate::{BundleSource, SignatureFile, Verified};
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
 const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
@@ -28,17 +25,14 @@ struct Location {
 
 /// The file and its frames.
 struct Frames {
-    file: fs::File,
-    path: PathBuf,
+    source: BundleSource,
     locations: Vec<Location>,
 }
 
 impl Frames {
-    fn open(path: &Path) -> Result<Self, ReadError> {
-        let what = || path.display().to_string();
-        let mut file = fs::File::open(path).map_err(|source| ReadError::File { what: what(), source })?;
+    fn open(source: BundleSource) -> Result<Self, ReadError> {
         let mut offset = 0;
-        let locations = seek_table::read(&mut file)?
+        let locations = seek_table::read(&source)?
             .into_iter()
             .map(|sizes| {
                 let location = Location { offset, sizes };
@@ -46,14 +40,14 @@ impl Frames {
                 location
             })
             .collect();
-        Ok(Self { file, path: path.to_owned(), locations })
+        Ok(Self { source, locations })
     }
 
     /// Reads the first `most` compressed bytes of a frame, or all of it.
     fn bytes(&self, location: Location, most: u32) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; location.sizes.compressed.min(most) as usize];
-        let read = self.file.file().read_exact_at(&mut bytes, location.offset);
-        read.map_err(|source| ReadError::File { what: self.path.display().to_string(), source })?;
+        let read = self.source.read_exact_at(&mut bytes, location.offset);
+        read.map_err(|source| FrameError::Read { offset: location.offset, source })?;
         Ok(bytes)
     }
 
@@ -89,8 +83,8 @@ struct Sequence<'a> {
 
 impl<'a> Sequence<'a> {
     fn starting_at(frames: &'a Frames, next: usize) -> Result<Self, ReadError> {
-        let what = || "the zstd decoder".to_owned();
-        let decompressor = frame::decompressor().map_err(|source| ReadError::File { what: what(), source })?;
+        let failed = |source| FrameError::Content { offset: 0, source };
+        let decompressor = frame::decompressor().map_err(failed)?;
         Ok(Self { frames, next, decompressor })
     }
 }
@@ -119,9 +113,14 @@ pub struct IndexedBundle {
 }
 
 impl IndexedBundle {
-    /// Opens a file and checks the signatures as `check` asks.
+    /// Opens the bundle at `path`, a file or volumes, and checks the signatures as `check` asks.
     pub fn open(path: &Path, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
-        let frames = Frames::open(path)?;
+        Self::open_source(BundleSource::open(path)?, check)
+    }
+
+    /// Opens a bundle and checks the signatures as `check` asks.
+    pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        let frames = Frames::open(source)?;
         let mut tar = TarReader::new(Sequence::starting_at(&frames, 0)?);
         let head = Head::read(&mut tar)?;
         let list = head.verify(check)?;
@@ -155,10 +154,10 @@ impl IndexedBundle {
         &self.attestations
     }
 
-    /// The file.
+    /// Where its bytes come from.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.frames.path
+    pub fn source(&self) -> &BundleSource {
+        &self.frames.source
     }
 
     /// Whether the file carries the content of `entry`.
@@ -230,6 +229,6 @@ fn frames_of(size_bytes: u64) -> usize {
 
 impl std::fmt::Debug for IndexedBundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IndexedBundle").field("path", &self.frames.path).finish_non_exhaustive()
+        f.debug_struct("IndexedBundle").field("kubernetes", &self.list.kubernetes_version).finish_non_exhaustive()
     }
 }

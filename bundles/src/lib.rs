@@ -7,6 +7,7 @@
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`key`], [`signature`] | who signed the list, and whether that is enough |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
+//! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`] | writing a bundle; reading it in one pass or by entry |
 //!
 //! No network and no change to a host happens here.
@@ -23,8 +24,10 @@ pub mod names;
 mod ordered;
 pub mod seek_table;
 pub mod signature;
+pub mod source;
 pub mod stream;
 pub mod tar_layer;
+pub mod volume;
 pub mod write;
 
 pub use digest::{Digest, Hasher};
@@ -34,5 +37,6 @@ pub use key::{KeyId, SigningKey, VerifyingKey};
 pub use list::{BundleList, Component, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};
+pub use source::BundleSource;
 pub use stream::BundleStream;
 pub use write::BundleWriter;

@@ -4,8 +4,9 @@
 //! never trusted: what it leads to is checked like anything else, and a reader that goes through the whole file
 //! compares it with the frames it has seen.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 
+use crate::BundleSource;
 use crate::frame::skippable;
 use crate::limits::{MAX_COMPRESSED_FRAME_BYTES, MAX_FRAME_BYTES};
 
@@ -88,16 +89,15 @@ pub fn decode(payload: &[u8]) -> Result<Vec<FrameSizes>, SeekTableError> {
     if frames.iter().all(fits) { Ok(frames) } else { refuse("a frame in it is larger than any may be") }
 }
 
-/// Reads the table from the end of a file and checks that its rows fill the file exactly.
-pub fn read(file: &mut (impl Read + Seek)) -> Result<Vec<FrameSizes>, SeekTableError> {
+/// Reads the table from the end of a bundle and checks that its rows fill the bundle exactly.
+pub fn read(source: &BundleSource) -> Result<Vec<FrameSizes>, SeekTableError> {
     let failed = |source| SeekTableError::Read { source };
-    let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    let length = source.size_bytes();
     let mut footer = [0; FOOTER_BYTES];
     if length < (FOOTER_BYTES + 8) as u64 {
         return Err(SeekTableError::Shape { reason: "the file is too short" });
     }
-    file.seek(SeekFrom::End(-9)).map_err(failed)?;
-    file.read_exact(&mut footer).map_err(failed)?;
+    source.read_exact_at(&mut footer, length - FOOTER_BYTES as u64).map_err(failed)?;
     let count = u32::from_le_bytes([footer[0], footer[1], footer[2], footer[3]]) as usize;
     let payload_bytes = count.saturating_mul(ROW_BYTES) + FOOTER_BYTES;
     if footer[5..] != SEEKABLE_MAGIC.to_le_bytes() {
@@ -107,8 +107,7 @@ pub fn read(file: &mut (impl Read + Seek)) -> Result<Vec<FrameSizes>, SeekTableE
         return Err(SeekTableError::Shape { reason: "it claims more rows than fit" });
     }
     let mut frame = vec![0; payload_bytes + 8];
-    file.seek(SeekFrom::Start(length - frame.len() as u64)).map_err(failed)?;
-    file.read_exact(&mut frame).map_err(failed)?;
+    source.read_exact_at(&mut frame, length - (payload_bytes + 8) as u64).map_err(failed)?;
     if frame[..8] != skippable(SKIPPABLE_KIND, &frame[8..])[..8] {
         return Err(SeekTableError::Shape { reason: "its frame header is not one" });
     }
@@ -125,18 +124,23 @@ pub fn read(file: &mut (impl Read + Seek)) -> Result<Vec<FrameSizes>, SeekTableE
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io::Cursor;
+
+    fn read_bytes(bytes: &[u8]) -> Result<Vec<FrameSizes>, SeekTableError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), bytes).unwrap();
+        read(&BundleSource::open(file.path()).unwrap())
+    }
 
     #[test]
     fn a_table_comes_back_from_the_end_of_its_file() {
         let frames = [FrameSizes { compressed: 5, content: 70 }, FrameSizes { compressed: 3, content: 0 }];
         let mut file = vec![1; 8];
         file.extend(encode(&frames));
-        assert_eq!(read(&mut Cursor::new(&file)).unwrap(), frames);
+        assert_eq!(read_bytes(&file).unwrap(), frames);
         file.insert(0, 1);
-        assert!(matches!(read(&mut Cursor::new(&file)), Err(SeekTableError::Lies { .. })));
+        assert!(matches!(read_bytes(&file), Err(SeekTableError::Lies { .. })));
         file.push(0);
-        assert!(matches!(read(&mut Cursor::new(&file)), Err(SeekTableError::Shape { .. })));
+        assert!(matches!(read_bytes(&file), Err(SeekTableError::Shape { .. })));
     }
 
     proptest! {
@@ -146,7 +150,7 @@ mod tests {
             noise.extend(count.to_le_bytes());
             noise.push(0);
             noise.extend(SEEKABLE_MAGIC.to_le_bytes());
-            prop_assert!(read(&mut Cursor::new(&noise)).is_err());
+            prop_assert!(read_bytes(&noise).is_err());
         }
     }
 }

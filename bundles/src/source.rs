@@ -1,0 +1,112 @@
+//! Where a bundle's bytes come from: one file, or volumes read as if they were one file.
+
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use crate::volume::{self, VolumeError, VolumeSet};
+
+/// Why a bundle's bytes cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The file cannot be opened. The cause names it.
+    #[error("cannot open the bundle")]
+    Open {
+        /// The cause.
+        source: io::Error,
+    },
+    /// The volumes do not make a bundle.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+/// The bytes of a bundle, which any number of readers can share.
+#[derive(Clone)]
+pub struct BundleSource(Arc<Kind>);
+
+enum Kind {
+    File { file: fs::File, length: u64 },
+    Volumes(VolumeSet),
+}
+
+impl BundleSource {
+    /// Opens the bundle at `path`: a bundle file, any of its volumes, or a folder with volumes.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        Self::open_all(&[path.to_owned()])
+    }
+
+    /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
+        let failed = |source| SourceError::Open { source };
+        if let [path] = paths
+            && path.is_file()
+            && !volume::is_volume(path).map_err(failed)?
+        {
+            let file = fs::File::open(path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            return Ok(Self(Arc::new(Kind::File { file, length })));
+        }
+        Ok(Self(Arc::new(Kind::Volumes(VolumeSet::open(paths)?))))
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        match &*self.0 {
+            Kind::File { length, .. } => *length,
+            Kind::Volumes(set) => set.bundle_bytes(),
+        }
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &*self.0 {
+            Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
+            Kind::Volumes(set) => set.read_exact_at(buffer, offset),
+        }
+    }
+
+    /// Reads from the first byte to the last.
+    #[must_use]
+    pub fn reader(&self) -> SourceReader {
+        SourceReader { source: self.clone(), position: 0 }
+    }
+
+    /// Finds out which volumes are damaged; none for a single file, which has no digest of its own.
+    pub fn damaged_volumes(&self) -> io::Result<Vec<PathBuf>> {
+        match &*self.0 {
+            Kind::File { .. } => Ok(Vec::new()),
+            Kind::Volumes(set) => set.damaged(),
+        }
+    }
+}
+
+/// Reads a [`BundleSource`] from front to back.
+pub struct SourceReader {
+    source: BundleSource,
+    position: u64,
+}
+
+impl Read for SourceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.source.size_bytes().saturating_sub(self.position);
+        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        match &*self.source.0 {
+            // A file that shrinks or grows while it is read ends where it ends.
+            Kind::File { file, .. } => {
+                let count = file.file().read_at(buffer, self.position)?;
+                self.position += count as u64;
+                Ok(count)
+            }
+            Kind::Volumes(set) => {
+                set.read_exact_at(&mut buffer[..count], self.position)?;
+                self.position += count as u64;
+                Ok(count)
+            }
+        }
+    }
+}

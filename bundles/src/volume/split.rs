@@ -1,0 +1,171 @@
+//! Writes volumes while the bundle is written.
+
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use tempfile::NamedTempFile;
+
+use super::header::{HEADER_BYTES, Header, Kind, MAX_VOLUMES};
+use super::{VolumeError, parity};
+use crate::{Digest, Hasher};
+
+/// How to cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Most bytes of a volume's file, its header included.
+    pub file_bytes: u64,
+    /// Parity volumes to add.
+    pub parity: u32,
+}
+
+/// Payloads are cut at multiples of this, the grain of the parity code.
+const PAYLOAD_GRAIN: u64 = 64;
+
+fn payload_room(split: Split) -> u64 {
+    (split.file_bytes - HEADER_BYTES) / PAYLOAD_GRAIN * PAYLOAD_GRAIN
+}
+
+/// The name of a volume: the bundle's, with `.001` or, for parity, `.p01` behind it. Plain enough for FAT32.
+#[must_use]
+pub fn volume_path(bundle: &Path, kind: Kind, number: u32) -> PathBuf {
+    let mut name = bundle.as_os_str().to_owned();
+    name.push(match kind {
+        Kind::Data => format!(".{number:03}"),
+        Kind::Parity => format!(".p{number:02}"),
+    });
+    name.into()
+}
+
+/// One volume under way, in a temporary file that vanishes unless it is finished.
+struct Open {
+    file: BufWriter<NamedTempFile>,
+    hasher: Hasher<io::Sink>,
+    payload_bytes: u64,
+}
+
+/// A volume whose payload is complete, waiting for its header.
+pub(super) struct Closed {
+    pub file: NamedTempFile,
+    pub payload: Digest,
+}
+
+/// Takes the bytes of a bundle and lays them down in volumes. Nothing has its final name before [`VolumeWriter::finish`].
+pub struct VolumeWriter {
+    bundle: PathBuf,
+    split: Split,
+    whole: Hasher<io::Sink>,
+    open: Option<Open>,
+    closed: Vec<Closed>,
+}
+
+impl VolumeWriter {
+    /// Starts volumes beside `bundle`, a name that itself is not written.
+    pub fn new(bundle: &Path, split: Split) -> Result<Self, VolumeError> {
+        if split.file_bytes < HEADER_BYTES + PAYLOAD_GRAIN {
+            let reason = format!("a volume of {} bytes has no room beside its header", split.file_bytes);
+            return Err(VolumeError::Unusable { reason });
+        }
+        let whole = Hasher::new(io::sink());
+        Ok(Self { bundle: bundle.to_owned(), split, whole, open: None, closed: Vec::new() })
+    }
+
+    fn room(&self) -> u64 {
+        payload_room(self.split)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if let Some(open) = self.open.take() {
+            let file = open.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            self.closed.push(Closed { file, payload: open.hasher.finish().0 });
+        }
+        Ok(())
+    }
+
+    /// Adds parity and headers, syncs everything, and gives each file its name. Returns the names, in order.
+    pub fn finish(mut self) -> Result<Vec<PathBuf>, VolumeError> {
+        self.close()?;
+        let data_count = u32::try_from(self.closed.len()).unwrap_or(u32::MAX);
+        if data_count.saturating_add(self.split.parity) > MAX_VOLUMES {
+            let reason =
+                format!("it would take {data_count} volumes, at most {MAX_VOLUMES} are possible; choose a larger size");
+            return Err(VolumeError::Unusable { reason });
+        }
+        let (identity, bundle_bytes, _) = self.whole.finish();
+        // A single volume need not be longer than the bundle.
+        let volume_bytes = payload_room(self.split).min(bundle_bytes.next_multiple_of(PAYLOAD_GRAIN));
+        let header = Header {
+            kind: Kind::Data,
+            number: 1,
+            data_count,
+            parity_count: self.split.parity,
+            bundle_bytes,
+            volume_bytes,
+            identity,
+            payload: identity,
+        };
+        let parity = parity::encode(&self.closed, &header, parent(&self.bundle))?;
+        let data = numbered(self.closed, Kind::Data, header);
+        let all: Vec<_> = data.chain(numbered(parity, Kind::Parity, header)).collect();
+        let mut paths = Vec::new();
+        for (closed, header) in all {
+            let path = volume_path(&self.bundle, header.kind, header.number);
+            place(closed.file, &header, &path)?;
+            paths.push(path);
+        }
+        fs::File::open(parent(&self.bundle))?.sync_all()?;
+        Ok(paths)
+    }
+}
+
+fn numbered(volumes: Vec<Closed>, kind: Kind, header: Header) -> impl Iterator<Item = (Closed, Header)> {
+    volumes.into_iter().zip(1..).map(move |(closed, number)| {
+        let payload = closed.payload;
+        (closed, Header { kind, number, payload, ..header })
+    })
+}
+
+/// Writes the header in front of a finished payload and gives the file its name.
+pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io::Result<()> {
+    file.as_file_mut().seek(SeekFrom::Start(0))?;
+    file.as_file_mut().write_all(&header.to_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// A temporary file beside the volumes with room for the header, readable by all once it has a name.
+pub(super) fn blank(folder: &Path) -> io::Result<NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    let mut file = tempfile::Builder::new().prefix(".incomplete-").permissions(permissions).tempfile_in(folder)?;
+    file.write_all(&[0; HEADER_BYTES as usize])?;
+    Ok(file)
+}
+
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Write for VolumeWriter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let room = self.room();
+        if self.open.as_ref().is_some_and(|open| open.payload_bytes == room) {
+            self.close()?;
+        }
+        if self.open.is_none() && !buffer.is_empty() {
+            let file = BufWriter::with_capacity(1 << 18, blank(parent(&self.bundle))?);
+            self.open = Some(Open { file, hasher: Hasher::new(io::sink()), payload_bytes: 0 });
+        }
+        let Some(open) = &mut self.open else { return Ok(0) };
+        let left = usize::try_from(room - open.payload_bytes).unwrap_or(usize::MAX);
+        let written = open.file.write(&buffer[..buffer.len().min(left)])?;
+        open.hasher.write_all(&buffer[..written])?;
+        self.whole.write_all(&buffer[..written])?;
+        open.payload_bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.open.as_mut().map_or(Ok(()), |open| open.file.flush())
+    }
+}

@@ -1,0 +1,186 @@
+//! A bundle cut into volumes reads as the bundle, and parity stands in for volumes that are lost.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use kbundle_format::head::SignatureCheck;
+use kbundle_format::source::SourceError;
+use kbundle_format::volume::{HEADER_BYTES, Kind, Split, VolumeError, VolumeWriter, repair, volume_path};
+use kbundle_format::{BundleSource, BundleStream, IndexedBundle, TrustPolicy};
+use proptest::prelude::*;
+
+use common::{bundle, key};
+
+/// Cuts `bytes` into volumes of `file_bytes` under `folder`.
+fn split(bytes: &[u8], folder: &Path, file_bytes: u64, parity: u32) -> Vec<PathBuf> {
+    let mut writer = VolumeWriter::new(&folder.join("b.tar.zst"), Split { file_bytes, parity }).unwrap();
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+fn joined(place: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    BundleSource::open(place).unwrap().reader().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn refusal(places: &[PathBuf]) -> VolumeError {
+    match BundleSource::open_all(places).map(drop).unwrap_err() {
+        SourceError::Volume(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+/// A signed bundle of some kilobytes that do not compress to nothing.
+fn sample() -> (Vec<u8>, TrustPolicy) {
+    let (key, trust) = key();
+    let noise: Vec<u8> = (0..30_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    (bundle(&[("bin/a", &noise), ("bin/b", b"second")], &[&key]), trust)
+}
+
+#[test]
+fn volumes_read_as_the_bundle_they_were_cut_from() {
+    let (bytes, trust) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = split(&bytes, folder.path(), 20_000, 0);
+    assert!(paths.len() > 3);
+    assert!(paths.iter().all(|path| path.metadata().unwrap().len() <= 20_000));
+    assert!(joined(folder.path()) == bytes);
+    assert!(joined(&paths[2]) == bytes);
+    let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+    let source = BundleSource::open(folder.path()).unwrap();
+    assert_eq!(BundleStream::open(source.reader(), check).unwrap().verify_rest(|_| {}).unwrap().entries, 2);
+    let indexed = IndexedBundle::open_source(source, check).unwrap();
+    assert_eq!(indexed.read_entry(&indexed.list().entries[1]).unwrap(), b"second");
+}
+
+#[test]
+fn payloads_joined_by_other_tools_are_the_bundle() {
+    let (bytes, _) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = split(&bytes, folder.path(), 20_000, 0)
+        .iter()
+        .flat_map(|path| fs_err::read(path).unwrap().split_off(usize::try_from(HEADER_BYTES).unwrap()))
+        .collect::<Vec<_>>();
+    assert!(payloads == bytes);
+}
+
+#[test]
+fn volumes_may_lie_on_several_sticks() {
+    let (bytes, _) = sample();
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = split(&bytes, one.path(), 20_000, 0);
+    let moved = other.path().join(paths[1].file_name().unwrap());
+    fs_err::rename(&paths[1], &moved).unwrap();
+    assert!(matches!(refusal(&[one.path().into()]), VolumeError::Missing { missing, .. } if missing == [2]));
+    let mut read = Vec::new();
+    let source = BundleSource::open_all(&[one.path().into(), other.path().into()]).unwrap();
+    source.reader().read_to_end(&mut read).unwrap();
+    assert!(read == bytes);
+}
+
+#[test]
+fn volumes_of_two_bundles_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, _) = sample();
+    let paths = split(&first, folder.path(), 20_000, 0);
+    let (second, _) = sample();
+    let mut writer =
+        VolumeWriter::new(&folder.path().join("c.tar.zst"), Split { file_bytes: 20_000, parity: 0 }).unwrap();
+    writer.write_all(&second).unwrap();
+    let others = writer.finish().unwrap();
+    assert!(matches!(refusal(&[folder.path().into()]), VolumeError::Mixed { .. }));
+    assert!(joined(&paths[0]) == first);
+    assert!(joined(&others[0]) == second);
+    // Swapped by name, the header still tells.
+    fs_err::copy(&others[1], &paths[1]).unwrap();
+    assert!(matches!(refusal(&[paths[0].clone()]), VolumeError::Missing { missing, .. } if missing == [2]));
+}
+
+#[test]
+fn damage_is_named_by_volume() {
+    let (bytes, _) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = split(&bytes, folder.path(), 20_000, 0);
+    let mut damaged = fs_err::read(&paths[2]).unwrap();
+    damaged[5000] ^= 1;
+    fs_err::write(&paths[2], &damaged).unwrap();
+    assert_eq!(BundleSource::open(folder.path()).unwrap().damaged_volumes().unwrap(), [paths[2].clone()]);
+    damaged.pop();
+    fs_err::write(&paths[2], &damaged).unwrap();
+    assert!(matches!(refusal(&[folder.path().into()]), VolumeError::Length { path, .. } if path == paths[2]));
+    damaged[40] ^= 1;
+    fs_err::write(&paths[2], &damaged).unwrap();
+    assert!(matches!(refusal(&[paths[2].clone()]), VolumeError::Header { path } if path == paths[2]));
+}
+
+#[test]
+fn a_folder_without_volumes_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(refusal(&[folder.path().into()]), VolumeError::None { .. }));
+}
+
+#[test]
+fn an_unfinished_split_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = VolumeWriter::new(&folder.path().join("b"), Split { file_bytes: 1000, parity: 1 }).unwrap();
+    writer.write_all(&[7; 5000]).unwrap();
+    drop(writer);
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn too_small_and_too_many_volumes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b");
+    assert!(VolumeWriter::new(&path, Split { file_bytes: 300, parity: 0 }).is_err());
+    let mut writer = VolumeWriter::new(&path, Split { file_bytes: 320, parity: 0 }).unwrap();
+    writer.write_all(&vec![1; 64 * 1000]).unwrap();
+    let error = writer.finish().unwrap_err();
+    assert!(matches!(error, VolumeError::Unusable { .. }), "{error}");
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn parity_rebuilds_any_volumes_up_to_its_number(
+        size in 1..120_000_usize, file_bytes in 4_000..40_000_u64, parity in 1..4_u32, lose in any::<prop::sample::Index>(),
+    ) {
+        let bytes: Vec<u8> = (0..size).map(|index| (index * index % 251).to_le_bytes()[0]).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let paths = split(&bytes, folder.path(), file_bytes, parity);
+        let data = paths.len() - parity as usize;
+        let lost: Vec<_> = (0..data.min(parity as usize)).map(|step| (lose.index(data) + step) % data).collect();
+        for (&index, round) in lost.iter().zip(0..) {
+            if round % 2 == 0 {
+                fs_err::remove_file(&paths[index]).unwrap();
+            } else {
+                let mut damaged = fs_err::read(&paths[index]).unwrap();
+                *damaged.last_mut().unwrap() ^= 1;
+                fs_err::write(&paths[index], damaged).unwrap();
+            }
+        }
+        let rebuilt = repair(&[folder.path().into()], &folder.path().join("b.tar.zst")).unwrap().rebuilt;
+        prop_assert_eq!(rebuilt.len(), lost.len());
+        prop_assert!(joined(folder.path()) == bytes);
+        prop_assert!(repair(&[folder.path().into()], &folder.path().join("b.tar.zst")).unwrap().rebuilt.is_empty());
+    }
+}
+
+#[test]
+fn more_loss_than_parity_is_refused_and_nothing_is_written() {
+    let (bytes, _) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = split(&bytes, folder.path(), 20_000, 1);
+    fs_err::remove_file(&paths[0]).unwrap();
+    fs_err::remove_file(&paths[1]).unwrap();
+    let bundle = folder.path().join("b.tar.zst");
+    let error = repair(&[folder.path().into()], &bundle).unwrap_err();
+    assert!(matches!(error, VolumeError::BeyondRepair { lost: 2, parity: 1, .. }), "{error}");
+    assert!(!volume_path(&bundle, Kind::Data, 1).exists());
+}
