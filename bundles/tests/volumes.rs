@@ -64,7 +64,7 @@ fn payloads_joined_by_other_tools_are_the_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let payloads = split(&bytes, folder.path(), 20_000, 0)
         .iter()
-        .flat_map(|path| fs_err::read(path).unwrap().split_off(usize::try_from(HEADER_BYTES).unwrap()))
+        .flat_map(|path| fs_err::read(path).unwrap().split_off(HEADER_BYTES))
         .collect::<Vec<_>>();
     assert!(payloads == bytes);
 }

@@ -23,7 +23,7 @@ use fs_err as fs;
 use crate::Digest;
 
 /// Size of a header; the payload follows.
-pub const HEADER_BYTES: u64 = 256;
+pub const HEADER_BYTES: usize = 256;
 const MAGIC: &[u8; 8] = b"KBVOLUME";
 const VERSION: u16 = 1;
 const DIGESTED: usize = 224;
@@ -63,8 +63,8 @@ pub struct Header {
 impl Header {
     /// The 256 bytes.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; HEADER_BYTES as usize] {
-        let mut bytes = [0; HEADER_BYTES as usize];
+    pub fn to_bytes(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&(self.kind as u16).to_le_bytes());
@@ -82,7 +82,7 @@ impl Header {
 
     /// Reads a header; `None` where it is damaged, of another version, or says something impossible.
     #[must_use]
-    pub fn parse(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
+    pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let digest = |at: usize| Digest::from_bytes(bytes[at..at + 32].try_into().expect("32 bytes"));
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_is_noticed() {
-        for index in 0..HEADER_BYTES as usize {
+        for index in 0..HEADER_BYTES {
             let mut bytes = header().to_bytes();
             bytes[index] ^= 1;
             assert_eq!(Header::parse(&bytes), None, "byte {index}");

@@ -61,7 +61,7 @@ pub(super) fn encode(data: &[Closed], header: &Header, folder: &Path) -> Result<
         for (closed, number) in data.iter().zip(1..) {
             let payload_bytes = Header { number, ..*header }.payload_bytes();
             let file = closed.file.as_file();
-            let read = |buffer: &mut [u8], offset| file.read_exact_at(buffer, HEADER_BYTES + offset);
+            let read = |buffer: &mut [u8], offset| file.read_exact_at(buffer, HEADER_BYTES as u64 + offset);
             read_piece(read, payload_bytes, offset, piece)?;
             encoder.add_original_shard(&*piece).map_err(code)?;
         }

@@ -22,7 +22,7 @@ impl Volume {
     fn open(path: &Path) -> Result<Self, VolumeError> {
         let mut file = fs::File::open(path)?;
         let damaged = || VolumeError::Header { path: path.to_owned() };
-        let mut bytes = [0; HEADER_BYTES as usize];
+        let mut bytes = [0; HEADER_BYTES];
         file.read_exact(&mut bytes).map_err(|_| damaged())?;
         let header = Header::parse(&bytes).ok_or_else(damaged)?;
         Ok(Self { path: path.to_owned(), file, header })
@@ -30,7 +30,7 @@ impl Volume {
 
     /// Whether the file is as long as its header says.
     fn check_length(&self) -> Result<(), VolumeError> {
-        let found = self.file.metadata()?.len().saturating_sub(HEADER_BYTES);
+        let found = self.file.metadata()?.len().saturating_sub(HEADER_BYTES as u64);
         let expected = self.header.payload_bytes();
         if found == expected { Ok(()) } else { Err(VolumeError::Length { path: self.path.clone(), expected, found }) }
     }
@@ -39,7 +39,7 @@ impl Volume {
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file
             .file()
-            .read_exact_at(buffer, HEADER_BYTES + offset)
+            .read_exact_at(buffer, HEADER_BYTES as u64 + offset)
             .map_err(|error| io::Error::new(error.kind(), format!("volume {}: {error}", self.path.display())))
     }
 
@@ -62,7 +62,7 @@ struct PayloadReader<'a> {
 
 impl Read for PayloadReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.volume.file.file().read_at(buffer, HEADER_BYTES + self.position)?;
+        let count = self.volume.file.file().read_at(buffer, HEADER_BYTES as u64 + self.position)?;
         self.position += count as u64;
         Ok(count)
     }

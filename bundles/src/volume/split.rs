@@ -23,7 +23,7 @@ pub struct Split {
 const PAYLOAD_GRAIN: u64 = 64;
 
 fn payload_room(split: Split) -> u64 {
-    (split.file_bytes - HEADER_BYTES) / PAYLOAD_GRAIN * PAYLOAD_GRAIN
+    (split.file_bytes - HEADER_BYTES as u64) / PAYLOAD_GRAIN * PAYLOAD_GRAIN
 }
 
 /// The name of a volume: the bundle's, with `.001` or, for parity, `.p01` behind it. Plain enough for FAT32.
@@ -62,7 +62,7 @@ pub struct VolumeWriter {
 impl VolumeWriter {
     /// Starts volumes beside `bundle`, a name that itself is not written.
     pub fn new(bundle: &Path, split: Split) -> Result<Self, VolumeError> {
-        if split.file_bytes < HEADER_BYTES + PAYLOAD_GRAIN {
+        if split.file_bytes < HEADER_BYTES as u64 + PAYLOAD_GRAIN {
             let reason = format!("a volume of {} bytes has no room beside its header", split.file_bytes);
             return Err(VolumeError::Unusable { reason });
         }
@@ -138,7 +138,7 @@ pub(super) fn blank(folder: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = std::fs::Permissions::from_mode(0o644);
     let mut file = tempfile::Builder::new().prefix(".incomplete-").permissions(permissions).tempfile_in(folder)?;
-    file.write_all(&[0; HEADER_BYTES as usize])?;
+    file.write_all(&[0; HEADER_BYTES])?;
     Ok(file)
 }
 
