@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
 use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
 use crate::list::{BundleList, Entry};
-use crate::seek_table::{self, FrameSizes};
+use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 use crate::{BundleSource, SignatureFile, Verified};
 
@@ -52,7 +52,9 @@ impl Frames {
     }
 
     fn compressed(&self, index: usize) -> Result<CompressedFrame, ReadError> {
-        let location = self.locations[index];
+        let Some(&location) = self.locations.get(index) else {
+            return Err(SeekTableError::Lies { reason: "it has too few frames" }.into());
+        };
         let offset = location.offset;
         let lie = ReadError::Layout { offset, reason: "the seek table points at something that is no frame" };
         let bytes = self.bytes(location, u32::MAX)?;
@@ -192,11 +194,14 @@ impl IndexedBundle {
         Ok(content)
     }
 
-    /// Copies the frames after the head as they are: entries and the archive's end. For writing the same bundle with another head.
-    pub fn body_frames(&self) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
-        let first = self.starts.iter().flatten().min().copied();
-        let end = self.frames.locations.len().saturating_sub(1);
-        (first.unwrap_or(end)..end).map(|index| self.frames.compressed(index))
+    /// The frames that hold `entry`, header and padding included, as they lie in the file; none where it is not carried.
+    ///
+    /// Their content is not checked.
+    pub fn entry_frames(&self, entry: &Entry) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
+        let header = TarHeader::of_entry(entry);
+        let count = frames_of(header.size + BLOCK_BYTES as u64 + header.padding() as u64);
+        let frames = self.start(entry).map_or(0..0, |start| start..start + count);
+        frames.map(|index| self.frames.compressed(index))
     }
 }
 

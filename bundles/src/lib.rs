@@ -9,10 +9,12 @@
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`] | writing a bundle; reading it in one pass or by entry |
+//! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! No network and no change to a host happens here.
 
 pub mod atomic_file;
+pub mod compose;
 pub mod digest;
 pub mod frame;
 pub mod head;

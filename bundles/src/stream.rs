@@ -99,12 +99,14 @@ impl FrameSource for Pipeline {
 }
 
 /// What a whole pass found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Entries whose content was there and right.
     pub entries: usize,
     /// Their content together.
     pub content_bytes: u64,
+    /// Entries of the list that the file does not carry; none unless it may be partial.
+    pub left_out: Vec<Entry>,
 }
 
 /// A bundle whose head was read and checked, and whose entries come one after the other.
@@ -118,6 +120,17 @@ pub struct BundleStream {
     next: Option<TarHeader>,
     /// Entries of the list that have not gone by yet.
     expected: VecDeque<Entry>,
+    carriage: Carriage,
+    left_out: Vec<Entry>,
+}
+
+/// Whether a bundle has to carry all of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriage {
+    /// Every entry has to be there.
+    Full,
+    /// Entries may be left out, as in a differential bundle or one for a role; the caller judges which.
+    Partial,
 }
 
 impl BundleStream {
@@ -128,7 +141,20 @@ impl BundleStream {
         let list = head.verify(check)?;
         let expected = list.entries.iter().cloned().collect();
         let Head { list_bytes, signatures, attestations, next } = head;
-        Ok(Self { tar, list, list_bytes, signatures, attestations, next, expected })
+        let (carriage, left_out) = (Carriage::Full, Vec::new());
+        Ok(Self { tar, list, list_bytes, signatures, attestations, next, expected, carriage, left_out })
+    }
+
+    /// Says what the bundle has to carry; without a word, everything.
+    #[must_use]
+    pub fn carriage(self, carriage: Carriage) -> Self {
+        Self { carriage, ..self }
+    }
+
+    /// The entries that were left out so far, of a bundle that may be partial.
+    #[must_use]
+    pub fn left_out(&self) -> &[Entry] {
+        &self.left_out
     }
 
     /// The list, with the keys that signed it.
@@ -166,23 +192,35 @@ impl BundleStream {
         let Some(header) = self.next.take() else {
             return self.end().map(|()| None);
         };
-        let entry = match self.expected.pop_front() {
-            Some(entry) if TarHeader::of_entry(&entry) == header => entry,
-            Some(entry) if self.expected.iter().any(|later| later.path == header.path) => {
-                return Err(ReadError::Missing { path: entry.path });
-            }
-            _ => return Err(ReadError::NotListed { path: header.path }),
-        };
+        let entry = self.listed(&header)?;
         let mut sink = choose(&entry).map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
         copy_verified(&mut self.tar, &entry, &mut sink)?;
         self.next = self.tar.header()?;
         Ok(Some(entry))
     }
 
-    fn end(&mut self) -> Result<(), ReadError> {
-        if let Some(entry) = self.expected.pop_front() {
-            return Err(ReadError::Missing { path: entry.path });
+    /// The listed entry that `header` announces. Those before it in the list are left out of the file.
+    fn listed(&mut self, header: &TarHeader) -> Result<Entry, ReadError> {
+        let found = self.expected.iter().position(|entry| TarHeader::of_entry(entry) == *header);
+        let Some(before) = found else {
+            return Err(ReadError::NotListed { path: header.path.clone() });
+        };
+        self.leave_out(before)?;
+        Ok(self.expected.pop_front().expect("found above"))
+    }
+
+    fn leave_out(&mut self, count: usize) -> Result<(), ReadError> {
+        match (self.carriage, self.expected.front()) {
+            (Carriage::Full, Some(entry)) if count > 0 => Err(ReadError::Missing { path: entry.path.clone() }),
+            _ => {
+                self.left_out.extend(self.expected.drain(..count));
+                Ok(())
+            }
         }
+    }
+
+    fn end(&mut self) -> Result<(), ReadError> {
+        self.leave_out(self.expected.len())?;
         match self.tar.source_mut().next_frame()? {
             None => Ok(()),
             Some(frame) => {
@@ -197,7 +235,7 @@ impl BundleStream {
         loop {
             let counted = Counted { so_far: summary.content_bytes, progress: &mut progress };
             match self.next_entry(|_| Ok(Box::new(counted)))? {
-                None => return Ok(summary),
+                None => return Ok(Summary { left_out: self.left_out, ..summary }),
                 Some(entry) => {
                     summary.entries += 1;
                     summary.content_bytes += entry.size;

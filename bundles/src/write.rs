@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::digest::Hasher;
 use crate::frame::{self, CompressedFrame, compressor};
+use crate::head::Attestation;
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::Entry;
 use crate::ordered::{Intake, workers};
@@ -108,6 +109,11 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
             Some(header) if signature.name.starts_with("signatures/") => self.file(header.path, &signature.content),
             _ => Err(WriteError::SignatureName { name: signature.name.clone() }),
         }
+    }
+
+    /// Writes an attestation, after the signatures.
+    pub fn attestation(&mut self, attestation: &Attestation) -> Result<(), WriteError> {
+        self.file(attestation.path.clone(), &attestation.content)
     }
 
     fn file(&mut self, path: EntryPath, content: &[u8]) -> Result<(), WriteError> {

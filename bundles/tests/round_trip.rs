@@ -97,26 +97,6 @@ fn openssl_accepts_our_signature_and_we_accept_its() {
 }
 
 #[test]
-fn a_signature_can_be_added_without_touching_the_body() {
-    let (first, _) = key();
-    let (second, trust) = key();
-    let big = content(2 * MAX_FRAME_BYTES, 9);
-    let contents: [(&str, &[u8]); 2] = [("bin/a", &big), ("bin/b", b"b")];
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("bundle.tar.zst");
-    fs_err::write(&path, bundle(&contents, &[&first])).unwrap();
-    let old = IndexedBundle::open(&path, SignatureCheck::Skipped).unwrap();
-    let mut writer = BundleWriter::new(Cursor::new(Vec::new()), 3).unwrap();
-    writer.list(old.list_bytes()).unwrap();
-    writer.signature(&old.signatures()[0]).unwrap();
-    writer.signature(&SignatureFile::sign(old.list_bytes(), &second)).unwrap();
-    old.body_frames().try_for_each(|frame| writer.verbatim(frame.unwrap())).unwrap();
-    let signed_twice = writer.finish().unwrap().into_inner();
-    assert!(signed_twice == bundle(&contents, &[&first, &second]));
-    verify(signed_twice, &trust).unwrap();
-}
-
-#[test]
 fn content_that_differs_from_the_list_is_not_packed() {
     let list = list_of(&[("bin/a", b"promised")]);
     for content in [&b"promises"[..], b"promise", b"promised and more"] {
