@@ -5,9 +5,12 @@
 //! [`host`].
 
 pub mod config;
+pub mod cost;
 pub mod facts;
+pub mod failure;
 pub mod host;
 pub mod kernel_settings;
 pub mod pki;
 pub mod plan;
+pub mod preflight;
 pub mod steps;

@@ -255,7 +255,25 @@ mod tests {
         for text in ["", "# only a comment\n", "name: kubernetes\n"] {
             assert_eq!(ClusterSpec::parse(text).unwrap(), ClusterSpec::default());
         }
-        insta::assert_snapshot!(serde_yaml::to_string(&ClusterSpec::default()).unwrap(), @r"");
+        insta::assert_snapshot!(serde_yaml::to_string(&ClusterSpec::default()).unwrap(), @"
+        schema: 1
+        name: kubernetes
+        network:
+          pod-cidr: 10.244.0.0/16
+          service-cidr: 10.96.0.0/12
+          dns-domain: cluster.local
+          cni: bridge
+        api:
+          endpoint: null
+          address: null
+          port: 6443
+          certificate-sans: []
+        security:
+          encryption-at-rest: enabled
+          audit-log: enabled
+        kubelet:
+          max-pods: 110
+        ");
     }
 
     #[test]
@@ -267,18 +285,18 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("hosts: []"), @r"");
-        insta::assert_snapshot!(refusal("schema: 2"), @r"");
-        insta::assert_snapshot!(refusal("network: {cni: weave}"), @r"");
-        insta::assert_snapshot!(refusal("name: Not_A_Name"), @r"");
+        insta::assert_snapshot!(refusal("hosts: []"), @"the configuration cannot be read: unknown field `hosts`, expected one of `schema`, `name`, `network`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
+        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
+        insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
     #[test]
     fn refuses_networks_that_cannot_work() {
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.96.4.0/22}"), @r"");
-        insta::assert_snapshot!(refusal("network: {service-cidr: 10.0.0.0/8}"), @r"");
-        insta::assert_snapshot!(refusal("network: {service-cidr: 10.96.0.0/25}"), @r"");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 'fd00::/48'}"), @r"");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @r"");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.96.4.0/22}"), @"pod-cidr 10.96.4.0/22 and service-cidr 10.96.0.0/12 overlap; they need addresses of their own");
+        insta::assert_snapshot!(refusal("network: {service-cidr: 10.0.0.0/8}"), @"service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12");
+        insta::assert_snapshot!(refusal("network: {service-cidr: 10.96.0.0/25}"), @"service-cidr 10.96.0.0/25 is too small; a prefix of at most 24 is needed");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 'fd00::/48'}"), @"pod-cidr fd00::/48 is IPv6, which is not supported yet");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: network: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix) at line 1 column 10");
     }
 }

@@ -18,7 +18,7 @@ use super::{
     Selinux, Sysctl, network, system,
 };
 use crate::config::Cidr;
-use crate::host::{Command, Host, HostError};
+use crate::host::{Change, Command, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
@@ -42,7 +42,6 @@ pub const PROGRAMS: &[&str] = &[
     "socat",
     "swapoff",
     "systemctl",
-    "tar",
     "umount",
 ];
 
@@ -119,7 +118,7 @@ impl HostFacts {
                 _ => Selinux::Disabled,
             },
             programs: PROGRAMS.iter().map(|&name| (name.to_owned(), find_program(host, name))).collect(),
-            units: host.unit_states(UNITS)?,
+            units: units_of_others(host)?,
             leftovers: leftovers(host),
             installation: if host.ledger().changes().is_empty() { Installation::None } else { Installation::Ours },
             can_lower_oom_score: can_lower_oom_score(host)?,
@@ -270,6 +269,17 @@ fn clock(host: &Host) -> Result<Clock, HostError> {
         _ => None,
     };
     Ok(Clock { unix_seconds, synchronised })
+}
+
+/// The units of interest that we did not bring up ourselves.
+fn units_of_others(host: &Host) -> Result<BTreeMap<String, UnitState>, HostError> {
+    let mut states = host.unit_states(UNITS)?;
+    for change in host.ledger().changes() {
+        if let Change::Unit { name, .. } = change {
+            states.remove(name);
+        }
+    }
+    Ok(states)
 }
 
 fn find_program(host: &Host, name: &str) -> Option<String> {

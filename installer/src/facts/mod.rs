@@ -21,7 +21,7 @@ pub use gather::{MODULES, PROGRAMS, UNITS, is_writable, kernel_features};
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct HostFacts {
     /// The host name as the kernel has it.
     pub hostname: String,
@@ -61,7 +61,7 @@ pub struct HostFacts {
     pub selinux: Selinux,
     /// Programs that a cluster needs from the host ([`PROGRAMS`]), and where they are.
     pub programs: BTreeMap<String, Option<String>>,
-    /// State of the units of interest ([`UNITS`]) that the host knows.
+    /// State of the units of interest ([`UNITS`]) that the host knows and that kinstall did not bring up.
     pub units: BTreeMap<String, UnitState>,
     /// Files and directories of another cluster or container engine. What kinstall itself made is not among them.
     pub leftovers: Vec<String>,
@@ -75,7 +75,7 @@ pub struct HostFacts {
 
 /// The parts of `/etc/os-release` that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct OsRelease {
     /// Such as `debian`.
     pub id: String,
@@ -89,7 +89,7 @@ pub struct OsRelease {
 
 /// Memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// What the kernel manages.
     pub total_bytes: u64,
@@ -99,7 +99,7 @@ pub struct Memory {
 
 /// The kernel and what it offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Kernel {
     /// As `uname -r`.
     pub release: String,
@@ -113,7 +113,7 @@ pub struct Kernel {
 
 /// A kernel setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Sysctl {
     /// Its value.
     pub value: String,
@@ -123,7 +123,7 @@ pub struct Sysctl {
 
 /// Control groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Cgroups {
     /// Which hierarchy holds the controllers.
     pub version: CgroupVersion,
@@ -145,7 +145,7 @@ pub enum CgroupVersion {
 
 /// A mounted file system with its space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Mount {
     /// Where it is mounted.
     pub path: String,
@@ -165,7 +165,7 @@ pub struct Mount {
 
 /// An address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct InterfaceAddress {
     /// Such as `eth0`.
     pub interface: String,
@@ -177,7 +177,7 @@ pub struct InterfaceAddress {
 
 /// Where packets to the rest of the world go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct DefaultRoute {
     /// Such as `eth0`.
     pub interface: String,
@@ -187,7 +187,7 @@ pub struct DefaultRoute {
 
 /// Name servers and where they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Resolver {
     /// The file that pods can use: systemd-resolved's real one where `/etc/resolv.conf` names only its stub.
     pub file: String,
@@ -197,7 +197,7 @@ pub struct Resolver {
 
 /// A TCP port that someone listens on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// The port.
     pub port: u16,
@@ -209,7 +209,7 @@ pub struct Listener {
 
 /// The clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct Clock {
     /// Seconds since 1970, UTC.
     pub unix_seconds: u64,
@@ -264,5 +264,93 @@ impl HostFacts {
         };
         // Of two mounts at one place the later one hides the earlier.
         self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::kernel_settings::SETTINGS;
+
+    /// A host that a cluster can be set up on, with nothing on it yet.
+    pub fn plain_host() -> HostFacts {
+        let sysctl = |value: u64| Sysctl { value: value.to_string(), writable: true };
+        HostFacts {
+            hostname: "node-1".into(),
+            platform: "linux/amd64".parse().unwrap(),
+            user_id: 0,
+            machine_id: Some("0123456789abcdef0123456789abcdef".into()),
+            os: system::os_release("ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            cpus: 4,
+            memory: Memory { total_bytes: 8 << 30, available_bytes: 7 << 30 },
+            kernel: Kernel {
+                release: "6.1.0-13-amd64".into(),
+                features: MODULES.iter().map(|&(name, _)| name.to_owned()).collect(),
+                has_modules: true,
+                sysctls: SETTINGS.iter().map(|setting| (setting.name.to_owned(), sysctl(setting.value()))).collect(),
+            },
+            cgroups: Cgroups {
+                version: CgroupVersion::V2,
+                controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).into(),
+            },
+            mounts: vec![Mount {
+                path: "/".into(),
+                device: "/dev/sda1".into(),
+                file_system: "ext4".into(),
+                read_only: false,
+                no_exec: false,
+                total_bytes: 100 << 30,
+                free_bytes: 80 << 30,
+            }],
+            swap_areas: vec![],
+            addresses: vec![InterfaceAddress {
+                interface: "eth0".into(),
+                address: "192.0.2.10".parse().unwrap(),
+                network: "192.0.2.0/24".parse().unwrap(),
+            }],
+            default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "192.0.2.1".parse().ok() }),
+            resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
+            hostname_in_hosts: Some("127.0.1.1".parse().unwrap()),
+            listening: vec![],
+            clock: Clock { unix_seconds: 1_800_000_000, synchronised: Some(true) },
+            selinux: Selinux::Disabled,
+            programs: PROGRAMS.iter().map(|&name| (name.to_owned(), Some(format!("/usr/bin/{name}")))).collect(),
+            units: BTreeMap::new(),
+            leftovers: vec![],
+            installation: Installation::None,
+            can_lower_oom_score: true,
+            conntrack_max_writable: true,
+        }
+    }
+
+    #[test]
+    fn facts_come_back_as_they_were() {
+        let facts = plain_host();
+        assert_eq!(serde_json::from_str::<HostFacts>(&serde_json::to_string(&facts).unwrap()).unwrap(), facts);
+    }
+
+    #[test]
+    fn a_path_lies_on_the_deepest_mount_above_it() {
+        let mut facts = plain_host();
+        facts.mounts.push(Mount { path: "/var".into(), ..facts.mounts[0].clone() });
+        for (path, mount) in [("/var/lib/etcd", "/var"), ("/var", "/var"), ("/variable", "/"), ("/etc", "/")] {
+            assert_eq!(facts.mount_of(path).unwrap().path, mount, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_primary_address_is_that_of_the_default_route() {
+        let mut facts = plain_host();
+        let second = InterfaceAddress {
+            interface: "eth1".into(),
+            address: "198.51.100.1".parse().unwrap(),
+            network: "198.51.100.0/24".parse().unwrap(),
+        };
+        facts.addresses.insert(0, second);
+        assert_eq!(facts.primary_address(), "192.0.2.10".parse().ok());
+        facts.default_route = None;
+        assert_eq!(facts.primary_address(), None);
+        facts.addresses.truncate(1);
+        assert_eq!(facts.primary_address(), "198.51.100.1".parse().ok());
     }
 }

@@ -8,7 +8,7 @@ use super::{Change, Command, Host, HostError};
 
 /// What systemd says about a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub struct UnitState {
     /// `ActiveState`, such as `active` or `inactive`.
     pub active: String,

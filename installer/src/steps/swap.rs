@@ -99,7 +99,15 @@ UUID=1-2 none\tswap sw 0 0
 /dev/sdd /swap ext4 defaults 0 0
 ";
         let edited = marked::with_lines_commented_out(fstab, is_swap_line);
-        insta::assert_snapshot!(edited, @r"");
+        insta::assert_snapshot!(edited, @"
+        # swap was on /dev/sda2
+        /dev/sda1 / ext4 defaults 0 1
+        #kinstall# UUID=1-2 none	swap sw 0 0
+        #kinstall# /swapfile none swap defaults
+        /dev/sdb none swap sw,noauto 0 0
+        #/dev/sdc none swap sw 0 0
+        /dev/sdd /swap ext4 defaults 0 0
+        ");
         assert!(!edited.lines().any(is_swap_line));
         assert_eq!(marked::clean(&edited), fstab);
     }

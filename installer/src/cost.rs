@@ -1,0 +1,119 @@
+//! What an installation costs this host, told before anything is changed: disk by file system, memory.
+//!
+//! Sizes come from the signed list. What is unpacked is estimated from above, by factors whose source is named.
+
+use std::collections::BTreeMap;
+
+use kbundle_format::{BundleList, Entry, EntryKind, Platform};
+use serde::Serialize;
+
+use crate::facts::{HostFacts, Mount};
+
+/// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
+/// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.
+const GZIP_FACTOR: u64 = 4;
+/// etcd preallocates its log, 64 MB a segment and two of them, and its database grows with the cluster.
+const ETCD_BYTES: u64 = 512 << 20;
+/// The audit log's and the containers' logs' room.
+const LOG_BYTES: u64 = 1 << 30;
+/// What the kubelet keeps for pods, and records of kinstall.
+const STATE_BYTES: u64 = 128 << 20;
+/// Resident memory of a control plane with etcd, kubelet and containerd before any user's pod; 430 to 510 MB were measured.
+const MEMORY_BYTES: u64 = 640 << 20;
+
+/// What an installation costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// Disk, by mount point.
+    pub disks: Vec<DiskCost>,
+    /// Memory in use once the cluster runs, before any user's pod.
+    pub memory_bytes: u64,
+    /// Memory that could be used now.
+    pub memory_available_bytes: u64,
+}
+
+/// What one file system has to take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskCost {
+    /// Where it is mounted.
+    pub mount: String,
+    /// What is needed there.
+    pub needed_bytes: u64,
+    /// What is free there.
+    pub free_bytes: u64,
+    /// What for.
+    pub uses: Vec<DiskUse>,
+}
+
+/// What one directory has to take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskUse {
+    /// The directory.
+    pub directory: &'static str,
+    /// What is needed there.
+    pub needed_bytes: u64,
+}
+
+impl DiskCost {
+    /// Whether it fits.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.needed_bytes <= self.free_bytes
+    }
+}
+
+/// Computes the cost of setting up all that `list` has for this host.
+#[must_use]
+pub fn cost(list: &BundleList, facts: &HostFacts) -> Cost {
+    let mut disks: BTreeMap<&str, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
+    for use_of in disk_uses(list, &facts.platform) {
+        if let Some(mount) = facts.mount_of(use_of.directory) {
+            // Directories on one device share its room, also when it is mounted twice.
+            disks.entry(&mount.device).or_insert_with(|| (mount, Vec::new())).1.push(use_of);
+        }
+    }
+    let disk = |(mount, uses): (&Mount, Vec<DiskUse>)| DiskCost {
+        mount: mount.path.clone(),
+        needed_bytes: uses.iter().map(|use_of| use_of.needed_bytes).sum(),
+        free_bytes: mount.free_bytes,
+        uses,
+    };
+    Cost {
+        disks: disks.into_values().map(disk).collect(),
+        memory_bytes: MEMORY_BYTES,
+        memory_available_bytes: facts.memory.available_bytes,
+    }
+}
+
+fn disk_uses(list: &BundleList, platform: &Platform) -> Vec<DiskUse> {
+    let ours = |entry: &&Entry| entry.platform.as_ref().is_none_or(|found| found == platform);
+    let mut programs = 0;
+    let mut plugins = 0;
+    let mut images = 0;
+    for entry in list.entries.iter().filter(ours) {
+        match entry.kind {
+            EntryKind::Binary => programs += entry.size,
+            EntryKind::Archive if entry.component.as_ref().is_some_and(|component| component.name == "cni-plugins") => {
+                plugins += entry.size * GZIP_FACTOR;
+            }
+            EntryKind::Archive => programs += entry.size * GZIP_FACTOR,
+            // Kept as it came, for its digest, and unpacked beside.
+            EntryKind::ImageLayer if entry.media_type.ends_with("gzip") => images += entry.size * (1 + GZIP_FACTOR),
+            EntryKind::ImageLayer => images += entry.size * 2,
+            EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => images += entry.size,
+            EntryKind::OciLayout | EntryKind::Manifest | EntryKind::Chart => {}
+        }
+    }
+    let use_of = |directory, needed_bytes| DiskUse { directory, needed_bytes };
+    vec![
+        use_of("/usr/local/bin", programs),
+        use_of("/opt/cni/bin", plugins),
+        use_of("/var/lib/containerd", images),
+        use_of("/var/lib/etcd", ETCD_BYTES),
+        use_of("/var/lib/kubelet", STATE_BYTES),
+        use_of("/var/log", LOG_BYTES),
+    ]
+}

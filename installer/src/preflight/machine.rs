@@ -1,0 +1,227 @@
+//! Checks of the machine: processors, memory, kernel, control groups, file systems.
+
+use super::{Answer, Check, Subject};
+use crate::facts::{CgroupVersion, MODULES};
+use crate::kernel_settings::{Need, SETTINGS};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "cpus", wanted: "2 processors (kubeadm's preflight: NumCPU)", look: cpus },
+    Check { id: "memory", wanted: "1700 MiB for a control plane (kubeadm's preflight: Mem)", look: memory },
+    Check {
+        id: "kernel-features",
+        wanted: "overlay, br_netfilter, nf_conntrack (containerd, kube-proxy)",
+        look: kernel_features,
+    },
+    Check {
+        id: "kernel-settings",
+        wanted: "forwarding and bridge filtering (kubeadm's preflight)",
+        look: kernel_settings,
+    },
+    Check { id: "cgroups", wanted: "the controllers of Kubernetes' system validation", look: cgroups },
+    Check { id: "file-systems", wanted: "writable, and programs can be run from them", look: file_systems },
+    Check { id: "swap", wanted: "off (the kubelet's failSwapOn)", look: swap },
+    Check { id: "nesting", wanted: "known, and set up for", look: nesting },
+];
+
+fn cpus(subject: &Subject<'_>) -> Answer {
+    let found = subject.facts.cpus;
+    if found >= 2 {
+        Answer::pass(found.to_string())
+    } else {
+        Answer::reject(found.to_string(), "give the host another processor")
+    }
+}
+
+fn memory(subject: &Subject<'_>) -> Answer {
+    const WANTED_MIB: u64 = 1700;
+    let mib = subject.facts.memory.total_bytes >> 20;
+    match mib {
+        0 => Answer::unknown("the kernel did not tell"),
+        WANTED_MIB.. => Answer::pass(format!("{mib} MiB")),
+        _ => Answer::reject(format!("{mib} MiB"), "give the host more memory"),
+    }
+}
+
+fn kernel_features(subject: &Subject<'_>) -> Answer {
+    let kernel = &subject.facts.kernel;
+    let missing: Vec<_> =
+        MODULES.iter().map(|&(name, _)| name).filter(|&name| !kernel.features.contains(name)).collect();
+    if missing.is_empty() {
+        return Answer::pass("all at work");
+    }
+    let missing = missing.join(", ");
+    if kernel.has_modules {
+        Answer::pass(format!("{missing} not loaded yet; will be"))
+    } else {
+        let advice = format!(
+            "load {missing} with modprobe, on the outer machine where this host is a container; /lib/modules has none for kernel {}",
+            kernel.release
+        );
+        Answer::reject(format!("no {missing}, and no modules to load"), advice)
+    }
+}
+
+fn kernel_settings(subject: &Subject<'_>) -> Answer {
+    let mut essential = Vec::new();
+    let mut others = Vec::new();
+    for setting in SETTINGS {
+        // A setting that is not there yet comes with its module, and can be written then.
+        let stuck = subject
+            .facts
+            .kernel
+            .sysctls
+            .get(setting.name)
+            .filter(|found| !found.writable && !setting.suits(&found.value));
+        let Some(found) = stuck else { continue };
+        let text = format!("{} is {} and read-only, {} is wanted", setting.name, found.value, setting.value());
+        if setting.need == Need::Essential { essential.push(text) } else { others.push(text) }
+    }
+    let advice = "set it on the outer machine where this host is a container";
+    match (essential.is_empty(), others.is_empty()) {
+        (true, true) => Answer::pass("as wanted, or can be set"),
+        (true, false) => Answer::warn(others.join("; "), format!("works without; to have it, {advice}")),
+        (false, _) => Answer::reject(essential.join("; "), advice),
+    }
+}
+
+fn cgroups(subject: &Subject<'_>) -> Answer {
+    let cgroups = &subject.facts.cgroups;
+    let (name, wanted): (_, &[&str]) = match cgroups.version {
+        CgroupVersion::V1 => ("version 1", &["cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"]),
+        CgroupVersion::V2 => ("version 2", &["cpu", "cpuset", "memory", "pids"]),
+        CgroupVersion::Absent => {
+            return Answer::reject("none mounted", "boot with systemd, which mounts /sys/fs/cgroup");
+        }
+    };
+    let missing: Vec<_> =
+        wanted.iter().copied().filter(|&controller| !cgroups.controllers.contains(controller)).collect();
+    if missing.is_empty() {
+        return Answer::pass(name);
+    }
+    let advice = "boot the kernel with these controllers on, such as `cgroup_enable=memory`";
+    Answer::reject(format!("{name} without {}", missing.join(", ")), advice)
+}
+
+fn file_systems(subject: &Subject<'_>) -> Answer {
+    /// Where files are put, and whether programs are run from there.
+    const DIRECTORIES: [(&str, bool); 6] = [
+        ("/etc", false),
+        ("/opt/cni/bin", true),
+        ("/usr/local/bin", true),
+        ("/var/lib/containerd", true),
+        ("/var/lib/etcd", false),
+        ("/var/lib/kubelet", true),
+    ];
+    let problem = |&(directory, runs): &(&str, bool)| match subject.facts.mount_of(directory) {
+        Some(mount) if mount.read_only => Some(format!("{directory} is on {}, which is read-only", mount.path)),
+        Some(mount) if mount.no_exec && runs => {
+            Some(format!("{directory} is on {}, which is mounted noexec", mount.path))
+        }
+        _ => None,
+    };
+    let problems: Vec<_> = DIRECTORIES.iter().filter_map(problem).collect();
+    if problems.is_empty() {
+        return Answer::pass("as wanted");
+    }
+    Answer::reject(problems.join("; "), "mount it with rw and exec, or put a file system of its own there")
+}
+
+fn swap(subject: &Subject<'_>) -> Answer {
+    match subject.facts.swap_areas.as_slice() {
+        [] => Answer::pass("off"),
+        areas => Answer::pass(format!("on ({}); will be switched off", areas.join(", "))),
+    }
+}
+
+fn nesting(subject: &Subject<'_>) -> Answer {
+    let facts = subject.facts;
+    let mut limits = Vec::new();
+    if !facts.can_lower_oom_score {
+        limits.push("oom_score_adj cannot be lowered: containerd is told so");
+    }
+    if !facts.conntrack_max_writable && facts.kernel.features.contains("nf_conntrack") {
+        limits.push("nf_conntrack_max is read-only: kube-proxy leaves it alone");
+    }
+    if limits.is_empty() { Answer::pass("a host of its own") } else { Answer::pass(limits.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::verdicts;
+    use crate::facts::{CgroupVersion, Mount, Sysctl};
+
+    #[test]
+    fn small_machines_are_rejected() {
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.cpus = 1;
+            facts.memory.total_bytes = 1_500 << 20;
+        }), @r#"
+        [
+            "cpus Reject: 1 | give the host another processor",
+            "memory Reject: 1500 MiB | give the host more memory",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn a_kernel_without_what_it_takes_is_rejected() {
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.kernel.features.remove("br_netfilter");
+            facts.kernel.has_modules = false;
+            facts.cgroups.version = CgroupVersion::V1;
+        }), @r#"
+        [
+            "kernel-features Reject: no br_netfilter, and no modules to load | load br_netfilter with modprobe, on the outer machine where this host is a container; /lib/modules has none for kernel 6.1.0-13-amd64",
+            "cgroups Reject: version 1 without cpuacct, devices, freezer | boot the kernel with these controllers on, such as `cgroup_enable=memory`",
+        ]
+        "#);
+        assert!(verdicts(|facts| facts.kernel.features.clear()).is_empty(), "modules can be loaded");
+        insta::assert_debug_snapshot!(verdicts(|facts| facts.cgroups.version = CgroupVersion::Absent), @r#"
+        [
+            "cgroups Reject: none mounted | boot with systemd, which mounts /sys/fs/cgroup",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn read_only_settings_reject_only_when_nothing_works_without() {
+        let read_only = |value: &str| Sysctl { value: value.into(), writable: false };
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.kernel.sysctls.insert("kernel.panic".into(), read_only("0"));
+        }), @r#"
+        [
+            "kernel-settings Warn: kernel.panic is 0 and read-only, 10 is wanted | works without; to have it, set it on the outer machine where this host is a container",
+        ]
+        "#);
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.kernel.sysctls.insert("kernel.panic".into(), read_only("0"));
+            facts.kernel.sysctls.insert("net.ipv4.ip_forward".into(), read_only("0"));
+        }), @r#"
+        [
+            "kernel-settings Reject: net.ipv4.ip_forward is 0 and read-only, 1 is wanted | set it on the outer machine where this host is a container",
+        ]
+        "#);
+        assert!(verdicts(|facts| facts.conntrack_max_writable = false).is_empty(), "handled, so no one has to look");
+    }
+
+    #[test]
+    fn file_systems_have_to_take_programs() {
+        let mount = |path: &str, read_only, no_exec| Mount {
+            path: path.into(),
+            device: "/dev/sdb1".into(),
+            file_system: "ext4".into(),
+            read_only,
+            no_exec,
+            total_bytes: 1 << 40,
+            free_bytes: 1 << 40,
+        };
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.mounts.push(mount("/var", false, true));
+            facts.mounts.push(mount("/usr", true, false));
+        }), @r#"
+        [
+            "file-systems Reject: /usr/local/bin is on /usr, which is read-only; /var/lib/containerd is on /var, which is mounted noexec; /var/lib/kubelet is on /var, which is mounted noexec | mount it with rw and exec, or put a file system of its own there",
+        ]
+        "#);
+    }
+}

@@ -1,0 +1,171 @@
+//! Whether this host can carry a cluster: a list of checks over the facts. All are made and all are shown, each with what was
+//! found, what is wanted and by whose word, and what to do.
+
+mod machine;
+mod network;
+mod system;
+
+use serde::Serialize;
+
+use crate::config::ClusterSpec;
+use crate::facts::HostFacts;
+
+/// What checks look at.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the user wants.
+    pub spec: &'a ClusterSpec,
+    /// What the host is.
+    pub facts: &'a HostFacts,
+}
+
+/// What a check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be, or as the installation will make it.
+    Pass,
+    /// Would have been rejected; the user said to ignore that.
+    Ignored,
+    /// The host did not tell.
+    Unknown,
+    /// Works, but someone should look at it.
+    Warn,
+    /// No cluster comes of this.
+    Reject,
+}
+
+/// The answer of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The check's id, which `--ignore` takes.
+    pub check: &'static str,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What is wanted, and by whose word.
+    pub wanted: &'static str,
+    /// What to do about it; empty where nothing is to be done.
+    pub advice: String,
+}
+
+/// The part of a finding that depends on the host.
+struct Answer {
+    verdict: Verdict,
+    found: String,
+    advice: String,
+}
+
+impl Answer {
+    fn pass(found: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Pass, found: found.into(), advice: String::new() }
+    }
+
+    fn unknown(found: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Unknown, found: found.into(), advice: String::new() }
+    }
+
+    fn warn(found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, found: found.into(), advice: advice.into() }
+    }
+
+    fn reject(found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Reject, found: found.into(), advice: advice.into() }
+    }
+}
+
+/// A check: looks at the facts alone.
+struct Check {
+    id: &'static str,
+    wanted: &'static str,
+    look: fn(&Subject<'_>) -> Answer,
+}
+
+const CHECKS: [&[Check]; 3] = [machine::CHECKS, system::CHECKS, network::CHECKS];
+
+/// The id of a check, such as `memory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckId(&'static str);
+
+impl CheckId {
+    /// Every check there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        CHECKS.into_iter().flatten().map(|check| Self(check.id))
+    }
+}
+
+impl std::str::FromStr for CheckId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::all().find(|id| id.0 == text).ok_or_else(|| {
+            let known: Vec<_> = Self::all().map(|id| id.0).collect();
+            format!("no check has this name; there are: {}", known.join(", "))
+        })
+    }
+}
+
+/// Makes every check, in the order of the list. A rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+#[must_use]
+pub fn examine(subject: &Subject<'_>, ignored: &[CheckId]) -> Vec<Finding> {
+    let finding = |check: &Check| {
+        let Answer { verdict, found, advice } = (check.look)(subject);
+        let ignore = verdict == Verdict::Reject && ignored.contains(&CheckId(check.id));
+        let verdict = if ignore { Verdict::Ignored } else { verdict };
+        Finding { check: check.id, verdict, found, wanted: check.wanted, advice }
+    };
+    CHECKS.into_iter().flatten().map(finding).collect()
+}
+
+/// The checks that reject.
+#[must_use]
+pub fn rejections(findings: &[Finding]) -> Vec<&'static str> {
+    findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tests::plain_host;
+
+    /// The verdicts other than `pass` on a host that `change` was done to.
+    pub(super) fn verdicts(change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
+        let mut facts = plain_host();
+        change(&mut facts);
+        let spec = ClusterSpec::default();
+        examine(&Subject { spec: &spec, facts: &facts }, &[])
+            .into_iter()
+            .filter(|finding| finding.verdict != Verdict::Pass)
+            .map(|finding| {
+                let advice = if finding.advice.is_empty() { "-" } else { &finding.advice };
+                format!("{} {:?}: {} | {advice}", finding.check, finding.verdict, finding.found)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_plain_host_passes() {
+        assert_eq!(verdicts(|_| ()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn ids_are_unique_and_known_by_name() {
+        let ids: Vec<_> = CheckId::all().map(|id| id.0).collect();
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), distinct.len());
+        assert!(ids.iter().all(|id| id.parse::<CheckId>().is_ok()));
+        assert!("memroy".parse::<CheckId>().unwrap_err().contains("memory"));
+    }
+
+    #[test]
+    fn what_is_ignored_is_said_and_does_not_reject() {
+        let mut facts = plain_host();
+        facts.memory.total_bytes = 1 << 30;
+        let spec = ClusterSpec::default();
+        let findings = examine(&Subject { spec: &spec, facts: &facts }, &["memory".parse().unwrap()]);
+        assert!(rejections(&findings).is_empty());
+        assert!(findings.iter().any(|finding| finding.check == "memory" && finding.verdict == Verdict::Ignored));
+    }
+}

@@ -1,0 +1,191 @@
+//! Checks of names, addresses and ports.
+
+use super::{Answer, Check, Subject};
+use crate::config::DnsName;
+use crate::facts::{Installation, Listener};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "hostname", wanted: "a DNS label or name (RFC 1123), since nodes are named by it", look: hostname },
+    Check { id: "address", wanted: "an address that others reach the API server at", look: address },
+    Check { id: "default-route", wanted: "a default route, or this host cannot reach Services", look: default_route },
+    Check { id: "networks", wanted: "pod-cidr and service-cidr apart from the host's own networks", look: networks },
+    Check { id: "ports", wanted: "free for the API server, etcd, the kubelet and their companions", look: ports },
+    Check {
+        id: "nameservers",
+        wanted: "any number; without one, pods resolve the cluster's names alone",
+        look: nameservers,
+    },
+];
+
+fn hostname(subject: &Subject<'_>) -> Answer {
+    let name = &subject.facts.hostname;
+    let advice = "`hostnamectl set-hostname NAME` with a name that no other host has";
+    match name.to_ascii_lowercase().parse::<DnsName>() {
+        Ok(lower) if !lower.as_str().starts_with("localhost") => Answer::pass(lower.as_str()),
+        _ => Answer::reject(format!("`{name}`"), advice),
+    }
+}
+
+fn address(subject: &Subject<'_>) -> Answer {
+    let facts = subject.facts;
+    match (subject.spec.api.address, facts.primary_address()) {
+        (Some(wanted), _) if facts.addresses.iter().any(|found| found.address == wanted) => {
+            Answer::pass(wanted.to_string())
+        }
+        (Some(wanted), _) => {
+            let found: Vec<_> = facts.addresses.iter().map(|found| found.address.to_string()).collect();
+            let advice = "set `address` under `api` in cluster.yaml to one of them";
+            Answer::reject(format!("{wanted} is not on this host, which has {}", found.join(", ")), advice)
+        }
+        (None, Some(primary)) => Answer::pass(primary.to_string()),
+        (None, None) => Answer::reject(
+            "no default route and not exactly one address",
+            "set `address` under `api` in cluster.yaml, or add a default route",
+        ),
+    }
+}
+
+fn default_route(subject: &Subject<'_>) -> Answer {
+    match &subject.facts.default_route {
+        Some(route) => match route.gateway {
+            Some(gateway) => Answer::pass(format!("{} via {gateway}", route.interface)),
+            None => Answer::pass(route.interface.clone()),
+        },
+        None => Answer::reject(
+            "none",
+            "add one, to any address of the host's network; it need not lead anywhere (`ip route add default via ADDRESS`)",
+        ),
+    }
+}
+
+fn networks(subject: &Subject<'_>) -> Answer {
+    let network = &subject.spec.network;
+    let wanted = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
+    // The bridge of pods lies in the pods' network, on a host that we have set up.
+    let others = subject.facts.addresses.iter().filter(|found| !POD_INTERFACES.contains(&found.interface.as_str()));
+    let overlaps: Vec<_> = others
+        .flat_map(|found| wanted.iter().map(move |wanted| (found, wanted)))
+        .filter(|(found, (_, cidr))| cidr.overlaps(&found.network))
+        .map(|(found, (key, cidr))| format!("{key} {cidr} overlaps {} of {}", found.network, found.interface))
+        .collect();
+    if overlaps.is_empty() {
+        return Answer::pass(format!("{} and {}", network.pod_cidr, network.service_cidr));
+    }
+    Answer::reject(overlaps.join("; "), "choose other networks under `network` in cluster.yaml")
+}
+
+/// Interfaces that CNI plugins make.
+const POD_INTERFACES: [&str; 4] = ["cni0", "flannel.1", "tunl0", "vxlan.calico"];
+
+/// Ports of a single host besides the API server's, and who listens there, by the first 15 bytes of the program's name.
+const PORTS: [(u16, &str); 8] = [
+    (2379, "etcd"),
+    (2380, "etcd"),
+    (10248, "kubelet"),
+    (10249, "kube-proxy"),
+    (10250, "kubelet"),
+    (10256, "kube-proxy"),
+    (10257, "kube-controller"),
+    (10259, "kube-scheduler"),
+];
+
+fn ports(subject: &Subject<'_>) -> Answer {
+    let wanted: Vec<_> = PORTS.into_iter().chain([(subject.spec.api.port, "kube-apiserver")]).collect();
+    // On a host that we have set up, our own programs are no obstacle.
+    let ours = |listener: &Listener, program: &str| {
+        subject.facts.installation == Installation::Ours && listener.program.as_deref() == Some(program)
+    };
+    let taken = |listener: &Listener| {
+        let (port, _) = wanted.iter().find(|(port, program)| *port == listener.port && !ours(listener, program))?;
+        Some(format!("{port} by {}", listener.program.as_deref().unwrap_or("a program of unknown name")))
+    };
+    let mut taken: Vec<_> = subject.facts.listening.iter().filter_map(taken).collect();
+    taken.dedup();
+    if taken.is_empty() {
+        return Answer::pass("free");
+    }
+    Answer::reject(format!("taken: {}", taken.join(", ")), "stop what listens there (`ss -ltnp` shows it)")
+}
+
+fn nameservers(subject: &Subject<'_>) -> Answer {
+    let resolver = &subject.facts.resolver;
+    if resolver.nameservers.is_empty() {
+        return Answer::pass("none");
+    }
+    let servers: Vec<_> = resolver.nameservers.iter().map(ToString::to_string).collect();
+    Answer::pass(format!("{} ({})", servers.join(", "), resolver.file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::verdicts;
+    use crate::facts::{HostFacts, Installation, InterfaceAddress, Listener};
+
+    fn listener(port: u16, program: &str) -> Listener {
+        Listener { port, address: "0.0.0.0".parse().unwrap(), program: Some(program.into()) }
+    }
+
+    #[test]
+    fn names_that_no_node_can_have_are_rejected() {
+        for name in ["", "node_1", "localhost", "localhost.localdomain", "-x"] {
+            assert_eq!(verdicts(|facts| facts.hostname = name.into()).len(), 1, "{name}");
+        }
+        assert!(verdicts(|facts| facts.hostname = "Node-1.Plant.example".into()).is_empty());
+    }
+
+    #[test]
+    fn a_host_without_way_or_address_is_rejected() {
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.default_route = None;
+            facts.addresses.clear();
+        }), @r#"
+        [
+            "address Reject: no default route and not exactly one address | set `address` under `api` in cluster.yaml, or add a default route",
+            "default-route Reject: none | add one, to any address of the host's network; it need not lead anywhere (`ip route add default via ADDRESS`)",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn ports_are_ours_only_when_our_programs_hold_them() {
+        let taken =
+            |facts: &mut HostFacts| facts.listening = vec![listener(6443, "kube-apiserver"), listener(2379, "etcd")];
+        insta::assert_debug_snapshot!(verdicts(taken), @r#"
+        [
+            "ports Reject: taken: 6443 by kube-apiserver, 2379 by etcd | stop what listens there (`ss -ltnp` shows it)",
+        ]
+        "#);
+        assert!(
+            verdicts(|facts| {
+                taken(facts);
+                facts.installation = Installation::Ours;
+            })
+            .is_empty()
+        );
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.listening = vec![listener(6443, "nginx"), listener(80, "nginx")];
+            facts.installation = Installation::Ours;
+        }), @r#"
+        [
+            "ports Reject: taken: 6443 by nginx | stop what listens there (`ss -ltnp` shows it)",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn networks_must_not_meet_the_hosts_own() {
+        let address = |interface: &str, address: &str, network: &str| InterfaceAddress {
+            interface: interface.into(),
+            address: address.parse().unwrap(),
+            network: network.parse().unwrap(),
+        };
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.addresses.push(address("cni0", "10.244.0.1", "10.244.0.0/24"));
+            facts.addresses.push(address("eth1", "10.100.0.7", "10.100.0.0/16"));
+        }), @r#"
+        [
+            "networks Reject: service-cidr 10.96.0.0/12 overlaps 10.100.0.0/16 of eth1 | choose other networks under `network` in cluster.yaml",
+        ]
+        "#);
+    }
+}

@@ -1,0 +1,221 @@
+//! Checks of the system: identity, clock, security modules, programs, what others left behind.
+
+use super::{Answer, Check, Subject};
+use crate::facts::{OsRelease, Selinux};
+use crate::host::UnitState;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "root", wanted: "user id 0, to change the host", look: root },
+    Check { id: "systemd", wanted: "systemd, which keeps etcd, containerd and the kubelet running", look: systemd },
+    Check {
+        id: "machine-id",
+        wanted: "an id of its own in /etc/machine-id (the kubelet reports it)",
+        look: machine_id,
+    },
+    Check { id: "clock", wanted: "the right year, and something that keeps it right (certificates)", look: clock },
+    Check {
+        id: "selinux",
+        wanted: "not enforcing, since no policy for the bundle's programs is carried",
+        look: selinux,
+    },
+    Check { id: "programs", wanted: "what kubeadm's preflight and the kubelet look for", look: programs },
+    Check { id: "services", wanted: "no other cluster or container engine is running", look: services },
+    Check { id: "leftovers", wanted: "nothing of another cluster or container engine is left", look: leftovers },
+    Check { id: "firewall", wanted: "none in the way of pods and Services", look: firewall },
+];
+
+fn root(subject: &Subject<'_>) -> Answer {
+    match subject.facts.user_id {
+        0 => Answer::pass("root"),
+        id => Answer::reject(format!("user id {id}"), "run it as root, for example with sudo"),
+    }
+}
+
+fn systemd(subject: &Subject<'_>) -> Answer {
+    match program(subject, "systemctl") {
+        Some(path) => Answer::pass(path),
+        None => Answer::reject("no systemctl", "use a host that runs systemd"),
+    }
+}
+
+fn machine_id(subject: &Subject<'_>) -> Answer {
+    match &subject.facts.machine_id {
+        Some(id) => Answer::pass(id),
+        None => Answer::reject("none", "run `systemd-machine-id-setup` and reboot"),
+    }
+}
+
+fn clock(subject: &Subject<'_>) -> Answer {
+    /// 2024-01-01; kinstall is younger, so that a clock before it is wrong.
+    const EARLIEST: u64 = 1_704_067_200;
+    /// 2100-01-01; no certificate of a cluster lasts that long.
+    const LATEST: u64 = 4_102_444_800;
+    let clock = subject.facts.clock;
+    let found = format!("{} s since 1970", clock.unix_seconds);
+    let set = "set the clock (`timedatectl set-time`), or certificates will not be valid";
+    match clock.synchronised {
+        _ if !(EARLIEST..LATEST).contains(&clock.unix_seconds) => Answer::reject(found, set),
+        Some(true) => Answer::pass(format!("{found}, synchronised")),
+        Some(false) => Answer::warn(
+            format!("{found}, not synchronised"),
+            "point it at the site's time server; compare it with a watch until then",
+        ),
+        None => Answer::pass(format!("{found}; whether it is synchronised is not known")),
+    }
+}
+
+fn selinux(subject: &Subject<'_>) -> Answer {
+    match subject.facts.selinux {
+        Selinux::Disabled => Answer::pass("not there"),
+        Selinux::Permissive => Answer::pass("permissive"),
+        Selinux::Enforcing => Answer::reject(
+            "enforcing",
+            "`setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or carry container-selinux in and `--ignore selinux`",
+        ),
+    }
+}
+
+fn programs(subject: &Subject<'_>) -> Answer {
+    const NEEDED: [&str; 7] = ["conntrack", "ip", "iptables", "mount", "nsenter", "swapoff", "umount"];
+    const WANTED: [&str; 2] = ["ethtool", "socat"];
+    let missing = |names: &[&'static str]| {
+        names.iter().copied().filter(|name| program(subject, name).is_none()).collect::<Vec<_>>()
+    };
+    let (needed, wanted) = (missing(&NEEDED), missing(&WANTED));
+    let all: Vec<_> = needed.iter().chain(&wanted).copied().collect();
+    if all.is_empty() {
+        return Answer::pass("all there");
+    }
+    let found = format!("no {}", all.join(", "));
+    let advice = format!(
+        "install the packages {} from the distribution's own medium; upstream releases do not hold them",
+        packages(&all, &subject.facts.os).join(", ")
+    );
+    if needed.is_empty() { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
+}
+
+fn program<'a>(subject: &Subject<'a>, name: &str) -> Option<&'a str> {
+    subject.facts.programs.get(name)?.as_deref()
+}
+
+/// The packages that hold programs, in the names of the distribution's family.
+fn packages(programs: &[&str], os: &OsRelease) -> Vec<&'static str> {
+    let red_hat = std::iter::once(&os.id).chain(&os.id_like).any(|id| id == "rhel" || id == "fedora");
+    let package = |program: &&str| match (*program, red_hat) {
+        ("conntrack", true) => "conntrack-tools",
+        ("conntrack", false) => "conntrack",
+        ("ip", true) => "iproute",
+        ("ip", false) => "iproute2",
+        ("iptables", _) => "iptables",
+        ("ethtool", _) => "ethtool",
+        ("socat", _) => "socat",
+        ("mount" | "umount", false) => "mount",
+        _ => "util-linux",
+    };
+    let mut names: Vec<_> = programs.iter().map(package).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+const FIREWALLS: [&str; 2] = ["firewalld.service", "ufw.service"];
+
+fn active_units(subject: &Subject<'_>, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let active = |(name, state): (&String, &UnitState)| (state.is_active() && wanted(name)).then(|| name.clone());
+    subject.facts.units.iter().filter_map(active).collect()
+}
+
+fn services(subject: &Subject<'_>) -> Answer {
+    let active = active_units(subject, |name| !FIREWALLS.contains(&name));
+    if active.is_empty() {
+        return Answer::pass("none");
+    }
+    let active = active.join(" ");
+    Answer::reject(format!("running: {active}"), format!("`systemctl disable --now {active}`, or take a fresh host"))
+}
+
+fn leftovers(subject: &Subject<'_>) -> Answer {
+    match subject.facts.leftovers.as_slice() {
+        [] => Answer::pass("none"),
+        found => {
+            let found = found.join(" ");
+            let advice = "remove the packages they belong to and then what is left of them, or take a fresh host";
+            Answer::reject(found, advice)
+        }
+    }
+}
+
+fn firewall(subject: &Subject<'_>) -> Answer {
+    let active = active_units(subject, |name| FIREWALLS.contains(&name));
+    if active.is_empty() {
+        return Answer::pass("none running");
+    }
+    let spec = subject.spec;
+    let advice = format!(
+        "let through TCP {}, 10250 and 2379-2380, and forward {} and {}",
+        spec.api.port, spec.network.pod_cidr, spec.network.service_cidr
+    );
+    Answer::warn(format!("running: {}", active.join(" ")), advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::verdicts;
+    use crate::facts::Selinux;
+    use crate::host::UnitState;
+
+    #[test]
+    fn another_users_machine_is_rejected() {
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.user_id = 1000;
+            facts.machine_id = None;
+            facts.clock.unix_seconds = 3600;
+            facts.selinux = Selinux::Enforcing;
+        }), @r#"
+        [
+            "root Reject: user id 1000 | run it as root, for example with sudo",
+            "machine-id Reject: none | run `systemd-machine-id-setup` and reboot",
+            "clock Reject: 3600 s since 1970 | set the clock (`timedatectl set-time`), or certificates will not be valid",
+            "selinux Reject: enforcing | `setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or carry container-selinux in and `--ignore selinux`",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn missing_programs_are_named_by_their_packages() {
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.programs.insert("conntrack".into(), None);
+            facts.programs.insert("ip".into(), None);
+            facts.programs.insert("socat".into(), None);
+            facts.os.id_like = vec!["rhel".into()];
+        }), @r#"
+        [
+            "programs Reject: no conntrack, ip, socat | install the packages conntrack-tools, iproute, socat from the distribution's own medium; upstream releases do not hold them",
+        ]
+        "#);
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.programs.insert("socat".into(), None);
+            facts.clock.synchronised = Some(false);
+        }), @r#"
+        [
+            "clock Warn: 1800000000 s since 1970, not synchronised | point it at the site's time server; compare it with a watch until then",
+            "programs Warn: no socat | install the packages socat from the distribution's own medium; upstream releases do not hold them",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn other_clusters_are_rejected_and_firewalls_pointed_out() {
+        let active = UnitState { active: "active".into(), file: "enabled".into(), needs_reload: false };
+        insta::assert_debug_snapshot!(verdicts(|facts| {
+            facts.units = ["docker.service", "ufw.service"].map(|name| (name.to_owned(), active.clone())).into();
+            facts.leftovers = vec!["/etc/kubernetes".into(), "/var/lib/etcd".into()];
+        }), @r#"
+        [
+            "services Reject: running: docker.service | `systemctl disable --now docker.service`, or take a fresh host",
+            "leftovers Reject: /etc/kubernetes /var/lib/etcd | remove the packages they belong to and then what is left of them, or take a fresh host",
+            "firewall Warn: running: ufw.service | let through TCP 6443, 10250 and 2379-2380, and forward 10.244.0.0/16 and 10.96.0.0/12",
+        ]
+        "#);
+    }
+}
