@@ -6,9 +6,12 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+
+const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 /// Names a key: the SHA-256 of its `SubjectPublicKeyInfo` in DER, as 64 hex digits.
 ///
@@ -80,6 +83,12 @@ pub enum KeyError {
         /// `private key` or `public key`.
         expected: &'static str,
     },
+    /// A key that only its passphrase opens.
+    #[error("the private key is encrypted and needs its passphrase")]
+    Encrypted,
+    /// A passphrase that does not open the key.
+    #[error("the passphrase does not open the private key")]
+    Passphrase,
     /// The system gave no random numbers, or a key could not be written out.
     #[error("cannot make a key: {reason}")]
     Generate {
@@ -121,14 +130,43 @@ impl SigningKey {
     }
 
     /// Reads an unencrypted PKCS#8 key in PEM.
+    ///
+    /// # Errors
+    /// [`KeyError::Encrypted`] where [`SigningKey::from_encrypted_pem`] is the one to call.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        if pem.contains(ENCRYPTED_LABEL) {
+            return Err(KeyError::Encrypted);
+        }
         if let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_pem(pem) {
             return Ok(Self::EcdsaP256(key));
         }
         match ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
             Ok(key) => Ok(Self::Ed25519(key)),
-            Err(_) => Err(KeyError::Unreadable { expected: "private key (PKCS#8, not encrypted)" }),
+            Err(_) => Err(KeyError::Unreadable { expected: "private key (PKCS#8)" }),
         }
+    }
+
+    /// Reads an encrypted PKCS#8 key in PEM, as `openssl pkcs8 -topk8` writes it too (PBES2, RFC 8018).
+    pub fn from_encrypted_pem(pem: &str, passphrase: &str) -> Result<Self, KeyError> {
+        let unreadable = KeyError::Unreadable { expected: "encrypted private key (PKCS#8)" };
+        let (label, document) = SecretDocument::from_pem(pem).map_err(|_| unreadable)?;
+        if label != "ENCRYPTED PRIVATE KEY" {
+            return Err(KeyError::Unreadable { expected: "encrypted private key (PKCS#8)" });
+        }
+        let decrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
+            .and_then(|encrypted| encrypted.decrypt(passphrase))
+            .map_err(|_| KeyError::Passphrase)?;
+        let pem = decrypted.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| KeyError::Passphrase)?;
+        Self::from_pem(&pem)
+    }
+
+    /// PKCS#8 in PEM, encrypted with `passphrase` (PBES2 with scrypt and AES-256-CBC).
+    pub fn to_encrypted_pem(&self, passphrase: &str) -> Result<String, KeyError> {
+        let pem = match self {
+            Self::EcdsaP256(key) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
+            Self::Ed25519(key) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
+        };
+        pem.map(|pem| pem.to_string()).map_err(|error| KeyError::Generate { reason: error.to_string() })
     }
 
     /// PKCS#8 in PEM. The caller keeps it from other eyes.
@@ -243,6 +281,18 @@ mod tests {
             assert!(!public.verifies(b"message", &signature[1..]));
             let other = SigningKey::generate(algorithm).unwrap().verifying_key();
             assert!(!other.verifies(b"message", &signature));
+        }
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_passphrase_only() {
+        for algorithm in [Algorithm::EcdsaP256, Algorithm::Ed25519] {
+            let key = SigningKey::generate(algorithm).unwrap();
+            let pem = key.to_encrypted_pem("correct horse").unwrap();
+            assert!(matches!(SigningKey::from_pem(&pem), Err(KeyError::Encrypted)));
+            let opened = SigningKey::from_encrypted_pem(&pem, "correct horse").unwrap();
+            assert_eq!(opened.verifying_key(), key.verifying_key());
+            assert!(matches!(SigningKey::from_encrypted_pem(&pem, "wrong"), Err(KeyError::Passphrase)));
         }
     }
 

@@ -5,7 +5,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
-//! | [`key`], [`signature`] | who signed the list, and whether that is enough |
+//! | [`key`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`] | writing a bundle; reading it in one pass or by entry |
@@ -14,6 +14,7 @@
 //! No network and no change to a host happens here.
 
 pub mod atomic_file;
+pub mod attestation;
 pub mod compose;
 pub mod digest;
 pub mod frame;
