@@ -58,7 +58,7 @@ pub enum AttestationError {
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     #[serde(rename = "_type")]
-    statement_type: String,
+    format: String,
     /// What it is about.
     pub subject: Vec<ResourceDescriptor>,
     predicate_type: String,
@@ -138,7 +138,7 @@ impl Statement {
     #[must_use]
     pub fn provenance_of(list_bytes: &[u8], predicate: Provenance) -> Self {
         Self {
-            statement_type: STATEMENT_TYPE.to_owned(),
+            format: STATEMENT_TYPE.to_owned(),
             subject: vec![ResourceDescriptor::of_list(list_bytes)],
             predicate_type: PROVENANCE_TYPE.to_owned(),
             predicate,
@@ -183,8 +183,7 @@ impl Statement {
             return Err(AttestationError::Untrusted { path: path() });
         }
         let statement: Self = serde_json::from_slice(&payload).map_err(|_| shape())?;
-        let types =
-            (envelope.payload_type.as_str(), statement.statement_type.as_str(), statement.predicate_type.as_str());
+        let types = (envelope.payload_type.as_str(), statement.format.as_str(), statement.predicate_type.as_str());
         if types != (PAYLOAD_TYPE, STATEMENT_TYPE, PROVENANCE_TYPE) {
             return Err(shape());
         }

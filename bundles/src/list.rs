@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
@@ -19,7 +20,7 @@ pub const OCI_LAYOUT_PATH: &str = "oci-layout";
 pub const OCI_INDEX_PATH: &str = "index.json";
 
 /// The whole list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BundleList {
     /// Always [`FORMAT_VERSION`] here; a reader refuses a newer one before it looks at the rest.
@@ -39,7 +40,7 @@ pub struct BundleList {
 }
 
 /// What decides the compressed bytes, beside the content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Compression {
     /// zstd's level, 1 to 22.
@@ -57,7 +58,7 @@ impl Compression {
 }
 
 /// A catalog that the pins were taken from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// What people call it, such as `built-in catalog`.
@@ -67,7 +68,7 @@ pub struct Source {
 }
 
 /// An image of the bundle for one platform.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {
     /// The upstream name, which the runtime will know it by.
@@ -83,7 +84,7 @@ pub struct Image {
 }
 
 /// One piece of content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
     /// Where it lies in the bundle.
@@ -113,7 +114,7 @@ pub struct Entry {
 }
 
 /// An upstream component and its version, such as `kubelet` `1.25.2`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Component {
     /// The catalog's name of it.
@@ -123,7 +124,7 @@ pub struct Component {
 }
 
 /// Where content came from and why it was believed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Origin {
     /// The upstream address, never a mirror's: `https://…`, or `oci://registry/repository@digest`.
@@ -133,7 +134,7 @@ pub struct Origin {
 }
 
 /// How a pin was obtained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PinSource {
     /// The catalog states the digest.
@@ -147,7 +148,7 @@ pub enum PinSource {
 }
 
 /// What an entry is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
     /// A program file.
@@ -171,7 +172,7 @@ pub enum EntryKind {
 }
 
 /// Which hosts need an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Runs the API server and its companions.
@@ -344,6 +345,12 @@ impl BundleList {
     }
 }
 
+/// The JSON schema of the list, as `docs/bundle-list.schema.json` has it.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(BundleList).into()
+}
+
 /// JSON with sorted keys and no white space; all numbers in our types are integers.
 pub fn canonical_json(value: &impl Serialize) -> Vec<u8> {
     // `serde_json::Value` keeps objects in a `BTreeMap` (the crate's `preserve_order` is off), hence the sorted keys.
@@ -394,6 +401,17 @@ mod tests {
         let mut list = list();
         change(&mut list);
         BundleList::parse(&list.to_bytes()).unwrap_err().to_string()
+    }
+
+    /// Run with `UPDATE_SCHEMA=1` to write the file anew after a change of the types.
+    #[test]
+    fn the_published_schema_is_that_of_the_types() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bundle-list.schema.json");
+        let made = format!("{:#}\n", schema());
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            fs_err::write(path, &made).unwrap();
+        }
+        assert_eq!(fs_err::read_to_string(path).unwrap(), made);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Each is built by `FromStr` alone, and serde goes through it, so that a value of the type is always well formed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -22,9 +24,17 @@ fn refuse<T>(text: &str, expected: &'static str) -> Result<T, NameError> {
     Err(NameError { text: text.to_owned(), expected })
 }
 
-/// Serde, `Display` and `Debug` by way of `FromStr` and `as_str`-like text.
+/// Serde, `Debug` and a schema by way of `FromStr` and `Display`.
 macro_rules! text_type {
-    ($name:ident) => {
+    ($name:ident, $pattern:literal) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
         impl TryFrom<String> for $name {
             type Error = NameError;
             fn try_from(text: String) -> Result<Self, NameError> {
@@ -87,7 +97,7 @@ impl fmt::Display for EntryPath {
     }
 }
 
-text_type!(EntryPath);
+text_type!(EntryPath, r"^[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*$");
 
 /// An operating system and an architecture as OCI and Go name them: `linux/amd64`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,7 +154,7 @@ impl fmt::Display for Platform {
     }
 }
 
-text_type!(Platform);
+text_type!(Platform, "^[a-z0-9]+/[a-z0-9]+$");
 
 /// A Kubernetes release: `1.25.2`, read with or without a leading `v`, written without.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -191,7 +201,7 @@ impl fmt::Display for KubeVersion {
     }
 }
 
-text_type!(KubeVersion);
+text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$");
 
 /// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`.
 ///
@@ -264,7 +274,7 @@ impl fmt::Display for ImageRef {
     }
 }
 
-text_type!(ImageRef);
+text_type!(ImageRef, r"^[A-Za-z0-9.:-]+/[a-z0-9._/-]+:[A-Za-z0-9._-]{1,128}$");
 
 #[cfg(test)]
 mod tests {
