@@ -1,12 +1,14 @@
 //! The connected side: from a catalog to one signed bundle.
 //!
-//! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`] writes bundles:
+//! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`](mod@pack) writes bundles:
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
-//! → [`fetch::Fetcher::fetch`] → [`pack`] → a bundle file.
+//! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file.
 
 pub mod catalog;
+pub mod fetch;
 pub mod lock;
 pub mod mirror;
+pub mod pack;
 pub mod resolve;
 pub mod spec;

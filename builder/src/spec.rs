@@ -133,8 +133,8 @@ pub struct SpecFile {
     pub key: Option<PathBuf>,
     /// `--level`
     pub level: Option<i32>,
-    /// `--output`, relative to the file.
-    pub output: Option<PathBuf>,
+    /// `--out`, relative to the file.
+    pub out: Option<PathBuf>,
     /// `--ca-file`, relative to the file.
     pub ca_file: Option<PathBuf>,
 }
@@ -190,7 +190,7 @@ impl SpecFile {
         let text = fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.catalog, &mut file.key, &mut file.output, &mut file.ca_file].into_iter().flatten() {
+        for inner in [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten() {
             *inner = directory.join(&inner);
         }
         Ok(file)

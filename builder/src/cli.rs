@@ -1,0 +1,297 @@
+//! The command line. Help texts, completions and man pages come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kbundle::mirror::Mirror;
+use kbundle::spec::{ImageRequest, SpecFlags};
+use kbundle_format::KubeVersion;
+use kbundle_format::key::Algorithm;
+
+use crate::output::Format;
+
+/// Build one signed file with everything a Kubernetes cluster needs
+///
+/// kbundle fetches pinned Kubernetes programs, container images and add-ons, checks every digest, and packs them into one signed
+/// file that kinstall sets up on hosts without internet.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Build(BuildArgs),
+    Lock(LockArgs),
+    Keygen(KeygenArgs),
+    Sign(SignArgs),
+    Verify(VerifyArgs),
+    Inspect(InspectArgs),
+    Completion(CompletionArgs),
+    Man(ManArgs),
+}
+
+/// Build a bundle
+///
+/// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
+/// downloads go on where they stopped. Content that is not what its pin says stops the build.
+///
+/// Example: kbundle build --k8s 1.25.2 --key signing.key
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+    /// Sign with this private key
+    ///
+    /// PKCS#8 in PEM, ECDSA P-256 or Ed25519, as `kbundle keygen` and OpenSSL write it. Repeat it for several signers.
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Build without a signature
+    ///
+    /// kinstall refuses such a bundle until somebody signs it with `kbundle sign`.
+    #[arg(long, conflicts_with = "key")]
+    pub unsigned: bool,
+    /// Compress at this zstd level, 1 to 22 [default: 9]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub level: Option<i32>,
+    /// Write the bundle to this file [default: k8s-VERSION-ARCH.tar.zst]
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Build exactly what this lock names
+    ///
+    /// The catalog is not asked. The same lock and level give the same list, byte for byte.
+    #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "cni", "addons", "images", "arch", "trust_on_first_use"])]
+    pub locked: Option<PathBuf>,
+    /// Show what would be fetched and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+/// Write a lock: every file and blob by digest
+///
+/// Asks registries for image manifests, but downloads no layers. A lock kept beside bundle.yaml shows in review what changed, and
+/// `kbundle build --locked` builds exactly that.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+    /// Write the lock to this file
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "kbundle.lock")]
+    pub out: PathBuf,
+}
+
+/// What goes into a bundle.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// Kubernetes version, such as 1.25.2
+    #[arg(long = "k8s", value_name = "VERSION")]
+    pub kubernetes: Option<KubeVersion>,
+    /// Read settings from this file; flags win
+    ///
+    /// YAML with the fields schema (1), kubernetes, arch, catalog, mirrors, cni, addons, images, trust-on-first-use, key, level,
+    /// out and ca-file. Paths in it are relative to it.
+    #[arg(short, long, value_name = "BUNDLE.YAML")]
+    pub file: Option<PathBuf>,
+    /// Architecture of the hosts, amd64 or arm64; repeat for both [default: amd64]
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Vec<String>,
+    /// Take pins from this file or directory of *.yaml instead of the built-in catalog
+    #[arg(long, value_name = "PATH")]
+    pub catalog: Option<PathBuf>,
+    /// Fetch what is at FROM from TO; repeatable
+    ///
+    /// FROM is a host or registry, TO an http or https address with an optional path. Names inside the bundle stay the upstream
+    /// ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
+    #[arg(long = "mirror", value_name = "FROM=TO")]
+    pub mirrors: Vec<Mirror>,
+    /// Pod network: an add-on of the catalog, or bridge [default: calico]
+    #[arg(long, value_name = "NAME")]
+    pub cni: Option<String>,
+    /// Add an add-on of the catalog; repeatable
+    #[arg(long = "addon", value_name = "NAME")]
+    pub addons: Vec<String>,
+    /// Add an image of your own; repeatable
+    ///
+    /// Full reference with digest: registry.example/team/app:1.2@sha256:…
+    #[arg(long = "add-image", value_name = "REF@DIGEST")]
+    pub images: Vec<ImageRequest>,
+    /// Take content that nothing pins as it comes
+    ///
+    /// It is pinned in the lock from then on, and the bundle's list says how it was obtained.
+    #[arg(long)]
+    pub trust_on_first_use: bool,
+}
+
+impl SpecArgs {
+    pub fn flags(&self) -> SpecFlags {
+        SpecFlags {
+            kubernetes: self.kubernetes,
+            arch: self.arch.clone(),
+            cni: self.cni.clone(),
+            addons: self.addons.clone(),
+            images: self.images.clone(),
+            mirrors: self.mirrors.clone(),
+            trust_on_first_use: self.trust_on_first_use,
+        }
+    }
+}
+
+/// How things are fetched.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Fetching")]
+pub struct FetchArgs {
+    /// Keep downloads here [default: $XDG_CACHE_HOME/kbundle or ~/.cache/kbundle]
+    #[arg(long, value_name = "DIR", env = "KBUNDLE_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Downloads at a time
+    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// Try again this often after a failure that may pass
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub retries: u32,
+    /// Wait this long before the first retry; each later one waits twice as long
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    pub retry_pause: Duration,
+    /// Give up on a server that is silent for this long
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub timeout: Duration,
+    /// Trust the certificate authorities in this PEM file as well
+    ///
+    /// For a company's proxy. The system's authorities and Mozilla's are trusted anyway.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a number of seconds");
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+/// Make a pair of keys for signing
+///
+/// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
+/// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Kind of key
+    #[arg(long, value_enum, default_value = "ecdsa-p256")]
+    pub algorithm: KeyAlgorithm,
+    /// Write the private key to this file
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "signing.key")]
+    pub out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeyAlgorithm {
+    EcdsaP256,
+    Ed25519,
+}
+
+impl From<KeyAlgorithm> for Algorithm {
+    fn from(algorithm: KeyAlgorithm) -> Self {
+        match algorithm {
+            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            KeyAlgorithm::Ed25519 => Self::Ed25519,
+        }
+    }
+}
+
+/// Sign a bundle
+///
+/// Checks every digest of the bundle first, then adds the signature to it; other signatures stay. With --detached the bundle is
+/// left as it is and the signature is written beside it, as BUNDLE.KEYID.sig.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The bundle
+    pub bundle: PathBuf,
+    /// Private key to sign with
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Write the signature to a file of its own
+    #[arg(long)]
+    pub detached: bool,
+}
+
+/// Check the signatures and every digest of a bundle
+///
+/// Reads the whole file once with bounded memory. Exits with 0 only when enough trusted keys signed the list and every entry is
+/// there and is what the list says.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The bundle
+    pub bundle: PathBuf,
+    /// Trust this public key; repeatable
+    #[arg(long, value_name = "FILE", required = true)]
+    pub key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+/// Which signatures count.
+#[derive(Debug, Args)]
+pub struct SignatureArgs {
+    /// Demand signatures by this many different trusted keys
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub threshold: usize,
+    /// Count this detached signature as well; repeatable
+    #[arg(long = "signature", value_name = "FILE")]
+    pub detached: Vec<PathBuf>,
+}
+
+/// Show what a bundle holds
+///
+/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The bundle
+    pub bundle: PathBuf,
+    /// Check the signatures with this public key; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Write man pages
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Directory to write them to
+    pub directory: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

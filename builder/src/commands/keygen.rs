@@ -1,0 +1,61 @@
+//! `kbundle keygen`
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use kbundle_format::SigningKey;
+
+use crate::cli::KeygenArgs;
+use crate::failure::CommandError;
+use crate::output;
+
+pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
+    let private = &arguments.out;
+    let public = private.with_extension("pub");
+    if public == *private {
+        return Err(CommandError::Usage {
+            what: format!("the private key cannot be called {}", private.display()),
+            hint: "choose a name that does not end in `.pub`".to_owned(),
+        }
+        .into());
+    }
+    for path in [private, &public] {
+        if path.symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+    }
+    let key = SigningKey::generate(arguments.algorithm.into())?;
+    let verifying = key.verifying_key();
+    write_new(private, &key.to_pem()?, 0o600)?;
+    write_new(&public, &verifying.to_pem(), 0o644)?;
+    output::note(&format!(
+        "{}: private key, {}; keep it secret\n{}: public key {}; kinstall and `kbundle verify` need it",
+        private.display(),
+        verifying.algorithm(),
+        public.display(),
+        verifying.id(),
+    ))?;
+    Ok(())
+}
+
+/// Writes a file that must not be there yet, readable by others only if `mode` says so from the first moment.
+fn write_new(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
+    let mut file = match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists(path)),
+        file => file?,
+    };
+    file.write_all(content.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("while writing {}", path.display()))
+}
+
+fn exists(path: &Path) -> anyhow::Error {
+    CommandError::Refused {
+        what: format!("{} exists already and is not replaced", path.display()),
+        hint: "choose another name with `--out`, or move the file away if nobody needs it".to_owned(),
+    }
+    .into()
+}

@@ -1,0 +1,28 @@
+//! `kbundle lock`
+
+use anyhow::Context as _;
+use kbundle_format::atomic_file::write_atomically;
+
+use super::source;
+use crate::cli::LockArgs;
+use crate::output;
+
+pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
+    let file = source::spec_file(&arguments.spec)?;
+    let (selection, mirrors) = source::select(&arguments.spec, &file)?;
+    let cache = source::cache(&arguments.fetch)?;
+    let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
+    let lock = source::runtime()?.block_on(fetcher.pin(selection))?;
+    progress.finish();
+    write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
+        .with_context(|| format!("while writing {}", arguments.out.display()))?;
+    output::note(&format!(
+        "{}: {} files and {} images of Kubernetes {}\nnext: kbundle build --locked {} --key signing.key",
+        arguments.out.display(),
+        lock.artifacts.len(),
+        lock.images.len(),
+        lock.kubernetes,
+        arguments.out.display(),
+    ))?;
+    Ok(())
+}

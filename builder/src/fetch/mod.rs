@@ -1,0 +1,271 @@
+//! The only part that talks to the network: pins what is to be pinned, and fetches content into a cache by digest.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `cache` | content by digest on disk |
+//! | `client`, `http`, `retry` | one download: TLS, resuming, hashing, bounds, trying again |
+//! | `registry`, `image` | where a registry keeps things, and what images are made of |
+//! | `progress` | what a person sees |
+
+mod cache;
+mod client;
+mod error;
+mod http;
+pub mod image;
+pub mod progress;
+mod registry;
+mod retry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use kbundle_format::limits::MAX_ENTRY_BYTES;
+use kbundle_format::{Digest, EntryKind, PinSource, Platform};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use self::http::{Access, Downloader, Wanted};
+use self::image::Document;
+use self::progress::Progress;
+use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
+use crate::mirror::{Mirrors, Repository};
+use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
+
+pub use cache::{Cache, CacheLock};
+pub use client::HttpSettings;
+pub use error::FetchError;
+pub use registry::Credentials;
+pub use retry::RetryPolicy;
+
+/// Most bytes of an image index or manifest: what the distribution-spec asks registries to take.
+const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+/// Most bytes of a checksum file.
+const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
+
+/// How to fetch.
+#[derive(Clone, Debug)]
+pub struct FetchSettings {
+    /// How servers are reached.
+    pub http: HttpSettings,
+    /// How often and how patiently to try again.
+    pub retry: RetryPolicy,
+    /// Downloads at a time.
+    pub jobs: usize,
+}
+
+/// Fetches what selections and locks name.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    downloader: Arc<Downloader>,
+    mirrors: Arc<Mirrors>,
+    progress: Arc<Progress>,
+    permits: Arc<Semaphore>,
+}
+
+impl Fetcher {
+    /// Prepares to fetch into `cache`, whose lock the caller holds.
+    ///
+    /// # Errors
+    /// [`FetchError::Client`].
+    pub fn new(
+        settings: &FetchSettings,
+        mirrors: Mirrors,
+        credentials: Credentials,
+        cache: Cache,
+        progress: Arc<Progress>,
+    ) -> Result<Self, FetchError> {
+        let registry = client::registry_client(&settings.http, &mirrors)?;
+        let downloader = Downloader {
+            client: client::http_client(&settings.http)?,
+            registry: registry::Authorizer::new(registry, credentials),
+            cache,
+            retry: settings.retry,
+            in_flight: http::InFlight::default(),
+        };
+        Ok(Self {
+            downloader: Arc::new(downloader),
+            mirrors: Arc::new(mirrors),
+            progress,
+            permits: Arc::new(Semaphore::new(settings.jobs.max(1))),
+        })
+    }
+
+    /// Turns a selection into a lock: checksums are looked up where the catalog has none, and images are followed from their
+    /// pin to config and layers. Indexes, manifests and configs are fetched for that.
+    ///
+    /// # Errors
+    /// The first [`FetchError`]; other downloads are stopped then.
+    pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
+        let pairs: Vec<_> = images
+            .into_iter()
+            .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
+            .collect();
+        let artifacts = self.all(artifacts, |this, artifact| async move { this.pin_artifact(artifact).await }).await?;
+        let images =
+            self.all(pairs, |this, (image, platform)| async move { this.pin_image(image, platform).await }).await?;
+        Ok(Lock { schema: SCHEMA, kubernetes, platforms, sources, artifacts, images })
+    }
+
+    /// Fetches everything that the lock names, and notes the sizes of files in it.
+    ///
+    /// # Errors
+    /// The first [`FetchError`]; other downloads are stopped then, and what they have is kept for the next run.
+    pub async fn fetch(&self, mut lock: Lock) -> Result<Lock, FetchError> {
+        let files = lock.artifacts.iter().map(|artifact| (artifact.path.to_string(), self.file(artifact)));
+        // Layers are shared between images, and one index serves all platforms.
+        let mut seen = BTreeSet::new();
+        let blobs = lock.images.iter().flat_map(|image| image.blobs().map(move |(kind, blob)| (image, kind, blob)));
+        let blobs = blobs.filter(|(_, _, blob)| seen.insert(blob.digest)).map(|(image, kind, blob)| {
+            let repository = self.mirrors.repository(&image.reference);
+            let name = format!("{} {}", image.reference.short_name(), &blob.digest.hex()[..12]);
+            let wanted = match kind {
+                EntryKind::ImageIndex | EntryKind::ImageManifest => document(repository, blob),
+                _ => content(repository, blob),
+            };
+            (name, wanted)
+        });
+        let wanted: Vec<_> = files.chain(blobs).collect();
+        let sizes = self
+            .all(wanted, |this, (name, wanted)| async move {
+                this.downloader.fetch(&wanted, this.progress.item(&name, wanted.size)).await
+            })
+            .await?;
+        let sizes: BTreeMap<Digest, u64> = sizes.into_iter().collect();
+        for artifact in &mut lock.artifacts {
+            artifact.size = sizes.get(&artifact.digest).copied();
+        }
+        Ok(lock)
+    }
+
+    /// Runs `task` for every item, as many at a time as there are permits; results in the order of the items.
+    async fn all<T, R, F>(&self, items: Vec<T>, task: impl Fn(Self, T) -> F) -> Result<Vec<R>, FetchError>
+    where
+        R: Send + 'static,
+        F: Future<Output = Result<R, FetchError>> + Send + 'static,
+    {
+        let mut tasks = JoinSet::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let (permits, future) = (Arc::clone(&self.permits), task(self.clone(), item));
+            tasks.spawn(async move {
+                let _permit = permits.acquire().await.expect("the semaphore is never closed");
+                future.await.map(|result| (index, result))
+            });
+        }
+        let mut results = BTreeMap::new();
+        while let Some(finished) = tasks.join_next().await {
+            let (index, result) = finished.map_err(|source| FetchError::Task { source })??;
+            results.insert(index, result);
+        }
+        Ok(results.into_values().collect())
+    }
+
+    async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
+        let (digest, pin) = match &artifact.pin {
+            Pin::Catalog(digest) => (*digest, PinSource::Catalog),
+            Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
+            Pin::FirstUse => {
+                let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
+                let item = self.progress.item(artifact.path.as_str(), None);
+                (self.downloader.fetch(&wanted, item).await?.0, PinSource::TrustOnFirstUse)
+            }
+        };
+        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = artifact;
+        Ok(Artifact { path, url, digest, size: None, kind, component, platform, roles, licence, pin, pinned_by })
+    }
+
+    /// The digest that a checksum file begins with, as `sha256sum` writes it.
+    async fn checksum(&self, url: &str) -> Result<Digest, FetchError> {
+        let wanted = self.web(url, None, MAX_CHECKSUM_BYTES);
+        let (digest, _) = self.downloader.fetch(&wanted, self.progress.item(url, None)).await?;
+        let content = self.downloader.cache.read(&digest, MAX_CHECKSUM_BYTES)?;
+        let first = content.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        std::str::from_utf8(first)
+            .ok()
+            .and_then(|hex| Digest::from_hex(hex).ok())
+            .ok_or_else(|| FetchError::NoChecksum { url: wanted.url })
+    }
+
+    fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Wanted {
+        Wanted { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
+    }
+
+    fn file(&self, artifact: &Artifact) -> Wanted {
+        Wanted { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
+    }
+
+    async fn pin_image(&self, image: SelectedImage, platform: Platform) -> Result<LockedImage, FetchError> {
+        let repository = self.mirrors.repository(&image.reference);
+        let tag_or_digest = image.digest.map_or_else(|| image.reference.tag().to_owned(), |digest| digest.to_string());
+        let wanted = Wanted {
+            url: registry::url(&repository, &format!("manifests/{tag_or_digest}")),
+            digest: image.digest,
+            size: None,
+            most: MAX_DOCUMENT_BYTES,
+            access: Access::Manifest(repository.clone()),
+        };
+        let named = |what: &str| format!("{} {what}", image.reference);
+        let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
+        let (pinned, size) = self.downloader.fetch(&wanted, self.progress.item(&named("index"), None)).await?;
+        let (index, (digest, size, document)) = match self.document(&image, pinned)? {
+            Document::Index { media_type, manifests } => {
+                let chosen = image::choose(&manifests, &platform).ok_or_else(|| FetchError::NoPlatform {
+                    reference: image.reference.clone(),
+                    platform: platform.clone(),
+                    known: manifests.iter().map(|entry| entry.platform.clone()).collect(),
+                })?;
+                let item = self.progress.item(&named("manifest"), Some(chosen.size));
+                self.downloader.fetch(&self::document(repository.clone(), chosen), item).await?;
+                let document = self.document(&image, chosen.digest)?;
+                (Some(Descriptor { media_type, digest: pinned, size }), (chosen.digest, chosen.size, document))
+            }
+            manifest @ Document::Manifest { .. } => (None, (pinned, size, manifest)),
+        };
+        let Document::Manifest { media_type, config, layers } = document else {
+            return Err(refuse(&image, digest, "is an index within an index".to_owned()));
+        };
+        self.downloader
+            .fetch(&content(repository, &config), self.progress.item(&named("config"), Some(config.size)))
+            .await?;
+        let bytes = self.downloader.cache.read(&config.digest, MAX_DOCUMENT_BYTES)?;
+        match image::config_platform(&bytes).map_err(|reason| refuse(&image, config.digest, reason))? {
+            found if found == platform.to_string() => {}
+            found => return Err(refuse(&image, config.digest, format!("is for {found} instead of {platform}"))),
+        }
+        let manifest = Descriptor { media_type, digest, size };
+        let SelectedImage { reference, roles, licence, .. } = image;
+        Ok(LockedImage { reference, platform, pin, index, manifest, config, layers, roles, licence })
+    }
+
+    /// Reads a document of an image that was fetched.
+    fn document(&self, image: &SelectedImage, digest: Digest) -> Result<Document, FetchError> {
+        let bytes = self.downloader.cache.read(&digest, MAX_DOCUMENT_BYTES)?;
+        Document::parse(&bytes).map_err(|reason| refuse(image, digest, reason))
+    }
+}
+
+fn refuse(image: &SelectedImage, digest: Digest, reason: String) -> FetchError {
+    FetchError::Image { reference: image.reference.clone(), digest, reason }
+}
+
+/// An image index or manifest by its descriptor.
+fn document(repository: Repository, descriptor: &Descriptor) -> Wanted {
+    Wanted {
+        url: registry::url(&repository, &format!("manifests/{}", descriptor.digest)),
+        most: MAX_DOCUMENT_BYTES,
+        access: Access::Manifest(repository.clone()),
+        ..content(repository, descriptor)
+    }
+}
+
+/// An image config or layer by its descriptor.
+fn content(repository: Repository, descriptor: &Descriptor) -> Wanted {
+    Wanted {
+        url: registry::url(&repository, &format!("blobs/{}", descriptor.digest)),
+        digest: Some(descriptor.digest),
+        size: Some(descriptor.size),
+        most: MAX_ENTRY_BYTES,
+        access: Access::Blob(repository),
+    }
+}

@@ -1,0 +1,123 @@
+//! Progress on stderr: bars where a person looks, one line per finished item where none does.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All items of one run.
+#[derive(Debug)]
+pub struct Progress {
+    bars: MultiProgress,
+    total: ProgressBar,
+    audience: Audience,
+}
+
+/// Who reads stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A person at a terminal: bars.
+    Terminal,
+    /// A file or a pipe: lines.
+    Log,
+    /// Nobody, as in tests.
+    Nobody,
+}
+
+impl Audience {
+    /// Who reads stderr of this program.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Self::Terminal } else { Self::Log }
+    }
+}
+
+/// One item that is being fetched.
+#[derive(Debug)]
+pub struct Item<'a> {
+    progress: &'a Progress,
+    bar: ProgressBar,
+    name: String,
+    length: AtomicU64,
+    position: AtomicU64,
+}
+
+impl Progress {
+    /// Starts with nothing to do.
+    #[must_use]
+    pub fn new(audience: Audience) -> Self {
+        let target = match audience {
+            Audience::Terminal => ProgressDrawTarget::stderr(),
+            Audience::Log | Audience::Nobody => ProgressDrawTarget::hidden(),
+        };
+        let bars = MultiProgress::with_draw_target(target);
+        let total = bars.add(
+            ProgressBar::new(0)
+                .with_style(style("{msg:40!} {bytes:>10} of {total_bytes:>10}  {bytes_per_sec:>12}  {wide_bar}")),
+        );
+        total.set_message("fetching");
+        Self { bars, total, audience }
+    }
+
+    /// Says one line that is not about an item.
+    pub fn note(&self, line: &str) {
+        match self.audience {
+            Audience::Terminal => drop(self.bars.println(line)),
+            // Nothing can be done about a closed stderr.
+            Audience::Log => drop(writeln!(std::io::stderr(), "{line}")),
+            Audience::Nobody => {}
+        }
+    }
+
+    /// Adds an item, of known size where its descriptor says so.
+    #[must_use]
+    pub fn item(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
+        let style = style("  {msg:38!} {bytes:>10} of {total_bytes:>10}  {wide_bar}");
+        let bar = self.bars.add(ProgressBar::new(0).with_style(style).with_message(name.to_owned()));
+        let (length, position) = (AtomicU64::new(0), AtomicU64::new(0));
+        let item = Item { progress: self, bar, name: name.to_owned(), length, position };
+        if let Some(size_bytes) = size_bytes {
+            item.set_length(size_bytes);
+        }
+        item
+    }
+
+    /// Takes the bars away.
+    pub fn finish(&self) {
+        self.total.finish_and_clear();
+    }
+}
+
+impl Item<'_> {
+    /// How many bytes it will have.
+    pub fn set_length(&self, bytes: u64) {
+        self.bar.set_length(bytes);
+        let before = self.length.swap(bytes, Ordering::Relaxed);
+        self.progress.total.set_length(self.progress.total.length().unwrap_or(0).saturating_sub(before) + bytes);
+    }
+
+    /// How many bytes are there; less than before when it starts again.
+    pub fn set_position(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+        let before = self.position.swap(bytes, Ordering::Relaxed);
+        if bytes >= before {
+            self.progress.total.inc(bytes - before);
+        } else {
+            self.progress.total.dec(before - bytes);
+        }
+    }
+
+    /// It is there: `how` is `fetched` or `cached`.
+    pub fn done(self, how: &str, bytes: u64) {
+        self.set_length(bytes);
+        self.set_position(bytes);
+        self.bar.finish_and_clear();
+        if self.progress.audience == Audience::Log {
+            self.progress.note(&format!("{how} {} ({})", self.name, HumanBytes(bytes)));
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates above are well formed").progress_chars("=> ")
+}

@@ -1,0 +1,324 @@
+//! From a lock and a cache to a bundle file: the list, the OCI layout files that the builder makes itself, and the writing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use kbundle_format::atomic_file::AtomicFile;
+use kbundle_format::list::{FORMAT_VERSION, OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
+use kbundle_format::write::WriteError;
+use kbundle_format::{
+    BundleList, BundleWriter, Compression, Digest, Entry, EntryKind, EntryPath, Image, Origin, PinSource, Role,
+    SignatureFile,
+};
+use serde_json::json;
+
+use crate::fetch::Cache;
+use crate::lock::{Artifact, Descriptor, Lock, LockedImage};
+
+/// Why a bundle could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// A file of the lock has no size, so it was not fetched.
+    #[error("{path} was not fetched: the lock gives no size for it")]
+    NotFetched {
+        /// The entry.
+        path: EntryPath,
+    },
+    /// Content that the cache should have.
+    #[error("cannot read the content of {path} from the cache")]
+    Cache {
+        /// The entry.
+        path: EntryPath,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The bundle could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The file could not be put in place.
+    #[error("cannot write {}", path.display())]
+    Output {
+        /// The bundle.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What a bundle holds: the list, and the content of entries that are not fetched but made.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The list.
+    pub list: BundleList,
+    made: BTreeMap<EntryPath, Vec<u8>>,
+}
+
+impl Contents {
+    /// What the bundle of a fetched lock holds. The same lock gives the same list.
+    ///
+    /// # Errors
+    /// [`PackError::NotFetched`].
+    pub fn of(lock: &Lock, compression: Compression) -> Result<Self, PackError> {
+        let mut entries = lock.artifacts.iter().map(file_entry).collect::<Result<Vec<_>, _>>()?;
+        let mut made = BTreeMap::new();
+        if !lock.images.is_empty() {
+            for (path, content) in [(OCI_LAYOUT_PATH, oci_layout()), (OCI_INDEX_PATH, oci_index(&lock.images))] {
+                let path: EntryPath = path.parse().expect("a plain name");
+                entries.push(made_entry(path.clone(), &content));
+                made.insert(path, content);
+            }
+            entries.extend(blob_entries(&lock.images));
+        }
+        let list = BundleList {
+            format_version: FORMAT_VERSION,
+            kubernetes_version: lock.kubernetes,
+            platforms: lock.platforms.clone(),
+            compression,
+            sources: lock.sources.clone(),
+            images: lock.images.iter().map(image).collect(),
+            entries,
+        };
+        Ok(Self { list, made })
+    }
+
+    /// Writes the bundle to `path`, which is there whole or not at all; `progress` is told the bytes of content as they go by.
+    ///
+    /// # Errors
+    /// [`PackError`]; the writer refuses content that is not what the list says.
+    pub fn write(
+        &self,
+        path: &Path,
+        cache: &Cache,
+        signatures: &[SignatureFile],
+        progress: &dyn Fn(u64),
+    ) -> Result<(), PackError> {
+        let output = |source| PackError::Output { path: path.to_owned(), source };
+        let mut writer =
+            BundleWriter::new(AtomicFile::create(path, 0o644).map_err(output)?, self.list.compression.level)?;
+        writer.list(&self.list.to_bytes())?;
+        for signature in signatures {
+            writer.signature(signature)?;
+        }
+        for entry in &self.list.entries {
+            match self.made.get(&entry.path) {
+                Some(content) => writer.entry(entry, &mut content.as_slice())?,
+                None => {
+                    let file = fs::File::open(cache.path(&entry.digest))
+                        .map_err(|source| PackError::Cache { path: entry.path.clone(), source })?;
+                    writer.entry(entry, &mut Watched { inner: file, progress })?;
+                }
+            }
+        }
+        writer.finish()?.commit().map_err(output)
+    }
+}
+
+/// Tells how many bytes were read.
+struct Watched<'a, R> {
+    inner: R,
+    progress: &'a dyn Fn(u64),
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        (self.progress)(read as u64);
+        Ok(read)
+    }
+}
+
+fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
+    let media_type = match artifact.kind {
+        EntryKind::Archive => "application/gzip",
+        EntryKind::Manifest => "application/yaml",
+        _ => "application/octet-stream",
+    };
+    Ok(Entry {
+        path: artifact.path.clone(),
+        digest: artifact.digest,
+        size: artifact.size.ok_or_else(|| PackError::NotFetched { path: artifact.path.clone() })?,
+        media_type: media_type.to_owned(),
+        kind: artifact.kind,
+        roles: artifact.roles.clone(),
+        component: Some(artifact.component.clone()),
+        platform: artifact.platform.clone(),
+        origin: Some(Origin { url: artifact.url.clone(), pin: artifact.pin }),
+        licence: artifact.licence.clone(),
+    })
+}
+
+fn made_entry(path: EntryPath, content: &[u8]) -> Entry {
+    Entry {
+        path,
+        digest: Digest::of(content),
+        size: content.len() as u64,
+        media_type: "application/json".to_owned(),
+        kind: EntryKind::OciLayout,
+        roles: Role::ALL.into(),
+        component: None,
+        platform: None,
+        origin: None,
+        licence: None,
+    }
+}
+
+/// Each blob once, where it is first needed, for all hosts that need an image made of it.
+fn blob_entries(images: &[LockedImage]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut places: HashMap<Digest, usize> = HashMap::new();
+    for image in images {
+        for (kind, blob) in image.blobs() {
+            if let Some(&place) = places.get(&blob.digest) {
+                entries[place].roles.extend(&image.roles);
+                continue;
+            }
+            places.insert(blob.digest, entries.len());
+            entries.push(blob_entry(image, kind, blob));
+        }
+    }
+    entries
+}
+
+fn blob_entry(image: &LockedImage, kind: EntryKind, blob: &Descriptor) -> Entry {
+    let (registry, repository) = (image.reference.registry(), image.reference.repository());
+    let pin = if blob == image.pinned() { image.pin } else { PinSource::Referenced };
+    Entry {
+        path: EntryPath::blob(&blob.digest),
+        digest: blob.digest,
+        size: blob.size,
+        media_type: blob.media_type.clone(),
+        kind,
+        roles: image.roles.clone(),
+        component: None,
+        platform: None,
+        origin: Some(Origin { url: format!("oci://{registry}/{repository}@{}", blob.digest), pin }),
+        licence: image.licence.clone(),
+    }
+}
+
+fn image(locked: &LockedImage) -> Image {
+    Image {
+        reference: locked.reference.clone(),
+        platform: locked.platform.clone(),
+        manifest: locked.manifest.digest,
+        pinned: locked.pinned().digest,
+        roles: locked.roles.clone(),
+    }
+}
+
+/// The file that says that the bundle is an OCI image layout. Source: OCI image-spec 1.1, "oci-layout file".
+fn oci_layout() -> Vec<u8> {
+    canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }))
+}
+
+/// The index over all images, each under the name that the runtime will know it by. Source: OCI image-spec 1.1, "index.json file".
+fn oci_index(images: &[LockedImage]) -> Vec<u8> {
+    let manifests: Vec<_> = images
+        .iter()
+        .map(|image| {
+            json!({
+                "mediaType": image.manifest.media_type,
+                "digest": image.manifest.digest,
+                "size": image.manifest.size,
+                "platform": { "os": image.platform.os(), "architecture": image.platform.architecture() },
+                "annotations": {
+                    "org.opencontainers.image.ref.name": image.reference,
+                    "io.containerd.image.name": image.reference,
+                },
+            })
+        })
+        .collect();
+    canonical_json(&json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": manifests,
+    }))
+}
+
+/// What a bundle of `lock` is called: `k8s-1.25.2-amd64.tar.zst`.
+#[must_use]
+pub fn file_name(lock: &Lock) -> String {
+    let architectures: BTreeSet<&str> = lock.platforms.iter().map(kbundle_format::Platform::architecture).collect();
+    let architectures: Vec<&str> = architectures.into_iter().collect();
+    format!("k8s-{}-{}.tar.zst", lock.kubernetes, architectures.join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::tests::{image, lock};
+
+    fn contents() -> Contents {
+        // The library's version is not part of what is looked at here.
+        Contents::of(&lock(), Compression { level: 3, zstd: "1.5.7".to_owned() }).unwrap()
+    }
+
+    #[test]
+    fn the_order_and_roles_of_entries() {
+        let lines: Vec<_> = contents()
+            .list
+            .entries
+            .iter()
+            .map(|entry| {
+                let roles: Vec<_> = entry.roles.iter().map(|role| role.as_str()).collect();
+                let path = entry.path.as_str();
+                format!("{:?} {} {}", entry.kind, &path[..path.len().min(30)], roles.join(","))
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        Binary artifacts/linux-amd64/kubelet worker
+        OciLayout oci-layout control-plane,etcd,worker
+        OciLayout index.json control-plane,etcd,worker
+        ");
+    }
+
+    #[test]
+    fn a_layer_shared_by_two_images_is_one_entry_with_the_roles_of_both() {
+        let lock = Lock {
+            images: vec![image("a", &[b"shared"], &[Role::Etcd]), image("b", &[b"shared"], &[Role::Worker])],
+            ..lock()
+        };
+        let list = Contents::of(&lock, Compression::at_level(3)).unwrap().list;
+        let shared: Vec<_> = list.entries.iter().filter(|entry| entry.digest == Digest::of(b"shared")).collect();
+        assert_eq!(shared.len(), 1);
+        assert_eq!(shared[0].roles, BTreeSet::from([Role::Etcd, Role::Worker]));
+    }
+
+    #[test]
+    fn the_list_is_one_that_readers_take_and_the_same_each_time() {
+        let bytes = contents().list.to_bytes();
+        assert_eq!(BundleList::parse(&bytes).unwrap(), contents().list);
+        assert_eq!(contents().list.to_bytes(), bytes);
+    }
+
+    #[test]
+    fn only_the_pinned_document_bears_the_pin() {
+        let list = contents().list;
+        let pins: Vec<_> = list
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry.kind, entry.origin.as_ref()?.pin)))
+            .filter(|(kind, _)| matches!(kind, EntryKind::ImageIndex | EntryKind::ImageManifest))
+            .collect();
+        assert_eq!(
+            pins[..2],
+            [(EntryKind::ImageIndex, PinSource::Catalog), (EntryKind::ImageManifest, PinSource::Referenced)]
+        );
+    }
+
+    #[test]
+    fn the_index_names_platform_manifests_by_their_upstream_reference() {
+        let index: serde_json::Value = serde_json::from_slice(&oci_index(&lock().images)).unwrap();
+        insta::assert_json_snapshot!(index["manifests"][0]);
+    }
+
+    #[test]
+    fn a_file_without_a_size_was_not_fetched() {
+        let mut lock = lock();
+        lock.artifacts[0].size = None;
+        assert!(matches!(Contents::of(&lock, Compression::at_level(3)), Err(PackError::NotFetched { .. })));
+    }
+}

@@ -1,0 +1,208 @@
+//! The program run as people run it: whole outputs, exit codes, files left behind.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use common::{Upstream, failure, success};
+use fs_err as fs;
+
+/// Key names differ from run to run, digests of lists with the zstd library.
+fn filtered(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive([' ', '\n', ',']) {
+        let bare = word.trim_end_matches([' ', '\n', ',']);
+        let (prefix, hex) = bare.split_once("sha256:").map_or(("", bare), |(_, hex)| ("sha256:", hex));
+        if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            out.push_str(prefix);
+            out.push_str("HEX");
+            out.push_str(&word[bare.len()..]);
+        } else {
+            out.push_str(word);
+        }
+    }
+    out
+}
+
+#[test]
+fn builds_a_bundle_that_verifies() {
+    let upstream = Upstream::new();
+    let built = success(&upstream.build(&["--key=signing.key"]));
+    insta::assert_snapshot!("build", filtered(&built));
+    let verified = success(&upstream.kbundle(["verify", "k8s-1.30.0-amd64.tar.zst", "--key", "signing.pub"]));
+    insta::assert_snapshot!("verify", filtered(&verified));
+    let shown = success(&upstream.kbundle(["inspect", "k8s-1.30.0-amd64.tar.zst", "--key", "signing.pub"]));
+    insta::assert_snapshot!("inspect", filtered(&shown));
+}
+
+#[test]
+fn inspect_without_a_key_says_that_nothing_was_verified() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--unsigned"]));
+    let output = upstream.kbundle(["inspect", "k8s-1.30.0-amd64.tar.zst", "--output", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&success(&output)).unwrap();
+    assert_eq!(report["signature"], "not-checked");
+    assert!(failure(&output).1.contains("NOTHING WAS VERIFIED"));
+}
+
+#[test]
+fn the_bundle_is_an_oci_layout_that_others_read() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--unsigned", "--out=bundle.tar.zst"]));
+    let layout = upstream.path("layout");
+    fs::create_dir(&layout).unwrap();
+    let tar = Command::new("tar")
+        .args(["--zstd", "-xf"])
+        .arg(upstream.path("bundle.tar.zst"))
+        .arg("-C")
+        .arg(&layout)
+        .status()
+        .expect("tar with zstd is needed");
+    assert!(tar.success());
+    assert_eq!(fs::read(layout.join("artifacts/linux-amd64/kubelet")).unwrap(), upstream.kubelet);
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let manifest = index["manifests"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    assert_eq!(fs::read(layout.join("blobs/sha256").join(manifest)).unwrap(), upstream.image.manifest);
+}
+
+#[test]
+fn the_same_lock_gives_the_same_bytes() {
+    let upstream = Upstream::new();
+    success(&upstream.run("lock", &[]));
+    let lock = fs::read_to_string(upstream.path("kbundle.lock")).unwrap();
+    let locked = |out: &str, cache: &str| {
+        let port = upstream.server.port();
+        success(&upstream.kbundle([
+            "build",
+            "--locked=kbundle.lock",
+            "--unsigned",
+            &format!("--out={out}"),
+            &format!("--cache={cache}"),
+            &format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"),
+            &format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"),
+        ]));
+        fs::read(upstream.path(out)).unwrap()
+    };
+    assert_eq!(locked("one.tar.zst", "cache"), locked("two.tar.zst", "another-cache"));
+    success(&upstream.build(&["--unsigned", "--out=three.tar.zst"]));
+    assert_eq!(fs::read(upstream.path("three.tar.zst")).unwrap(), locked("four.tar.zst", "cache"));
+    success(&upstream.run("lock", &[]));
+    assert_eq!(fs::read_to_string(upstream.path("kbundle.lock")).unwrap(), lock);
+}
+
+#[test]
+fn an_unsigned_bundle_has_to_be_asked_for_and_is_not_verified() {
+    let upstream = Upstream::new();
+    let (code, text) = failure(&upstream.build(&[]));
+    assert_eq!(code, 2);
+    insta::assert_snapshot!(text, @r"
+    error: no key to sign the bundle with was given
+    hint: make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`
+    ");
+    success(&upstream.build(&["--unsigned"]));
+    let (code, text) = failure(&upstream.kbundle(["verify", "k8s-1.30.0-amd64.tar.zst", "--key", "signing.pub"]));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(text, @r"
+    error: refused k8s-1.30.0-amd64.tar.zst
+      caused by: the bundle is not signed
+    hint: sign it with `kbundle sign`, give a detached signature with `--signature`, or check that `--key` is the signer's
+    ");
+}
+
+#[test]
+fn a_second_officer_signs_inside_or_beside_the_bundle() {
+    let upstream = Upstream::new();
+    success(&upstream.kbundle(["keygen", "--algorithm=ed25519", "--out=second.key"]));
+    success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
+    let both = ["verify", "bundle.tar.zst", "--key=signing.pub", "--key=second.pub", "--threshold=2"];
+    assert_eq!(failure(&upstream.kbundle(both)).0, 3);
+
+    success(&upstream.kbundle(["sign", "bundle.tar.zst", "--key=second.key", "--detached"]));
+    let names = fs::read_dir(upstream.directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let signature = names.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".sig")).unwrap();
+    success(&upstream.kbundle(both.into_iter().chain(["--signature", &signature])));
+
+    success(&upstream.kbundle(["sign", "bundle.tar.zst", "--key=second.key"]));
+    success(&upstream.kbundle(both));
+}
+
+#[test]
+fn does_not_sign_or_verify_a_damaged_bundle() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
+    let mut bytes = fs::read(upstream.path("bundle.tar.zst")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(upstream.path("bundle.tar.zst"), &bytes).unwrap();
+    for arguments in
+        [["verify", "bundle.tar.zst", "--key=signing.pub"], ["sign", "bundle.tar.zst", "--key=signing.key"]]
+    {
+        let (code, text) = failure(&upstream.kbundle(arguments));
+        assert_eq!(code, 3, "{text}");
+        assert!(text.contains("hint: copy the file again"), "{text}");
+    }
+    assert_eq!(fs::read(upstream.path("bundle.tar.zst")).unwrap(), bytes);
+}
+
+#[test]
+fn keys_are_private_and_never_replaced() {
+    let upstream = Upstream::new();
+    let mode = fs::metadata(upstream.path("signing.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = fs::read(upstream.path("signing.key")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["keygen"]));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(text, @r"
+    error: signing.key exists already and is not replaced
+    hint: choose another name with `--out`, or move the file away if nobody needs it
+    ");
+    assert_eq!(fs::read(upstream.path("signing.key")).unwrap(), before);
+    let verify = upstream.kbundle(["verify", "any", "--key", "signing.key"]);
+    assert!(failure(&verify).1.contains("signing.key is a private key"));
+}
+
+#[test]
+fn a_dry_run_shows_pins_and_fetches_nothing() {
+    let upstream = Upstream::new();
+    let shown = success(&upstream.build(&["--dry-run"]));
+    let port = upstream.server.port().to_string();
+    insta::assert_snapshot!(shown.replace(&port, "PORT"));
+    assert!(!upstream.path("cache").exists());
+    assert!(upstream.server.requests(common::KUBELET).is_empty());
+}
+
+#[test]
+fn bundle_yaml_says_what_flags_say() {
+    let upstream = Upstream::new();
+    let port = upstream.server.port();
+    let settings = upstream.path("bundle.yaml");
+    let text = format!(
+        "schema: 1\nkubernetes: 1.30.0\ncatalog: catalog.yaml\ncni: bridge\nkey: signing.key\nlevel: 3\nout: from-file.tar.zst\nmirrors:\n  dl.k8s.io: http://127.0.0.1:{port}/dl\n  registry.k8s.io: http://127.0.0.1:{port}\n"
+    );
+    fs::write(&settings, &text).unwrap();
+    success(&upstream.kbundle(["build", "-f", "bundle.yaml", "--cache=cache"]));
+    success(&upstream.kbundle(["verify", "from-file.tar.zst", "--key", "signing.pub"]));
+
+    fs::write(&settings, text.replace("cni:", "cmi:")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["build", "-f", "bundle.yaml"]));
+    assert_eq!(code, 2);
+    assert!(text.contains("unknown field `cmi`") && text.contains("line 4 column 1"), "{text}");
+}
+
+#[test]
+fn the_help_of_every_command() {
+    let upstream = Upstream::new();
+    for name in ["build", "lock", "keygen", "sign", "verify", "inspect"] {
+        let help = success(&upstream.kbundle([name, "--help"]));
+        insta::assert_snapshot!(format!("help-{name}"), help);
+    }
+}
+
+#[test]
+fn completions_and_man_pages_come_out() {
+    let upstream = Upstream::new();
+    assert!(success(&upstream.kbundle(["completion", "bash"])).contains("_kbundle"));
+    success(&upstream.kbundle(["man", "man"]));
+    assert!(upstream.path("man/kbundle-build.1").exists());
+}
