@@ -1,0 +1,12 @@
+//! A header that parses is the one that its path, size and mode have.
+#![no_main]
+
+use kbundle_format::tar_layer::{Block, TarHeader};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|block: Block| {
+    if let Ok(Some(header)) = TarHeader::parse(&block) {
+        assert_eq!(header.to_block(), block);
+        assert!(!header.path.as_str().starts_with('/') && !header.path.as_str().contains(".."));
+    }
+});
