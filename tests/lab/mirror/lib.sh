@@ -68,6 +68,12 @@ part() { # NAME -> builds the part where it is missing, prints its directory
     printf '%s\n' "$dir"
 }
 
+# Replaces the link NAME in the cache as one step.
+point() { # NAME TARGET
+    ln -sfn "$2" "$CACHE/$1.new"
+    mv -T "$CACHE/$1.new" "$CACHE/$1"
+}
+
 # Removes what earlier versions of a part left behind.
 drop_old_parts() { # NAME...
     local name keep old
@@ -101,13 +107,34 @@ apt_private_update() {
         die "apt knows no Debian archive" "the mirror is filled from Debian 12; set up its archive and run apt-get update"
     mv "$CACHE/apt/sources.list.new" "$CACHE/apt/sources.list"
     apt_private apt-get update
+    rm -rf "$CACHE/apt/known"
+}
+
+debian_archive() { # -> the address of the archive that apt takes bookworm from
+    apt-get indextargets --format '$(CREATED_BY) $(ORIGIN) $(RELEASE) $(SITE)' |
+        awk '$1 == "Packages" && $2 == "Debian" && $3 == "bookworm" { print $4; exit }'
 }
 
 deb_version() { # PACKAGE[:ARCH] -> the version that apt would download
-    local version
-    version=$(apt_private apt-cache show --no-all-versions "$1" | sed -n 's/^Version: //p' | head -n 1)
-    [[ -n $version ]] || die "Debian's archive has no package $1"
-    printf '%s\n' "$version"
+    remembered "$1" apt_private apt-cache show --no-all-versions "$1"
+}
+
+deb_source_version() { # SOURCE-PACKAGE
+    remembered "source:$1" apt_private apt-cache showsrc --only-source "$1"
+}
+
+# The highest Version that the command names. Kept until the lists are fetched again: apt-cache
+# takes a second for each question, and every part's key asks several.
+remembered() { # QUESTION COMMAND...
+    local answer=$CACHE/apt/known/$1 version
+    if [[ ! -s $answer ]]; then
+        version=$("${@:2}" | sed -n 's/^Version: //p' | sort -V | tail -n 1)
+        [[ -n $version ]] || die "Debian's archive has no $1"
+        mkdir -p "$CACHE/apt/known"
+        printf '%s\n' "$version" >"$answer.$BASHPID"
+        mv "$answer.$BASHPID" "$answer"
+    fi
+    cat "$answer"
 }
 
 # 1.6.20~ds1-1+deb12u3 -> 1.6.20, 2:1.35.0-4 -> 1.35.0, 1.20.5+really1.20.2-1.1 -> 1.20.2
@@ -130,14 +157,12 @@ unpack_deb() { # PACKAGE[:ARCH] DIR
 # dies of a nil pointer at run time. Debian's own package of it takes its place.
 unpack_kubernetes_source() {
     local tree=gopath/src/k8s.io/kubernetes
-    apt_private apt-get source --only-source "kubernetes=$(kubernetes_source_version)"
+    apt_private apt-get source --only-source "kubernetes=$(deb_source_version kubernetes)"
     mkdir -p "$(dirname "$tree")"
     mv kubernetes-*/ "$tree"
     rm -r "$tree/vendor/github.com/modern-go/reflect2"
     cp -r /usr/share/gocode/src/github.com/modern-go/reflect2 "$tree/vendor/github.com/modern-go/"
 }
-
-kubernetes_source_version() { apt_private apt-cache showsrc --only-source kubernetes | sed -n 's/^Version: //p' | sort -V | tail -n 1; }
 
 # As Debian does: GOPATH mode, because the tree's go.mod does not agree with its vendor directory.
 go_build_kubernetes() { # GO-BUILD-ARGS...

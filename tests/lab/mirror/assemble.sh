@@ -1,0 +1,131 @@
+# Lays the parts out as one mirror and writes its catalog. Sourced by `fill`.
+
+# Replaces the link `mirror` by one to a new tree, unless the tree for these parts is there.
+assemble() {
+    local key tree aside name
+    key=$({ for name in "${MIRRORED[@]}"; do part_dir "$name"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml}; } | sha256sum)
+    tree=$(printf 'mirrors/%.12s' "$key")
+    if [[ ! -d $CACHE/$tree ]]; then
+        mkdir -p "$CACHE/mirrors"
+        aside=$(mktemp -d "$CACHE/mirrors/.aside.XXXXXX")
+        chmod 755 "$aside"
+        lay_out "$aside"
+        sync -f "$aside"
+        mv -T "$aside" "$CACHE/$tree"
+    fi
+    point mirror "$tree"
+}
+
+lay_out() { # DIR
+    local name dir
+    mkdir -p "$1/http" "$1/registry"
+    for name in "${MIRRORED[@]}"; do
+        dir=$(part_dir "$name")
+        [[ ! -d $dir/http ]] || cp -al "$dir/http/." "$1/http/"
+        [[ ! -e $dir/components ]] || cat "$dir/components" >>"$1/components"
+        [[ ! -e $dir/STAND-IN ]] || touch "$1/STAND-IN.$name"
+        [[ ! -e $dir/MISSING ]] || touch "$1/MISSING.$name"
+    done
+    push_images "$1"
+    write_catalog "$1" >"$1/catalog.yaml"
+}
+
+# Pushes every layout into a registry that stores in DIR and runs only as long as this takes.
+push_images() { # DIR
+    local port=5117 registry config=$1/registry-fill.yaml name dir number reference licence roles digest
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "127.0.0.1:%d"}\n' \
+        "$1/registry" "$port" >"$config"
+    docker-registry serve "$config" >"$CACHE/log/registry.log" 2>&1 &
+    registry=$!
+    # shellcheck disable=SC2064
+    trap "kill $registry 2>/dev/null || true" EXIT
+    timeout 20 bash -c "until (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do sleep 0.1; done" ||
+        die "the registry did not start" "see $CACHE/log/registry.log"
+    for name in "${MIRRORED[@]}"; do
+        dir=$(part_dir "$name")
+        [[ -e $dir/image-names ]] || continue
+        while read -r number reference licence roles; do
+            skopeo --insecure-policy copy -q --all --preserve-digests --dest-tls-verify=false \
+                "oci:$dir/images/$number:image" "docker://127.0.0.1:$port/$reference"
+            digest=$(registry_digest "127.0.0.1:$port" "$reference")
+            printf '%s %s %s %s\n' "$reference" "$digest" "$licence" "$roles" >>"$1/images"
+        done <"$dir/image-names"
+    done
+    kill "$registry"
+    wait "$registry" || true
+    trap - EXIT
+    rm "$config"
+}
+
+registry_digest() { # SERVER REFERENCE -> the digest that the tag resolves to
+    curl -fsS -I -H 'Accept: application/vnd.oci.image.index.v1+json' "http://$1/v2/${2%:*}/manifests/${2##*:}" |
+        tr -d '\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p' | grep -x 'sha256:[0-9a-f]\{64\}'
+}
+
+# ---- the catalog ----
+
+# What no file in the mirror tells comes from components.yaml: kind, licence, project, roles.
+write_catalog() { # DIR
+    local component version
+    printf '# Written by tests/lab/mirror/fill: the lab'"'"'s mirror as it is.\nschema: 1\ncomponents:\n'
+    for component in $(cut -d ' ' -f 1 "$1/components" | sort -u); do
+        printf '  %s:\n' "$component"
+        sed -n "/^$component:/,/^[^ ]/{/^ /s/^/  /p}" "$MIRROR_SRC/components.yaml" | grep . ||
+            die "components.yaml does not know $component"
+        printf '    versions:\n'
+        for version in $(awk -v c="$component" '$1 == c { print $2 }' "$1/components" | sort -u); do
+            printf '      %s:\n        pinned-by: the lab'"'"'s mirror, from the file it serves\n        platforms:\n' "$version"
+            catalog_platforms "$1" "$component" "$version"
+        done
+    done
+    catalog_addons "$1"
+    catalog_release "$1"
+}
+
+catalog_platforms() { # DIR COMPONENT VERSION
+    local platform url
+    awk -v c="$2" -v v="$3" '$1 == c && $2 == v { print $3, $4 }' "$1/components" | while read -r platform url; do
+        printf '          %s: {url: "%s", sha256: "%s"}\n' "$platform" "$url" "$(file_sha256 "$1/http/${url#https://}")"
+    done
+}
+
+# Images of parts other than `images` belong to an add-on of the part's name; the images that no role
+# needs are there to be run by tests.
+catalog_addons() { # DIR
+    local flannel version manifest url
+    printf 'addons:\n  lab-test:\n    kind: addon\n    licence: GPL-2.0-only\n    project: https://busybox.net\n    versions:\n'
+    printf '      %s:\n        manifests: []\n        images:\n' "$(image_version "$1" docker.io/library/busybox)"
+    catalog_images "$1" '$4 == "test"' '          ' '[control-plane, worker]'
+    flannel=$(part_dir flannel)
+    [[ -e $flannel/manifest ]] || return 0
+    read -r version manifest url <"$flannel/manifest"
+    printf '  flannel:\n    kind: cni\n    licence: Apache-2.0\n    project: https://github.com/flannel-io/flannel\n    versions:\n'
+    printf '      %s:\n        manifests:\n          - {name: %s, url: "%s", sha256: "%s"}\n        images:\n' \
+        "$version" "$manifest" "$url" "$(file_sha256 "$1/http/${url#https://}")"
+    catalog_images "$1" '$1 ~ /flannel/' '          '
+}
+
+catalog_release() { # DIR
+    local component version
+    printf 'releases:\n  %s:\n    components:\n' "$(component_version "$1" kubelet)"
+    for component in $(cut -d ' ' -f 1 "$1/components" | sort -u); do
+        printf '      %s: %s\n' "$component" "$(component_version "$1" "$component")"
+    done
+    printf '    images:\n'
+    catalog_images "$1" '$4 != "test" && $1 !~ /flannel/' '      '
+    printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
+    [[ ! -e $(part_dir flannel)/manifest ]] || printf '      flannel: %s\n' "$(cut -d ' ' -f 1 "$(part_dir flannel)/manifest")"
+}
+
+catalog_images() { # DIR AWK-CONDITION INDENT [ROLES]
+    local reference digest licence roles
+    awk "$2" "$1/images" | while read -r reference digest licence roles; do
+        printf '%s- {reference: "%s", digest: "%s", licence: %s, roles: %s}\n' \
+            "$3" "$reference" "$digest" "$licence" "${4:-[${roles//,/, }]}"
+    done
+}
+
+component_version() { awk -v c="$2" '$1 == c { print $2; exit }' "$1/components"; } # DIR COMPONENT
+image_version() { awk -v r="$2:" 'index($1, r) == 1 { print substr($1, length(r) + 1) }' "$1/images"; } # DIR NAME
+file_sha256() { sha256sum "$1" | cut -d ' ' -f 1; }
