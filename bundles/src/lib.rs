@@ -30,6 +30,7 @@ pub mod signature;
 pub mod source;
 pub mod stream;
 pub mod tar_layer;
+pub mod text;
 pub mod volume;
 pub mod write;
 

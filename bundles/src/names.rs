@@ -35,10 +35,9 @@ macro_rules! text_type {
                 json_schema!({ "type": "string", "pattern": $pattern })
             }
         }
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::text::deserialize(deserializer)
             }
         }
         impl From<$name> for String {
@@ -58,8 +57,8 @@ macro_rules! text_type {
 ///
 /// Names hold letters, digits, `.`, `_`, `-` and `+` only, none starts with a dot, so that no file system folds two of
 /// them into one but by case, which [`crate::BundleList::parse`] refuses.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct EntryPath(String);
 
 impl EntryPath {
@@ -100,8 +99,8 @@ impl fmt::Display for EntryPath {
 text_type!(EntryPath, r"^[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*$");
 
 /// An operating system and an architecture as OCI and Go name them: `linux/amd64`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Platform {
     os: String,
     architecture: String,
@@ -157,8 +156,8 @@ impl fmt::Display for Platform {
 text_type!(Platform, "^[a-z0-9]+/[a-z0-9]+$");
 
 /// A Kubernetes release: `1.25.2`, read with or without a leading `v`, written without.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct KubeVersion {
     major: u16,
     minor: u16,
@@ -206,8 +205,8 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 /// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`.
 ///
 /// The registry is always written out; nothing is filled in from Docker's habits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct ImageRef {
     registry: String,
     repository: String,
