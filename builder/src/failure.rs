@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use kbundle::catalog::CatalogError;
 use kbundle::fetch::FetchError;
 use kbundle::lock::LockError;
-use kbundle::mirror::MirrorError;
 use kbundle::pack::PackError;
 use kbundle::resolve::ResolveError;
 use kbundle::spec::SpecError;
@@ -99,7 +98,6 @@ fn outcome(cause: Cause<'_>) -> Option<Outcome> {
         .map(|error| broke(matches!(error, SpecError::Read { .. })))
         .or_else(|| cause.downcast_ref().map(|error| broke(matches!(error, CatalogError::Read { .. }))))
         .or_else(|| cause.downcast_ref().map(|error| broke(matches!(error, LockError::Read { .. }))))
-        .or_else(|| cause.is::<MirrorError>().then_some(Outcome::Usage))
         .or_else(|| cause.is::<TrustError>().then_some(Outcome::Refused))
 }
 

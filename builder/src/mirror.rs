@@ -1,23 +1,29 @@
 //! Mirrors: the same content from another address, such as a company's proxy. Names inside a bundle stay the upstream ones.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use kbundle_format::ImageRef;
 use reqwest::Url;
+use serde::{Deserialize, Deserializer};
 
 /// Where content of a host or registry is fetched instead.
 #[derive(Clone, Debug, Default)]
-pub struct Mirrors(BTreeMap<String, MirrorAddress>);
+pub struct Mirrors(BTreeMap<MirrorHost, MirrorAddress>);
 
 /// One `FROM=TO` as a person writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// The upstream host, with its port where it has one.
-    pub host: String,
+    /// Whose content it is.
+    pub host: MirrorHost,
     /// Where its content is.
     pub address: MirrorAddress,
 }
+
+/// The name of an upstream host or registry, with its port where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MirrorHost(String);
 
 /// An `http` or `https` address without query and without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +60,13 @@ impl Scheme {
     }
 }
 
+/// The text is not a host.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a host, such as `dl.k8s.io`")]
+pub struct MirrorHostError {
+    text: String,
+}
+
 /// The text is not a mirror.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -74,6 +87,38 @@ impl FromStr for MirrorAddress {
     }
 }
 
+impl FromStr for MirrorHost {
+    type Err = MirrorHostError;
+
+    fn from_str(text: &str) -> Result<Self, MirrorHostError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+        if !text.is_empty() && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MirrorHostError { text: text.to_owned() })
+        }
+    }
+}
+
+/// So that a map by host can be asked with a plain text.
+impl Borrow<str> for MirrorHost {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for MirrorHost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kbundle_format::text::deserialize(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for MirrorAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kbundle_format::text::deserialize(deserializer)
+    }
+}
+
 impl FromStr for Mirror {
     type Err = MirrorError;
 
@@ -81,11 +126,8 @@ impl FromStr for Mirror {
         let error = || MirrorError { text: text.to_owned() };
         let (host, address) = text.split_once('=').ok_or_else(error)?;
         let address = address.parse().map_err(|_: MirrorError| error())?;
-        let host_like = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
-        if host.is_empty() || !host.bytes().all(host_like) {
-            return Err(error());
-        }
-        Ok(Self { host: host.to_owned(), address })
+        let host = host.parse().map_err(|_: MirrorHostError| error())?;
+        Ok(Self { host, address })
     }
 }
 

@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use fs_err as fs;
 use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 
-use crate::mirror::{Mirror, MirrorError, Mirrors};
+use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
@@ -56,8 +56,7 @@ pub enum Unpinned {
 }
 
 /// `REFERENCE` or `REFERENCE@sha256:…`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRequest {
     /// The upstream reference.
     pub reference: ImageRef,
@@ -85,20 +84,9 @@ impl FromStr for ImageRequest {
     }
 }
 
-impl TryFrom<String> for ImageRequest {
-    type Error = ImageRequestError;
-
-    fn try_from(text: String) -> Result<Self, ImageRequestError> {
-        text.parse()
-    }
-}
-
-impl From<ImageRequest> for String {
-    fn from(image: ImageRequest) -> Self {
-        match image.digest {
-            Some(digest) => format!("{}@{digest}", image.reference),
-            None => image.reference.to_string(),
-        }
+impl<'de> Deserialize<'de> for ImageRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kbundle_format::text::deserialize(deserializer)
     }
 }
 
@@ -117,7 +105,7 @@ pub struct SpecFile {
     pub catalog: Option<PathBuf>,
     /// `--mirror`
     #[serde(default)]
-    pub mirrors: BTreeMap<String, String>,
+    pub mirrors: BTreeMap<MirrorHost, MirrorAddress>,
     /// `--cni`
     pub cni: Option<String>,
     /// `--addon`
@@ -176,9 +164,6 @@ pub enum SpecError {
         /// What was given.
         text: String,
     },
-    /// A mirror that is none.
-    #[error(transparent)]
-    Mirror(#[from] MirrorError),
 }
 
 impl SpecFile {
@@ -206,11 +191,8 @@ impl SpecFile {
     }
 
     /// The mirrors of the file.
-    ///
-    /// # Errors
-    /// [`MirrorError`] for the first that is none.
-    pub fn mirrors(&self) -> Result<Vec<Mirror>, MirrorError> {
-        self.mirrors.iter().map(|(host, address)| format!("{host}={address}").parse()).collect()
+    pub fn mirrors(&self) -> impl Iterator<Item = Mirror> {
+        self.mirrors.iter().map(|(host, address)| Mirror { host: host.clone(), address: address.clone() })
     }
 }
 
@@ -237,9 +219,9 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Mirror`].
+    /// [`SpecError::NoVersion`] or [`SpecError::Architecture`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
-        let mirrors = file.mirrors()?.into_iter().chain(self.mirrors).collect();
+        let mirrors = file.mirrors().chain(self.mirrors).collect();
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
         let mut platforms = arch
             .iter()
@@ -293,8 +275,10 @@ mod tests {
     fn mistakes_are_named_with_line_and_column() {
         for (text, expected) in [
             ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
-            ("schema: 1\nkubernetes: 1.25\n", "invalid type: floating point"),
+            ("schema: 1\nkubernetes: 1.25\n", "`1.25` is not a Kubernetes version"),
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
+            ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
+            ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
             ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
         ] {
             let error = parse(text).unwrap_err();
@@ -308,7 +292,7 @@ mod tests {
     fn an_image_may_carry_its_digest() {
         let text = format!("registry.k8s.io/pause:3.8@{}", Digest::of(b""));
         let image: ImageRequest = text.parse().unwrap();
-        assert_eq!(String::from(image), text);
+        assert_eq!((image.reference.tag(), image.digest), ("3.8", Some(Digest::of(b""))));
         assert!("registry.k8s.io/pause:3.8@sha256:1".parse::<ImageRequest>().is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use kbundle::catalog::{
     Addon, AddonKind, AddonVersion, CatalogFile, CatalogImage, ComponentFamily, ComponentKind, ComponentVersion,
-    Download, ManifestFile, Release, SCHEMA, Sha256Hex,
+    Download, ManifestFile, Release, SCHEMA,
 };
 use kbundle_format::{KubeVersion, Platform, Role};
 
@@ -255,13 +255,9 @@ fn platforms(
         .map(|(arch, sha256)| {
             let url = pattern.replace("{version}", version).replace("{arch}", arch).replace("{name}", name);
             anyhow::ensure!(!url.contains('{'), "{pattern} has a place that nothing fills");
-            Ok((format!("linux/{arch}").parse()?, Download { url, sha256: Some(pin(sha256)?), sha256_url: None }))
+            Ok((format!("linux/{arch}").parse()?, Download { url, sha256: Some(sha256.parse()?), sha256_url: None }))
         })
         .collect()
-}
-
-fn pin(sha256: &str) -> anyhow::Result<Sha256Hex> {
-    sha256.to_owned().try_into().map_err(|error: String| anyhow::anyhow!(error))
 }
 
 fn addons(facts: &Facts, left_out: &mut Vec<String>) -> anyhow::Result<BTreeMap<String, Addon>> {
@@ -313,7 +309,7 @@ fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result
     let roles = [Role::ControlPlane, Role::Worker];
     Ok(Ok(AddonVersion {
         pinned_by: Some(format!("git blob of {} at {}", manifest.path, version.version)),
-        manifests: vec![ManifestFile { name, url: manifest.url.clone(), sha256: Some(pin(sha256)?) }],
+        manifests: vec![ManifestFile { name, url: manifest.url.clone(), sha256: Some(sha256.parse()?) }],
         images: manifest
             .images
             .iter()

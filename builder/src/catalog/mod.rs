@@ -6,9 +6,10 @@
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use kbundle_format::{Digest, EntryKind, ImageRef, KubeVersion, Platform, Role, Source};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::CatalogError;
 
@@ -108,15 +109,28 @@ pub struct Download {
 }
 
 /// A digest as checksum files write it: 64 lowercase hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct Sha256Hex(pub Digest);
 
-impl TryFrom<String> for Sha256Hex {
-    type Error = String;
+/// The text is not a digest as checksum files write it.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a SHA-256 of 64 lowercase hex digits")]
+pub struct Sha256HexError {
+    text: String,
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
-        Digest::from_hex(&text).map(Self).map_err(|_| format!("`{text}` is not a SHA-256 of 64 lowercase hex digits"))
+impl FromStr for Sha256Hex {
+    type Err = Sha256HexError;
+
+    fn from_str(text: &str) -> Result<Self, Sha256HexError> {
+        Digest::from_hex(text).map(Self).map_err(|_| Sha256HexError { text: text.to_owned() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kbundle_format::text::deserialize(deserializer)
     }
 }
 

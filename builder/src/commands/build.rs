@@ -100,7 +100,7 @@ fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source
         }
         .into());
     }
-    let mirrors = file.mirrors()?.into_iter().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
     Ok((Source::Locked(lock), mirrors))
 }
 

@@ -1,7 +1,5 @@
 //! A small upstream made of a catalog and a server on loopback that lies on demand, and the program run against it.
 
-pub mod server;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,7 +7,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 use serde_json::json;
 
-pub use server::{Answer, Server};
+use crate::server::Server;
 
 /// Where the server has the kubelet.
 pub const KUBELET: &str = "/dl/release/v1.30.0/bin/linux/amd64/kubelet";

@@ -1,10 +1,14 @@
 //! Servers that lie, stumble and stall: what is refused, what is tried again, and what stays in the cache.
 
-mod common;
-
-use common::{Answer, Image, KUBELET, Upstream, failure, success};
 use fs_err as fs;
-use kbundle_format::Digest;
+use kbundle::catalog::Catalog;
+use kbundle::lock::{Artifact, Lock};
+use kbundle::resolve::Pin;
+use kbundle::spec::{BundleSpec, Cni, Unpinned};
+use kbundle_format::{Digest, PinSource};
+
+use crate::server::Answer;
+use crate::upstream::{Image, KUBELET, Upstream, failure, success};
 
 #[test]
 fn wrong_bytes_stop_the_build_and_leave_nothing() {
@@ -184,29 +188,66 @@ fn a_registry_that_wants_a_token_gets_one() {
     assert_eq!(upstream.server.requests("/token").len(), 1);
 }
 
+/// The lab's mirror answers under the genuine names with files of another origin, as a careless or hostile mirror would.
 #[test]
-fn the_built_in_catalog_refuses_another_builders_kubelet() {
+fn the_built_in_catalog_refuses_files_of_another_origin() {
     let upstream = Upstream::new();
     let port = upstream.server.port();
-    let genuine = "/dl/release/v1.25.2/bin/linux/amd64/kubelet";
-    upstream.server.serve(genuine, b"a kubelet that somebody else built");
-    let output = upstream.kbundle([
-        "build",
-        "--k8s=1.25.2",
-        "--cni=bridge",
-        "--unsigned",
-        "--jobs=1",
-        "--retries=0",
-        "--cache=cache",
-        &format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"),
-        &format!("--mirror=github.com=http://127.0.0.1:{port}/github.com"),
-        &format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"),
-    ]);
-    // Something else is missing first on this server; the kubelet itself is asked for below.
-    assert_eq!(output.status.code(), Some(1));
+    upstream.server.answer_all_else(b"somebody else built this");
+    let mirrors = ["dl.k8s.io", "github.com", "registry.k8s.io"]
+        .map(|host| format!("--mirror={host}=http://127.0.0.1:{port}/{host}"));
+    let mirrors = mirrors.each_ref().map(String::as_str);
+    let build = ["build", "--unsigned", "--cache=cache", "--jobs=1"];
 
-    let lock = upstream.kbundle(["build", "--k8s=1.25.2", "--cni=bridge", "--dry-run"]);
-    let pins = success(&lock);
-    let line = pins.lines().find(|line| line.ends_with("/kubelet")).unwrap();
-    assert!(line.starts_with("sha256:631e31b3ec648f920292fdc1bde46053cca5d5c71d622678d86907d556efaea3 "), "{line}");
+    let (code, text) =
+        failure(&upstream.kbundle(build.into_iter().chain(["--k8s=1.25.2", "--cni=bridge"]).chain(mirrors)));
+    assert_eq!(code, 3, "{text}");
+    let pause = "sha256:9001185023633d17a2f98ff69b6ff2615b8ea02a825adffa40422f51dfdcde9d";
+    assert!(text.contains(&format!("instead of {pause}")), "{text}");
+
+    for name in ["kubelet", "containerd"] {
+        let expected = lock_of_one(&upstream.path("one.lock"), name);
+        let (code, text) = failure(&upstream.kbundle(build.into_iter().chain(["--locked=one.lock"]).chain(mirrors)));
+        assert_eq!(code, 3, "{text}");
+        let actual = Digest::of(b"somebody else built this");
+        assert!(text.contains(&format!("has digest {actual} instead of {expected}")), "{text}");
+    }
+}
+
+/// Writes a lock with one file of the built-in catalog and returns its pin.
+fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
+    let spec = BundleSpec {
+        kubernetes: "1.25.2".parse().unwrap(),
+        platforms: ["linux/amd64".parse().unwrap()].into(),
+        cni: Cni::Bridge,
+        addons: Vec::new(),
+        images: Vec::new(),
+        unpinned: Unpinned::Refuse,
+    };
+    let selection = Catalog::built_in().unwrap().resolve(&spec).unwrap();
+    let file = selection.artifacts.into_iter().find(|file| file.component.name == name).unwrap();
+    let Pin::Catalog(digest) = file.pin else { panic!("{name} is not pinned") };
+    let artifact = Artifact {
+        path: file.path,
+        url: file.url,
+        digest,
+        size: None,
+        kind: file.kind,
+        component: file.component,
+        platform: file.platform,
+        roles: file.roles,
+        licence: file.licence,
+        pin: PinSource::Catalog,
+        pinned_by: file.pinned_by,
+    };
+    let lock = Lock {
+        schema: kbundle::lock::SCHEMA,
+        kubernetes: selection.kubernetes,
+        platforms: selection.platforms,
+        sources: selection.sources,
+        artifacts: vec![artifact],
+        images: Vec::new(),
+    };
+    fs::write(path, lock.to_yaml().unwrap()).unwrap();
+    digest
 }

@@ -1,12 +1,11 @@
 //! The program run as people run it: whole outputs, exit codes, files left behind.
 
-mod common;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use common::{Upstream, failure, success};
 use fs_err as fs;
+
+use crate::upstream::{KUBELET, Upstream, failure, success};
 
 /// Key names differ from run to run, digests of lists with the zstd library.
 fn filtered(text: &str) -> String {
@@ -169,7 +168,7 @@ fn a_dry_run_shows_pins_and_fetches_nothing() {
     let port = upstream.server.port().to_string();
     insta::assert_snapshot!(shown.replace(&port, "PORT"));
     assert!(!upstream.path("cache").exists());
-    assert!(upstream.server.requests(common::KUBELET).is_empty());
+    assert!(upstream.server.requests(KUBELET).is_empty());
 }
 
 #[test]

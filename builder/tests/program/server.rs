@@ -35,6 +35,9 @@ pub struct Request {
     authorization: Option<String>,
 }
 
+/// Stands for every path without answers of its own.
+const ALL_ELSE: &str = "*";
+
 type Answers = HashMap<String, VecDeque<Answer>>;
 
 /// It runs until the process ends.
@@ -75,6 +78,11 @@ impl Server {
         self.answers.lock().unwrap().insert(path.to_owned(), answers.into_iter().collect());
     }
 
+    /// Answers requests that nothing else was said about with `content`.
+    pub fn answer_all_else(&self, content: &[u8]) {
+        self.serve(ALL_ELSE, content);
+    }
+
     /// The requests for `path` so far.
     pub fn requests(&self, path: &str) -> Vec<Request> {
         self.requests.lock().unwrap().iter().filter(|request| request.path == path).cloned().collect()
@@ -92,7 +100,8 @@ fn handle(
     requests.lock().unwrap().push(request.clone());
     let answer = {
         let mut answers = answers.lock().unwrap();
-        match answers.get_mut(&request.path) {
+        let path = if answers.contains_key(&request.path) { &request.path } else { ALL_ELSE };
+        match answers.get_mut(path) {
             Some(queue) if queue.len() > 1 => queue.pop_front(),
             Some(queue) => queue.front().cloned(),
             None => None,
