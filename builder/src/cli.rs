@@ -46,8 +46,6 @@ pub enum Command {
 pub struct BuildArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    #[command(flatten)]
-    pub fetch: FetchArgs,
     /// Sign with this private key
     ///
     /// PKCS#8 in PEM, ECDSA P-256 or Ed25519, as `kbundle keygen` and OpenSSL write it. Repeat it for several signers.
@@ -75,6 +73,8 @@ pub struct BuildArgs {
     /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Format,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }
 
 /// Write a lock: every file and blob by digest
@@ -85,11 +85,11 @@ pub struct BuildArgs {
 pub struct LockArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    #[command(flatten)]
-    pub fetch: FetchArgs,
     /// Write the lock to this file
     #[arg(short = 'o', long, value_name = "FILE", default_value = "kbundle.lock")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }
 
 /// What goes into a bundle.
@@ -152,7 +152,9 @@ impl SpecArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Fetching")]
 pub struct FetchArgs {
-    /// Keep downloads here [default: $XDG_CACHE_HOME/kbundle or ~/.cache/kbundle]
+    /// Keep downloads here [default: ~/.cache/kbundle]
+    ///
+    /// Or `$XDG_CACHE_HOME/kbundle`, where that is set.
     #[arg(long, value_name = "DIR", env = "KBUNDLE_CACHE")]
     pub cache: Option<PathBuf>,
     /// Downloads at a time

@@ -103,14 +103,13 @@ impl Contents {
             writer.signature(signature)?;
         }
         for entry in &self.list.entries {
-            match self.made.get(&entry.path) {
-                Some(content) => writer.entry(entry, &mut content.as_slice())?,
-                None => {
-                    let file = fs::File::open(cache.path(&entry.digest))
-                        .map_err(|source| PackError::Cache { path: entry.path.clone(), source })?;
-                    writer.entry(entry, &mut Watched { inner: file, progress })?;
-                }
+            if let Some(content) = self.made.get(&entry.path) {
+                writer.entry(entry, &mut content.as_slice())?;
+                continue;
             }
+            let file = fs::File::open(cache.path(&entry.digest))
+                .map_err(|source| PackError::Cache { path: entry.path.clone(), source })?;
+            writer.entry(entry, &mut Watched { inner: file, progress })?;
         }
         writer.finish()?.commit().map_err(output)
     }

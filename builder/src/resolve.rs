@@ -127,7 +127,7 @@ pub enum ResolveError {
     #[error("image {reference} is pinned to {first} and to {second}")]
     TwoDigests {
         /// The image.
-        reference: ImageRef,
+        reference: Box<ImageRef>,
         /// The digest that came first.
         first: Digest,
         /// The other.
@@ -296,7 +296,7 @@ fn add_image(images: &mut Vec<SelectedImage>, image: SelectedImage) -> Result<()
     if let (Some(first), Some(second)) = (known.digest, image.digest)
         && first != second
     {
-        return Err(ResolveError::TwoDigests { reference: image.reference, first, second });
+        return Err(ResolveError::TwoDigests { reference: Box::new(image.reference), first, second });
     }
     known.digest = known.digest.or(image.digest);
     known.roles.extend(image.roles);

@@ -87,7 +87,7 @@ pub enum FetchError {
     #[error("image {reference}: {digest} {reason}")]
     Image {
         /// The image.
-        reference: ImageRef,
+        reference: Box<ImageRef>,
         /// The document.
         digest: Digest,
         /// What is wrong with it.
@@ -97,7 +97,7 @@ pub enum FetchError {
     #[error("image {reference} has nothing for {platform}; it has {}", known.join(", "))]
     NoPlatform {
         /// The image.
-        reference: ImageRef,
+        reference: Box<ImageRef>,
         /// What was asked for.
         platform: Platform,
         /// What there is.

@@ -192,13 +192,10 @@ mod tests {
         let entries: Vec<_> = ["unknown/unknown", "linux/amd64", "linux/arm64/v8", "windows/amd64"]
             .iter()
             .map(|platform| {
-                let mut parts = platform.split('/');
-                let mut next = || parts.next().unwrap();
-                let mut fields = format!(r#","platform":{{"os":"{}","architecture":"{}""#, next(), next());
-                if let Some(variant) = parts.next() {
-                    fields += &format!(r#","variant":"{variant}""#);
-                }
-                descriptor(OCI_MANIFEST, &(fields + "}"))
+                let parts: Vec<_> = platform.split('/').collect();
+                let variant = parts.get(2).map(|variant| format!(r#","variant":"{variant}""#)).unwrap_or_default();
+                let fields = format!(r#","platform":{{"os":"{}","architecture":"{}"{variant}}}"#, parts[0], parts[1]);
+                descriptor(OCI_MANIFEST, &fields)
             })
             .collect();
         let json = format!(r#"{{"schemaVersion":2,"mediaType":"{DOCKER_INDEX}","manifests":[{}]}}"#, entries.join(","));

@@ -211,7 +211,7 @@ impl Fetcher {
         let (index, (digest, size, document)) = match self.document(&image, pinned)? {
             Document::Index { media_type, manifests } => {
                 let chosen = image::choose(&manifests, &platform).ok_or_else(|| FetchError::NoPlatform {
-                    reference: image.reference.clone(),
+                    reference: Box::new(image.reference.clone()),
                     platform: platform.clone(),
                     known: manifests.iter().map(|entry| entry.platform.clone()).collect(),
                 })?;
@@ -246,7 +246,7 @@ impl Fetcher {
 }
 
 fn refuse(image: &SelectedImage, digest: Digest, reason: String) -> FetchError {
-    FetchError::Image { reference: image.reference.clone(), digest, reason }
+    FetchError::Image { reference: Box::new(image.reference.clone()), digest, reason }
 }
 
 /// An image index or manifest by its descriptor.

@@ -1,5 +1,7 @@
 //! Tests of the program `kbundle` as a whole, against a small upstream on loopback.
 
+#![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
+
 mod cli;
 mod fetch;
 mod server;
