@@ -1,0 +1,253 @@
+//! One host: a Debian machine with systemd as PID 1, reached over SSH as an administrator would.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::command::{self, Output, quote, run};
+use crate::launch::{Launch, wait_until};
+use crate::state::LabState;
+use crate::{cgroups, network};
+
+/// From start to SSH login; takes about a second.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Containers that ignore SIGTERM hold a poweroff for 10 seconds, two in a row for 20.
+const POWEROFF_LIMIT: Duration = Duration::from_secs(60);
+
+/// A host of a [`crate::Lab`], running or not.
+#[derive(Clone, Debug)]
+pub struct Host {
+    lab: LabState,
+    index: usize,
+    name: String,
+    machine: String,
+}
+
+impl Host {
+    pub(crate) fn new(lab: &LabState, index: usize) -> Self {
+        let name = host_name(index);
+        Self { lab: lab.clone(), index, machine: format!("{}-{name}", lab.switch()), name }
+    }
+
+    /// The name that the host has for itself: `host-1`, `host-2`, …
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The host's IPv4 address on the lab's switch.
+    #[must_use]
+    pub fn address(&self) -> String {
+        network::host_address(self.index)
+    }
+
+    /// The host's root file system, seen from outside.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.lab.roots_dir().join(&self.name)
+    }
+
+    /// Whether the host is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.launch().nspawn().is_some()
+    }
+
+    // ---- work on the host ----
+
+    /// Runs a program with these arguments as root and returns what it said, whatever its status.
+    ///
+    /// The arguments reach the program as they are: no shell looks at them. Its input is empty.
+    pub fn exec(&self, argv: &[&str]) -> Result<Output> {
+        let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
+        command::output(self.ssh().arg("-n").arg(words.join(" ")))
+            .with_context(|| format!("while running {argv:?} on {}", self.name))
+    }
+
+    /// Runs a shell script as root and returns its output; an error when it fails.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.exec(&["sh", "-euc", script])?.success().with_context(|| format!("on {}: {script}", self.name))
+    }
+
+    /// An `ssh` command that lacks only the remote command, to be run with a terminal or with pipes.
+    #[must_use]
+    pub fn ssh(&self) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.lab.switch(), "ssh"])
+            .args(self.ssh_options())
+            .arg(format!("root@{}", self.address()));
+        command
+    }
+
+    fn ssh_options(&self) -> Vec<String> {
+        let known = self.lab.run_dir().join("known-hosts");
+        let mut options =
+            vec!["-F".to_owned(), "none".to_owned(), "-i".to_owned(), self.lab.key().display().to_string()];
+        let known = format!("UserKnownHostsFile={}", known.display());
+        for option in
+            ["BatchMode=yes", "StrictHostKeyChecking=accept-new", "LogLevel=ERROR", "ConnectTimeout=5", &known]
+        {
+            options.extend(["-o".to_owned(), option.to_owned()]);
+        }
+        options
+    }
+
+    /// Copies a file or directory of this machine into the host, over SSH.
+    pub fn copy_in(&self, local: &Path, remote: &str) -> Result<()> {
+        self.scp(&[local.display().to_string(), format!("root@{}:{remote}", self.address())])
+    }
+
+    /// Copies a file or directory of the host to this machine, over SSH.
+    pub fn copy_out(&self, remote: &str, local: &Path) -> Result<()> {
+        self.scp(&[format!("root@{}:{remote}", self.address()), local.display().to_string()])
+    }
+
+    fn scp(&self, ends: &[String; 2]) -> Result<()> {
+        let mut scp = Command::new("ip");
+        scp.args(["netns", "exec", &self.lab.switch(), "scp", "-q", "-r", "-p"]).args(self.ssh_options()).args(ends);
+        command::output(&mut scp)?.success().with_context(|| format!("while copying {} to {}", ends[0], ends[1]))?;
+        Ok(())
+    }
+
+    // ---- power ----
+
+    /// Boots the host from its root and waits until it answers over SSH. Nothing to do when it runs.
+    pub fn boot(&self) -> Result<()> {
+        self.start()?;
+        self.wait_ssh()
+    }
+
+    pub(crate) fn start(&self) -> Result<()> {
+        if self.is_running() {
+            return Ok(());
+        }
+        self.launch().start()
+    }
+
+    pub(crate) fn wait_ssh(&self) -> Result<()> {
+        let deadline = Instant::now() + BOOT_LIMIT;
+        loop {
+            let answer = self.exec(&["true"])?;
+            if answer.status.success() {
+                return Ok(());
+            }
+            if !self.is_running() || Instant::now() > deadline {
+                bail!(
+                    "{} does not answer over SSH ({}); its console is {}",
+                    self.name,
+                    answer.stderr.trim(),
+                    self.console().display()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Shuts the host down in order, as `poweroff` does, and waits for its end.
+    pub fn poweroff(&self) -> Result<()> {
+        // The connection may end before the answer; what counts is that the host goes.
+        self.exec(&["systemctl", "poweroff"])?;
+        self.launch().wait_gone(POWEROFF_LIMIT)
+    }
+
+    /// Ends everything on the host at once, as a pulled plug would. What the kernel had not yet
+    /// written is not lost, as this machine's kernel goes on.
+    pub fn power_cut(&self) -> Result<()> {
+        self.launch().kill()
+    }
+
+    /// Poweroff and boot.
+    pub fn reboot(&self) -> Result<()> {
+        self.poweroff()?;
+        self.boot()
+    }
+
+    // ---- measuring and logs ----
+
+    /// The most memory in bytes, page cache included, that the host has used since it was started.
+    pub fn peak_memory_bytes(&self) -> Result<u64> {
+        let file = format!("/sys/fs/cgroup/memory/{}/memory.max_usage_in_bytes", self.machine);
+        fs::read_to_string(&file)?.trim().parse().with_context(|| format!("{file} is no number"))
+    }
+
+    /// Saves console, journal, containerd's and the kubelet's part of it, and the pods' logs in `dir`.
+    /// Works on a running host and on one that is down.
+    pub fn collect_logs(&self, dir: &Path) -> Result<()> {
+        let dir = dir.join(&self.name);
+        fs::create_dir_all(&dir)?;
+        fs::copy(self.console(), dir.join("console.log"))?;
+        let journal = self.root().join("var/log/journal");
+        for unit in [None, Some("containerd"), Some("kubelet"), Some("etcd")] {
+            let mut journalctl = Command::new("journalctl");
+            journalctl.arg("-D").arg(&journal).args(["--no-pager", "-o", "short-precise"]);
+            journalctl.args(unit.map(|unit| format!("--unit={unit}")));
+            let text = command::output(&mut journalctl)?;
+            fs::write(dir.join(format!("{}.log", unit.unwrap_or("journal"))), text.stdout + &text.stderr)?;
+        }
+        let pods = self.root().join("var/log/pods");
+        if pods.exists() {
+            run(&format!("cp -rL {} {}", pods.display(), dir.join("pods").display()))?;
+        }
+        Ok(())
+    }
+
+    // ---- making and removing ----
+
+    /// Makes root file system and network of a new host, without booting it.
+    pub(crate) fn create(&self, template: &Path, hosts: &[Host]) -> Result<()> {
+        network::create_host(&self.lab.switch(), &self.machine, self.index)?;
+        let root = self.root();
+        run(&format!("cp -a --reflink=auto {} {}", template.display(), root.display()))?;
+        fs::write(root.join("etc/hostname"), format!("{}\n", self.name))?;
+        fs::write(root.join("etc/hosts"), hosts_file(hosts))?;
+        let ssh = root.join("root/.ssh");
+        fs::create_dir_all(&ssh)?;
+        run(&format!("chmod 700 {}", ssh.display()))?;
+        fs::copy(self.lab.key().with_extension("pub"), ssh.join("authorized_keys"))?;
+        Ok(())
+    }
+
+    /// Ends the host and removes all of it; goes on where something is gone already.
+    pub(crate) fn destroy(&self) -> Result<()> {
+        self.power_cut()?;
+        cgroups::remove(&self.machine)?;
+        network::remove(&self.machine)?;
+        let propagate = Path::new("/run/systemd/nspawn/propagate").join(&self.machine);
+        if propagate.exists() {
+            fs::remove_dir_all(propagate)?;
+        }
+        let root = self.root();
+        wait_until(Duration::from_secs(10), || !root.exists() || fs::remove_dir_all(&root).is_ok())
+            .with_context(|| format!("cannot remove {}", root.display()))
+    }
+
+    fn console(&self) -> PathBuf {
+        self.lab.run_dir().join(format!("{}.console", self.name))
+    }
+
+    fn launch(&self) -> Launch {
+        Launch {
+            root: self.root(),
+            machine: self.machine.clone(),
+            console: self.console(),
+            pid_file: self.lab.run_dir().join(format!("{}.pid", self.name)),
+        }
+    }
+}
+
+fn host_name(index: usize) -> String {
+    format!("host-{}", index + 1)
+}
+
+/// The site's own name service: all hosts know each other's names.
+fn hosts_file(hosts: &[Host]) -> String {
+    let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
+    for host in hosts {
+        text.push_str(&format!("{} {}\n", host.address(), host.name()));
+    }
+    text
+}

@@ -1,0 +1,22 @@
+//! The lab: an upstream mirror and real systemd hosts without a way out.
+//!
+//! [`Mirror`] serves what `tests/lab/mirror/fill` made, as the real hosts do. [`Lab`] boots Debian
+//! machines in systemd-nspawn on a switch of their own that leads nowhere; [`Host`] is one of them.
+//! Both need root and clean up when dropped. `./ci/lab` is the same for people.
+
+mod cgroups;
+mod command;
+mod host;
+mod launch;
+mod machine;
+mod mirror;
+mod network;
+mod paths;
+mod state;
+mod topology;
+
+pub use command::Output;
+pub use host::Host;
+pub use mirror::Mirror;
+pub use paths::{cache, mirror_tree, repository};
+pub use topology::Lab;

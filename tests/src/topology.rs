@@ -1,0 +1,193 @@
+//! A lab: hosts on one switch, made together and removed together.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::command;
+use crate::paths::{RUN, host_root, repository};
+use crate::state::{LabState, Lock, known_labs};
+use crate::{Host, machine, network};
+
+/// Running hosts with a switch of their own and no way out. Taken down when dropped, unless kept.
+///
+/// When it is dropped by a panic, as of a failed assertion, the hosts' logs are saved in
+/// `target/lab-logs/NAME/` first.
+#[derive(Debug)]
+pub struct Lab {
+    state: LabState,
+    hosts: Vec<Host>,
+    keep: bool,
+}
+
+impl Lab {
+    /// Makes and boots `count` hosts and waits until all answer over SSH.
+    ///
+    /// # Errors
+    /// When this machine cannot run hosts (the message says what it lacks), when a lab of that name
+    /// is running, or when a host does not come up; then the logs are saved and nothing is left.
+    pub fn boot(name: &str, count: usize) -> Result<Self> {
+        check_machine()?;
+        let state = LabState::new(name, count)?;
+        let template = host_root()?;
+        {
+            let _lock = Lock::take()?;
+            if state.run_dir().exists() {
+                bail!("lab `{name}` is there already; `./ci/lab down --name {name}` removes it");
+            }
+            machine::prepare()?;
+            fs::create_dir_all(state.run_dir())?;
+            state.write()?;
+        }
+        let lab = Self::from_state(state, false);
+        if let Err(error) = lab.create_hosts(&template) {
+            let saved = lab.save_logs();
+            lab.down()?;
+            return Err(error.context(format!("lab `{name}` did not come up; logs: {}", saved?.display())));
+        }
+        Ok(lab)
+    }
+
+    /// The lab of that name which another process left running; dropping the answer keeps it so.
+    pub fn open(name: &str) -> Result<Self> {
+        Ok(Self::from_state(LabState::read(name)?, true))
+    }
+
+    /// Names of the labs on this machine.
+    pub fn names() -> Result<Vec<String>> {
+        known_labs()
+    }
+
+    fn from_state(state: LabState, keep: bool) -> Self {
+        let hosts = (0..state.hosts).map(|index| Host::new(&state, index)).collect();
+        Self { state, hosts, keep }
+    }
+
+    fn create_hosts(&self, template: &Path) -> Result<()> {
+        make_key(&self.state.key())?;
+        fs::create_dir_all(self.state.roots_dir())?;
+        network::create_switch(&self.state.switch())?;
+        for host in &self.hosts {
+            host.create(template, &self.hosts)?;
+            host.start()?;
+        }
+        self.hosts.iter().try_for_each(Host::wait_ssh)
+    }
+
+    /// The lab's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// All hosts, in the order of their numbers.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The host with this name.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        self.hosts
+            .iter()
+            .find(|host| host.name() == name)
+            .with_context(|| format!("lab `{}` has no host `{name}`", self.name()))
+    }
+
+    /// Saves every host's logs in `target/lab-logs/NAME/` and returns that directory.
+    pub fn save_logs(&self) -> Result<PathBuf> {
+        let dir = repository().join("target/lab-logs").join(self.name());
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        for host in &self.hosts {
+            if host.root().exists() {
+                host.collect_logs(&dir)?;
+            }
+        }
+        Ok(dir)
+    }
+
+    /// Leaves the hosts running when this value goes.
+    pub fn keep(mut self) {
+        self.keep = true;
+    }
+
+    /// Ends and removes all of it. Dropping does the same, but can only print what went wrong.
+    pub fn down(mut self) -> Result<()> {
+        self.keep = true;
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
+        thread::scope(|scope| {
+            let running: Vec<_> = self.hosts.iter().map(|host| scope.spawn(|| host.destroy())).collect();
+            running.into_iter().try_for_each(|host| host.join().unwrap_or_else(|_| bail!("removing a host panicked")))
+        })?;
+        network::remove(&self.state.switch())?;
+        let _lock = Lock::take()?;
+        for dir in [self.state.roots_dir(), self.state.run_dir()] {
+            if dir.exists() {
+                fs::remove_dir_all(dir)?;
+            }
+        }
+        if known_labs()?.is_empty() {
+            machine::restore()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    #[expect(clippy::print_stderr, reason = "the only way left to tell")]
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if thread::panicking() {
+            match self.save_logs() {
+                Ok(dir) => eprintln!("the hosts' logs are in {}", dir.display()),
+                Err(error) => eprintln!("the hosts' logs could not be saved: {error:#}"),
+            }
+        }
+        if let Err(error) = self.remove() {
+            eprintln!("lab `{}` was not taken down: {error:#}", self.name());
+        }
+    }
+}
+
+fn make_key(key: &Path) -> Result<()> {
+    let mut ssh_keygen = Command::new("ssh-keygen");
+    ssh_keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(key);
+    command::output(&mut ssh_keygen)?.success().context("cannot make the lab's SSH key")?;
+    Ok(())
+}
+
+/// Says what this machine lacks to run hosts, all at once.
+fn check_machine() -> Result<()> {
+    let mut lacking = Vec::new();
+    if !nix::unistd::geteuid().is_root() {
+        lacking.push("root (run as root)".to_owned());
+    }
+    for program in ["systemd-nspawn", "ip", "ssh", "ssh-keygen", "setsid", "sysctl", "journalctl"] {
+        if !std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
+        {
+            lacking.push(format!("{program} (tests/lab/mirror/fill installs it)"));
+        }
+    }
+    for name in ["vm/overcommit_memory", "net/netfilter/nf_conntrack_max"] {
+        if fs::OpenOptions::new().write(true).open(format!("/proc/sys/{name}")).is_err() {
+            lacking.push(format!("a writable sysctl {name}"));
+        }
+    }
+    if !lacking.is_empty() {
+        bail!("this machine cannot run lab hosts; it lacks: {}", lacking.join(", "));
+    }
+    fs::create_dir_all(RUN)?;
+    Ok(())
+}
