@@ -14,21 +14,21 @@ use crate::facts::{
     AddonFact, AddonVersionFact, Facts, ImageFact, KubernetesVersion, RuntimeComponent, RuntimeVersion,
 };
 
+/// Hosts that run pods.
+const POD_HOSTS: &[Role] = &[Role::ControlPlane, Role::Worker];
+
 /// The catalog's name of a component, the facts' name in pairings, what its file is, and the hosts that need it.
 const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 5] = [
-    ("containerd", "containerd", ComponentKind::Archive, &Role::ALL),
-    ("runc", "runc", ComponentKind::Binary, &Role::ALL),
-    ("cni-plugins", "cni_plugins", ComponentKind::Archive, &[Role::ControlPlane, Role::Worker]),
-    ("crictl", "crictl", ComponentKind::Archive, &Role::ALL),
-    ("etcd", "etcd", ComponentKind::Archive, &[Role::ControlPlane, Role::Etcd]),
+    ("containerd", "containerd", ComponentKind::Archive, POD_HOSTS),
+    ("runc", "runc", ComponentKind::Binary, POD_HOSTS),
+    ("cni-plugins", "cni_plugins", ComponentKind::Archive, POD_HOSTS),
+    ("crictl", "crictl", ComponentKind::Archive, POD_HOSTS),
+    // A system service; hosts that are control plane and etcd member have both roles.
+    ("etcd", "etcd", ComponentKind::Archive, &[Role::Etcd]),
 ];
 
-/// Kubernetes' own programs and the hosts that need them.
-const KUBERNETES: [(&str, &[Role]); 3] = [
-    ("kubelet", &[Role::ControlPlane, Role::Worker]),
-    ("kubeadm", &[Role::ControlPlane, Role::Worker]),
-    ("kubectl", &[Role::ControlPlane, Role::Worker]),
-];
+/// Kubernetes' own programs.
+const KUBERNETES: [&str; 3] = ["kubelet", "kubeadm", "kubectl"];
 
 const KUBERNETES_LICENCE: &str = "Apache-2.0";
 const KUBERNETES_PROJECT: &str = "https://github.com/kubernetes/kubernetes";
@@ -109,7 +109,7 @@ fn component_versions(facts: &Facts, version: &KubernetesVersion) -> anyhow::Res
         })?;
         versions.insert(name.to_owned(), chosen.to_owned());
     }
-    for (name, _) in KUBERNETES {
+    for name in KUBERNETES {
         versions.insert(name.to_owned(), version.version.clone());
     }
     Ok(versions)
@@ -130,7 +130,7 @@ fn pinned_version<'a>(family: &'a RuntimeComponent, version: &str) -> Option<&'a
 fn release_image(fact: &ImageFact) -> anyhow::Result<CatalogImage> {
     let roles: &[Role] = match fact.image.rsplit('/').next() {
         Some("kube-apiserver" | "kube-controller-manager" | "kube-scheduler") => &[Role::ControlPlane],
-        _ => &[Role::ControlPlane, Role::Worker],
+        _ => POD_HOSTS,
     };
     image(fact, roles, Some(KUBERNETES_LICENCE.to_owned()))
 }
@@ -213,18 +213,13 @@ fn components(
         };
         components.insert(name.to_owned(), family);
     }
-    for (name, roles) in KUBERNETES {
-        components.insert(name.to_owned(), kubernetes_component(facts, name, roles, &used(name))?);
+    for name in KUBERNETES {
+        components.insert(name.to_owned(), kubernetes_component(facts, name, &used(name))?);
     }
     Ok(components)
 }
 
-fn kubernetes_component(
-    facts: &Facts,
-    name: &str,
-    roles: &[Role],
-    used: &BTreeSet<&String>,
-) -> anyhow::Result<ComponentFamily> {
+fn kubernetes_component(facts: &Facts, name: &str, used: &BTreeSet<&String>) -> anyhow::Result<ComponentFamily> {
     let mut versions = BTreeMap::new();
     for fact in facts.kubernetes.versions.iter().filter(|fact| used.contains(&fact.version)) {
         let pins: BTreeMap<_, _> = fact
@@ -240,7 +235,7 @@ fn kubernetes_component(
         kind: ComponentKind::Binary,
         licence: Some(KUBERNETES_LICENCE.to_owned()),
         project: Some(KUBERNETES_PROJECT.to_owned()),
-        roles: roles.iter().copied().collect(),
+        roles: POD_HOSTS.iter().copied().collect(),
         versions,
     })
 }
@@ -306,14 +301,13 @@ fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result
     }
     let name = manifest.path.rsplit('/').next().unwrap_or_default().to_owned();
     let licence = fact.licence.as_str().map(str::to_owned);
-    let roles = [Role::ControlPlane, Role::Worker];
     Ok(Ok(AddonVersion {
         pinned_by: Some(format!("git blob of {} at {}", manifest.path, version.version)),
         manifests: vec![ManifestFile { name, url: manifest.url.clone(), sha256: Some(sha256.parse()?) }],
         images: manifest
             .images
             .iter()
-            .map(|fact| image(fact, &roles, licence.clone()))
+            .map(|fact| image(fact, POD_HOSTS, licence.clone()))
             .collect::<anyhow::Result<_>>()?,
     }))
 }

@@ -72,7 +72,7 @@ impl Downloader {
     ///
     /// # Errors
     /// Any [`FetchError`]; content that is not what was wanted leaves nothing behind.
-    pub async fn fetch(&self, wanted: &Wanted, item: Item<'_>) -> Result<(Digest, u64), FetchError> {
+    pub async fn fetch(&self, wanted: &Wanted, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
         // Content that nobody pins has no name yet; its address serves.
         let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.url.as_bytes())).hex();
         let _turn = self.in_flight.turn(&name).await;
@@ -80,12 +80,12 @@ impl Downloader {
             && let Some(size) = block_in_place(|| self.cache.whole(&digest))?
         {
             check_size(wanted, size)?;
-            item.done("cached", size);
+            item.cached(size);
             return Ok((digest, size));
         }
         let partial = self.cache.partial(&name);
         let had_beginning = fs::metadata(&partial).is_ok_and(|metadata| metadata.len() > 0);
-        let attempts = || self.retry.run(&wanted.url, || self.attempt(wanted, &partial, &item));
+        let attempts = || self.retry.run(&wanted.url, || self.attempt(wanted, &partial, item));
         let result = match attempts().await {
             // Perhaps the beginning that an earlier run left is to blame; by now it is gone.
             Err(error) if error.is_refusal() && had_beginning => attempts().await,
@@ -93,7 +93,7 @@ impl Downloader {
         };
         let (digest, size) = result?;
         block_in_place(|| self.cache.keep(&partial, &digest))?;
-        item.done("fetched", size);
+        item.fetched(size);
         Ok((digest, size))
     }
 

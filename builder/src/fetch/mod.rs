@@ -129,7 +129,7 @@ impl Fetcher {
         let wanted: Vec<_> = files.chain(blobs).collect();
         let sizes = self
             .all(wanted, |this, (name, wanted)| async move {
-                this.downloader.fetch(&wanted, this.progress.item(&name, wanted.size)).await
+                this.downloader.fetch(&wanted, &this.progress.item(&name, wanted.size)).await
             })
             .await?;
         let sizes: BTreeMap<Digest, u64> = sizes.into_iter().collect();
@@ -168,7 +168,7 @@ impl Fetcher {
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
                 let item = self.progress.item(artifact.path.as_str(), None);
-                (self.downloader.fetch(&wanted, item).await?.0, PinSource::TrustOnFirstUse)
+                (self.downloader.fetch(&wanted, &item).await?.0, PinSource::TrustOnFirstUse)
             }
         };
         let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = artifact;
@@ -178,7 +178,7 @@ impl Fetcher {
     /// The digest that a checksum file begins with, as `sha256sum` writes it.
     async fn checksum(&self, url: &str) -> Result<Digest, FetchError> {
         let wanted = self.web(url, None, MAX_CHECKSUM_BYTES);
-        let (digest, _) = self.downloader.fetch(&wanted, self.progress.item(url, None)).await?;
+        let (digest, _) = self.downloader.fetch(&wanted, &self.progress.step(url, None)).await?;
         let content = self.downloader.cache.read(&digest, MAX_CHECKSUM_BYTES)?;
         let first = content.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         std::str::from_utf8(first)
@@ -207,7 +207,7 @@ impl Fetcher {
         };
         let named = |what: &str| format!("{} {what}", image.reference);
         let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
-        let (pinned, size) = self.downloader.fetch(&wanted, self.progress.item(&named("index"), None)).await?;
+        let (pinned, size) = self.downloader.fetch(&wanted, &self.progress.step(&named("index"), None)).await?;
         let (index, (digest, size, document)) = match self.document(&image, pinned)? {
             Document::Index { media_type, manifests } => {
                 let chosen = image::choose(&manifests, &platform).ok_or_else(|| FetchError::NoPlatform {
@@ -215,8 +215,8 @@ impl Fetcher {
                     platform: platform.clone(),
                     known: manifests.iter().map(|entry| entry.platform.clone()).collect(),
                 })?;
-                let item = self.progress.item(&named("manifest"), Some(chosen.size));
-                self.downloader.fetch(&self::document(repository.clone(), chosen), item).await?;
+                let item = self.progress.step(&named("manifest"), Some(chosen.size));
+                self.downloader.fetch(&self::document(repository.clone(), chosen), &item).await?;
                 let document = self.document(&image, chosen.digest)?;
                 (Some(Descriptor { media_type, digest: pinned, size }), (chosen.digest, chosen.size, document))
             }
@@ -226,7 +226,7 @@ impl Fetcher {
             return Err(refuse(&image, digest, "is an index within an index".to_owned()));
         };
         self.downloader
-            .fetch(&content(repository, &config), self.progress.item(&named("config"), Some(config.size)))
+            .fetch(&content(repository, &config), &self.progress.step(&named("config"), Some(config.size)))
             .await?;
         let bytes = self.downloader.cache.read(&config.digest, MAX_DOCUMENT_BYTES)?;
         match image::config_platform(&bytes).map_err(|reason| refuse(&image, config.digest, reason))? {

@@ -37,7 +37,8 @@ impl Audience {
 pub struct Item<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
-    name: String,
+    /// What a log says once it was fetched; nothing for small steps on the way.
+    line: Option<String>,
     length: AtomicU64,
     position: AtomicU64,
 }
@@ -69,13 +70,19 @@ impl Progress {
         }
     }
 
-    /// Adds an item, of known size where its descriptor says so.
+    /// Adds an item, of known size where its descriptor says so. A log names it once it was fetched.
     #[must_use]
     pub fn item(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
+        Item { line: Some(format!("fetched {name}")), ..self.step(name, size_bytes) }
+    }
+
+    /// Adds a small item on the way to others, which a log does not name.
+    #[must_use]
+    pub fn step(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
         let style = style("  {msg:38!} {bytes:>10} of {total_bytes:>10}  {wide_bar}");
         let bar = self.bars.add(ProgressBar::new(0).with_style(style).with_message(name.to_owned()));
         let (length, position) = (AtomicU64::new(0), AtomicU64::new(0));
-        let item = Item { progress: self, bar, name: name.to_owned(), length, position };
+        let item = Item { progress: self, bar, line: None, length, position };
         if let Some(size_bytes) = size_bytes {
             item.set_length(size_bytes);
         }
@@ -107,13 +114,18 @@ impl Item<'_> {
         }
     }
 
-    /// It is there: `how` is `fetched` or `cached`.
-    pub fn done(self, how: &str, bytes: u64) {
+    /// It was in the cache.
+    pub fn cached(&self, bytes: u64) {
         self.set_length(bytes);
         self.set_position(bytes);
         self.bar.finish_and_clear();
-        if self.progress.audience == Audience::Log {
-            self.progress.note(&format!("{how} {} ({})", self.name, HumanBytes(bytes)));
+    }
+
+    /// It came from a server.
+    pub fn fetched(&self, bytes: u64) {
+        self.cached(bytes);
+        if let (Audience::Log, Some(line)) = (self.progress.audience, &self.line) {
+            self.progress.note(&format!("{line} ({})", HumanBytes(bytes)));
         }
     }
 }
