@@ -3,7 +3,9 @@
 //! Sizes come from the signed list. What is unpacked is estimated from above, by factors whose source is named.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use indicatif::HumanBytes;
 use kbundle_format::{BundleList, Entry, EntryKind, Platform};
 use serde::Serialize;
 
@@ -62,6 +64,45 @@ impl DiskCost {
     #[must_use]
     pub fn fits(&self) -> bool {
         self.needed_bytes <= self.free_bytes
+    }
+}
+
+impl Cost {
+    /// What does not fit, for people; empty when all does.
+    #[must_use]
+    pub fn shortages(&self) -> Vec<String> {
+        let mut shortages: Vec<_> = self.disks.iter().filter(|disk| !disk.fits()).map(ToString::to_string).collect();
+        if self.memory_bytes > self.memory_available_bytes {
+            shortages.push(self.memory());
+        }
+        shortages
+    }
+
+    fn memory(&self) -> String {
+        let (needed, available) = (HumanBytes(self.memory_bytes), HumanBytes(self.memory_available_bytes));
+        format!("memory: {needed} of {available} available, before any pod of yours")
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "this takes on this host, at most:")?;
+        for disk in &self.disks {
+            writeln!(f, "  {disk}")?;
+        }
+        write!(f, "  {}", self.memory())
+    }
+}
+
+impl fmt::Display for DiskCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uses: Vec<_> = self
+            .uses
+            .iter()
+            .map(|use_of| format!("{} {}", use_of.directory, HumanBytes(use_of.needed_bytes)))
+            .collect();
+        let (needed, free) = (HumanBytes(self.needed_bytes), HumanBytes(self.free_bytes));
+        write!(f, "disk {}: {needed} of {free} free ({})", self.mount, uses.join(", "))
     }
 }
 

@@ -97,25 +97,19 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 /// What a failed command says: the error, its causes, and the hint apart.
 #[must_use]
 pub fn message(error: &anyhow::Error) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // A transparent error says the same as its cause.
-        if lines.last() != Some(&cause) {
-            lines.push(cause);
-        }
-    }
-    let indented = |text: &str| text.trim_end().replace('\n', "\n    ");
-    let mut text = format!("error: {}\n", indented(&lines[0]));
-    for cause in &lines[1..] {
-        text += &format!("  caused by: {}\n", indented(cause));
-    }
-    if let Some(hint) = advice(error).iter().find_map(|advised| advised.hint.as_deref()) {
-        text += &format!("hint: {}\n", indented(hint));
-    }
-    text
+    let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // A transparent error says the same as its cause.
+    causes.dedup();
+    let hint = advice(error).into_iter().find_map(|advised| advised.hint.as_deref());
+    let mut told = vec![("error", causes[0].as_str())];
+    told.extend(causes[1..].iter().map(|cause| ("  caused by", cause.as_str())));
+    told.extend(hint.map(|hint| ("hint", hint)));
+    let line = |(label, text): (&str, &str)| format!("{label}: {}\n", text.trim_end().replace('\n', "\n    "));
+    told.into_iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// Tells the user of a failure and gives the exit code.
+#[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
     // Where even standard error is gone, the exit code is all that is left to say.
     let _ = io::stderr().write_all(message(error).as_bytes());

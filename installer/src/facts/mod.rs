@@ -51,8 +51,6 @@ pub struct HostFacts {
     pub default_route: Option<DefaultRoute>,
     /// Name servers and where they are written.
     pub resolver: Resolver,
-    /// What the host's own name resolves to by `/etc/hosts`.
-    pub hostname_in_hosts: Option<IpAddr>,
     /// TCP ports that someone listens on.
     pub listening: Vec<Listener>,
     /// The clock.
@@ -310,7 +308,6 @@ pub(crate) mod tests {
             }],
             default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "192.0.2.1".parse().ok() }),
             resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
-            hostname_in_hosts: Some("127.0.1.1".parse().unwrap()),
             listening: vec![],
             clock: Clock { unix_seconds: 1_800_000_000, synchronised: Some(true) },
             selinux: Selinux::Disabled,

@@ -5,6 +5,8 @@ mod machine;
 mod network;
 mod system;
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::config::ClusterSpec;
@@ -49,6 +51,34 @@ pub struct Finding {
     pub wanted: &'static str,
     /// What to do about it; empty where nothing is to be done.
     pub advice: String,
+}
+
+impl Finding {
+    /// Whether someone should read it although nothing stops.
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        self.verdict != Verdict::Pass
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Ignored => "ignored",
+            Verdict::Unknown => "unknown",
+            Verdict::Warn => "warn",
+            Verdict::Reject => "reject",
+        };
+        write!(f, "{verdict:8} {:16} {}", self.check, self.found)?;
+        if self.is_notable() {
+            write!(f, "\n         wanted: {}", self.wanted)?;
+        }
+        if !self.advice.is_empty() {
+            write!(f, "\n         do: {}", self.advice)?;
+        }
+        Ok(())
+    }
 }
 
 /// The part of a finding that depends on the host.

@@ -1,0 +1,23 @@
+//! What a cluster leaves in a running kernel: containers, mounts, network links and rules, control groups. None of it is on the
+//! ledger, since the kubelet, containerd and CNI plugins make it; a reboot would take it away too.
+
+mod cgroups;
+mod mounts;
+mod network;
+mod processes;
+
+use crate::host::{Change, Host, HostError};
+
+/// Takes all of it away. Nothing to do where neither containerd nor the kubelet was ever brought up by us.
+pub fn clean(host: &Host) -> Result<(), HostError> {
+    let ours = |change: &Change| matches!(change, Change::Unit { name, .. } if name == "containerd.service" || name == "kubelet.service");
+    if !host.ledger().changes().iter().any(ours) {
+        return Ok(());
+    }
+    processes::kill_containers(host)?;
+    mounts::unmount(host)?;
+    network::remove_namespaces(host)?;
+    network::remove_links(host)?;
+    network::remove_rules(host)?;
+    cgroups::remove(host)
+}

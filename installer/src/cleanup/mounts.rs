@@ -1,0 +1,47 @@
+//! Mounts that the kubelet and containerd made for pods.
+
+use nix::mount::{MntFlags, umount2};
+
+use crate::facts::kernel::mounts;
+use crate::host::{Host, HostError};
+
+/// Below these, every mount is a pod's. The directories themselves may be file systems that the site mounted.
+const TREES: [&str; 3] = ["/run/containerd", "/var/lib/containerd", "/var/lib/kubelet"];
+
+/// Unmounts all of them, the last mounted first.
+pub fn unmount(host: &Host) -> Result<(), HostError> {
+    let text = host.read_text("/proc/self/mounts")?.unwrap_or_default();
+    for mount in mounts(&text).iter().rev().filter(|mount| is_of_a_pod(&mount.path)) {
+        // Detached: a process that still looks into it does not keep the reset from going on.
+        let unmounted = umount2(host.path(&mount.path).as_path(), MntFlags::MNT_DETACH);
+        match unmounted {
+            // It went with one below it, or with its namespace.
+            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
+            Err(errno) => return Err(HostError::File { act: format!("unmount {}", mount.path), source: errno.into() }),
+        }
+    }
+    Ok(())
+}
+
+fn is_of_a_pod(path: &str) -> bool {
+    path.starts_with("/run/netns/cni-")
+        || TREES.iter().any(|tree| path.strip_prefix(tree).is_some_and(|rest| rest.starts_with('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_site_mounted_stays() {
+        for (path, ours) in [
+            ("/var/lib/kubelet", false),
+            ("/var/lib/kubelet/pods/1/volumes/x", true),
+            ("/run/netns/cni-1", true),
+            ("/run/netns/tenant", false),
+            ("/var/lib/kubelet2/x", false),
+        ] {
+            assert_eq!(is_of_a_pod(path), ours, "{path}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line: what `--help`, the manual pages and the completions say comes from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::preflight::CheckId;
+
+/// Set up Kubernetes on this host from a signed bundle, without a network
+///
+/// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
+/// every entry, and only then the host is changed.
+///
+/// Exit codes: 0 done, or already so; 1 failed; 2 the command line or a file of yours makes no sense; 3 refused, and nothing was
+/// changed.
+#[derive(Debug, Parser)]
+#[command(name = "kinstall", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up a cluster on this host
+    ///
+    /// Verifies the bundle, looks whether the host can carry a cluster, says what it will cost, and then makes one change after
+    /// the other. Each step looks first whether it is done: run it again after a failure or a power cut, and it goes on where
+    /// it was; run it on a finished host, and it changes nothing.
+    ///
+    /// Examples:
+    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
+    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
+    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
+    #[command(verbatim_doc_comment)]
+    Run(RunArguments),
+    /// Check a bundle: signature, and the digest of every entry
+    ///
+    /// Changes nothing and needs no root. Memory stays bounded whatever the size of the bundle.
+    ///
+    /// Example:
+    ///   kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub
+    #[command(verbatim_doc_comment)]
+    Verify(VerifyArguments),
+    /// Look whether this host can carry a cluster
+    ///
+    /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing
+    /// and needs no bundle. Exits with 3 when anything would stop an installation.
+    Preflight(PreflightArguments),
+    /// Say what is installed here and whether it is well
+    ///
+    /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
+    Status(StatusArguments),
+    /// Remove the cluster from this host and bring it back to what it was
+    ///
+    /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
+    /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
+    Reset(ResetArguments),
+    /// Print a completion script for a shell
+    ///
+    /// Example: `kinstall completion bash > /etc/bash_completion.d/kinstall`
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory, which has to be there.
+        directory: PathBuf,
+    },
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// For programs: JSON, with a `schema` number that grows when its form changes. `run` writes one event a line.
+    Json,
+}
+
+/// The bundle, and whom to believe.
+#[derive(Debug, Args)]
+pub struct BundleArguments {
+    /// The bundle: its file, any of its volumes, or folders that hold the volumes
+    #[arg(value_name = "BUNDLE", required = true)]
+    pub places: Vec<PathBuf>,
+    /// A public key to trust (PEM, ECDSA P-256 or Ed25519); may be repeated
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+    /// How many of the trusted keys have to have signed
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub threshold: usize,
+    /// A signature that lies beside the bundle; may be repeated
+    #[arg(long = "signature", value_name = "FILE")]
+    pub signatures: Vec<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+    /// What the cluster should be (cluster.yaml); defaults where absent
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the plan and change nothing
+    ///
+    /// Verifies the bundle, makes the checks and lists each step in the order it would be made, with the reason. Exits with 0
+    /// also when there is nothing to do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on although this preflight check rejects; may be repeated
+    #[arg(long = "ignore", value_name = "CHECK")]
+    pub ignored: Vec<CheckId>,
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `preflight`.
+#[derive(Debug, Args)]
+pub struct PreflightArguments {
+    /// What the cluster should be (cluster.yaml); defaults where absent
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Count this check's rejection as ignored; may be repeated
+    #[arg(long = "ignore", value_name = "CHECK")]
+    pub ignored: Vec<CheckId>,
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `reset`.
+#[derive(Debug, Args)]
+pub struct ResetArguments {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}

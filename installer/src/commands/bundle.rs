@@ -1,0 +1,104 @@
+//! Opening a bundle the only way there is: signatures first, then every entry's digest.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use fs_err as fs;
+use kbundle_format::head::{ReadError, SignatureCheck};
+use kbundle_format::indexed::IndexedBundle;
+use kbundle_format::source::{BundleSource, SourceError};
+use kbundle_format::stream::{BundleStream, Summary};
+use kbundle_format::{BundleList, SignatureFile, TrustPolicy, VerifyingKey};
+
+use crate::cli::BundleArguments;
+use crate::failure::Advise;
+use crate::report::{Event, Observer, Reporter};
+
+/// Whom the user trusts, read from files.
+pub struct Trust {
+    /// The keys.
+    pub keys: Vec<VerifyingKey>,
+    policy: TrustPolicy,
+    /// Signatures from beside the bundle.
+    pub detached: Vec<SignatureFile>,
+}
+
+impl Trust {
+    /// Reads keys and detached signatures. Without a key there is nothing to go on.
+    pub fn read(arguments: &BundleArguments) -> anyhow::Result<Self> {
+        if arguments.keys.is_empty() {
+            return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
+                .refused()
+                .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
+        }
+        let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let policy = TrustPolicy::new(keys.iter().cloned(), arguments.threshold).usage()?;
+        let signature = |path: &std::path::PathBuf| {
+            let content = fs::read(path).context("cannot read a signature").usage()?;
+            Ok(SignatureFile { name: path.display().to_string(), content })
+        };
+        let detached = arguments.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?;
+        Ok(Self { keys, policy, detached })
+    }
+
+    fn check(&self) -> SignatureCheck<'_> {
+        SignatureCheck::Required { trust: &self.policy, detached: &self.detached }
+    }
+}
+
+fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {
+    let pem = fs::read_to_string(path).context("cannot read a key").usage()?;
+    VerifyingKey::from_pem(&pem).with_context(|| format!("{} cannot be used as a key", path.display())).usage()
+}
+
+/// Verifies all of a bundle in one pass. `accept` looks at the list after the signatures and before the content.
+///
+/// The bundle that comes back reads from the same open files, and its list is compared with the one that was verified.
+pub fn verify(
+    arguments: &BundleArguments,
+    trust: &Trust,
+    reporter: &Reporter,
+    accept: impl FnOnce(&BundleList) -> anyhow::Result<()>,
+) -> anyhow::Result<(IndexedBundle, Summary)> {
+    let started = Instant::now();
+    let source = open(arguments)?;
+    let stream = read(BundleStream::open(source.reader(), trust.check()))?;
+    let list = stream.list();
+    accept(list)?;
+    let total = list.size_bytes();
+    reporter.event(&Event::Opened {
+        kubernetes_version: list.kubernetes_version.to_string(),
+        signers: list.signers().iter().map(ToString::to_string).collect(),
+        content_bytes: total,
+    });
+    let list_bytes = stream.list_bytes().to_vec();
+    let summary = read(stream.verify_rest(|done| reporter.verified_so_far(done, total)))?;
+    let bundle = read(IndexedBundle::open_source(source, trust.check()))?;
+    if bundle.list_bytes() != list_bytes {
+        return Err(anyhow!("the bundle was replaced while it was read")).refused();
+    }
+    let Summary { entries, content_bytes, .. } = summary;
+    reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
+    Ok((bundle, summary))
+}
+
+fn open(arguments: &BundleArguments) -> anyhow::Result<BundleSource> {
+    match BundleSource::open_all(&arguments.places) {
+        Err(error @ SourceError::Open { .. }) => Err(error).usage(),
+        result => read(result.map_err(ReadError::from)),
+    }
+}
+
+/// Says what to do about a bundle that cannot be read.
+fn read<T>(result: Result<T, ReadError>) -> anyhow::Result<T> {
+    let hint = match &result {
+        Ok(_) => "",
+        Err(ReadError::Trust(_)) => {
+            "check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one"
+        }
+        Err(ReadError::Source(_)) => "look at the medium that the bundle lies on",
+        Err(_) => "run `kbundle verify` on the file where it was built; if it passes there, copy it again",
+    };
+    result.context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
+}

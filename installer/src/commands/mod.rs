@@ -1,0 +1,80 @@
+//! One module a command: words on the command line in, exit code out.
+
+mod bundle;
+mod preflight;
+mod reset;
+mod run;
+mod status;
+mod verify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::CommandFactory;
+use fs_err as fs;
+use nix::unistd::geteuid;
+
+use crate::cli::{Cli, Command};
+use crate::config::ClusterSpec;
+use crate::failure::Advise;
+use crate::lock::{self, Lock, LockError};
+
+/// Does what the command line says.
+pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Verify(arguments) => verify::verify(arguments),
+        Command::Preflight(arguments) => preflight::preflight(arguments),
+        Command::Status(arguments) => status::status(arguments),
+        Command::Reset(arguments) => reset::reset(arguments),
+        Command::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "kinstall", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { directory } => {
+            clap_mangen::generate_to(Cli::command(), directory)
+                .with_context(|| format!("cannot write manual pages into {}", directory.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Reads `cluster.yaml`, or takes the defaults.
+fn read_spec(path: Option<&Path>) -> anyhow::Result<ClusterSpec> {
+    let Some(path) = path else { return Ok(ClusterSpec::default()) };
+    let text = fs::read_to_string(path).context("cannot read the cluster's description").usage()?;
+    ClusterSpec::parse(&text).with_context(|| format!("{} cannot be used", path.display())).usage()
+}
+
+fn require_root() -> anyhow::Result<()> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    Err(anyhow!("only root can change this host; nothing was changed")).refused().hint("run it again with sudo")
+}
+
+fn take_lock() -> anyhow::Result<Lock> {
+    Lock::take(Path::new(lock::PATH)).map_err(|error| {
+        let held = matches!(error, LockError::Held { .. });
+        let result: anyhow::Result<()> = Err(error).refused();
+        let result = if held { result.hint("wait until it has ended") } else { result };
+        result.expect_err("made from an error")
+    })
+}
+
+/// From here on an interrupt says how things stand before it ends the program.
+fn explain_interrupts(words: &'static str) -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .context("cannot listen for interrupts")?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            use std::io::Write as _;
+            // Where standard error is gone there is no one to tell.
+            drop(writeln!(std::io::stderr(), "\ninterrupted: {words}"));
+            // Ends with the signal's own default, so that the caller sees what ended us.
+            drop(signal_hook::low_level::emulate_default_handler(signal));
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `kinstall preflight`.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use super::read_spec;
+use crate::cli::{OutputFormat, PreflightArguments};
+use crate::facts::HostFacts;
+use crate::failure::Advise;
+use crate::host::Host;
+use crate::preflight::{CheckId, Finding, Subject, examine, rejections};
+use crate::report::{SCHEMA, print_json, print_text};
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Examination<'a> {
+    schema: u32,
+    findings: &'a [Finding],
+    facts: &'a HostFacts,
+}
+
+pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
+    let spec = read_spec(arguments.config.as_deref())?;
+    let facts = HostFacts::gather(&Host::local()?)?;
+    let findings = examine(&Subject { spec: &spec, facts: &facts }, &arguments.ignored);
+    match arguments.output {
+        OutputFormat::Json => print_json(&Examination { schema: SCHEMA, findings: &findings, facts: &facts })?,
+        OutputFormat::Text => {
+            let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
+            print_text(&lines.concat())?;
+        }
+    }
+    refuse_rejected(&findings, &arguments.ignored)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses when a check rejects.
+pub fn refuse_rejected(findings: &[Finding], ignored: &[CheckId]) -> anyhow::Result<()> {
+    let rejected = rejections(findings);
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let flags: Vec<_> = rejected.iter().map(|check| format!("--ignore {check}")).collect();
+    let more = if ignored.is_empty() { "" } else { " more" };
+    Err(anyhow!("this host cannot carry a cluster as it is: {}; nothing was changed", rejected.join(", ")))
+        .refused()
+        .hint(format!("do what is said at each; if you know better, add{more} `{}`", flags.join(" ")))
+}

@@ -1,0 +1,57 @@
+//! `kinstall verify`.
+
+use std::process::ExitCode;
+
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use super::bundle::{self, Trust};
+use crate::cli::{OutputFormat, VerifyArguments};
+use crate::report::{Reporter, SCHEMA, print_json, print_text};
+
+/// The result for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verification {
+    schema: u32,
+    verified: bool,
+    kubernetes_version: String,
+    list_digest: String,
+    signers: Vec<String>,
+    platforms: Vec<String>,
+    entries: usize,
+    content_bytes: u64,
+}
+
+pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
+    let trust = Trust::read(&arguments.bundle)?;
+    let reporter = match arguments.output {
+        OutputFormat::Text => Reporter::new(OutputFormat::Text),
+        OutputFormat::Json => Reporter::silent(),
+    };
+    let (bundle, summary) = bundle::verify(&arguments.bundle, &trust, &reporter, |_| Ok(()))?;
+    let list = bundle.list();
+    let result = Verification {
+        schema: SCHEMA,
+        verified: true,
+        kubernetes_version: list.kubernetes_version.to_string(),
+        list_digest: kbundle_format::Digest::of(bundle.list_bytes()).to_string(),
+        signers: list.signers().iter().map(ToString::to_string).collect(),
+        platforms: list.platforms.iter().map(ToString::to_string).collect(),
+        entries: summary.entries,
+        content_bytes: summary.content_bytes,
+    };
+    match arguments.output {
+        OutputFormat::Json => print_json(&result)?,
+        OutputFormat::Text => print_text(&format!(
+            "good: Kubernetes {} for {}\nlist {}\nsigned by {}\n{} entries, {}\n",
+            result.kubernetes_version,
+            result.platforms.join(", "),
+            result.list_digest,
+            result.signers.join(" and "),
+            result.entries,
+            HumanBytes(result.content_bytes),
+        ))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

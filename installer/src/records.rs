@@ -1,0 +1,125 @@
+//! What kinstall keeps on a host beside the ledger: the list it installed from with its signatures and the keys that were
+//! trusted, and the cluster's description. For `status`, and for whoever audits the host later.
+
+use std::io;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use kbundle_format::atomic_file::write_atomically;
+use kbundle_format::{BundleList, Digest, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
+
+use crate::config::ClusterSpec;
+use crate::host::{Host, HostError, ledger};
+
+const LIST: &str = "bundle/bundle.json";
+const SIGNATURES: &str = "bundle/signatures";
+const KEYS: &str = "bundle/keys";
+const SPEC: &str = "cluster.yaml";
+
+/// What a host was set up from.
+#[derive(Debug)]
+pub struct Records {
+    /// The exact bytes that were signed.
+    pub list_bytes: Vec<u8>,
+    /// The signatures, detached ones included.
+    pub signatures: Vec<SignatureFile>,
+    /// The keys that were trusted.
+    pub keys: Vec<VerifyingKey>,
+    /// What the cluster is.
+    pub spec: ClusterSpec,
+}
+
+/// Why records cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordsError {
+    /// A file of the records.
+    #[error("cannot {act} the records of kinstall")]
+    File {
+        /// `read` or `keep`.
+        act: &'static str,
+        /// The cause, which names the file.
+        source: io::Error,
+    },
+    /// The host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// What lies there is not what was written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn path(host: &Host, name: &str) -> PathBuf {
+    host.path(ledger::DIRECTORY).join(name)
+}
+
+impl Records {
+    /// Reads what was kept; `None` where nothing, or not all of it, was.
+    pub fn read(host: &Host) -> Result<Option<Self>, RecordsError> {
+        let text = |name: &str| host.read(&format!("{}/{name}", ledger::DIRECTORY));
+        // The description is written last.
+        let (Some(spec), Some(list_bytes)) = (text(SPEC)?, text(LIST)?) else { return Ok(None) };
+        let damaged = |name: &str, reason: String| RecordsError::Damaged { path: path(host, name), reason };
+        let spec =
+            ClusterSpec::parse(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
+        let mut keys = Vec::new();
+        for (name, content) in files(path(host, KEYS))? {
+            let key = VerifyingKey::from_pem(&String::from_utf8_lossy(&content));
+            keys.push(key.map_err(|error| damaged(&format!("{KEYS}/{name}"), error.to_string()))?);
+        }
+        let signatures = files(path(host, SIGNATURES))?;
+        let signatures = signatures.into_iter().map(|(name, content)| SignatureFile { name, content }).collect();
+        Ok(Some(Self { list_bytes, signatures, keys, spec }))
+    }
+
+    /// Keeps all of it; files that are there already with the same content are left alone.
+    pub fn keep(&self, host: &Host) -> Result<(), RecordsError> {
+        let spec = serde_yaml::to_string(&self.spec).expect("the description is plain data");
+        let keys = self.keys.iter().map(|key| (format!("{KEYS}/{}.pem", key.id()), key.to_pem().into_bytes()));
+        let signatures = self.signatures.iter().map(|file| {
+            // Detached files may have any name; the content names the file.
+            (format!("{SIGNATURES}/{}.sig", Digest::of(&file.content).hex()), file.content.clone())
+        });
+        let list = (LIST.to_owned(), self.list_bytes.clone());
+        let files = std::iter::once(list).chain(keys).chain(signatures).chain([(SPEC.to_owned(), spec.into_bytes())]);
+        for (name, content) in files {
+            keep_file(&path(host, &name), &content).map_err(|source| RecordsError::File { act: "keep", source })?;
+        }
+        Ok(())
+    }
+
+    /// The list, checked against its signatures again, and the keys that signed it.
+    pub fn verified_list(&self) -> anyhow::Result<(BundleList, Vec<KeyId>)> {
+        let signers = TrustPolicy::new(self.keys.iter().cloned(), 1)?.check(&self.list_bytes, &self.signatures)?;
+        Ok((BundleList::parse(&self.list_bytes)?, signers))
+    }
+}
+
+fn keep_file(path: &std::path::Path, content: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    write_atomically(path, content, 0o644)
+}
+
+/// Name and content of the files in a directory, sorted by name.
+fn files(directory: PathBuf) -> Result<Vec<(String, Vec<u8>)>, RecordsError> {
+    let read = || -> io::Result<Vec<_>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            found.push((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?));
+        }
+        found.sort();
+        Ok(found)
+    };
+    read().map_err(|source| RecordsError::File { act: "read", source })
+}
