@@ -4,13 +4,26 @@
 //! all three → [`plan`](mod@plan), which is pure → [`executor`], which goes through the [`steps`] and changes the
 //! [`host`].
 
+mod cleanup;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod cost;
+pub mod executor;
 pub mod facts;
 pub mod failure;
+#[cfg(test)]
+mod fixture;
 pub mod host;
 pub mod kernel_settings;
+pub mod kubeadm;
+pub mod kubectl;
+pub mod lock;
 pub mod pki;
 pub mod plan;
 pub mod preflight;
+pub mod records;
+pub mod report;
 pub mod steps;
+pub mod template;
+pub mod wait;

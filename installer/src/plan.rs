@@ -1,9 +1,31 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
-use crate::steps::{HostsFile, Inputs, KernelModules, Step, Swap, Sysctls};
+use crate::kubeadm::images::{ClusterImages, MissingImage};
+use crate::steps::{
+    Containerd, ControlPlane, Dns, Etcd, HostsFile, ImageKeeper, Images, Inputs, KernelModules, KubeadmConfig,
+    Kubeconfig, Kubelet, Network, Programs, Ready, Step, Swap, Sysctls, Taint, network, programs,
+};
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
-pub static STEPS: &[&(dyn Step + Sync)] = &[&Swap, &KernelModules, &Sysctls, &HostsFile];
+pub static STEPS: &[&(dyn Step + Sync)] = &[
+    &Swap,
+    &KernelModules,
+    &Sysctls,
+    &HostsFile,
+    &Programs,
+    &Containerd,
+    &Images,
+    &Etcd,
+    &Kubelet,
+    &KubeadmConfig,
+    &ControlPlane,
+    &Kubeconfig,
+    &Dns,
+    &Network,
+    &Taint,
+    &ImageKeeper,
+    &Ready,
+];
 
 /// Why a cluster cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +34,21 @@ pub enum PlanError {
     /// The host has no address that others could reach it at.
     #[error("no address for the API server: the host has no default route and not exactly one address")]
     NoAddress,
+    /// The bundle lacks programs.
+    #[error("the bundle has no {} for this host's platform", components.join(", "))]
+    NoProgram {
+        /// The components.
+        components: Vec<&'static str>,
+    },
+    /// The bundle lacks an image.
+    #[error(transparent)]
+    NoImage(#[from] MissingImage),
+    /// The bundle lacks the network that was asked for.
+    #[error("the bundle has no add-on {cni}, which the configuration asks for as network.cni")]
+    NoNetwork {
+        /// Its name.
+        cni: &'static str,
+    },
 }
 
 /// The steps for this host, in order.
@@ -33,6 +70,67 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     if inputs.address().is_none() {
         return Err(PlanError::NoAddress);
     }
+    let components = programs::missing(inputs);
+    if !components.is_empty() {
+        return Err(PlanError::NoProgram { components });
+    }
+    ClusterImages::find(inputs.list, &inputs.facts.platform)?;
+    if !network::is_in_bundle(inputs) {
+        return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
+    }
     let steps = STEPS.iter().map(|&step| PlannedStep { title: step.title(inputs), step }).collect();
     Ok(Plan { steps })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterSpec, Cni};
+    use crate::fixture;
+    use kbundle_format::BundleList;
+
+    fn planned(list: &BundleList, spec: &ClusterSpec) -> Result<String, String> {
+        let inputs = Inputs { spec, facts: &fixture::facts(), list };
+        let plan = plan(&inputs).map_err(|error| error.to_string())?;
+        Ok(plan.steps.iter().map(|step| format!("{}: {}\n", step.step.id(), step.title)).collect())
+    }
+
+    #[test]
+    fn one_host_gets_every_step() {
+        insta::assert_snapshot!(planned(&fixture::list("1.25.2"), &ClusterSpec::default()).unwrap(), @"
+        swap: switch swap off, now and at boot
+        kernel-modules: load kernel modules br_netfilter, nf_conntrack, overlay
+        sysctls: set kernel settings
+        hosts-file: name this host and api.kubernetes.internal in /etc/hosts
+        programs: install containerd 1.6.20, runc 1.1.4, cni-plugins 1.2.0, crictl 1.25.0, etcd 3.5.6, kubelet 1.25.2, kubeadm 1.25.2, kubectl 1.25.2
+        containerd: set up containerd 1.6.20
+        images: load 6 images into containerd
+        etcd: set up etcd 3.5.6 with its own certificate authority
+        kubelet: set up the kubelet 1.25.2
+        kubeadm-config: write kubeadm's configuration, an encryption key and an audit policy
+        control-plane: set up the control plane with kubeadm 1.25.2
+        kubeconfig: give root a kubeconfig
+        dns: let CoreDNS answer for the cluster alone, since this host knows no name server
+        network: connect pods by bridge
+        taint: let node-1 run pods of users
+        image-keeper: guard the images against deletion
+        ready: wait until the node is ready and the system's pods run
+        ");
+    }
+
+    #[test]
+    fn refuses_a_bundle_that_lacks_something() {
+        let refused = |change: fn(&mut BundleList), spec: &ClusterSpec| {
+            let mut list = fixture::list("1.25.2");
+            change(&mut list);
+            planned(&list, spec).unwrap_err()
+        };
+        let spec = ClusterSpec::default();
+        let without_programs = refused(|list| list.entries.retain(|entry| entry.component.is_none()), &spec);
+        insta::assert_snapshot!(without_programs, @"the bundle has no containerd, runc, cni-plugins, crictl, etcd, kubelet, kubeadm, kubectl for this host's platform");
+        insta::assert_snapshot!(refused(|list| list.images.clear(), &spec), @"the bundle has no kube-apiserver image for linux/amd64");
+        let mut calico = ClusterSpec::default();
+        calico.network.cni = Cni::Calico;
+        insta::assert_snapshot!(refused(|_| (), &calico), @"the bundle has no add-on calico, which the configuration asks for as network.cni");
+    }
 }

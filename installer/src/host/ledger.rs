@@ -52,6 +52,11 @@ pub enum Change {
         /// Absolute path on the host.
         path: String,
     },
+    /// A system user, with a group of the same name.
+    SystemUser {
+        /// The name of both.
+        name: String,
+    },
     /// A kernel setting.
     Sysctl {
         /// Its path below `/proc/sys`.

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod marked;
 pub mod systemd;
 mod undo;
+mod users;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -39,6 +40,18 @@ pub enum HostError {
     Link {
         /// Absolute path on the host.
         path: String,
+    },
+    /// A group that someone else made.
+    #[error("there is a group {name} without a user of that name; it is not taken over")]
+    GroupTaken {
+        /// The group.
+        name: String,
+    },
+    /// No id is left for a system user.
+    #[error("no id below 1000 is free for the system user {name}")]
+    NoFreeUserId {
+        /// The user.
+        name: String,
     },
     /// A program.
     #[error(transparent)]
@@ -96,6 +109,11 @@ impl Host {
     /// The record of changes, to add to it.
     pub fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
+    }
+
+    /// Forgets what was changed: the record and the copies. The last act of a reset.
+    pub fn forget(self) -> Result<(), HostError> {
+        Ok(self.ledger.erase()?)
     }
 
     /// Runs a program to its end and fails when it does.
@@ -219,7 +237,7 @@ impl Host {
 
     /// Gives a file or directory of ours to a user and group.
     pub fn own(&self, path: &str, owner: Owner) -> Result<(), HostError> {
-        fs::os::unix::fs::chown(self.path(path), Some(owner.user), Some(owner.group))
+        chown(self.path(path), Some(owner.user), Some(owner.group))
             .map_err(|source| HostError::File { act: format!("give {path} to user {}", owner.user), source })
     }
 

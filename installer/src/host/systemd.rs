@@ -54,6 +54,14 @@ impl Host {
             .is_some_and(|state| state.active == "active" && state.is_enabled() && !state.needs_reload))
     }
 
+    /// Makes systemd read its files again and start the unit at boot, not now.
+    pub fn register_unit(&mut self, unit: &str) -> Result<(), HostError> {
+        self.record_unit(unit)?;
+        self.run(&Command::new("systemctl", ["daemon-reload"]))?;
+        self.run(&Command::new("systemctl", ["enable", unit]))?;
+        Ok(())
+    }
+
     /// Makes systemd read its files again, starts the unit at boot and now. `reset` puts it back to what it was.
     pub fn enable_unit(&mut self, unit: &str) -> Result<(), HostError> {
         self.record_unit(unit)?;
@@ -64,9 +72,7 @@ impl Host {
 
     /// Like [`Host::enable_unit`], for a unit whose files changed: one that runs is started anew.
     pub fn restart_unit(&mut self, unit: &str) -> Result<(), HostError> {
-        self.record_unit(unit)?;
-        self.run(&Command::new("systemctl", ["daemon-reload"]))?;
-        self.run(&Command::new("systemctl", ["enable", unit]))?;
+        self.register_unit(unit)?;
         self.run(&Command::new("systemctl", ["restart", unit]))?;
         Ok(())
     }

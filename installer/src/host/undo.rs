@@ -21,6 +21,7 @@ impl Host {
                 self.restore(path, backup, *mode, (*owner, *group))
             }
             Change::EditedFile { path } => self.clean_file(path),
+            Change::SystemUser { name } => self.remove_system_user(name),
             Change::Sysctl { key, was } => self.restore_sysctl(key, was),
             Change::SwapOff { area } => self.swap_on(area),
             Change::Unit { name, was_enabled, was_active } => self.restore_unit(name, *was_enabled, *was_active),

@@ -5,25 +5,53 @@
 //!
 //! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
 
+pub mod containerd;
+mod control_plane;
+mod dns;
+pub mod etcd;
 mod hosts_file;
+mod image_keeper;
+pub mod images;
 mod kernel_modules;
+mod kubeadm_config;
+mod kubeconfig;
+mod kubelet;
+pub mod network;
+mod pods;
+pub mod programs;
+mod ready;
 mod swap;
 mod sysctls;
+mod taint;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use kbundle_format::BundleList;
 use kbundle_format::indexed::IndexedBundle;
+use kbundle_format::{BundleList, EntryKind, Role};
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
 use crate::host::Host;
 
+pub use containerd::Containerd;
+pub use control_plane::ControlPlane;
+pub use dns::Dns;
+pub use etcd::Etcd;
 pub use hosts_file::HostsFile;
+pub use image_keeper::ImageKeeper;
+pub use images::Images;
 pub use kernel_modules::KernelModules;
+pub use kubeadm_config::KubeadmConfig;
+pub use kubeconfig::Kubeconfig;
+pub use kubelet::Kubelet;
+pub use network::Network;
+pub use programs::Programs;
+pub use ready::Ready;
 pub use swap::Swap;
 pub use sysctls::Sysctls;
+pub use taint::Taint;
 
 /// What a look at the host found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +60,11 @@ pub enum Check {
     Done,
     /// There is something to do; the reason, for people.
     Needed(String),
+}
+
+/// The answer of a look that found something to do.
+pub(crate) fn needed(reason: impl Into<String>) -> anyhow::Result<Check> {
+    Ok(Check::Needed(reason.into()))
 }
 
 /// What is decided on: nothing here reads or changes anything.
@@ -60,11 +93,26 @@ impl Inputs<'_> {
         self.spec.api.address.or_else(|| self.facts.primary_address())
     }
 
+    /// What the host does in the cluster. A single host does everything.
+    #[must_use]
+    pub fn roles(&self) -> BTreeSet<Role> {
+        Role::ALL.into()
+    }
+
     /// The version of a component in the bundle for this host's platform.
     #[must_use]
     pub fn version_of(&self, component: &str) -> Option<&str> {
         let entry = self.list.component(component, &self.facts.platform)?;
         entry.component.as_ref().map(|component| component.version.as_str())
+    }
+
+    /// The version of an add-on in the bundle; its manifests suit every platform.
+    #[must_use]
+    pub fn version_of_addon(&self, addon: &str) -> Option<&str> {
+        let mut components = self.list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
+        components
+            .find_map(|entry| entry.component.as_ref().filter(|found| found.name == addon))
+            .map(|found| found.version.as_str())
     }
 }
 

@@ -1,0 +1,129 @@
+//! What tests decide on: a plain host, and lists of bundles, none of which exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use kbundle_format::list::{Compression, FORMAT_VERSION};
+use kbundle_format::{BundleList, Component, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Platform, Role};
+
+use crate::config::Cidr;
+use crate::facts::{
+    CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, Memory, OsRelease,
+    Resolver, Selinux, Sysctl,
+};
+use crate::kernel_settings::{SETTINGS, Setting};
+
+/// A host with one address, cgroup v2, no DNS, and nothing in the way.
+pub fn facts() -> HostFacts {
+    let address = IpAddr::from([10, 0, 0, 5]);
+    let gateway = Some(IpAddr::from([10, 0, 0, 1]));
+    let suits =
+        |setting: &Setting| (setting.name.to_owned(), Sysctl { value: setting.value().to_string(), writable: true });
+    HostFacts {
+        hostname: "node-1".to_owned(),
+        platform: platform(),
+        user_id: 0,
+        machine_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        os: OsRelease::default(),
+        cpus: 4,
+        memory: Memory { total_bytes: 8 << 30, available_bytes: 7 << 30 },
+        kernel: Kernel {
+            release: "6.1.0".to_owned(),
+            features: BTreeSet::new(),
+            has_modules: true,
+            sysctls: SETTINGS.iter().map(suits).collect(),
+        },
+        cgroups: Cgroups { version: CgroupVersion::V2, controllers: BTreeSet::new() },
+        mounts: Vec::new(),
+        swap_areas: Vec::new(),
+        addresses: vec![InterfaceAddress { interface: "eth0".to_owned(), address, network: Cidr::around(address, 24) }],
+        default_route: Some(DefaultRoute { interface: "eth0".to_owned(), gateway }),
+        resolver: Resolver { file: "/etc/resolv.conf".to_owned(), nameservers: Vec::new() },
+        listening: Vec::new(),
+        clock: Clock { unix_seconds: 1_700_000_000, synchronised: None },
+        selinux: Selinux::Disabled,
+        programs: BTreeMap::new(),
+        units: BTreeMap::new(),
+        leftovers: Vec::new(),
+        installation: Installation::None,
+        can_lower_oom_score: true,
+        conntrack_max_writable: true,
+    }
+}
+
+pub fn platform() -> Platform {
+    "linux/amd64".parse().unwrap()
+}
+
+/// A list with the programs and images that a cluster needs, with versions of the time of Kubernetes `version`.
+pub fn list(version: &str) -> BundleList {
+    let version: KubeVersion = version.parse().unwrap();
+    let old = version.minor() < (1, 25);
+    let containerd = if version.minor() >= (1, 31) { "2.0.5" } else { "1.6.20" };
+    let kubernetes = version.to_string();
+    let archive = EntryKind::Archive;
+    let mut entries: Vec<_> = [
+        ("containerd", containerd, archive),
+        ("runc", "1.1.4", EntryKind::Binary),
+        ("cni-plugins", "1.2.0", archive),
+        ("crictl", "1.25.0", archive),
+        ("etcd", if old { "3.4.23" } else { "3.5.6" }, archive),
+        ("kubelet", &kubernetes, EntryKind::Binary),
+        ("kubeadm", &kubernetes, EntryKind::Binary),
+        ("kubectl", &kubernetes, EntryKind::Binary),
+    ]
+    .map(|(name, version, kind)| program(name, version, kind))
+    .into();
+    let registry = if old { "k8s.gcr.io" } else { "registry.k8s.io" };
+    let coredns = if old { "coredns:1.7.0" } else { "coredns/coredns:v1.9.3" };
+    let mut images = Vec::new();
+    for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"] {
+        images.push(image(&format!("{registry}/{name}:v{version}")));
+    }
+    images.push(image(&format!("{registry}/pause:{}", if old { "3.2" } else { "3.8" })));
+    images.push(image(&format!("{registry}/{coredns}")));
+    entries.extend(images.iter().map(|image| Entry {
+        digest: image.manifest,
+        ..entry(EntryPath::blob(&image.manifest), EntryKind::ImageManifest)
+    }));
+    BundleList {
+        format_version: FORMAT_VERSION,
+        kubernetes_version: version,
+        platforms: [platform()].into(),
+        compression: Compression::at_level(3),
+        images,
+        entries,
+        sources: Vec::new(),
+    }
+}
+
+fn program(name: &str, version: &str, kind: EntryKind) -> Entry {
+    let path = format!("artifacts/linux-amd64/{name}").parse().unwrap();
+    let component = Some(Component { name: name.to_owned(), version: version.to_owned() });
+    Entry { component, ..entry(path, kind) }
+}
+
+fn image(reference: &str) -> Image {
+    let manifest = Digest::of(reference.as_bytes());
+    let reference = reference.parse().unwrap();
+    Image { reference, platform: platform(), manifest, pinned: manifest, roles: all_roles() }
+}
+
+fn entry(path: EntryPath, kind: EntryKind) -> Entry {
+    Entry {
+        digest: Digest::of(path.as_str().as_bytes()),
+        path,
+        size: 1,
+        media_type: "application/octet-stream".to_owned(),
+        kind,
+        roles: all_roles(),
+        component: None,
+        platform: Some(platform()),
+        origin: None,
+        licence: None,
+    }
+}
+
+fn all_roles() -> BTreeSet<Role> {
+    Role::ALL.into()
+}

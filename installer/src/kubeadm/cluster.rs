@@ -1,0 +1,264 @@
+//! `InitConfiguration` and `ClusterConfiguration`, in kubeadm's own words.
+//!
+//! Source: cmd/kubeadm/app/apis/kubeadm/v1beta2, v1beta3 and v1beta4 of Kubernetes. Fields that all three versions share
+//! are plain; those that differ are made by version.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use kbundle_format::ImageRef;
+use serde::Serialize;
+
+use super::images::{self, ClusterImages};
+use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ConfigApi, ENCRYPTION_PATH, LOWEST_TLS};
+use crate::config::Switch;
+use crate::steps::etcd::layout as etcd;
+use crate::steps::{Inputs, containerd};
+
+/// Settings of this run and this node.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitConfiguration {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(rename = "localAPIEndpoint")]
+    local_api_endpoint: ApiEndpoint,
+    node_registration: NodeRegistration,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiEndpoint {
+    advertise_address: IpAddr,
+    bind_port: u16,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRegistration {
+    name: String,
+    cri_socket: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_pull_policy: Option<&'static str>,
+    kubelet_extra_args: Arguments,
+}
+
+/// Flags of a program: a map until v1beta3, a list from v1beta4.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Arguments {
+    Map(BTreeMap<&'static str, String>),
+    List(Vec<Argument>),
+}
+
+#[derive(Serialize)]
+struct Argument {
+    name: &'static str,
+    value: String,
+}
+
+impl Arguments {
+    fn new(api: ConfigApi, arguments: BTreeMap<&'static str, String>) -> Self {
+        match api {
+            ConfigApi::V1Beta2 | ConfigApi::V1Beta3 => Self::Map(arguments),
+            ConfigApi::V1Beta4 => {
+                Self::List(arguments.into_iter().map(|(name, value)| Argument { name, value }).collect())
+            }
+        }
+    }
+}
+
+impl InitConfiguration {
+    pub fn new(inputs: &Inputs<'_>, address: IpAddr) -> Self {
+        let api = ConfigApi::of(inputs.list.kubernetes_version);
+        Self {
+            api_version: api.api_version(),
+            kind: "InitConfiguration",
+            local_api_endpoint: ApiEndpoint { advertise_address: address, bind_port: inputs.spec.api.port },
+            node_registration: NodeRegistration {
+                name: inputs.node_name(),
+                cri_socket: containerd::SOCKET,
+                // There is nowhere to pull from; older versions look whether the image is there before they try.
+                image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
+                kubelet_extra_args: Arguments::new(api, [("node-ip", address.to_string())].into()),
+            },
+        }
+    }
+}
+
+/// Settings of the whole cluster; kubeadm keeps them in the ConfigMap `kubeadm-config`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterConfiguration {
+    api_version: &'static str,
+    kind: &'static str,
+    cluster_name: String,
+    kubernetes_version: String,
+    image_repository: String,
+    control_plane_endpoint: String,
+    networking: Networking,
+    etcd: Etcd,
+    api_server: ApiServer,
+    controller_manager: Component,
+    scheduler: Component,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<Dns>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Networking {
+    dns_domain: String,
+    pod_subnet: String,
+    service_subnet: String,
+}
+
+#[derive(Serialize)]
+struct Etcd {
+    external: ExternalEtcd,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalEtcd {
+    endpoints: Vec<String>,
+    ca_file: &'static str,
+    cert_file: &'static str,
+    key_file: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiServer {
+    #[serde(rename = "certSANs")]
+    cert_sans: Vec<String>,
+    extra_args: Arguments,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extra_volumes: Vec<Volume>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    extra_args: Arguments,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Volume {
+    name: &'static str,
+    host_path: &'static str,
+    mount_path: &'static str,
+    read_only: bool,
+    path_type: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dns {
+    image_repository: String,
+    image_tag: String,
+}
+
+impl ClusterConfiguration {
+    pub fn new(inputs: &Inputs<'_>, address: IpAddr, images: &ClusterImages) -> Self {
+        let Inputs { spec, list, .. } = *inputs;
+        let api = ConfigApi::of(list.kubernetes_version);
+        Self {
+            api_version: api.api_version(),
+            kind: "ClusterConfiguration",
+            cluster_name: spec.name.to_string(),
+            kubernetes_version: format!("v{}", list.kubernetes_version),
+            image_repository: images.repository.clone(),
+            control_plane_endpoint: format!("{}:{}", spec.api_name(), spec.api.port),
+            networking: Networking {
+                dns_domain: spec.network.dns_domain.to_string(),
+                pod_subnet: spec.network.pod_cidr.to_string(),
+                service_subnet: spec.network.service_cidr.to_string(),
+            },
+            etcd: Etcd {
+                external: ExternalEtcd {
+                    endpoints: vec![etcd::client_url(address)],
+                    ca_file: etcd::CLIENT_CA_PATH,
+                    cert_file: etcd::CLIENT_CERTIFICATE_PATH,
+                    key_file: etcd::CLIENT_KEY_PATH,
+                },
+            },
+            api_server: ApiServer {
+                cert_sans: certificate_sans(inputs, address),
+                extra_args: Arguments::new(api, api_server_arguments(inputs)),
+                extra_volumes: api_server_volumes(inputs),
+            },
+            controller_manager: Component { extra_args: Arguments::new(api, controller_manager_arguments()) },
+            scheduler: Component { extra_args: Arguments::new(api, quiet_component_arguments()) },
+            dns: images.coredns.as_ref().map(dns),
+        }
+    }
+}
+
+/// Every name and address that a client on this site may use, besides those inside the cluster, which kubeadm adds.
+fn certificate_sans(inputs: &Inputs<'_>, address: IpAddr) -> Vec<String> {
+    let own = [inputs.node_name(), address.to_string(), inputs.spec.api_name()];
+    let here = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let mut sans: Vec<String> = Vec::new();
+    for san in own.into_iter().chain(here).chain(inputs.spec.api.certificate_sans.iter().cloned()) {
+        if !sans.contains(&san) {
+            sans.push(san);
+        }
+    }
+    sans
+}
+
+/// Anonymous requests stay allowed, as kubeadm sets it up: joining hosts read `cluster-info` and load balancers ask
+/// `/readyz` before they have a credential, and RBAC gives the anonymous user nothing else.
+fn api_server_arguments(inputs: &Inputs<'_>) -> BTreeMap<&'static str, String> {
+    let mut arguments = BTreeMap::from([
+        ("profiling", "false".to_owned()),
+        ("tls-min-version", LOWEST_TLS.to_owned()),
+        ("tls-cipher-suites", CIPHER_SUITES.join(",")),
+    ]);
+    if inputs.spec.security.encryption_at_rest == Switch::Enabled {
+        arguments.insert("encryption-provider-config", ENCRYPTION_PATH.to_owned());
+    }
+    if inputs.spec.security.audit_log == Switch::Enabled {
+        arguments.extend([
+            ("audit-policy-file", AUDIT_POLICY_PATH.to_owned()),
+            ("audit-log-path", format!("{AUDIT_LOG_DIRECTORY}/audit.log")),
+            // Days, files and MB: a month, and at most 1.1 GB.
+            ("audit-log-maxage", "30".to_owned()),
+            ("audit-log-maxbackup", "10".to_owned()),
+            ("audit-log-maxsize", "100".to_owned()),
+        ]);
+    }
+    arguments
+}
+
+fn api_server_volumes(inputs: &Inputs<'_>) -> Vec<Volume> {
+    let volume =
+        |name, path, read_only, path_type| Volume { name, host_path: path, mount_path: path, read_only, path_type };
+    let mut volumes = Vec::new();
+    if inputs.spec.security.encryption_at_rest == Switch::Enabled {
+        volumes.push(volume("encryption", ENCRYPTION_PATH, true, "File"));
+    }
+    if inputs.spec.security.audit_log == Switch::Enabled {
+        volumes.push(volume("audit-policy", AUDIT_POLICY_PATH, true, "File"));
+        volumes.push(volume("audit-log", AUDIT_LOG_DIRECTORY, false, "Directory"));
+    }
+    volumes
+}
+
+fn quiet_component_arguments() -> BTreeMap<&'static str, String> {
+    [("profiling", "false".to_owned()), ("bind-address", "127.0.0.1".to_owned())].into()
+}
+
+fn controller_manager_arguments() -> BTreeMap<&'static str, String> {
+    let mut arguments = quiet_component_arguments();
+    // The default keeps 12500 ended pods in etcd (CIS Kubernetes Benchmark, 1.3.1).
+    arguments.insert("terminated-pod-gc-threshold", "1000".to_owned());
+    arguments
+}
+
+/// kubeadm appends `/coredns` to the repository, so it gets the one above.
+fn dns(coredns: &ImageRef) -> Dns {
+    Dns { image_repository: images::parent(coredns), image_tag: coredns.tag().to_owned() }
+}

@@ -1,0 +1,101 @@
+//! The configuration that kubeadm reads: which form each version takes, and what is in it.
+//!
+//! One YAML file with four documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
+//! `KubeletConfiguration` and `KubeProxyConfiguration`. All of it is decided from [`Inputs`]; nothing is read from the host.
+
+mod cluster;
+pub mod images;
+mod kubelet;
+mod proxy;
+
+use kbundle_format::KubeVersion;
+use serde::Serialize;
+
+use crate::steps::Inputs;
+use images::{ClusterImages, MissingImage};
+
+/// Where kubeadm and the API server find their files.
+pub const DIRECTORY: &str = "/etc/kubernetes";
+/// The configuration.
+pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
+/// The keys that Secrets are encrypted with in etcd. Only the API server and root may read it.
+pub const ENCRYPTION_PATH: &str = "/etc/kubernetes/encryption.yaml";
+/// What the API server writes to its audit log.
+pub const AUDIT_POLICY_PATH: &str = "/etc/kubernetes/audit-policy.yaml";
+/// Where the audit log lies.
+pub const AUDIT_LOG_DIRECTORY: &str = "/var/log/kubernetes/audit";
+/// The administrator's kubeconfig.
+pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
+
+/// What all servers offer to those who speak TLS 1.2; TLS 1.3 has its own list. Known to every Go since 1.12.
+pub const CIPHER_SUITES: [&str; 4] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+];
+/// The lowest version of TLS, as the flags of Kubernetes name it.
+pub const LOWEST_TLS: &str = "VersionTLS12";
+
+/// A version of kubeadm's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigApi {
+    /// Kubernetes up to 1.21.
+    V1Beta2,
+    /// Kubernetes 1.22 to 1.30.
+    V1Beta3,
+    /// Kubernetes 1.31 and later.
+    V1Beta4,
+}
+
+impl ConfigApi {
+    /// The newest version that kubeadm `version` reads without a warning.
+    #[must_use]
+    pub fn of(version: KubeVersion) -> Self {
+        match version.minor() {
+            (1, ..=21) => Self::V1Beta2,
+            (1, 22..=30) => Self::V1Beta3,
+            _ => Self::V1Beta4,
+        }
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
+            Self::V1Beta3 => "kubeadm.k8s.io/v1beta3",
+            Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
+        }
+    }
+}
+
+/// The whole configuration as YAML.
+pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> {
+    let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
+    let address = inputs.address().ok_or(ConfigurationError::NoAddress)?;
+    Ok([
+        document(&cluster::InitConfiguration::new(inputs, address)),
+        document(&cluster::ClusterConfiguration::new(inputs, address, &images)),
+        document(&kubelet::KubeletConfiguration::new(inputs)),
+        document(&proxy::KubeProxyConfiguration::new(inputs)),
+    ]
+    .join("---\n"))
+}
+
+/// Why no configuration can be written. Planning refuses for the same reasons.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// The bundle lacks an image.
+    #[error(transparent)]
+    Image(#[from] MissingImage),
+    /// The host has no address that it can be reached at.
+    #[error("the host has no address for the API server")]
+    NoAddress,
+}
+
+fn document(value: &impl Serialize) -> String {
+    serde_yaml::to_string(value).expect("the types here have string keys and no failing serializer")
+}
+
+#[cfg(test)]
+mod tests;

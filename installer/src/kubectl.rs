@@ -1,0 +1,88 @@
+//! `kubectl` with the administrator's credential: what the steps ask of the API and tell it.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::host::{Command, Host, Output};
+use crate::kubeadm::ADMIN_KUBECONFIG;
+
+const PROGRAM: &str = "/usr/local/bin/kubectl";
+/// kubectl would keep its cache in root's home otherwise.
+const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";
+
+/// Speaks to the cluster's API.
+#[derive(Clone, Copy)]
+pub struct Kubectl<'a> {
+    host: &'a Host,
+}
+
+impl<'a> Kubectl<'a> {
+    /// On this host, which has to be a control plane.
+    #[must_use]
+    pub fn on(host: &'a Host) -> Self {
+        Self { host }
+    }
+
+    fn command(arguments: &[&str]) -> Command {
+        let kubeconfig = format!("--kubeconfig={ADMIN_KUBECONFIG}");
+        let cache = format!("--cache-dir={CACHE_DIRECTORY}");
+        let common = [kubeconfig, cache, "--request-timeout=20s".to_owned()];
+        Command::new(PROGRAM, common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned())))
+    }
+
+    /// Runs it and fails when it does.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(self.host.run(&Self::command(arguments))?)
+    }
+
+    /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
+    pub fn get(&self, arguments: &[&str]) -> anyhow::Result<Option<Value>> {
+        let all: Vec<_> =
+            ["get"].iter().chain(arguments).chain(&["--output=json", "--ignore-not-found"]).copied().collect();
+        let output = self.run(&all)?;
+        if output.stdout.trim().is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_str(&output.stdout).map(Some).with_context(|| format!("while reading {}", arguments.join(" ")))
+    }
+
+    /// Whether there is such an object.
+    pub fn has(&self, arguments: &[&str]) -> anyhow::Result<bool> {
+        Ok(self.get(arguments)?.is_some())
+    }
+
+    /// Whether the API has an object with the kind, name and namespace of `object`.
+    pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
+        let command = Self::command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
+        let output = self.host.try_run(&command.input(serde_json::to_vec(object)?))?;
+        // An object of a kind that the API does not know yet is not there either.
+        Ok(output.code == Some(0) && !output.stdout.trim().is_empty())
+    }
+
+    /// Replaces an object that was read before and that nobody changed since.
+    pub fn replace(&self, object: &Value) -> anyhow::Result<()> {
+        self.host.run(&Self::command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
+        Ok(())
+    }
+
+    /// Makes the objects in `manifests` (YAML or JSON) what they say there.
+    pub fn apply(&self, manifests: impl Into<Vec<u8>>) -> anyhow::Result<()> {
+        // The server merges; a client's last-applied annotation would double large objects and can exceed its limit.
+        let arguments = ["apply", "--server-side", "--force-conflicts", "--field-manager=kinstall", "--filename=-"];
+        self.host.run(&Self::command(&arguments).input(manifests))?;
+        Ok(())
+    }
+
+    /// Whether the API server says that it is ready; if not, what it or kubectl says.
+    pub fn readiness(&self) -> anyhow::Result<Result<(), String>> {
+        if !self.host.exists(ADMIN_KUBECONFIG) {
+            return Ok(Err("there is no administrator's kubeconfig yet".to_owned()));
+        }
+        let output = self.host.run_if_installed(&Self::command(&["get", "--raw=/readyz"]))?;
+        Ok(match output {
+            Some(output) if output.code == Some(0) => Ok(()),
+            Some(output) => Err(output.stderr.trim().to_owned()),
+            None => Err("kubectl is not installed".to_owned()),
+        })
+    }
+}

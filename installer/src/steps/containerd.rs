@@ -1,0 +1,169 @@
+//! containerd: configuration, unit, and `crictl.yaml`, so that `crictl` finds it.
+
+use anyhow::Context as _;
+
+use super::{Check, Context, Inputs, Step, needed};
+use crate::host::{Command, Host};
+use crate::kubeadm::images::ClusterImages;
+use crate::template::render;
+
+/// Where it listens, as the CRI's clients write it.
+pub const SOCKET: &str = "unix:///run/containerd/containerd.sock";
+const UNIT: &str = "containerd.service";
+const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
+const CONFIG_PATH: &str = "/etc/containerd/config.toml";
+const CRICTL_PATH: &str = "/etc/crictl.yaml";
+/// What it and the containers fill: images and snapshots, state, plugins of its own, address leases.
+const TREES: [&str; 5] =
+    ["/var/lib/containerd", "/run/containerd", "/opt/containerd", "/var/lib/cni", "/etc/containerd/certs.d"];
+
+/// See the module.
+pub struct Containerd;
+
+impl Step for Containerd {
+    fn id(&self) -> &'static str {
+        "containerd"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("set up containerd {}", inputs.version_of("containerd").unwrap_or_default())
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        for (path, content) in files(context)? {
+            if !context.host.has_file(path, content.as_bytes(), 0o644)? {
+                return needed(format!("{path} is not as it should be"));
+            }
+        }
+        if !context.host.unit_is_up(UNIT)? {
+            return needed("its service does not run");
+        }
+        match answers(&context.host)? {
+            Ok(()) => Ok(Check::Done),
+            Err(said) => needed(format!("it does not answer: {said}")),
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let files = files(context)?;
+        let host = &mut context.host;
+        for tree in TREES {
+            host.claim_tree(tree)?;
+        }
+        for (path, content) in files {
+            host.write_file(path, content.as_bytes(), 0o644)?;
+        }
+        // Containers live on through a restart.
+        host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;
+        answers(host)?.map_err(|said| anyhow::anyhow!("containerd was started but does not answer: {said}"))
+    }
+
+    fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
+        Ok(host.stop_unit(UNIT)?)
+    }
+}
+
+/// What is written, by path.
+fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(&'static str, String); 3]> {
+    let version = inputs.version_of("containerd").context("the bundle has no containerd for this platform")?;
+    let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
+    let unit = include_str!("../../../manifests/templates/containerd.service");
+    let crictl = include_str!("../../../manifests/templates/crictl.yaml");
+    Ok([
+        (CONFIG_PATH, config(version, &images.pause.to_string(), inputs.facts.can_lower_oom_score)),
+        (UNIT_PATH, render(unit, &[("version", version)])),
+        (CRICTL_PATH, render(crictl, &[("socket", SOCKET)])),
+    ])
+}
+
+/// The configuration for containerd `version`: the names of the plugins changed with 2.0, and the form's version to 3.
+fn config(version: &str, pause: &str, can_lower_oom_score: bool) -> String {
+    let template = match version.split('.').next() {
+        Some("1") => include_str!("../../../manifests/templates/containerd-1.toml"),
+        _ => include_str!("../../../manifests/templates/containerd-2.toml"),
+    };
+    // Pods ask for scores lower than containerd's own; on a host inside of a container the kernel forbids that.
+    let restrict = if can_lower_oom_score { "false" } else { "true" };
+    render(template, &[("pause", pause), ("restrict_oom_score_adj", restrict)])
+}
+
+/// Whether containerd and its CRI plugin answer; if not, what they said.
+fn answers(host: &Host) -> anyhow::Result<Result<(), String>> {
+    let socket = SOCKET.trim_start_matches("unix://");
+    for command in [
+        Command::new("/usr/local/bin/ctr", ["--address", socket, "version"]),
+        Command::new("/usr/local/bin/crictl", ["--runtime-endpoint", SOCKET, "info"]),
+    ] {
+        let output = host.run_if_installed(&command)?;
+        if output.as_ref().and_then(|output| output.code) != Some(0) {
+            let said = output.map_or("it is not installed".to_owned(), |output| output.stderr.trim().to_owned());
+            return Ok(Err(format!("`{command}`: {said}")));
+        }
+    }
+    Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_2_for_containerd_1_on_a_nested_host() {
+        insta::assert_snapshot!(config("1.6.20", "k8s.gcr.io/pause:3.2", false), @r#"
+        # Written by kinstall for containerd 1.x.
+        version = 2
+
+        [plugins."io.containerd.grpc.v1.cri"]
+          sandbox_image = "k8s.gcr.io/pause:3.2"
+          restrict_oom_score_adj = true
+
+          [plugins."io.containerd.grpc.v1.cri".cni]
+            bin_dir = "/opt/cni/bin"
+            conf_dir = "/etc/cni/net.d"
+
+          [plugins."io.containerd.grpc.v1.cri".containerd]
+            default_runtime_name = "runc"
+
+            [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+              runtime_type = "io.containerd.runc.v2"
+
+              [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+                BinaryName = "/usr/local/bin/runc"
+                SystemdCgroup = true
+
+          [plugins."io.containerd.grpc.v1.cri".registry]
+            config_path = "/etc/containerd/certs.d"
+        "#);
+    }
+
+    #[test]
+    fn form_3_for_containerd_2() {
+        insta::assert_snapshot!(config("2.0.5", "registry.k8s.io/pause:3.10", true), @r#"
+        # Written by kinstall for containerd 2.x.
+        version = 3
+
+        [plugins."io.containerd.cri.v1.images".pinned_images]
+          sandbox = "registry.k8s.io/pause:3.10"
+
+        [plugins."io.containerd.cri.v1.images".registry]
+          config_path = "/etc/containerd/certs.d"
+
+        [plugins."io.containerd.cri.v1.runtime"]
+          restrict_oom_score_adj = false
+
+          [plugins."io.containerd.cri.v1.runtime".cni]
+            bin_dir = "/opt/cni/bin"
+            conf_dir = "/etc/cni/net.d"
+
+          [plugins."io.containerd.cri.v1.runtime".containerd]
+            default_runtime_name = "runc"
+
+            [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+              runtime_type = "io.containerd.runc.v2"
+
+              [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+                BinaryName = "/usr/local/bin/runc"
+                SystemdCgroup = true
+        "#);
+    }
+}

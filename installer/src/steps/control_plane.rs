@@ -1,0 +1,192 @@
+//! The control plane, by `kubeadm init`. kubeadm's phases can be repeated, so that a run that was cut off is completed by
+//! the next; only its preflight has to be told that what it finds is its own.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fs_err as fs;
+
+use super::{Check, Context, Inputs, Step, needed};
+use crate::facts::CgroupVersion;
+use crate::host::{Change, Command, Host};
+use crate::kubeadm::images::ClusterImages;
+use crate::kubeadm::{CONFIG_PATH, ConfigApi};
+use crate::kubectl::Kubectl;
+use crate::wait::{Look, until};
+
+const ID: &str = "control-plane";
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+const PKI: &str = "/etc/kubernetes/pki";
+const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
+const API_READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// See the module.
+pub struct ControlPlane;
+
+impl Step for ControlPlane {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("set up the control plane with kubeadm {}", inputs.list.kubernetes_version)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if let Some(manifest) = STATIC_PODS.map(manifest_path).iter().find(|path| !context.host.exists(path)) {
+            return needed(format!("{manifest} is not there"));
+        }
+        if let Err(said) = wait_for_api(context)? {
+            return needed(format!("the API server is not ready: {said}"));
+        }
+        let api = Kubectl::on(&context.host);
+        for object in objects(context)? {
+            if !api.has(&["--namespace=kube-system", object])? {
+                return needed(format!("{object} is not there"));
+            }
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let has_dns = has_coredns(context)?;
+        if !has_dns {
+            tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
+        }
+        remove_half_written(&context.host)?;
+        let ignored = ignored_preflight_errors(context, &context.host, has_dns)?;
+        let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
+        if !ignored.is_empty() {
+            arguments.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
+        }
+        if !has_dns {
+            arguments.push("--skip-phases=addon/coredns".to_owned());
+        }
+        context.progress.detail("kubeadm init");
+        let command = Command::new("/usr/local/bin/kubeadm", arguments);
+        context
+            .host
+            .run(&command)
+            .context("while setting up the control plane; `journalctl -u kubelet` may say more")?;
+        Ok(())
+    }
+}
+
+/// Whether the control plane of this host was completed once.
+#[must_use]
+pub fn is_set_up(host: &Host) -> bool {
+    host.ledger().changes().contains(&Change::StepDone { step: ID.to_owned() })
+}
+
+/// What kubeadm makes last, and what nothing works without.
+fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
+    let mut objects = vec!["configmap/kubeadm-config", "daemonset/kube-proxy"];
+    if has_coredns(inputs)? {
+        objects.push("deployment/coredns");
+    }
+    Ok(objects)
+}
+
+fn has_coredns(inputs: &Inputs<'_>) -> anyhow::Result<bool> {
+    Ok(ClusterImages::find(inputs.list, &inputs.facts.platform)?.coredns.is_some())
+}
+
+/// Waits for an API server that was set up and starts now, as after a boot; not for one that was never set up.
+fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
+    let api = Kubectl::on(&context.host);
+    if !is_set_up(&context.host) {
+        return api.readiness();
+    }
+    let ready = until("the API server", API_READY_WITHIN, || {
+        Ok(match api.readiness()? {
+            Ok(()) => Look::Ready(()),
+            Err(said) => Look::NotYet(said),
+        })
+    });
+    Ok(ready.map_err(|error| error.to_string()))
+}
+
+fn manifest_path(name: &str) -> String {
+    format!("{MANIFESTS}/{name}.yaml")
+}
+
+/// What kubeadm's preflight would find of our own making, by kubeadm's names; never `all`.
+fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns: bool) -> anyhow::Result<Vec<String>> {
+    let mut ignored: Vec<_> = STATIC_PODS
+        .iter()
+        .filter(|name| host.exists(&manifest_path(name)))
+        .map(|name| format!("FileAvailable--etc-kubernetes-manifests-{name}.yaml"))
+        .collect();
+    if !ignored.is_empty() || host.unit_state(super::kubelet::UNIT)?.is_some_and(|state| state.is_active()) {
+        // The API server's port, and those of scheduler, controller manager and kubelet.
+        ignored.extend([inputs.spec.api.port, 10259, 10257, 10250].map(|port| format!("Port-{port}")));
+    }
+    let version = inputs.list.kubernetes_version;
+    if !has_dns && ConfigApi::of(version) == ConfigApi::V1Beta2 {
+        // It looks for the image of CoreDNS even when told to leave CoreDNS out; later versions are told not to pull.
+        ignored.push("ImagePull".to_owned());
+    }
+    if inputs.facts.cgroups.version == CgroupVersion::V1 && version.minor() >= (1, 35) {
+        ignored.push("SystemVerification".to_owned());
+    }
+    Ok(ignored)
+}
+
+/// Removes certificates and keys of kubeadm's that a run that was cut off left empty or without their other half: kubeadm
+/// takes what is there for the administrator's own and fails on it.
+fn remove_half_written(host: &Host) -> anyhow::Result<()> {
+    if is_set_up(host) || !host.exists(PKI) {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(host.path(PKI))? {
+        let entry = entry?;
+        if entry.metadata()?.is_file() {
+            names.push((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()));
+        }
+    }
+    for name in half_written(&names) {
+        tracing::info!(%name, "removed half of a certificate and its key, to be made anew");
+        fs::remove_file(host.path(&format!("{PKI}/{name}")))?;
+    }
+    Ok(())
+}
+
+/// Of files with their sizes, those that are empty and those whose other half is missing or empty.
+fn half_written(files: &[(String, u64)]) -> Vec<&str> {
+    let whole = |name: &str| files.iter().any(|(found, size)| found == name && *size > 0);
+    let other_half = |name: &str| {
+        let (stem, extension) = name.rsplit_once('.')?;
+        match (stem, extension) {
+            ("sa", "key") => Some("sa.pub".to_owned()),
+            ("sa", "pub") => Some("sa.key".to_owned()),
+            (_, "key") => Some(format!("{stem}.crt")),
+            (_, "crt") => Some(format!("{stem}.key")),
+            _ => None,
+        }
+    };
+    let is_half = |name: &str| other_half(name).is_some_and(|other| !whole(name) || !whole(&other));
+    files.iter().map(|(name, _)| name.as_str()).filter(|name| is_half(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_pairs_are_found() {
+        let file = |name: &str, size| (name.to_owned(), size);
+        let files = [
+            file("ca.key", 1), // without ca.crt
+            file("apiserver.key", 1),
+            file("apiserver.crt", 0),
+            file("sa.key", 1),
+            file("sa.pub", 1),
+            file("front-proxy-ca.crt", 1),
+            file("front-proxy-ca.key", 1),
+            file("README", 0),
+        ];
+        assert_eq!(half_written(&files), ["ca.key", "apiserver.key", "apiserver.crt"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! etcd's configuration file. Source: `etcd.conf.yml.sample` of etcd 3.4, 3.5 and 3.6.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::layout;
+use crate::kubeadm::CIPHER_SUITES;
+
+/// A member of the cluster of etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// Where it is reached.
+    pub address: IpAddr,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Config<'a> {
+    name: &'a str,
+    data_dir: &'static str,
+    listen_client_urls: String,
+    advertise_client_urls: String,
+    listen_peer_urls: String,
+    initial_advertise_peer_urls: String,
+    listen_metrics_urls: String,
+    initial_cluster: String,
+    initial_cluster_token: &'a str,
+    initial_cluster_state: &'static str,
+    logger: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experimental_initial_corrupt_check: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature_gates: Option<&'static str>,
+    cipher_suites: [&'static str; 4],
+    client_transport_security: Transport,
+    peer_transport_security: Transport,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Transport {
+    cert_file: String,
+    key_file: String,
+    trusted_ca_file: &'static str,
+    client_cert_auth: bool,
+}
+
+impl Transport {
+    fn of(name: &str) -> Self {
+        Self {
+            cert_file: format!("{}/{name}.crt", layout::PKI_DIRECTORY),
+            key_file: format!("{}/{name}.key", layout::PKI_DIRECTORY),
+            trusted_ca_file: layout::CA_PATH,
+            client_cert_auth: true,
+        }
+    }
+}
+
+/// The configuration of `member`, one of `members`, which start the cluster together, for etcd `version`.
+pub fn config(version: &str, cluster: &str, member: &Member, members: &[Member]) -> String {
+    // A member whose data differs from the others' does not start. Became a feature gate in 3.6.
+    let is_36 = !["3.4.", "3.5."].iter().any(|line| version.starts_with(line));
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let initial: Vec<_> =
+        members.iter().map(|member| format!("{}={}", member.name, layout::peer_url(member.address))).collect();
+    let config = Config {
+        name: &member.name,
+        data_dir: layout::DATA_DIRECTORY,
+        listen_client_urls: format!("{},{}", layout::client_url(member.address), layout::client_url(loopback)),
+        advertise_client_urls: layout::client_url(member.address),
+        listen_peer_urls: layout::peer_url(member.address),
+        initial_advertise_peer_urls: layout::peer_url(member.address),
+        listen_metrics_urls: layout::metrics_url(),
+        initial_cluster: initial.join(","),
+        initial_cluster_token: cluster,
+        initial_cluster_state: "new",
+        logger: "zap",
+        experimental_initial_corrupt_check: (!is_36).then_some(true),
+        feature_gates: is_36.then_some("InitialCorruptCheck=true"),
+        cipher_suites: CIPHER_SUITES,
+        client_transport_security: Transport::of("server"),
+        peer_transport_security: Transport::of("peer"),
+    };
+    let text = serde_yaml::to_string(&config).expect("a structure of texts can be written");
+    format!("# Written by kinstall.\n{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u8) -> Member {
+        Member { name: format!("node-{number}"), address: IpAddr::from([10, 0, 0, number]) }
+    }
+
+    #[test]
+    fn one_member() {
+        insta::assert_snapshot!(config("3.4.23", "kubernetes", &member(1), &[member(1)]), @"
+        # Written by kinstall.
+        name: node-1
+        data-dir: /var/lib/etcd
+        listen-client-urls: https://10.0.0.1:2379,https://127.0.0.1:2379
+        advertise-client-urls: https://10.0.0.1:2379
+        listen-peer-urls: https://10.0.0.1:2380
+        initial-advertise-peer-urls: https://10.0.0.1:2380
+        listen-metrics-urls: http://127.0.0.1:2381
+        initial-cluster: node-1=https://10.0.0.1:2380
+        initial-cluster-token: kubernetes
+        initial-cluster-state: new
+        logger: zap
+        experimental-initial-corrupt-check: true
+        cipher-suites:
+        - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        - TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        - TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+        client-transport-security:
+          cert-file: /etc/etcd/pki/server.crt
+          key-file: /etc/etcd/pki/server.key
+          trusted-ca-file: /etc/etcd/pki/ca.crt
+          client-cert-auth: true
+        peer-transport-security:
+          cert-file: /etc/etcd/pki/peer.crt
+          key-file: /etc/etcd/pki/peer.key
+          trusted-ca-file: /etc/etcd/pki/ca.crt
+          client-cert-auth: true
+        ");
+    }
+
+    #[test]
+    fn one_of_three_members_of_3_6() {
+        let members = [member(1), member(2), member(3)];
+        let text = config("3.6.10", "kubernetes", &members[1], &members);
+        let of_interest = ["name:", "initial-cluster:", "feature-gates", "experimental"];
+        let lines = text.lines().filter(|line| of_interest.iter().any(|key| line.starts_with(key)));
+        insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+        name: node-2
+        initial-cluster: node-1=https://10.0.0.1:2380,node-2=https://10.0.0.2:2380,node-3=https://10.0.0.3:2380
+        feature-gates: InitialCorruptCheck=true
+        ");
+    }
+}

@@ -1,0 +1,53 @@
+//! Where etcd's files lie and where it listens. etcd itself, kubeadm's configuration and the health checks agree by this.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The unit.
+pub const UNIT: &str = "etcd.service";
+/// The unit's file.
+pub const UNIT_PATH: &str = "/etc/systemd/system/etcd.service";
+/// The user it runs as.
+pub const USER: &str = "etcd";
+/// Its data: the log and the database.
+pub const DATA_DIRECTORY: &str = "/var/lib/etcd";
+/// Its configuration.
+pub const CONFIG_PATH: &str = "/etc/etcd/etcd.yaml";
+/// Keys and certificates of the member and its authority.
+pub const PKI_DIRECTORY: &str = "/etc/etcd/pki";
+/// The authority's key; only root may read it.
+pub const CA_KEY_PATH: &str = "/etc/etcd/pki/ca.key";
+/// The authority's certificate, for the members.
+pub const CA_PATH: &str = "/etc/etcd/pki/ca.crt";
+
+/// The authority's certificate, for the API server.
+pub const CLIENT_CA_PATH: &str = "/etc/kubernetes/pki/etcd/ca.crt";
+/// The API server's certificate as a client of etcd, where kubeadm puts and looks for it.
+pub const CLIENT_CERTIFICATE_PATH: &str = "/etc/kubernetes/pki/apiserver-etcd-client.crt";
+/// The key to it.
+pub const CLIENT_KEY_PATH: &str = "/etc/kubernetes/pki/apiserver-etcd-client.key";
+
+const CLIENT_PORT: u16 = 2379;
+const PEER_PORT: u16 = 2380;
+const METRICS_PORT: u16 = 2381;
+
+/// Where clients reach the member at `address`.
+#[must_use]
+pub fn client_url(address: IpAddr) -> String {
+    url("https", address, CLIENT_PORT)
+}
+
+/// Where other members reach the member at `address`.
+#[must_use]
+pub fn peer_url(address: IpAddr) -> String {
+    url("https", address, PEER_PORT)
+}
+
+/// Where metrics and health are told without a certificate: to this host alone.
+#[must_use]
+pub fn metrics_url() -> String {
+    url("http", IpAddr::from([127, 0, 0, 1]), METRICS_PORT)
+}
+
+fn url(scheme: &str, address: IpAddr, port: u16) -> String {
+    format!("{scheme}://{}", SocketAddr::new(address, port))
+}

@@ -1,0 +1,86 @@
+//! `ctr`, containerd's own client, in the namespace that the kubelet's images are in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kbundle_format::{Digest, Image, ImageRef};
+
+use crate::host::{Command, Feed, Host};
+
+const PROGRAM: &str = "/usr/local/bin/ctr";
+/// By which containerd's CRI plugin, since 1.7, tells the kubelet that an image is pinned.
+const PINNED: &str = "io.cri-containerd.pinned=pinned";
+/// By which containerd's collector knows what it keeps without being asked (docs/garbage-collection.md of containerd).
+const ROOT: &str = "containerd.io/gc.root";
+
+fn ctr(arguments: &[&str]) -> Command {
+    let common = ["--address=/run/containerd/containerd.sock", "--namespace=k8s.io"];
+    Command::new(PROGRAM, common.iter().chain(arguments).copied())
+}
+
+/// Images whose content is complete and that are unpacked, by name.
+pub struct Present(BTreeMap<String, Digest>);
+
+impl Present {
+    /// Whether this very image is there.
+    pub fn has(&self, image: &Image) -> bool {
+        self.0.get(&image.reference.to_string()) == Some(&image.manifest)
+    }
+}
+
+/// The images that could be started now.
+pub fn images(host: &Host) -> anyhow::Result<Present> {
+    Ok(Present(parse_check(&host.run(&ctr(&["images", "check"]))?.stdout)))
+}
+
+/// Reads the table that `ctr images check` prints: name, type, digest, status (`complete (3/3)`), size, unpacked.
+fn parse_check(table: &str) -> BTreeMap<String, Digest> {
+    let row = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (name, digest, status) = (fields.next()?, fields.nth(1)?, fields.next()?);
+        let ready = status == "complete" && fields.next_back()? == "true";
+        ready.then_some((name.to_owned(), digest.parse().ok()?))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// The names of all images.
+pub fn names(host: &Host) -> anyhow::Result<BTreeSet<String>> {
+    Ok(host.run(&ctr(&["images", "list", "--quiet"]))?.stdout.lines().map(str::to_owned).collect())
+}
+
+/// Content that the collector keeps for us.
+pub fn kept_content(host: &Host) -> anyhow::Result<BTreeSet<Digest>> {
+    let table = host.run(&ctr(&["content", "list"]))?.stdout;
+    let rows = table.lines().filter(|line| line.contains(&format!("{ROOT}=")));
+    Ok(rows.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect())
+}
+
+/// Gives containerd an OCI archive, which `feed` writes, and has it unpacked.
+pub fn import(host: &Host, feed: Feed<'_>) -> anyhow::Result<()> {
+    host.feed(&ctr(&["images", "import", "-"]), feed)?;
+    Ok(())
+}
+
+/// Guards an image; see the module above.
+pub fn keep(host: &Host, reference: &ImageRef, manifest: &Digest) -> anyhow::Result<()> {
+    host.run(&ctr(&["images", "label", &reference.to_string(), PINNED]))?;
+    host.run(&ctr(&["content", "label", &manifest.to_string(), &format!("{ROOT}=kinstall")]))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_and_unpacked_images_are_present() {
+        let digest = Digest::of(b"");
+        let table = format!(
+            "REF TYPE DIGEST STATUS SIZE UNPACKED\n\
+             r.io/whole:1 application/vnd.oci.image.manifest.v1+json {digest} complete (3/3) 1.0 MiB/1.0 MiB true\n\
+             r.io/packed:1 application/vnd.oci.image.manifest.v1+json {digest} complete (3/3) 1.0 MiB/1.0 MiB false\n\
+             r.io/part:1 application/vnd.oci.image.manifest.v1+json {digest} incomplete (2/3) 0.5 MiB/1.0 MiB false\n"
+        );
+        assert_eq!(parse_check(&table).into_keys().collect::<Vec<_>>(), ["r.io/whole:1"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! What kubeadm and the API server read: the configuration, the encryption keys, the audit policy.
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use super::{Check, Context, Inputs, Step, control_plane, needed};
+use crate::config::Switch;
+use crate::host::Host;
+use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CONFIG_PATH, ENCRYPTION_PATH};
+
+/// See the module.
+pub struct KubeadmConfig;
+
+impl Step for KubeadmConfig {
+    fn id(&self) -> &'static str {
+        "kubeadm-config"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let and = match (inputs.spec.security.encryption_at_rest, inputs.spec.security.audit_log) {
+            (Switch::Enabled, Switch::Enabled) => ", an encryption key and an audit policy",
+            (Switch::Enabled, Switch::Disabled) => " and an encryption key",
+            (Switch::Disabled, Switch::Enabled) => " and an audit policy",
+            (Switch::Disabled, Switch::Disabled) => "",
+        };
+        format!("write kubeadm's configuration{and}")
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let host = &context.host;
+        for (path, content, mode) in files(context)? {
+            if !host.has_file(path, content.as_bytes(), mode)? {
+                return needed(format!("{path} is not as it should be"));
+            }
+        }
+        if context.spec.security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
+            return needed("there is no encryption key yet");
+        }
+        if context.spec.security.audit_log == Switch::Enabled && !host.exists(AUDIT_LOG_DIRECTORY) {
+            return needed(format!("{AUDIT_LOG_DIRECTORY} is not there"));
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        refuse_other_settings(context)?;
+        let files = files(context)?;
+        let security = context.spec.security;
+        let host = &mut context.host;
+        host.claim_tree(kubeadm::DIRECTORY)?;
+        for (path, content, mode) in files {
+            host.write_file(path, content.as_bytes(), mode)?;
+        }
+        // A key that is there stays: what etcd holds was encrypted with it.
+        if security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
+            host.write_file(ENCRYPTION_PATH, encryption_configuration()?.as_bytes(), 0o600)?;
+        }
+        if security.audit_log == Switch::Enabled {
+            make_audit_directory(host)?;
+        }
+        Ok(())
+    }
+}
+
+fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {
+    let parent = "/var/log/kubernetes";
+    host.claim_tree(parent)?;
+    host.make_directory(AUDIT_LOG_DIRECTORY, 0o700)?;
+    Ok(())
+}
+
+/// A cluster that runs has taken its settings over; new ones in the file alone would be a lie.
+fn refuse_other_settings(context: &Context<'_>) -> anyhow::Result<()> {
+    let (Some(found), true) = (context.host.read_text(CONFIG_PATH)?, control_plane::is_set_up(&context.host)) else {
+        return Ok(());
+    };
+    let wanted = kubeadm::configuration(context)?;
+    if let Some(difference) = first_difference(&found, &wanted) {
+        bail!(
+            "the cluster on this host was set up with other settings: {difference}; changing the settings of a running \
+             cluster is not supported yet: put the former ones back, or reset this host first"
+        );
+    }
+    Ok(())
+}
+
+fn first_difference(found: &str, wanted: &str) -> Option<String> {
+    let lines = || found.lines().map(Some).chain(std::iter::repeat(None));
+    let pairs = lines().zip(wanted.lines().map(Some).chain(std::iter::repeat(None)));
+    let mut pairs = pairs.take_while(|pair| *pair != (None, None));
+    let (was, now) = pairs.find(|(was, now)| was != now)?;
+    let show = |line: Option<&str>| line.map_or("nothing".to_owned(), |line| format!("`{}`", line.trim()));
+    Some(format!("{} there, {} wanted", show(was), show(now)))
+}
+
+/// Files whose content is decided: path, content, mode.
+fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(&'static str, String, u32)>> {
+    let mut files = vec![(CONFIG_PATH, kubeadm::configuration(inputs)?, 0o600)];
+    if inputs.spec.security.audit_log == Switch::Enabled {
+        let policy = include_str!("../../../manifests/templates/audit-policy.yaml");
+        files.push((AUDIT_POLICY_PATH, policy.to_owned(), 0o600));
+    }
+    Ok(files)
+}
+
+/// `apiserver.config.k8s.io/v1`, `EncryptionConfiguration`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EncryptionConfiguration {
+    api_version: &'static str,
+    kind: &'static str,
+    resources: [EncryptedResources; 1],
+}
+
+#[derive(Serialize)]
+struct EncryptedResources {
+    resources: [&'static str; 1],
+    providers: [Provider; 2],
+}
+
+/// One of its fields is set.
+#[derive(Default, Serialize)]
+struct Provider {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secretbox: Option<Secretbox>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
+}
+
+/// XSalsa20 and Poly1305: authenticated, and with random nonces too long to repeat.
+#[derive(Serialize)]
+struct Secretbox {
+    keys: [EncryptionKey; 1],
+}
+
+/// No encryption: reads what was stored before encryption was turned on. Comes last, so that nothing new is stored by it.
+#[derive(Serialize)]
+struct Identity {}
+
+#[derive(Serialize)]
+struct EncryptionKey {
+    name: &'static str,
+    secret: String,
+}
+
+/// A configuration with a new random key.
+fn encryption_configuration() -> anyhow::Result<String> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?;
+    let keys = [EncryptionKey { name: "key-1", secret: BASE64.encode(key) }];
+    let providers = [
+        Provider { secretbox: Some(Secretbox { keys }), ..Provider::default() },
+        Provider { identity: Some(Identity {}), ..Provider::default() },
+    ];
+    let configuration = EncryptionConfiguration {
+        api_version: "apiserver.config.k8s.io/v1",
+        kind: "EncryptionConfiguration",
+        resources: [EncryptedResources { resources: ["secrets"], providers }],
+    };
+    serde_yaml::to_string(&configuration).context("while writing the encryption configuration")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cluster_gets_a_key_of_its_own() {
+        let text = encryption_configuration().unwrap();
+        let secret = text.lines().find_map(|line| line.trim().strip_prefix("secret: ")).unwrap();
+        assert_eq!(BASE64.decode(secret).unwrap().len(), 32);
+        assert_ne!(encryption_configuration().unwrap(), text);
+        insta::assert_snapshot!(text.replace(secret, "KEY"), @"
+        apiVersion: apiserver.config.k8s.io/v1
+        kind: EncryptionConfiguration
+        resources:
+        - resources:
+          - secrets
+          providers:
+          - secretbox:
+              keys:
+              - name: key-1
+                secret: KEY
+          - identity: {}
+        ");
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
+        assert_eq!(first_difference("a\n  b\n", "a\nc\n").unwrap(), "`b` there, `c` wanted");
+        assert_eq!(first_difference("a\n", "a\nc\n").unwrap(), "nothing there, `c` wanted");
+    }
+}

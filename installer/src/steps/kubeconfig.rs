@@ -1,0 +1,116 @@
+//! The administrator's kubeconfig for root, and for the user who called this program through sudo.
+
+use std::env;
+
+use super::{Check, Context, Inputs, Step, needed};
+use crate::host::{Host, Owner};
+use crate::kubeadm::ADMIN_KUBECONFIG;
+
+/// See the module.
+pub struct Kubeconfig;
+
+impl Step for Kubeconfig {
+    fn id(&self) -> &'static str {
+        "kubeconfig"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        let caller = caller().map_or("", |_| " and the calling user");
+        format!("give root{caller} a kubeconfig")
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let host = &context.host;
+        let Some(content) = host.read(ADMIN_KUBECONFIG)? else {
+            return needed(format!("{ADMIN_KUBECONFIG} is not there"));
+        };
+        for account in accounts(host)? {
+            let path = account.kubeconfig();
+            if !host.has_file(&path, &content, 0o600)? || host.owner(&path)? != Some(account.owner) {
+                return needed(format!("{path} is not that of this cluster"));
+            }
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let host = &mut context.host;
+        let Some(content) = host.read(ADMIN_KUBECONFIG)? else {
+            anyhow::bail!("kubeadm left no {ADMIN_KUBECONFIG}");
+        };
+        for account in accounts(host)? {
+            let directory = format!("{}/.kube", account.home);
+            let path = account.kubeconfig();
+            let is_new = !host.exists(&directory);
+            let is_others = host.exists(&path) && !host.ledger().knows(&path);
+            host.make_directory(&directory, 0o700)?;
+            if is_new {
+                host.own(&directory, account.owner)?;
+            }
+            // kubectl fills it as soon as it is used.
+            host.claim_tree(&format!("{directory}/cache"))?;
+            host.write_file(&path, &content, 0o600)?;
+            host.own(&path, account.owner)?;
+            if is_others {
+                tracing::warn!(%path, "was there before and is kept; `kinstall reset` puts it back");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Someone who gets a kubeconfig.
+struct Account {
+    home: String,
+    owner: Owner,
+}
+
+impl Account {
+    fn kubeconfig(&self) -> String {
+        format!("{}/.kube/config", self.home)
+    }
+}
+
+/// The user who called sudo, by what sudo says (sudo(8), ENVIRONMENT).
+fn caller() -> Option<u32> {
+    env::var("SUDO_UID").ok()?.parse().ok().filter(|&user| user != 0)
+}
+
+fn accounts(host: &Host) -> anyhow::Result<Vec<Account>> {
+    let passwd = host.read_text("/etc/passwd")?.unwrap_or_default();
+    let wanted = [Some(0), caller()];
+    Ok(wanted
+        .into_iter()
+        .flatten()
+        .filter_map(|user| find(&passwd, user))
+        .filter(|found| host.exists(&found.home))
+        .collect())
+}
+
+/// A user in the text of `/etc/passwd`; users of other sources are not looked for, since this program has no libc's way to them.
+fn find(passwd: &str, user: u32) -> Option<Account> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [_, _, id, group, _, home, _] = fields[..] else { return None };
+        let owner = Owner { user: id.parse().ok()?, group: group.parse().ok()? };
+        (owner.user == user && home.starts_with('/'))
+            .then(|| Account { home: home.trim_end_matches('/').to_owned(), owner })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_come_from_the_text_of_passwd() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken:x\nana:x:1000:100:Ana,,,:/home/ana/:/bin/sh\n";
+        let ana = find(passwd, 1000).unwrap();
+        assert_eq!(
+            (ana.kubeconfig().as_str(), ana.owner),
+            ("/home/ana/.kube/config", Owner { user: 1000, group: 100 })
+        );
+        assert_eq!(find(passwd, 0).unwrap().home, "/root");
+        assert!(find(passwd, 7).is_none());
+    }
+}

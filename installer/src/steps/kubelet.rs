@@ -1,0 +1,80 @@
+//! The kubelet's unit. kubeadm starts it, once it has written its configuration.
+
+use anyhow::Context as _;
+
+use super::{Check, Context, Inputs, Step, needed, pods};
+use crate::host::Host;
+use crate::kubeadm;
+use crate::template::render;
+
+/// The unit.
+pub const UNIT: &str = "kubelet.service";
+const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
+const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
+/// Its data.
+pub const DIRECTORY: &str = "/var/lib/kubelet";
+const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";
+/// What the kubelet, kubeadm and the control plane fill.
+const TREES: [&str; 5] =
+    [kubeadm::DIRECTORY, DIRECTORY, "/var/log/pods", "/var/log/containers", "/usr/libexec/kubernetes"];
+
+/// See the module.
+pub struct Kubelet;
+
+impl Step for Kubelet {
+    fn id(&self) -> &'static str {
+        "kubelet"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("set up the kubelet {}", inputs.list.kubernetes_version)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let host = &context.host;
+        for (path, content) in files(context) {
+            if !host.has_file(path, content.as_bytes(), 0o644)? {
+                return needed(format!("{path} is not as it should be"));
+            }
+        }
+        let Some(state) = host.unit_state(UNIT)?.filter(|state| state.is_enabled() && !state.needs_reload) else {
+            return needed("its service does not start at boot");
+        };
+        if is_configured(host) && !state.is_active() {
+            return needed("its service does not run");
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let files = files(context);
+        let host = &mut context.host;
+        for tree in TREES {
+            host.claim_tree(tree)?;
+        }
+        for (path, content) in files {
+            host.write_file(path, content.as_bytes(), 0o644)?;
+        }
+        if is_configured(host) {
+            return host.restart_unit(UNIT).context("while starting the kubelet; `journalctl -u kubelet` has its log");
+        }
+        Ok(host.register_unit(UNIT)?)
+    }
+
+    fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
+        host.stop_unit(UNIT)?;
+        pods::remove_all(host)
+    }
+}
+
+/// Whether kubeadm has told the kubelet what to do. Before that it cannot run; kubeadm starts it.
+fn is_configured(host: &Host) -> bool {
+    host.exists(CONFIG_PATH)
+}
+
+fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
+    let version = inputs.list.kubernetes_version.to_string();
+    let unit = include_str!("../../../manifests/templates/kubelet.service");
+    let drop_in = include_str!("../../../manifests/templates/kubelet-kubeadm.conf");
+    [(UNIT_PATH, render(unit, &[("version", &version)])), (DROP_IN_PATH, drop_in.to_owned())]
+}

@@ -1,0 +1,177 @@
+//! The programs: out of the bundle's archives into `/usr/local/bin` and `/opt/cni/bin`.
+//!
+//! An archive goes through memory once: bundle → gunzip → tar → files written aside. They get their names only after the
+//! last byte of the archive was read and its digest matched. What was installed is kept in `installed.json`, so that a
+//! look can tell a program that was changed since.
+
+mod archive;
+mod installed;
+
+use std::io::{self, Read, Write};
+use std::thread;
+
+use anyhow::Context as _;
+use kbundle_format::atomic_file::AtomicFile;
+use kbundle_format::indexed::IndexedBundle;
+use kbundle_format::{Digest, Entry, EntryKind, Hasher};
+
+use super::{Check, Context, Inputs, Step, needed};
+use crate::host::Host;
+use archive::Selection;
+use installed::{Installed, InstalledComponent};
+
+/// Where programs of the administrator's own go (FHS 3.0, 4.9), which is what these are to the distribution.
+pub const PROGRAM_DIRECTORY: &str = "/usr/local/bin";
+/// Where container runtimes look for CNI plugins.
+pub const CNI_DIRECTORY: &str = "/opt/cni/bin";
+
+/// A component of the bundle and what of it is installed.
+struct Program {
+    component: &'static str,
+    selection: Selection,
+}
+
+/// Every component that hosts of a cluster run, in the order of need.
+const PROGRAMS: &[Program] = &[
+    Program { component: "containerd", selection: Selection::Below { folder: "bin", to: PROGRAM_DIRECTORY } },
+    Program { component: "runc", selection: Selection::Itself { to: "/usr/local/bin/runc" } },
+    Program { component: "cni-plugins", selection: Selection::Below { folder: "", to: CNI_DIRECTORY } },
+    Program { component: "crictl", selection: Selection::Named { names: &["crictl"], to: PROGRAM_DIRECTORY } },
+    Program {
+        component: "etcd",
+        selection: Selection::Named { names: &["etcd", "etcdctl", "etcdutl"], to: PROGRAM_DIRECTORY },
+    },
+    Program { component: "kubelet", selection: Selection::Itself { to: "/usr/local/bin/kubelet" } },
+    Program { component: "kubeadm", selection: Selection::Itself { to: "/usr/local/bin/kubeadm" } },
+    Program { component: "kubectl", selection: Selection::Itself { to: "/usr/local/bin/kubectl" } },
+];
+
+/// The components that a cluster needs and that the bundle does not have for this host.
+#[must_use]
+pub fn missing(inputs: &Inputs<'_>) -> Vec<&'static str> {
+    PROGRAMS.iter().map(|program| program.component).filter(|name| inputs.version_of(name).is_none()).collect()
+}
+
+/// See the module.
+pub struct Programs;
+
+impl Step for Programs {
+    fn id(&self) -> &'static str {
+        "programs"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let versions = PROGRAMS.iter().filter_map(|Program { component, .. }| {
+            inputs.version_of(component).map(|version| format!("{component} {version}"))
+        });
+        format!("install {}", versions.collect::<Vec<_>>().join(", "))
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let installed = Installed::read(&context.host)?;
+        for program in PROGRAMS {
+            let entry = entry_of(context, program.component)?;
+            if let Some(flaw) = installed.flaw(&context.host, program.component, entry)? {
+                return needed(flaw);
+            }
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let mut installed = Installed::read(&context.host)?;
+        for program in PROGRAMS {
+            let entry = entry_of(context, program.component)?.clone();
+            if installed.flaw(&context.host, program.component, &entry)?.is_none() {
+                continue;
+            }
+            context.progress.detail(&format!("{} from {}", program.component, entry.path));
+            let component = install(&mut context.host, context.bundle, &entry, &program.selection)
+                .with_context(|| format!("while installing {} from {}", program.component, entry.path))?;
+            installed.set(program.component, component);
+            installed.write(&mut context.host)?;
+        }
+        Ok(())
+    }
+}
+
+fn entry_of<'a>(inputs: &Inputs<'a>, component: &str) -> anyhow::Result<&'a Entry> {
+    let platform = &inputs.facts.platform;
+    inputs.list.component(component, platform).with_context(|| format!("the bundle has no {component} for {platform}"))
+}
+
+/// A program on its way to the host: hashed while it is written aside.
+pub(crate) struct Incoming {
+    path: String,
+    file: Hasher<AtomicFile>,
+}
+
+impl Incoming {
+    /// Starts a program file that will become `path`.
+    pub fn start(host: &mut Host, path: String) -> anyhow::Result<Self> {
+        let file = Hasher::new(host.stage_file(&path, 0o755)?);
+        Ok(Self { path, file })
+    }
+
+    /// Gives it its name, and returns that with the content's digest.
+    fn commit(self) -> anyhow::Result<(String, Digest)> {
+        let (digest, _, file) = self.file.finish();
+        file.commit().with_context(|| format!("while writing {}", self.path))?;
+        Ok((self.path, digest))
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.file.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Installs one component and says what came of it.
+fn install(
+    host: &mut Host,
+    bundle: &IndexedBundle,
+    entry: &Entry,
+    selection: &Selection,
+) -> anyhow::Result<InstalledComponent> {
+    let incoming = match (selection, entry.kind) {
+        (Selection::Itself { to }, EntryKind::Binary) => {
+            let mut file = Incoming::start(host, (*to).to_owned())?;
+            bundle.copy_entry(entry, &mut file)?;
+            vec![file]
+        }
+        (Selection::Below { .. } | Selection::Named { .. }, EntryKind::Archive) => {
+            streamed(bundle, entry, |content| archive::extract(content, selection, |path| Incoming::start(host, path)))?
+        }
+        (_, kind) => anyhow::bail!("the bundle has it as {kind:?}, which is not how it is installed"),
+    };
+    let files = incoming.into_iter().map(Incoming::commit).collect::<anyhow::Result<_>>()?;
+    let version = entry.component.as_ref().map(|component| component.version.clone()).unwrap_or_default();
+    Ok(InstalledComponent { version, digest: entry.digest, files })
+}
+
+/// Gives the content of `entry` to `read` while it is taken out of the bundle, and returns what that made of it only when
+/// all of the content was there and right.
+fn streamed<T>(
+    bundle: &IndexedBundle,
+    entry: &Entry,
+    read: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (mut reader, mut writer) = io::pipe().context("while making a pipe")?;
+    thread::scope(|scope| {
+        let copying = scope.spawn(move || bundle.copy_entry(entry, &mut writer));
+        let result = read(&mut reader);
+        // Whoever reads an archive stops at its end; the digest is over all that was sent.
+        let rest = result.is_ok().then(|| io::copy(&mut reader, &mut io::sink()));
+        drop(reader);
+        let copied = copying.join().map_err(|_| anyhow::anyhow!("taking {} out of the bundle failed", entry.path))?;
+        let value = result?;
+        rest.transpose().context("while reading to the end")?;
+        copied?;
+        Ok(value)
+    })
+}

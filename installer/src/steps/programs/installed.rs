@@ -1,0 +1,75 @@
+//! `/var/lib/kinstall/installed.json`: which files of which component were installed, with their digests.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use kbundle_format::{Digest, Entry, Hasher};
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+
+const PATH: &str = "/var/lib/kinstall/installed.json";
+
+/// What was installed, by component.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Installed {
+    components: BTreeMap<String, InstalledComponent>,
+}
+
+/// One component as it was installed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstalledComponent {
+    /// Its version, for people.
+    pub version: String,
+    /// Digest of the entry it came from.
+    pub digest: Digest,
+    /// Its files by absolute path, with the digest of each.
+    pub files: BTreeMap<String, Digest>,
+}
+
+impl Installed {
+    /// Reads the record; an empty one where there is none.
+    pub fn read(host: &Host) -> anyhow::Result<Self> {
+        let Some(bytes) = host.read(PATH)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&bytes).with_context(|| format!("while reading {PATH}"))
+    }
+
+    pub fn write(&self, host: &mut Host) -> anyhow::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(host.write_file(PATH, &bytes, 0o644)?)
+    }
+
+    pub fn set(&mut self, name: &str, component: InstalledComponent) {
+        self.components.insert(name.to_owned(), component);
+    }
+
+    /// How the host differs from having installed `entry` as component `name`; `None` where it does not.
+    pub fn flaw(&self, host: &Host, name: &str, entry: &Entry) -> anyhow::Result<Option<String>> {
+        let Some(component) = self.components.get(name).filter(|found| found.digest == entry.digest) else {
+            return Ok(Some(format!("{name} is not installed in this version")));
+        };
+        for (path, &digest) in &component.files {
+            if !is_program(host, path, digest)? {
+                return Ok(Some(format!("{path} is missing or was changed")));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the file at `path` has this content and can be run by all.
+fn is_program(host: &Host, path: &str, digest: Digest) -> anyhow::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    let target = host.path(path);
+    let suits = |found: std::fs::Metadata| found.is_file() && found.permissions().mode() & 0o7777 == 0o755;
+    if !target.symlink_metadata().is_ok_and(suits) {
+        return Ok(false);
+    }
+    let mut hasher = Hasher::new(std::io::sink());
+    std::io::copy(&mut fs::File::open(target)?, &mut hasher)?;
+    Ok(hasher.finish().0 == digest)
+}
