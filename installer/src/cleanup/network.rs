@@ -99,7 +99,18 @@ COMMIT
 -A INPUT -j ACCEPT
 COMMIT
 ";
-        insta::assert_snapshot!(removal(saved), @"");
+        insta::assert_snapshot!(removal(saved), @r#"
+        *nat
+        -D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+        -D POSTROUTING -s 10.244.0.5/32 -m comment --comment "name: \"x\" id: \"y\"" -j CNI-1a2b
+        -F CNI-1a2b
+        -F KUBE-MARK-MASQ
+        -F KUBE-SERVICES
+        -X CNI-1a2b
+        -X KUBE-MARK-MASQ
+        -X KUBE-SERVICES
+        COMMIT
+        "#);
         assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), "");
         assert_eq!(removal(""), "");
     }

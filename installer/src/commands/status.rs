@@ -186,6 +186,29 @@ mod tests {
                 {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}]}},
             {"metadata": {"name": "c"}},
         ]});
-        insta::assert_debug_snapshot!(read_nodes(&list), @"");
+        insta::assert_debug_snapshot!(read_nodes(&list), @r#"
+        [
+            Node {
+                name: "a",
+                ready: true,
+                message: None,
+                kubelet_version: "v1.25.2",
+            },
+            Node {
+                name: "b",
+                ready: false,
+                message: Some(
+                    "Kubelet stopped posting node status.",
+                ),
+                kubelet_version: "",
+            },
+            Node {
+                name: "c",
+                ready: false,
+                message: None,
+                kubelet_version: "",
+            },
+        ]
+        "#);
     }
 }
