@@ -1,0 +1,168 @@
+//! What a cluster has to do to count as one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use lab::Host;
+use serde_json::Value;
+
+use crate::connected::STICK;
+
+const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: docker.io/library/busybox:1.35.0
+        command: [sh, -c, "echo served by $(hostname) > /tmp/index.html; echo started; exec httpd -f -p 8080 -h /tmp"]
+        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+"#;
+
+/// How long something may take to happen before its absence is a failure.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Installs from the stick and fails with everything the program said.
+pub fn install(host: &Host) -> anyhow::Result<String> {
+    host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub 2>&1"))
+}
+
+/// The cluster on a host, spoken to with the host's own kubectl.
+pub struct Cluster<'a> {
+    host: &'a Host,
+}
+
+impl<'a> Cluster<'a> {
+    pub fn new(host: &'a Host) -> Self {
+        Self { host }
+    }
+
+    fn kubectl(&self, arguments: &str) -> anyhow::Result<String> {
+        self.host.sh(&format!("kubectl {arguments}"))
+    }
+
+    fn json(&self, arguments: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(&format!("{arguments} -o json"))?)?)
+    }
+
+    /// Tries until it succeeds; after two minutes with the last error.
+    fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let start = Instant::now();
+        loop {
+            match attempt() {
+                Ok(value) => return Ok(value),
+                Err(error) if start.elapsed() > PATIENCE => {
+                    return Err(error).with_context(|| format!("waited for {what}"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            }
+        }
+    }
+
+    pub fn assert_node_ready(&self) -> anyhow::Result<()> {
+        Self::eventually("the node to be Ready", || {
+            let nodes = self.json("get nodes")?;
+            let nodes = nodes["items"].as_array().context("no items")?;
+            ensure!(nodes.len() == 1, "{} nodes", nodes.len());
+            let conditions = nodes[0]["status"]["conditions"].as_array().context("no conditions")?;
+            ensure!(conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"));
+            Ok(())
+        })
+    }
+
+    pub fn deploy_web(&self) -> anyhow::Result<()> {
+        self.host.sh(&format!("kubectl apply -f - <<'END'\n{WEB}\nEND"))?;
+        self.kubectl("rollout status deployment/web --timeout=120s").map(drop)
+    }
+
+    fn web_address(&self) -> anyhow::Result<String> {
+        let service = self.json("get service web")?;
+        Ok(service["spec"]["clusterIP"].as_str().context("no cluster IP")?.to_owned())
+    }
+
+    /// Both pods answer over the Service, from the host and from a pod.
+    pub fn assert_web_answers(&self) -> anyhow::Result<()> {
+        let address = Self::eventually("the service", || self.web_address())?;
+        for (from, request) in [
+            ("the host", format!("curl -sS --max-time 5 http://{address}/")),
+            ("a pod", format!("kubectl exec deployment/web -- wget -qO- http://{address}/")),
+        ] {
+            Self::eventually(&format!("an answer to {from} by both pods"), || {
+                let answers = self.host.sh(&format!("for i in $(seq 20); do {request}; done | sort -u"))?;
+                let pods = answers.lines().filter(|line| line.starts_with("served by web-")).count();
+                ensure!(pods == 2, "{from} was answered by {pods} pods: {answers}");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    pub fn assert_names_resolve(&self) -> anyhow::Result<()> {
+        let address = self.web_address()?;
+        Self::eventually("a name to resolve in a pod", || {
+            let answer = self.kubectl("exec deployment/web -- nslookup web.default.svc.cluster.local")?;
+            ensure!(answer.contains(&address), "{answer}");
+            let page = self.kubectl("exec deployment/web -- wget -qO- http://web.default.svc.cluster.local/")?;
+            ensure!(page.starts_with("served by web-"), "{page}");
+            Ok(())
+        })
+    }
+
+    pub fn assert_logs_and_exec(&self) -> anyhow::Result<()> {
+        let logs = self.kubectl("logs deployment/web")?;
+        ensure!(logs.contains("started"), "{logs}");
+        let said = self.kubectl("exec deployment/web -- echo from within")?;
+        ensure!(said == "from within", "{said}");
+        Ok(())
+    }
+
+    /// A secret is not readable in etcd's files.
+    pub fn assert_secrets_are_encrypted(&self) -> anyhow::Result<()> {
+        self.kubectl("create secret generic probe --from-literal=word=plainly-to-be-seen")?;
+        self.kubectl("create configmap probe --from-literal=word=openly-to-be-seen")?;
+        let seen = |word: &str| self.host.exec(&["grep", "-rqa", word, "/var/lib/etcd"]);
+        ensure!(seen("openly-to-be-seen")?.status.code() == Some(0), "the look into etcd's files sees nothing at all");
+        ensure!(seen("plainly-to-be-seen")?.status.code() == Some(1), "a secret lies in etcd's files in plain text");
+        Ok(())
+    }
+
+    pub fn assert_nothing_was_pulled(&self) -> anyhow::Result<()> {
+        let events = self.json("get events --all-namespaces")?;
+        let events = events["items"].as_array().context("no items")?;
+        ensure!(!events.is_empty(), "no events at all");
+        let pulls: Vec<_> = events
+            .iter()
+            .filter(|event| {
+                event["reason"] == "Pulling"
+                    || event["reason"].as_str().is_some_and(|reason| reason.contains("PullBackOff"))
+            })
+            .map(|event| &event["message"])
+            .collect();
+        ensure!(pulls.is_empty(), "images were pulled: {pulls:?}");
+        Ok(())
+    }
+
+    /// The site cannot pull an image again: one that is deleted is put back.
+    pub fn assert_a_removed_image_comes_back(&self) -> anyhow::Result<()> {
+        let image = "docker.io/library/haproxy:2.6.12";
+        let listed = || self.host.sh(&format!("ctr -n k8s.io images ls -q name=={image}"));
+        ensure!(listed()? == image, "{image} is not there to begin with");
+        self.host.sh(&format!("ctr -n k8s.io images rm --sync {image}"))?;
+        ensure!(listed()?.is_empty());
+        self.host.sh("kinstall images restore")?;
+        ensure!(listed()? == image, "{image} did not come back");
+        Ok(())
+    }
+}

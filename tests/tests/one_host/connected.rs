@@ -1,0 +1,119 @@
+//! The connected side: keys and bundles, built once from the mirror, which is stopped before any host is booted.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use fs_err as fs;
+use lab::{Host, Mirror, repository};
+
+pub const KUBERNETES: &str = "1.20.2";
+/// Where a bundle, the program and the key lie on a host, as if a stick were mounted there.
+pub const STICK: &str = "/media/stick";
+
+/// What the builder carries over.
+pub struct Carried {
+    folder: PathBuf,
+    /// Whether the mirror could build CoreDNS; without it there are no checks of names, and that is said loudly.
+    pub has_dns: bool,
+}
+
+static CARRIED: LazyLock<Carried> = LazyLock::new(|| Carried::build().expect("the bundle can be built"));
+
+pub fn carried() -> &'static Carried {
+    &CARRIED
+}
+
+/// A program of `./ci/dist`.
+pub fn program(name: &str) -> PathBuf {
+    let path = repository().join("target/dist").join(name);
+    assert!(path.is_file(), "{} is missing; run ./ci/dist first", path.display());
+    path
+}
+
+/// Runs a command of kbundle to its end; its output on success.
+pub fn kbundle(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program("kbundle")).args(arguments).output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    anyhow::ensure!(
+        output.status.success(),
+        "kbundle {} ended with {}:\n{}{}",
+        arguments.join(" "),
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    Ok(text(&output.stdout))
+}
+
+/// What every build from the mirror is told.
+pub fn from_mirror(mirror: &Mirror) -> anyhow::Result<Vec<String>> {
+    let mut arguments = vec!["--catalog".to_owned(), mirror.catalog().display().to_string()];
+    for setting in mirror.settings()? {
+        arguments.extend(["--mirror".to_owned(), setting]);
+    }
+    Ok(arguments)
+}
+
+impl Carried {
+    fn build() -> anyhow::Result<Self> {
+        let folder = repository().join("target/one-host");
+        fs::create_dir_all(&folder)?;
+        let carried = Self { folder, has_dns: lab_has_dns()? };
+        let mirror = Mirror::start()?;
+        for key in ["signing", "stranger"] {
+            for file in [carried.file(&format!("{key}.key")), carried.file(&format!("{key}.pub"))] {
+                drop(fs::remove_file(file));
+            }
+            kbundle(&["keygen", "--out", &carried.text(&format!("{key}.key"))])?;
+        }
+        for (name, signature) in
+            [("bundle", ["--key", &carried.text("signing.key")].as_slice()), ("unsigned", &["--unsigned"])]
+        {
+            let mut arguments = vec!["build".to_owned(), "--k8s".to_owned(), KUBERNETES.to_owned()];
+            arguments.extend(from_mirror(&mirror)?);
+            arguments.extend(["--cni", "bridge", "--addon", "lab-test", "--level", "3"].map(str::to_owned));
+            arguments.extend(signature.iter().map(ToString::to_string));
+            arguments.extend(["--out".to_owned(), carried.text(&format!("{name}.tar.zst"))]);
+            kbundle(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        mirror.stop()?;
+        Ok(carried)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+
+    /// Carries the installer, the key and the bundle into `host`.
+    pub fn carry_into(&self, host: &Host) -> anyhow::Result<()> {
+        host.sh(&format!("mkdir -p {STICK}"))?;
+        for (from, name) in [
+            (program("kinstall"), "kinstall"),
+            (self.file("signing.pub"), "signing.pub"),
+            (self.file("bundle.tar.zst"), "bundle.tar.zst"),
+        ] {
+            copy_in(host, &from, name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a file onto the host's stick.
+pub fn copy_in(host: &Host, from: &Path, name: &str) -> anyhow::Result<()> {
+    host.copy_in(from, &format!("{STICK}/{name}"))
+}
+
+fn lab_has_dns() -> anyhow::Result<bool> {
+    let mirror = Mirror::start()?;
+    let has_dns = mirror.has("coredns");
+    if !has_dns {
+        eprintln!("\n*** NOTICE: the mirror has no CoreDNS: names in the cluster are NOT checked\n");
+    }
+    mirror.stop()?;
+    Ok(has_dns)
+}

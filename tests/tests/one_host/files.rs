@@ -1,0 +1,63 @@
+//! What a host holds: its files and its units, to be compared before and after.
+
+use std::collections::BTreeMap;
+
+use lab::Host;
+
+/// Trees that change on their own, or that hold what the test itself brings.
+const PASSED_OVER: [&str; 9] =
+    ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", "/var/lib/systemd", "/media", "/var/cache/ldconfig"];
+
+/// Files by path, with all that is known of them, and the units.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    entries: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// Looks at every file of the host's root and at every unit that systemd knows.
+    pub fn of(host: &Host) -> anyhow::Result<Self> {
+        let passed: Vec<_> = PASSED_OVER.iter().map(|path| format!("-path {path} -prune -o")).collect();
+        let passed = passed.join(" ");
+        let mut entries = BTreeMap::new();
+        let files = host.sh(&format!(r"find / -xdev {passed} -printf '%p\t%y %m %U:%G %l\n'"))?;
+        entries.extend(files.lines().filter_map(|line| line.split_once('\t')).map(owned));
+        let sums = host.sh(&format!("find / -xdev {passed} -type f -print0 | xargs -0 sha256sum"))?;
+        let sums = sums.lines().filter_map(|line| line.split_once("  "));
+        entries.extend(sums.map(|(sum, path)| (format!("content {path}"), sum.to_owned())));
+        let units = host.sh("systemctl list-unit-files --no-legend --no-pager")?;
+        entries.extend(words(&units).map(|words| (format!("unit {}", words[0]), words[1].to_owned())));
+        let active = host.sh("systemctl list-units --no-legend --no-pager --plain --type=service,timer,socket")?;
+        let lasting = words(&active)
+            .filter(|words| ["running", "waiting", "listening"].contains(&words[3]))
+            .filter(|words| !words[0].starts_with("session") && !words[0].starts_with("user"));
+        entries.extend(lasting.map(|words| (format!("active {}", words[0]), words[3].to_owned())));
+        anyhow::ensure!(entries.contains_key("content /etc/passwd"), "the look at the host found next to nothing");
+        anyhow::ensure!(entries.keys().any(|key| key.starts_with("unit ")), "the look at the host found no units");
+        Ok(Self { entries })
+    }
+
+    /// Fails naming each difference.
+    pub fn assert_same(&self, after: &Self, when: &str) {
+        let mut differences = Vec::new();
+        for (key, value) in &self.entries {
+            match after.entries.get(key) {
+                None => differences.push(format!("gone: {key} ({value})")),
+                Some(now) if now != value => differences.push(format!("changed: {key}: {value} -> {now}")),
+                Some(_) => {}
+            }
+        }
+        let new = after.entries.keys().filter(|key| !self.entries.contains_key(*key));
+        differences.extend(new.map(|key| format!("new: {key}")));
+        assert!(differences.is_empty(), "{when}, the host differs:\n{}", differences.join("\n"));
+    }
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+/// The lines of a systemctl table, each as its words; lines of fewer than two words are none of the table's.
+fn words(table: &str) -> impl Iterator<Item = Vec<&str>> {
+    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(|words| words.len() >= 2)
+}
