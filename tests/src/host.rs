@@ -13,9 +13,9 @@ use crate::state::LabState;
 use crate::{cgroups, network};
 
 /// From start to SSH login; takes about a second.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_mins(1);
 /// Containers that ignore SIGTERM hold a poweroff for 10 seconds, two in a row for 20.
-const POWEROFF_LIMIT: Duration = Duration::from_secs(60);
+const POWEROFF_LIMIT: Duration = Duration::from_mins(1);
 
 /// A host of a [`crate::Lab`], running or not.
 #[derive(Clone, Debug)]
@@ -54,6 +54,12 @@ impl Host {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.launch().nspawn().is_some()
+    }
+
+    /// The process id that the host's systemd has on this machine, while the host runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.launch().init()
     }
 
     // ---- work on the host ----
@@ -245,9 +251,7 @@ fn host_name(index: usize) -> String {
 
 /// The site's own name service: all hosts know each other's names.
 fn hosts_file(hosts: &[Host]) -> String {
-    let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
-    for host in hosts {
-        text.push_str(&format!("{} {}\n", host.address(), host.name()));
-    }
-    text
+    let known = hosts.iter().map(|host| format!("{} {}", host.address(), host.name()));
+    let own = ["127.0.0.1 localhost".to_owned(), "::1 localhost ip6-localhost ip6-loopback".to_owned()];
+    own.into_iter().chain(known).fold(String::new(), |text, line| text + &line + "\n")
 }

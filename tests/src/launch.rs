@@ -53,18 +53,24 @@ impl Launch {
         command.split(|byte| *byte == 0).any(|argument| argument == ours.as_bytes()).then_some(pid)
     }
 
+    /// The process id of the host's PID 1, seen from outside: nspawn's only child.
+    pub(crate) fn init(&self) -> Option<i32> {
+        let nspawn = self.nspawn()?;
+        fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children"))
+            .ok()?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    }
+
     /// As a pulled plug: kills the host's PID 1 and with it all that runs in the host.
     ///
-    /// Killing systemd-nspawn instead would leave the host running without it.
+    /// Killing systemd-nspawn instead would leave the host running without it; only before it has
+    /// started the host it is itself what has to end.
     pub(crate) fn kill(&self) -> Result<()> {
         let Some(nspawn) = self.nspawn() else { return Ok(()) };
-        let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
-        for child in children.split_whitespace() {
-            signal(child.parse()?, Signal::SIGKILL)?;
-        }
-        if children.trim().is_empty() {
-            signal(nspawn, Signal::SIGKILL)?;
-        }
+        signal(self.init().unwrap_or(nspawn), Signal::SIGKILL)?;
         self.wait_gone(Duration::from_secs(20))
     }
 

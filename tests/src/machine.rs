@@ -44,7 +44,7 @@ pub(crate) fn prepare() -> Result<()> {
         match want {
             Want::Exactly(wanted) if wanted != value => fs::write(file, wanted)?,
             Want::AtLeast(least) if value.parse::<u64>().context("a number")? < *least => {
-                fs::write(file, least.to_string())?
+                fs::write(file, least.to_string())?;
             }
             _ => {}
         }

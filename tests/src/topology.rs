@@ -12,10 +12,10 @@ use crate::paths::{RUN, host_root, repository};
 use crate::state::{LabState, Lock, known_labs};
 use crate::{Host, machine, network};
 
-/// Running hosts with a switch of their own and no way out. Taken down when dropped, unless kept.
+/// Running hosts with a switch of their own and no way out.
 ///
-/// When it is dropped by a panic, as of a failed assertion, the hosts' logs are saved in
-/// `target/lab-logs/NAME/` first.
+/// A test ends with [`Lab::down`]. One that fails before, by a panic or by `?`, drops the lab instead:
+/// then the hosts' logs are saved in `target/lab-logs/NAME/`, and it is taken down all the same.
 #[derive(Debug)]
 pub struct Lab {
     state: LabState,
@@ -148,11 +148,11 @@ impl Drop for Lab {
         if self.keep {
             return;
         }
-        if thread::panicking() {
-            match self.save_logs() {
-                Ok(dir) => eprintln!("the hosts' logs are in {}", dir.display()),
-                Err(error) => eprintln!("the hosts' logs could not be saved: {error:#}"),
+        match self.save_logs() {
+            Ok(dir) => {
+                eprintln!("lab `{}` was not taken down in order; its logs are in {}", self.name(), dir.display())
             }
+            Err(error) => eprintln!("the logs of lab `{}` could not be saved: {error:#}", self.name()),
         }
         if let Err(error) = self.remove() {
             eprintln!("lab `{}` was not taken down: {error:#}", self.name());
