@@ -5,4 +5,5 @@
 mod cli;
 mod fetch;
 mod server;
+mod tls;
 mod upstream;

@@ -121,7 +121,7 @@ releases:
 
     /// Runs the program in the directory.
     pub fn kbundle<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
-        command(self.directory.path()).args(arguments).output().unwrap()
+        kbundle_in(self.directory.path()).args(arguments).output().unwrap()
     }
 
     /// Flags that lead to the server. Pauses are short, but for that nothing differs from a real fetch.
@@ -148,7 +148,7 @@ releases:
 
     /// Runs a command that fetches.
     pub fn run(&self, name: &str, more: &[&str]) -> Output {
-        command(self.directory.path()).arg(name).args(self.flags()).args(more).output().unwrap()
+        kbundle_in(self.directory.path()).arg(name).args(self.flags()).args(more).output().unwrap()
     }
 
     /// Names of the files below `cache/`, sorted.
@@ -162,11 +162,12 @@ releases:
     }
 }
 
-fn command(directory: &Path) -> Command {
+/// The program, to be run in `directory` whatever the machine's settings.
+pub fn kbundle_in(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kbundle"));
     command.current_dir(directory).env_remove("RUST_LOG").env("DOCKER_CONFIG", directory);
     // A proxy of the machine must not stand between the program and loopback.
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command
 }
 
