@@ -6,6 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::preflight::CheckId;
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
+  kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
+  kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml";
+
 /// Set up Kubernetes on this host from a signed bundle, without a network
 ///
 /// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
@@ -29,20 +35,13 @@ pub enum Command {
     /// Verifies the bundle, looks whether the host can carry a cluster, says what it will cost, and then makes one change after
     /// the other. Each step looks first whether it is done: run it again after a failure or a power cut, and it goes on where
     /// it was; run it on a finished host, and it changes nothing.
-    ///
-    /// Examples:
-    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
-    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
-    ///   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
     /// Check a bundle: signature, and the digest of every entry
     ///
     /// Changes nothing and needs no root. Memory stays bounded whatever the size of the bundle.
     ///
-    /// Example:
-    ///   kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub
-    #[command(verbatim_doc_comment)]
+    /// Example: `kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub`
     Verify(VerifyArguments),
     /// Look whether this host can carry a cluster
     ///
@@ -58,6 +57,9 @@ pub enum Command {
     /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
     /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
     Reset(ResetArguments),
+    /// Look after the images in containerd
+    #[command(subcommand, hide = true)]
+    Images(ImagesCommand),
     /// Print a completion script for a shell
     ///
     /// Example: `kinstall completion bash > /etc/bash_completion.d/kinstall`
@@ -70,6 +72,15 @@ pub enum Command {
         /// The directory, which has to be there.
         directory: PathBuf,
     },
+}
+
+/// What to do with images. For the timer that `run` sets up.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// Put back images that were removed and cannot be pulled here
+    ///
+    /// Their content was kept, so that only names are put back. Says which they were; silent when none was missing.
+    Restore,
 }
 
 /// How results are written.

@@ -1,6 +1,7 @@
 //! One module a command: words on the command line in, exit code out.
 
 mod bundle;
+mod images;
 mod preflight;
 mod reset;
 mod run;
@@ -28,6 +29,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Preflight(arguments) => preflight::preflight(arguments),
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
+        Command::Images(command) => images::images(*command),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "kinstall", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

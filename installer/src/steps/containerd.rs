@@ -92,7 +92,7 @@ fn answers(host: &Host) -> anyhow::Result<Result<(), String>> {
     let socket = SOCKET.trim_start_matches("unix://");
     for command in [
         Command::new("/usr/local/bin/ctr", ["--address", socket, "version"]),
-        Command::new("/usr/local/bin/crictl", ["--runtime-endpoint", SOCKET, "info"]),
+        Command::new("/usr/local/bin/crictl", ["-r", SOCKET, "info"]),
     ] {
         let output = host.run_if_installed(&command)?;
         if output.as_ref().and_then(|output| output.code) != Some(0) {

@@ -10,8 +10,6 @@ use super::{containerd, kubelet};
 use crate::host::{Command, Host};
 
 const CRICTL: &str = "/usr/local/bin/crictl";
-/// Longer than the grace period that pods of the system have.
-const CRICTL_TIMEOUT: &str = "--timeout=45s";
 
 /// Ends every pod of this host. The kubelet must be stopped, or it starts them again.
 pub fn remove_all(host: &Host) -> anyhow::Result<()> {
@@ -32,7 +30,7 @@ pub fn remove_all(host: &Host) -> anyhow::Result<()> {
 /// Asks containerd to end the pods: gracefully, with their networks and mounts taken down.
 fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     let crictl = |arguments: &[&str]| {
-        let endpoint = ["--runtime-endpoint", containerd::SOCKET, CRICTL_TIMEOUT];
+        let endpoint = ["-r", containerd::SOCKET];
         Command::new(CRICTL, endpoint.iter().chain(arguments).copied())
     };
     let listed = host.try_run(&crictl(&["pods", "-q"]))?;
