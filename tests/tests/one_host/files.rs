@@ -29,7 +29,7 @@ impl Snapshot {
         entries.extend(words(&units).map(|words| (format!("unit {}", words[0]), words[1].to_owned())));
         let active = host.sh("systemctl list-units --no-legend --no-pager --plain --type=service,timer,socket")?;
         let lasting = words(&active)
-            .filter(|words| ["running", "waiting", "listening"].contains(&words[3]))
+            .filter(|words| words.len() > 3 && ["running", "waiting", "listening"].contains(&words[3]))
             .filter(|words| !words[0].starts_with("session") && !words[0].starts_with("user"));
         entries.extend(lasting.map(|words| (format!("active {}", words[0]), words[3].to_owned())));
         anyhow::ensure!(entries.contains_key("content /etc/passwd"), "the look at the host found next to nothing");

@@ -61,10 +61,12 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
 /// The built-in catalog's pins are the genuine ones, so what the lab built itself is not taken for upstream's.
 #[test]
 fn the_labs_programs_are_refused_against_the_genuine_pins() -> anyhow::Result<()> {
-    let kubelet = mirror_tree()?.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
+    let tree = mirror_tree()?;
+    let kubelet = tree.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
+    let catalog = tree.join("catalog.yaml");
     let server = TcpListener::bind("127.0.0.1:0")?;
     let address = server.local_addr()?;
-    thread::spawn(move || server.incoming().flatten().try_for_each(|connection| serve(connection, &kubelet)));
+    thread::spawn(move || server.incoming().flatten().try_for_each(|connection| serve(connection, &kubelet, &catalog)));
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("never.tar.zst");
     let error = kbundle(&[
@@ -97,9 +99,11 @@ fn the_labs_programs_are_refused_against_the_genuine_pins() -> anyhow::Result<()
     Ok(())
 }
 
-/// Answers one request, whatever it asks for, with the file.
-fn serve(mut connection: TcpStream, file: &Path) -> io::Result<()> {
+/// Answers one request: a registry's with `manifest`, any other with `file`.
+fn serve(mut connection: TcpStream, file: &Path, manifest: &Path) -> io::Result<()> {
     let mut request = BufReader::new(connection.try_clone()?).lines();
+    let line = request.next().transpose()?.unwrap_or_default();
+    let file = if line.contains(" /v2/") { manifest } else { file };
     while request.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let length = file.metadata()?.len();
     write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
