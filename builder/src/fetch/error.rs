@@ -74,7 +74,7 @@ pub enum FetchError {
         source: Box<FetchError>,
     },
     /// The registry did not let us in.
-    #[error("registry {registry} gave no access to {repository}")]
+    #[error("cannot get access to {repository} on registry {registry}")]
     Authorization {
         /// The registry.
         registry: String,
