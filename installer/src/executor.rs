@@ -33,17 +33,27 @@ pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) 
     Ok(changed_steps)
 }
 
-/// Looks at every step and changes nothing. A step that cannot tell before those ahead of it are done counts as needed.
-pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) {
+/// Looks at every step and changes nothing.
+///
+/// # Errors
+/// That of a step which cannot tell, although none ahead of it has anything to do.
+pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) -> anyhow::Result<()> {
+    let mut ahead = false;
     for planned in &plan.steps {
+        let step = planned.step.id();
         let reason = match planned.step.check(context) {
             Ok(Check::Done) => None,
             Ok(Check::Needed(reason)) => Some(reason),
-            Err(error) => Some(format!("cannot tell yet: {error:#}")),
+            Err(error) if ahead => {
+                tracing::debug!(step, error = format!("{error:#}"), "cannot tell yet");
+                Some("it builds on the steps ahead of it".to_owned())
+            }
+            Err(error) => return Err(error.context(format!("while looking at step `{step}`"))),
         };
-        let step = planned.step.id();
+        ahead |= reason.is_some();
         observer.event(&Event::StepPlanned { step, title: &planned.title, reason: reason.as_deref() });
     }
+    Ok(())
 }
 
 /// Brings one step to its end; `true` when it changed something.

@@ -92,7 +92,8 @@ mod tests {
     fn planned(list: &BundleList, spec: &ClusterSpec) -> Result<String, String> {
         let inputs = Inputs { spec, facts: &fixture::facts(), list };
         let plan = plan(&inputs).map_err(|error| error.to_string())?;
-        Ok(plan.steps.iter().map(|step| format!("{}: {}\n", step.step.id(), step.title)).collect())
+        let lines: Vec<_> = plan.steps.iter().map(|step| format!("{}: {}", step.step.id(), step.title)).collect();
+        Ok(lines.join("\n"))
     }
 
     #[test]

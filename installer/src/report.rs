@@ -1,6 +1,7 @@
 //! What a long command tells while it works: lines and a progress bar for people, one JSON event a line for programs.
 //!
-//! For people, all of it goes to standard error; the bar appears on a terminal alone. Events go to standard output.
+//! For people it goes to standard error, and the bar appears on a terminal alone; a dry run's plan is what was asked for and
+//! goes to standard output. Events all go there.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -212,7 +213,7 @@ impl Reporter {
             Event::Cost(cost) => self.line(&cost.to_string()),
             Event::StepPlanned { step, title, reason } => {
                 let reason = reason.map_or_else(|| "already so".to_owned(), |reason| format!("to do: {reason}"));
-                self.line(&format!("{step}: {title}\n    {reason}"));
+                self.bar.suspend(|| drop(print_text(&format!("{step}: {title}\n    {reason}\n"))));
             }
             Event::StepStarted { step, title, number, of, .. } => {
                 self.show_step(format!("[{number:2}/{of}] {step}: {title}"));

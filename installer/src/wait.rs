@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn looks_again_until_it_is_there() {
         let mut looks = 0;
-        let found = until("three", Duration::from_secs(60), || {
+        let found = until("three", Duration::from_mins(1), || {
             looks += 1;
             Ok(if looks == 3 { Look::Ready(looks) } else { Look::NotYet(looks.to_string()) })
         });

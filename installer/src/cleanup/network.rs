@@ -17,14 +17,24 @@ pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
 }
 
 /// Removes the links that CNI plugins and kube-proxy make.
+///
+/// They are asked from the kernel: `/sys/class/net` shows those of another network namespace on a host inside of a container.
 pub fn remove_links(host: &Host) -> Result<(), HostError> {
-    const LINKS: [&str; 4] = ["cni0", "flannel.1", "kube-ipvs0", "vxlan.calico"];
-    for link in
-        names(host, "/sys/class/net").iter().filter(|name| LINKS.contains(&name.as_str()) || name.starts_with("cali"))
-    {
+    let Some(shown) = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))? else { return Ok(()) };
+    for link in links(&shown.stdout).filter(|name| is_link_of_a_cluster(name)) {
         host.run(&Command::new("ip", ["link", "delete", link]))?;
     }
     Ok(())
+}
+
+fn is_link_of_a_cluster(name: &str) -> bool {
+    const LINKS: [&str; 4] = ["cni0", "flannel.1", "kube-ipvs0", "vxlan.calico"];
+    LINKS.contains(&name) || name.starts_with("cali")
+}
+
+/// The names in what `ip -oneline link show` prints: `3: eth0@if4: <…> …`.
+fn links(shown: &str) -> impl Iterator<Item = &str> {
+    shown.lines().filter_map(|line| line.split(": ").nth(1)?.split('@').next())
 }
 
 fn names(host: &Host, directory: &str) -> Vec<String> {
@@ -76,6 +86,15 @@ fn is_ours(chain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_read_without_their_peers() {
+        let shown = "1: lo: <LOOPBACK,UP> mtu 65536 qdisc noqueue\n\
+                     2: eth0@if3: <BROADCAST,UP> mtu 1500\\    link/ether 02:28:a3\n\
+                     3: cni0: <NO-CARRIER> mtu 1500\n";
+        assert_eq!(links(shown).collect::<Vec<_>>(), ["lo", "eth0", "cni0"]);
+        assert!(is_link_of_a_cluster("cni0") && is_link_of_a_cluster("cali12ab") && !is_link_of_a_cluster("eth0"));
+    }
 
     #[test]
     fn only_chains_of_clusters_and_what_leads_to_them_go() {

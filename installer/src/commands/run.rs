@@ -42,7 +42,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let plan = check(&inputs, arguments, &reporter)?;
     let mut context = Context { host, bundle: &bundle, inputs, progress: &reporter };
     if arguments.dry_run {
-        executor::look(&plan, &context, &reporter);
+        executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);
     }
 

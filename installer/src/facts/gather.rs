@@ -66,7 +66,6 @@ pub const UNITS: &[&str] = &[
 const LEFTOVERS: &[&str] = &[
     "/etc/cni/net.d",
     "/etc/containerd/config.toml",
-    "/etc/docker",
     "/etc/etcd",
     "/etc/kubernetes",
     "/opt/cni/bin",
@@ -81,7 +80,6 @@ const LEFTOVERS: &[&str] = &[
     "/usr/sbin/runc",
     "/var/lib/cni",
     "/var/lib/containerd",
-    "/var/lib/docker",
     "/var/lib/etcd",
     "/var/lib/k0s",
     "/var/lib/kubelet",

@@ -232,7 +232,7 @@ mod tests {
     fn a_program_that_failed_first_says_why_itself() {
         let command = shell("echo full >&2; exit 1");
         let output = SystemCommands.run_fed(&command, &mut |stdin| loop {
-            stdin.write_all(&[0; 1 << 16])?;
+            stdin.write_all(&[0; 1 << 12])?;
         });
         assert_eq!(output.unwrap().stderr, "full\n");
     }

@@ -143,6 +143,13 @@ impl Ledger {
         self.known.contains(path)
     }
 
+    /// Whether `path` lies in a tree that `reset` removes whole.
+    #[must_use]
+    pub fn claims(&self, path: &str) -> bool {
+        let holds = |tree: &str| path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.changes.iter().any(|change| matches!(change, Change::ClaimedTree { path: tree } if holds(tree)))
+    }
+
     /// Whether anything at or below `path` was made by us.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {

@@ -171,7 +171,10 @@ impl Host {
             if self.exists(&text) {
                 continue;
             }
-            self.ledger.record(Change::CreatedDirectory { path: text.to_string() })?;
+            // In a tree that goes as a whole nothing has to be remembered.
+            if !self.ledger.claims(&text) {
+                self.ledger.record(Change::CreatedDirectory { path: text.to_string() })?;
+            }
             let mode = if part == wanted { mode } else { 0o755 };
             let target = self.path(&text);
             let made =

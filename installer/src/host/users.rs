@@ -15,7 +15,7 @@ use super::{Change, Host, HostError, Owner, absent};
 const FILES: [&str; 4] = ["/etc/group", "/etc/gshadow", "/etc/shadow", "/etc/passwd"];
 /// Programs that change these files hold this lock (lckpwdf(3)).
 const LOCK: &str = "/etc/.pwd.lock";
-/// Where distributions take ids of system users from, highest first (SYS_UID_MIN and SYS_UID_MAX of login.defs(5)).
+/// Where distributions take ids of system users from, highest first (`SYS_UID_MIN` and `SYS_UID_MAX` of login.defs(5)).
 const IDS: std::ops::RangeInclusive<u32> = 201..=999;
 
 impl Host {

@@ -86,7 +86,7 @@ impl InitConfiguration {
     }
 }
 
-/// Settings of the whole cluster; kubeadm keeps them in the ConfigMap `kubeadm-config`.
+/// Settings of the whole cluster; kubeadm keeps them in the `ConfigMap` `kubeadm-config`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterConfiguration {

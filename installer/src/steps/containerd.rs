@@ -13,9 +13,15 @@ const UNIT: &str = "containerd.service";
 const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
 const CRICTL_PATH: &str = "/etc/crictl.yaml";
-/// What it and the containers fill: images and snapshots, state, plugins of its own, address leases.
-const TREES: [&str; 5] =
-    ["/var/lib/containerd", "/run/containerd", "/opt/containerd", "/var/lib/cni", "/etc/containerd/certs.d"];
+/// What it and the containers fill: images and snapshots, state, plugins of its own, network configurations, address leases.
+const TREES: [&str; 6] = [
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/opt/containerd",
+    "/etc/containerd/certs.d",
+    "/etc/cni",
+    "/var/lib/cni",
+];
 
 /// See the module.
 pub struct Containerd;

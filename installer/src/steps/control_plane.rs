@@ -19,7 +19,7 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const PKI: &str = "/etc/kubernetes/pki";
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
-const API_READY_WITHIN: Duration = Duration::from_secs(120);
+const API_READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// See the module.
 pub struct ControlPlane;

@@ -129,7 +129,7 @@ struct Provider {
     identity: Option<Identity>,
 }
 
-/// XSalsa20 and Poly1305: authenticated, and with random nonces too long to repeat.
+/// `XSalsa20` and Poly1305: authenticated, and with random nonces too long to repeat.
 #[derive(Serialize)]
 struct Secretbox {
     keys: [EncryptionKey; 1],

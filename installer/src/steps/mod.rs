@@ -63,6 +63,7 @@ pub enum Check {
 }
 
 /// The answer of a look that found something to do.
+#[expect(clippy::unnecessary_wraps, reason = "it is what `check` returns")]
 pub(crate) fn needed(reason: impl Into<String>) -> anyhow::Result<Check> {
     Ok(Check::Needed(reason.into()))
 }

@@ -13,10 +13,9 @@ use crate::template::render;
 use crate::wait::{Look, until};
 pub use addon::is_in_bundle;
 
-const DIRECTORY: &str = "/etc/cni";
 const BRIDGE_PATH: &str = "/etc/cni/net.d/10-kinstall.conflist";
 /// The controller manager gives it, once it leads: 10 to 20 s after its start.
-const POD_CIDR_WITHIN: Duration = Duration::from_secs(120);
+const POD_CIDR_WITHIN: Duration = Duration::from_mins(2);
 
 /// See the module.
 pub struct Network;
@@ -40,7 +39,6 @@ impl Step for Network {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        context.host.claim_tree(DIRECTORY)?;
         match context.spec.network.cni {
             Cni::Bridge => apply_bridge(context),
             Cni::Flannel | Cni::Calico => addon::apply(context),

@@ -80,6 +80,8 @@ impl Step for Programs {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let mut installed = Installed::read(&context.host)?;
+        // Network add-ons put plugins of their own there.
+        context.host.claim_tree("/opt/cni")?;
         for program in PROGRAMS {
             let entry = entry_of(context, program.component)?.clone();
             if installed.flaw(&context.host, program.component, &entry)?.is_none() {

@@ -10,7 +10,7 @@ use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 
 /// Slow disks and two cores need about one minute.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 /// Warnings that are shown when time is up.
 const SHOWN_EVENTS: usize = 8;
 

@@ -72,13 +72,12 @@ pub fn flaw(host: &Host, name: &str, address: IpAddr, etcd: Owner) -> anyhow::Re
 
 /// Makes what is missing or will not do. An authority that is there stays.
 pub fn make(host: &mut Host, name: &str, address: IpAddr, etcd: Owner) -> anyhow::Result<()> {
-    let key = match authority_key(host)? {
-        Some(key) => key,
-        None => {
-            let key = PrivateKey::generate()?;
-            write_key(host, layout::CA_KEY_PATH, &key, Owner::ROOT)?;
-            key
-        }
+    let key = if let Some(key) = authority_key(host)? {
+        key
+    } else {
+        let key = PrivateKey::generate()?;
+        write_key(host, layout::CA_KEY_PATH, &key, Owner::ROOT)?;
+        key
     };
     let authority = Authority::new(AUTHORITY, key.clone());
     // Certificates already given out stay good: they name the authority and its key, not this certificate of it.

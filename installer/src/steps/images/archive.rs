@@ -15,7 +15,8 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The annotation that containerd takes an image's name from.
 const NAME: &str = "io.containerd.image.name";
-const BLOCK_BYTES: u64 = 512;
+/// Files in a tar fill whole blocks.
+const BLOCK: [u8; 512] = [0; 512];
 
 /// An OCI image index (image-spec, `image-index.md`) whose manifests bear their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +62,13 @@ impl FromIterator<Descriptor> for Index {
 
 impl Index {
     /// The JSON.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an index has string keys and no failing serializer")
     }
 
     /// Those of the images whose names are not among `names`.
+    #[must_use]
     pub fn without(&self, names: &BTreeSet<String>) -> Self {
         let is_missing =
             |descriptor: &&Descriptor| descriptor.annotations.get(NAME).is_some_and(|name| !names.contains(name));
@@ -177,13 +180,14 @@ fn write_header(out: &mut dyn Write, path: &str, size: u64) -> io::Result<()> {
 }
 
 fn write_padding(out: &mut dyn Write, size: u64) -> io::Result<()> {
-    let padding = usize::try_from(size.next_multiple_of(BLOCK_BYTES) - size).expect("less than a block");
-    out.write_all(&[0; BLOCK_BYTES as usize][..padding])
+    let block = BLOCK.len() as u64;
+    let padding = usize::try_from(size.next_multiple_of(block) - size).expect("less than a block");
+    out.write_all(&BLOCK[..padding])
 }
 
 /// Two blocks of zeros end a tar (POSIX.1-2008, pax, "ustar Interchange Format").
 fn write_end(out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(&[0; 2 * BLOCK_BYTES as usize])
+    out.write_all(&[BLOCK, BLOCK].concat())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub struct Present(BTreeMap<String, Digest>);
 
 impl Present {
     /// Whether this very image is there.
+    #[must_use]
     pub fn has(&self, image: &Image) -> bool {
         self.0.get(&image.reference.to_string()) == Some(&image.manifest)
     }

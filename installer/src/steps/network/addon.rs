@@ -62,7 +62,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
     Ok(objects?.into_iter().filter(|object| !object.is_null()).collect())
 }
 
-/// Flannel has the pod network in a ConfigMap. Calico asks kubeadm's.
+/// Flannel has the pod network in a `ConfigMap`. Calico asks kubeadm's.
 fn set_flannel_network(object: &mut Value, pod_cidr: &Cidr) -> anyhow::Result<()> {
     if object["kind"] != "ConfigMap" || object["metadata"]["name"] != "kube-flannel-cfg" {
         return Ok(());
