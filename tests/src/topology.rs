@@ -150,7 +150,7 @@ impl Drop for Lab {
         }
         match self.save_logs() {
             Ok(dir) => {
-                eprintln!("lab `{}` was not taken down in order; its logs are in {}", self.name(), dir.display())
+                eprintln!("lab `{}` was not taken down in order; its logs are in {}", self.name(), dir.display());
             }
             Err(error) => eprintln!("the logs of lab `{}` could not be saved: {error:#}", self.name()),
         }

@@ -3,7 +3,7 @@
 # Replaces the link `mirror` by one to a new tree, unless the tree for these parts is there.
 assemble() {
     local key tree aside name
-    key=$({ for name in "${MIRRORED[@]}"; do part_dir "$name"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml}; } | sha256sum)
+    key=$({ for name in "${MIRRORED[@]}"; do basename "$(part_dir "$name")"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml}; } | sha256sum)
     tree=$(printf 'mirrors/%.12s' "$key")
     if [[ ! -d $CACHE/$tree ]]; then
         mkdir -p "$CACHE/mirrors"
@@ -12,8 +12,18 @@ assemble() {
         lay_out "$aside"
         sync -f "$aside"
         mv -T "$aside" "$CACHE/$tree"
+        touch "$CACHE/$tree"
     fi
     point mirror "$tree"
+    drop_old_trees
+}
+
+# The one before may still be served.
+drop_old_trees() {
+    local old
+    (cd "$CACHE/mirrors" && ls -dt ????????????) | tail -n +3 | while read -r old; do
+        rm -rf --one-file-system "${CACHE:?}/mirrors/$old"
+    done
 }
 
 lay_out() { # DIR
@@ -90,8 +100,7 @@ catalog_platforms() { # DIR COMPONENT VERSION
     done
 }
 
-# Images of parts other than `images` belong to an add-on of the part's name; the images that no role
-# needs are there to be run by tests.
+# Flannel's images belong to its add-on; those that no role needs are there to be run by tests.
 catalog_addons() { # DIR
     local flannel version manifest url
     printf 'addons:\n  lab-test:\n    kind: addon\n    licence: GPL-2.0-only\n    project: https://busybox.net\n    versions:\n'

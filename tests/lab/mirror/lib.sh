@@ -15,11 +15,9 @@ die() {
     exit 1
 }
 
-# A loud notice about something that is left out; `fill` repeats all of them at its end.
-notice() { # PART TEXT
-    printf '\n*** NOTICE: %s: %s\n\n' "$1" "$2" >&2
-    mkdir -p "$CACHE/notices"
-    printf '%s\n' "$2" >"$CACHE/notices/$1"
+# A loud notice about something that a part is without; `fill` says it again whenever it ends.
+notice() { # OUT TEXT
+    printf '*** NOTICE: %s\n' "$2" | tee "$1/NOTICE" >&2
 }
 
 # ---- parts -------------------------------------------------------------------------------------
@@ -60,7 +58,6 @@ part() { # NAME -> builds the part where it is missing, prints its directory
             fi
             sync -f "$aside"
             mv -T "$aside" "$dir"
-            grep -A1 -F '*** NOTICE' "$log" >&2 || true
             printf '%-14s built in %4d s\n' "$name" $((SECONDS - started)) >&2
         fi
         exec {lock}>&-
