@@ -1,50 +1,61 @@
 //! What tests decide on: a plain host, and lists of bundles, none of which exist.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use kbundle_format::list::{Compression, FORMAT_VERSION};
 use kbundle_format::{BundleList, Component, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Platform, Role};
 
-use crate::config::Cidr;
+use crate::facts::system::os_release;
 use crate::facts::{
-    CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, Memory, OsRelease,
-    Resolver, Selinux, Sysctl,
+    CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, MODULES, Memory,
+    Mount, PROGRAMS, Resolver, Selinux, Sysctl,
 };
-use crate::kernel_settings::{SETTINGS, Setting};
+use crate::kernel_settings::SETTINGS;
 
-/// A host with one address, cgroup v2, no DNS, and nothing in the way.
+/// A host that a cluster can be set up on, with nothing on it yet.
 pub fn facts() -> HostFacts {
-    let address = IpAddr::from([10, 0, 0, 5]);
-    let gateway = Some(IpAddr::from([10, 0, 0, 1]));
-    let suits =
-        |setting: &Setting| (setting.name.to_owned(), Sysctl { value: setting.value().to_string(), writable: true });
+    let sysctl = |value: u64| Sysctl { value: value.to_string(), writable: true };
     HostFacts {
-        hostname: "node-1".to_owned(),
+        hostname: "node-1".into(),
         platform: platform(),
         user_id: 0,
-        machine_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
-        os: OsRelease::default(),
+        machine_id: Some("0123456789abcdef0123456789abcdef".into()),
+        os: os_release("ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
         cpus: 4,
         memory: Memory { total_bytes: 8 << 30, available_bytes: 7 << 30 },
         kernel: Kernel {
-            release: "6.1.0".to_owned(),
-            features: BTreeSet::new(),
+            release: "6.1.0-13-amd64".into(),
+            features: MODULES.iter().map(|&(name, _)| name.to_owned()).collect(),
             has_modules: true,
-            sysctls: SETTINGS.iter().map(suits).collect(),
+            sysctls: SETTINGS.iter().map(|setting| (setting.name.to_owned(), sysctl(setting.value()))).collect(),
         },
-        cgroups: Cgroups { version: CgroupVersion::V2, controllers: BTreeSet::new() },
-        mounts: Vec::new(),
-        swap_areas: Vec::new(),
-        addresses: vec![InterfaceAddress { interface: "eth0".to_owned(), address, network: Cidr::around(address, 24) }],
-        default_route: Some(DefaultRoute { interface: "eth0".to_owned(), gateway }),
-        resolver: Resolver { file: "/etc/resolv.conf".to_owned(), nameservers: Vec::new() },
-        listening: Vec::new(),
-        clock: Clock { unix_seconds: 1_700_000_000, synchronised: None },
+        cgroups: Cgroups {
+            version: CgroupVersion::V2,
+            controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).into(),
+        },
+        mounts: vec![Mount {
+            path: "/".into(),
+            device: "/dev/sda1".into(),
+            file_system: "ext4".into(),
+            read_only: false,
+            no_exec: false,
+            total_bytes: 100 << 30,
+            free_bytes: 80 << 30,
+        }],
+        swap_areas: vec![],
+        addresses: vec![InterfaceAddress {
+            interface: "eth0".into(),
+            address: "10.0.0.5".parse().unwrap(),
+            network: "10.0.0.0/24".parse().unwrap(),
+        }],
+        default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "10.0.0.1".parse().ok() }),
+        resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
+        listening: vec![],
+        clock: Clock { unix_seconds: 1_800_000_000, keeper: Some("chrony.service".into()) },
         selinux: Selinux::Disabled,
-        programs: BTreeMap::new(),
+        programs: PROGRAMS.iter().map(|&name| (name.to_owned(), Some(format!("/usr/bin/{name}")))).collect(),
         units: BTreeMap::new(),
-        leftovers: Vec::new(),
+        leftovers: vec![],
         installation: Installation::None,
         can_lower_oom_score: true,
         conntrack_max_writable: true,

@@ -18,7 +18,7 @@ use super::{
     Selinux, Sysctl, network, system,
 };
 use crate::config::Cidr;
-use crate::host::{Change, Command, Host, HostError, UnitState};
+use crate::host::{Change, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
@@ -60,6 +60,17 @@ pub const UNITS: &[&str] = &[
     "rke2-agent.service",
     "rke2-server.service",
     "ufw.service",
+];
+
+/// Units that keep the clock right, by the names that distributions give them.
+const CLOCK_KEEPERS: &[&str] = &[
+    "chrony.service",
+    "chronyd.service",
+    "ntp.service",
+    "ntpd.service",
+    "ntpsec.service",
+    "openntpd.service",
+    "systemd-timesyncd.service",
 ];
 
 /// Where other clusters, container engines and earlier attempts leave files.
@@ -258,14 +269,10 @@ fn socket_programs(host: &Host) -> HashMap<u64, String> {
 
 fn clock(host: &Host) -> Result<Clock, HostError> {
     let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let command = Command::new("timedatectl", ["show", "--property=NTPSynchronized", "--value"]);
-    let said = host.run_if_installed(&command)?.map(|output| output.stdout).unwrap_or_default();
-    let synchronised = match said.trim() {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => None,
-    };
-    Ok(Clock { unix_seconds, synchronised })
+    // Not asked of timedated, which would be started for it and leave files of its own.
+    let mut keepers = host.unit_states(CLOCK_KEEPERS)?.into_iter();
+    let keeper = keepers.find(|(_, state)| state.is_active()).map(|(name, _)| name);
+    Ok(Clock { unix_seconds, keeper })
 }
 
 /// The units of interest that we did not bring up ourselves.

@@ -206,13 +206,13 @@ pub struct Listener {
 }
 
 /// The clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
     /// Seconds since 1970, UTC.
     pub unix_seconds: u64,
-    /// Whether something keeps it right; absent where systemd does not say.
-    pub synchronised: Option<bool>,
+    /// The running unit that keeps it right, such as `chronyd.service`.
+    pub keeper: Option<String>,
 }
 
 /// What SELinux does here.
@@ -266,69 +266,19 @@ impl HostFacts {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::kernel_settings::SETTINGS;
-
-    /// A host that a cluster can be set up on, with nothing on it yet.
-    pub fn plain_host() -> HostFacts {
-        let sysctl = |value: u64| Sysctl { value: value.to_string(), writable: true };
-        HostFacts {
-            hostname: "node-1".into(),
-            platform: "linux/amd64".parse().unwrap(),
-            user_id: 0,
-            machine_id: Some("0123456789abcdef0123456789abcdef".into()),
-            os: system::os_release("ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
-            cpus: 4,
-            memory: Memory { total_bytes: 8 << 30, available_bytes: 7 << 30 },
-            kernel: Kernel {
-                release: "6.1.0-13-amd64".into(),
-                features: MODULES.iter().map(|&(name, _)| name.to_owned()).collect(),
-                has_modules: true,
-                sysctls: SETTINGS.iter().map(|setting| (setting.name.to_owned(), sysctl(setting.value()))).collect(),
-            },
-            cgroups: Cgroups {
-                version: CgroupVersion::V2,
-                controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).into(),
-            },
-            mounts: vec![Mount {
-                path: "/".into(),
-                device: "/dev/sda1".into(),
-                file_system: "ext4".into(),
-                read_only: false,
-                no_exec: false,
-                total_bytes: 100 << 30,
-                free_bytes: 80 << 30,
-            }],
-            swap_areas: vec![],
-            addresses: vec![InterfaceAddress {
-                interface: "eth0".into(),
-                address: "192.0.2.10".parse().unwrap(),
-                network: "192.0.2.0/24".parse().unwrap(),
-            }],
-            default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "192.0.2.1".parse().ok() }),
-            resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
-            listening: vec![],
-            clock: Clock { unix_seconds: 1_800_000_000, synchronised: Some(true) },
-            selinux: Selinux::Disabled,
-            programs: PROGRAMS.iter().map(|&name| (name.to_owned(), Some(format!("/usr/bin/{name}")))).collect(),
-            units: BTreeMap::new(),
-            leftovers: vec![],
-            installation: Installation::None,
-            can_lower_oom_score: true,
-            conntrack_max_writable: true,
-        }
-    }
+    use crate::fixture;
 
     #[test]
     fn facts_come_back_as_they_were() {
-        let facts = plain_host();
+        let facts = fixture::facts();
         assert_eq!(serde_json::from_str::<HostFacts>(&serde_json::to_string(&facts).unwrap()).unwrap(), facts);
     }
 
     #[test]
     fn a_path_lies_on_the_deepest_mount_above_it() {
-        let mut facts = plain_host();
+        let mut facts = fixture::facts();
         facts.mounts.push(Mount { path: "/var".into(), ..facts.mounts[0].clone() });
         for (path, mount) in [("/var/lib/etcd", "/var"), ("/var", "/var"), ("/variable", "/"), ("/etc", "/")] {
             assert_eq!(facts.mount_of(path).unwrap().path, mount, "{path}");
@@ -337,14 +287,14 @@ pub(crate) mod tests {
 
     #[test]
     fn the_primary_address_is_that_of_the_default_route() {
-        let mut facts = plain_host();
+        let mut facts = fixture::facts();
         let second = InterfaceAddress {
             interface: "eth1".into(),
             address: "198.51.100.1".parse().unwrap(),
             network: "198.51.100.0/24".parse().unwrap(),
         };
         facts.addresses.insert(0, second);
-        assert_eq!(facts.primary_address(), "192.0.2.10".parse().ok());
+        assert_eq!(facts.primary_address(), "10.0.0.5".parse().ok());
         facts.default_route = None;
         assert_eq!(facts.primary_address(), None);
         facts.addresses.truncate(1);

@@ -158,11 +158,11 @@ pub fn rejections(findings: &[Finding]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tests::plain_host;
+    use crate::fixture;
 
     /// The verdicts other than `pass` on a host that `change` was done to.
     pub(super) fn verdicts(change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
-        let mut facts = plain_host();
+        let mut facts = fixture::facts();
         change(&mut facts);
         let spec = ClusterSpec::default();
         examine(&Subject { spec: &spec, facts: &facts }, &[])
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_ignored_is_said_and_does_not_reject() {
-        let mut facts = plain_host();
+        let mut facts = fixture::facts();
         facts.memory.total_bytes = 1 << 30;
         let spec = ClusterSpec::default();
         let findings = examine(&Subject { spec: &spec, facts: &facts }, &["memory".parse().unwrap()]);

@@ -50,17 +50,17 @@ fn clock(subject: &Subject<'_>) -> Answer {
     const EARLIEST: u64 = 1_704_067_200;
     /// 2100-01-01; no certificate of a cluster lasts that long.
     const LATEST: u64 = 4_102_444_800;
-    let clock = subject.facts.clock;
+    let clock = &subject.facts.clock;
     let found = format!("{} s since 1970", clock.unix_seconds);
-    let set = "set the clock (`timedatectl set-time`), or certificates will not be valid";
-    match clock.synchronised {
-        _ if !(EARLIEST..LATEST).contains(&clock.unix_seconds) => Answer::reject(found, set),
-        Some(true) => Answer::pass(format!("{found}, synchronised")),
-        Some(false) => Answer::warn(
-            format!("{found}, not synchronised"),
-            "point it at the site's time server; compare it with a watch until then",
+    if !(EARLIEST..LATEST).contains(&clock.unix_seconds) {
+        return Answer::reject(found, "set the clock (`timedatectl set-time`), or certificates will not be valid");
+    }
+    match &clock.keeper {
+        Some(unit) => Answer::pass(format!("{found}, kept by {unit}")),
+        None => Answer::warn(
+            format!("{found}, kept right by nothing that is known"),
+            "let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
         ),
-        None => Answer::pass(format!("{found}; whether it is synchronised is not known")),
     }
 }
 
@@ -195,10 +195,10 @@ mod tests {
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| {
             facts.programs.insert("socat".into(), None);
-            facts.clock.synchronised = Some(false);
+            facts.clock.keeper = None;
         }), @r#"
         [
-            "clock Warn: 1800000000 s since 1970, not synchronised | point it at the site's time server; compare it with a watch until then",
+            "clock Warn: 1800000000 s since 1970, kept right by nothing that is known | let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
             "programs Warn: no socat | install the packages socat from the distribution's own medium; upstream releases do not hold them",
         ]
         "#);
