@@ -15,6 +15,7 @@ use crate::steps::{Check, Context};
 /// # Errors
 /// The first step's that fails; the steps before it stay done, and a repeat goes on from there.
 pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<usize> {
+    context.host.sweep_incomplete().context("while removing what a run that was cut off left")?;
     let of = plan.steps.len();
     let mut changed_steps = 0;
     for (index, planned) in plan.steps.iter().enumerate() {

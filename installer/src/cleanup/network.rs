@@ -13,6 +13,8 @@ pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
         fs::remove_file(path)
             .map_err(|source| HostError::File { act: format!("remove network namespace {name}"), source })?;
     }
+    // Fails where it holds namespaces of others, or is mounted for them.
+    let _ = fs::remove_dir(host.path("/run/netns"));
     Ok(())
 }
 

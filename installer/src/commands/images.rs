@@ -3,9 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+
 use crate::cli::ImagesCommand;
+use crate::failure::Advise;
 use crate::host::Host;
-use crate::steps::images;
+use crate::steps::images::{self, Restored};
 
 /// Does what the command line says.
 pub fn images(command: ImagesCommand) -> anyhow::Result<ExitCode> {
@@ -16,8 +19,14 @@ pub fn images(command: ImagesCommand) -> anyhow::Result<ExitCode> {
 
 fn restore() -> anyhow::Result<ExitCode> {
     super::require_root()?;
-    for image in images::restore(&Host::local()?)? {
+    let Restored { put_back, lost } = images::restore(&Host::local()?)?;
+    for image in put_back {
         writeln!(io::stdout(), "put back {image}, which had been removed")?;
     }
-    Ok(ExitCode::SUCCESS)
+    if lost.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names: Vec<_> = lost.iter().map(ToString::to_string).collect();
+    Err(anyhow!("of these images the content is gone too: {}", names.join(", ")))
+        .hint("`kinstall run` loads them from the bundle again")
 }

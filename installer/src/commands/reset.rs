@@ -57,6 +57,7 @@ fn undo_all(mut host: Host, reporter: &Reporter) -> anyhow::Result<()> {
     }
     cleanup::clean(&host).context("while removing what ran here")?;
     reporter.line("putting files, settings and services back");
+    host.sweep_incomplete().context("while removing what a run that was cut off left")?;
     for change in host.ledger().changes().iter().rev() {
         host.undo(change).context("while putting this host back to what it was")?;
     }

@@ -1,6 +1,7 @@
 //! The control plane, by `kubeadm init`. kubeadm's phases can be repeated, so that a run that was cut off is completed by
 //! the next; only its preflight has to be told that what it finds is its own.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +16,9 @@ use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 
 const ID: &str = "control-plane";
+const KUBEADM: &str = "/usr/local/bin/kubeadm";
+/// Its own wait for the API server is four minutes.
+const KUBEADM_ENDS_WITHIN: Duration = Duration::from_mins(5);
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const PKI: &str = "/etc/kubernetes/pki";
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -54,6 +58,8 @@ impl Step for ControlPlane {
         if !has_dns {
             tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
         }
+        context.progress.detail("waiting for a kubeadm that a run before left behind");
+        wait_for_kubeadm(&context.host)?;
         remove_half_written(&context.host)?;
         let ignored = ignored_preflight_errors(context, &context.host, has_dns)?;
         let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
@@ -64,13 +70,33 @@ impl Step for ControlPlane {
             arguments.push("--skip-phases=addon/coredns".to_owned());
         }
         context.progress.detail("kubeadm init");
-        let command = Command::new("/usr/local/bin/kubeadm", arguments);
+        let command = Command::new(KUBEADM, arguments);
         context
             .host
             .run(&command)
             .context("while setting up the control plane; `journalctl -u kubelet` may say more")?;
         Ok(())
     }
+}
+
+/// A run that was killed leaves its kubeadm running; two at once would trip over each other.
+fn wait_for_kubeadm(host: &Host) -> anyhow::Result<()> {
+    until("another kubeadm on this host to end", KUBEADM_ENDS_WITHIN, || {
+        let running = running(host, KUBEADM)?;
+        Ok(running.map_or(Look::Ready(()), |process| Look::NotYet(format!("process {process} runs"))))
+    })
+}
+
+/// A process that runs the program at this path.
+fn running(host: &Host, program: &str) -> anyhow::Result<Option<String>> {
+    for process in fs::read_dir(host.path("/proc"))? {
+        let process = process?;
+        // Anything else in /proc, and a process that ended meanwhile, has no program.
+        if fs::read_link(process.path().join("exe")).is_ok_and(|found| found == Path::new(program)) {
+            return Ok(Some(process.file_name().to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the control plane of this host was completed once.

@@ -6,10 +6,9 @@
 use kbundle_format::Hasher;
 use std::io;
 
-use anyhow::Context as _;
 use fs_err as fs;
 
-use super::{Check, Context, Inputs, Step, images, needed};
+use super::{Check, Context, Inputs, Step, needed};
 use crate::host::{Host, HostError};
 
 const TIMER: &str = "kinstall-images.timer";
@@ -65,7 +64,6 @@ impl Step for ImageKeeper {
             host.write_file(path, content.as_bytes(), 0o644)?;
         }
         host.restart_unit(TIMER)?;
-        images::restore(host).context("while looking for images that were removed")?;
         Ok(())
     }
 

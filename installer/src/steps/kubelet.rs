@@ -52,6 +52,8 @@ impl Step for Kubelet {
         for tree in TREES {
             host.claim_tree(tree)?;
         }
+        // kube-proxy mounts it, and a host without modules may not have it.
+        host.make_directory("/lib/modules", 0o755)?;
         for (path, content) in files {
             host.write_file(path, content.as_bytes(), 0o644)?;
         }

@@ -67,9 +67,23 @@ impl Index {
         serde_json::to_vec(self).expect("an index has string keys and no failing serializer")
     }
 
+    /// Whether no image is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.manifests.is_empty()
+    }
+
+    /// Those of the images whose manifests are among `content`, and the others.
+    #[must_use]
+    pub fn partition(&self, content: &BTreeSet<Digest>) -> (Self, Self) {
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            self.manifests.iter().cloned().partition(|descriptor| content.contains(&descriptor.digest));
+        (inside.into_iter().collect(), outside.into_iter().collect())
+    }
+
     /// Those of the images whose names are not among `names`.
     #[must_use]
-    pub fn without(&self, names: &BTreeSet<String>) -> Self {
+    pub fn without_names(&self, names: &BTreeSet<String>) -> Self {
         let is_missing =
             |descriptor: &&Descriptor| descriptor.annotations.get(NAME).is_some_and(|name| !names.contains(name));
         self.manifests.iter().filter(is_missing).cloned().collect()
@@ -211,7 +225,7 @@ mod tests {
     fn only_names_that_are_gone_are_put_back() {
         let names = ["registry.k8s.io/kube-apiserver:v1.25.2".to_owned(), "other".to_owned()].into();
         let missing: Vec<_> =
-            index().without(&names).images().unwrap().into_keys().map(|name| name.to_string()).collect();
+            index().without_names(&names).images().unwrap().into_keys().map(|name| name.to_string()).collect();
         assert_eq!(missing, ["registry.k8s.io/kube-controller-manager:v1.25.2"]);
     }
 

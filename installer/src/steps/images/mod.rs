@@ -8,10 +8,10 @@
 mod archive;
 pub mod ctr;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use anyhow::Context as _;
-use kbundle_format::{Digest, Image, ImageRef};
+use kbundle_format::{Image, ImageRef};
 
 use super::{Check, Context, Inputs, Step, needed};
 use crate::host::Host;
@@ -51,6 +51,7 @@ impl Step for Images {
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let index = index(context)?;
         context.host.write_file(INDEX_PATH, &index.to_bytes(), 0o644)?;
+        put_back(&context.host, &index)?;
         let present = ctr::images(&context.host)?;
         let count = wanted(context).count();
         let mut sent = HashSet::new();
@@ -77,23 +78,35 @@ fn index(inputs: &Inputs<'_>) -> anyhow::Result<Index> {
     wanted(inputs).map(|image| archive::descriptor(inputs.list, image)).collect()
 }
 
-/// Puts back the names of images that were removed, and returns them.
-///
-/// # Errors
-/// When the content is gone as well, as after a reset of containerd: the images have to be loaded from the bundle again.
-pub fn restore(host: &Host) -> anyhow::Result<Vec<ImageRef>> {
+/// What [`restore`] found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Images that were put back.
+    pub put_back: Vec<ImageRef>,
+    /// Images whose content is gone as well; they have to be loaded from the bundle again.
+    pub lost: Vec<ImageRef>,
+}
+
+/// Puts back the names of images that were removed.
+pub fn restore(host: &Host) -> anyhow::Result<Restored> {
     let bytes = host.read(INDEX_PATH)?.context("no images were loaded on this host by kinstall")?;
     let index: Index = serde_json::from_slice(&bytes).with_context(|| format!("while reading {INDEX_PATH}"))?;
-    let names = ctr::names(host)?;
-    let missing = index.without(&names);
-    let lost: BTreeMap<ImageRef, Digest> = missing.images()?;
-    if lost.is_empty() {
-        return Ok(Vec::new());
+    put_back(host, &index)
+}
+
+fn put_back(host: &Host, index: &Index) -> anyhow::Result<Restored> {
+    let missing = index.without_names(&ctr::names(host)?);
+    if missing.is_empty() {
+        return Ok(Restored::default());
     }
-    ctr::import(host, &mut |stdin| archive::write_index(stdin, &missing))
-        .context("the content of images is gone too; `kinstall run` loads them from the bundle again")?;
-    for (reference, manifest) in &lost {
+    let (kept, lost) = missing.partition(&ctr::kept_content(host)?);
+    let images = kept.images()?;
+    if !kept.is_empty() {
+        ctr::import(host, &mut |stdin| archive::write_index(stdin, &kept))
+            .context("while putting back names of images")?;
+    }
+    for (reference, manifest) in &images {
         ctr::keep(host, reference, manifest)?;
     }
-    Ok(lost.into_keys().collect())
+    Ok(Restored { put_back: images.into_keys().collect(), lost: lost.images()?.into_keys().collect() })
 }
