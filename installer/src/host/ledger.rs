@@ -3,7 +3,7 @@
 //! A change is recorded and synced before it is made. A run that was cut off may so have recorded a change that it did not
 //! make; undoing that finds nothing to do. Files that were replaced are kept under `backup/` beside the ledger.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,13 @@ pub enum Change {
     SystemUser {
         /// The name of both.
         name: String,
+    },
+    /// A tree of empty directories that others fill from now on; `reset` brings it back to those.
+    ClaimedContents {
+        /// Absolute path on the host.
+        path: String,
+        /// The directories that were there, relative to `path`.
+        kept: BTreeSet<PathBuf>,
     },
     /// A kernel setting.
     Sysctl {
@@ -143,11 +150,14 @@ impl Ledger {
         self.known.contains(path)
     }
 
-    /// Whether `path` lies in a tree that `reset` removes whole.
+    /// Whether `path` is or lies in a tree that was claimed: `reset` removes it with the tree.
     #[must_use]
     pub fn claims(&self, path: &str) -> bool {
         let holds = |tree: &str| path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.changes.iter().any(|change| matches!(change, Change::ClaimedTree { path: tree } if holds(tree)))
+        self.changes.iter().any(|change| match change {
+            Change::ClaimedTree { path: tree } | Change::ClaimedContents { path: tree, .. } => holds(tree),
+            _ => false,
+        })
     }
 
     /// Whether anything at or below `path` was made by us.
@@ -157,7 +167,8 @@ impl Ledger {
         self.changes.iter().any(|change| match change {
             Change::CreatedDirectory { path: made }
             | Change::CreatedFile { path: made }
-            | Change::ClaimedTree { path: made } => inside(made),
+            | Change::ClaimedTree { path: made }
+            | Change::ClaimedContents { path: made, .. } => inside(made),
             _ => false,
         })
     }
@@ -225,7 +236,14 @@ impl Ledger {
     }
 
     /// Forgets everything: the record and the copies. The last act of a reset.
+    ///
+    /// The record goes first: without it there is nothing to undo, whereas a record without its copies could not be undone.
     pub fn erase(self) -> Result<(), LedgerError> {
+        let path = self.directory.join(FILE);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(LedgerError { path, source }),
+            _ => {}
+        }
         match fs::remove_dir_all(&self.directory) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(LedgerError { path: self.directory, source })

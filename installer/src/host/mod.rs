@@ -293,12 +293,19 @@ impl Host {
         written.map_err(|source| HostError::File { act: format!("set {name} to {value}"), source })
     }
 
-    /// Claims `path` for a tree that others fill (a data directory): `reset` removes it with all it holds.
+    /// Claims `path` for a tree that others fill (a data directory): `reset` removes what it holds then.
     ///
-    /// A tree that is there already and not ours stays; preflight has then refused or the user has allowed it.
+    /// A tree that holds files already is not ours and stays; preflight has then refused or the user has allowed it.
     pub fn claim_tree(&mut self, path: &str) -> Result<(), HostError> {
+        if self.ledger.claims(path) {
+            return Ok(());
+        }
         if !self.exists(path) {
-            self.ledger.record(Change::ClaimedTree { path: path.to_owned() })?;
+            return Ok(self.ledger.record(Change::ClaimedTree { path: path.to_owned() })?);
+        }
+        let found = empty_directories(&self.path(path), Path::new(""));
+        if let Some(kept) = found.map_err(|source| HostError::File { act: format!("look into {path}"), source })? {
+            self.ledger.record(Change::ClaimedContents { path: path.to_owned(), kept })?;
         }
         Ok(())
     }
@@ -330,4 +337,20 @@ fn absent<T>(result: io::Result<T>, act: impl FnOnce() -> String) -> Result<Opti
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(HostError::File { act: act(), source }),
     }
+}
+
+/// The directories below `root`, relative to it, when there is nothing but directories; `inside` is where in it we are.
+fn empty_directories(root: &Path, inside: &Path) -> io::Result<Option<BTreeSet<PathBuf>>> {
+    let here = root.join(inside);
+    if !here.symlink_metadata()?.is_dir() {
+        return Ok(None);
+    }
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(here)? {
+        let relative = inside.join(entry?.file_name());
+        let Some(below) = empty_directories(root, &relative)? else { return Ok(None) };
+        found.extend(below);
+        found.insert(relative);
+    }
+    Ok(Some(found))
 }

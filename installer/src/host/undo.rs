@@ -1,8 +1,9 @@
 //! Undoing what the ledger has on record. Each change is undone by looking at what is there: a change that was never made,
 //! or is undone already, is nothing to do, so that a reset cut off anywhere is finished by the next.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::chown;
@@ -17,6 +18,7 @@ impl Host {
             Change::CreatedFile { path } => self.remove_file(path),
             Change::CreatedDirectory { path } => self.remove_empty_directory(path),
             Change::ClaimedTree { path } => self.remove_tree(path),
+            Change::ClaimedContents { path, kept } => self.remove_contents(path, kept),
             Change::ReplacedFile { path, backup, mode, owner, group } => {
                 self.restore(path, backup, *mode, (*owner, *group))
             }
@@ -52,6 +54,11 @@ impl Host {
             _ => fs::remove_dir_all(target),
         };
         Ok(absent(removed, || format!("remove {path} and all in it"))?.is_some())
+    }
+
+    fn remove_contents(&self, path: &str, kept: &BTreeSet<PathBuf>) -> Result<bool, HostError> {
+        let removed = remove_all_but(kept, &self.path(path), Path::new(""));
+        Ok(absent(removed, || format!("empty {path}"))?.unwrap_or(false))
     }
 
     fn restore(&self, path: &str, backup: &str, mode: u32, owner: (u32, u32)) -> Result<bool, HostError> {
@@ -116,6 +123,25 @@ impl Host {
     }
 }
 
+/// Removes what is below `root` but the directories in `kept`; `inside` is where in it we are. `true` when there was anything.
+fn remove_all_but(kept: &BTreeSet<PathBuf>, root: &Path, inside: &Path) -> io::Result<bool> {
+    let mut removed = false;
+    for entry in fs::read_dir(root.join(inside))? {
+        let entry = entry?;
+        let relative = inside.join(entry.file_name());
+        if !entry.file_type()?.is_dir() {
+            fs::remove_file(entry.path())?;
+            removed = true;
+        } else if kept.contains(&relative) {
+            removed |= remove_all_but(kept, root, &relative)?;
+        } else {
+            fs::remove_dir_all(entry.path())?;
+            removed = true;
+        }
+    }
+    Ok(removed)
+}
+
 /// Puts a copy in place, with the owner, the mode and the time that the file had.
 fn restore_file(copy: &Path, target: &Path, mode: u32, (owner, group): (u32, u32)) -> io::Result<()> {
     let mut source = fs::File::open(copy)?;
@@ -124,4 +150,143 @@ fn restore_file(copy: &Path, target: &Path, mode: u32, (owner, group): (u32, u32
     file.commit()?;
     chown(target, Some(owner), Some(group))?;
     fs::OpenOptions::new().append(true).open(target)?.file().set_modified(fs::metadata(copy)?.modified()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::super::{Ledger, SystemCommands};
+    use super::*;
+
+    /// Every path below the root but kinstall's own, with its mode, and its content where it is a file.
+    fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
+        let mut found = BTreeMap::new();
+        let mut rest = vec![root.to_owned()];
+        while let Some(directory) = rest.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.ends_with("var/lib/kinstall") {
+                    continue;
+                }
+                let metadata = path.symlink_metadata().unwrap();
+                if metadata.is_dir() {
+                    rest.push(path.clone());
+                }
+                let content = metadata.is_file().then(|| fs::read(&path).unwrap());
+                found.insert(path, (metadata.permissions().mode(), content));
+            }
+        }
+        found
+    }
+
+    fn host(root: &Path) -> Host {
+        Host::under(root, Box::new(SystemCommands)).unwrap()
+    }
+
+    /// Undoes the whole ledger, newest change first, and says how many changes had something to undo.
+    fn undo_all(host: &Host) -> usize {
+        host.ledger().changes().iter().rev().filter(|change| host.undo(change).unwrap()).count()
+    }
+
+    fn prepared() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["etc/containerd", "var/lib/kubelet/pods", "var/lib/etcd"] {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        fs::write(root.path().join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+        fs::write(root.path().join("etc/containerd/config.toml"), "version = 1\n").unwrap();
+        fs::write(root.path().join("var/lib/etcd/someones"), "data").unwrap();
+        fs::set_permissions(root.path().join("etc/containerd/config.toml"), PermissionsExt::from_mode(0o640)).unwrap();
+        root
+    }
+
+    fn change(host: &mut Host) {
+        host.write_file("/etc/containerd/config.toml", b"version = 2\n", 0o644).unwrap();
+        host.write_file("/etc/containerd/config.toml", b"version = 3\n", 0o644).unwrap();
+        host.write_file("/etc/new/deep/file", b"x", 0o600).unwrap();
+        host.edit_file("/etc/hosts", &marked::with_block("127.0.0.1 localhost\n", &["10.0.0.5 api".into()])).unwrap();
+        host.make_link("/etc/masked.swap", "/dev/null").unwrap();
+        for tree in ["/var/lib/kubelet", "/var/lib/etcd", "/var/lib/containerd"] {
+            host.claim_tree(tree).unwrap();
+        }
+        for file in ["var/lib/kubelet/pods/1/volume", "var/lib/kubelet/config.yaml", "var/lib/containerd/io/db"] {
+            let path = host.path(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "made by others").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_host_is_what_it_was_and_a_repeat_finds_nothing_to_do() {
+        let root = prepared();
+        let before = tree(root.path());
+        let time = fs::metadata(root.path().join("etc/containerd/config.toml")).unwrap().mtime();
+        change(&mut host(root.path()));
+        assert_ne!(tree(root.path()), before);
+
+        let again = host(root.path());
+        assert!(undo_all(&again) > 0);
+        assert_eq!(tree(root.path()), before);
+        assert_eq!(fs::metadata(root.path().join("etc/containerd/config.toml")).unwrap().mtime(), time);
+        undo_all(&again);
+        assert_eq!(tree(root.path()), before);
+        again.forget().unwrap();
+        assert!(!root.path().join("var/lib/kinstall").exists());
+    }
+
+    #[test]
+    fn a_reset_cut_off_after_any_change_is_finished_by_the_next() {
+        let changes = {
+            let root = prepared();
+            let mut host = host(root.path());
+            change(&mut host);
+            host.ledger().changes().len()
+        };
+        for done in 0..changes {
+            let root = prepared();
+            let before = tree(root.path());
+            change(&mut host(root.path()));
+            let cut_off = host(root.path());
+            for change in cut_off.ledger().changes().iter().rev().take(done) {
+                cut_off.undo(change).unwrap();
+            }
+            undo_all(&host(root.path()));
+            assert_eq!(tree(root.path()), before, "cut off after {done} changes");
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_and_never_done_is_nothing_to_undo() {
+        let root = prepared();
+        let before = tree(root.path());
+        let mut host = host(root.path());
+        for change in [
+            Change::CreatedFile { path: "/etc/never".into() },
+            Change::CreatedDirectory { path: "/etc/no/where".into() },
+            Change::ClaimedTree { path: "/var/lib/never".into() },
+            Change::EditedFile { path: "/etc/hosts".into() },
+            Change::Sysctl { key: "net/ipv4/ip_forward".into(), was: "0".into() },
+            Change::StepDone { step: "swap".into() },
+        ] {
+            host.ledger_mut().record(change).unwrap();
+        }
+        assert_eq!(undo_all(&host), 0);
+        assert_eq!(tree(root.path()), before);
+    }
+
+    #[test]
+    fn a_record_half_erased_is_no_record() {
+        let root = prepared();
+        let mut host = host(root.path());
+        change(&mut host);
+        let directory = host.ledger().directory().to_owned();
+        fs::remove_file(directory.join("ledger.jsonl")).unwrap();
+        assert!(directory.join("backup").exists());
+        let reopened = Ledger::open(&directory).unwrap();
+        assert!(reopened.changes().is_empty());
+        reopened.erase().unwrap();
+        assert!(!directory.exists());
+    }
 }
