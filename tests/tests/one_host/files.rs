@@ -36,7 +36,9 @@ impl Snapshot {
         let sums = sums.lines().filter_map(|line| line.split_once("  "));
         entries.extend(sums.map(|(sum, path)| (format!("content {path}"), sum.to_owned())));
         let units = host.sh("systemctl list-unit-files --no-legend --no-pager")?;
-        entries.extend(words(&units).map(|words| (format!("unit {}", words[0]), words[1].to_owned())));
+        // Transient units live in /run; systemd forgets them when their processes have ended.
+        let units = words(&units).filter(|words| words[1] != "transient");
+        entries.extend(units.map(|words| (format!("unit {}", words[0]), words[1].to_owned())));
         let active = host.sh("systemctl list-units --no-legend --no-pager --plain --type=service,timer,socket")?;
         let lasting = words(&active)
             .filter(|words| words.len() > 3 && ["running", "waiting", "listening"].contains(&words[3]))
