@@ -1,14 +1,17 @@
 //! Files that are whole or not there: written aside in the same directory, synced, renamed.
 
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
-/// How the names of files begin that are not whole yet. A program that was killed leaves them.
+/// How the names of files begin that are not whole yet. A program that was killed leaves them; the next one that writes the same
+/// file takes them away.
 pub const INCOMPLETE_PREFIX: &str = ".incomplete-";
+/// How much of a file's own name goes into that of the incomplete one: with what is added it stays below 255 bytes.
+const NAME_BYTES: usize = 200;
 
 /// A file that takes its name only when [`AtomicFile::commit`] is called; dropped before, it leaves nothing.
 pub struct AtomicFile {
@@ -19,15 +22,7 @@ pub struct AtomicFile {
 impl AtomicFile {
     /// Starts a file that will become `path` with the permission bits `mode`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
-        let file = tempfile::Builder::new()
-            .prefix(INCOMPLETE_PREFIX)
-            .permissions(std::fs::Permissions::from_mode(mode))
-            .tempfile_in(parent(path))
-            .map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot write beside {}: {error}", path.display()))
-            })?;
-        // The mode given at creation is cut by the umask; say it again.
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+        let file = incomplete(path, mode)?;
         Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(1 << 18, file) })
     }
 
@@ -60,7 +55,64 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     file.commit()
 }
 
-fn parent(path: &Path) -> &Path {
+/// A file beside `path` that has no final name yet. What killed programs left of the same file is taken away first.
+///
+/// A file that somebody writes is locked; one that can be locked is nobody's any more.
+pub(crate) fn incomplete(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let beside =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot write beside {}: {error}", path.display()));
+    let prefix = incomplete_prefix(path);
+    remove_stale(parent(path), &prefix).map_err(beside)?;
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(std::fs::Permissions::from_mode(mode))
+            .tempfile_in(parent(path))
+            .map_err(beside)?;
+        match file.as_file().lock() {
+            // Some network file systems have no locks; what is left there stays.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(beside(error)),
+            _ => {}
+        }
+        // Between creation and lock another program may have taken it for a stale one.
+        if file.as_file().metadata()?.nlink() > 0 {
+            // The mode given at creation is cut by the umask; say it again.
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+            return Ok(file);
+        }
+    }
+}
+
+fn incomplete_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let end = (0..=NAME_BYTES.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    format!("{INCOMPLETE_PREFIX}{}-", &name[..end])
+}
+
+fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
+    for item in fs::read_dir(folder)? {
+        let item = item?;
+        let ours = item.file_name().to_str().is_some_and(|name| is_random(name, prefix));
+        if !ours || !item.file_type()?.is_file() {
+            continue;
+        }
+        // Gone meanwhile, or somebody else's: then it is not ours to take away.
+        let Ok(file) = fs::File::open(item.path()) else { continue };
+        if file.file().try_lock().is_ok() {
+            fs::remove_file(item.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` is `prefix` and the letters that `tempfile` draws, and not a longer name with the same beginning.
+fn is_random(name: &str, prefix: &str) -> bool {
+    const DRAWN: usize = 6;
+    let drawn = name.strip_prefix(prefix);
+    drawn.is_some_and(|rest| rest.len() == DRAWN && rest.bytes().all(|letter| letter.is_ascii_alphanumeric()))
+}
+
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -84,5 +136,27 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_goes_and_what_a_living_one_writes_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at(".incomplete-a.tar.zst-Abc123"), b"left behind").unwrap();
+        fs::write(at(".incomplete-a.tar.zst.001-Abc123"), b"of another file").unwrap();
+        let living = AtomicFile::create(&at("a.tar.zst"), 0o644).unwrap();
+        assert!(!at(".incomplete-a.tar.zst-Abc123").exists());
+        assert!(at(".incomplete-a.tar.zst.001-Abc123").exists());
+        write_atomically(&at("a.tar.zst"), b"second", 0o644).unwrap();
+        living.commit().unwrap();
+        assert_eq!(fs::read(at("a.tar.zst")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_name_of_the_greatest_length_still_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("\u{e9}".repeat(127));
+        write_atomically(&path, b"whole", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
     }
 }

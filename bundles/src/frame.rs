@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{CParameter, find_frame_compressed_size};
 
 use crate::limits::{MAX_COMPRESSED_FRAME_BYTES, MAX_FRAME_BYTES, MAX_THREADS};
 
@@ -134,6 +134,23 @@ pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>
     reader.content().map(Some)
 }
 
+/// Takes `bytes`, which lie at `offset` of the file, as one frame with content: nothing before it, nothing after it.
+pub fn whole(bytes: Vec<u8>, offset: u64) -> Result<CompressedFrame, FrameError> {
+    let refuse = |reason| Err(FrameError::Shape { offset, reason });
+    if bytes.first_chunk() != Some(&MAGIC) {
+        return Err(FrameError::Magic { offset });
+    }
+    let mut after_magic = &bytes[MAGIC.len()..];
+    let content_bytes = FrameReader { input: &mut after_magic, offset, bytes: Vec::new() }.header()?;
+    if bytes.len() > MAX_COMPRESSED_FRAME_BYTES {
+        return refuse("is larger than its content could be");
+    }
+    match find_frame_compressed_size(&bytes) {
+        Ok(length) if length == bytes.len() => Ok(CompressedFrame { offset, bytes, content_bytes }),
+        _ => refuse("does not end where it should"),
+    }
+}
+
 /// Collects the bytes of one frame.
 struct FrameReader<'a, R> {
     input: &'a mut R,
@@ -186,6 +203,14 @@ impl<R: Read> FrameReader<'_, R> {
     }
 
     fn content(mut self) -> Result<RawFrame, FrameError> {
+        let content_bytes = self.header()?;
+        self.blocks()?;
+        self.take(4)?; // the checksum
+        Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
+    }
+
+    /// Reads the frame header after the magic number: the size of the content, within bounds.
+    fn header(&mut self) -> Result<usize, FrameError> {
         // RFC 8878, 3.1.1.1: descriptor, window, dictionary, content size.
         let descriptor = self.take(1)?[0];
         // A bundle's frames are single segments with a checksum and without a dictionary; a single segment states its size.
@@ -201,10 +226,7 @@ impl<R: Read> FrameReader<'_, R> {
         if content_bytes > MAX_FRAME_BYTES as u64 {
             return self.refuse("states more content than a bundle's frame may hold");
         }
-        self.blocks()?;
-        self.take(4)?; // the checksum
-        let content_bytes = usize::try_from(content_bytes).expect("bounded above");
-        Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
+        Ok(usize::try_from(content_bytes).expect("bounded above"))
     }
 
     /// RFC 8878, 3.1.1.2: blocks until the one that calls itself the last.

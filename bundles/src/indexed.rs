@@ -3,15 +3,16 @@
 //! Opening reads the head and the first bytes of each entry, to learn where it lies. Nothing that the seek table says is
 //! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
+use crate::frame::{self, CompressedFrame, FrameError};
 use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
 use crate::list::{BundleList, Entry};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
-use crate::tar_layer::{BLOCK_BYTES, TarHeader};
-use crate::{BundleSource, SignatureFile, Verified};
+use crate::tar_layer::{BLOCK_BYTES, END, TarHeader};
+use crate::{BundleSource, EntryPath, SignatureFile, Verified};
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
 const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
@@ -55,12 +56,11 @@ impl Frames {
         let Some(&location) = self.locations.get(index) else {
             return Err(SeekTableError::Lies { reason: "it has too few frames" }.into());
         };
-        let offset = location.offset;
-        let lie = ReadError::Layout { offset, reason: "the seek table points at something that is no frame" };
-        let bytes = self.bytes(location, u32::MAX)?;
-        match frame::read_frame(&mut &bytes[..], offset)? {
-            Some(RawFrame::Content(frame)) if frame.bytes.len() == bytes.len() => Ok(frame),
-            _ => Err(lie),
+        let frame = frame::whole(self.bytes(location, u32::MAX)?, location.offset)?;
+        if frame.content_bytes == location.sizes.content as usize {
+            Ok(frame)
+        } else {
+            Err(SeekTableError::Lies { reason: "a frame holds more or less than its row says" }.into())
         }
     }
 
@@ -110,8 +110,10 @@ pub struct IndexedBundle {
     list_bytes: Vec<u8>,
     signatures: Vec<SignatureFile>,
     attestations: Vec<Attestation>,
-    /// For each entry of the list the frame that it begins with; `None` where the file does not carry it.
-    starts: Vec<Option<usize>>,
+    /// For each entry that the file carries the frame that it begins with.
+    starts: HashMap<EntryPath, usize>,
+    /// Frames that belong to nothing, in a bundle only the archive's end.
+    strays: Vec<usize>,
 }
 
 impl IndexedBundle {
@@ -127,9 +129,9 @@ impl IndexedBundle {
         let head = Head::read(&mut tar)?;
         let list = head.verify(check)?;
         let after_head = tar.source_mut().next.saturating_sub(1);
-        let starts = locate(&frames, &list.entries, after_head)?;
+        let (starts, strays) = locate(&frames, &list.entries, after_head)?;
         let Head { list_bytes, signatures, attestations, .. } = head;
-        Ok(Self { frames, list, list_bytes, signatures, attestations, starts })
+        Ok(Self { frames, list, list_bytes, signatures, attestations, starts, strays })
     }
 
     /// The list, with the keys that signed it.
@@ -169,8 +171,27 @@ impl IndexedBundle {
     }
 
     fn start(&self, entry: &Entry) -> Option<usize> {
-        let index = self.list.entries.iter().position(|listed| listed == entry)?;
-        self.starts[index]
+        self.starts.get(&entry.path).copied()
+    }
+
+    /// Checks that the file holds nothing but head, entries of the list in its order, and the archive's end.
+    ///
+    /// # Errors
+    /// Where in the file something else begins. What the entries hold is not looked at.
+    pub fn check_layout(&self) -> Result<(), ReadError> {
+        let last = self.frames.locations.len().saturating_sub(1);
+        let Some(&stray) = self.strays.first() else {
+            return Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() });
+        };
+        if stray != last {
+            let offset = self.frames.locations[stray].offset;
+            return Err(ReadError::Layout { offset, reason: "what lies here is no entry of the list" });
+        }
+        let end = Sequence::starting_at(&self.frames, last)?.next_frame()?;
+        match end {
+            Some(frame) if frame.content == END => Ok(()),
+            _ => Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() }),
+        }
     }
 
     /// Copies the content of `entry` to `sink`, checking its digest on the way.
@@ -205,25 +226,29 @@ impl IndexedBundle {
     }
 }
 
-/// Walks over the frames and notes at which each entry begins. Entries keep the order of the list; some may be left out.
-fn locate(frames: &Frames, entries: &[Entry], after_head: usize) -> Result<Vec<Option<usize>>, ReadError> {
-    let mut starts = vec![None; entries.len()];
-    let mut next = 0;
+/// Walks over the frames and notes at which each entry begins, and which begin none. Entries keep the order of the list; some
+/// may be left out.
+fn locate(
+    frames: &Frames,
+    entries: &[Entry],
+    after_head: usize,
+) -> Result<(HashMap<EntryPath, usize>, Vec<usize>), ReadError> {
+    let (mut starts, mut strays) = (HashMap::new(), Vec::new());
+    let mut expected = entries.iter();
     let mut index = after_head;
     while index < frames.locations.len() {
         let Some(header) = frames.header(index)? else {
+            strays.push(index);
             index += 1;
             continue;
         };
-        let found = entries[next..].iter().position(|entry| TarHeader::of_entry(entry) == header);
-        let Some(found) = found else {
+        let Some(entry) = expected.find(|entry| TarHeader::of_entry(entry) == header) else {
             return Err(ReadError::NotListed { path: header.path });
         };
-        starts[next + found] = Some(index);
-        next += found + 1;
+        starts.insert(entry.path.clone(), index);
         index += frames_of(header.size + BLOCK_BYTES as u64 + header.padding() as u64);
     }
-    Ok(starts)
+    Ok((starts, strays))
 }
 
 /// How many frames an entry of `size_bytes`, header and padding included, takes.

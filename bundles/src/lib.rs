@@ -7,8 +7,8 @@
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`key`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
-//! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
-//! | [`write`](mod@write), [`stream`], [`indexed`] | writing a bundle; reading it in one pass or by entry |
+//! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
+//! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! No network and no change to a host happens here.
@@ -16,6 +16,7 @@
 pub mod atomic_file;
 pub mod attestation;
 pub mod compose;
+pub mod destination;
 pub mod digest;
 pub mod frame;
 pub mod head;
@@ -32,8 +33,10 @@ pub mod stream;
 pub mod tar_layer;
 pub mod text;
 pub mod volume;
+pub mod whole;
 pub mod write;
 
+pub use destination::Destination;
 pub use digest::{Digest, Hasher};
 pub use head::{ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;

@@ -4,6 +4,7 @@
 //! same content, so that two lists are equal exactly when their bytes are.
 
 use std::collections::{BTreeSet, HashSet};
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -195,6 +196,22 @@ impl Role {
             Self::Etcd => "etcd",
             Self::Worker => "worker",
         }
+    }
+}
+
+/// The text names no role.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is no role; expected control-plane, etcd or worker")]
+pub struct RoleError {
+    text: String,
+}
+
+impl FromStr for Role {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| RoleError { text: text.to_owned() })
     }
 }
 

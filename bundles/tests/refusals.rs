@@ -254,3 +254,22 @@ fn a_file_that_is_replaced_while_it_is_read() {
     let error = opened.read_entry(&entry).unwrap_err();
     assert!(matches!(error, ReadError::Digest { .. } | ReadError::Frame(_) | ReadError::Missing { .. }), "{error}");
 }
+
+#[test]
+fn all_damaged_entries_are_named() {
+    use kbundle_format::stream::Carriage;
+    let (key, trust) = key();
+    let list = list_of(&CONTENTS);
+    let mut pieces = head(&list.to_bytes(), &key);
+    pieces.extend(entries(&list, &CONTENTS));
+    pieces.push(end());
+    pieces[2][512] ^= 1;
+    pieces[4][512] ^= 1;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs_err::write(file.path(), assemble(&pieces)).unwrap();
+    let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+    let bundle = IndexedBundle::open(file.path(), check).unwrap();
+    let findings = bundle.check_entries(Carriage::Full, &|_| {}).unwrap();
+    let damaged: Vec<_> = findings.damage.iter().map(|damage| damage.path.as_str()).collect();
+    assert_eq!(damaged, ["bin/a", "bin/c"]);
+}

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 pub use header::{HEADER_BYTES, Header, Kind, is_volume};
 pub use parity::{Repair, repair};
-pub use set::VolumeSet;
+pub use set::{VolumeSet, bundle_path};
 pub use split::{Split, VolumeWriter, volume_path};
 
 /// Why volumes cannot be written or do not make a bundle.

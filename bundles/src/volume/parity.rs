@@ -44,14 +44,15 @@ fn read_piece(
 }
 
 /// Makes the parity volumes for finished data volumes.
-pub(super) fn encode(data: &[Closed], header: &Header, folder: &Path) -> Result<Vec<Closed>, VolumeError> {
+pub(super) fn encode(data: &[Closed], header: &Header, bundle: &Path) -> Result<Vec<Closed>, VolumeError> {
     let parity_count = header.parity_count as usize;
     if parity_count == 0 {
         return Ok(Vec::new());
     }
     let mut parity = Vec::new();
-    for _ in 0..parity_count {
-        parity.push((blank(folder)?, Hasher::new(io::sink())));
+    for number in 1..=header.parity_count {
+        let volume = volume_path(bundle, Kind::Parity, number);
+        parity.push((blank(&volume)?, Hasher::new(io::sink())));
     }
     let mut encoder = ReedSolomonEncoder::new(data.len(), parity_count, STRIPE_BYTES).map_err(code)?;
     let mut piece = vec![0; STRIPE_BYTES];
@@ -107,10 +108,9 @@ pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> 
 }
 
 fn rebuild(good: &[&Volume], lost: &[u32], header: &Header, bundle: &Path) -> Result<Repair, VolumeError> {
-    let folder = super::split::parent(bundle);
     let mut outputs = Vec::new();
     for &number in lost {
-        outputs.push((number, blank(folder)?, Hasher::new(io::sink())));
+        outputs.push((number, blank(&volume_path(bundle, Kind::Data, number))?, Hasher::new(io::sink())));
     }
     let (data_count, parity_count) = (header.data_count as usize, header.parity_count as usize);
     let mut decoder = ReedSolomonDecoder::new(data_count, parity_count, STRIPE_BYTES).map_err(code)?;

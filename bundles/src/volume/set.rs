@@ -126,6 +126,13 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
+/// What the bundle is called whose volumes lie in `places`: the path of the first one found, without `.001`.
+pub fn bundle_path(places: &[PathBuf]) -> Result<PathBuf, VolumeError> {
+    let found = Found::look(places)?;
+    let first = found.0.into_values().next().expect("look() gives at least one");
+    Ok(first.path.with_extension(""))
+}
+
 /// All data volumes of a bundle.
 pub struct VolumeSet {
     volumes: Vec<Volume>,

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::header::{HEADER_BYTES, Header, Kind, MAX_VOLUMES};
 use super::{VolumeError, parity};
+use crate::atomic_file::{incomplete, parent};
 use crate::{Digest, Hasher};
 
 /// How to cut.
@@ -104,7 +105,7 @@ impl VolumeWriter {
             identity,
             payload: identity,
         };
-        let parity = parity::encode(&self.closed, &header, parent(&self.bundle))?;
+        let parity = parity::encode(&self.closed, &header, &self.bundle)?;
         let data = numbered(self.closed, Kind::Data, header);
         let all: Vec<_> = data.chain(numbered(parity, Kind::Parity, header)).collect();
         let mut paths = Vec::new();
@@ -133,17 +134,11 @@ pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// A temporary file beside the volumes with room for the header, readable by all once it has a name.
-pub(super) fn blank(folder: &Path) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o644);
-    let mut file = tempfile::Builder::new().prefix(".incomplete-").permissions(permissions).tempfile_in(folder)?;
+/// A file without its name beside `volume`, with room for the header, readable by all once it has a name.
+pub(super) fn blank(volume: &Path) -> io::Result<NamedTempFile> {
+    let mut file = incomplete(volume, 0o644)?;
     file.write_all(&[0; HEADER_BYTES])?;
     Ok(file)
-}
-
-pub(super) fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Write for VolumeWriter {
@@ -153,7 +148,9 @@ impl Write for VolumeWriter {
             self.close()?;
         }
         if self.open.is_none() && !buffer.is_empty() {
-            let file = BufWriter::with_capacity(1 << 18, blank(parent(&self.bundle))?);
+            let number = u32::try_from(self.closed.len() + 1).unwrap_or(u32::MAX);
+            let volume = volume_path(&self.bundle, Kind::Data, number);
+            let file = BufWriter::with_capacity(1 << 18, blank(&volume)?);
             self.open = Some(Open { file, hasher: Hasher::new(io::sink()), payload_bytes: 0 });
         }
         let Some(open) = &mut self.open else { return Ok(0) };

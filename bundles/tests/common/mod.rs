@@ -11,11 +11,11 @@ use kbundle_format::head::SignatureCheck;
 use kbundle_format::key::Algorithm;
 use kbundle_format::list::FORMAT_VERSION;
 use kbundle_format::seek_table::{self, FrameSizes};
-use kbundle_format::stream::Summary;
+use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::tar_layer::{END, TarHeader};
 use kbundle_format::{
-    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, ReadError, Role, SignatureFile,
-    SigningKey, TrustPolicy,
+    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, IndexedBundle, ReadError, Role,
+    SignatureFile, SigningKey, TrustPolicy,
 };
 
 /// A list of entries with the given paths and contents.
@@ -68,9 +68,29 @@ pub fn bundle(contents: &[(&str, &[u8])], keys: &[&SigningKey]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Reads a whole bundle in one pass, checking everything.
+/// Reads a whole bundle in one pass, checking everything, and makes sure that the reader by entry says the same.
 pub fn verify(bytes: Vec<u8>, trust: &TrustPolicy) -> Result<Summary, ReadError> {
-    BundleStream::open(Cursor::new(bytes), SignatureCheck::Required { trust, detached: &[] })?.verify_rest(|_| {})
+    let by_entry = verify_by_entry(&bytes, trust);
+    let check = SignatureCheck::Required { trust, detached: &[] };
+    let in_one_pass = BundleStream::open(Cursor::new(bytes), check).and_then(|stream| stream.verify_rest(|_| {}));
+    match (&in_one_pass, &by_entry) {
+        (Ok(one), Ok(other)) => assert_eq!(one, other),
+        (Err(_), Err(_)) => {}
+        _ => panic!("the readers disagree: {in_one_pass:?} in one pass, {by_entry:?} by entry"),
+    }
+    in_one_pass
+}
+
+/// Checks a whole bundle by its seek table; the first damage is the error.
+fn verify_by_entry(bytes: &[u8], trust: &TrustPolicy) -> Result<Summary, ReadError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs_err::write(file.path(), bytes).unwrap();
+    let bundle = IndexedBundle::open(file.path(), SignatureCheck::Required { trust, detached: &[] })?;
+    let findings = bundle.check_entries(Carriage::Full, &|_| {})?;
+    match findings.damage.into_iter().next() {
+        Some(damage) => Err(damage.error),
+        None => Ok(findings.summary),
+    }
 }
 
 /// One piece of a hand-made archive: it becomes a frame.
