@@ -27,6 +27,8 @@ const MEMORY_BYTES: u64 = 640 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
+    /// Steps of the plan.
+    pub steps: usize,
     /// Disk, by mount point.
     pub disks: Vec<DiskCost>,
     /// Memory in use once the cluster runs, before any user's pod.
@@ -86,7 +88,7 @@ impl Cost {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "this takes on this host, at most:")?;
+        writeln!(f, "{} steps, which take on this host at most:", self.steps)?;
         for disk in &self.disks {
             writeln!(f, "  {disk}")?;
         }
@@ -106,9 +108,9 @@ impl fmt::Display for DiskCost {
     }
 }
 
-/// Computes the cost of setting up all that `list` has for this host.
+/// Computes the cost of setting up all that `list` has for this host, in `steps` steps.
 #[must_use]
-pub fn cost(list: &BundleList, facts: &HostFacts) -> Cost {
+pub fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
     let mut disks: BTreeMap<&str, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
     for use_of in disk_uses(list, &facts.platform) {
         if let Some(mount) = facts.mount_of(use_of.directory) {
@@ -123,6 +125,7 @@ pub fn cost(list: &BundleList, facts: &HostFacts) -> Cost {
         uses,
     };
     Cost {
+        steps,
         disks: disks.into_values().map(disk).collect(),
         memory_bytes: MEMORY_BYTES,
         memory_available_bytes: facts.memory.available_bytes,
@@ -157,4 +160,62 @@ fn disk_uses(list: &BundleList, platform: &Platform) -> Vec<DiskUse> {
         use_of("/var/lib/kubelet", STATE_BYTES),
         use_of("/var/log", LOG_BYTES),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn mount(path: &str, device: &str, free_bytes: u64) -> Mount {
+        Mount { path: path.into(), device: device.into(), free_bytes, ..fixture::facts().mounts[0].clone() }
+    }
+
+    /// The fixture's list with entries of real sizes.
+    fn list() -> BundleList {
+        let mut list = fixture::list("1.25.2");
+        list.entries.iter_mut().for_each(|entry| entry.size = 10 << 20);
+        let layer = Entry {
+            kind: EntryKind::ImageLayer,
+            media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
+            ..list.entries[0].clone()
+        };
+        list.entries.push(layer);
+        list
+    }
+
+    #[test]
+    fn every_file_system_is_asked_for_what_goes_there() {
+        let mut facts = fixture::facts();
+        facts.mounts = vec![mount("/", "/dev/sda1", 20 << 30), mount("/var/lib", "/dev/sdb1", 1 << 30)];
+        insta::assert_snapshot!(cost(&list(), &facts, 17), @"
+        17 steps, which take on this host at most:
+          disk /: 1.20 GiB of 20.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/log 1.00 GiB)
+          disk /var/lib: 750.00 MiB of 1.00 GiB free (/var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB)
+          memory: 640.00 MiB of 7.00 GiB available, before any pod of yours
+        ");
+        assert!(cost(&list(), &facts, 17).shortages().is_empty());
+    }
+
+    #[test]
+    fn directories_on_one_device_share_its_room() {
+        let mut facts = fixture::facts();
+        facts.mounts = vec![mount("/", "/dev/sda1", 1 << 30), mount("/var", "/dev/sda1", 1 << 30)];
+        facts.memory.available_bytes = 100 << 20;
+        insta::assert_debug_snapshot!(cost(&list(), &facts, 17).shortages(), @r#"
+        [
+            "disk /: 1.93 GiB of 1.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB)",
+            "memory: 640.00 MiB of 100.00 MiB available, before any pod of yours",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn other_platforms_cost_nothing_here() {
+        let facts = fixture::facts();
+        let mut list = list();
+        list.entries.iter_mut().for_each(|entry| entry.platform = "linux/arm64".parse().ok());
+        let programs = &cost(&list, &facts, 17).disks[0].uses[0];
+        assert_eq!((programs.directory, programs.needed_bytes), ("/usr/local/bin", 0));
+    }
 }

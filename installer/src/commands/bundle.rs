@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_format::head::{ReadError, SignatureCheck};
 use kbundle_format::indexed::IndexedBundle;
+use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{BundleStream, Summary};
 use kbundle_format::{BundleList, SignatureFile, TrustPolicy, VerifyingKey};
@@ -84,6 +85,9 @@ pub fn verify(
 }
 
 fn open(arguments: &BundleArguments) -> anyhow::Result<BundleSource> {
+    for place in &arguments.places {
+        fs::metadata(place).context("there is no such bundle").usage()?;
+    }
     match BundleSource::open_all(&arguments.places) {
         Err(error @ SourceError::Open { .. }) => Err(error).usage(),
         result => read(result.map_err(ReadError::from)),
@@ -94,6 +98,9 @@ fn open(arguments: &BundleArguments) -> anyhow::Result<BundleSource> {
 fn read<T>(result: Result<T, ReadError>) -> anyhow::Result<T> {
     let hint = match &result {
         Ok(_) => "",
+        Err(ReadError::Trust(TrustError::Unsigned)) => {
+            "have it signed with `kbundle sign`, or give a signature that lies beside it with `--signature`"
+        }
         Err(ReadError::Trust(_)) => {
             "check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one"
         }

@@ -65,7 +65,7 @@ fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
     let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
     Err(anyhow!("the bundle is for {}, this host is {here}; nothing on it was changed", platforms.join(", ")))
         .refused()
-        .hint(format!("build one with `kbundle build --platform {here}`"))
+        .hint(format!("build one with `kbundle build --arch {}`", here.architecture()))
 }
 
 /// A host that is set up already is gone on with only from the bundle and the description that it was begun with.
@@ -90,7 +90,7 @@ fn check(inputs: &Inputs<'_>, arguments: &RunArguments, reporter: &Reporter) -> 
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
-    let cost = cost(inputs.list, inputs.facts);
+    let cost = cost(inputs.list, inputs.facts, plan.steps.len());
     reporter.event(&Event::Cost(&cost));
     let shortages = cost.shortages();
     match inputs.facts.installation {

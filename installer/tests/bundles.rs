@@ -1,0 +1,221 @@
+//! The program on small bundles: what is verified, what is refused, and in which words.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{Folder, Signature};
+use fs_err as fs;
+use insta::assert_snapshot;
+use kbundle_format::Platform;
+
+/// A folder with the good bundle `good.tar.zst` for this machine.
+fn folder() -> (Folder, Vec<u8>) {
+    let folder = Folder::new();
+    let bytes = folder.bundle("good.tar.zst", &Platform::of_this_program(), Signature::Inside);
+    (folder, bytes)
+}
+
+/// What verifying the good bundle with one byte changed says, without the offset.
+fn flipped(position: usize) -> String {
+    let (folder, mut bytes) = folder();
+    bytes[position] ^= 0x10;
+    fs::write(folder.path("flipped.tar.zst"), bytes).unwrap();
+    let said = folder.kinstall(&["run", "flipped.tar.zst", "--key", "signing.pub", "--dry-run"]);
+    assert_eq!(said.code, Some(3), "{said}");
+    assert_eq!(said.stdout, "", "{said}");
+    said.stderr.lines().filter(|line| !line.starts_with("Kubernetes")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_good_bundle_is_verified() {
+    let (folder, _) = folder();
+    let said = folder.kinstall(&["verify", "good.tar.zst", "--key", "signing.pub"]);
+    assert_eq!(said.code, Some(0));
+    assert_snapshot!(said.stdout, @"
+    good: Kubernetes 1.25.2 for PLATFORM
+    list sha256:DIGEST
+    signed by DIGEST
+    3 entries, 449.22 KiB
+    ");
+}
+
+#[test]
+fn a_result_for_programs_is_one_value() {
+    let (folder, _) = folder();
+    let said = folder.kinstall(&["verify", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    assert_snapshot!(said.stdout, @r#"{"schema":1,"verified":true,"kubernetesVersion":"1.25.2","listDigest":"sha256:DIGEST","signers":["DIGEST"],"platforms":["PLATFORM"],"entries":3,"contentBytes":460000}"#);
+}
+
+#[test]
+fn a_signature_beside_the_bundle_counts_when_it_is_given() {
+    let folder = Folder::new();
+    folder.bundle("bare.tar.zst", &Platform::of_this_program(), Signature::Beside);
+    let verify = ["verify", "bare.tar.zst", "--key", "signing.pub"];
+    assert_snapshot!(folder.kinstall(&verify), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    error: the bundle was refused; nothing on this host was changed
+      caused by: the bundle is not signed
+    hint: have it signed with `kbundle sign`, or give a signature that lies beside it with `--signature`
+    ");
+    let signed = folder.kinstall(&[&verify[..], &["--signature", "bare.tar.zst.sig"]].concat());
+    assert_eq!(signed.code, Some(0), "{signed}");
+    assert_snapshot!(folder.kinstall(&[&verify[..], &["--signature", "nowhere.sig"]].concat()), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: cannot read a signature
+      caused by: failed to open file `nowhere.sig`: No such file or directory (os error 2)
+    ");
+}
+
+#[test]
+fn refuses_without_a_key() {
+    let (folder, _) = folder();
+    assert_snapshot!(folder.kinstall(&["run", "good.tar.zst"]), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    error: no key to verify the bundle with, and an unverified bundle is never used
+    hint: give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle
+    ");
+    assert_eq!(folder.kinstall(&["verify", "good.tar.zst"]).code, Some(3));
+}
+
+#[test]
+fn refuses_a_key_that_did_not_sign() {
+    let (folder, _) = folder();
+    assert_snapshot!(folder.kinstall(&["run", "good.tar.zst", "--key", "stranger.pub", "--dry-run"]), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    error: the bundle was refused; nothing on this host was changed
+      caused by: 0 of 1 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (not by a trusted key over this list)
+    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    ");
+}
+
+#[test]
+fn refuses_one_signature_where_two_are_asked_for() {
+    let (folder, _) = folder();
+    let keys = ["--key", "signing.pub", "--key", "stranger.pub", "--threshold", "2"];
+    assert_snapshot!(folder.kinstall(&[&["verify", "good.tar.zst"][..], &keys].concat()), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    error: the bundle was refused; nothing on this host was changed
+      caused by: 1 of 2 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (good)
+    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    ");
+}
+
+#[test]
+fn refuses_a_flipped_byte_wherever_it_is() {
+    let length = folder().1.len();
+    assert_snapshot!(flipped(5), @"
+    error: the bundle was refused; nothing on this host was changed
+      caused by: the zstd frame at offset OFFSET is damaged
+      caused by: Data corruption detected
+    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    ");
+    assert_snapshot!(flipped(length / 2), @"
+    error: the bundle was refused; nothing on this host was changed
+      caused by: the zstd frame at offset OFFSET is damaged
+      caused by: Restored data doesn't match checksum
+    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    ");
+    assert_snapshot!(flipped(length - 60_000), @"
+    error: the bundle was refused; nothing on this host was changed
+      caused by: the zstd frame at offset OFFSET is damaged
+      caused by: Restored data doesn't match checksum
+    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    ");
+}
+
+#[test]
+fn refuses_a_bundle_cut_off() {
+    let (folder, bytes) = folder();
+    fs::write(folder.path("short.tar.zst"), &bytes[..bytes.len() - 1000]).unwrap();
+    assert_snapshot!(folder.kinstall(&["verify", "short.tar.zst", "--key", "signing.pub"]), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    Kubernetes 1.25.2, signed by DIGEST
+    error: the bundle was refused; nothing on this host was changed
+      caused by: the file ends or cannot be read at offset OFFSET, within a compressed frame
+      caused by: failed to fill whole buffer
+    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    ");
+}
+
+#[test]
+fn refuses_a_bundle_for_another_machine() {
+    let folder = Folder::new();
+    let here = Platform::of_this_program();
+    let other = if here.architecture() == "amd64" { "linux/arm64" } else { "linux/amd64" };
+    folder.bundle("other.tar.zst", &other.parse().unwrap(), Signature::Inside);
+    let said = folder.kinstall(&["run", "other.tar.zst", "--key", "signing.pub", "--dry-run"]).to_string();
+    assert_snapshot!(said.replace(other, "OTHER").replace(here.architecture(), "HERE"), @"
+    exit code 3
+    --- stdout
+    --- stderr
+    error: the bundle is for OTHER, this host is PLATFORM; nothing on it was changed
+    hint: build one with `kbundle build --arch HERE`
+    ");
+}
+
+#[test]
+fn what_makes_no_sense_is_usage() {
+    let (folder, _) = folder();
+    fs::write(folder.path("cluster.yaml"), "network: {cni: weave}\n").unwrap();
+    let run = ["run", "good.tar.zst", "--key", "signing.pub", "--dry-run"];
+    assert_snapshot!(folder.kinstall(&[&run[..], &["--config", "cluster.yaml"]].concat()), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: cluster.yaml cannot be used
+      caused by: the configuration cannot be read
+      caused by: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16
+    ");
+    assert_snapshot!(folder.kinstall(&["verify", "nowhere.tar.zst", "--key", "signing.pub"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: there is no such bundle
+      caused by: failed to query resolved metadata `nowhere.tar.zst`: No such file or directory (os error 2)
+    ");
+    assert_snapshot!(folder.kinstall(&["verify", "good.tar.zst", "--key", "good.tar.zst"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: cannot read a key
+      caused by: failed to read from file `good.tar.zst`: stream did not contain valid UTF-8
+    ");
+    let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
+    assert_eq!(unknown.code, Some(2), "{unknown}");
+    assert!(unknown.stderr.contains("there are: cpus, memory"), "{unknown}");
+}
+
+#[test]
+fn a_reset_without_anyone_to_ask_needs_a_word() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kinstall")).arg("reset").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // As another user, on a host with an installation, and on one without.
+    let refused = output.status.code() == Some(3) && (said.contains("only root") || said.contains("add `--yes`"));
+    assert!(refused || (output.status.success() && said.contains("nothing to do")), "{said}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    let folder = Folder::new();
+    let bash = folder.kinstall(&["completion", "bash"]);
+    assert!(bash.code == Some(0) && bash.stdout.contains("_kinstall()"), "{bash}");
+    assert_eq!(folder.kinstall(&["man", "."]).code, Some(0));
+    let page = fs::read_to_string(folder.path("kinstall-run.1")).unwrap();
+    assert!(page.contains("dry") && page.contains("Print the plan and change nothing"), "{page}");
+}
