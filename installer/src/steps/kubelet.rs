@@ -65,7 +65,8 @@ impl Step for Kubelet {
 
     fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
         host.stop_unit(UNIT)?;
-        pods::remove_all(host)
+        pods::remove_all(host)?;
+        pods::stop_scopes_of_kubelet(host)
     }
 }
 

@@ -38,3 +38,38 @@ fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Stops the scopes that the kubelet makes for mounts and probes of systemd. They end by themselves where the kernel tells
+/// systemd of empty control groups, which it does not on hosts inside of a container with cgroup v1.
+pub fn stop_scopes_of_kubelet(host: &Host) -> anyhow::Result<()> {
+    let list = ["list-units", "--plain", "--no-legend", "--all", "--type=scope"];
+    let listed = host.run(&Command::new("systemctl", list))?;
+    for scope in scopes_of_kubelet(&listed.stdout) {
+        // One that ended meanwhile is what we want.
+        host.try_run(&Command::new("systemctl", ["stop", scope]))?;
+    }
+    Ok(())
+}
+
+/// Reads lines of name, load state, active state, sub-state and description.
+fn scopes_of_kubelet(listed: &str) -> impl Iterator<Item = &str> {
+    listed.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        (name.starts_with("run-") && words.nth(3) == Some("Kubernetes")).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_of_others_stay() {
+        let listed = "init.scope loaded active running System and Service Manager\n\
+                      run-r03.scope loaded active running Kubernetes systemd probe\n\
+                      run-u7.scope loaded active running /usr/bin/backup\n\
+                      run-rb2.scope loaded active running Kubernetes transient mount for /var/lib/kubelet/pods/1\n";
+        assert_eq!(scopes_of_kubelet(listed).collect::<Vec<_>>(), ["run-r03.scope", "run-rb2.scope"]);
+    }
+}
