@@ -291,9 +291,11 @@ fn find_program(host: &Host, name: &str) -> Option<String> {
     paths.into_iter().find(|path| access(&host.path(path), AccessFlags::X_OK).is_ok())
 }
 
-/// The paths that hold something and that the ledger does not have.
+/// The paths that hold something and that the ledger does not have, by themselves or as part of a tree.
 fn leftovers(host: &Host) -> Vec<String> {
-    let foreign = |path: &&&str| holds_something(host, path) && !host.ledger().covers(path);
+    let ledger = host.ledger();
+    let is_ours = |path: &str| ledger.covers(path) || ledger.claims(path);
+    let foreign = |path: &&&str| holds_something(host, path) && !is_ours(path);
     LEFTOVERS.iter().filter(foreign).map(|&path| path.to_owned()).collect()
 }
 

@@ -30,7 +30,19 @@ pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
     Ok(Check::Done)
 }
 
+/// What the add-on's pods fill on the host, beside what every network does.
+fn trees(cni: Cni) -> &'static [&'static str] {
+    match cni {
+        Cni::Bridge => &[],
+        Cni::Flannel => &["/run/flannel"],
+        Cni::Calico => &["/run/calico", "/var/lib/calico", "/var/log/calico"],
+    }
+}
+
 pub fn apply(context: &mut Context<'_>) -> anyhow::Result<()> {
+    for tree in trees(context.spec.network.cni) {
+        context.host.claim_tree(tree)?;
+    }
     // Definitions of further kinds come first in the manifests, but the API knows a new kind only a moment later.
     let (definitions, others): (Vec<_>, Vec<_>) =
         objects(context)?.into_iter().partition(|object| object["kind"] == "CustomResourceDefinition");
