@@ -1,10 +1,15 @@
 //! Units of systemd: what state they are in, and bringing them up so that `reset` can bring them down.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Command, Host, HostError};
+
+/// A unit that takes longer to start than this hangs in a loop of starts that fail.
+const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// What systemd says about a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,11 +52,17 @@ impl Host {
         Ok(self.unit_states(&[unit])?.remove(unit))
     }
 
-    /// Whether the unit runs, starts at boot, and is what its file says now.
+    /// Whether the unit runs, starts at boot, and is what its file says now. Waits for one that is just being started, as after
+    /// a boot of the host.
     pub fn unit_is_up(&self, unit: &str) -> Result<bool, HostError> {
-        Ok(self
-            .unit_state(unit)?
-            .is_some_and(|state| state.active == "active" && state.is_enabled() && !state.needs_reload))
+        let started = Instant::now();
+        loop {
+            let Some(state) = self.unit_state(unit)? else { return Ok(false) };
+            if state.active != "activating" || started.elapsed() > START_WITHIN {
+                return Ok(state.active == "active" && state.is_enabled() && !state.needs_reload);
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Makes systemd read its files again and start the unit at boot, not now.

@@ -177,3 +177,6 @@ fn streamed<T>(
         Ok(value)
     })
 }
+
+#[cfg(test)]
+mod tests;

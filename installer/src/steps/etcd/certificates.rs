@@ -120,3 +120,45 @@ fn write_key(host: &mut Host, path: &str, key: &PrivateKey, owner: Owner) -> Res
     host.write_file(path, key.to_pem().as_bytes(), 0o600)?;
     host.own(path, owner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::SystemCommands;
+    use std::path::Path;
+
+    fn host(root: &Path) -> (Host, Owner) {
+        let host = Host::under(root, Box::new(SystemCommands)).unwrap();
+        let owner = Owner { user: nix::unistd::geteuid().as_raw(), group: nix::unistd::getegid().as_raw() };
+        (host, owner)
+    }
+
+    #[test]
+    fn what_is_good_stays_and_what_is_not_is_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut host, etcd) = host(root.path());
+        let address = IpAddr::from([10, 0, 0, 5]);
+        let read = |host: &Host, path: &str| host.read_text(path).unwrap().unwrap();
+        let server = format!("{}/server.crt", layout::PKI_DIRECTORY);
+        let peer_key = format!("{}/peer.key", layout::PKI_DIRECTORY);
+
+        assert_eq!(flaw(&host, "n", address, etcd).unwrap().unwrap(), "etcd has no authority yet");
+        make(&mut host, "n", address, etcd).unwrap();
+        assert_eq!(flaw(&host, "n", address, etcd).unwrap(), None);
+        let (authority, first) = (read(&host, layout::CA_PATH), read(&host, &server));
+        make(&mut host, "n", address, etcd).unwrap();
+        assert_eq!(read(&host, &server), first, "a good certificate was replaced");
+
+        let moved = IpAddr::from([10, 0, 0, 6]);
+        let reason = flaw(&host, "n", moved, etcd).unwrap().unwrap();
+        assert_eq!(reason, "/etc/etcd/pki/server.crt: it lacks 10.0.0.6");
+        make(&mut host, "n", moved, etcd).unwrap();
+        assert_eq!(flaw(&host, "n", moved, etcd).unwrap(), None);
+        assert_eq!(read(&host, layout::CA_PATH), authority, "the authority was replaced");
+
+        host.write_file(&peer_key, b"half a ke", 0o600).unwrap();
+        assert_eq!(flaw(&host, "n", moved, etcd).unwrap().unwrap(), "/etc/etcd/pki/peer.crt: its key cannot be read");
+        make(&mut host, "n", moved, etcd).unwrap();
+        assert_eq!(flaw(&host, "n", moved, etcd).unwrap(), None);
+    }
+}
