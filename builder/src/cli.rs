@@ -1,14 +1,22 @@
 //! The command line. Help texts, completions and man pages come from here.
 
+mod composing;
+mod reading;
+mod signing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, SpecFlags};
 use kbundle_format::KubeVersion;
-use kbundle_format::key::Algorithm;
 
+pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
+pub use self::reading::{
+    BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, SignatureArgs, TrustArgs, VerifyArgs,
+};
+pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::output::Format;
 
 /// Build one signed file with everything a Kubernetes cluster needs
@@ -32,6 +40,13 @@ pub enum Command {
     Sign(SignArgs),
     Verify(VerifyArgs),
     Inspect(InspectArgs),
+    Extract(ExtractArgs),
+    Cat(CatArgs),
+    Export(ExportArgs),
+    Join(JoinArgs),
+    Subset(SubsetArgs),
+    Split(SplitCommandArgs),
+    Repair(RepairArgs),
     Completion(CompletionArgs),
     Man(ManArgs),
 }
@@ -67,6 +82,20 @@ pub struct BuildArgs {
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
     #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "cni", "addons", "images", "arch", "trust_on_first_use"])]
     pub locked: Option<PathBuf>,
+    /// Carry only what this older bundle lacks; repeatable
+    ///
+    /// The list and its signatures are those of the full bundle. `kbundle join` completes it; `kbundle verify --base` checks it.
+    #[arg(long, value_name = "BUNDLE")]
+    pub since: Vec<PathBuf>,
+    #[command(flatten)]
+    pub split: SplitArgs,
+    /// Build again what this bundle lists, and say whether the result is the same, byte for byte
+    ///
+    /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
+    pub reproduce: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
     /// Show what would be fetched and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -180,97 +209,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a number of seconds");
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
-
-/// Make a pair of keys for signing
-///
-/// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
-/// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
-#[derive(Debug, Args)]
-pub struct KeygenArgs {
-    /// Kind of key
-    #[arg(long, value_enum, default_value = "ecdsa-p256")]
-    pub algorithm: KeyAlgorithm,
-    /// Write the private key to this file
-    #[arg(short = 'o', long, value_name = "FILE", default_value = "signing.key")]
-    pub out: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum KeyAlgorithm {
-    EcdsaP256,
-    Ed25519,
-}
-
-impl From<KeyAlgorithm> for Algorithm {
-    fn from(algorithm: KeyAlgorithm) -> Self {
-        match algorithm {
-            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
-            KeyAlgorithm::Ed25519 => Self::Ed25519,
-        }
-    }
-}
-
-/// Sign a bundle
-///
-/// Checks every digest of the bundle first, then adds the signature to it; other signatures stay. With --detached the bundle is
-/// left as it is and the signature is written beside it, as BUNDLE.KEYID.sig.
-#[derive(Debug, Args)]
-pub struct SignArgs {
-    /// The bundle
-    pub bundle: PathBuf,
-    /// Private key to sign with
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// Write the signature to a file of its own
-    #[arg(long)]
-    pub detached: bool,
-}
-
-/// Check the signatures and every digest of a bundle
-///
-/// Reads the whole file once with bounded memory. Exits with 0 only when enough trusted keys signed the list and every entry is
-/// there and is what the list says.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The bundle
-    pub bundle: PathBuf,
-    /// Trust this public key; repeatable
-    #[arg(long, value_name = "FILE", required = true)]
-    pub key: Vec<PathBuf>,
-    #[command(flatten)]
-    pub signatures: SignatureArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
-}
-
-/// Which signatures count.
-#[derive(Debug, Args)]
-pub struct SignatureArgs {
-    /// Demand signatures by this many different trusted keys
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub threshold: usize,
-    /// Count this detached signature as well; repeatable
-    #[arg(long = "signature", value_name = "FILE")]
-    pub detached: Vec<PathBuf>,
-}
-
-/// Show what a bundle holds
-///
-/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
-#[derive(Debug, Args)]
-pub struct InspectArgs {
-    /// The bundle
-    pub bundle: PathBuf,
-    /// Check the signatures with this public key; repeatable
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
-    #[command(flatten)]
-    pub signatures: SignatureArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
 }
 
 /// Print a completion script for a shell

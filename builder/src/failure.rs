@@ -7,11 +7,15 @@ use kbundle::catalog::CatalogError;
 use kbundle::fetch::FetchError;
 use kbundle::lock::LockError;
 use kbundle::pack::PackError;
+use kbundle::reproduce::ReproduceError;
 use kbundle::resolve::ResolveError;
 use kbundle::spec::SpecError;
 use kbundle_format::ReadError;
+use kbundle_format::attestation::AttestationError;
+use kbundle_format::compose::ComposeError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
+use kbundle_format::volume::VolumeError;
 use kbundle_format::write::WriteError;
 
 /// How a command ended that did not do what was asked.
@@ -79,11 +83,18 @@ fn outcome(cause: Cause<'_>) -> Option<Outcome> {
             CommandError::Refused { .. } => Outcome::Refused,
         });
     }
-    if let Some(error) = cause.downcast_ref::<FetchError>() {
+    if let Some(error) = fetch_error(cause) {
         return Some(if error.is_refusal() { Outcome::Refused } else { Outcome::Failed });
     }
-    if let Some(error) = cause.downcast_ref::<ReadError>() {
+    if let Some(error) = read_error(cause) {
         return Some(if could_not_read(error) { Outcome::Failed } else { Outcome::Refused });
+    }
+    if let Some(error) = volume_error(cause) {
+        return Some(match error {
+            VolumeError::File { .. } => Outcome::Failed,
+            VolumeError::Unusable { .. } => Outcome::Usage,
+            _ => Outcome::Refused,
+        });
     }
     if let Some(error) = cause.downcast_ref::<ResolveError>() {
         let refused = matches!(error, ResolveError::Unpinned { .. } | ResolveError::TwoDigests { .. });
@@ -99,6 +110,35 @@ fn outcome(cause: Cause<'_>) -> Option<Outcome> {
         .or_else(|| cause.downcast_ref().map(|error| broke(matches!(error, CatalogError::Read { .. }))))
         .or_else(|| cause.downcast_ref().map(|error| broke(matches!(error, LockError::Read { .. }))))
         .or_else(|| cause.is::<TrustError>().then_some(Outcome::Refused))
+        .or_else(|| cause.is::<AttestationError>().then_some(Outcome::Refused))
+        .or_else(|| matches!(cause.downcast_ref(), Some(ComposeError::NotCarried { .. })).then_some(Outcome::Refused))
+}
+
+/// The error of a reader; transparent errors hide it from the chain.
+fn read_error(cause: Cause<'_>) -> Option<&ReadError> {
+    match cause.downcast_ref() {
+        Some(ComposeError::Read(error)) => Some(error),
+        _ => cause.downcast_ref(),
+    }
+}
+
+/// The error about volumes; transparent errors hide it from the chain.
+fn volume_error(cause: Cause<'_>) -> Option<&VolumeError> {
+    match cause.downcast_ref() {
+        Some(SourceError::Volume(error)) => Some(error),
+        _ => match cause.downcast_ref() {
+            Some(ReadError::Source(SourceError::Volume(error))) => Some(error),
+            _ => cause.downcast_ref(),
+        },
+    }
+}
+
+/// The error of fetching; transparent errors hide it from the chain.
+fn fetch_error(cause: Cause<'_>) -> Option<&FetchError> {
+    match cause.downcast_ref() {
+        Some(ReproduceError::Fetch(error)) => Some(error),
+        _ => cause.downcast_ref(),
+    }
 }
 
 /// Whether the disk is to blame rather than what is on it.
@@ -110,7 +150,7 @@ fn hint(cause: Cause<'_>) -> Option<String> {
     if let Some(CommandError::Usage { hint, .. } | CommandError::Refused { hint, .. }) = cause.downcast_ref() {
         return Some(hint.clone());
     }
-    if let Some(error) = cause.downcast_ref::<FetchError>() {
+    if let Some(error) = fetch_error(cause) {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ResolveError>() {
@@ -137,11 +177,43 @@ fn hint(cause: Cause<'_>) -> Option<String> {
     if let Some(ReadError::Trust(error)) = cause.downcast_ref() {
         return trust_hint(error);
     }
-    if let Some(error) = cause.downcast_ref::<ReadError>() {
+    if let Some(ComposeError::NotCarried { .. } | ComposeError::Read(ReadError::Missing { .. })) = cause.downcast_ref()
+    {
+        return Some("give the older bundles that hold it as well".to_owned());
+    }
+    if let Some(error) = volume_error(cause) {
+        return volume_hint(error).map(str::to_owned);
+    }
+    if let Some(ReadError::Missing { .. }) = cause.downcast_ref() {
+        return Some(
+            "copy the file again; a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`"
+                .to_owned(),
+        );
+    }
+    if let Some(AttestationError::Subject { .. } | AttestationError::Shape { .. }) = cause.downcast_ref() {
+        return Some("the provenance was exchanged; get the bundle again from where it was built".to_owned());
+    }
+    if let Some(error) = read_error(cause) {
         return (!could_not_read(error))
             .then(|| "copy the file again from where it was built, and verify it there as well".to_owned());
     }
     cause.downcast_ref::<TrustError>().and_then(trust_hint)
+}
+
+fn volume_hint(error: &VolumeError) -> Option<&'static str> {
+    Some(match error {
+        VolumeError::Missing { .. } => {
+            "name every folder or stick with volumes (`--volumes DIR`), or rebuild what is lost with `kbundle repair`"
+        }
+        VolumeError::Header { .. } | VolumeError::Length { .. } => {
+            "copy the volume again, or move it away and rebuild it with `kbundle repair`"
+        }
+        VolumeError::Mixed { .. } => {
+            "name one volume of the bundle that is meant, or keep bundles in folders of their own"
+        }
+        VolumeError::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
+        _ => return None,
+    })
 }
 
 fn trust_hint(error: &TrustError) -> Option<String> {

@@ -3,12 +3,14 @@
 //! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`](mod@pack) writes bundles:
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
-//! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file.
+//! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file. Back from a bundle to files goes [`target`].
 
 pub mod catalog;
 pub mod fetch;
 pub mod lock;
 pub mod mirror;
 pub mod pack;
+pub mod reproduce;
 pub mod resolve;
 pub mod spec;
+pub mod target;

@@ -23,6 +23,13 @@ fn main() -> ExitCode {
         Command::Sign(arguments) => commands::sign::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Extract(arguments) => commands::extract::run(&arguments),
+        Command::Cat(arguments) => commands::cat::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Join(arguments) => commands::join::run(&arguments),
+        Command::Subset(arguments) => commands::subset::run(&arguments),
+        Command::Split(arguments) => commands::split::run(&arguments),
+        Command::Repair(arguments) => commands::repair::run(&arguments),
         Command::Completion(arguments) => commands::documentation::completion(&arguments),
         Command::Man(arguments) => commands::documentation::man(&arguments),
     };

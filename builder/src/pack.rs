@@ -1,11 +1,10 @@
 //! From a lock and a cache to a bundle file: the list, the OCI layout files that the builder makes itself, and the writing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
 
 use fs_err as fs;
-use kbundle_format::atomic_file::AtomicFile;
+use kbundle_format::head::Attestation;
 use kbundle_format::list::{FORMAT_VERSION, OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
 use kbundle_format::write::WriteError;
 use kbundle_format::{
@@ -38,14 +37,6 @@ pub enum PackError {
     /// The bundle could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The file could not be put in place.
-    #[error("cannot write {}", path.display())]
-    Output {
-        /// The bundle.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
 }
 
 /// What a bundle holds: the list, and the content of entries that are not fetched but made.
@@ -84,25 +75,23 @@ impl Contents {
         Ok(Self { list, made })
     }
 
-    /// Writes the bundle to `path`, which is there whole or not at all; `progress` is told the bytes of content as they go by.
+    /// Writes the bundle with those entries that `around` wants to `output`, and gives that back; `progress` is told the bytes of
+    /// content as they go by.
     ///
     /// # Errors
     /// [`PackError`]; the writer refuses content that is not what the list says.
-    pub fn write(
+    pub fn write<W: Write + Send + 'static>(
         &self,
-        path: &Path,
+        output: W,
         cache: &Cache,
-        signatures: &[SignatureFile],
+        around: Around<'_>,
         progress: &dyn Fn(u64),
-    ) -> Result<(), PackError> {
-        let output = |source| PackError::Output { path: path.to_owned(), source };
-        let mut writer =
-            BundleWriter::new(AtomicFile::create(path, 0o644).map_err(output)?, self.list.compression.level)?;
+    ) -> Result<W, PackError> {
+        let mut writer = BundleWriter::new(output, self.list.compression.level)?;
         writer.list(&self.list.to_bytes())?;
-        for signature in signatures {
-            writer.signature(signature)?;
-        }
-        for entry in &self.list.entries {
+        around.signatures.iter().try_for_each(|signature| writer.signature(signature))?;
+        around.attestations.iter().try_for_each(|attestation| writer.attestation(attestation))?;
+        for entry in self.list.entries.iter().filter(|entry| (around.carried)(entry)) {
             if let Some(content) = self.made.get(&entry.path) {
                 writer.entry(entry, &mut content.as_slice())?;
                 continue;
@@ -111,8 +100,19 @@ impl Contents {
                 .map_err(|source| PackError::Cache { path: entry.path.clone(), source })?;
             writer.entry(entry, &mut Watched { inner: file, progress })?;
         }
-        writer.finish()?.commit().map_err(output)
+        Ok(writer.finish()?)
     }
+}
+
+/// What a bundle has around its list.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Signatures, sorted by name.
+    pub signatures: &'a [SignatureFile],
+    /// Attestations.
+    pub attestations: &'a [Attestation],
+    /// Which of the listed entries it carries.
+    pub carried: &'a dyn Fn(&Entry) -> bool,
 }
 
 /// Tells how many bytes were read.

@@ -86,8 +86,8 @@ impl<'a> Carried<'a> {
     fn by(sources: &[&'a IndexedBundle]) -> Self {
         let mut carried = HashMap::new();
         for source in sources {
-            for entry in source.list().entries.iter().filter(|entry| source.carries(entry)) {
-                carried.entry(entry.digest).or_insert((*source, entry));
+            for (digest, entry) in source.carried() {
+                carried.entry(digest).or_insert((*source, entry));
             }
         }
         Self(carried)

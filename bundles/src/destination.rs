@@ -16,14 +16,14 @@ pub enum Destination {
         file: AtomicFile,
     },
     /// To volumes.
-    Volumes(VolumeWriter),
+    Volumes(Box<VolumeWriter>),
 }
 
 impl Destination {
     /// Starts writing to `path`, or to volumes named after it.
     pub fn create(path: &Path, split: Option<Split>) -> Result<Self, VolumeError> {
         Ok(match split {
-            Some(split) => Self::Volumes(VolumeWriter::new(path, split)?),
+            Some(split) => Self::Volumes(Box::new(VolumeWriter::new(path, split)?)),
             None => Self::File { path: path.to_owned(), file: AtomicFile::create(path, 0o644)? },
         })
     }

@@ -227,6 +227,15 @@ pub(crate) struct Head {
     pub next: Option<TarHeader>,
 }
 
+const SIGNATURES: &str = "signatures/";
+const ATTESTATIONS: &str = "attestations/";
+
+/// Whether a file at `path` belongs to the head.
+pub(crate) fn is_head(path: &EntryPath) -> bool {
+    let path = path.as_str();
+    path == LIST_PATH || path.starts_with(SIGNATURES) || path.starts_with(ATTESTATIONS)
+}
+
 impl Head {
     pub fn read(tar: &mut TarReader<impl FrameSource>) -> Result<Self, ReadError> {
         let first = tar.header()?.filter(|header| header.path.as_str() == LIST_PATH);
@@ -235,12 +244,12 @@ impl Head {
         };
         let list_bytes = tar.small(&first, MAX_LIST_BYTES)?;
         let mut head = Self { list_bytes, signatures: Vec::new(), attestations: Vec::new(), next: tar.header()? };
-        while let Some(header) = head.take("signatures/", head.signatures.len(), MAX_SIGNATURES)? {
+        while let Some(header) = head.take(SIGNATURES, head.signatures.len(), MAX_SIGNATURES)? {
             let content = tar.small(&header, MAX_SIGNATURE_BYTES)?;
             head.signatures.push(SignatureFile { name: header.path.to_string(), content });
             head.next = tar.header()?;
         }
-        while let Some(header) = head.take("attestations/", head.attestations.len(), MAX_ATTESTATIONS)? {
+        while let Some(header) = head.take(ATTESTATIONS, head.attestations.len(), MAX_ATTESTATIONS)? {
             let content = tar.small(&header, MAX_ATTESTATION_BYTES)?;
             head.attestations.push(Attestation { path: header.path, content });
             head.next = tar.header()?;

@@ -8,11 +8,14 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::frame::{self, CompressedFrame, FrameError};
-use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
+use crate::head::{
+    Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified, is_head,
+};
+use crate::limits::MAX_FRAME_BYTES;
 use crate::list::{BundleList, Entry};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, END, TarHeader};
-use crate::{BundleSource, EntryPath, SignatureFile, Verified};
+use crate::{BundleSource, Digest, EntryPath, SignatureFile, Verified};
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
 const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
@@ -103,6 +106,23 @@ impl FrameSource for Sequence<'_> {
     }
 }
 
+/// The head's frames, and of the entry after it just the header: what that holds is nobody's business yet, damaged or not.
+struct HeadSequence<'a>(Sequence<'a>);
+
+impl FrameSource for HeadSequence<'_> {
+    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        let Sequence { frames, next, .. } = self.0;
+        let header = if next < frames.locations.len() { frames.header(next)? } else { None };
+        match header.filter(|header| !is_head(&header.path)) {
+            None => self.0.next_frame(),
+            Some(header) => {
+                self.0.next += 1;
+                Ok(Some(Frame { offset: frames.locations[next].offset, content: header.to_block().to_vec() }))
+            }
+        }
+    }
+}
+
 /// A bundle file whose head was checked, open for reading its entries in any order.
 pub struct IndexedBundle {
     frames: Frames,
@@ -125,10 +145,10 @@ impl IndexedBundle {
     /// Opens a bundle and checks the signatures as `check` asks.
     pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         let frames = Frames::open(source)?;
-        let mut tar = TarReader::new(Sequence::starting_at(&frames, 0)?);
+        let mut tar = TarReader::new(HeadSequence(Sequence::starting_at(&frames, 0)?));
         let head = Head::read(&mut tar)?;
         let list = head.verify(check)?;
-        let after_head = tar.source_mut().next.saturating_sub(1);
+        let after_head = tar.source_mut().0.next.saturating_sub(1);
         let (starts, strays) = locate(&frames, &list.entries, after_head)?;
         let Head { list_bytes, signatures, attestations, .. } = head;
         Ok(Self { frames, list, list_bytes, signatures, attestations, starts, strays })
@@ -170,6 +190,12 @@ impl IndexedBundle {
         self.start(entry).is_some()
     }
 
+    /// What the file carries, by digest.
+    #[must_use]
+    pub fn carried(&self) -> HashMap<Digest, &Entry> {
+        self.list.entries.iter().filter(|entry| self.carries(entry)).map(|entry| (entry.digest, entry)).collect()
+    }
+
     fn start(&self, entry: &Entry) -> Option<usize> {
         self.starts.get(&entry.path).copied()
     }
@@ -192,6 +218,17 @@ impl IndexedBundle {
             Some(frame) if frame.content == END => Ok(()),
             _ => Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() }),
         }
+    }
+
+    /// The entry that the file's byte at `offset` belongs to; `None` for head, end and seek table.
+    #[must_use]
+    pub fn entry_at(&self, offset: u64) -> Option<&Entry> {
+        let frame = self.frames.locations.partition_point(|location| location.offset <= offset).checked_sub(1)?;
+        let holds = |entry: &&Entry| {
+            let start = self.start(entry);
+            start.is_some_and(|start| (start..start + frame_count(entry)).contains(&frame))
+        };
+        self.list.entries.iter().find(holds)
     }
 
     /// Copies the content of `entry` to `sink`, checking its digest on the way.
@@ -219,9 +256,7 @@ impl IndexedBundle {
     ///
     /// Their content is not checked.
     pub fn entry_frames(&self, entry: &Entry) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
-        let header = TarHeader::of_entry(entry);
-        let count = frames_of(header.size + BLOCK_BYTES as u64 + header.padding() as u64);
-        let frames = self.start(entry).map_or(0..0, |start| start..start + count);
+        let frames = self.start(entry).map_or(0..0, |start| start..start + frame_count(entry));
         frames.map(|index| self.frames.compressed(index))
     }
 }
@@ -246,15 +281,16 @@ fn locate(
             return Err(ReadError::NotListed { path: header.path });
         };
         starts.insert(entry.path.clone(), index);
-        index += frames_of(header.size + BLOCK_BYTES as u64 + header.padding() as u64);
+        index += frame_count(entry);
     }
     Ok((starts, strays))
 }
 
-/// How many frames an entry of `size_bytes`, header and padding included, takes.
-fn frames_of(size_bytes: u64) -> usize {
-    let grain = crate::limits::MAX_FRAME_BYTES as u64;
-    usize::try_from(size_bytes.div_ceil(grain)).expect("an entry has at most a thousand frames")
+/// How many frames an entry takes, header and padding included.
+fn frame_count(entry: &Entry) -> usize {
+    let header = TarHeader::of_entry(entry);
+    let bytes = BLOCK_BYTES as u64 + header.size + header.padding() as u64;
+    usize::try_from(bytes.div_ceil(MAX_FRAME_BYTES as u64)).expect("an entry has at most a thousand frames")
 }
 
 impl std::fmt::Debug for IndexedBundle {

@@ -28,6 +28,15 @@ impl SignatureFile {
         Self { name: format!("signatures/{}.sig", key.verifying_key().id()), content }
     }
 
+    /// Takes a signature that another program made, in base64 or raw; `None` unless it is by `key` over `list_bytes`.
+    #[must_use]
+    pub fn made_elsewhere(content: &[u8], list_bytes: &[u8], key: &VerifyingKey) -> Option<Self> {
+        let raw = [Some(content.to_vec()), BASE64.decode(content.trim_ascii()).ok()];
+        let raw = raw.into_iter().flatten().find(|raw| key.verifies(list_bytes, raw))?;
+        let content = format!("{}\n", BASE64.encode(raw)).into_bytes();
+        Some(Self { name: format!("signatures/{}.sig", key.id()), content })
+    }
+
     fn decode(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.content.trim_ascii()).ok()
     }

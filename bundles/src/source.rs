@@ -42,6 +42,8 @@ impl BundleSource {
     /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { source };
+        // What is not there at all is told apart from a folder without volumes.
+        paths.iter().try_for_each(|path| fs::metadata(path).map(drop)).map_err(failed)?;
         if let [path] = paths
             && path.is_file()
             && !volume::is_volume(path).map_err(failed)?

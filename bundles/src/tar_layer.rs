@@ -71,6 +71,12 @@ impl TarHeader {
         Some(Self::of_file(path, file.content.len() as u64))
     }
 
+    /// The permission bits.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.mode
+    }
+
     /// The one block that says this.
     #[must_use]
     pub fn to_block(&self) -> Block {

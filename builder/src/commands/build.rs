@@ -1,19 +1,26 @@
 //! `kbundle build`
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use fs_err as fs;
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
-use kbundle::pack::{self, Contents};
+use kbundle::pack::{self, Around, Contents};
 use kbundle::resolve::{Pin, Selection};
 use kbundle::spec::SpecFile;
-use kbundle_format::{Compression, Digest, KeyId, KubeVersion, SignatureFile, SigningKey};
+use kbundle_format::head::Attestation;
+use kbundle_format::{
+    Compression, Destination, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile,
+    SigningKey,
+};
 use serde::Serialize;
 
-use super::{keys, source};
+use super::input::Input;
+use super::{keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
 use crate::failure::CommandError;
 use crate::output::{self, Format};
@@ -31,8 +38,10 @@ struct Report {
     size_bytes: u64,
     content_bytes: u64,
     entries: usize,
+    left_out: usize,
     list_digest: Digest,
     signers: Vec<KeyId>,
+    volumes: Vec<String>,
 }
 
 /// Where the lock comes from.
@@ -44,12 +53,16 @@ enum Source {
 }
 
 pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
+    if let Some(bundle) = &arguments.reproduce {
+        return reproduce::run(&arguments, bundle);
+    }
     let file = source::spec_file(&arguments.spec)?;
     let (source, mirrors) = find_source(&arguments, &file)?;
     if arguments.dry_run {
         return dry_run(&source, &mirrors);
     }
     let keys = signing_keys(&arguments, &file)?;
+    let bases = open_bases(&arguments.since)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let lock = source::runtime()?.block_on(async {
@@ -63,26 +76,58 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
     let contents = Contents::of(&lock, Compression::at_level(level))?;
-    let list_bytes = contents.list.to_bytes();
-    let mut signatures: Vec<_> = keys.iter().map(|(_, key)| SignatureFile::sign(&list_bytes, key)).collect();
-    signatures.sort_by(|a, b| a.name.cmp(&b.name));
     let path = arguments.out.or(file.out).unwrap_or_else(|| pack::file_name(&lock).into());
-    let bar = ProgressBar::new(contents.list.size_bytes()).with_message("packing");
-    contents.write(&path, &cache, &signatures, &|bytes| bar.inc(bytes))?;
+    let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
+    let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
+    let (signatures, attestations) = sign(&lock, &contents, &keys)?;
+    let around = Around { signatures: &signatures, attestations: &attestations, carried: &carried };
+    let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
+    let content_bytes = entries.iter().map(|entry| entry.size).sum();
+    let bar = output::bar("packing", content_bytes);
+    let destination = Destination::create(&path, arguments.split.split())?;
+    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes))?;
+    let files = written.commit().with_context(|| format!("while writing {}", path.display()))?;
     bar.finish_and_clear();
 
     let report = Report {
         schema: 1,
         bundle: path.display().to_string(),
         kubernetes_version: lock.kubernetes,
-        size_bytes: fs::metadata(&path)?.len(),
-        content_bytes: contents.list.size_bytes(),
-        entries: contents.list.entries.len(),
-        list_digest: Digest::of(&list_bytes),
+        size_bytes: files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<std::io::Result<u64>>()?,
+        content_bytes,
+        entries: entries.len(),
+        left_out: contents.list.entries.len() - entries.len(),
+        list_digest: Digest::of(&contents.list.to_bytes()),
         signers: keys.iter().map(|(_, key)| key.verifying_key().id()).collect(),
+        volumes: if arguments.split.split().is_some() { names(&files) } else { Vec::new() },
     };
     output::result(arguments.output, &text(&report, &keys), &report)?;
     Ok(())
+}
+
+/// Opens the bundles whose content need not be carried again. The far side compares it with the new list, whoever signed them.
+fn open_bases(paths: &[PathBuf]) -> anyhow::Result<Vec<IndexedBundle>> {
+    paths.iter().map(|path| Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)).collect()
+}
+
+/// Signatures over the list by each key, and the provenance that they sign as well; nothing without a key.
+fn sign(
+    lock: &Lock,
+    contents: &Contents,
+    keys: &[(PathBuf, SigningKey)],
+) -> anyhow::Result<(Vec<SignatureFile>, Vec<Attestation>)> {
+    if keys.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let list_bytes = contents.list.to_bytes();
+    let keys: Vec<_> = keys.iter().map(|(_, key)| key).collect();
+    let mut signatures: Vec<_> = keys.iter().map(|key| SignatureFile::sign(&list_bytes, key)).collect();
+    signatures.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((signatures, vec![provenance::state(lock, &contents.list, &keys)?]))
+}
+
+fn names(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|file| file.display().to_string()).collect()
 }
 
 fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source, Mirrors)> {
@@ -114,7 +159,7 @@ fn signing_keys(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<(P
         }
         .into());
     }
-    paths.into_iter().map(|path| keys::signing_key(&path).map(|key| (path, key))).collect()
+    paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
 }
 
 fn dry_run(source: &Source, mirrors: &Mirrors) -> anyhow::Result<()> {
@@ -156,11 +201,17 @@ fn text(report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {
         report.entries,
         report.list_digest,
     );
+    for volume in &report.volumes {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  volume     {volume}");
+    }
+    if report.left_out > 0 {
+        let _ = writeln!(text, "  left out   {} entries that the older bundle has", report.left_out);
+    }
     let mut public = String::new();
     for (path, key) in keys {
         let beside = path.with_extension("pub");
         let named = if beside.exists() { beside } else { Path::new("PUBLIC_KEY").to_owned() };
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "  signed by  {} ({})", key.verifying_key().id(), path.display());
         let _ = write!(public, " --key {}", named.display());
     }

@@ -2,10 +2,12 @@
 
 use anyhow::Context as _;
 use indicatif::HumanBytes;
-use kbundle_format::{BundleList, BundleSource, BundleStream, Digest, KeyId, Role, SignatureCheck};
+use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
 use serde::Serialize;
 
-use super::keys;
+use super::input::{Head, Input};
+use super::keys::{self, Signer, Trusted};
+use super::provenance::{self, Origin};
 use crate::cli::InspectArgs;
 use crate::output;
 
@@ -17,7 +19,11 @@ struct Report<'a> {
     bundle: String,
     signature: Signature,
     signers: &'a [KeyId],
+    signed_by: Vec<Signer>,
     signature_files: Vec<&'a str>,
+    attestations: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<Origin>,
     list_digest: Digest,
     list: &'a BundleList,
 }
@@ -31,27 +37,32 @@ enum Signature {
 }
 
 pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
-    let name = arguments.bundle.display();
-    let source = BundleSource::open(&arguments.bundle)?;
+    let input = Input::find(&arguments.bundle)?;
     let detached = keys::detached(&arguments.signatures)?;
-    let trust;
-    let (check, signature) = if arguments.key.is_empty() {
-        (SignatureCheck::Skipped, Signature::NotChecked)
-    } else {
-        trust = keys::trust(&arguments.key, arguments.signatures.threshold)?;
-        (SignatureCheck::Required { trust: &trust, detached: &detached }, Signature::Verified)
+    let trusted = match arguments.key.as_slice() {
+        [] => None,
+        keys => Some(Trusted::read(keys, arguments.signatures.threshold)?),
     };
-    let stream = BundleStream::open(source.reader(), check).with_context(|| format!("refused {name}"))?;
+    let check = match &trusted {
+        None => SignatureCheck::Skipped,
+        Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &detached },
+    };
+    let stream = input.open_stream(check)?;
+    let head = Head::of_stream(&stream);
+    let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
     let report = Report {
         schema: 1,
-        bundle: name.to_string(),
-        signature,
+        signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },
         signers: stream.list().signers(),
+        signed_by: trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).unwrap_or_default(),
+        provenance: provenance.with_context(|| input.refused())?,
+        attestations: head.attestations.iter().map(|file| file.path.as_str()).collect(),
+        bundle: input.name,
         signature_files: stream.signatures().iter().map(|file| file.name.as_str()).collect(),
         list_digest: Digest::of(stream.list_bytes()),
         list: stream.list(),
     };
-    if let Signature::NotChecked = signature {
+    if let Signature::NotChecked = report.signature {
         output::note(
             "WARNING: NOTHING WAS VERIFIED; this is only what the file claims. Give --key to check its signatures",
         )?;
@@ -67,15 +78,15 @@ fn text(report: &Report<'_>) -> String {
         vec![format!("{}: Kubernetes {} for {}", report.bundle, list.kubernetes_version, platforms.join(", "))];
     match report.signature {
         Signature::Verified => {
-            let signers: Vec<_> = report.signers.iter().map(KeyId::to_string).collect();
-            lines.push(format!(
-                "  signature  verified, by {}; the content was not read, `kbundle verify` does that",
-                signers.join(", ")
-            ));
+            lines.push("  signature  verified; the content was not read, `kbundle verify` does that".to_owned());
+            lines.extend(report.signed_by.iter().map(|signer| format!("  signed by  {signer}")));
         }
         Signature::NotChecked => {
             lines.push(format!("  signature  NOT CHECKED; the file carries {}", report.signature_files.len()));
         }
+    }
+    if let Some(provenance) = &report.provenance {
+        lines.push(format!("  provenance {provenance}"));
     }
     lines.push(format!("  list       {}", report.list_digest));
     lines.push(format!("  content    {} in {} entries", HumanBytes(list.size_bytes()), list.entries.len()));

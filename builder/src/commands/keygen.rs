@@ -8,6 +8,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use kbundle_format::SigningKey;
 
+use super::keys;
 use crate::cli::KeygenArgs;
 use crate::failure::CommandError;
 use crate::output;
@@ -29,7 +30,12 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
     }
     let key = SigningKey::generate(arguments.algorithm.into())?;
     let verifying = key.verifying_key();
-    write_new(private, &key.to_pem()?, 0o600)?;
+    let pem = if arguments.encrypt {
+        key.to_encrypted_pem(&keys::new_passphrase(&arguments.passphrase)?)?
+    } else {
+        key.to_pem()?
+    };
+    write_new(private, &pem, 0o600)?;
     write_new(&public, &verifying.to_pem(), 0o644)?;
     output::note(&format!(
         "{}: private key, {}; keep it secret\n{}: public key {}; kinstall and `kbundle verify` need it",

@@ -3,53 +3,82 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kbundle_format::atomic_file::{AtomicFile, write_atomically};
-use kbundle_format::compose::{NewHead, compose};
+use kbundle_format::atomic_file::write_atomically;
+use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
-use kbundle_format::{BundleSource, BundleStream, IndexedBundle, SignatureCheck, SignatureFile, SigningKey};
+use kbundle_format::{Digest, IndexedBundle, KeyId, SignatureCheck, SignatureFile};
 
+use super::composed::{Composition, same_head};
+use super::input::{Bundle, Input};
 use super::keys;
+use super::verify::read_all;
 use crate::cli::SignArgs;
 use crate::failure::CommandError;
-use crate::output;
+use crate::output::{self, Format};
 
 pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
-    let key = keys::signing_key(&arguments.key)?;
-    let bundle = &arguments.bundle;
-    let refused = || format!("refused to sign {}", bundle.display());
-    // Whose signatures are on it already does not matter to a further signer, but its content does.
-    let source = BundleSource::open(bundle)?;
-    let stream = BundleStream::open(source.reader(), SignatureCheck::Skipped).with_context(refused)?;
-    // The list of a differential bundle can be signed too: it is the list of the full one.
-    let stream = stream.carriage(Carriage::Partial);
-    let list_bytes = stream.list_bytes().to_vec();
-    stream.verify_rest(|_| {}).with_context(refused)?;
-    let signature = SignatureFile::sign(&list_bytes, &key);
-    let id = key.verifying_key().id();
-    if arguments.detached {
-        let path = detached_path(bundle, &key);
-        write_atomically(&path, &signature.content, 0o644)
-            .with_context(|| format!("while writing {}", path.display()))?;
-        output::note(&format!("{}: signature by {id}", path.display()))?;
+    let input = Input::find(&arguments.bundle)?;
+    // Whose signatures are on it already does not matter to a further signer, but its content does. The list of a
+    // differential bundle can be signed too: it is the list of the full one.
+    let list_bytes = checked_list(&input).with_context(|| format!("refused to sign {}", input.name))?;
+    if arguments.print_digest {
+        output::result(Format::Text, &Digest::of(&list_bytes).hex(), &())?;
         return Ok(());
     }
-    embed(bundle, &list_bytes, signature)
-        .with_context(|| format!("while adding a signature to {}", bundle.display()))?;
-    output::note(&format!("{}: signed by {id}", bundle.display()))?;
+    let (signature, signer) = signature(arguments, &list_bytes)?;
+    let path = &arguments.bundle.bundle;
+    if arguments.detached {
+        let path = detached_path(path, signer);
+        write_atomically(&path, &signature.content, 0o644)
+            .with_context(|| format!("while writing {}", path.display()))?;
+        output::note(&format!("{}: signature by {signer}", path.display()))?;
+        return Ok(());
+    }
+    embed(&input, path, &list_bytes, signature)
+        .with_context(|| format!("while adding a signature to {}", input.name))?;
+    output::note(&format!("{}: signed by {signer}", input.name))?;
     Ok(())
 }
 
+/// The bytes to sign, once all that they list was found right.
+fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
+    let bundle = input.open_indexed(SignatureCheck::Skipped)?;
+    let list_bytes = bundle.list_bytes().to_vec();
+    read_all(input, Bundle::Indexed(bundle), Carriage::Partial, Format::Text)?;
+    Ok(list_bytes)
+}
+
+/// Signs, or takes the signature that was made elsewhere.
+fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(SignatureFile, KeyId)> {
+    if let Some(path) = &arguments.key {
+        let key = keys::signing_key(path, &arguments.passphrase)?;
+        return Ok((SignatureFile::sign(list_bytes, &key), key.verifying_key().id()));
+    }
+    let (Some(attached), Some(public)) = (&arguments.attach, &arguments.public_key) else {
+        unreachable!("clap demands --key, or --attach with --public-key");
+    };
+    let key = keys::verifying_key(public)?;
+    let file = keys::signature_file(attached)?;
+    let Some(signature) = SignatureFile::made_elsewhere(&file.content, list_bytes, &key) else {
+        return Err(CommandError::Refused {
+            what: format!("{} is no signature of this bundle by {}", attached.display(), public.display()),
+            hint: "sign exactly the bytes that `kbundle cat BUNDLE bundle.json --unsigned` writes".to_owned(),
+        }
+        .into());
+    };
+    Ok((signature, key.id()))
+}
+
 /// `BUNDLE.KEYID.sig` with the first 16 digits of the key's name, so that officers do not replace each other's.
-fn detached_path(bundle: &Path, key: &SigningKey) -> PathBuf {
-    let id = key.verifying_key().id().to_string();
+fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
     let mut name = bundle.as_os_str().to_owned();
-    name.push(format!(".{}.sig", &id[..16]));
+    name.push(format!(".{}.sig", &signer.to_string()[..16]));
     name.into()
 }
 
 /// Writes the bundle anew with one more signature; the entries' frames are taken over as they are.
-fn embed(path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
+fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
     if path.is_dir() || is_volume(path)? {
         return Err(CommandError::Usage {
             what: "a bundle in volumes cannot be changed".to_owned(),
@@ -57,13 +86,12 @@ fn embed(path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Re
         }
         .into());
     }
-    let bundle = IndexedBundle::open(path, SignatureCheck::Skipped)?;
+    let bundle: IndexedBundle = input.open_indexed(SignatureCheck::Skipped)?;
     anyhow::ensure!(bundle.list_bytes() == list_bytes, "the bundle changed while it was signed");
     let mut signatures = bundle.signatures().to_vec();
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
-    let head =
-        NewHead { list: bundle.list(), list_bytes, signatures: &signatures, attestations: bundle.attestations() };
-    compose(head, |entry| bundle.carries(entry), &[&bundle], AtomicFile::create(path, 0o644)?)?.commit()?;
+    let head = NewHead { signatures: &signatures, ..same_head(&bundle) };
+    Composition { head, sources: &[&bundle], out: path, split: None }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -1,15 +1,22 @@
 //! `kbundle verify`
 
+use std::fmt::Write as _;
+
 use anyhow::Context as _;
-use indicatif::{HumanBytes, ProgressBar};
-use kbundle_format::{BundleSource, BundleStream, KeyId, SignatureCheck};
+use indicatif::HumanBytes;
+use kbundle_format::stream::{Carriage, Summary};
+use kbundle_format::whole::{Damage, Findings};
+use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
-use super::keys;
+use super::input::{Bundle, Input};
+use super::keys::{self, Signer, Trusted};
+use super::provenance::{self, Origin};
 use crate::cli::VerifyArgs;
-use crate::output;
+use crate::failure::CommandError;
+use crate::output::{self, Format};
 
-/// What `--output json` prints.
+/// What `--output json` prints of a good bundle.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -17,39 +24,158 @@ struct Report {
     bundle: String,
     verified: bool,
     signers: Vec<KeyId>,
-    list_digest: kbundle_format::Digest,
+    signed_by: Vec<Signer>,
+    list_digest: Digest,
     entries: usize,
     content_bytes: u64,
+    left_out: usize,
+    provenance: Origin,
+}
+
+/// What it prints of a damaged one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DamageReport<'a> {
+    schema: u32,
+    bundle: &'a str,
+    verified: bool,
+    damaged_volumes: Vec<String>,
+    damaged_entries: Vec<DamagedEntry>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DamagedEntry {
+    path: String,
+    reason: String,
 }
 
 pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
-    let trust = keys::trust(&arguments.key, arguments.signatures.threshold)?;
+    let trusted = Trusted::read(&arguments.key, arguments.signatures.threshold)?;
     let detached = keys::detached(&arguments.signatures)?;
-    let source = BundleSource::open(&arguments.bundle)?;
-    let name = arguments.bundle.display();
-    let check = SignatureCheck::Required { trust: &trust, detached: &detached };
-    let stream = BundleStream::open(source.reader(), check).with_context(|| format!("refused {name}"))?;
-    let signers = stream.list().signers().to_vec();
-    let list_digest = kbundle_format::Digest::of(stream.list_bytes());
-    // indicatif draws on a terminal only.
-    let bar = ProgressBar::new(stream.list().size_bytes()).with_message("verifying");
-    let summary = stream.verify_rest(|bytes| bar.set_position(bytes)).with_context(|| format!("refused {name}"))?;
-    bar.finish_and_clear();
-    let text = format!(
-        "{name}: verified\n  signed by  {}\n  list       {list_digest}\n  entries    {} ({} of content)",
-        signers.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", "),
-        summary.entries,
-        HumanBytes(summary.content_bytes),
-    );
+    let input = Input::find(&arguments.bundle)?;
+    let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
+    let partial = !arguments.base.is_empty() || !arguments.role.is_empty();
+    let carriage = if partial { Carriage::Partial } else { Carriage::Full };
+    let bundle = input.open(check)?;
+    let head = bundle.head();
+    let signers = head.list.signers().to_vec();
+    let list_digest = Digest::of(head.list_bytes);
+    let provenance = provenance::check(head, &trusted).with_context(|| input.refused())?;
+    let summary = read_all(&input, bundle, carriage, arguments.output)?;
+    check_left_out(&summary.left_out, arguments).with_context(|| input.refused())?;
     let report = Report {
         schema: 1,
-        bundle: name.to_string(),
+        bundle: input.name,
         verified: true,
+        signed_by: trusted.signers(&signers),
         signers,
         list_digest,
         entries: summary.entries,
         content_bytes: summary.content_bytes,
+        left_out: summary.left_out.len(),
+        provenance,
     };
-    output::result(arguments.output, &text, &report)?;
+    output::result(arguments.output, &text(&report), &report)?;
     Ok(())
+}
+
+/// Reads everything. Damage is reported whole: which volumes, which entries.
+pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage, format: Format) -> anyhow::Result<Summary> {
+    let bar = output::bar("verifying", bundle.head().list.size_bytes());
+    let read = match bundle {
+        Bundle::Stream(stream) => {
+            let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
+            summary.map(|summary| Findings { summary, damage: Vec::new() })
+        }
+        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)),
+    };
+    bar.finish_and_clear();
+    match read {
+        Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
+        Ok(findings) => Err(damaged(input, &findings.damage, format)?),
+        // A stream stops at the first damage; its volumes, if any, can still be told apart.
+        Err(error) => Err(anyhow::Error::from(error).context(input.refused())),
+    }
+}
+
+/// The error for damaged entries, after the report for scripts.
+fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<anyhow::Error> {
+    let volumes: Vec<_> = input.damaged_volumes()?.iter().map(|path| path.display().to_string()).collect();
+    if format == Format::Json {
+        let damaged_entries = damage
+            .iter()
+            .map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.error.to_string() })
+            .collect();
+        let damaged_volumes = volumes.clone();
+        let report = DamageReport { schema: 1, bundle: &input.name, verified: false, damaged_volumes, damaged_entries };
+        output::result(format, "", &report)?;
+    }
+    let mut what = format!("{}: {} damaged", input.refused(), counted(damage.len(), "entry", "entries"));
+    for volume in &volumes {
+        // Writing to a string cannot fail.
+        let _ = write!(what, "\n  volume {volume} is damaged");
+    }
+    for damage in damage {
+        let _ = write!(what, "\n  {}: {}", damage.path, damage.error);
+    }
+    let hint = if volumes.is_empty() {
+        "copy the file again from where it was built, and verify it there as well"
+    } else {
+        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
+    };
+    // Volumes that are whole with entries that are not: the damage is as old as the bundle, or no accident.
+    Ok(CommandError::Refused { what, hint: hint.to_owned() }.into())
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    if count == 1 { format!("1 {one} is") } else { format!("{count} {more} are") }
+}
+
+/// Makes sure that what the bundle leaves out is what it may leave out.
+fn check_left_out(left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<()> {
+    if !arguments.role.is_empty() {
+        let needed = left_out.iter().find(|entry| arguments.role.iter().any(|role| entry.roles.contains(role)));
+        return match needed {
+            Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }.into()),
+            None => Ok(()),
+        };
+    }
+    let mut wanted: Vec<&Entry> = left_out.iter().collect();
+    for path in &arguments.base {
+        // Who signed the base does not matter: what is taken from it is compared with this bundle's list.
+        let base = Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)?;
+        let carried = base.carried();
+        let theirs: Vec<_> = wanted.iter().filter_map(|entry| carried.get(&entry.digest).copied()).collect();
+        check_entries(&base, &theirs).with_context(|| format!("refused the base {}", path.display()))?;
+        wanted.retain(|entry| !carried.contains_key(&entry.digest));
+    }
+    match wanted.first() {
+        Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Compares the content of some entries with their digests.
+pub fn check_entries(bundle: &IndexedBundle, entries: &[&Entry]) -> Result<(), ReadError> {
+    let bar = output::bar("verifying", entries.iter().map(|entry| entry.size).sum());
+    let damage = bundle.each(entries, |entry| {
+        bundle.copy_entry(entry, &mut std::io::sink())?;
+        bar.inc(entry.size);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    damage.into_iter().next().map_or(Ok(()), |damage| Err(damage.error))
+}
+
+fn text(report: &Report) -> String {
+    let mut lines = vec![format!("{}: verified", report.bundle)];
+    lines.extend(report.signed_by.iter().map(|signer| format!("  signed by  {signer}")));
+    lines.push(format!("  list       {}", report.list_digest));
+    lines.push(format!("  entries    {} ({} of content)", report.entries, HumanBytes(report.content_bytes)));
+    if report.left_out > 0 {
+        lines.push(format!("  left out   {}, as was asked", report.left_out));
+    }
+    lines.push(format!("  provenance {}", report.provenance));
+    lines.join("\n")
 }

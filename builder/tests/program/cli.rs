@@ -186,7 +186,10 @@ fn bundle_yaml_says_what_flags_say() {
 #[test]
 fn the_help_of_every_command() {
     let upstream = Upstream::new();
-    for name in ["build", "lock", "keygen", "sign", "verify", "inspect"] {
+    for name in [
+        "build", "lock", "keygen", "sign", "verify", "inspect", "extract", "cat", "export", "join", "subset", "split",
+        "repair",
+    ] {
         let help = success(&upstream.kbundle([name, "--help"]));
         insta::assert_snapshot!(format!("help-{name}"), help);
     }

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
 mod cli;
+mod composing;
 mod fetch;
+mod reading;
 mod server;
+mod signing;
 mod tls;
 mod upstream;

@@ -1,0 +1,149 @@
+//! Commands that read a bundle.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use kbundle_format::{EntryPath, Role};
+
+use crate::output::Format;
+
+/// Which bundle.
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The bundle: a file, one of its volumes, a folder with its volumes, or - for standard input
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// Look for volumes in this folder as well; repeatable
+    ///
+    /// For volumes on several sticks. They are read as they lie, without joining them first.
+    #[arg(long, value_name = "DIR")]
+    pub volumes: Vec<PathBuf>,
+}
+
+/// Which signatures count.
+#[derive(Debug, Args)]
+pub struct SignatureArgs {
+    /// Demand signatures by this many different trusted keys
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub threshold: usize,
+    /// Count this detached signature as well; repeatable
+    #[arg(long = "signature", value_name = "FILE")]
+    pub detached: Vec<PathBuf>,
+}
+
+/// Whom to trust, or nobody.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("trust").required(true).args(["key", "unsigned"]))]
+pub struct TrustArgs {
+    /// Trust this public key; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Do not ask who signed
+    ///
+    /// Digests are still compared with the bundle's own list, which finds damage but no forgery.
+    #[arg(long)]
+    pub unsigned: bool,
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
+}
+
+/// Check the signatures and every digest of a bundle
+///
+/// Reads the whole file once with bounded memory, on all cores. Exits with 0 only when enough trusted keys signed the list and every entry is
+/// there and is what the list says. Damage is named by volume and entry.
+///
+/// A differential bundle is checked against its base with --base, a bundle for one role with --role.
+///
+/// Example: kbundle verify /media/stick1 --volumes /media/stick2 --key signing.pub
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Trust this public key; repeatable
+    #[arg(long, value_name = "FILE", required = true)]
+    pub key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
+    /// Take what the bundle leaves out from this older bundle; repeatable
+    ///
+    /// Everything left out has to be in it, by digest, and is read and compared there.
+    #[arg(long, value_name = "BUNDLE")]
+    pub base: Vec<PathBuf>,
+    /// Demand only what hosts of this role need, control-plane, etcd or worker; repeatable
+    #[arg(long, value_name = "ROLE", conflicts_with = "base")]
+    pub role: Vec<Role>,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+/// Show what a bundle holds
+///
+/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Check the signatures with this public key; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+/// Unpack entries of a bundle into a folder
+///
+/// Each file gets its name only after its digest was compared; files of the same name are replaced. Symbolic links in the folder are
+/// not followed: nothing is written outside it.
+///
+/// Example: kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Entries to unpack, or folders of entries [default: everything]
+    ///
+    /// Also bundle.json, signatures and attestations.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<EntryPath>,
+    /// Unpack into this folder, which is made if it is not there
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Print one entry of a bundle
+///
+/// The digest is compared before the first byte is printed, for which the entry is kept in a temporary file.
+///
+/// Example: kbundle cat bundle.tar.zst bundle.json --key signing.pub
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// The entry; also bundle.json, a signature or an attestation
+    #[arg(value_name = "PATH")]
+    pub path: EntryPath,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Write the images of a bundle as an OCI image layout
+///
+/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there.
+///
+/// Example: kbundle export bundle.tar.zst --oci images --key signing.pub
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Write an OCI image layout to this folder, which must not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub oci: PathBuf,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}

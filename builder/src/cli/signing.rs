@@ -1,0 +1,87 @@
+//! Commands about keys and signatures.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use kbundle_format::key::Algorithm;
+
+use super::reading::BundleArgs;
+
+/// Where the passphrase of an encrypted key comes from.
+#[derive(Debug, Args)]
+pub struct PassphraseArgs {
+    /// Read the passphrase of encrypted keys from this file descriptor, one line
+    ///
+    /// Without it the environment variable `KBUNDLE_PASSPHRASE` is taken, or the terminal is asked.
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
+/// Make a pair of keys for signing
+///
+/// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
+/// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Kind of key
+    #[arg(long, value_enum, default_value = "ecdsa-p256")]
+    pub algorithm: KeyAlgorithm,
+    /// Write the private key to this file
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "signing.key")]
+    pub out: PathBuf,
+    /// Encrypt the private key with a passphrase
+    #[arg(long)]
+    pub encrypt: bool,
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeyAlgorithm {
+    EcdsaP256,
+    Ed25519,
+}
+
+impl From<KeyAlgorithm> for Algorithm {
+    fn from(algorithm: KeyAlgorithm) -> Self {
+        match algorithm {
+            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            KeyAlgorithm::Ed25519 => Self::Ed25519,
+        }
+    }
+}
+
+/// Sign a bundle
+///
+/// Checks every digest of the bundle first, then adds the signature to it; other signatures stay. With --detached the bundle is
+/// left as it is and the signature is written beside it, as BUNDLE.KEYID.sig.
+///
+/// A key that never leaves its smart card or HSM signs elsewhere: `kbundle cat BUNDLE bundle.json --unsigned` writes what is to be
+/// signed, --print-digest its SHA-256, and --attach brings the signature back.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("signer").required(true).args(["key", "print_digest", "attach"]))]
+pub struct SignArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Private key to sign with
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Print the SHA-256 of what is to be signed, bundle.json, and change nothing
+    ///
+    /// 64 hex digits. An ECDSA signer that takes digests signs this one; Ed25519 needs bundle.json itself.
+    #[arg(long)]
+    pub print_digest: bool,
+    /// Add this signature, which was made elsewhere
+    ///
+    /// Base64 or raw; ECDSA in ASN.1 DER, Ed25519 its 64 bytes.
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    pub attach: Option<PathBuf>,
+    /// Public key that the attached signature has to be by
+    #[arg(long, value_name = "FILE", requires = "attach")]
+    pub public_key: Option<PathBuf>,
+    /// Write the signature to a file of its own
+    #[arg(long, conflicts_with = "print_digest")]
+    pub detached: bool,
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}

@@ -1,0 +1,83 @@
+//! `kbundle extract`
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use kbundle::target::Target;
+use kbundle_format::{Entry, EntryPath};
+
+use super::input::{Asked, Head, Input};
+use super::unpack::unpack;
+use crate::cli::ExtractArgs;
+use crate::failure::CommandError;
+use crate::output;
+
+pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
+    let asked = Asked::of(&arguments.trust)?;
+    let input = Input::find(&arguments.bundle)?;
+    let bundle = input.open(asked.check())?;
+    let picked = |path: &str| arguments.paths.is_empty() || arguments.paths.iter().any(|wanted| covers(wanted, path));
+    check_paths(&arguments.paths, bundle.head())?;
+    let target = Target::open(&arguments.directory).map_err(|error| refused(&error))?;
+    let mut count = write_head(bundle.head(), &target, picked)?;
+    count += unpack(bundle, &target, |entry: &Entry| picked(entry.path.as_str())).with_context(|| input.refused())?;
+    output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
+    Ok(())
+}
+
+/// Whether `wanted` is `path` or a folder above it.
+fn covers(wanted: &EntryPath, path: &str) -> bool {
+    path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Every path that was asked for has to be in the bundle; nothing is written before that is known.
+fn check_paths(wanted: &[EntryPath], head: Head<'_>) -> anyhow::Result<()> {
+    for path in wanted {
+        let listed = head.list.entries.iter().any(|entry| covers(path, entry.path.as_str()));
+        if !listed && !head.files().any(|(name, _)| covers(path, name)) {
+            return Err(not_in_bundle(path));
+        }
+    }
+    Ok(())
+}
+
+/// The error for a path that no entry has.
+pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
+    CommandError::Usage {
+        what: format!("the bundle has no {path}"),
+        hint: "`kbundle inspect` shows what it holds".to_owned(),
+    }
+    .into()
+}
+
+/// Writes those of the head's own files that are wanted.
+fn write_head(head: Head<'_>, target: &Target, wanted: impl Fn(&str) -> bool) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for (name, content) in head.files().filter(|(name, _)| wanted(name)) {
+        let mut file = target.file(&name.parse()?, 0o644).map_err(|error| refused(&error))?;
+        file.write_all(content).and_then(|()| file.commit()).with_context(|| format!("while unpacking {name}"))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn refused(error: &std::io::Error) -> anyhow::Error {
+    CommandError::Refused {
+        what: format!("refused to unpack there: {error}"),
+        hint: "choose another folder with `-C`".to_owned(),
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_covers_what_lies_below_it() {
+        let folder: EntryPath = "artifacts/linux-amd64".parse().unwrap();
+        assert!(covers(&folder, "artifacts/linux-amd64"));
+        assert!(covers(&folder, "artifacts/linux-amd64/kubelet"));
+        assert!(!covers(&folder, "artifacts/linux-amd64-old/kubelet"));
+    }
+}

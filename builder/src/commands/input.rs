@@ -1,0 +1,166 @@
+//! The bundle that a command reads: from files in any order, or from standard input in one pass.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use kbundle_format::head::Attestation;
+use kbundle_format::{
+    BundleList, BundleSource, BundleStream, IndexedBundle, ReadError, SignatureCheck, SignatureFile, Verified,
+};
+
+use super::keys::{self, Trusted};
+use crate::cli::{BundleArgs, TrustArgs};
+use crate::failure::CommandError;
+
+/// A bundle that is not opened yet.
+pub struct Input {
+    /// What to call it in messages.
+    pub name: String,
+    source: Option<BundleSource>,
+}
+
+impl Input {
+    /// Finds the files; for `-`, nothing yet.
+    pub fn find(arguments: &BundleArgs) -> anyhow::Result<Self> {
+        let name = arguments.bundle.display().to_string();
+        if name == "-" {
+            if !arguments.volumes.is_empty() {
+                return Err(CommandError::Usage {
+                    what: "--volumes makes no sense with standard input".to_owned(),
+                    hint: "name a volume or a folder with volumes instead of `-`".to_owned(),
+                }
+                .into());
+            }
+            return Ok(Self { name: "standard input".to_owned(), source: None });
+        }
+        let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes).cloned().collect();
+        let source = BundleSource::open_all(&places).with_context(|| format!("refused {name}"))?;
+        Ok(Self { name, source: Some(source) })
+    }
+
+    /// Finds a bundle that was named without further folders.
+    pub fn find_file(path: &Path) -> anyhow::Result<Self> {
+        Self::find(&BundleArgs { bundle: path.to_owned(), volumes: Vec::new() })
+    }
+
+    /// The files, for commands that cannot do with one pass.
+    pub fn source(&self) -> anyhow::Result<&BundleSource> {
+        self.source.as_ref().ok_or_else(|| {
+            CommandError::Usage {
+                what: "this cannot be done in one pass over standard input".to_owned(),
+                hint: "store the bundle in a file first".to_owned(),
+            }
+            .into()
+        })
+    }
+
+    /// Opens the files for reading in any order, or standard input for one pass.
+    pub fn open(&self, check: SignatureCheck<'_>) -> anyhow::Result<Bundle> {
+        let opened = match &self.source {
+            Some(source) => IndexedBundle::open_source(source.clone(), check).map(Bundle::Indexed),
+            None => BundleStream::open(io::stdin(), check).map(Bundle::Stream),
+        };
+        opened.with_context(|| self.refused())
+    }
+
+    /// Opens the files for reading in any order.
+    pub fn open_indexed(&self, check: SignatureCheck<'_>) -> anyhow::Result<IndexedBundle> {
+        IndexedBundle::open_source(self.source()?.clone(), check).with_context(|| self.refused())
+    }
+
+    /// Opens for one pass, which is enough to look at the head.
+    pub fn open_stream(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
+        let opened = match &self.source {
+            Some(source) => BundleStream::open(source.reader(), check),
+            None => BundleStream::open(io::stdin(), check),
+        };
+        opened.with_context(|| self.refused())
+    }
+
+    /// How an error about it begins.
+    pub fn refused(&self) -> String {
+        format!("refused {}", self.name)
+    }
+
+    /// The volumes that are not what their headers say, read again for that; none for a single file.
+    pub fn damaged_volumes(&self) -> Result<Vec<PathBuf>, ReadError> {
+        let Some(source) = &self.source else { return Ok(Vec::new()) };
+        let failed = |source| kbundle_format::source::SourceError::Open { source };
+        Ok(source.damaged_volumes().map_err(failed)?)
+    }
+}
+
+/// A bundle whose head was read and checked.
+pub enum Bundle {
+    /// From files.
+    Indexed(IndexedBundle),
+    /// From standard input.
+    Stream(BundleStream),
+}
+
+/// The head, whichever way it was read.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    pub list: &'a Verified<BundleList>,
+    pub list_bytes: &'a [u8],
+    pub signatures: &'a [SignatureFile],
+    pub attestations: &'a [Attestation],
+}
+
+impl Bundle {
+    pub fn head(&self) -> Head<'_> {
+        match self {
+            Self::Indexed(bundle) => Head {
+                list: bundle.list(),
+                list_bytes: bundle.list_bytes(),
+                signatures: bundle.signatures(),
+                attestations: bundle.attestations(),
+            },
+            Self::Stream(stream) => Head::of_stream(stream),
+        }
+    }
+}
+
+impl<'a> Head<'a> {
+    pub fn of_stream(stream: &'a BundleStream) -> Self {
+        Self {
+            list: stream.list(),
+            list_bytes: stream.list_bytes(),
+            signatures: stream.signatures(),
+            attestations: stream.attestations(),
+        }
+    }
+
+    /// The files of the head, as they lie in the bundle.
+    pub fn files(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let list = [(kbundle_format::write::LIST_PATH, self.list_bytes)];
+        let signatures = self.signatures.iter().map(|file| (file.name.as_str(), file.content.as_slice()));
+        let attestations = self.attestations.iter().map(|file| (file.path.as_str(), file.content.as_slice()));
+        list.into_iter().chain(signatures).chain(attestations)
+    }
+}
+
+/// What `--key`, `--threshold`, `--signature` and `--unsigned` ask for.
+pub struct Asked {
+    trusted: Option<Trusted>,
+    detached: Vec<SignatureFile>,
+}
+
+impl Asked {
+    pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
+        let trusted = if arguments.unsigned {
+            None
+        } else {
+            Some(Trusted::read(&arguments.key, arguments.signatures.threshold)?)
+        };
+        Ok(Self { trusted, detached: keys::detached(&arguments.signatures)? })
+    }
+
+    pub fn check(&self) -> SignatureCheck<'_> {
+        match &self.trusted {
+            Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &self.detached },
+            None => SignatureCheck::Skipped,
+        }
+    }
+}

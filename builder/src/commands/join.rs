@@ -1,0 +1,21 @@
+//! `kbundle join`
+
+use kbundle_format::{IndexedBundle, SignatureCheck};
+
+use super::composed::{Composition, name_files, same_head};
+use super::input::Input;
+use crate::cli::JoinArgs;
+
+pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
+    // The result bears the signatures of the differential bundle; whoever uses it checks them.
+    let bundle = Input::find(&arguments.bundle)?.open_indexed(SignatureCheck::Skipped)?;
+    let mut bases = Vec::new();
+    for path in &arguments.bases {
+        bases.push(Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)?);
+    }
+    let sources: Vec<&IndexedBundle> = [&bundle].into_iter().chain(&bases).collect();
+    let split = arguments.split.split();
+    let composition = Composition { head: same_head(&bundle), sources: &sources, out: &arguments.out, split };
+    name_files(&composition.write(|_| true)?)?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! `kbundle build --reproduce`
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use kbundle::mirror::Mirrors;
+use kbundle::pack::{Around, Contents};
+use kbundle::reproduce::lock_of;
+use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
+use serde::Serialize;
+
+use super::input::Input;
+use super::source;
+use crate::cli::BuildArgs;
+use crate::failure::CommandError;
+use crate::output;
+
+/// What `--output json` prints of an identical bundle.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema: u32,
+    bundle: String,
+    identical: bool,
+    list_digest: Digest,
+}
+
+pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
+    let input = Input::find_file(path)?;
+    let original = input.open_indexed(SignatureCheck::Skipped)?;
+    let list: &BundleList = original.list();
+    let file = source::spec_file(&arguments.spec)?;
+    let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let cache = source::cache(&arguments.fetch)?;
+    let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
+    let lock = source::runtime()?.block_on(async {
+        let lock = lock_of(list, &fetcher).await?;
+        anyhow::Ok(fetcher.fetch(lock).await?)
+    })?;
+    progress.finish();
+
+    let contents = Contents::of(&lock, list.compression.clone())?;
+    compare_lists(list, &contents.list)?;
+    let around = Around {
+        signatures: original.signatures(),
+        attestations: original.attestations(),
+        carried: &|entry| original.carries(entry),
+    };
+    let difference = Arc::new(OnceLock::new());
+    let comparison = Comparison { source: original.source().clone(), position: 0, difference: Arc::clone(&difference) };
+    let bar = output::bar("packing", list.size_bytes());
+    let written = contents.write(comparison, &cache, around, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    if let Some(&offset) = difference.get() {
+        return Err(differs(&original, offset));
+    }
+    let compared = written.context("while packing again")?;
+    if compared.position != compared.source.size_bytes() {
+        return Err(differs(&original, compared.position));
+    }
+    let list_digest = Digest::of(original.list_bytes());
+    let text =
+        format!("{}: identical, byte for byte, to what its list gives again\n  list       {list_digest}", input.name);
+    output::result(arguments.output, &text, &Report { schema: 1, bundle: input.name, identical: true, list_digest })?;
+    Ok(())
+}
+
+/// The list made again has to be the list; if not, names the first entry in which they differ.
+fn compare_lists(original: &BundleList, again: &BundleList) -> anyhow::Result<()> {
+    if original == again {
+        return Ok(());
+    }
+    let pairs = original.entries.iter().zip(&again.entries);
+    let what = pairs
+        .into_iter()
+        .find(|(one, other)| one != other)
+        .map_or_else(|| "fields beside the entries".to_owned(), |(one, _)| format!("entry {}", one.path));
+    Err(not_identical(
+        format!("the list made again differs in {what}"),
+        "the bundle was made by another program version, or not by kbundle",
+    ))
+}
+
+fn differs(original: &IndexedBundle, offset: u64) -> anyhow::Error {
+    let place = original
+        .entry_at(offset)
+        .map_or_else(|| "outside of any entry".to_owned(), |entry| format!("in {}", entry.path));
+    let (theirs, ours) = (&original.list().compression.zstd, Compression::at_level(1).zstd);
+    let hint = if *theirs == ours {
+        "the content is the same, its compression is not: compare the two kbundle programs".to_owned()
+    } else {
+        format!(
+            "the bundle was packed with zstd {theirs}, this program has {ours}, which may compress the same content to other bytes"
+        )
+    };
+    not_identical(format!("not identical: the first difference is at offset {offset}, {place}"), &hint)
+}
+
+fn not_identical(what: String, hint: &str) -> anyhow::Error {
+    CommandError::Refused { what, hint: hint.to_owned() }.into()
+}
+
+/// Takes bytes and compares them with a bundle's.
+struct Comparison {
+    source: BundleSource,
+    position: u64,
+    /// Offset of the first difference, for whoever started the writing.
+    difference: Arc<OnceLock<u64>>,
+}
+
+impl Write for Comparison {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let left = self.source.size_bytes().saturating_sub(self.position);
+        let mut theirs = vec![0; buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        self.source.read_exact_at(&mut theirs, self.position)?;
+        let same = buffer.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+        self.position += same as u64;
+        if same == buffer.len() {
+            return Ok(same);
+        }
+        // Set once: writing ends with this error.
+        let _ = self.difference.set(self.position);
+        Err(io::Error::other("the bundle made again differs"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Content of a bundle written to a folder, which `extract` and `export` share.
+
+use std::io;
+
+use indicatif::ProgressBar;
+use kbundle::target::{Target, TargetFile};
+use kbundle_format::stream::Carriage;
+use kbundle_format::tar_layer::TarHeader;
+use kbundle_format::{BundleStream, Entry, IndexedBundle, ReadError};
+
+use super::input::Bundle;
+use crate::output;
+
+/// Writes the entries that `wanted` picks to `target`, each checked before it gets its name. Returns how many.
+///
+/// From standard input, everything else is checked on the way as well.
+pub fn unpack(bundle: Bundle, target: &Target, wanted: impl Fn(&Entry) -> bool) -> Result<usize, ReadError> {
+    let sizes = bundle.head().list.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.size);
+    let bar = output::bar("unpacking", sizes.sum());
+    let unpacked = match bundle {
+        Bundle::Indexed(bundle) => from_files(&bundle, target, wanted, &bar),
+        Bundle::Stream(stream) => in_one_pass(stream, target, wanted, &bar),
+    };
+    bar.finish_and_clear();
+    unpacked
+}
+
+fn from_files(
+    bundle: &IndexedBundle,
+    target: &Target,
+    wanted: impl Fn(&Entry) -> bool,
+    bar: &ProgressBar,
+) -> Result<usize, ReadError> {
+    let entries: Vec<_> = bundle.list().entries.iter().filter(|entry| wanted(entry)).collect();
+    let damage = bundle.each(&entries, |entry| {
+        let failed = |source| ReadError::Sink { path: entry.path.clone(), source };
+        let mut file = start(target, entry).map_err(failed)?;
+        bundle.copy_entry(entry, &mut file)?;
+        file.commit().map_err(failed)?;
+        bar.inc(entry.size);
+        Ok(())
+    });
+    damage.into_iter().next().map_or(Ok(entries.len()), |damage| Err(damage.error))
+}
+
+fn in_one_pass(
+    stream: BundleStream,
+    target: &Target,
+    wanted: impl Fn(&Entry) -> bool,
+    bar: &ProgressBar,
+) -> Result<usize, ReadError> {
+    // A partial bundle gives what it has; what is asked for and left out shows below.
+    let mut stream = stream.carriage(Carriage::Partial);
+    let mut count = 0;
+    loop {
+        let mut file = None;
+        let next = stream.next_entry(|entry| {
+            Ok(if wanted(entry) { Box::new(file.insert(start(target, entry)?)) } else { Box::new(io::sink()) })
+        })?;
+        let Some(entry) = next else { break };
+        if let Some(file) = file {
+            file.commit().map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
+            bar.inc(entry.size);
+            count += 1;
+        }
+    }
+    match stream.left_out().iter().find(|entry| wanted(entry)) {
+        Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }),
+        None => Ok(count),
+    }
+}
+
+fn start(target: &Target, entry: &Entry) -> io::Result<TargetFile> {
+    target.file(&entry.path, TarHeader::of_entry(entry).mode())
+}

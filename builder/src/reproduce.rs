@@ -1,0 +1,87 @@
+//! From a bundle's list back to a lock, so that the whole way can be gone again and the result compared.
+
+use kbundle_format::{BundleList, Digest, Entry, EntryKind, Image, PinSource};
+
+use crate::fetch::{FetchError, Fetcher};
+use crate::lock::{Artifact, Lock, SCHEMA};
+use crate::resolve::{SelectedImage, Selection};
+
+/// Why a list cannot be built again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReproduceError {
+    /// An entry that the builder could not have fetched.
+    #[error("entry {path} does not say where it came from or what it is")]
+    NoOrigin {
+        /// The entry.
+        path: String,
+    },
+    /// What was fetched is something else, or a server has it no more.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// The lock that `list` was made from; the manifests of its images are fetched for that.
+///
+/// # Errors
+/// [`ReproduceError`].
+pub async fn lock_of(list: &BundleList, fetcher: &Fetcher) -> Result<Lock, ReproduceError> {
+    let artifacts = list.entries.iter().filter(|entry| is_file(entry)).map(artifact).collect::<Result<_, _>>()?;
+    let mut images: Vec<SelectedImage> = Vec::new();
+    for image in &list.images {
+        // The list has one image for each platform, a selection has one for all.
+        if images.iter().all(|known| known.reference != image.reference) {
+            images.push(selected(list, image));
+        }
+    }
+    let selection = Selection {
+        kubernetes: list.kubernetes_version,
+        platforms: list.platforms.clone(),
+        sources: list.sources.clone(),
+        artifacts: Vec::new(),
+        images,
+    };
+    let mut pinned = fetcher.pin(selection).await?;
+    for image in &mut pinned.images {
+        image.pin = pin_of(list, &image.pinned().digest).unwrap_or(image.pin);
+    }
+    Ok(Lock { schema: SCHEMA, artifacts, ..pinned })
+}
+
+fn is_file(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart)
+}
+
+fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
+    let (Some(origin), Some(component)) = (&entry.origin, &entry.component) else {
+        return Err(ReproduceError::NoOrigin { path: entry.path.to_string() });
+    };
+    Ok(Artifact {
+        path: entry.path.clone(),
+        url: origin.url.clone(),
+        digest: entry.digest,
+        size: Some(entry.size),
+        kind: entry.kind,
+        component: component.clone(),
+        platform: entry.platform.clone(),
+        roles: entry.roles.clone(),
+        licence: entry.licence.clone(),
+        pin: origin.pin,
+        pinned_by: None,
+    })
+}
+
+fn selected(list: &BundleList, image: &Image) -> SelectedImage {
+    let manifest = list.entries.iter().find(|entry| entry.digest == image.manifest);
+    SelectedImage {
+        reference: image.reference.clone(),
+        digest: Some(image.pinned),
+        roles: image.roles.clone(),
+        licence: manifest.and_then(|entry| entry.licence.clone()),
+    }
+}
+
+fn pin_of(list: &BundleList, pinned: &Digest) -> Option<PinSource> {
+    let entry = list.entries.iter().find(|entry| entry.digest == *pinned)?;
+    entry.origin.as_ref().map(|origin| origin.pin)
+}

@@ -1,0 +1,194 @@
+//! A folder that content is unpacked to. Nothing leaves it: every step down is taken from the folder above, and no symbolic link is
+//! followed.
+//!
+//! Files are written aside and get their name when they are whole; what was there under that name is replaced.
+
+use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use fs_err as fs;
+use kbundle_format::EntryPath;
+use kbundle_format::atomic_file::INCOMPLETE_PREFIX;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o755);
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Target {
+    root: OwnedFd,
+}
+
+impl Target {
+    /// Opens `path`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Where it is a symbolic link or no folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !path.is_symlink() && !path.exists() {
+            fs::create_dir_all(path)?;
+        }
+        let root = openat(nix::fcntl::AT_FDCWD, path, folder_flags(), Mode::empty())
+            .map_err(|error| describe(error, &path.display().to_string()))?;
+        Ok(Self { root })
+    }
+
+    /// Starts the file at `path`, folders above it included, with the permission bits `mode`.
+    ///
+    /// # Errors
+    /// Where a symbolic link or a file lies where a folder belongs, or the disk refuses.
+    pub fn file(&self, path: &EntryPath, mode: u32) -> io::Result<TargetFile> {
+        let failed = |error| describe(error, path.as_str());
+        let (folders, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+        let mut folder = self.root.try_clone()?;
+        for step in folders.split('/').filter(|step| !step.is_empty()) {
+            match mkdirat(&folder, step, FOLDER_MODE) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            folder = openat(&folder, step, folder_flags(), Mode::empty()).map_err(failed)?;
+        }
+        TargetFile::create(folder, name, mode).map_err(failed)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+fn folder_flags() -> OFlag {
+    OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY
+}
+
+/// `ELOOP` and `ENOTDIR` are what the kernel says of a symbolic link where a folder belongs.
+fn describe(error: Errno, what: &str) -> io::Error {
+    let reason = match error {
+        Errno::ELOOP | Errno::ENOTDIR => {
+            "a symbolic link or a file lies where a folder belongs; links are not followed"
+        }
+        error => error.desc(),
+    };
+    io::Error::new(io::Error::from(error).kind(), format!("{what}: {reason}"))
+}
+
+/// A file under way; dropped before [`TargetFile::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct TargetFile {
+    folder: OwnedFd,
+    aside: String,
+    name: String,
+    writer: Option<BufWriter<std::fs::File>>,
+}
+
+impl TargetFile {
+    fn create(folder: OwnedFd, name: &str, mode: u32) -> Result<Self, Errno> {
+        let aside = format!("{INCOMPLETE_PREFIX}{name}");
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let permissions = Mode::from_bits_truncate(mode);
+        let opened = match openat(&folder, aside.as_str(), flags, permissions) {
+            // Left by an earlier run that was killed.
+            Err(Errno::EEXIST) => {
+                unlinkat(&folder, aside.as_str(), UnlinkatFlags::NoRemoveDir)?;
+                openat(&folder, aside.as_str(), flags, permissions)
+            }
+            opened => opened,
+        }?;
+        // The mode given at creation is cut by the umask; say it again.
+        fchmod(&opened, permissions)?;
+        let writer = Some(BufWriter::with_capacity(1 << 18, std::fs::File::from(opened)));
+        Ok(Self { folder, aside, name: name.to_owned(), writer })
+    }
+
+    /// Gives the file its name and makes that last.
+    ///
+    /// # Errors
+    /// Where the disk is full or fails; nothing has the name then.
+    pub fn commit(mut self) -> io::Result<()> {
+        let writer = self.writer.take().expect("only commit takes it");
+        let written = writer.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        if let Err(error) = written {
+            self.remove();
+            return Err(error);
+        }
+        if let Err(error) = renameat(&self.folder, self.aside.as_str(), &self.folder, self.name.as_str()) {
+            self.remove();
+            return Err(describe(error, &self.name));
+        }
+        std::fs::File::from(self.folder.try_clone()?).sync_all()
+    }
+
+    fn remove(&self) {
+        // It has no name that anybody looks for, and the next run takes it away.
+        let _ = unlinkat(&self.folder, self.aside.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+impl Drop for TargetFile {
+    fn drop(&mut self) {
+        if self.writer.take().is_some() {
+            self.remove();
+        }
+    }
+}
+
+impl Write for TargetFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().expect("only commit takes it").write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().expect("only commit takes it").flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn path(text: &str) -> EntryPath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn files_have_their_name_only_when_they_are_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target::open(&directory.path().join("new")).unwrap();
+        let mut file = target.file(&path("a/b/program"), 0o755).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read_dir(directory.path().join("new/a/b")).unwrap().count(), 0);
+        let mut file = target.file(&path("a/b/program"), 0o755).unwrap();
+        file.write_all(b"whole").unwrap();
+        file.commit().unwrap();
+        let written = directory.path().join("new/a/b/program");
+        assert_eq!(fs::read(&written).unwrap(), b"whole");
+        assert_eq!(fs::metadata(&written).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (outside, inside) = (directory.path().join("outside"), directory.path().join("inside"));
+        fs::create_dir(&outside).unwrap();
+        fs::create_dir(&inside).unwrap();
+        symlink(&outside, inside.join("blobs")).unwrap();
+        symlink(outside.join("file"), inside.join("file")).unwrap();
+        let target = Target::open(&inside).unwrap();
+        let error = target.file(&path("blobs/x"), 0o644).unwrap_err();
+        assert!(error.to_string().contains("links are not followed"), "{error}");
+        let mut file = target.file(&path("file"), 0o644).unwrap();
+        file.write_all(b"content").unwrap();
+        file.commit().unwrap();
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+        assert_eq!(fs::read(inside.join("file")).unwrap(), b"content");
+        symlink(&inside, directory.path().join("link")).unwrap();
+        assert!(Target::open(&directory.path().join("link")).is_err());
+    }
+}

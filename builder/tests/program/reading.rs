@@ -1,0 +1,203 @@
+//! Bundles read: from files, volumes and standard input; unpacked, exported, damaged.
+
+use std::os::unix::fs::symlink;
+use std::process::{Command, Output, Stdio};
+
+use fs_err as fs;
+use kbundle_format::Digest;
+
+use crate::upstream::{Upstream, failure, kbundle_in, success};
+
+const BUNDLE: &str = "bundle.tar.zst";
+const KEY: &str = "--key=signing.pub";
+
+fn built(more: &[&str]) -> Upstream {
+    let upstream = Upstream::new();
+    let arguments: Vec<_> = ["--key=signing.key", "--out=bundle.tar.zst"].iter().chain(more).copied().collect();
+    success(&upstream.build(&arguments));
+    upstream
+}
+
+fn piped<'a>(upstream: &Upstream, arguments: impl IntoIterator<Item = &'a str>) -> Output {
+    let input = fs::File::open(upstream.path(BUNDLE)).unwrap();
+    kbundle_in(upstream.directory.path()).args(arguments).stdin(Stdio::from(input.into_parts().0)).output().unwrap()
+}
+
+#[test]
+fn verifies_unpacks_and_prints_from_a_file_and_from_standard_input() {
+    let upstream = built(&[]);
+    let kubelet = "artifacts/linux-amd64/kubelet";
+    success(&piped(&upstream, ["verify", "-", KEY]));
+    let printed = upstream.kbundle(["cat", BUNDLE, kubelet, KEY]);
+    assert!(printed.status.success() && printed.stdout == upstream.kubelet);
+    assert!(piped(&upstream, ["cat", "-", kubelet, KEY]).stdout == upstream.kubelet);
+    success(&upstream.kbundle(["extract", BUNDLE, kubelet, "-C", "some", KEY]));
+    assert_eq!(fs::read(upstream.path("some").join(kubelet)).unwrap(), upstream.kubelet);
+    assert!(!upstream.path("some/index.json").exists());
+    success(&upstream.kbundle(["extract", BUNDLE, "-C", "all", KEY]));
+    success(&piped(&upstream, ["extract", "-", "-C", "piped", KEY]));
+    let same = Command::new("diff").args(["-r", "all", "piped"]).current_dir(upstream.directory.path()).status();
+    assert!(same.unwrap().success());
+    let list = upstream.kbundle(["cat", BUNDLE, "bundle.json", KEY]).stdout;
+    assert_eq!(list, fs::read(upstream.path("all/bundle.json")).unwrap());
+}
+
+#[test]
+fn what_cannot_be_done_says_what_and_why() {
+    let upstream = built(&[]);
+    let (code, text) = failure(&upstream.kbundle(["cat", BUNDLE, "no/such", KEY]));
+    assert_eq!(code, 2);
+    insta::assert_snapshot!(text, @r"
+    error: the bundle has no no/such
+    hint: `kbundle inspect` shows what it holds
+    ");
+    let (code, text) = failure(&piped(&upstream, ["sign", "-", "--key=signing.key"]));
+    assert_eq!(code, 2);
+    insta::assert_snapshot!(text, @r"
+    error: refused to sign standard input
+      caused by: this cannot be done in one pass over standard input
+    hint: store the bundle in a file first
+    ");
+    let (code, text) = failure(&upstream.kbundle(["cat", BUNDLE, "bundle.json"]));
+    assert_eq!(code, 2, "{text}");
+    assert_eq!(failure(&upstream.kbundle(["verify", "missing", KEY])).0, 1);
+}
+
+/// The head, and so every offset, is a byte longer or shorter with another signature.
+fn offset_hidden(text: &str) -> String {
+    let (before, rest) = text.split_once("at offset ").unwrap();
+    format!("{before}at offset N{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+}
+
+#[test]
+fn damage_is_named_by_volume_and_entry() {
+    let upstream = built(&["--split=256KiB", "--parity=1"]);
+    fs::create_dir(upstream.path("stick")).unwrap();
+    fs::rename(upstream.path("bundle.tar.zst.002"), upstream.path("stick/bundle.tar.zst.002")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["verify", "bundle.tar.zst.001", KEY]));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(text, @r"
+    error: refused bundle.tar.zst.001
+      caused by: of 4 volumes these are missing: 2
+    hint: name every folder or stick with volumes (`--volumes DIR`), or rebuild what is lost with `kbundle repair`
+    ");
+    success(&upstream.kbundle(["verify", "bundle.tar.zst.001", "--volumes=stick", KEY]));
+
+    let mut volume = fs::read(upstream.path("stick/bundle.tar.zst.002")).unwrap();
+    volume[100_000] ^= 1;
+    fs::write(upstream.path("stick/bundle.tar.zst.002"), volume).unwrap();
+    let both = ["verify", "bundle.tar.zst.001", "--volumes=stick", KEY];
+    let (code, text) = failure(&upstream.kbundle(both));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(offset_hidden(&text), @r"
+    error: refused bundle.tar.zst.001: 1 entry is damaged
+      volume stick/bundle.tar.zst.002 is damaged
+      artifacts/linux-amd64/kubelet: the zstd frame at offset N is damaged
+    hint: copy the damaged volumes again, or rebuild them from parity with `kbundle repair`
+    ");
+    let report = upstream.kbundle(both.into_iter().chain(["--output=json"])).stdout;
+    insta::assert_snapshot!(offset_hidden(&String::from_utf8(report).unwrap()), @r#"
+    {
+      "schema": 1,
+      "bundle": "bundle.tar.zst.001",
+      "verified": false,
+      "damagedVolumes": [
+        "stick/bundle.tar.zst.002"
+      ],
+      "damagedEntries": [
+        {
+          "path": "artifacts/linux-amd64/kubelet",
+          "reason": "the zstd frame at offset N is damaged"
+        }
+      ]
+    }
+    "#);
+
+    success(&upstream.kbundle(["repair", ".", "stick", "--out=stick/bundle.tar.zst"]));
+    success(&upstream.kbundle(both));
+    fs::remove_file(upstream.path("bundle.tar.zst.001")).unwrap();
+    fs::remove_file(upstream.path("bundle.tar.zst.003")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["repair", ".", "stick"]));
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("2 volumes are lost or damaged"), "{text}");
+}
+
+#[test]
+fn nothing_is_written_outside_the_target() {
+    let upstream = built(&[]);
+    let outside = upstream.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir(upstream.path("target")).unwrap();
+    symlink(&outside, upstream.path("target/artifacts")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["extract", BUNDLE, "-C", "target", KEY]));
+    assert_eq!(code, 1);
+    assert!(text.contains("links are not followed"), "{text}");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+
+    symlink(&outside, upstream.path("link")).unwrap();
+    for arguments in [["extract", BUNDLE, "-C", "link", KEY], ["export", BUNDLE, "--oci", "link", KEY]] {
+        let (code, text) = failure(&upstream.kbundle(arguments));
+        assert_eq!(code, 3, "{text}");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn damaged_and_foreign_bundles_are_not_unpacked() {
+    let upstream = built(&[]);
+    success(&upstream.kbundle(["keygen", "--out=stranger.key"]));
+    let (code, _) = failure(&upstream.kbundle(["extract", BUNDLE, "-C", "out", "--key=stranger.pub"]));
+    assert_eq!(code, 3);
+    assert!(!upstream.path("out").exists());
+
+    let mut bytes = fs::read(upstream.path(BUNDLE)).unwrap();
+    let (kubelet, layer) = (bytes.len() / 2, bytes.len() - 100_000);
+    bytes[kubelet] ^= 1;
+    bytes[layer] ^= 1;
+    fs::write(upstream.path(BUNDLE), bytes).unwrap();
+    for arguments in [["extract", BUNDLE, "-C", "out", KEY], ["export", BUNDLE, "--oci", "layout", KEY]] {
+        assert_eq!(failure(&upstream.kbundle(arguments)).0, 3);
+    }
+    assert!(!upstream.path("out/artifacts/linux-amd64/kubelet").exists(), "the damaged entry has its name");
+    assert!(!upstream.path("layout").exists());
+    let left = fs::read_dir(upstream.directory.path()).unwrap();
+    assert!(left.map(|item| item.unwrap().file_name()).all(|name| !name.to_string_lossy().starts_with(".incomplete-")));
+    assert_eq!(failure(&upstream.kbundle(["cat", BUNDLE, "artifacts/linux-amd64/kubelet", KEY])).0, 3);
+}
+
+/// skopeo has to be installed (`ci/test` does that): a test that cannot run is no test that passed.
+#[test]
+fn skopeo_takes_the_exported_layout_with_the_upstream_digests() {
+    let upstream = built(&[]);
+    success(&upstream.kbundle(["export", BUNDLE, "--oci", "layout", KEY]));
+    let copied = Command::new("skopeo")
+        .args(["copy", "--preserve-digests", "oci:layout:registry.k8s.io/pause:3.9", "dir:copied"])
+        .current_dir(upstream.directory.path())
+        .output()
+        .expect("skopeo is needed");
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    let manifest = fs::read(upstream.path("copied/manifest.json")).unwrap();
+    assert_eq!(Digest::of(&manifest), Digest::of(&upstream.image.manifest));
+    let (code, text) = failure(&upstream.kbundle(["export", BUNDLE, "--oci", "layout", KEY]));
+    assert_eq!(code, 3, "{text}");
+}
+
+/// A file system of a few hundred KiB: the kernel refuses what does not fit. Needs root, as the lab does.
+#[test]
+fn a_full_disk_leaves_nothing_that_looks_whole() {
+    let upstream = built(&[]);
+    let small = upstream.path("small");
+    fs::create_dir(&small).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=200k", "tmpfs"]).arg(&small).status().unwrap();
+    assert!(mounted.success(), "mounting a tmpfs needs root");
+    let unpacked = upstream.kbundle(["extract", BUNDLE, "-C", "small/out", KEY]);
+    let exported = upstream.kbundle(["export", BUNDLE, "--oci", "small/layout", KEY]);
+    let found = Command::new("find").arg(&small).args(["-type", "f", "-size", "+8k"]).output().unwrap().stdout;
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    for output in [unpacked, exported] {
+        let (code, text) = failure(&output);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("No space left on device"), "{text}");
+    }
+    assert_eq!(String::from_utf8(found).unwrap(), "");
+}

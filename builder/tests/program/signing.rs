@@ -1,0 +1,149 @@
+//! Keys under a passphrase, signers elsewhere, and what other people's tools say of our signatures.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+
+use crate::upstream::{Upstream, failure, kbundle_in, success};
+
+const BUNDLE: &str = "bundle.tar.zst";
+
+fn unsigned() -> Upstream {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--unsigned", "--out=bundle.tar.zst"]));
+    upstream
+}
+
+fn openssl(upstream: &Upstream, arguments: &[&str]) -> String {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(upstream.directory.path())
+        .output()
+        .expect("openssl is needed");
+    success(&output)
+}
+
+#[test]
+fn an_encrypted_key_needs_its_passphrase() {
+    let upstream = unsigned();
+    let with = |passphrase: &str, arguments: &[&str]| {
+        let mut command = kbundle_in(upstream.directory.path());
+        command.args(arguments).env("KBUNDLE_PASSPHRASE", passphrase).output().unwrap()
+    };
+    success(&with("correct horse", &["keygen", "--encrypt", "--out=officer.key"]));
+    assert!(fs::read_to_string(upstream.path("officer.key")).unwrap().contains("BEGIN ENCRYPTED PRIVATE KEY"));
+    openssl(&upstream, &["pkey", "-in", "officer.key", "-passin", "pass:correct horse", "-noout"]);
+    let sign = ["sign", BUNDLE, "--key=officer.key"];
+    let (code, text) = failure(&with("wrong", &sign));
+    assert_eq!(code, 1);
+    assert!(text.contains("the passphrase does not open the private key"), "{text}");
+    let (code, text) = failure(&upstream.kbundle(sign));
+    assert_eq!(code, 2);
+    assert!(text.contains("hint: give it with `--passphrase-fd N` or in KBUNDLE_PASSPHRASE"), "{text}");
+
+    let mut from_descriptor = kbundle_in(upstream.directory.path());
+    from_descriptor.args(sign).arg("--passphrase-fd=0").stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = from_descriptor.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", failure(&output).1);
+    success(&upstream.kbundle(["verify", BUNDLE, "--key=officer.pub"]));
+    assert_eq!(failure(&with("", &["keygen", "--encrypt", "--out=empty.key"])).0, 2);
+}
+
+/// The key stays where openssl has it; kbundle sees the signature only. Raw as openssl writes it, and in base64.
+#[test]
+fn a_signer_elsewhere_signs_the_list_and_the_signature_is_attached() {
+    let upstream = unsigned();
+    openssl(&upstream, &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "hsm.key"]);
+    openssl(&upstream, &["genpkey", "-algorithm", "ed25519", "-out", "card.key"]);
+    let list = upstream.kbundle(["cat", BUNDLE, "bundle.json", "--unsigned"]).stdout;
+    fs::write(upstream.path("bundle.json"), &list).unwrap();
+    let digest = success(&upstream.kbundle(["sign", BUNDLE, "--print-digest"]));
+    assert_eq!(digest.trim(), kbundle_format::Digest::of(&list).hex());
+
+    openssl(&upstream, &["dgst", "-sha256", "-sign", "hsm.key", "-out", "hsm.der", "bundle.json"]);
+    openssl(&upstream, &["pkeyutl", "-sign", "-rawin", "-inkey", "card.key", "-in", "bundle.json", "-out", "card.raw"]);
+    openssl(&upstream, &["base64", "-A", "-in", "card.raw", "-out", "card.sig"]);
+    for (name, signature) in [("hsm", "hsm.der"), ("card", "card.sig")] {
+        let (private, public) = (format!("{name}.key"), format!("{name}.pub"));
+        openssl(&upstream, &["pkey", "-in", &private, "-pubout", "-out", &public]);
+        success(&upstream.kbundle(["sign", BUNDLE, "--attach", signature, "--public-key", &public]));
+    }
+    let verified = success(&upstream.kbundle(["verify", BUNDLE, "--key=hsm.pub", "--key=card.pub", "--threshold=2"]));
+    assert!(verified.contains("(ECDSA P-256, hsm.pub)") && verified.contains("(Ed25519, card.pub)"), "{verified}");
+    let before = fs::read(upstream.path(BUNDLE)).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["sign", BUNDLE, "--attach=hsm.der", "--public-key=card.pub"]));
+    assert_eq!(code, 3, "{text}");
+    assert_eq!(fs::read(upstream.path(BUNDLE)).unwrap(), before);
+}
+
+#[test]
+fn openssl_accepts_our_signatures() {
+    let upstream = unsigned();
+    success(&upstream.kbundle(["keygen", "--algorithm=ed25519", "--out=second.key"]));
+    for key in ["signing.key", "second.key"] {
+        success(&upstream.kbundle(["sign", BUNDLE, "--key", key]));
+    }
+    success(&upstream.kbundle(["extract", BUNDLE, "bundle.json", "signatures", "-C", ".", "--unsigned"]));
+    for key in ["signing", "second"] {
+        let public = format!("{key}.pub");
+        let der = openssl(&upstream, &["pkey", "-pubin", "-in", &public, "-outform", "DER", "-out", "pub.der"]);
+        assert_eq!(der, "");
+        let id = kbundle_format::Digest::of(&fs::read(upstream.path("pub.der")).unwrap()).hex();
+        openssl(&upstream, &["base64", "-d", "-A", "-in", &format!("signatures/{id}.sig"), "-out", "sig.raw"]);
+        let verify = if key == "signing" {
+            vec!["dgst", "-sha256", "-verify", &public, "-signature", "sig.raw", "bundle.json"]
+        } else {
+            vec![
+                "pkeyutl",
+                "-verify",
+                "-rawin",
+                "-pubin",
+                "-inkey",
+                &public,
+                "-sigfile",
+                "sig.raw",
+                "-in",
+                "bundle.json",
+            ]
+        };
+        openssl(&upstream, &verify);
+    }
+}
+
+/// One key in two files of signatures is one signer.
+#[test]
+fn one_key_counts_once_toward_the_threshold() {
+    let upstream = unsigned();
+    success(&upstream.kbundle(["keygen", "--out=second.key"]));
+    success(&upstream.kbundle(["sign", BUNDLE, "--key=signing.key", "--detached"]));
+    success(&upstream.kbundle(["sign", BUNDLE, "--key=signing.key"]));
+    let mut names = fs::read_dir(upstream.directory.path()).unwrap().map(|item| item.unwrap().path());
+    let detached = names.find(|path| path.extension().is_some_and(|extension| extension == "sig")).unwrap();
+    let arguments = ["verify", BUNDLE, "--key=signing.pub", "--key=second.pub", "--threshold=2", "--signature"];
+    let (code, text) = failure(&upstream.kbundle(arguments.into_iter().chain([detached.to_str().unwrap()])));
+    assert_eq!(code, 3);
+    assert!(text.contains("1 of 2 needed signature(s)") && text.contains("key counted already"), "{text}");
+}
+
+#[test]
+fn the_provenance_names_every_material_and_is_checked() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
+    let report = success(&upstream.kbundle(["verify", BUNDLE, "--key=signing.pub", "--output=json"]));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["provenance"]["status"], "verified");
+    // The catalog, the kubelet, and index, manifest, config and layer of an image.
+    assert_eq!(report["provenance"]["materials"], 6);
+    success(&upstream.kbundle(["keygen", "--out=second.key"]));
+    success(&upstream.kbundle(["sign", BUNDLE, "--key=second.key"]));
+    let seen = success(&upstream.kbundle(["verify", BUNDLE, "--key=second.pub"]));
+    assert!(seen.contains("provenance not signed by a trusted key"), "{seen}");
+
+    // Built again by the same key, every byte is the same: the provenance holds no times.
+    success(&upstream.build(&["--key=signing.key", "--out=again.tar.zst"]));
+    success(&upstream.build(&["--key=signing.key", "--out=once-more.tar.zst"]));
+    assert!(fs::read(upstream.path("again.tar.zst")).unwrap() == fs::read(upstream.path("once-more.tar.zst")).unwrap());
+}
