@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Check, Context, Inputs, Step, needed};
+use crate::kubeadm::images::ClusterImages;
 use crate::kubectl::Kubectl;
 
 const CONFIG_MAP: [&str; 2] = ["--namespace=kube-system", "configmap/coredns"];
@@ -20,6 +21,10 @@ impl Step for Dns {
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
         let servers = &inputs.facts.resolver.nameservers;
+        let images = ClusterImages::find(inputs.list, &inputs.facts.platform);
+        if images.is_ok_and(|images| images.coredns.is_none()) {
+            return "go without DNS in the cluster, since the bundle has no CoreDNS".to_owned();
+        }
         if servers.is_empty() {
             return "let CoreDNS answer for the cluster alone, since this host knows no name server".to_owned();
         }
