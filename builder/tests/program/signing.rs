@@ -147,3 +147,44 @@ fn the_provenance_names_every_material_and_is_checked() {
     success(&upstream.build(&["--key=signing.key", "--out=once-more.tar.zst"]));
     assert!(fs::read(upstream.path("again.tar.zst")).unwrap() == fs::read(upstream.path("once-more.tar.zst")).unwrap());
 }
+
+/// Run by `ci/cosign`, which fetches one.
+#[test]
+#[ignore = "needs cosign; run ./ci/cosign"]
+fn cosign_and_kbundle_accept_each_other() {
+    let upstream = unsigned();
+    let cosign = |arguments: &[&str]| {
+        let output = Command::new("cosign")
+            .args(arguments)
+            .env("COSIGN_PASSWORD", "")
+            .current_dir(upstream.directory.path())
+            .output()
+            .expect("cosign is needed");
+        (output.status.success(), failure(&output).1)
+    };
+    // No transparency log and no network: this is what an air-gapped site can check.
+    let verify = |key: &str, signature: &str| {
+        cosign(&["verify-blob", "--key", key, "--signature", signature, "--insecure-ignore-tlog=true", "bundle.json"])
+    };
+    success(&upstream.kbundle(["sign", BUNDLE, "--key=signing.key"]));
+    success(&upstream.kbundle(["extract", BUNDLE, "bundle.json", "signatures", "-C", ".", "--unsigned"]));
+    let ours = fs::read_dir(upstream.path("signatures")).unwrap().next().unwrap().unwrap().path();
+    let (accepted, text) = verify("signing.pub", ours.to_str().unwrap());
+    assert!(accepted && text.contains("Verified OK"), "{text}");
+
+    let (made, text) = cosign(&["generate-key-pair"]);
+    assert!(made, "{text}");
+    let (signed, text) = cosign(&[
+        "sign-blob",
+        "--key=cosign.key",
+        "--tlog-upload=false",
+        "--yes",
+        "--output-signature=theirs.sig",
+        "bundle.json",
+    ]);
+    assert!(signed, "{text}");
+    success(&upstream.kbundle(["sign", BUNDLE, "--attach=theirs.sig", "--public-key=cosign.pub"]));
+    success(&upstream.kbundle(["verify", BUNDLE, "--key=signing.pub", "--key=cosign.pub", "--threshold=2"]));
+    let (accepted, _) = verify("cosign.pub", ours.to_str().unwrap());
+    assert!(!accepted, "cosign took our signature for its own");
+}

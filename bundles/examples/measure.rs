@@ -1,0 +1,117 @@
+//! What `ci/bench-format` measures beside the programs: packing a folder, and the floors that reading cannot go under.
+//!
+//!     measure pack FOLDER OUT LEVEL    every file of FOLDER as an entry; the public key goes to OUT.pub
+//!     measure decode BUNDLE            decodes every frame on all cores and looks at nothing
+//!     measure hash FOLDER              hashes every file on all cores
+
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot run has nobody to tell but the shell")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fs_err as fs;
+use kbundle_format::key::Algorithm;
+use kbundle_format::list::FORMAT_VERSION;
+use kbundle_format::{
+    BundleList, BundleSource, BundleWriter, Compression, Digest, Entry, EntryKind, Hasher, Role, SignatureFile,
+    SigningKey, frame, seek_table,
+};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["pack", folder, out, level] => pack(folder, out, level.parse().unwrap()),
+        ["decode", bundle] => decode(bundle),
+        ["hash", folder] => drop(hashes(&files(folder))),
+        _ => panic!("usage: measure pack FOLDER OUT LEVEL | decode BUNDLE | hash FOLDER"),
+    }
+}
+
+/// Calls `task` with every number below `count`, on all cores.
+fn on_all_cores(count: usize, task: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..frame::threads() {
+            scope.spawn(|| {
+                loop {
+                    match next.fetch_add(1, Ordering::Relaxed) {
+                        index if index < count => task(index),
+                        _ => break,
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn hashes(paths: &[PathBuf]) -> Vec<(Digest, u64)> {
+    let found: Vec<_> = paths.iter().map(|_| std::sync::OnceLock::new()).collect();
+    on_all_cores(paths.len(), |index| {
+        let mut hasher = Hasher::new(std::io::sink());
+        let mut buffered = std::io::BufReader::with_capacity(1 << 20, fs::File::open(&paths[index]).unwrap());
+        std::io::copy(&mut buffered, &mut hasher).unwrap();
+        let (digest, size, _) = hasher.finish();
+        found[index].set((digest, size)).unwrap();
+    });
+    found.into_iter().map(|slot| slot.into_inner().unwrap()).collect()
+}
+
+fn pack(folder: &str, out: &str, level: i32) {
+    let paths = files(folder);
+    let entry = |(path, (digest, size)): (&PathBuf, (Digest, u64))| Entry {
+        path: format!("artifacts/{}", name(path)).parse().unwrap(),
+        digest,
+        size,
+        media_type: "application/octet-stream".into(),
+        kind: EntryKind::Binary,
+        roles: Role::ALL.into(),
+        component: None,
+        platform: None,
+        origin: None,
+        licence: None,
+    };
+    let list = BundleList {
+        format_version: FORMAT_VERSION,
+        kubernetes_version: "1.25.2".parse().unwrap(),
+        platforms: ["linux/amd64".parse().unwrap()].into(),
+        compression: Compression::at_level(level),
+        sources: vec![],
+        images: vec![],
+        entries: paths.iter().zip(hashes(&paths)).map(entry).collect(),
+    };
+    let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
+    fs::write(format!("{out}.pub"), key.verifying_key().to_pem()).unwrap();
+    let mut writer = BundleWriter::new(fs::File::create(out).unwrap(), level).unwrap();
+    let bytes = list.to_bytes();
+    writer.list(&bytes).unwrap();
+    writer.signature(&SignatureFile::sign(&bytes, &key)).unwrap();
+    for (entry, path) in list.entries.iter().zip(&paths) {
+        writer.entry(entry, &mut fs::File::open(path).unwrap()).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+fn decode(bundle: &str) {
+    let source = BundleSource::open(Path::new(bundle)).unwrap();
+    let frames = seek_table::read(&source).unwrap();
+    let offsets: Vec<u64> = frames
+        .iter()
+        .scan(0, |offset, frame| Some(std::mem::replace(offset, *offset + u64::from(frame.compressed))))
+        .collect();
+    on_all_cores(frames.len(), |index| {
+        let mut bytes = vec![0; frames[index].compressed as usize];
+        source.read_exact_at(&mut bytes, offsets[index]).unwrap();
+        let frame = frame::whole(bytes, offsets[index]).unwrap();
+        frame::decode(&mut frame::decompressor().unwrap(), &frame).unwrap();
+    });
+}
