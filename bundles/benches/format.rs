@@ -11,8 +11,8 @@ use kbundle_format::frame::{RawFrame, decode, decompressor, read_frame};
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::list::FORMAT_VERSION;
 use kbundle_format::{
-    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey, TrustPolicy,
-    key::Algorithm,
+    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey,
+    TrustPolicy, key::Algorithm,
 };
 
 const ENTRIES: usize = 8;
@@ -62,7 +62,7 @@ fn decode_all(bytes: &[u8]) -> usize {
     let mut tool = decompressor().unwrap();
     let mut total = 0;
     while let Some(RawFrame::Content(frame)) = read_frame(&mut input, 0).unwrap() {
-        total += decode(&mut tool, &frame).unwrap().len();
+        total += decode(&mut tool, &frame, Vec::new()).unwrap().len();
     }
     total
 }

@@ -27,15 +27,16 @@ fn main() {
     }
 }
 
-/// Calls `task` with every number below `count`, on all cores.
-fn on_all_cores(count: usize, task: impl Fn(usize) + Sync) {
+/// Calls `task` with every number below `count`, on all cores; each thread has a tool that it made for itself.
+fn on_all_cores<Tool>(count: usize, tool: impl Fn() -> Tool + Sync, task: impl Fn(&mut Tool, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..frame::threads() {
             scope.spawn(|| {
+                let mut tool = tool();
                 loop {
                     match next.fetch_add(1, Ordering::Relaxed) {
-                        index if index < count => task(index),
+                        index if index < count => task(&mut tool, index),
                         _ => break,
                     }
                 }
@@ -52,13 +53,17 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 fn hashes(paths: &[PathBuf]) -> Vec<(Digest, u64)> {
     let found: Vec<_> = paths.iter().map(|_| std::sync::OnceLock::new()).collect();
-    on_all_cores(paths.len(), |index| {
-        let mut hasher = Hasher::new(std::io::sink());
-        let mut buffered = std::io::BufReader::with_capacity(1 << 20, fs::File::open(&paths[index]).unwrap());
-        std::io::copy(&mut buffered, &mut hasher).unwrap();
-        let (digest, size, _) = hasher.finish();
-        found[index].set((digest, size)).unwrap();
-    });
+    on_all_cores(
+        paths.len(),
+        || (),
+        |(), index| {
+            let mut hasher = Hasher::new(std::io::sink());
+            let mut buffered = std::io::BufReader::with_capacity(1 << 20, fs::File::open(&paths[index]).unwrap());
+            std::io::copy(&mut buffered, &mut hasher).unwrap();
+            let (digest, size, _) = hasher.finish();
+            found[index].set((digest, size)).unwrap();
+        },
+    );
     found.into_iter().map(|slot| slot.into_inner().unwrap()).collect()
 }
 
@@ -108,10 +113,12 @@ fn decode(bundle: &str) {
         .iter()
         .scan(0, |offset, frame| Some(std::mem::replace(offset, *offset + u64::from(frame.compressed))))
         .collect();
-    on_all_cores(frames.len(), |index| {
-        let mut bytes = vec![0; frames[index].compressed as usize];
-        source.read_exact_at(&mut bytes, offsets[index]).unwrap();
-        let frame = frame::whole(bytes, offsets[index]).unwrap();
-        frame::decode(&mut frame::decompressor().unwrap(), &frame).unwrap();
+    let tool = || (frame::decompressor().unwrap(), Vec::new(), Vec::new());
+    on_all_cores(frames.len(), tool, |(decompressor, compressed, content), index| {
+        compressed.resize(frames[index].compressed as usize, 0);
+        source.read_exact_at(compressed, offsets[index]).unwrap();
+        let frame = frame::whole(std::mem::take(compressed), offsets[index]).unwrap();
+        *content = frame::decode(decompressor, &frame, std::mem::take(content)).unwrap();
+        *compressed = frame.bytes;
     });
 }

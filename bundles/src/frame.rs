@@ -106,9 +106,15 @@ pub fn decompressor() -> io::Result<Decompressor<'static>> {
     Decompressor::new()
 }
 
-/// Decodes one frame into memory of exactly the size that its header states.
-pub fn decode(decompressor: &mut Decompressor<'_>, frame: &CompressedFrame) -> Result<Vec<u8>, FrameError> {
-    let mut content = Vec::with_capacity(frame.content_bytes);
+/// Decodes one frame into `memory`, which is made as large as the frame's header states and given back with the content.
+pub fn decode(
+    decompressor: &mut Decompressor<'_>,
+    frame: &CompressedFrame,
+    memory: Vec<u8>,
+) -> Result<Vec<u8>, FrameError> {
+    let mut content = memory;
+    content.clear();
+    content.reserve_exact(frame.content_bytes);
     decompressor
         .decompress_to_buffer(&frame.bytes, &mut content)
         .map_err(|source| FrameError::Content { offset: frame.offset, source })?;
@@ -271,7 +277,7 @@ mod tests {
 
     fn read_content(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
         match read_frame(&mut &bytes[..], 0)? {
-            Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame),
+            Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame, Vec::new()),
             other => panic!("not a frame with content: {other:?}"),
         }
     }
@@ -286,7 +292,7 @@ mod tests {
             let mut input = &bytes[..];
             let Some(RawFrame::Content(frame)) = read_frame(&mut input, 0).unwrap() else { panic!() };
             prop_assert_eq!(frame.bytes.len(), length);
-            prop_assert_eq!(decode(&mut decompressor().unwrap(), &frame).unwrap(), content);
+            prop_assert_eq!(decode(&mut decompressor().unwrap(), &frame, Vec::new()).unwrap(), content);
             prop_assert_eq!(input, b"next");
         }
 
@@ -295,7 +301,7 @@ mod tests {
             let mut bytes = MAGIC.to_vec();
             bytes.extend(noise);
             if let Ok(Some(RawFrame::Content(frame))) = read_frame(&mut &bytes[..], 0) {
-                let _ = decode(&mut decompressor().unwrap(), &frame);
+                let _ = decode(&mut decompressor().unwrap(), &frame, Vec::new());
             }
         }
     }
@@ -317,7 +323,7 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[index] ^= 1;
             let refused = !matches!(read_frame(&mut &damaged[..], 0).map(|frame| match frame {
-                Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame).ok(),
+                Some(RawFrame::Content(frame)) => decode(&mut decompressor().unwrap(), &frame, Vec::new()).ok(),
                 _ => None,
             }), Ok(Some(content)) if content != b"content with a checksum".repeat(50));
             assert!(refused, "byte {index}");

@@ -107,7 +107,8 @@ pub(crate) struct Frame {
 
 /// Decoded frames in the order of the file; `None` at the end.
 pub(crate) trait FrameSource {
-    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError>;
+    /// `spent` is the content of an earlier frame, whose memory may be used again.
+    fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError>;
 }
 
 /// Reads the tar from frames.
@@ -122,13 +123,19 @@ impl<S: FrameSource> TarReader<S> {
         Self { source, frame: Frame { offset: 0, content: Vec::new() }, position: 0 }
     }
 
+    /// The source, and memory that nobody needs any more.
+    pub fn into_parts(self) -> (S, Vec<u8>) {
+        (self.source, self.frame.content)
+    }
+
     pub fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }
 
     /// Moves on to the next frame, which has to be there.
     fn advance(&mut self, missing: impl FnOnce() -> String) -> Result<(), ReadError> {
-        self.frame = self.source.next_frame()?.ok_or_else(|| ReadError::CutOff { missing: missing() })?;
+        let spent = std::mem::take(&mut self.frame.content);
+        self.frame = self.source.next_frame(spent)?.ok_or_else(|| ReadError::CutOff { missing: missing() })?;
         self.position = 0;
         Ok(())
     }

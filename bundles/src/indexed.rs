@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::mem::take;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::frame::{self, CompressedFrame, FrameError};
 use crate::head::{
@@ -27,10 +29,20 @@ struct Location {
     sizes: FrameSizes,
 }
 
+/// What decoding a frame takes. Kept for the next entry: giving 16 MiB back and asking for them again costs as much as a part of the
+/// decoding.
+struct Tools {
+    decompressor: zstd::bulk::Decompressor<'static>,
+    compressed: Vec<u8>,
+    content: Vec<u8>,
+}
+
 /// The file and its frames.
 struct Frames {
     source: BundleSource,
     locations: Vec<Location>,
+    /// Tools that no thread uses now.
+    idle: Mutex<Vec<Tools>>,
 }
 
 impl Frames {
@@ -44,22 +56,36 @@ impl Frames {
                 location
             })
             .collect();
-        Ok(Self { source, locations })
+        Ok(Self { source, locations, idle: Mutex::default() })
     }
 
-    /// Reads the first `most` compressed bytes of a frame, or all of it.
-    fn bytes(&self, location: Location, most: u32) -> Result<Vec<u8>, ReadError> {
-        let mut bytes = vec![0; location.sizes.compressed.min(most) as usize];
+    fn take_tools(&self) -> Result<Tools, ReadError> {
+        if let Some(tools) = self.idle().pop() {
+            return Ok(tools);
+        }
+        let failed = |source| FrameError::Content { offset: 0, source };
+        let decompressor = frame::decompressor().map_err(failed)?;
+        Ok(Tools { decompressor, compressed: Vec::new(), content: Vec::new() })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Tools>> {
+        self.idle.lock().expect("no thread panics while it holds the lock")
+    }
+
+    /// Reads the first `most` compressed bytes of a frame, or all of it, into `memory`.
+    fn bytes(&self, location: Location, most: u32, memory: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = memory;
+        bytes.resize(location.sizes.compressed.min(most) as usize, 0);
         let read = self.source.read_exact_at(&mut bytes, location.offset);
         read.map_err(|source| FrameError::Read { offset: location.offset, source })?;
         Ok(bytes)
     }
 
-    fn compressed(&self, index: usize) -> Result<CompressedFrame, ReadError> {
+    fn compressed(&self, index: usize, memory: Vec<u8>) -> Result<CompressedFrame, ReadError> {
         let Some(&location) = self.locations.get(index) else {
             return Err(SeekTableError::Lies { reason: "it has too few frames" }.into());
         };
-        let frame = frame::whole(self.bytes(location, u32::MAX)?, location.offset)?;
+        let frame = frame::whole(self.bytes(location, u32::MAX, memory)?, location.offset)?;
         if frame.content_bytes == location.sizes.content as usize {
             Ok(frame)
         } else {
@@ -69,7 +95,7 @@ impl Frames {
 
     /// The tar header that a frame begins with; `None` where it begins with something else.
     fn header(&self, index: usize) -> Result<Option<TarHeader>, ReadError> {
-        let bytes = self.bytes(self.locations[index], FIRST_BLOCK_BYTES)?;
+        let bytes = self.bytes(self.locations[index], FIRST_BLOCK_BYTES, Vec::new())?;
         let mut block = [0; BLOCK_BYTES];
         let decoded = zstd::Decoder::with_buffer(&bytes[..]).and_then(|mut decoder| {
             decoder.window_log_max(frame::MAX_WINDOW_LOG)?;
@@ -83,26 +109,33 @@ impl Frames {
 struct Sequence<'a> {
     frames: &'a Frames,
     next: usize,
-    decompressor: zstd::bulk::Decompressor<'static>,
+    tools: Tools,
 }
 
 impl<'a> Sequence<'a> {
     fn starting_at(frames: &'a Frames, next: usize) -> Result<Self, ReadError> {
-        let failed = |source| FrameError::Content { offset: 0, source };
-        let decompressor = frame::decompressor().map_err(failed)?;
-        Ok(Self { frames, next, decompressor })
+        Ok(Self { frames, next, tools: frames.take_tools()? })
+    }
+
+    /// Leaves the tools to the next one.
+    fn finish(self, spent: Vec<u8>) {
+        self.frames.idle().push(Tools { content: spent, ..self.tools });
     }
 }
 
 impl FrameSource for Sequence<'_> {
-    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+    fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError> {
         if self.next == self.frames.locations.len() {
             return Ok(None);
         }
-        let compressed = self.frames.compressed(self.next)?;
+        let Tools { decompressor, compressed, content } = &mut self.tools;
+        // What was idle comes first, then what the caller has read.
+        let memory = if content.capacity() > 0 { take(content) } else { spent };
+        let frame = self.frames.compressed(self.next, take(compressed))?;
         self.next += 1;
-        let content = frame::decode(&mut self.decompressor, &compressed)?;
-        Ok(Some(Frame { offset: compressed.offset, content }))
+        let content = frame::decode(decompressor, &frame, memory)?;
+        *compressed = frame.bytes;
+        Ok(Some(Frame { offset: frame.offset, content }))
     }
 }
 
@@ -110,11 +143,11 @@ impl FrameSource for Sequence<'_> {
 struct HeadSequence<'a>(Sequence<'a>);
 
 impl FrameSource for HeadSequence<'_> {
-    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
-        let Sequence { frames, next, .. } = self.0;
+    fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError> {
+        let (frames, next) = (self.0.frames, self.0.next);
         let header = if next < frames.locations.len() { frames.header(next)? } else { None };
         match header.filter(|header| !is_head(&header.path)) {
-            None => self.0.next_frame(),
+            None => self.0.next_frame(spent),
             Some(header) => {
                 self.0.next += 1;
                 Ok(Some(Frame { offset: frames.locations[next].offset, content: header.to_block().to_vec() }))
@@ -213,7 +246,7 @@ impl IndexedBundle {
             let offset = self.frames.locations[stray].offset;
             return Err(ReadError::Layout { offset, reason: "what lies here is no entry of the list" });
         }
-        let end = Sequence::starting_at(&self.frames, last)?.next_frame()?;
+        let end = Sequence::starting_at(&self.frames, last)?.next_frame(Vec::new())?;
         match end {
             Some(frame) if frame.content == END => Ok(()),
             _ => Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() }),
@@ -242,7 +275,10 @@ impl IndexedBundle {
         if tar.header()?.as_ref() != Some(&TarHeader::of_entry(entry)) {
             return Err(missing());
         }
-        copy_verified(&mut tar, entry, sink)
+        copy_verified(&mut tar, entry, sink)?;
+        let (sequence, spent) = tar.into_parts();
+        sequence.finish(spent);
+        Ok(())
     }
 
     /// The content of a small entry.
@@ -257,7 +293,7 @@ impl IndexedBundle {
     /// Their content is not checked.
     pub fn entry_frames(&self, entry: &Entry) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
         let frames = self.start(entry).map_or(0..0, |start| start..start + frame_count(entry));
-        frames.map(|index| self.frames.compressed(index))
+        frames.map(|index| self.frames.compressed(index, Vec::new()))
     }
 }
 

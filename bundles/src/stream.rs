@@ -36,7 +36,7 @@ impl Pipeline {
             Job::Decode(frame) => {
                 let offset = frame.offset;
                 let content = match decompressor {
-                    Ok(decompressor) => frame::decode(decompressor, &frame)?,
+                    Ok(decompressor) => frame::decode(decompressor, &frame, Vec::new())?,
                     Err(error) => {
                         let source = io::Error::other(error.to_string());
                         return Err(FrameError::Content { offset, source }.into());
@@ -93,7 +93,8 @@ fn feed(mut input: impl Read, intake: &Intake<Job, Decoded>) -> Result<(), ReadE
 }
 
 impl FrameSource for Pipeline {
-    fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+    /// Frames come from other threads with memory of their own, so `spent` goes.
+    fn next_frame(&mut self, _spent: Vec<u8>) -> Result<Option<Frame>, ReadError> {
         self.results.next().unwrap_or(Ok(None))
     }
 }
@@ -221,7 +222,7 @@ impl BundleStream {
 
     fn end(&mut self) -> Result<(), ReadError> {
         self.leave_out(self.expected.len())?;
-        match self.tar.source_mut().next_frame()? {
+        match self.tar.source_mut().next_frame(Vec::new())? {
             None => Ok(()),
             Some(frame) => {
                 Err(ReadError::Layout { offset: frame.offset, reason: "frames follow the end of the archive" })

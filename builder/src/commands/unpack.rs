@@ -31,6 +31,7 @@ fn from_files(
     wanted: impl Fn(&Entry) -> bool,
     bar: &ProgressBar,
 ) -> Result<usize, ReadError> {
+    bundle.check_layout()?;
     let entries: Vec<_> = bundle.list().entries.iter().filter(|entry| wanted(entry)).collect();
     let damage = bundle.each(&entries, |entry| {
         let failed = |source| ReadError::Sink { path: entry.path.clone(), source };

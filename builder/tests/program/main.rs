@@ -5,6 +5,7 @@
 mod cli;
 mod composing;
 mod fetch;
+mod hostile;
 mod reading;
 mod server;
 mod signing;

@@ -1,0 +1,270 @@
+//! Bundles made to do harm, each signed by a trusted key: refused with exit code 3 from a file as from a pipe, nothing written beside
+//! the target. The bundles are made here, piece by piece.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use fs_err as fs;
+use kbundle_format::key::Algorithm;
+use kbundle_format::limits::MAX_FRAME_BYTES;
+use kbundle_format::list::FORMAT_VERSION;
+use kbundle_format::seek_table::{self, FrameSizes};
+use kbundle_format::tar_layer::{END, TarHeader};
+use kbundle_format::{BundleList, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey, frame};
+
+use crate::upstream::{failure, kbundle_in};
+
+const CONTENTS: [(&str, &[u8]); 3] = [("bin/a", b"first"), ("bin/b", b"second"), ("bin/c", b"third")];
+/// Where the kind of an entry stands in a tar header.
+const KIND: usize = 156;
+
+/// A bundle before it is put together.
+struct Parts {
+    list: Vec<u8>,
+    /// Tar pieces after the head, each of which becomes a frame.
+    pieces: Vec<Vec<u8>>,
+    /// Frames as they are, before all others.
+    before: Vec<u8>,
+    /// Bytes after the seek table.
+    after: Vec<u8>,
+    lie: bool,
+}
+
+fn good() -> Parts {
+    let entry = |(path, content): &(&str, &[u8])| Entry {
+        path: path.parse().unwrap(),
+        digest: Digest::of(content),
+        size: content.len() as u64,
+        media_type: "application/octet-stream".into(),
+        kind: EntryKind::Binary,
+        roles: Role::ALL.into(),
+        component: None,
+        platform: None,
+        origin: None,
+        licence: None,
+    };
+    let list = BundleList {
+        format_version: FORMAT_VERSION,
+        kubernetes_version: "1.25.2".parse().unwrap(),
+        platforms: ["linux/amd64".parse().unwrap()].into(),
+        compression: Compression::at_level(3),
+        sources: vec![],
+        images: vec![],
+        entries: CONTENTS.iter().map(entry).collect(),
+    };
+    let mut pieces: Vec<_> = list
+        .entries
+        .iter()
+        .zip(CONTENTS)
+        .map(|(entry, (_, content))| piece(&TarHeader::of_entry(entry), content))
+        .collect();
+    pieces.push(END.to_vec());
+    Parts { list: list.to_bytes(), pieces, before: Vec::new(), after: Vec::new(), lie: false }
+}
+
+fn piece(header: &TarHeader, content: &[u8]) -> Vec<u8> {
+    let mut bytes = header.to_block().to_vec();
+    bytes.extend(content);
+    bytes.resize(bytes.len() + header.padding(), 0);
+    bytes
+}
+
+/// Changes a header's field and makes its checksum right again. Source: POSIX.1-2017, `pax`, "ustar Interchange Format".
+fn set(header: &mut [u8], at: usize, value: &[u8]) {
+    header[at..at + value.len()].copy_from_slice(value);
+    header[148..156].fill(b' ');
+    let sum: u32 = header[..512].iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:07o}\0").as_bytes());
+}
+
+fn replace(parts: &mut Parts, from: &str, to: &str) {
+    let text = String::from_utf8(parts.list.clone()).unwrap();
+    assert!(text.contains(from), "{from}");
+    parts.list = text.replacen(from, to, 1).into_bytes();
+}
+
+fn rename(parts: &mut Parts, to: &str) {
+    replace(parts, r#""path":"bin/b""#, &format!(r#""path":"{to}""#));
+}
+
+impl Parts {
+    fn assemble(&self, key: &SigningKey) -> Vec<u8> {
+        let signature = SignatureFile::sign(&self.list, key);
+        let list = TarHeader::of_file("bundle.json".parse().unwrap(), self.list.len() as u64);
+        let head = [piece(&list, &self.list), piece(&TarHeader::of_signature(&signature).unwrap(), &signature.content)];
+        let mut compressor = frame::compressor(3).unwrap();
+        let (mut bytes, mut rows) = (self.before.clone(), Vec::new());
+        for piece in head.iter().chain(&self.pieces).flat_map(|piece| piece.chunks(MAX_FRAME_BYTES)) {
+            let frame = compressor.compress(piece).unwrap();
+            let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+            rows.push(FrameSizes { compressed: size(&frame), content: size(piece) });
+            bytes.extend(frame);
+        }
+        if self.lie {
+            rows[2].compressed += 1;
+            rows[3].compressed -= 1;
+        }
+        bytes.extend(seek_table::encode(&rows));
+        bytes.extend(&self.after);
+        bytes
+    }
+}
+
+type Case = (&'static str, fn(&mut Parts), &'static str);
+
+/// What is wrong, how it is made, and what the reader of a pipe has to say of it.
+const CASES: &[Case] = &[
+    ("absolute path in the list", |parts| rename(parts, "/etc/kbundle-was-here"), "bundle.json cannot be read"),
+    ("path that climbs in the list", |parts| rename(parts, "../escaped"), "bundle.json cannot be read"),
+    ("one name twice", |parts| rename(parts, "bin/a"), "lists entry bin/a twice"),
+    ("names that differ by case", |parts| rename(parts, "bin/A"), "differs by case alone"),
+    ("name that Unicode can write in two ways", |parts| rename(parts, "bin/\u{e9}"), "bundle.json cannot be read"),
+    ("name of the format's own", |parts| rename(parts, "signatures/x"), "a name that the format keeps for itself"),
+    ("blob that is named after another digest", |parts| rename(parts, "blobs/sha256/00"), "lists blob"),
+    ("absolute path in the archive", |parts| set(&mut parts.pieces[0], 0, b"/etc/x\0"), "no bundle may hold"),
+    ("path that climbs in the archive", |parts| set(&mut parts.pieces[0], 0, b"../../x\0"), "no bundle may hold"),
+    ("hard link", |parts| set(&mut parts.pieces[0], KIND, b"1/etc/passwd"), "it is a hard link"),
+    ("symbolic link", |parts| set(&mut parts.pieces[0], KIND, b"2/etc/passwd"), "it is a symbolic link"),
+    ("character device", |parts| set(&mut parts.pieces[0], KIND, b"3"), "it is a device"),
+    ("block device", |parts| set(&mut parts.pieces[0], KIND, b"4"), "it is a device"),
+    ("folder", |parts| set(&mut parts.pieces[0], KIND, b"5"), "it is a directory"),
+    ("FIFO", |parts| set(&mut parts.pieces[0], KIND, b"6"), "it is a FIFO"),
+    ("set-uid bit", |parts| set(&mut parts.pieces[0], 100, b"0004755\0"), "is not a bundle's"),
+    (
+        "entry that is not listed",
+        |parts| parts.pieces.insert(1, piece(&TarHeader::of_file("bin/evil".parse().unwrap(), 4), b"evil")),
+        "the archive holds bin/evil",
+    ),
+    ("listed entry that is missing", |parts| drop(parts.pieces.remove(1)), "entry bin/b is in the signed list"),
+    ("wrong order", |parts| parts.pieces.swap(0, 1), "the signed list"),
+    ("size too small", |parts| set(&mut parts.pieces[0], 124, b"00000000004\0"), "the archive holds bin/a"),
+    ("size too large", |parts| set(&mut parts.pieces[0], 124, b"00000007777\0"), "the archive holds bin/a"),
+    ("other content", |parts| parts.pieces[0][512..517].copy_from_slice(b"thief"), "entry bin/a has digest"),
+    ("bytes after the end", |parts| parts.after.push(0), "bytes follow the end"),
+    ("second archive appended", |parts| parts.after = good().assemble(&stranger()), "bytes follow the end"),
+    ("second archive within", |parts| parts.pieces.push(END.to_vec()), "frames follow the end"),
+    // A single segment that states 4 GiB, then a block that repeats one byte.
+    (
+        "decompression bomb by ratio",
+        |parts| parts.before = b"\x28\xb5\x2f\xfd\xa4\xff\xff\xff\xff\x03\x00\x10\x00....".to_vec(),
+        "more content than a bundle's frame may hold",
+    ),
+    // No single segment, and a window descriptor that asks for the largest window there is.
+    (
+        "decompression bomb by window",
+        |parts| parts.before = b"\x28\xb5\x2f\xfd\x04\xff\x03\x00\x10\x00....".to_vec(),
+        "is not a single segment",
+    ),
+    (
+        "deep list",
+        |parts| parts.list = [b"[".repeat(100_000), b"]".repeat(100_000)].concat(),
+        "bundle.json cannot be read",
+    ),
+    ("huge list", |parts| parts.list = vec![b' '; (32 << 20) + 1], "larger than allowed"),
+    (
+        "list of another form",
+        |parts| replace(parts, r#"{"compression""#, r#"{ "compression""#),
+        "not in canonical form",
+    ),
+    (
+        "format version of the future",
+        |parts| replace(parts, r#""formatVersion":1"#, r#""formatVersion":2"#),
+        "has format version 2, this program knows 1",
+    ),
+    ("seek table that lies", |parts| parts.lie = true, "the seek table does not describe this file"),
+];
+
+fn stranger() -> SigningKey {
+    SigningKey::generate(Algorithm::Ed25519).unwrap()
+}
+
+/// Runs `kbundle` in `folder` on the bundle, from the file or through a pipe.
+fn run(folder: &Path, bytes: &[u8], command: &str, pipe: bool) -> Output {
+    let mut program = kbundle_in(folder);
+    program.args([command, if pipe { "-" } else { "bundle" }, "--key=key.pub"]);
+    if command == "extract" {
+        program.args(["-C", "inside/target"]);
+    }
+    if !pipe {
+        return program.output().unwrap();
+    }
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that has seen enough closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(bytes);
+    child.wait_with_output().unwrap()
+}
+
+/// Names in `folder`, but for what unpacking may write.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = [folder.to_owned(), folder.join("inside")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|item| item.unwrap().path().display().to_string())
+        .filter(|name| !name.ends_with("inside/target"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn is_refused_and_nothing_leaves_the_target() {
+    let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
+    let bundle = good().assemble(&key);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("inside")).unwrap();
+    fs::write(folder.join("key.pub"), key.verifying_key().to_pem()).unwrap();
+    fs::write(folder.join("bundle"), &bundle).unwrap();
+    for command in ["verify", "extract"] {
+        assert!(run(folder, &bundle, command, false).status.success(), "the bundle is good until it is changed");
+        assert!(run(folder, &bundle, command, true).status.success());
+    }
+    let before = names(folder);
+    for (what, change, message) in CASES {
+        let mut parts = good();
+        change(&mut parts);
+        let bundle = parts.assemble(&key);
+        fs::write(folder.join("bundle"), &bundle).unwrap();
+        for (command, pipe) in [("verify", false), ("verify", true), ("extract", false), ("extract", true)] {
+            fs::remove_dir_all(folder.join("inside/target")).ok();
+            let output = run(folder, &bundle, command, pipe);
+            let (code, text) = failure(&output);
+            assert_eq!(code, 3, "{what}, {command}, pipe {pipe}: {text}");
+            assert!(text.contains("hint: "), "{what}: {text}");
+            assert!(!pipe || text.contains(message), "{what}: {text}");
+            assert_eq!(names(folder), before, "{what}");
+        }
+    }
+    assert!(!Path::new("/etc/kbundle-was-here").exists());
+}
+
+#[test]
+fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
+    let upstream = crate::upstream::Upstream::new();
+    crate::upstream::success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
+    let bytes = fs::read(upstream.path("bundle.tar.zst")).unwrap();
+    let kubelet = upstream.path("out/artifacts/linux-amd64/kubelet");
+    for arguments in [["extract", "-", "-C", "out"], ["export", "-", "--oci", "layout"]] {
+        let mut command = kbundle_in(upstream.directory.path());
+        let mut child = command.args(arguments).arg("--key=signing.pub").stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(&bytes[..bytes.len() - 100_000]).unwrap();
+        if arguments[0] == "extract" {
+            // The layer, which is cut off, comes after it.
+            let seen = (0..500).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                kubelet.exists()
+            });
+            assert!(seen, "the first entry was not unpacked while the rest was on its way");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let layer = upstream.path("out/blobs/sha256").join(Digest::of(&upstream.image.layer).hex());
+    assert!(!layer.exists());
+    assert!(!upstream.path("layout").exists());
+    assert_eq!(fs::read(&kubelet).unwrap(), upstream.kubelet);
+    crate::upstream::success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "out", "--key=signing.pub"]));
+    assert_eq!(fs::read(&layer).unwrap(), upstream.image.layer);
+}
