@@ -111,11 +111,13 @@ impl fmt::Display for DiskCost {
 /// Computes the cost of setting up all that `list` has for this host, in `steps` steps.
 #[must_use]
 pub fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
-    let mut disks: BTreeMap<&str, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
+    let mut disks: BTreeMap<_, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
     for use_of in disk_uses(list, &facts.platform) {
         if let Some(mount) = facts.mount_of(use_of.directory) {
-            // Directories on one device share its room, also when it is mounted twice.
-            disks.entry(&mount.device).or_insert_with(|| (mount, Vec::new())).1.push(use_of);
+            // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
+            // tmpfs has the same.
+            let device = (&mount.device, mount.total_bytes, mount.free_bytes);
+            disks.entry(device).or_insert_with(|| (mount, Vec::new())).1.push(use_of);
         }
     }
     let disk = |(mount, uses): (&Mount, Vec<DiskUse>)| DiskCost {

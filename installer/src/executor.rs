@@ -82,20 +82,12 @@ fn record(context: &mut Context<'_>, change: Change) -> Result<(), HostError> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::io::Cursor;
-    use std::path::Path;
-
     use fs_err as fs;
-    use kbundle_format::head::SignatureCheck;
-    use kbundle_format::{BundleList, BundleWriter, IndexedBundle};
 
     use super::*;
-    use crate::config::ClusterSpec;
     use crate::failure;
-    use crate::fixture;
-    use crate::host::{Host, SystemCommands};
-    use crate::steps::{Inputs, Progress, Step};
+    use crate::fixture::bench::Bench;
+    use crate::steps::{Inputs, Step};
 
     /// A step that is done when its file is there.
     struct Writes(&'static str);
@@ -144,56 +136,10 @@ mod tests {
     static SECOND: Writes = Writes("second");
     static IDLE: Idle = Idle;
 
-    #[derive(Default)]
-    struct Notes(RefCell<Vec<String>>);
-
-    impl Progress for Notes {
-        fn detail(&self, text: &str) {
-            self.0.borrow_mut().push(text.to_owned());
-        }
-    }
-
-    impl Observer for Notes {
-        fn event(&self, event: &Event<'_>) {
-            self.0.borrow_mut().push(match event {
-                Event::StepPlanned { step, reason, .. } => format!("planned {step} {reason:?}"),
-                Event::StepStarted { step, reason, .. } => format!("started {step}: {reason}"),
-                Event::StepDone { step, changed, number, of, .. } => format!("done {step} {changed} {number}/{of}"),
-                other => format!("{other:?}"),
-            });
-        }
-    }
-
-    /// Runs `work` on a plan of `steps` for the host below `root`, and returns what it told and gave.
-    fn on_host<T>(
-        root: &Path,
-        steps: &[&'static (dyn Step + Sync)],
-        work: impl FnOnce(&Plan, &mut Context<'_>, &Notes) -> T,
-    ) -> (Vec<String>, T) {
-        let list = BundleList { images: vec![], entries: vec![], ..fixture::list("1.25.2") };
-        let bundle = bundle(&root.join("bundle"), &list);
-        let (spec, facts, notes) = (ClusterSpec::default(), fixture::facts(), Notes::default());
-        let inputs = Inputs { spec: &spec, facts: &facts, list: bundle.list() };
-        let planned = steps.iter().map(|&step| PlannedStep { title: step.title(&inputs), step });
-        let plan = Plan { steps: planned.collect() };
-        let host = Host::under(root, Box::new(SystemCommands)).unwrap();
-        let mut context = Context { host, bundle: &bundle, inputs, progress: &notes };
-        let given = work(&plan, &mut context, &notes);
-        (notes.0.take(), given)
-    }
-
-    fn bundle(path: &Path, list: &BundleList) -> IndexedBundle {
-        let mut writer = BundleWriter::new(Cursor::new(Vec::new()), 1).unwrap();
-        writer.list(&list.to_bytes()).unwrap();
-        fs::write(path, writer.finish().unwrap().into_inner()).unwrap();
-        IndexedBundle::open(path, SignatureCheck::Skipped).unwrap()
-    }
-
     #[test]
     fn a_second_run_changes_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let run =
-            || on_host(root.path(), &[&FIRST, &SECOND], |plan, context, notes| execute(plan, context, notes).unwrap());
+        let bench = Bench::new();
+        let run = || bench.work(&[&FIRST, &SECOND], |plan, context, notes| execute(plan, context, notes).unwrap());
         let (told, changed) = run();
         assert_eq!(changed, 2);
         insta::assert_debug_snapshot!(told, @r#"
@@ -204,30 +150,29 @@ mod tests {
             "done second true 2/2",
         ]
         "#);
-        let record = fs::read(root.path().join("var/lib/kinstall/ledger.jsonl")).unwrap();
+        let record = fs::read(bench.path("var/lib/kinstall/ledger.jsonl")).unwrap();
         assert_eq!(run(), (vec!["done first false 1/2".to_owned(), "done second false 2/2".to_owned()], 0));
-        assert_eq!(fs::read(root.path().join("var/lib/kinstall/ledger.jsonl")).unwrap(), record);
+        assert_eq!(fs::read(bench.path("var/lib/kinstall/ledger.jsonl")).unwrap(), record);
     }
 
     #[test]
     fn a_step_that_did_not_do_it_is_an_error_and_the_ones_before_stay_done() {
-        let root = tempfile::tempdir().unwrap();
-        let steps: [&'static (dyn Step + Sync); 3] = [&FIRST, &IDLE, &SECOND];
-        let (_, result) = on_host(root.path(), &steps, |plan, context, notes| execute(plan, context, notes));
+        let bench = Bench::new();
+        let (_, result) = bench.work(&[&FIRST, &IDLE, &SECOND], |plan, context, notes| execute(plan, context, notes));
         insta::assert_snapshot!(failure::message(&result.unwrap_err()), @"
         error: step 2 of 3, `idle` (do nothing), failed
           caused by: it was done, and yet: nothing was done
         hint: what was done stays; run the same command again to go on, or `kinstall reset` to undo it
         ");
-        assert!(root.path().join("first").exists() && !root.path().join("second").exists());
+        assert!(bench.path("first").exists() && !bench.path("second").exists());
     }
 
     #[test]
     fn a_look_changes_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let (told, result) = on_host(root.path(), &[&FIRST], |plan, context, notes| look(plan, context, notes));
+        let bench = Bench::new();
+        let (told, result) = bench.work(&[&FIRST], |plan, context, notes| look(plan, context, notes));
         result.unwrap();
         assert_eq!(told, ["planned first Some(\"it is not there\")"]);
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "only the bundle of the test");
+        assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0);
     }
 }

@@ -1,5 +1,7 @@
 //! What tests decide on: a plain host, and lists of bundles, none of which exist.
 
+pub mod bench;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kbundle_format::list::{Compression, FORMAT_VERSION};

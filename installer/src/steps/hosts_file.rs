@@ -48,3 +48,35 @@ fn wanted(text: &str, inputs: &Inputs<'_>) -> anyhow::Result<String> {
     }
     Ok(marked::with_block(text, &lines))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::execute;
+    use crate::fixture::bench::Bench;
+
+    #[test]
+    fn names_are_added_where_they_are_missing_and_taken_away_again() {
+        for (hosts, own_name) in [("127.0.0.1 localhost\n", true), ("127.0.1.1 Node-1\n", false)] {
+            let bench = Bench::new();
+            bench.file("etc/hosts", hosts);
+            let run = || bench.work(&[&HostsFile], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+            assert_eq!(run(), 1);
+            let text = bench.read("etc/hosts");
+            assert!(text.contains("\n10.0.0.5 api.kubernetes.internal\n") && text.ends_with(hosts), "{text}");
+            assert_eq!(text.contains("10.0.0.5 node-1"), own_name, "{text}");
+            assert_eq!(run(), 0);
+            bench.undo();
+            assert_eq!(bench.read("etc/hosts"), hosts);
+        }
+    }
+
+    #[test]
+    fn a_host_without_the_file_has_none_again_afterwards() {
+        let bench = Bench::new();
+        bench.work(&[&HostsFile], |plan, context, notes| execute(plan, context, notes).unwrap());
+        assert!(bench.read("etc/hosts").contains("10.0.0.5 node-1"));
+        bench.undo();
+        assert!(!bench.path("etc").exists());
+    }
+}

@@ -57,3 +57,46 @@ fn missing(host: &Host) -> Result<Vec<&'static str>, HostError> {
     let found = kernel_features(host)?;
     Ok(names().into_iter().filter(|&name| !found.contains(name)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::*;
+    use crate::executor::execute;
+    use crate::fixture::bench::Bench;
+
+    /// A host on which `modprobe` brings what a module brings.
+    fn programs(root: &Path, command: &Command) -> Option<String> {
+        let trace = match command.arguments.last()?.as_str() {
+            "br_netfilter" => "proc/sys/net/bridge/bridge-nf-call-iptables",
+            "nf_conntrack" => "proc/sys/net/netfilter/nf_conntrack_max",
+            _ => return None,
+        };
+        let trace = root.join(trace);
+        fs::create_dir_all(trace.parent().unwrap()).unwrap();
+        fs::write(trace, "1\n").unwrap();
+        None
+    }
+
+    #[test]
+    fn only_what_is_missing_is_loaded() {
+        let bench = Bench::with_programs(programs);
+        bench.file("proc/filesystems", "nodev\toverlay\n\text4\n");
+        let run = || bench.work(&[&KernelModules], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+        assert_eq!(run(), 1);
+        assert_eq!(bench.ran(), ["modprobe br_netfilter", "modprobe nf_conntrack"]);
+        assert_eq!(bench.read("etc/modules-load.d/kinstall.conf"), "br_netfilter\nnf_conntrack\noverlay\n");
+        assert_eq!(run(), 0);
+    }
+
+    #[test]
+    fn a_module_that_brings_nothing_is_an_error() {
+        let bench = Bench::new();
+        let (_, result) = bench.work(&[&KernelModules], |plan, context, notes| execute(plan, context, notes));
+        let error = format!("{:#}", result.unwrap_err());
+        assert!(error.contains("the kernel has no br_netfilter, nf_conntrack, overlay yet"), "{error}");
+    }
+}

@@ -85,7 +85,62 @@ fn mask_unit(host: &mut Host, area: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
     use super::*;
+    use crate::executor::execute;
+    use crate::fixture::bench::Bench;
+
+    const HEADING: &str = "Filename Type Size Used Priority\n";
+    const AREAS: &str = "Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n/dev/zram0 partition 8 0 100\n";
+
+    /// A host on which `swapoff` works, and whose second area comes from a generator.
+    fn programs(root: &Path, command: &Command) -> Option<String> {
+        let swaps = root.join("proc/swaps");
+        let area = command.arguments.last()?;
+        let text = fs::read_to_string(&swaps).unwrap();
+        match (command.program.as_str(), area.as_str()) {
+            ("swapoff", area) => {
+                let rest: Vec<_> = text.split_inclusive('\n').filter(|line| !line.starts_with(area)).collect();
+                fs::write(swaps, rest.concat()).unwrap();
+            }
+            ("swapon", area) => fs::write(swaps, format!("{text}{area} partition 8 0 -2\n")).unwrap(),
+            ("systemd-escape", area) => {
+                return Some(format!("{}.swap\n", area.trim_start_matches('/').replace('/', "-")));
+            }
+            ("systemctl", "dev-zram0.swap") => {
+                return Some(
+                    "Id=dev-zram0.swap\nLoadState=loaded\nActiveState=inactive\nUnitFileState=generated\n".into(),
+                );
+            }
+            _ => {}
+        }
+        None
+    }
+
+    #[test]
+    fn swap_goes_now_and_at_boot_and_comes_back() {
+        let fstab = "/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n";
+        let bench = Bench::with_programs(programs);
+        bench.file("proc/swaps", AREAS);
+        bench.file("etc/fstab", fstab);
+        bench.file("dev/sda2", "");
+        bench.file("dev/zram0", "");
+        let run = || bench.work(&[&Swap], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+        assert_eq!(run(), 1);
+        assert_eq!(bench.read("proc/swaps"), HEADING);
+        assert_eq!(bench.read("etc/fstab"), fstab.replace("/dev/sda2", "#kinstall# /dev/sda2"));
+        let mask = bench.path("etc/systemd/system/dev-zram0.swap");
+        assert_eq!(fs::read_link(&mask).unwrap(), Path::new("/dev/null"));
+        assert_eq!(run(), 0);
+
+        bench.undo();
+        assert_eq!(bench.read("etc/fstab"), fstab);
+        assert!(mask.symlink_metadata().is_err());
+        assert_eq!(swap_areas(&bench.read("proc/swaps")), ["/dev/zram0", "/dev/sda2"]);
+    }
 
     #[test]
     fn only_lines_that_switch_swap_on_are_commented_out() {

@@ -91,3 +91,36 @@ fn content(host: &Host) -> String {
     let line = |setting: &Setting| format!("# {}\n{} = {}\n", setting.reason, setting.name, setting.value());
     SETTINGS.iter().filter(ours).map(line).collect::<Vec<_>>().concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::execute;
+    use crate::fixture::bench::Bench;
+
+    #[test]
+    fn only_what_does_not_suit_is_changed_and_comes_back() {
+        let bench = Bench::new();
+        for setting in SETTINGS {
+            let value = match setting.name {
+                "net.ipv4.ip_forward" => 0,
+                "fs.inotify.max_user_instances" => 8192,
+                _ => setting.value(),
+            };
+            bench.file(setting.path().trim_start_matches('/'), &format!("{value}\n"));
+        }
+        let run = || bench.work(&[&Sysctls], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+        assert_eq!(run(), 1);
+        assert_eq!(bench.read("proc/sys/net/ipv4/ip_forward"), "1");
+        assert_eq!(bench.read("proc/sys/fs/inotify/max_user_instances"), "8192\n");
+        insta::assert_snapshot!(bench.read("etc/sysctl.d/99-kinstall.conf"), @"
+        # pods are routed (kubeadm's preflight)
+        net.ipv4.ip_forward = 1
+        ");
+        assert_eq!(run(), 0);
+
+        bench.undo();
+        assert_eq!(bench.read("proc/sys/net/ipv4/ip_forward"), "0");
+        assert!(!bench.path("etc/sysctl.d").exists());
+    }
+}

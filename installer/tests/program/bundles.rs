@@ -1,15 +1,12 @@
 //! The program on small bundles: what is verified, what is refused, and in which words.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
-mod common;
-
 use std::process::{Command, Stdio};
 
-use common::{Folder, Signature};
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
+
+use crate::folder::{Folder, Signature};
 
 /// A folder with the good bundle `good.tar.zst` for this machine.
 fn folder() -> (Folder, Vec<u8>) {

@@ -1,0 +1,7 @@
+//! The program as it is run: words in, words and exit code out.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod bundles;
+mod folder;
+mod host;
