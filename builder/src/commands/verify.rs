@@ -94,7 +94,6 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage, format: Forma
     match read {
         Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
         Ok(findings) => Err(damaged(input, &findings.damage, format)?),
-        // A stream stops at the first damage; its volumes, if any, can still be told apart.
         Err(error) => Err(anyhow::Error::from(error).context(input.refused())),
     }
 }
@@ -124,7 +123,6 @@ fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<a
     } else {
         "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
     };
-    // Volumes that are whole with entries that are not: the damage is as old as the bundle, or no accident.
     Ok(CommandError::Refused { what, hint: hint.to_owned() }.into())
 }
 
