@@ -86,7 +86,7 @@ fn has_no_way_out(host: &Host) -> Result<()> {
     let mirror = Mirror::start()?;
     let served = mirror.http_url("dl.k8s.io");
     let own_addresses = output("hostname", &["-I"]);
-    let outside = ["http://1.1.1.1", "http://deb.debian.org", served.as_str()].map(str::to_owned);
+    let outside = ["http://198.51.100.1", "http://upstream.example", served.as_str()].map(str::to_owned);
     let this_machine = own_addresses
         .split_whitespace()
         .filter(|address| !address.contains(':'))
