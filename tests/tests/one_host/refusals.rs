@@ -58,9 +58,10 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
     lab.down()
 }
 
-/// The built-in catalog's pins are the genuine ones, so what the lab built itself is not taken for upstream's.
+/// The built-in catalog's pins are the genuine ones, so what the lab serves is not taken for upstream's.
+/// Images are resolved first, so the refusal is that of a manifest; a program's would come after it.
 #[test]
-fn the_labs_programs_are_refused_against_the_genuine_pins() -> anyhow::Result<()> {
+fn what_the_lab_serves_is_refused_against_the_genuine_pins() -> anyhow::Result<()> {
     let tree = mirror_tree()?;
     let kubelet = tree.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
     let catalog = tree.join("catalog.yaml");
