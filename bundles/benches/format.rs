@@ -9,52 +9,14 @@ use std::io::Cursor;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kbundle_format::frame::{RawFrame, decode, decompressor, read_frame};
 use kbundle_format::head::SignatureCheck;
-use kbundle_format::list::FORMAT_VERSION;
-use kbundle_format::{
-    BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey,
-    TrustPolicy, key::Algorithm,
-};
+use kbundle_format::{BundleStream, Digest, fixtures};
 
 const ENTRIES: usize = 8;
-const LEVEL: i32 = 3;
 
 fn contents() -> Vec<Vec<u8>> {
     let program = fs_err::read(std::env::current_exe().unwrap()).unwrap();
     let piece = &program[..program.len().min(8 << 20)];
     (0..ENTRIES).zip(1..).map(|(_, seed): (_, u8)| piece.iter().map(|byte| byte ^ seed).collect()).collect()
-}
-
-fn list_of(contents: &[Vec<u8>]) -> BundleList {
-    let entry = |(index, content): (usize, &Vec<u8>)| Entry {
-        path: format!("artifacts/{index}").parse().unwrap(),
-        digest: Digest::of(content),
-        size: content.len() as u64,
-        media_type: "application/octet-stream".into(),
-        kind: EntryKind::Binary,
-        roles: Role::ALL.into(),
-        component: None,
-        platform: None,
-        origin: None,
-        licence: None,
-    };
-    BundleList {
-        format_version: FORMAT_VERSION,
-        kubernetes_version: "1.25.2".parse().unwrap(),
-        platforms: ["linux/amd64".parse().unwrap()].into(),
-        compression: Compression::at_level(LEVEL),
-        sources: vec![],
-        images: vec![],
-        entries: contents.iter().enumerate().map(entry).collect(),
-    }
-}
-
-fn pack(list: &BundleList, contents: &[Vec<u8>], key: &SigningKey) -> Vec<u8> {
-    let bytes = list.to_bytes();
-    let mut writer = BundleWriter::new(Cursor::new(Vec::new()), LEVEL).unwrap();
-    writer.list(&bytes).unwrap();
-    writer.signature(&SignatureFile::sign(&bytes, key)).unwrap();
-    list.entries.iter().zip(contents).for_each(|(entry, content)| writer.entry(entry, &mut &content[..]).unwrap());
-    writer.finish().unwrap().into_inner()
 }
 
 fn decode_all(bytes: &[u8]) -> usize {
@@ -69,13 +31,14 @@ fn decode_all(bytes: &[u8]) -> usize {
 
 fn benches(criterion: &mut Criterion) {
     let contents = contents();
-    let list = list_of(&contents);
-    let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
-    let trust = TrustPolicy::new([key.verifying_key()], 1).unwrap();
-    let bundle = pack(&list, &contents, &key);
+    let names: Vec<_> = (0..ENTRIES).map(|index| format!("artifacts/{index}")).collect();
+    let files: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+    let (key, trust) = fixtures::key();
+    let bundle = fixtures::bundle(&files, &[&key]);
+    let size = contents.iter().map(|content| content.len() as u64).sum();
 
     let mut group = criterion.benchmark_group("read");
-    group.throughput(Throughput::Bytes(list.size_bytes())).sample_size(10);
+    group.throughput(Throughput::Bytes(size)).sample_size(10);
     group.bench_function("verify, all cores", |bencher| {
         bencher.iter(|| {
             let check = SignatureCheck::Required { trust: &trust, detached: &[] };
@@ -89,8 +52,8 @@ fn benches(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("write");
-    group.throughput(Throughput::Bytes(list.size_bytes())).sample_size(10);
-    group.bench_function("pack at level 3, all cores", |bencher| bencher.iter(|| pack(&list, &contents, &key)));
+    group.throughput(Throughput::Bytes(size)).sample_size(10);
+    group.bench_function("pack, all cores", |bencher| bencher.iter(|| fixtures::bundle(&files, &[&key])));
     group.finish();
 }
 

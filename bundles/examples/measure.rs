@@ -10,12 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
-use kbundle_format::key::Algorithm;
-use kbundle_format::list::FORMAT_VERSION;
-use kbundle_format::{
-    BundleList, BundleSource, BundleWriter, Compression, Digest, Entry, EntryKind, Hasher, Role, SignatureFile,
-    SigningKey, frame, seek_table,
-};
+use kbundle_format::{BundleList, BundleSource, Compression, Digest, Entry, Hasher, fixtures, frame, seek_table};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,41 +64,15 @@ fn hashes(paths: &[PathBuf]) -> Vec<(Digest, u64)> {
 
 fn pack(folder: &str, out: &str, level: i32) {
     let paths = files(folder);
-    let entry = |(path, (digest, size)): (&PathBuf, (Digest, u64))| Entry {
-        path: format!("artifacts/{}", name(path)).parse().unwrap(),
-        digest,
-        size,
-        media_type: "application/octet-stream".into(),
-        kind: EntryKind::Binary,
-        roles: Role::ALL.into(),
-        component: None,
-        platform: None,
-        origin: None,
-        licence: None,
-    };
-    let list = BundleList {
-        format_version: FORMAT_VERSION,
-        kubernetes_version: "1.25.2".parse().unwrap(),
-        platforms: ["linux/amd64".parse().unwrap()].into(),
-        compression: Compression::at_level(level),
-        sources: vec![],
-        images: vec![],
-        entries: paths.iter().zip(hashes(&paths)).map(entry).collect(),
-    };
-    let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
+    let path_of = |path: &PathBuf| format!("artifacts/{}", path.file_name().unwrap().to_str().unwrap());
+    let hashed = paths.iter().zip(hashes(&paths));
+    let entries = hashed.map(|(path, (digest, size))| fixtures::entry(&path_of(path), digest, size)).collect();
+    let list = BundleList { compression: Compression::at_level(level), ..fixtures::list(entries) };
+    let (key, _) = fixtures::key();
     fs::write(format!("{out}.pub"), key.verifying_key().to_pem()).unwrap();
-    let mut writer = BundleWriter::new(fs::File::create(out).unwrap(), level).unwrap();
-    let bytes = list.to_bytes();
-    writer.list(&bytes).unwrap();
-    writer.signature(&SignatureFile::sign(&bytes, &key)).unwrap();
-    for (entry, path) in list.entries.iter().zip(&paths) {
-        writer.entry(entry, &mut fs::File::open(path).unwrap()).unwrap();
-    }
-    writer.finish().unwrap();
-}
-
-fn name(path: &Path) -> &str {
-    path.file_name().unwrap().to_str().unwrap()
+    let open =
+        |entry: &Entry| fs::File::open(Path::new(folder).join(entry.path.as_str().strip_prefix("artifacts/")?)).ok();
+    fixtures::write(&list, &[&key], fs::File::create(out).unwrap(), open);
 }
 
 fn decode(bundle: &str) {

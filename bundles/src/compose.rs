@@ -11,7 +11,7 @@ use crate::head::{Attestation, ReadError};
 use crate::list::{BundleList, Entry};
 use crate::tar_layer::TarHeader;
 use crate::write::WriteError;
-use crate::{BundleWriter, Digest, EntryPath, IndexedBundle, SignatureFile};
+use crate::{BundleHead, BundleWriter, Digest, EntryPath, IndexedBundle, SignatureFile};
 
 /// Why a bundle could not be made from others.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,14 @@ pub struct NewHead<'a> {
     pub signatures: &'a [SignatureFile],
     /// Attestations to carry.
     pub attestations: &'a [Attestation],
+}
+
+impl<'a> From<&'a BundleHead> for NewHead<'a> {
+    /// The same head again.
+    fn from(head: &'a BundleHead) -> Self {
+        let BundleHead { list, list_bytes, signatures, attestations } = head;
+        Self { list, list_bytes, signatures, attestations }
+    }
 }
 
 /// Writes a bundle with `head` and those entries of its list that `wanted` picks, taking their content from `sources`.

@@ -225,11 +225,35 @@ pub struct Attestation {
     pub content: Vec<u8>,
 }
 
-/// The head as read; nothing in it is trusted yet.
-pub(crate) struct Head {
+/// The head of a bundle whose signatures were checked; every reader has one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BundleHead {
+    /// The list, with the keys that signed it.
+    pub list: Verified<BundleList>,
+    /// The exact bytes that were signed.
     pub list_bytes: Vec<u8>,
+    /// The signatures that the bundle carries.
     pub signatures: Vec<SignatureFile>,
+    /// The attestations that the bundle carries. They bear signatures of their own, which nobody has checked here.
     pub attestations: Vec<Attestation>,
+}
+
+impl BundleHead {
+    /// The files of the head, as they lie in the bundle.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let list = [(LIST_PATH, self.list_bytes.as_slice())];
+        let signatures = self.signatures.iter().map(|file| (file.name.as_str(), file.content.as_slice()));
+        let attestations = self.attestations.iter().map(|file| (file.path.as_str(), file.content.as_slice()));
+        list.into_iter().chain(signatures).chain(attestations)
+    }
+}
+
+/// The head as read; nothing in it is trusted yet.
+pub(crate) struct UncheckedHead {
+    list_bytes: Vec<u8>,
+    signatures: Vec<SignatureFile>,
+    attestations: Vec<Attestation>,
     /// The header after the head, its content not yet read; `None` at the archive's end.
     pub next: Option<TarHeader>,
 }
@@ -243,7 +267,7 @@ pub(crate) fn is_head(path: &EntryPath) -> bool {
     path == LIST_PATH || path.starts_with(SIGNATURES) || path.starts_with(ATTESTATIONS)
 }
 
-impl Head {
+impl UncheckedHead {
     pub fn read(tar: &mut TarReader<impl FrameSource>) -> Result<Self, ReadError> {
         let first = tar.header()?.filter(|header| header.path.as_str() == LIST_PATH);
         let Some(first) = first else {
@@ -274,7 +298,7 @@ impl Head {
     }
 
     /// Checks the signatures over the exact bytes, and only then parses the list.
-    pub fn verify(&self, check: SignatureCheck<'_>) -> Result<Verified<BundleList>, ReadError> {
+    pub fn verify(self, check: SignatureCheck<'_>) -> Result<BundleHead, ReadError> {
         let signers = match check {
             SignatureCheck::Skipped => Vec::new(),
             SignatureCheck::Required { trust, detached } => {
@@ -282,7 +306,9 @@ impl Head {
                 trust.check(&self.list_bytes, &all)?
             }
         };
-        Ok(Verified::new(BundleList::parse(&self.list_bytes)?, signers))
+        let list = Verified::new(BundleList::parse(&self.list_bytes)?, signers);
+        let Self { list_bytes, signatures, attestations, .. } = self;
+        Ok(BundleHead { list, list_bytes, signatures, attestations })
     }
 }
 

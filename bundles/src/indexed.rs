@@ -11,13 +11,13 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::frame::{self, CompressedFrame, FrameError};
 use crate::head::{
-    Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified, is_head,
+    BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified, is_head,
 };
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::{BundleList, Entry};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, END, TarHeader};
-use crate::{BundleSource, Digest, EntryPath, SignatureFile, Verified};
+use crate::{BundleSource, Digest, EntryPath, Verified};
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
 const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
@@ -159,10 +159,7 @@ impl FrameSource for HeadSequence<'_> {
 /// A bundle file whose head was checked, open for reading its entries in any order.
 pub struct IndexedBundle {
     frames: Frames,
-    list: Verified<BundleList>,
-    list_bytes: Vec<u8>,
-    signatures: Vec<SignatureFile>,
-    attestations: Vec<Attestation>,
+    head: BundleHead,
     /// For each entry that the file carries the frame that it begins with.
     starts: HashMap<EntryPath, usize>,
     /// Frames that belong to nothing, in a bundle only the archive's end.
@@ -179,36 +176,22 @@ impl IndexedBundle {
     pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         let frames = Frames::open(source)?;
         let mut tar = TarReader::new(HeadSequence(Sequence::starting_at(&frames, 0)?));
-        let head = Head::read(&mut tar)?;
-        let list = head.verify(check)?;
+        let head = UncheckedHead::read(&mut tar)?.verify(check)?;
         let after_head = tar.source_mut().0.next.saturating_sub(1);
-        let (starts, strays) = locate(&frames, &list.entries, after_head)?;
-        let Head { list_bytes, signatures, attestations, .. } = head;
-        Ok(Self { frames, list, list_bytes, signatures, attestations, starts, strays })
+        let (starts, strays) = locate(&frames, &head.list.entries, after_head)?;
+        Ok(Self { frames, head, starts, strays })
+    }
+
+    /// What was read and checked first.
+    #[must_use]
+    pub fn head(&self) -> &BundleHead {
+        &self.head
     }
 
     /// The list, with the keys that signed it.
     #[must_use]
     pub fn list(&self) -> &Verified<BundleList> {
-        &self.list
-    }
-
-    /// The exact bytes that were signed.
-    #[must_use]
-    pub fn list_bytes(&self) -> &[u8] {
-        &self.list_bytes
-    }
-
-    /// The signatures that the bundle carries.
-    #[must_use]
-    pub fn signatures(&self) -> &[SignatureFile] {
-        &self.signatures
-    }
-
-    /// The attestations that the bundle carries; see [`BundleStream::attestations`](crate::BundleStream::attestations).
-    #[must_use]
-    pub fn attestations(&self) -> &[Attestation] {
-        &self.attestations
+        &self.head.list
     }
 
     /// Where its bytes come from.
@@ -226,7 +209,7 @@ impl IndexedBundle {
     /// What the file carries, by digest.
     #[must_use]
     pub fn carried(&self) -> HashMap<Digest, &Entry> {
-        self.list.entries.iter().filter(|entry| self.carries(entry)).map(|entry| (entry.digest, entry)).collect()
+        self.list().entries.iter().filter(|entry| self.carries(entry)).map(|entry| (entry.digest, entry)).collect()
     }
 
     fn start(&self, entry: &Entry) -> Option<usize> {
@@ -261,7 +244,7 @@ impl IndexedBundle {
             let start = self.start(entry);
             start.is_some_and(|start| (start..start + frame_count(entry)).contains(&frame))
         };
-        self.list.entries.iter().find(holds)
+        self.list().entries.iter().find(holds)
     }
 
     /// Copies the content of `entry` to `sink`, checking its digest on the way.
@@ -331,6 +314,6 @@ fn frame_count(entry: &Entry) -> usize {
 
 impl std::fmt::Debug for IndexedBundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IndexedBundle").field("kubernetes", &self.list.kubernetes_version).finish_non_exhaustive()
+        f.debug_struct("IndexedBundle").field("kubernetes", &self.list().kubernetes_version).finish_non_exhaustive()
     }
 }

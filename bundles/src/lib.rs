@@ -11,6 +11,8 @@
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
+//! `fixtures`, behind the feature of that name, makes bundles for tests.
+//!
 //! No network and no change to a host happens here.
 
 pub mod atomic_file;
@@ -18,6 +20,8 @@ pub mod attestation;
 pub mod compose;
 pub mod destination;
 pub mod digest;
+#[cfg(feature = "fixtures")]
+pub mod fixtures;
 pub mod frame;
 pub mod head;
 pub mod indexed;
@@ -38,7 +42,7 @@ pub mod write;
 
 pub use destination::Destination;
 pub use digest::{Digest, Hasher};
-pub use head::{ReadError, SignatureCheck};
+pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
 pub use list::{BundleList, Component, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
 use std::thread;
 
+use crate::Verified;
 use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
-use crate::head::{Attestation, Frame, FrameSource, Head, ReadError, SignatureCheck, TarReader, copy_verified};
+use crate::head::{BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified};
 use crate::list::{BundleList, Entry};
 use crate::ordered::{Intake, Results, workers};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::TarHeader;
-use crate::{SignatureFile, Verified};
 
 /// What goes through the decoding threads.
 enum Job {
@@ -113,10 +113,7 @@ pub struct Summary {
 /// A bundle whose head was read and checked, and whose entries come one after the other.
 pub struct BundleStream {
     tar: TarReader<Pipeline>,
-    list: Verified<BundleList>,
-    list_bytes: Vec<u8>,
-    signatures: Vec<SignatureFile>,
-    attestations: Vec<Attestation>,
+    head: BundleHead,
     /// The header whose content comes next; `None` after the archive's end.
     next: Option<TarHeader>,
     /// Entries of the list that have not gone by yet.
@@ -138,12 +135,11 @@ impl BundleStream {
     /// Reads the head and checks the signatures as `check` asks.
     pub fn open(input: impl Read + Send + 'static, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         let mut tar = TarReader::new(Pipeline::start(input));
-        let head = Head::read(&mut tar)?;
-        let list = head.verify(check)?;
-        let expected = list.entries.iter().cloned().collect();
-        let Head { list_bytes, signatures, attestations, next } = head;
-        let (carriage, left_out) = (Carriage::Full, Vec::new());
-        Ok(Self { tar, list, list_bytes, signatures, attestations, next, expected, carriage, left_out })
+        let mut unchecked = UncheckedHead::read(&mut tar)?;
+        let next = unchecked.next.take();
+        let head = unchecked.verify(check)?;
+        let expected = head.list.entries.iter().cloned().collect();
+        Ok(Self { tar, head, next, expected, carriage: Carriage::Full, left_out: Vec::new() })
     }
 
     /// Says what the bundle has to carry; without a word, everything.
@@ -158,28 +154,16 @@ impl BundleStream {
         &self.left_out
     }
 
+    /// What was read and checked first.
+    #[must_use]
+    pub fn head(&self) -> &BundleHead {
+        &self.head
+    }
+
     /// The list, with the keys that signed it.
     #[must_use]
     pub fn list(&self) -> &Verified<BundleList> {
-        &self.list
-    }
-
-    /// The exact bytes that were signed.
-    #[must_use]
-    pub fn list_bytes(&self) -> &[u8] {
-        &self.list_bytes
-    }
-
-    /// The signatures that the bundle carries.
-    #[must_use]
-    pub fn signatures(&self) -> &[SignatureFile] {
-        &self.signatures
-    }
-
-    /// The attestations that the bundle carries. They bear signatures of their own, which nobody has checked here.
-    #[must_use]
-    pub fn attestations(&self) -> &[Attestation] {
-        &self.attestations
+        &self.head.list
     }
 
     /// Gives the next entry to `choose`, which says where its content goes, and copies it there while checking it.

@@ -2,21 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use kbundle_format::compose::{ComposeError, NewHead, compose};
+use kbundle_format::fixtures::{self, Contents, key, list_of};
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::limits::MAX_FRAME_BYTES;
 use kbundle_format::stream::Carriage;
 use kbundle_format::{
-    BundleList, BundleStream, BundleWriter, Compression, Entry, IndexedBundle, ReadError, Role, SignatureFile,
-    SigningKey, TrustPolicy,
+    BundleList, BundleStream, Compression, Entry, IndexedBundle, ReadError, Role, SignatureFile, SigningKey,
+    TrustPolicy,
 };
-
-use common::{key, list_of};
 
 struct Made {
     path: PathBuf,
@@ -29,18 +26,15 @@ fn write(
     folder: &Path,
     name: &str,
     list: BundleList,
-    contents: &[(&str, &[u8])],
+    contents: &Contents<'_>,
     key: &SigningKey,
     carried: impl Fn(&Entry) -> bool,
 ) -> Made {
-    let list_bytes = list.to_bytes();
-    let mut writer = BundleWriter::new(Cursor::new(Vec::new()), list.compression.level).unwrap();
-    writer.list(&list_bytes).unwrap();
-    writer.signature(&SignatureFile::sign(&list_bytes, key)).unwrap();
-    for (entry, (_, content)) in list.entries.iter().zip(contents).filter(|(entry, _)| carried(entry)) {
-        writer.entry(entry, &mut &content[..]).unwrap();
-    }
-    let bytes = writer.finish().unwrap().into_inner();
+    let content = |entry: &Entry| {
+        let found = contents.iter().find(|(path, _)| *path == entry.path.as_str());
+        found.filter(|_| carried(entry)).map(|found| found.1)
+    };
+    let bytes = fixtures::write(&list, &[key], Cursor::new(Vec::new()), content).into_inner();
     let path = folder.join(name);
     fs_err::write(&path, &bytes).unwrap();
     Made { path, list, bytes }
@@ -51,7 +45,7 @@ fn open(made: &Made) -> IndexedBundle {
 }
 
 fn head(bundle: &IndexedBundle) -> NewHead<'_> {
-    NewHead { list: bundle.list(), list_bytes: bundle.list_bytes(), signatures: bundle.signatures(), attestations: &[] }
+    bundle.head().into()
 }
 
 fn big(seed: u8) -> Vec<u8> {
@@ -119,7 +113,7 @@ fn a_role_gets_just_its_entries_under_the_same_signatures() {
     let for_workers = |entry: &Entry| entry.roles.contains(&Role::Worker);
     let subset = compose(head(&full), for_workers, &[&full], Cursor::new(Vec::new())).unwrap().into_inner();
     let read = stream(subset, &trust).carriage(Carriage::Partial);
-    assert_eq!(read.list_bytes(), full.list_bytes());
+    assert_eq!(read.head().list_bytes, full.head().list_bytes);
     let summary = read.verify_rest(|_| {}).unwrap();
     assert_eq!((summary.entries, summary.left_out.len()), (1, 2));
 }
@@ -131,10 +125,10 @@ fn a_signature_is_added_without_decoding_the_body() {
     let content = big(9);
     let contents: [(&str, &[u8]); 2] = [("bin/a", &content), ("bin/b", b"b")];
     let old = open(&write(folder.path(), "old", list_of(&contents), &contents, &first, |_| true));
-    let signatures = [old.signatures()[0].clone(), SignatureFile::sign(old.list_bytes(), &second)];
+    let signatures = [old.head().signatures[0].clone(), SignatureFile::sign(&old.head().list_bytes, &second)];
     let new_head = NewHead { signatures: &signatures, ..head(&old) };
     let signed = compose(new_head, |_| true, &[&old], Cursor::new(Vec::new())).unwrap().into_inner();
     let read = stream(signed, &trust);
-    assert_eq!(read.signatures().len(), 2);
+    assert_eq!(read.head().signatures.len(), 2);
     assert_eq!(read.verify_rest(|_| {}).unwrap().entries, 2);
 }

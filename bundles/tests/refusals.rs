@@ -4,6 +4,7 @@
 
 mod common;
 
+use kbundle_format::fixtures::{self, Piece, assemble, body, bundle, end, head, key, list_of};
 use kbundle_format::head::{ReadError, SignatureCheck};
 use kbundle_format::list::ListError;
 use kbundle_format::seek_table::SeekTableError;
@@ -11,7 +12,7 @@ use kbundle_format::signature::TrustError;
 use kbundle_format::tar_layer::{TarError, TarHeader};
 use kbundle_format::{BundleSource, BundleStream, IndexedBundle, SignatureFile};
 
-use common::{Piece, assemble, bundle, end, entries, head, key, list_of, verify};
+use common::verify;
 
 const CONTENTS: [(&str, &[u8]); 3] = [("bin/a", b"first"), ("bin/b", b"second"), ("bin/c", b"third")];
 
@@ -20,8 +21,7 @@ fn refusal(change: impl FnOnce(&mut Vec<Piece>)) -> ReadError {
     let (key, trust) = key();
     let list = list_of(&CONTENTS);
     let mut pieces = head(&list.to_bytes(), &key);
-    pieces.extend(entries(&list, &CONTENTS));
-    pieces.push(end());
+    pieces.extend(body(&list, &CONTENTS));
     change(&mut pieces);
     verify(assemble(&pieces), &trust).unwrap_err()
 }
@@ -35,8 +35,7 @@ fn the_hand_made_bundle_is_good_until_it_is_changed() {
     let (key, trust) = key();
     let list = list_of(&CONTENTS);
     let mut pieces = head(&list.to_bytes(), &key);
-    pieces.extend(entries(&list, &CONTENTS));
-    pieces.push(end());
+    pieces.extend(body(&list, &CONTENTS));
     assert_eq!(verify(assemble(&pieces), &trust).unwrap().entries, 3);
     assert!(assemble(&pieces) == bundle(&CONTENTS, &[&key]));
 }
@@ -44,7 +43,7 @@ fn the_hand_made_bundle_is_good_until_it_is_changed() {
 #[test]
 fn unsigned_and_strangers() {
     let (key, trust) = key();
-    let (stranger, _) = common::key();
+    let (stranger, _) = fixtures::key();
     assert!(matches!(verify(bundle(&CONTENTS, &[]), &trust), Err(ReadError::Trust(TrustError::Unsigned))));
     let error = verify(bundle(&CONTENTS, &[&stranger]), &trust).unwrap_err();
     assert!(matches!(error, ReadError::Trust(TrustError::NotEnough { good: 0, .. })), "{error}");
@@ -117,9 +116,9 @@ fn a_second_archive_within() {
 
 #[test]
 fn an_entry_that_is_not_listed() {
-    let error = refusal(|pieces| pieces.insert(3, common::piece(&header("bin/evil", 4), b"evil")));
+    let error = refusal(|pieces| pieces.insert(3, fixtures::piece(&header("bin/evil", 4), b"evil")));
     assert!(matches!(&error, ReadError::NotListed { path } if path.as_str() == "bin/evil"), "{error}");
-    let error = refusal(|pieces| pieces.insert(5, common::piece(&header("bin/evil", 4), b"evil")));
+    let error = refusal(|pieces| pieces.insert(5, fixtures::piece(&header("bin/evil", 4), b"evil")));
     assert!(matches!(&error, ReadError::NotListed { .. }), "{error}");
 }
 
@@ -194,7 +193,7 @@ fn a_list_that_comes_second_or_not_at_all() {
 #[test]
 fn a_bad_signature_is_found_before_a_bad_list_is_parsed() {
     let (key, trust) = key();
-    let (stranger, _) = common::key();
+    let (stranger, _) = fixtures::key();
     let garbage = br#"{"formatVersion":1,"#;
     for (signer, parsed) in [(&stranger, false), (&key, true)] {
         let mut pieces = head(garbage, signer);
@@ -261,8 +260,7 @@ fn all_damaged_entries_are_named() {
     let (key, trust) = key();
     let list = list_of(&CONTENTS);
     let mut pieces = head(&list.to_bytes(), &key);
-    pieces.extend(entries(&list, &CONTENTS));
-    pieces.push(end());
+    pieces.extend(body(&list, &CONTENTS));
     pieces[2][512] ^= 1;
     pieces[4][512] ^= 1;
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -7,13 +7,14 @@ mod common;
 use std::io::Cursor;
 use std::process::Command;
 
+use kbundle_format::fixtures::{bundle, key, list_of};
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::limits::MAX_FRAME_BYTES;
 use kbundle_format::tar_layer::BLOCK_BYTES;
 use kbundle_format::{BundleStream, BundleWriter, IndexedBundle, SignatureFile};
 use proptest::prelude::*;
 
-use common::{bundle, key, list_of, verify};
+use common::verify;
 
 /// Bytes that compress somewhat and differ by `seed`.
 fn content(size: usize, seed: u8) -> Vec<u8> {

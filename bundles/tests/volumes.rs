@@ -2,18 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use kbundle_format::fixtures::{bundle, key};
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::source::SourceError;
 use kbundle_format::volume::{HEADER_BYTES, Kind, Split, VolumeError, VolumeWriter, repair, volume_path};
 use kbundle_format::{BundleSource, BundleStream, IndexedBundle, TrustPolicy};
 use proptest::prelude::*;
-
-use common::{bundle, key};
 
 /// Cuts `bytes` into volumes of `file_bytes` under `folder`.
 fn split(bytes: &[u8], folder: &Path, file_bytes: u64, parity: u32) -> Vec<PathBuf> {

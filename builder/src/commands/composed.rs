@@ -40,16 +40,6 @@ impl Composition<'_> {
     }
 }
 
-/// The head of `bundle` as it is.
-pub fn same_head(bundle: &IndexedBundle) -> NewHead<'_> {
-    NewHead {
-        list: bundle.list(),
-        list_bytes: bundle.list_bytes(),
-        signatures: bundle.signatures(),
-        attestations: bundle.attestations(),
-    }
-}
-
 /// Names the files that were written, one a line.
 pub fn name_files(files: &[PathBuf]) -> std::io::Result<()> {
     let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();

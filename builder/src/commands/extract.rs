@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use kbundle::target::Target;
-use kbundle_format::{Entry, EntryPath};
+use kbundle_format::{BundleHead, Entry, EntryPath};
 
-use super::input::{Asked, Head, Input};
+use super::input::{Asked, Input};
 use super::unpack::unpack;
 use crate::cli::ExtractArgs;
 use crate::failure::CommandError;
@@ -31,7 +31,7 @@ fn covers(wanted: &EntryPath, path: &str) -> bool {
 }
 
 /// Every path that was asked for has to be in the bundle; nothing is written before that is known.
-fn check_paths(wanted: &[EntryPath], head: Head<'_>) -> anyhow::Result<()> {
+fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
     for path in wanted {
         let listed = head.list.entries.iter().any(|entry| covers(path, entry.path.as_str()));
         if !listed && !head.files().any(|(name, _)| covers(path, name)) {
@@ -51,7 +51,7 @@ pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
 }
 
 /// Writes those of the head's own files that are wanted.
-fn write_head(head: Head<'_>, target: &Target, wanted: impl Fn(&str) -> bool) -> anyhow::Result<usize> {
+fn write_head(head: &BundleHead, target: &Target, wanted: impl Fn(&str) -> bool) -> anyhow::Result<usize> {
     let mut count = 0;
     for (name, content) in head.files().filter(|(name, _)| wanted(name)) {
         let mut file = target.file(&name.parse()?, 0o644).map_err(|error| refused(&error))?;

@@ -4,10 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kbundle_format::head::Attestation;
-use kbundle_format::{
-    BundleList, BundleSource, BundleStream, IndexedBundle, ReadError, SignatureCheck, SignatureFile, Verified,
-};
+use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, ReadError, SignatureCheck, SignatureFile};
 
 use super::keys::{self, Trusted};
 use crate::cli::{BundleArgs, TrustArgs};
@@ -99,45 +96,13 @@ pub enum Bundle {
     Stream(BundleStream),
 }
 
-/// The head, whichever way it was read.
-#[derive(Clone, Copy)]
-pub struct Head<'a> {
-    pub list: &'a Verified<BundleList>,
-    pub list_bytes: &'a [u8],
-    pub signatures: &'a [SignatureFile],
-    pub attestations: &'a [Attestation],
-}
-
 impl Bundle {
-    pub fn head(&self) -> Head<'_> {
+    /// What was read and checked first, whichever way.
+    pub fn head(&self) -> &BundleHead {
         match self {
-            Self::Indexed(bundle) => Head {
-                list: bundle.list(),
-                list_bytes: bundle.list_bytes(),
-                signatures: bundle.signatures(),
-                attestations: bundle.attestations(),
-            },
-            Self::Stream(stream) => Head::of_stream(stream),
+            Self::Indexed(bundle) => bundle.head(),
+            Self::Stream(stream) => stream.head(),
         }
-    }
-}
-
-impl<'a> Head<'a> {
-    pub fn of_stream(stream: &'a BundleStream) -> Self {
-        Self {
-            list: stream.list(),
-            list_bytes: stream.list_bytes(),
-            signatures: stream.signatures(),
-            attestations: stream.attestations(),
-        }
-    }
-
-    /// The files of the head, as they lie in the bundle.
-    pub fn files(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let list = [(kbundle_format::write::LIST_PATH, self.list_bytes)];
-        let signatures = self.signatures.iter().map(|file| (file.name.as_str(), file.content.as_slice()));
-        let attestations = self.attestations.iter().map(|file| (file.path.as_str(), file.content.as_slice()));
-        list.into_iter().chain(signatures).chain(attestations)
     }
 }
 

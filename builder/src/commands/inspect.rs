@@ -5,7 +5,7 @@ use indicatif::HumanBytes;
 use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
 use serde::Serialize;
 
-use super::input::{Head, Input};
+use super::input::Input;
 use super::keys::{self, Signer, Trusted};
 use super::provenance::{self, Origin};
 use crate::cli::InspectArgs;
@@ -48,7 +48,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &detached },
     };
     let stream = input.open_stream(check)?;
-    let head = Head::of_stream(&stream);
+    let head = stream.head();
     let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
     let report = Report {
         schema: 1,
@@ -58,8 +58,8 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         provenance: provenance.with_context(|| input.refused())?,
         attestations: head.attestations.iter().map(|file| file.path.as_str()).collect(),
         bundle: input.name,
-        signature_files: stream.signatures().iter().map(|file| file.name.as_str()).collect(),
-        list_digest: Digest::of(stream.list_bytes()),
+        signature_files: head.signatures.iter().map(|file| file.name.as_str()).collect(),
+        list_digest: Digest::of(&head.list_bytes),
         list: stream.list(),
     };
     if let Signature::NotChecked = report.signature {

@@ -2,7 +2,7 @@
 
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
-use super::composed::{Composition, name_files, same_head};
+use super::composed::{Composition, name_files};
 use super::input::Input;
 use crate::cli::JoinArgs;
 
@@ -15,7 +15,7 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
     }
     let sources: Vec<&IndexedBundle> = [&bundle].into_iter().chain(&bases).collect();
     let split = arguments.split.split();
-    let composition = Composition { head: same_head(&bundle), sources: &sources, out: &arguments.out, split };
+    let composition = Composition { head: bundle.head().into(), sources: &sources, out: &arguments.out, split };
     name_files(&composition.write(|_| true)?)?;
     Ok(())
 }

@@ -8,10 +8,9 @@ use kbundle_format::attestation::{
     AttestationError, BuildDefinition, Builder, PROVENANCE_PATH, Provenance, ResourceDescriptor, RunDetails, Statement,
 };
 use kbundle_format::head::Attestation;
-use kbundle_format::{BundleList, Digest, KeyId, SigningKey};
+use kbundle_format::{BundleHead, BundleList, Digest, KeyId, SigningKey};
 use serde::Serialize;
 
-use super::input::Head;
 use super::keys::Trusted;
 
 /// Names the meaning of the parameters below.
@@ -85,11 +84,11 @@ pub fn state(lock: &Lock, list: &BundleList, keys: &[&SigningKey]) -> anyhow::Re
 ///
 /// # Errors
 /// One that a trusted key signed, but that is malformed or about another list.
-pub fn check(head: Head<'_>, trusted: &Trusted) -> Result<Origin, AttestationError> {
+pub fn check(head: &BundleHead, trusted: &Trusted) -> Result<Origin, AttestationError> {
     let Some(attestation) = head.attestations.iter().find(|one| one.path.as_str() == PROVENANCE_PATH) else {
         return Ok(Origin::Absent);
     };
-    match Statement::verify(attestation, head.list_bytes, &trusted.keys()) {
+    match Statement::verify(attestation, &head.list_bytes, &trusted.keys()) {
         Err(AttestationError::Untrusted { .. }) => Ok(Origin::NotTrusted),
         Err(error) => Err(error),
         Ok((statement, signers)) => {

@@ -44,8 +44,8 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let contents = Contents::of(&lock, list.compression.clone())?;
     compare_lists(list, &contents.list)?;
     let around = Around {
-        signatures: original.signatures(),
-        attestations: original.attestations(),
+        signatures: &original.head().signatures,
+        attestations: &original.head().attestations,
         carried: &|entry| original.carries(entry),
     };
     let difference = Arc::new(OnceLock::new());
@@ -60,7 +60,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     if compared.position != compared.source.size_bytes() {
         return Err(differs(&original, compared.position));
     }
-    let list_digest = Digest::of(original.list_bytes());
+    let list_digest = Digest::of(&original.head().list_bytes);
     let text =
         format!("{}: identical, byte for byte, to what its list gives again\n  list       {list_digest}", input.name);
     output::result(arguments.output, &text, &Report { schema: 1, bundle: input.name, identical: true, list_digest })?;

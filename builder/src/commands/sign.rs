@@ -9,7 +9,7 @@ use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
 use kbundle_format::{Digest, IndexedBundle, KeyId, SignatureCheck, SignatureFile};
 
-use super::composed::{Composition, same_head};
+use super::composed::Composition;
 use super::input::{Bundle, Input};
 use super::keys;
 use super::verify::read_all;
@@ -44,7 +44,7 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
 /// The bytes to sign, once all that they list was found right.
 fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
     let bundle = input.open_indexed(SignatureCheck::Skipped)?;
-    let list_bytes = bundle.list_bytes().to_vec();
+    let list_bytes = bundle.head().list_bytes.clone();
     read_all(input, Bundle::Indexed(bundle), Carriage::Partial, Format::Text)?;
     Ok(list_bytes)
 }
@@ -87,11 +87,11 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
         .into());
     }
     let bundle: IndexedBundle = input.open_indexed(SignatureCheck::Skipped)?;
-    anyhow::ensure!(bundle.list_bytes() == list_bytes, "the bundle changed while it was signed");
-    let mut signatures = bundle.signatures().to_vec();
+    anyhow::ensure!(bundle.head().list_bytes == list_bytes, "the bundle changed while it was signed");
+    let mut signatures = bundle.head().signatures.clone();
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
-    let head = NewHead { signatures: &signatures, ..same_head(&bundle) };
+    let head = NewHead { signatures: &signatures, ..bundle.head().into() };
     Composition { head, sources: &[&bundle], out: path, split: None }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -60,7 +60,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let bundle = input.open(check)?;
     let head = bundle.head();
     let signers = head.list.signers().to_vec();
-    let list_digest = Digest::of(head.list_bytes);
+    let list_digest = Digest::of(&head.list_bytes);
     let provenance = provenance::check(head, &trusted).with_context(|| input.refused())?;
     let summary = read_all(&input, bundle, carriage, arguments.output)?;
     check_left_out(&summary.left_out, arguments).with_context(|| input.refused())?;

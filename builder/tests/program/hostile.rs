@@ -6,12 +6,10 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use fs_err as fs;
+use kbundle_format::fixtures::{Piece, body, end, frames, head, list_of, piece};
 use kbundle_format::key::Algorithm;
-use kbundle_format::limits::MAX_FRAME_BYTES;
-use kbundle_format::list::FORMAT_VERSION;
-use kbundle_format::seek_table::{self, FrameSizes};
-use kbundle_format::tar_layer::{END, TarHeader};
-use kbundle_format::{BundleList, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey, frame};
+use kbundle_format::tar_layer::TarHeader;
+use kbundle_format::{Digest, SigningKey, seek_table};
 
 use crate::upstream::{failure, kbundle_in};
 
@@ -22,8 +20,8 @@ const KIND: usize = 156;
 /// A bundle before it is put together.
 struct Parts {
     list: Vec<u8>,
-    /// Tar pieces after the head, each of which becomes a frame.
-    pieces: Vec<Vec<u8>>,
+    /// What follows the head.
+    pieces: Vec<Piece>,
     /// Frames as they are, before all others.
     before: Vec<u8>,
     /// Bytes after the seek table.
@@ -32,42 +30,9 @@ struct Parts {
 }
 
 fn good() -> Parts {
-    let entry = |(path, content): &(&str, &[u8])| Entry {
-        path: path.parse().unwrap(),
-        digest: Digest::of(content),
-        size: content.len() as u64,
-        media_type: "application/octet-stream".into(),
-        kind: EntryKind::Binary,
-        roles: Role::ALL.into(),
-        component: None,
-        platform: None,
-        origin: None,
-        licence: None,
-    };
-    let list = BundleList {
-        format_version: FORMAT_VERSION,
-        kubernetes_version: "1.25.2".parse().unwrap(),
-        platforms: ["linux/amd64".parse().unwrap()].into(),
-        compression: Compression::at_level(3),
-        sources: vec![],
-        images: vec![],
-        entries: CONTENTS.iter().map(entry).collect(),
-    };
-    let mut pieces: Vec<_> = list
-        .entries
-        .iter()
-        .zip(CONTENTS)
-        .map(|(entry, (_, content))| piece(&TarHeader::of_entry(entry), content))
-        .collect();
-    pieces.push(END.to_vec());
+    let list = list_of(&CONTENTS);
+    let pieces = body(&list, &CONTENTS);
     Parts { list: list.to_bytes(), pieces, before: Vec::new(), after: Vec::new(), lie: false }
-}
-
-fn piece(header: &TarHeader, content: &[u8]) -> Vec<u8> {
-    let mut bytes = header.to_block().to_vec();
-    bytes.extend(content);
-    bytes.resize(bytes.len() + header.padding(), 0);
-    bytes
 }
 
 /// Changes a header's field and makes its checksum right again. Source: POSIX.1-2017, `pax`, "ustar Interchange Format".
@@ -90,17 +55,9 @@ fn rename(parts: &mut Parts, to: &str) {
 
 impl Parts {
     fn assemble(&self, key: &SigningKey) -> Vec<u8> {
-        let signature = SignatureFile::sign(&self.list, key);
-        let list = TarHeader::of_file("bundle.json".parse().unwrap(), self.list.len() as u64);
-        let head = [piece(&list, &self.list), piece(&TarHeader::of_signature(&signature).unwrap(), &signature.content)];
-        let mut compressor = frame::compressor(3).unwrap();
-        let (mut bytes, mut rows) = (self.before.clone(), Vec::new());
-        for piece in head.iter().chain(&self.pieces).flat_map(|piece| piece.chunks(MAX_FRAME_BYTES)) {
-            let frame = compressor.compress(piece).unwrap();
-            let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
-            rows.push(FrameSizes { compressed: size(&frame), content: size(piece) });
-            bytes.extend(frame);
-        }
+        let pieces = [head(&self.list, key), self.pieces.clone()].concat();
+        let (frames, mut rows) = frames(&pieces);
+        let mut bytes = [self.before.as_slice(), &frames].concat();
         if self.lie {
             rows[2].compressed += 1;
             rows[3].compressed -= 1;
@@ -143,7 +100,7 @@ const CASES: &[Case] = &[
     ("other content", |parts| parts.pieces[0][512..517].copy_from_slice(b"thief"), "entry bin/a has digest"),
     ("bytes after the end", |parts| parts.after.push(0), "bytes follow the end"),
     ("second archive appended", |parts| parts.after = good().assemble(&stranger()), "bytes follow the end"),
-    ("second archive within", |parts| parts.pieces.push(END.to_vec()), "frames follow the end"),
+    ("second archive within", |parts| parts.pieces.push(end()), "frames follow the end"),
     // A single segment that states 4 GiB, then a block that repeats one byte.
     (
         "decompression bomb by ratio",

@@ -73,10 +73,10 @@ pub fn verify(
         signers: list.signers().iter().map(ToString::to_string).collect(),
         content_bytes: total,
     });
-    let list_bytes = stream.list_bytes().to_vec();
+    let list_bytes = stream.head().list_bytes.clone();
     let summary = read(stream.verify_rest(|done| reporter.verified_so_far(done, total)))?;
     let bundle = read(IndexedBundle::open_source(source, trust.check()))?;
-    if bundle.list_bytes() != list_bytes {
+    if bundle.head().list_bytes != list_bytes {
         return Err(anyhow!("the bundle was replaced while it was read")).refused();
     }
     let Summary { entries, content_bytes, .. } = summary;

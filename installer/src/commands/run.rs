@@ -34,8 +34,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let (bundle, _) = bundle::verify(&arguments.bundle, &trust, &reporter, suits_this_machine)?;
 
     let host = Host::local()?;
-    let signatures = bundle.signatures().iter().chain(&trust.detached).cloned().collect();
-    let records = Records { list_bytes: bundle.list_bytes().to_vec(), signatures, keys: trust.keys, spec };
+    let signatures = bundle.head().signatures.iter().chain(&trust.detached).cloned().collect();
+    let records = Records { list_bytes: bundle.head().list_bytes.clone(), signatures, keys: trust.keys, spec };
     refuse_another_cluster(&host, &records)?;
     let facts = HostFacts::gather(&host)?;
     let inputs = Inputs { spec: &records.spec, facts: &facts, list: bundle.list() };

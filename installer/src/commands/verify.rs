@@ -35,7 +35,7 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         schema: SCHEMA,
         verified: true,
         kubernetes_version: list.kubernetes_version.to_string(),
-        list_digest: kbundle_format::Digest::of(bundle.list_bytes()).to_string(),
+        list_digest: kbundle_format::Digest::of(&bundle.head().list_bytes).to_string(),
         signers: list.signers().iter().map(ToString::to_string).collect(),
         platforms: list.platforms.iter().map(ToString::to_string).collect(),
         entries: summary.entries,
