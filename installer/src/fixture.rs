@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use kbundle_format::list::{Compression, FORMAT_VERSION};
 use kbundle_format::{BundleList, Component, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Platform, Role};
 
+use crate::config::ClusterSpec;
 use crate::facts::system::os_release;
 use crate::facts::{
     CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, MODULES, Memory,
     Mount, PROGRAMS, Resolver, Selinux, Sysctl,
 };
 use crate::kernel_settings::SETTINGS;
+use crate::topology::Topology;
 
 /// A host that a cluster can be set up on, with nothing on it yet.
 pub fn facts() -> HostFacts {
@@ -62,6 +64,11 @@ pub fn facts() -> HostFacts {
         can_lower_oom_score: true,
         conntrack_max_writable: true,
     }
+}
+
+/// A cluster of that host alone.
+pub fn topology() -> Topology {
+    Topology::single(&ClusterSpec::default(), &facts()).unwrap()
 }
 
 pub fn platform() -> Platform {

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod failure;
 #[cfg(test)]
 mod fixture;
+pub mod handed;
 pub mod host;
 pub mod kernel_settings;
 pub mod kubeadm;
@@ -26,4 +27,5 @@ pub mod records;
 pub mod report;
 pub mod steps;
 pub mod template;
+pub mod topology;
 pub mod wait;

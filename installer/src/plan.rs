@@ -1,39 +1,62 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
     Containerd, ControlPlane, Dns, Etcd, HostsFile, ImageKeeper, Images, Inputs, KernelModules, KubeadmConfig,
     Kubeconfig, Kubelet, Network, Programs, Ready, Step, Swap, Sysctls, Taint, network, programs,
 };
 
+/// A stage of an installation. With several hosts, each ends on all of them before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Whatever needs no other host.
+    Prepare,
+    /// The members of etcd.
+    Etcd,
+    /// The API server and its companions: the first host's, and then the others'.
+    ControlPlane,
+    /// Hosts that only run pods.
+    Worker,
+    /// What connects pods.
+    Network,
+    /// What needs a cluster that runs.
+    Finish,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Prepare, Self::Etcd, Self::ControlPlane, Self::Worker, Self::Network, Self::Finish];
+}
+
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
-pub static STEPS: &[&(dyn Step + Sync)] = &[
-    &Swap,
-    &KernelModules,
-    &Sysctls,
-    &HostsFile,
-    &Programs,
-    &Containerd,
-    &Images,
-    &Etcd,
-    &Kubelet,
-    &KubeadmConfig,
-    &ControlPlane,
-    &Kubeconfig,
-    &Dns,
-    &Network,
-    &Taint,
-    &ImageKeeper,
-    &Ready,
+pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
+    (Phase::Prepare, &Swap),
+    (Phase::Prepare, &KernelModules),
+    (Phase::Prepare, &Sysctls),
+    (Phase::Prepare, &HostsFile),
+    (Phase::Prepare, &Programs),
+    (Phase::Prepare, &Containerd),
+    (Phase::Prepare, &Images),
+    (Phase::Etcd, &Etcd),
+    (Phase::ControlPlane, &Kubelet),
+    (Phase::ControlPlane, &KubeadmConfig),
+    (Phase::ControlPlane, &ControlPlane),
+    (Phase::ControlPlane, &Kubeconfig),
+    (Phase::ControlPlane, &Dns),
+    (Phase::Network, &Network),
+    (Phase::Finish, &Taint),
+    (Phase::Finish, &ImageKeeper),
+    (Phase::Finish, &Ready),
 ];
 
 /// Why a cluster cannot be planned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// The host has no address that others could reach it at.
-    #[error("no address for the API server: the host has no default route and not exactly one address")]
-    NoAddress,
     /// The bundle lacks programs.
     #[error("the bundle has no {} for this host's platform", components.join(", "))]
     NoProgram {
@@ -57,8 +80,18 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
 }
 
+impl Plan {
+    /// Just what a phase does.
+    #[must_use]
+    pub fn of_phase(self, phase: Phase) -> Self {
+        Self { steps: self.steps.into_iter().filter(|planned| planned.phase == phase).collect() }
+    }
+}
+
 /// A step of a plan.
 pub struct PlannedStep {
+    /// The phase that it belongs to.
+    pub phase: Phase,
     /// What it does.
     pub title: String,
     /// The step.
@@ -67,9 +100,6 @@ pub struct PlannedStep {
 
 /// Decides what is to be done.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
-    if inputs.address().is_none() {
-        return Err(PlanError::NoAddress);
-    }
     let components = programs::missing(inputs);
     if !components.is_empty() {
         return Err(PlanError::NoProgram { components });
@@ -78,7 +108,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     if !network::is_in_bundle(inputs) {
         return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
     }
-    let steps = STEPS.iter().map(|&step| PlannedStep { title: step.title(inputs), step }).collect();
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    let steps = concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
     Ok(Plan { steps })
 }
 
@@ -90,7 +121,7 @@ mod tests {
     use kbundle_format::BundleList;
 
     fn planned(list: &BundleList, spec: &ClusterSpec) -> Result<String, String> {
-        let inputs = Inputs { spec, facts: &fixture::facts(), list };
+        let inputs = Inputs { spec, facts: &fixture::facts(), list, topology: &fixture::topology() };
         let plan = plan(&inputs).map_err(|error| error.to_string())?;
         let lines: Vec<_> = plan.steps.iter().map(|step| format!("{}: {}", step.step.id(), step.title)).collect();
         Ok(lines.join("\n"))

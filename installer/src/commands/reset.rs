@@ -51,7 +51,7 @@ fn confirm(arguments: &ResetArguments, host: &Host) -> anyhow::Result<()> {
 /// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
 fn undo_all(mut host: Host, reporter: &Reporter) -> anyhow::Result<()> {
     let begun = |id: &str, host: &Host| host.ledger().changes().contains(&Change::StepStarted { step: id.to_owned() });
-    for step in STEPS.iter().rev().filter(|step| begun(step.id(), &host)).collect::<Vec<_>>() {
+    for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
         reporter.line(&format!("undoing {}", step.id()));
         step.undo(&mut host).with_context(|| format!("while undoing step `{}`", step.id()))?;
     }

@@ -15,12 +15,14 @@ use crate::cost::cost;
 use crate::executor;
 use crate::facts::{HostFacts, Installation};
 use crate::failure::Advise;
+use crate::handed::Handed;
 use crate::host::{Change, Host};
 use crate::plan::plan;
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
 use crate::steps::{Context, Inputs};
+use crate::topology::Topology;
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
@@ -38,9 +40,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let records = Records { list_bytes: bundle.head().list_bytes.clone(), signatures, keys: trust.keys, spec };
     refuse_another_cluster(&host, &records)?;
     let facts = HostFacts::gather(&host)?;
-    let inputs = Inputs { spec: &records.spec, facts: &facts, list: bundle.list() };
+    let topology =
+        Topology::single(&records.spec, &facts).context("no plan could be made; nothing was changed").refused()?;
+    let inputs = Inputs { spec: &records.spec, facts: &facts, list: bundle.list(), topology: &topology };
     let plan = check(&inputs, arguments, &reporter)?;
-    let mut context = Context { host, bundle: &bundle, inputs, progress: &reporter };
+    let mut context = Context { host, bundle: &bundle, inputs, handed: &Handed::default(), progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);

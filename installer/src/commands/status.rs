@@ -73,7 +73,7 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
 fn look(host: &Host) -> anyhow::Result<Status> {
     let installed = Records::read(host)?.map(|records| installed(&records)).transpose()?;
     let steps: Vec<_> =
-        STEPS.iter().map(|step| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
+        STEPS.iter().map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
     let ours = host.ledger().changes().iter().filter_map(|change| match change {
         Change::Unit { name, .. } => Some(name.as_str()),
         _ => None,

@@ -1,14 +1,16 @@
 //! What the user wants: `cluster.yaml`, typed. Everything has a default, so that an empty file, or none, is a cluster.
 //!
-//! One host today. Several hosts get a section of their own; unknown keys are refused, so that a file written for a newer
-//! kinstall is not half understood by an older one.
+//! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
+//! for a newer kinstall is not half understood by an older one.
 
+mod hosts;
 mod names;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use names::{Cidr, DnsName, NameError};
 
 /// The version of `cluster.yaml` that this program reads.
@@ -22,6 +24,12 @@ pub struct ClusterSpec {
     pub schema: u32,
     /// Names the cluster in kubeconfigs and in the API's default name.
     pub name: DnsName,
+    /// The hosts; none where the cluster is this host alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostSpec>,
+    /// How the hosts are reached.
+    #[serde(skip_serializing_if = "Ssh::is_default")]
+    pub ssh: Ssh,
     /// Addresses and names inside the cluster.
     pub network: Network,
     /// How the API server is reached.
@@ -76,12 +84,34 @@ impl Cni {
 pub struct Api {
     /// The name clients use; `api.<cluster name>.internal` where absent.
     pub endpoint: Option<DnsName>,
-    /// The address it advertises; that of the default route's interface where absent.
+    /// The address that a single host advertises; that of the default route's interface where absent. Several hosts have
+    /// their own each, and this is the address of an `external` load balancer.
     pub address: Option<IpAddr>,
+    /// What spreads requests over several control planes.
+    #[serde(skip_serializing_if = "LoadBalancer::is_default")]
+    pub load_balancer: LoadBalancer,
     /// Its TCP port.
     pub port: u16,
     /// Further names and addresses for its certificate.
     pub certificate_sans: Vec<String>,
+}
+
+/// What spreads requests over several control planes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadBalancer {
+    /// `HAProxy` on every worker, for that worker.
+    #[default]
+    NodeLocal,
+    /// One of the site's own, at `address`.
+    External,
+}
+
+impl LoadBalancer {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde asks for")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What hardening is in force. All of it, by default.
@@ -117,6 +147,8 @@ impl Default for ClusterSpec {
         Self {
             schema: SCHEMA,
             name: DnsName::known("kubernetes"),
+            hosts: Vec::new(),
+            ssh: Ssh::default(),
             network: Network::default(),
             api: Api::default(),
             security: Security::default(),
@@ -138,7 +170,13 @@ impl Default for Network {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { endpoint: None, address: None, port: 6443, certificate_sans: Vec::new() }
+        Self {
+            endpoint: None,
+            address: None,
+            load_balancer: LoadBalancer::default(),
+            port: 6443,
+            certificate_sans: Vec::new(),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ struct Authorization {
 
 impl KubeletConfiguration {
     pub fn new(inputs: &Inputs<'_>) -> Self {
-        let Inputs { spec, facts, list } = *inputs;
+        let Inputs { spec, facts, list, .. } = *inputs;
         // The field is known since 1.31; from 1.35 on its default stops kubelets on hosts with cgroup v1.
         let on_cgroup_v1 = facts.cgroups.version == CgroupVersion::V1;
         let fail_cgroup_v1 = (on_cgroup_v1 && list.kubernetes_version.minor() >= (1, 31)).then_some(false);

@@ -71,7 +71,7 @@ impl ConfigApi {
 /// The whole configuration as YAML.
 pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> {
     let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
-    let address = inputs.address().ok_or(ConfigurationError::NoAddress)?;
+    let address = inputs.address();
     Ok([
         document(&cluster::InitConfiguration::new(inputs, address)),
         document(&cluster::ClusterConfiguration::new(inputs, address, &images)),
@@ -88,9 +88,6 @@ pub enum ConfigurationError {
     /// The bundle lacks an image.
     #[error(transparent)]
     Image(#[from] MissingImage),
-    /// The host has no address that it can be reached at.
-    #[error("the host has no address for the API server")]
-    NoAddress,
 }
 
 fn document(value: &impl Serialize) -> String {

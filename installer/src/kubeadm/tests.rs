@@ -6,7 +6,12 @@ use crate::fixture;
 fn configuration_of(version: &str, change: impl FnOnce(&mut crate::facts::HostFacts)) -> String {
     let mut facts = fixture::facts();
     change(&mut facts);
-    let inputs = Inputs { spec: &ClusterSpec::default(), facts: &facts, list: &fixture::list(version) };
+    let inputs = Inputs {
+        spec: &ClusterSpec::default(),
+        facts: &facts,
+        list: &fixture::list(version),
+        topology: &fixture::topology(),
+    };
     configuration(&inputs).unwrap()
 }
 
@@ -46,7 +51,8 @@ fn v1beta4_on_cgroup_v1() {
 fn names_what_the_bundle_lacks() {
     let mut list = fixture::list("1.25.2");
     list.images.retain(|image| image.reference.short_name() != "pause");
-    let inputs = Inputs { spec: &ClusterSpec::default(), facts: &fixture::facts(), list: &list };
+    let inputs =
+        Inputs { spec: &ClusterSpec::default(), facts: &fixture::facts(), list: &list, topology: &fixture::topology() };
     let error = configuration(&inputs).unwrap_err();
     assert_eq!(error.to_string(), "the bundle has no pause image for linux/amd64");
 }

@@ -1,7 +1,5 @@
 //! The host's own name and the API's name in `/etc/hosts`, so that no name server is needed for them.
 
-use anyhow::Context as _;
-
 use super::{Check, Context, Inputs, Step};
 use crate::facts::network::address_in_hosts;
 use crate::host::{Host, HostError, marked};
@@ -22,7 +20,7 @@ impl Step for HostsFile {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let text = read(&context.host)?;
-        if text == wanted(&text, context)? {
+        if text == wanted(&text, context) {
             return Ok(Check::Done);
         }
         Ok(Check::Needed(format!("{FILE} does not name {} as it should", context.spec.api_name())))
@@ -30,7 +28,7 @@ impl Step for HostsFile {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let text = read(&context.host)?;
-        let wanted = wanted(&text, context)?;
+        let wanted = wanted(&text, context);
         Ok(context.host.edit_file(FILE, &wanted)?)
     }
 }
@@ -39,14 +37,14 @@ fn read(host: &Host) -> Result<String, HostError> {
     Ok(host.read_text(FILE)?.unwrap_or_default())
 }
 
-fn wanted(text: &str, inputs: &Inputs<'_>) -> anyhow::Result<String> {
-    let address = inputs.address().context("this host has no address for the API server")?;
+fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
+    let address = inputs.address();
     let mut lines = vec![format!("{address} {}", inputs.spec.api_name())];
     let node = inputs.node_name();
     if address_in_hosts(&marked::without_block(text), &node).is_none() {
         lines.push(format!("{address} {node}"));
     }
-    Ok(marked::with_block(text, &lines))
+    marked::with_block(text, &lines)
 }
 
 #[cfg(test)]

@@ -33,7 +33,9 @@ use kbundle_format::{BundleList, EntryKind, Role};
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
+use crate::handed::Handed;
 use crate::host::Host;
+use crate::topology::Topology;
 
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
@@ -77,27 +79,27 @@ pub struct Inputs<'a> {
     pub facts: &'a HostFacts,
     /// What the bundle holds.
     pub list: &'a BundleList,
+    /// The hosts of the cluster, seen from this one.
+    pub topology: &'a Topology,
 }
 
 impl Inputs<'_> {
     /// The name that the host has as a node of the cluster.
     #[must_use]
     pub fn node_name(&self) -> String {
-        self.facts.hostname.to_ascii_lowercase()
+        self.topology.this().name.clone()
     }
 
     /// The address that this host's API server, etcd and kubelet are reached at.
-    ///
-    /// Planning has refused where there is none.
     #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
-        self.spec.api.address.or_else(|| self.facts.primary_address())
+    pub fn address(&self) -> IpAddr {
+        self.topology.this().address
     }
 
-    /// What the host does in the cluster. A single host does everything.
+    /// What the host does in the cluster.
     #[must_use]
-    pub fn roles(&self) -> BTreeSet<Role> {
-        Role::ALL.into()
+    pub fn roles(&self) -> &BTreeSet<Role> {
+        &self.topology.this().roles
     }
 
     /// The version of a component in the bundle for this host's platform.
@@ -125,6 +127,8 @@ pub struct Context<'a> {
     pub bundle: &'a IndexedBundle,
     /// What is decided on.
     pub inputs: Inputs<'a>,
+    /// What others know.
+    pub handed: &'a Handed,
     /// Where a long step tells how far it is.
     pub progress: &'a dyn Progress,
 }
@@ -150,6 +154,11 @@ pub trait Step {
 
     /// What it does, in the imperative, such as `set up containerd 1.6.20`.
     fn title(&self, inputs: &Inputs<'_>) -> String;
+
+    /// Whether a host in this place has anything to do with it.
+    fn concerns(&self, _inputs: &Inputs<'_>) -> bool {
+        true
+    }
 
     /// Looks only.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check>;

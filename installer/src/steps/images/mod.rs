@@ -70,8 +70,8 @@ impl Step for Images {
 
 /// The images for this host's platform and roles.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Image> + use<'a> {
-    let roles = inputs.roles();
-    of_platform(inputs.list, &inputs.facts.platform).filter(move |image| !image.roles.is_disjoint(&roles))
+    let roles = &inputs.topology.this().roles;
+    of_platform(inputs.list, &inputs.facts.platform).filter(move |image| !image.roles.is_disjoint(roles))
 }
 
 fn index(inputs: &Inputs<'_>) -> anyhow::Result<Index> {

@@ -11,6 +11,7 @@ use kbundle_format::{BundleList, Digest};
 use super::*;
 use crate::config::ClusterSpec;
 use crate::fixture;
+use crate::handed::Handed;
 use crate::host::SystemCommands;
 use crate::steps::Progress;
 
@@ -73,9 +74,9 @@ fn with_context<T>(path: &Path, root: &Path, test: impl FnOnce(&mut Context<'_>)
     let bundle = IndexedBundle::open(path, SignatureCheck::Skipped).unwrap();
     let list: &BundleList = bundle.list();
     let (spec, facts) = (ClusterSpec::default(), fixture::facts());
-    let inputs = Inputs { spec: &spec, facts: &facts, list };
+    let inputs = Inputs { spec: &spec, facts: &facts, list, topology: &fixture::topology() };
     let host = Host::under(root, Box::new(SystemCommands)).unwrap();
-    test(&mut Context { host, bundle: &bundle, inputs, progress: &Silent })
+    test(&mut Context { host, bundle: &bundle, inputs, handed: &Handed::default(), progress: &Silent })
 }
 
 fn names_in(directory: &Path) -> Vec<String> {

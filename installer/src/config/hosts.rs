@@ -1,0 +1,104 @@
+//! The hosts of a cluster, and how each is reached over SSH.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use kbundle_format::Role;
+use serde::{Deserialize, Serialize};
+
+use super::DnsName;
+
+/// A host of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HostSpec {
+    /// Its name as a node and as a member of etcd. The host itself may be named otherwise.
+    pub name: DnsName,
+    /// Where the other hosts reach it: the address of its kubelet, API server and etcd member.
+    pub address: IpAddr,
+    /// What it does; one or more.
+    pub roles: BTreeSet<Role>,
+    /// How it is reached, where that differs from the cluster's `ssh`.
+    #[serde(default, skip_serializing_if = "Ssh::is_default")]
+    pub ssh: Ssh,
+    /// Labels for its node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Taints for its node, such as `dedicated=database:NoSchedule`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<String>,
+}
+
+/// How hosts are reached. What is absent is OpenSSH's own business: its configuration, agent and known hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Ssh {
+    /// Address or name to connect to; the host's `address` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// TCP port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The user to log in as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Hosts to go through, as `ssh -J` takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jump: Option<String>,
+    /// A file of known hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<PathBuf>,
+    /// How the user becomes root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<Sudo>,
+    /// Whether it is reached by SSH at all; `local` is this very host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+}
+
+/// How a user becomes root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sudo {
+    /// The user is root.
+    Never,
+    /// `sudo` asks for nothing.
+    Passwordless,
+    /// `sudo` asks for a password, which kinstall asks for once.
+    Password,
+}
+
+/// What lies between kinstall and a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connection {
+    /// OpenSSH.
+    Ssh,
+    /// Nothing: it is the host that kinstall runs on.
+    Local,
+}
+
+impl Ssh {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These settings, with those of `defaults` where these have none.
+    #[must_use]
+    pub fn or(&self, defaults: &Self) -> Self {
+        Self {
+            address: self.address.clone().or_else(|| defaults.address.clone()),
+            port: self.port.or(defaults.port),
+            user: self.user.clone().or_else(|| defaults.user.clone()),
+            key: self.key.clone().or_else(|| defaults.key.clone()),
+            jump: self.jump.clone().or_else(|| defaults.jump.clone()),
+            known_hosts: self.known_hosts.clone().or_else(|| defaults.known_hosts.clone()),
+            sudo: self.sudo.or(defaults.sudo),
+            connection: self.connection.or(defaults.connection),
+        }
+    }
+}

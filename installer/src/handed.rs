@@ -1,0 +1,120 @@
+//! What a host cannot know by itself and is handed by whoever leads the installation: keys that hosts share, credentials to
+//! join with, addresses that the cluster gave.
+//!
+//! Most of it is secret. It travels on standard input and output of programs that SSH connects, never on a command line, and
+//! its `Debug` form shows none of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Cidr;
+
+/// See the module. What is absent is not needed for the phase at hand, or the host makes it itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Handed {
+    /// etcd's authority, for hosts with a member: they sign their own certificates with it.
+    pub etcd_authority: Option<Pair>,
+    /// The API server's certificate as a client of etcd and the authority's, for control planes without a member.
+    pub etcd_client: Option<EtcdClient>,
+    /// The members of an etcd cluster that runs, this host's included, when this host's is to join it: name and peer URL.
+    pub etcd_members: Option<BTreeMap<String, String>>,
+    /// What every control plane has alike, for one that joins.
+    pub shared_files: Vec<SharedFile>,
+    /// What a host joins the cluster with.
+    pub join: Option<JoinCredentials>,
+    /// The addresses that the cluster has given to each node's pods, by node.
+    pub pod_networks: BTreeMap<String, Cidr>,
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+/// What a control plane needs to speak to etcd members on other hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EtcdClient {
+    /// Certificate of etcd's authority, PEM.
+    pub authority: String,
+    /// The API server's certificate and key.
+    pub pair: Pair,
+}
+
+/// A file that is the same on every control plane.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SharedFile {
+    /// Where it lies.
+    pub path: String,
+    /// Its mode, such as 0o600.
+    pub mode: u32,
+    /// Its content.
+    pub content: String,
+}
+
+/// What a host joins a cluster with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct JoinCredentials {
+    /// Address and port of an API server that runs.
+    pub api_server: String,
+    /// A bootstrap token.
+    pub token: String,
+    /// `sha256:` and the digest of the cluster authority's public key, as kubeadm writes it.
+    pub authority_hash: String,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pair { .. }")
+    }
+}
+
+impl fmt::Debug for SharedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for JoinCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinCredentials").field("api_server", &self.api_server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let pair = Pair { certificate: "visible".into(), key: "secret".into() };
+        let handed = Handed {
+            etcd_authority: Some(pair.clone()),
+            etcd_client: Some(EtcdClient { authority: String::new(), pair }),
+            shared_files: vec![SharedFile {
+                path: "/etc/kubernetes/pki/ca.key".into(),
+                mode: 0o600,
+                content: "secret".into(),
+            }],
+            join: Some(JoinCredentials {
+                token: "secret".into(),
+                api_server: String::new(),
+                authority_hash: String::new(),
+            }),
+            ..Handed::default()
+        };
+        let shown = format!("{handed:?}");
+        assert!(!shown.contains("secret") && shown.contains("/etc/kubernetes/pki/ca.key"), "{shown}");
+        assert_eq!(serde_json::from_str::<Handed>(&serde_json::to_string(&handed).unwrap()).unwrap(), handed);
+    }
+}
