@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("hosts: []"), @"the configuration cannot be read: unknown field `hosts`, expected one of `schema`, `name`, `network`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
         insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
