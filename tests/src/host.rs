@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use crate::command::{self, Output, quote, run};
-use crate::launch::{Launch, wait_until};
+use crate::launch::Launch;
 use crate::state::LabState;
 use crate::{cgroups, network};
 
@@ -172,6 +172,18 @@ impl Host {
         self.boot()
     }
 
+    // ---- network ----
+
+    /// Pulls the host's cable: nothing reaches it, and it reaches nothing.
+    pub fn unplug(&self) -> Result<()> {
+        network::set_plugged(&self.lab.switch(), self.index, false)
+    }
+
+    /// Puts the cable back.
+    pub fn plug(&self) -> Result<()> {
+        network::set_plugged(&self.lab.switch(), self.index, true)
+    }
+
     // ---- measuring and logs ----
 
     /// The most memory in bytes, page cache included, that the host has used since it was started.
@@ -217,7 +229,7 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the host and removes all of it; goes on where something is gone already.
+    /// Ends the host and removes all of it but its files; goes on where something is gone already.
     pub(crate) fn destroy(&self) -> Result<()> {
         self.power_cut()?;
         cgroups::remove(&self.machine)?;
@@ -226,9 +238,7 @@ impl Host {
         if propagate.exists() {
             fs::remove_dir_all(propagate)?;
         }
-        let root = self.root();
-        wait_until(Duration::from_secs(10), || !root.exists() || fs::remove_dir_all(&root).is_ok())
-            .with_context(|| format!("cannot remove {}", root.display()))
+        Ok(())
     }
 
     fn console(&self) -> PathBuf {

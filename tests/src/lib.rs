@@ -5,7 +5,11 @@
 //! Both need root and clean up when dropped. `./ci/lab` is the same for people.
 
 mod cgroups;
+pub mod cluster;
 mod command;
+pub mod connected;
+mod disk;
+pub mod files;
 mod host;
 mod launch;
 mod machine;

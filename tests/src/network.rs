@@ -32,7 +32,7 @@ pub(crate) fn create_switch(switch: &str) -> Result<()> {
 /// The default route is a dead end, but without one the host could not reach Service addresses: no
 /// route, no translation. A new namespace inherits forwarding; a fresh server has none.
 pub(crate) fn create_host(switch: &str, netns: &str, index: usize) -> Result<()> {
-    let port = format!("port{index}");
+    let port = port(index);
     run(&format!("ip netns add {netns}"))?;
     run(&format!("ip link add {port} netns {switch} type veth peer name eth0 netns {netns}"))?;
     run(&format!("ip -n {switch} link set {port} master br0 up"))?;
@@ -45,6 +45,18 @@ pub(crate) fn create_host(switch: &str, netns: &str, index: usize) -> Result<()>
         run(&format!("ip netns exec {netns} sysctl -qw net.bridge.bridge-nf-call-iptables=0"))?;
     }
     Ok(())
+}
+
+/// Pulls the host's cable out of the switch, or puts it back.
+pub(crate) fn set_plugged(switch: &str, index: usize, plugged: bool) -> Result<()> {
+    let state = if plugged { "up" } else { "down" };
+    run(&format!("ip -n {switch} link set {} {state}", port(index)))?;
+    Ok(())
+}
+
+/// The switch's end of a host's cable.
+fn port(index: usize) -> String {
+    format!("port{index}")
 }
 
 /// Removes a namespace and what is in it; it is no error that it is gone.

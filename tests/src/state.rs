@@ -51,6 +51,11 @@ impl LabState {
         cache().join("labs").join(&self.name)
     }
 
+    /// The file that holds the hosts' disk.
+    pub(crate) fn disk(&self) -> PathBuf {
+        cache().join("labs").join(format!("{}.disk", self.name))
+    }
+
     pub(crate) fn key(&self) -> PathBuf {
         self.run_dir().join("ssh-key")
     }

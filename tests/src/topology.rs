@@ -10,7 +10,7 @@ use fs_err as fs;
 use crate::command;
 use crate::paths::{RUN, host_root, repository};
 use crate::state::{LabState, Lock, known_labs};
-use crate::{Host, machine, network};
+use crate::{Host, disk, machine, network};
 
 /// Running hosts with a switch of their own and no way out.
 ///
@@ -68,7 +68,7 @@ impl Lab {
 
     fn create_hosts(&self, template: &Path) -> Result<()> {
         make_key(&self.state.key())?;
-        fs::create_dir_all(self.state.roots_dir())?;
+        disk::create(&self.state.disk(), &self.state.roots_dir(), self.hosts.len())?;
         network::create_switch(&self.state.switch())?;
         for host in &self.hosts {
             host.create(template, &self.hosts)?;
@@ -95,6 +95,26 @@ impl Lab {
             .iter()
             .find(|host| host.name() == name)
             .with_context(|| format!("lab `{}` has no host `{name}`", self.name()))
+    }
+
+    /// A command on a machine that reaches every host by its address, and nothing else: where an administrator works.
+    #[must_use]
+    pub fn management(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.state.switch()]).arg(program);
+        command
+    }
+
+    /// The private key that root on every host lets in.
+    #[must_use]
+    pub fn ssh_key(&self) -> PathBuf {
+        self.state.key()
+    }
+
+    /// Every host's SSH host key, as an administrator who installed the hosts has them.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        self.state.run_dir().join("known-hosts")
     }
 
     /// Saves every host's logs in `target/lab-logs/NAME/` and returns that directory.
@@ -130,10 +150,9 @@ impl Lab {
         })?;
         network::remove(&self.state.switch())?;
         let _lock = Lock::take()?;
-        for dir in [self.state.roots_dir(), self.state.run_dir()] {
-            if dir.exists() {
-                fs::remove_dir_all(dir)?;
-            }
+        disk::remove(&self.state.disk(), &self.state.roots_dir())?;
+        if self.state.run_dir().exists() {
+            fs::remove_dir_all(self.state.run_dir())?;
         }
         if known_labs()?.is_empty() {
             machine::restore()?;
@@ -173,7 +192,8 @@ fn check_machine() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         lacking.push("root (run as root)".to_owned());
     }
-    for program in ["systemd-nspawn", "ip", "ssh", "ssh-keygen", "setsid", "sysctl", "journalctl"] {
+    for program in ["systemd-nspawn", "ip", "ssh", "ssh-keygen", "setsid", "sysctl", "journalctl", "mkfs.ext4", "mount"]
+    {
         if !std::env::var_os("PATH")
             .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
         {

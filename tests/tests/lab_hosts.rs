@@ -29,6 +29,7 @@ fn hosts_are_bare_servers_without_a_way_out_and_leave_nothing() -> Result<()> {
     first.sh("ping -c 1 -W 5 host-2")?;
     second.sh(&format!("ping -c 1 -W 5 {}", first.address()))?;
 
+    a_pulled_cable_cuts_a_host_off(first, second)?;
     keeps_files_over_poweroff_and_power_cut(first)?;
     saves_logs_of_a_running_and_a_stopped_host(&lab, second)?;
 
@@ -114,6 +115,15 @@ fn keeps_files_over_poweroff_and_power_cut(host: &Host) -> Result<()> {
     Ok(())
 }
 
+fn a_pulled_cable_cuts_a_host_off(host: &Host, other: &Host) -> Result<()> {
+    let reaches = || Ok::<_, anyhow::Error>(host.exec(&["ping", "-c", "1", "-W", "1", "host-2"])?.status.success());
+    other.unplug()?;
+    assert!(!reaches()?, "an unplugged host answers");
+    other.plug()?;
+    assert!(reaches()?, "a host that was plugged in again does not answer");
+    Ok(())
+}
+
 fn saves_logs_of_a_running_and_a_stopped_host(lab: &Lab, stopped: &Host) -> Result<()> {
     stopped.poweroff()?;
     let dir = lab.save_logs()?;
@@ -148,6 +158,8 @@ fn leaves_nothing(lab: &str, marker: &str) -> Result<()> {
     );
     assert_eq!(output("find", &["/run/systemd/nspawn", "-name", &format!("{name}*")]), "", "nspawn's own files");
     assert!(!cache().join("labs").join(lab).exists(), "root file systems");
+    assert!(!cache().join("labs").join(format!("{lab}.disk")).exists(), "the hosts' disk");
+    assert!(!output("losetup", &["--list"]).contains(&format!("{lab}.disk")), "loop devices");
     assert!(!Path::new("/run/kbundle-lab").join(lab).exists(), "state");
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use lab::Lab;
 
-use crate::cluster::{Cluster, install};
-use crate::connected::{STICK, carried};
-use crate::files::Snapshot;
+use lab::cluster::{Cluster, install};
+use lab::connected::{STICK, carried};
+use lab::files::Snapshot;
 
 #[test]
 fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
@@ -20,7 +20,7 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
 
     install(host)?;
     let cluster = Cluster::new(host);
-    cluster.assert_node_ready()?;
+    cluster.assert_nodes_ready(1)?;
     cluster.deploy_web()?;
     cluster.assert_web_answers()?;
     if carried.has_dns {
@@ -44,7 +44,7 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
     assert_eq!(changed, Vec::<serde_json::Value>::new(), "a second run changed something");
 
     host.reboot()?;
-    cluster.assert_node_ready()?;
+    cluster.assert_nodes_ready(1)?;
     cluster.assert_web_answers()?;
     if carried.has_dns {
         cluster.assert_names_resolve()?;

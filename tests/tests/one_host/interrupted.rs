@@ -6,8 +6,8 @@ use std::process::Stdio;
 use lab::{Host, Lab};
 use serde_json::Value;
 
-use crate::cluster::Cluster;
-use crate::connected::{STICK, carried};
+use lab::cluster::Cluster;
+use lab::connected::{STICK, carried};
 
 const RUN: &str = "exec ./kinstall run bundle.tar.zst --key signing.pub --output json";
 
@@ -47,7 +47,7 @@ fn a_run_killed_after_each_step_in_turn_is_completed_by_the_next() -> anyhow::Re
     assert!(killed_after.len() >= 15, "only {} steps were seen: {killed_after:?}", killed_after.len());
 
     let cluster = Cluster::new(host);
-    cluster.assert_node_ready()?;
+    cluster.assert_nodes_ready(1)?;
     cluster.deploy_web()?;
     cluster.assert_web_answers()?;
     lab.down()
@@ -70,7 +70,7 @@ fn a_run_killed_within_its_longest_steps_is_completed_by_the_next() -> anyhow::R
     }
     assert_eq!(run_until(host, |_| false)?, None);
     let cluster = Cluster::new(host);
-    cluster.assert_node_ready()?;
+    cluster.assert_nodes_ready(1)?;
     cluster.deploy_web()?;
     cluster.assert_web_answers()?;
     lab.down()

@@ -3,11 +3,7 @@
 //! The programs are the static ones of `./ci/dist`; the mirror and the hosts are real. One bundle is built for all tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![allow(clippy::print_stderr, reason = "what a test leaves out is said loudly")]
 
-mod cluster;
-mod connected;
-mod files;
 mod install;
 mod interrupted;
 mod refusals;

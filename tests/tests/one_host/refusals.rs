@@ -8,8 +8,8 @@ use std::thread;
 use fs_err as fs;
 use lab::{Host, Lab, mirror_tree};
 
-use crate::connected::{KUBERNETES, STICK, carried, copy_in, kbundle};
-use crate::files::Snapshot;
+use lab::connected::{KUBERNETES, STICK, carried, copy_in, kbundle};
+use lab::files::Snapshot;
 
 /// Runs the installation of `bundle` and returns what it said; it has to end with 3, refused.
 fn refused(host: &Host, bundle: &str, key: &str) -> anyhow::Result<String> {

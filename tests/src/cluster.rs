@@ -1,9 +1,10 @@
 //! What a cluster has to do to count as one.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::Host;
 use anyhow::{Context, ensure};
-use lab::Host;
 use serde_json::Value;
 
 use crate::connected::STICK;
@@ -19,6 +20,8 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       terminationGracePeriodSeconds: 1
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: web}}}
       containers:
       - name: web
         image: docker.io/library/busybox:1.35.0
@@ -39,67 +42,95 @@ pub fn install(host: &Host) -> anyhow::Result<String> {
     host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub 2>&1"))
 }
 
-/// The cluster on a host, spoken to with the host's own kubectl.
+/// Tries until it succeeds; after two minutes with the last error.
+pub fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Ok(value) => return Ok(value),
+            Err(error) if start.elapsed() > PATIENCE => {
+                return Err(error).with_context(|| format!("waited for {what}"));
+            }
+            Err(_) => std::thread::sleep(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// The cluster, spoken to with the kubectl of one of its hosts.
+#[derive(Clone, Debug)]
 pub struct Cluster<'a> {
     host: &'a Host,
+    kubectl: String,
 }
 
 impl<'a> Cluster<'a> {
+    /// As root's kubeconfig on `host` has it.
+    #[must_use]
     pub fn new(host: &'a Host) -> Self {
-        Self { host }
+        Self { host, kubectl: "kubectl".to_owned() }
     }
 
-    fn kubectl(&self, arguments: &str) -> anyhow::Result<String> {
-        self.host.sh(&format!("kubectl {arguments}"))
+    /// Through the API server on `host`, and no other.
+    #[must_use]
+    pub fn through(host: &'a Host) -> Self {
+        Self { host, kubectl: format!("kubectl --server=https://{}:6443", host.address()) }
     }
 
-    fn json(&self, arguments: &str) -> anyhow::Result<Value> {
+    /// What kubectl says when it succeeds. A shell splits the arguments.
+    pub fn kubectl(&self, arguments: &str) -> anyhow::Result<String> {
+        self.host.sh(&format!("{} {arguments}", self.kubectl))
+    }
+
+    /// The same as JSON.
+    pub fn json(&self, arguments: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&format!("{arguments} -o json"))?)?)
     }
 
-    /// Tries until it succeeds; after two minutes with the last error.
-    fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let start = Instant::now();
-        loop {
-            match attempt() {
-                Ok(value) => return Ok(value),
-                Err(error) if start.elapsed() > PATIENCE => {
-                    return Err(error).with_context(|| format!("waited for {what}"));
-                }
-                Err(_) => std::thread::sleep(Duration::from_secs(1)),
-            }
-        }
+    /// Creates or changes what a manifest says.
+    pub fn apply(&self, manifest: &str) -> anyhow::Result<()> {
+        self.kubectl(&format!("apply -f - <<'END'\n{manifest}\nEND")).map(drop)
     }
 
-    pub fn assert_node_ready(&self) -> anyhow::Result<()> {
-        Self::eventually("the node to be Ready", || {
-            let nodes = self.json("get nodes")?;
-            let nodes = nodes["items"].as_array().context("no items")?;
-            ensure!(nodes.len() == 1, "{} nodes", nodes.len());
-            let conditions = nodes[0]["status"]["conditions"].as_array().context("no conditions")?;
-            ensure!(conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"));
+    /// Every node by its name, and whether it is Ready.
+    pub fn nodes(&self) -> anyhow::Result<BTreeMap<String, bool>> {
+        let nodes = self.json("get nodes")?;
+        let is_ready = |node: &Value| {
+            let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        };
+        let name = |node: &Value| node["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        Ok(nodes["items"].as_array().context("no items")?.iter().map(|node| (name(node), is_ready(node))).collect())
+    }
+
+    /// There are so many nodes, and all become Ready.
+    pub fn assert_nodes_ready(&self, count: usize) -> anyhow::Result<()> {
+        eventually("the nodes to be Ready", || {
+            let nodes = self.nodes()?;
+            ensure!(nodes.len() == count && nodes.values().all(|ready| *ready), "{count} Ready nodes, not {nodes:?}");
             Ok(())
         })
     }
 
+    /// Two pods that answer requests, and a Service before them.
     pub fn deploy_web(&self) -> anyhow::Result<()> {
-        self.host.sh(&format!("kubectl apply -f - <<'END'\n{WEB}\nEND"))?;
+        self.apply(WEB)?;
         self.kubectl("rollout status deployment/web --timeout=120s").map(drop)
     }
 
-    fn web_address(&self) -> anyhow::Result<String> {
+    /// The Service's address.
+    pub fn web_address(&self) -> anyhow::Result<String> {
         let service = self.json("get service web")?;
         Ok(service["spec"]["clusterIP"].as_str().context("no cluster IP")?.to_owned())
     }
 
     /// Both pods answer over the Service, from the host and from a pod.
     pub fn assert_web_answers(&self) -> anyhow::Result<()> {
-        let address = Self::eventually("the service", || self.web_address())?;
+        let address = eventually("the service", || self.web_address())?;
         for (from, request) in [
             ("the host", format!("curl -sS --max-time 5 http://{address}/")),
-            ("a pod", format!("kubectl exec deployment/web -- wget -qO- http://{address}/")),
+            ("a pod", format!("{} exec deployment/web -- wget -qO- http://{address}/", self.kubectl)),
         ] {
-            Self::eventually(&format!("an answer to {from} by both pods"), || {
+            eventually(&format!("an answer to {from} by both pods"), || {
                 let answers = self.host.sh(&format!("for i in $(seq 20); do {request}; done | sort -u"))?;
                 let pods = answers.lines().filter(|line| line.starts_with("served by web-")).count();
                 ensure!(pods == 2, "{from} was answered by {pods} pods: {answers}");
@@ -109,9 +140,10 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// A pod finds the Service by its name.
     pub fn assert_names_resolve(&self) -> anyhow::Result<()> {
         let address = self.web_address()?;
-        Self::eventually("a name to resolve in a pod", || {
+        eventually("a name to resolve in a pod", || {
             let answer = self.kubectl("exec deployment/web -- nslookup web.default.svc.cluster.local")?;
             ensure!(answer.contains(&address), "{answer}");
             let page = self.kubectl("exec deployment/web -- wget -qO- http://web.default.svc.cluster.local/")?;
@@ -120,6 +152,7 @@ impl<'a> Cluster<'a> {
         })
     }
 
+    /// The API server reaches the kubelets.
     pub fn assert_logs_and_exec(&self) -> anyhow::Result<()> {
         let logs = self.kubectl("logs deployment/web")?;
         ensure!(logs.contains("started"), "{logs}");
@@ -138,6 +171,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// No image was asked for from anywhere.
     pub fn assert_nothing_was_pulled(&self) -> anyhow::Result<()> {
         let events = self.json("get events --all-namespaces")?;
         let events = events["items"].as_array().context("no items")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab::Host;
+use crate::Host;
 
 /// Trees that change on their own, or that hold what the test itself brings.
 const PASSED_OVER: [&str; 10] = [

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use crate::{Host, Mirror, repository};
 use fs_err as fs;
-use lab::{Host, Mirror, repository};
 
+/// The Kubernetes release that the mirror has.
 pub const KUBERNETES: &str = "1.20.2";
 /// Where a bundle, the program and the key lie on a host, as if a stick were mounted there.
 pub const STICK: &str = "/media/stick";
 
 /// What the builder carries over.
+#[derive(Debug)]
 pub struct Carried {
     folder: PathBuf,
     /// Whether the mirror could build CoreDNS; without it there are no checks of names, and that is said loudly.
@@ -20,11 +22,14 @@ pub struct Carried {
 
 static CARRIED: LazyLock<Carried> = LazyLock::new(|| Carried::build().expect("the bundle can be built"));
 
+/// The keys and bundles of this test program, built at the first call.
+#[must_use]
 pub fn carried() -> &'static Carried {
     &CARRIED
 }
 
 /// A program of `./ci/dist`.
+#[must_use]
 pub fn program(name: &str) -> PathBuf {
     let path = repository().join("target/dist").join(name);
     assert!(path.is_file(), "{} is missing; run ./ci/dist first", path.display());
@@ -57,7 +62,7 @@ pub fn from_mirror(mirror: &Mirror) -> anyhow::Result<Vec<String>> {
 
 impl Carried {
     fn build() -> anyhow::Result<Self> {
-        let folder = repository().join("target/one-host");
+        let folder = repository().join("target/carried");
         fs::create_dir_all(&folder)?;
         let carried = Self { folder, has_dns: lab_has_dns()? };
         let mirror = Mirror::start()?;
@@ -81,6 +86,8 @@ impl Carried {
         Ok(carried)
     }
 
+    /// The file of this name in the folder of keys and bundles.
+    #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -108,6 +115,7 @@ pub fn copy_in(host: &Host, from: &Path, name: &str) -> anyhow::Result<()> {
     host.copy_in(from, &format!("{STICK}/{name}"))
 }
 
+#[expect(clippy::print_stderr, reason = "what a test leaves out is said loudly")]
 fn lab_has_dns() -> anyhow::Result<bool> {
     let mirror = Mirror::start()?;
     let has_dns = mirror.has("coredns");
