@@ -14,6 +14,7 @@ use crate::facts::{
     Mount, PROGRAMS, Resolver, Selinux, Sysctl,
 };
 use crate::kernel_settings::SETTINGS;
+use crate::steps::Inputs;
 use crate::topology::Topology;
 
 /// A host that a cluster can be set up on, with nothing on it yet.
@@ -146,4 +147,36 @@ fn entry(path: EntryPath, kind: EntryKind) -> Entry {
 
 fn all_roles() -> BTreeSet<Role> {
     Role::ALL.into()
+}
+
+/// A cluster of several hosts, to look at from each of them.
+pub struct Cluster {
+    pub spec: ClusterSpec,
+    pub facts: HostFacts,
+    pub list: BundleList,
+}
+
+impl Cluster {
+    /// Control planes c1 to c3, which have etcd, and workers w1 and w2.
+    pub fn of_three_and_two() -> Self {
+        let host = |name: &str, number: u8, roles: &str| {
+            format!("- {{name: {name}, address: 192.0.2.{number}, roles: [{roles}]}}\n")
+        };
+        let control_planes = (1..=3).map(|number| host(&format!("c{number}"), number, "control-plane, etcd"));
+        let workers = (1..=2).map(|number| host(&format!("w{number}"), 10 + number, "worker"));
+        let text = format!("hosts:\n{}", control_planes.chain(workers).collect::<String>());
+        let mut list = list("1.25.2");
+        list.images.push(image("docker.io/library/haproxy:2.6.12"));
+        Self { spec: ClusterSpec::parse(&text).unwrap(), facts: facts(), list }
+    }
+
+    /// The cluster as the host called `name` sees it.
+    pub fn seen_from(&self, name: &str) -> Topology {
+        Topology::of(&self.spec, name).unwrap()
+    }
+
+    /// What is decided on for a host with this place.
+    pub fn inputs<'a>(&'a self, topology: &'a Topology) -> Inputs<'a> {
+        Inputs { spec: &self.spec, facts: &self.facts, list: &self.list, topology }
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +26,18 @@ pub struct Handed {
     pub shared_files: Vec<SharedFile>,
     /// What a host joins the cluster with.
     pub join: Option<JoinCredentials>,
-    /// The addresses that the cluster has given to each node's pods, by node.
-    pub pod_networks: BTreeMap<String, Cidr>,
+    /// Where each node's pods are, by node.
+    pub pod_networks: BTreeMap<String, PodNetwork>,
+}
+
+/// The pods of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PodNetwork {
+    /// The addresses that the cluster has given them.
+    pub pods: Cidr,
+    /// The node's own address, which they are reached through.
+    pub node: IpAddr,
 }
 
 /// A certificate and its key, both PEM.

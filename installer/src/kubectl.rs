@@ -1,10 +1,10 @@
-//! `kubectl` with the administrator's credential: what the steps ask of the API and tell it.
+//! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::host::{Command, Host, Output};
-use crate::kubeadm::ADMIN_KUBECONFIG;
+use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 
 const PROGRAM: &str = "/usr/local/bin/kubectl";
 /// kubectl would keep its cache in root's home otherwise.
@@ -14,17 +14,24 @@ const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";
 #[derive(Clone, Copy)]
 pub struct Kubectl<'a> {
     host: &'a Host,
+    kubeconfig: &'static str,
 }
 
 impl<'a> Kubectl<'a> {
     /// On this host, which has to be a control plane.
     #[must_use]
     pub fn on(host: &'a Host) -> Self {
-        Self { host }
+        Self { host, kubeconfig: ADMIN_KUBECONFIG }
     }
 
-    fn command(arguments: &[&str]) -> Command {
-        let kubeconfig = format!("--kubeconfig={ADMIN_KUBECONFIG}");
+    /// On a host that has joined, with what its kubelet may do: read nodes, and change its own.
+    #[must_use]
+    pub fn as_kubelet(host: &'a Host) -> Self {
+        Self { host, kubeconfig: KUBELET_KUBECONFIG }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig);
         let cache = format!("--cache-dir={CACHE_DIRECTORY}");
         let common = [kubeconfig, cache, "--request-timeout=20s".to_owned()];
         Command::new(PROGRAM, common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned())))
@@ -32,7 +39,7 @@ impl<'a> Kubectl<'a> {
 
     /// Runs it and fails when it does.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        Ok(self.host.run(&Self::command(arguments))?)
+        Ok(self.host.run(&self.command(arguments))?)
     }
 
     /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
@@ -53,7 +60,7 @@ impl<'a> Kubectl<'a> {
 
     /// Whether the API has an object with the kind, name and namespace of `object`.
     pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
-        let command = Self::command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
+        let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
         let output = self.host.try_run(&command.input(serde_json::to_vec(object)?))?;
         // An object of a kind that the API does not know yet is not there either.
         Ok(output.code == Some(0) && !output.stdout.trim().is_empty())
@@ -61,7 +68,7 @@ impl<'a> Kubectl<'a> {
 
     /// Replaces an object that was read before and that nobody changed since.
     pub fn replace(&self, object: &Value) -> anyhow::Result<()> {
-        self.host.run(&Self::command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
+        self.host.run(&self.command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
         Ok(())
     }
 
@@ -69,16 +76,25 @@ impl<'a> Kubectl<'a> {
     pub fn apply(&self, manifests: impl Into<Vec<u8>>) -> anyhow::Result<()> {
         // The server merges; a client's last-applied annotation would double large objects and can exceed its limit.
         let arguments = ["apply", "--server-side", "--force-conflicts", "--field-manager=kinstall", "--filename=-"];
-        self.host.run(&Self::command(&arguments).input(manifests))?;
+        self.host.run(&self.command(&arguments).input(manifests))?;
         Ok(())
     }
 
     /// Whether the API server says that it is ready; if not, what it or kubectl says.
     pub fn readiness(&self) -> anyhow::Result<Result<(), String>> {
-        if !self.host.exists(ADMIN_KUBECONFIG) {
-            return Ok(Err("there is no administrator's kubeconfig yet".to_owned()));
+        self.readiness_by(&["get", "--raw=/readyz"])
+    }
+
+    /// The same of whatever API server is reached at `server`, such as `https://127.0.0.1:6443`.
+    pub fn readiness_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
+        self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
+    }
+
+    fn readiness_by(&self, arguments: &[&str]) -> anyhow::Result<Result<(), String>> {
+        if !self.host.exists(self.kubeconfig) {
+            return Ok(Err(format!("there is no {} yet", self.kubeconfig)));
         }
-        let output = self.host.run_if_installed(&Self::command(&["get", "--raw=/readyz"]))?;
+        let output = self.host.run_if_installed(&self.command(arguments))?;
         Ok(match output {
             Some(output) if output.code == Some(0) => Ok(()),
             Some(output) => Err(output.stderr.trim().to_owned()),

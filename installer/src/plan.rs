@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
-    Containerd, ControlPlane, Dns, Etcd, HostsFile, ImageKeeper, Images, Inputs, KernelModules, KubeadmConfig,
-    Kubeconfig, Kubelet, Network, Programs, Ready, Step, Swap, Sysctls, Taint, network, programs,
+    Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join, KernelModules,
+    KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready, SharedKeys, Step, Swap,
+    Sysctls, Taint, load_balancer, network, programs,
 };
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
@@ -41,14 +42,19 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Prepare, &Programs),
     (Phase::Prepare, &Containerd),
     (Phase::Prepare, &Images),
+    (Phase::Prepare, &Kubelet),
     (Phase::Etcd, &Etcd),
-    (Phase::ControlPlane, &Kubelet),
+    (Phase::ControlPlane, &EtcdClient),
+    (Phase::ControlPlane, &SharedKeys),
     (Phase::ControlPlane, &KubeadmConfig),
     (Phase::ControlPlane, &ControlPlane),
     (Phase::ControlPlane, &Kubeconfig),
     (Phase::ControlPlane, &Dns),
+    (Phase::Worker, &LoadBalancer),
+    (Phase::Worker, &Join),
     (Phase::Network, &Network),
     (Phase::Finish, &Taint),
+    (Phase::Finish, &NodeSettings),
     (Phase::Finish, &ImageKeeper),
     (Phase::Finish, &Ready),
 ];
@@ -72,6 +78,12 @@ pub enum PlanError {
         /// Its name.
         cni: &'static str,
     },
+    /// The bundle lacks the load balancer.
+    #[error(
+        "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it with \
+         `--add-image docker.io/library/haproxy:VERSION@sha256:…`, or set api.load-balancer to `external`"
+    )]
+    NoLoadBalancer,
 }
 
 /// The steps for this host, in order.
@@ -108,6 +120,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     if !network::is_in_bundle(inputs) {
         return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
     }
+    if !load_balancer::is_in_bundle(inputs) {
+        return Err(PlanError::NoLoadBalancer);
+    }
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
     let steps = concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
     Ok(Plan { steps })
@@ -137,8 +152,9 @@ mod tests {
         programs: install containerd 1.6.20, runc 1.1.4, cni-plugins 1.2.0, crictl 1.25.0, etcd 3.5.6, kubelet 1.25.2, kubeadm 1.25.2, kubectl 1.25.2
         containerd: set up containerd 1.6.20
         images: load 6 images into containerd
-        etcd: set up etcd 3.5.6 with its own certificate authority
         kubelet: set up the kubelet 1.25.2
+        etcd: set up etcd 3.5.6 with its own certificate authority
+        etcd-client: give the API server a certificate for etcd
         kubeadm-config: write kubeadm's configuration, an encryption key and an audit policy
         control-plane: set up the control plane with kubeadm 1.25.2
         kubeconfig: give root a kubeconfig
@@ -148,6 +164,27 @@ mod tests {
         image-keeper: guard the images against deletion
         ready: wait until the node is ready and the system's pods run
         ");
+    }
+
+    #[test]
+    fn each_of_several_hosts_gets_what_its_place_needs() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let steps = |cluster: &fixture::Cluster, name: &str, phases: &[Phase]| {
+            let topology = cluster.seen_from(name);
+            let plan = plan(&cluster.inputs(&topology)).unwrap();
+            let wanted = plan.steps.iter().filter(|step| phases.contains(&step.phase));
+            wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
+        };
+        let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns network image-keeper ready");
+        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig network image-keeper");
+        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join network image-keeper");
+        assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
+        cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
+        insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");
+        cluster.list.images.retain(|image| image.reference.short_name() != "haproxy");
+        let topology = cluster.seen_from("w1");
+        assert!(matches!(plan(&cluster.inputs(&topology)), Err(PlanError::NoLoadBalancer)));
     }
 
     #[test]

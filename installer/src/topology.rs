@@ -94,6 +94,12 @@ impl Topology {
         self.members.iter().filter(move |member| member.has(role))
     }
 
+    /// The first control plane, which acts for the whole cluster.
+    #[must_use]
+    pub fn leader(&self) -> Option<&Member> {
+        self.with(Role::ControlPlane).next()
+    }
+
     /// The control planes, this host first where it is one: the order in which this host turns to them.
     #[must_use]
     pub fn nearest_control_planes(&self) -> Vec<&Member> {

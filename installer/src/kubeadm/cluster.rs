@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use kbundle_format::ImageRef;
+use kbundle_format::{ImageRef, Role};
 use serde::Serialize;
 
 use super::images::{self, ClusterImages};
@@ -26,16 +26,24 @@ pub struct InitConfiguration {
     node_registration: NodeRegistration,
 }
 
+/// Where this host's API server is reached.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ApiEndpoint {
+pub(super) struct ApiEndpoint {
     advertise_address: IpAddr,
     bind_port: u16,
 }
 
+impl ApiEndpoint {
+    pub(super) fn of(inputs: &Inputs<'_>) -> Self {
+        Self { advertise_address: inputs.address(), bind_port: inputs.spec.api.port }
+    }
+}
+
+/// How this host becomes a node.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NodeRegistration {
+pub(super) struct NodeRegistration {
     name: String,
     cri_socket: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,20 +76,26 @@ impl Arguments {
     }
 }
 
-impl InitConfiguration {
-    pub fn new(inputs: &Inputs<'_>, address: IpAddr) -> Self {
+impl NodeRegistration {
+    pub(super) fn of(inputs: &Inputs<'_>) -> Self {
         let api = ConfigApi::of(inputs.list.kubernetes_version);
         Self {
-            api_version: api.api_version(),
+            name: inputs.node_name(),
+            cri_socket: containerd::SOCKET,
+            // There is nowhere to pull from; older versions look whether the image is there before they try.
+            image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
+            kubelet_extra_args: Arguments::new(api, [("node-ip", inputs.address().to_string())].into()),
+        }
+    }
+}
+
+impl InitConfiguration {
+    pub fn new(inputs: &Inputs<'_>) -> Self {
+        Self {
+            api_version: ConfigApi::of(inputs.list.kubernetes_version).api_version(),
             kind: "InitConfiguration",
-            local_api_endpoint: ApiEndpoint { advertise_address: address, bind_port: inputs.spec.api.port },
-            node_registration: NodeRegistration {
-                name: inputs.node_name(),
-                cri_socket: containerd::SOCKET,
-                // There is nowhere to pull from; older versions look whether the image is there before they try.
-                image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
-                kubelet_extra_args: Arguments::new(api, [("node-ip", address.to_string())].into()),
-            },
+            local_api_endpoint: ApiEndpoint::of(inputs),
+            node_registration: NodeRegistration::of(inputs),
         }
     }
 }
@@ -161,7 +175,7 @@ struct Dns {
 }
 
 impl ClusterConfiguration {
-    pub fn new(inputs: &Inputs<'_>, address: IpAddr, images: &ClusterImages) -> Self {
+    pub fn new(inputs: &Inputs<'_>, images: &ClusterImages) -> Self {
         let Inputs { spec, list, .. } = *inputs;
         let api = ConfigApi::of(list.kubernetes_version);
         Self {
@@ -178,14 +192,14 @@ impl ClusterConfiguration {
             },
             etcd: Etcd {
                 external: ExternalEtcd {
-                    endpoints: vec![etcd::client_url(address)],
+                    endpoints: etcd_endpoints(inputs),
                     ca_file: etcd::CLIENT_CA_PATH,
                     cert_file: etcd::CLIENT_CERTIFICATE_PATH,
                     key_file: etcd::CLIENT_KEY_PATH,
                 },
             },
             api_server: ApiServer {
-                cert_sans: certificate_sans(inputs, address),
+                cert_sans: certificate_sans(inputs),
                 extra_args: Arguments::new(api, api_server_arguments(inputs)),
                 extra_volumes: api_server_volumes(inputs),
             },
@@ -196,12 +210,20 @@ impl ClusterConfiguration {
     }
 }
 
-/// Every name and address that a client on this site may use, besides those inside the cluster, which kubeadm adds.
-fn certificate_sans(inputs: &Inputs<'_>, address: IpAddr) -> Vec<String> {
-    let own = [inputs.node_name(), address.to_string(), inputs.spec.api_name()];
-    let here = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+/// Where every member of etcd is reached by clients.
+#[must_use]
+pub fn etcd_endpoints(inputs: &Inputs<'_>) -> Vec<String> {
+    inputs.topology.with(Role::Etcd).map(|member| etcd::client_url(member.address)).collect()
+}
+
+/// Every name and address that a client on this site may use, besides those inside the cluster and each control plane's own
+/// name and address, which kubeadm adds.
+fn certificate_sans(inputs: &Inputs<'_>) -> Vec<String> {
+    let api = &inputs.spec.api;
+    let here = [inputs.spec.api_name(), "127.0.0.1".to_owned(), "localhost".to_owned()];
+    let balancer = api.address.map(|address| address.to_string());
     let mut sans: Vec<String> = Vec::new();
-    for san in own.into_iter().chain(here).chain(inputs.spec.api.certificate_sans.iter().cloned()) {
+    for san in here.into_iter().chain(balancer).chain(api.certificate_sans.iter().cloned()) {
         if !sans.contains(&san) {
             sans.push(san);
         }

@@ -5,6 +5,7 @@
 
 mod cluster;
 pub mod images;
+mod join;
 mod kubelet;
 mod proxy;
 
@@ -14,10 +15,19 @@ use serde::Serialize;
 use crate::steps::Inputs;
 use images::{ClusterImages, MissingImage};
 
+pub use cluster::etcd_endpoints;
+pub use join::join_configuration;
+
 /// Where kubeadm and the API server find their files.
 pub const DIRECTORY: &str = "/etc/kubernetes";
 /// The configuration.
 pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
+/// What a host joins with; holds a secret, and is there while kubeadm reads it.
+pub const JOIN_PATH: &str = "/etc/kubernetes/join.yaml";
+/// The kubelet's own kubeconfig, there once the host has joined.
+pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// Where the kubelet finds static pods.
+pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// The keys that Secrets are encrypted with in etcd. Only the API server and root may read it.
 pub const ENCRYPTION_PATH: &str = "/etc/kubernetes/encryption.yaml";
 /// What the API server writes to its audit log.
@@ -71,10 +81,9 @@ impl ConfigApi {
 /// The whole configuration as YAML.
 pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> {
     let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
-    let address = inputs.address();
     Ok([
-        document(&cluster::InitConfiguration::new(inputs, address)),
-        document(&cluster::ClusterConfiguration::new(inputs, address, &images)),
+        document(&cluster::InitConfiguration::new(inputs)),
+        document(&cluster::ClusterConfiguration::new(inputs, &images)),
         document(&kubelet::KubeletConfiguration::new(inputs)),
         document(&proxy::KubeProxyConfiguration::new(inputs)),
     ]

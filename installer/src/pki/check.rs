@@ -42,8 +42,9 @@ pub enum Unfit {
     },
 }
 
-/// Checks that the certificate `pem` belongs to `key`, was signed by `authority`, lasts, and has what `identity` asks for.
-pub fn check(pem: &str, key: &PrivateKey, authority: &PrivateKey, identity: &Identity) -> Result<(), Unfit> {
+/// Checks that the certificate `pem` belongs to `key`, was signed by the holder of the public key
+/// `authority` (SEC1 point), lasts, and has what `identity` asks for.
+pub fn check(pem: &str, key: &PrivateKey, authority: &[u8], identity: &Identity) -> Result<(), Unfit> {
     let (_, pem) = parse_x509_pem(pem.as_bytes()).map_err(|_| Unfit::Unreadable)?;
     let certificate = pem.parse_x509().map_err(|_| Unfit::Unreadable)?;
     if certificate.public_key().subject_public_key.data.as_ref() != key.public() {
@@ -62,8 +63,16 @@ pub fn check(pem: &str, key: &PrivateKey, authority: &PrivateKey, identity: &Ide
     if missing.is_empty() { Ok(()) } else { Err(Unfit::Lacks { missing }) }
 }
 
-fn signed_by(certificate: &X509Certificate<'_>, authority: &PrivateKey) -> bool {
-    let key = VerifyingKey::from_sec1_bytes(authority.public());
+/// The public key in a certificate, as SEC1 has it; `None` where the text is no certificate.
+#[must_use]
+pub fn public_key(pem: &str) -> Option<Vec<u8>> {
+    let (_, pem) = parse_x509_pem(pem.as_bytes()).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+fn signed_by(certificate: &X509Certificate<'_>, authority: &[u8]) -> bool {
+    let key = VerifyingKey::from_sec1_bytes(authority);
     let signature = Signature::from_der(&certificate.signature_value.data);
     match (key, signature) {
         (Ok(key), Ok(signature)) => key.verify(certificate.tbs_certificate.as_ref(), &signature).is_ok(),

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-pub use check::{Unfit, check};
+pub use check::{Unfit, check, public_key};
 pub use key::PrivateKey;
 
 const LIFETIME: Duration = Duration::days(3650);
@@ -229,7 +229,7 @@ mod tests {
         let authority = Authority::new("etcd-ca", key.clone());
         let pair = authority.issue(&server()).unwrap();
         let check = |key: &PrivateKey, authority: &PrivateKey, identity: &Identity| {
-            check(&pair.certificate, key, authority, identity)
+            check(&pair.certificate, key, authority.public(), identity)
         };
         assert_eq!(check(&pair.key, &key, &server()), Ok(()));
         assert_eq!(check(&other, &key, &server()), Err(Unfit::OtherKey));
@@ -238,7 +238,7 @@ mod tests {
         wider.addresses.insert("10.0.0.6".parse().unwrap());
         let lacks = Unfit::Lacks { missing: vec!["10.0.0.6".into()] };
         assert_eq!(check(&pair.key, &key, &wider), Err(lacks));
-        assert_eq!(super::check("nonsense", &pair.key, &key, &server()), Err(Unfit::Unreadable));
+        assert_eq!(super::check("nonsense", &pair.key, key.public(), &server()), Err(Unfit::Unreadable));
     }
 
     #[test]

@@ -35,6 +35,10 @@ impl Step for Containerd {
         format!("set up containerd {}", inputs.version_of("containerd").unwrap_or_default())
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         for (path, content) in files(context)? {
             if !context.host.has_file(path, content.as_bytes(), 0o644)? {

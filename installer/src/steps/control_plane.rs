@@ -1,5 +1,5 @@
-//! The control plane, by `kubeadm init`. kubeadm's phases can be repeated, so that a run that was cut off is completed by
-//! the next; only its preflight has to be told that what it finds is its own.
+//! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others. kubeadm's phases can be repeated, so
+//! that a run that was cut off is completed by the next; only its preflight has to be told that what it finds is its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,20 +7,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use fs_err as fs;
 
-use super::{Check, Context, Inputs, Step, needed};
+use kbundle_format::Role;
+
+use super::{Check, Context, Inputs, Step, join, needed};
 use crate::facts::CgroupVersion;
 use crate::host::{Change, Command, Host};
 use crate::kubeadm::images::ClusterImages;
-use crate::kubeadm::{CONFIG_PATH, ConfigApi};
+use crate::kubeadm::{CONFIG_PATH, ConfigApi, MANIFESTS, etcd_endpoints};
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 
 const ID: &str = "control-plane";
-const KUBEADM: &str = "/usr/local/bin/kubeadm";
+pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
 /// Its own wait for the API server is four minutes.
 const KUBEADM_ENDS_WITHIN: Duration = Duration::from_mins(5);
-const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const PKI: &str = "/etc/kubernetes/pki";
+/// What kubeadm marks the node of a control plane with; next to an older one until 1.23.
+const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
 const API_READY_WITHIN: Duration = Duration::from_mins(2);
@@ -34,7 +37,12 @@ impl Step for ControlPlane {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        format!("set up the control plane with kubeadm {}", inputs.list.kubernetes_version)
+        let act = if inputs.leads() { "set up the control plane" } else { "join the control plane" };
+        format!("{act} with kubeadm {}", inputs.list.kubernetes_version)
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::ControlPlane)
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
@@ -50,37 +58,68 @@ impl Step for ControlPlane {
                 return needed(format!("{object} is not there"));
             }
         }
+        let name = context.node_name();
+        let node = api.get(&["node", &name])?;
+        if node.is_none_or(|node| node["metadata"]["labels"][NODE_LABEL].is_null()) {
+            return needed(format!("{name} is not known as a control plane"));
+        }
+        if !asks_every_etcd_member(context)? {
+            return needed("the API server does not know every member of etcd");
+        }
         Ok(Check::Done)
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        let has_dns = has_coredns(context)?;
-        if !has_dns {
-            tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
+        if is_set_up(&context.host) && !asks_every_etcd_member(context)? {
+            return tell_etcd_members(context);
         }
-        context.progress.detail("waiting for a kubeadm that a run before left behind");
-        wait_for_kubeadm(&context.host)?;
-        remove_half_written(&context.host)?;
-        let ignored = ignored_preflight_errors(context, &context.host, has_dns)?;
-        let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
-        if !ignored.is_empty() {
-            arguments.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
-        }
-        if !has_dns {
-            arguments.push("--skip-phases=addon/coredns".to_owned());
-        }
-        context.progress.detail("kubeadm init");
-        let command = Command::new(KUBEADM, arguments);
-        context
-            .host
-            .run(&command)
-            .context("while setting up the control plane; `journalctl -u kubelet` may say more")?;
-        Ok(())
+        if context.leads() { init(context) } else { join::join(context) }
     }
 }
 
+fn init(context: &Context<'_>) -> anyhow::Result<()> {
+    let has_dns = has_coredns(context)?;
+    if !has_dns {
+        tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
+    }
+    context.progress.detail("waiting for a kubeadm that a run before left behind");
+    wait_for_kubeadm(&context.host)?;
+    remove_half_written(&context.host)?;
+    let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
+    arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context, &context.host, has_dns)?));
+    if !has_dns {
+        arguments.push("--skip-phases=addon/coredns".to_owned());
+    }
+    context.progress.detail("kubeadm init");
+    let command = Command::new(KUBEADM, arguments);
+    context.host.run(&command).context("while setting up the control plane; `journalctl -u kubelet` may say more")?;
+    Ok(())
+}
+
+/// The flag by which kubeadm lets such findings of its preflight pass.
+pub(super) fn kubeadm_ignoring(errors: &[String]) -> Option<String> {
+    (!errors.is_empty()).then(|| format!("--ignore-preflight-errors={}", errors.join(",")))
+}
+
+/// Whether the API server of this host is told of just the members of etcd that there are.
+fn asks_every_etcd_member(context: &Context<'_>) -> anyhow::Result<bool> {
+    let manifest = context.host.read_text(&manifest_path("kube-apiserver"))?.unwrap_or_default();
+    let flag = format!("- --etcd-servers={}", etcd_endpoints(context).join(","));
+    Ok(manifest.lines().any(|line| line.trim() == flag))
+}
+
+/// Tells the API server, and whoever joins later, which members etcd has now. The kubelet starts the API server anew.
+fn tell_etcd_members(context: &Context<'_>) -> anyhow::Result<()> {
+    let configuration = format!("--config={CONFIG_PATH}");
+    for phase in [["control-plane", "apiserver"], ["upload-config", "kubeadm"]] {
+        let arguments = ["init", "phase"].into_iter().chain(phase).chain([configuration.as_str()]);
+        context.host.run(&Command::new(KUBEADM, arguments))?;
+    }
+    wait_for_api(context)?.map_err(|said| anyhow::anyhow!("the API server did not come back: {said}"))
+}
+
 /// A run that was killed leaves its kubeadm running; two at once would trip over each other.
-fn wait_for_kubeadm(host: &Host) -> anyhow::Result<()> {
+pub(super) fn wait_for_kubeadm(host: &Host) -> anyhow::Result<()> {
     until("another kubeadm on this host to end", KUBEADM_ENDS_WITHIN, || {
         let running = running(host, KUBEADM)?;
         Ok(running.map_or(Look::Ready(()), |process| Look::NotYet(format!("process {process} runs"))))
@@ -138,7 +177,7 @@ fn manifest_path(name: &str) -> String {
 }
 
 /// What kubeadm's preflight would find of our own making, by kubeadm's names; never `all`.
-fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns: bool) -> anyhow::Result<Vec<String>> {
+pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns: bool) -> anyhow::Result<Vec<String>> {
     let mut ignored: Vec<_> = STATIC_PODS
         .iter()
         .filter(|name| host.exists(&manifest_path(name)))
@@ -161,7 +200,7 @@ fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns: bool) -> 
 
 /// Removes certificates and keys of kubeadm's that a run that was cut off left empty or without their other half: kubeadm
 /// takes what is there for the administrator's own and fails on it.
-fn remove_half_written(host: &Host) -> anyhow::Result<()> {
+pub(super) fn remove_half_written(host: &Host) -> anyhow::Result<()> {
     if is_set_up(host) || !host.exists(PKI) {
         return Ok(());
     }

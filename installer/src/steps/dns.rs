@@ -32,6 +32,10 @@ impl Step for Dns {
         format!("let CoreDNS forward other names to {}", servers.join(", "))
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.leads()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if !context.facts.resolver.nameservers.is_empty() {
             return Ok(Check::Done);

@@ -1,8 +1,12 @@
 //! The host's own name and the API's name in `/etc/hosts`, so that no name server is needed for them.
 
-use super::{Check, Context, Inputs, Step};
+use std::net::IpAddr;
+
+use super::{Check, Context, Inputs, Step, load_balancer};
+use crate::config::LoadBalancer;
 use crate::facts::network::address_in_hosts;
 use crate::host::{Host, HostError, marked};
+use crate::topology::Member;
 
 const FILE: &str = "/etc/hosts";
 
@@ -38,19 +42,32 @@ fn read(host: &Host) -> Result<String, HostError> {
 }
 
 fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
-    let address = inputs.address();
-    let mut lines = vec![format!("{address} {}", inputs.spec.api_name())];
-    let node = inputs.node_name();
-    if address_in_hosts(&marked::without_block(text), &node).is_none() {
-        lines.push(format!("{address} {node}"));
-    }
+    let api = inputs.spec.api_name();
+    let mut lines: Vec<_> = api_addresses(inputs).iter().map(|address| format!("{address} {api}")).collect();
+    let others = marked::without_block(text);
+    let unnamed = |member: &&Member| address_in_hosts(&others, &member.name).is_none();
+    lines.extend(
+        inputs.topology.members().iter().filter(unnamed).map(|member| format!("{} {}", member.address, member.name)),
+    );
     marked::with_block(text, &lines)
+}
+
+/// Where this host finds the API, best first. Programs that speak to it (Go's resolver) try one after the other, so that a
+/// host reaches it before its own API server or load balancer runs, and when that has stopped.
+fn api_addresses(inputs: &Inputs<'_>) -> Vec<IpAddr> {
+    if let (LoadBalancer::External, Some(balancer)) = (inputs.spec.api.load_balancer, inputs.spec.api.address) {
+        return vec![balancer];
+    }
+    let local = load_balancer::is_wanted(inputs).then_some(IpAddr::from([127, 0, 0, 1]));
+    let control_planes = inputs.topology.nearest_control_planes();
+    local.into_iter().chain(control_planes.iter().map(|member| member.address)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::executor::execute;
+    use crate::fixture;
     use crate::fixture::bench::Bench;
 
     #[test]
@@ -67,6 +84,20 @@ mod tests {
             bench.undo();
             assert_eq!(bench.read("etc/hosts"), hosts);
         }
+    }
+
+    #[test]
+    fn each_host_turns_to_what_is_nearest() {
+        let cluster = fixture::Cluster::of_three_and_two();
+        let found = |name: &str| {
+            let topology = cluster.seen_from(name);
+            let addresses = api_addresses(&cluster.inputs(&topology));
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(found("c2"), "192.0.2.2 192.0.2.1 192.0.2.3");
+        assert_eq!(found("w1"), "127.0.0.1 192.0.2.1 192.0.2.2 192.0.2.3");
+        let text = wanted("127.0.0.1 localhost\n", &cluster.inputs(&cluster.seen_from("w1")));
+        assert!(text.contains("\n192.0.2.12 w2\n") && text.contains("\n192.0.2.2 api.kubernetes.internal\n"), "{text}");
     }
 
     #[test]

@@ -36,6 +36,10 @@ impl Step for ImageKeeper {
         "guard the images against deletion".to_owned()
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
         for (path, content) in FILES {

@@ -19,6 +19,10 @@ impl Step for KernelModules {
         format!("load kernel modules {}", names().join(", "))
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let missing = missing(&context.host)?;
         if !missing.is_empty() {

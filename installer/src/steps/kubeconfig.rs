@@ -2,6 +2,8 @@
 
 use std::env;
 
+use kbundle_format::Role;
+
 use super::{Check, Context, Inputs, Step, needed};
 use crate::host::{Host, Owner};
 use crate::kubeadm::ADMIN_KUBECONFIG;
@@ -17,6 +19,10 @@ impl Step for Kubeconfig {
     fn title(&self, _inputs: &Inputs<'_>) -> String {
         let caller = caller().map_or("", |_| " and the calling user");
         format!("give root{caller} a kubeconfig")
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::ControlPlane)
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

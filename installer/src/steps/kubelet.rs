@@ -30,6 +30,10 @@ impl Step for Kubelet {
         format!("set up the kubelet {}", inputs.list.kubernetes_version)
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
         for (path, content) in files(context) {

@@ -12,11 +12,14 @@ pub mod etcd;
 mod hosts_file;
 mod image_keeper;
 pub mod images;
+pub mod join;
 mod kernel_modules;
 mod kubeadm_config;
 mod kubeconfig;
 mod kubelet;
+pub mod load_balancer;
 pub mod network;
+mod node_settings;
 mod pods;
 pub mod programs;
 mod ready;
@@ -40,15 +43,18 @@ use crate::topology::Topology;
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
 pub use dns::Dns;
-pub use etcd::Etcd;
+pub use etcd::{Etcd, EtcdClient};
 pub use hosts_file::HostsFile;
 pub use image_keeper::ImageKeeper;
 pub use images::Images;
+pub use join::{Join, SharedKeys};
 pub use kernel_modules::KernelModules;
 pub use kubeadm_config::KubeadmConfig;
 pub use kubeconfig::Kubeconfig;
 pub use kubelet::Kubelet;
+pub use load_balancer::LoadBalancer;
 pub use network::Network;
+pub use node_settings::NodeSettings;
 pub use programs::Programs;
 pub use ready::Ready;
 pub use swap::Swap;
@@ -94,6 +100,18 @@ impl Inputs<'_> {
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.topology.this().address
+    }
+
+    /// Whether the host does this in the cluster.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.topology.this().has(role)
+    }
+
+    /// Whether the host is the one that acts for the whole cluster: its first control plane.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.topology.leader() == Some(self.topology.this())
     }
 
     /// What the host does in the cluster.

@@ -52,6 +52,15 @@ pub fn missing(inputs: &Inputs<'_>) -> Vec<&'static str> {
     PROGRAMS.iter().map(|program| program.component).filter(|name| inputs.version_of(name).is_none()).collect()
 }
 
+/// The programs that this host's roles need, by what the bundle says of them.
+fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'static Program, &'a Entry)> {
+    let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);
+    PROGRAMS.iter().filter_map(move |program| {
+        let entry = list.component(program.component, &facts.platform)?;
+        (!entry.roles.is_disjoint(roles)).then_some((program, entry))
+    })
+}
+
 /// See the module.
 pub struct Programs;
 
@@ -61,16 +70,15 @@ impl Step for Programs {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let versions = PROGRAMS.iter().filter_map(|Program { component, .. }| {
-            inputs.version_of(component).map(|version| format!("{component} {version}"))
+        let versions = wanted(inputs).filter_map(|(program, _)| {
+            inputs.version_of(program.component).map(|version| format!("{} {version}", program.component))
         });
         format!("install {}", versions.collect::<Vec<_>>().join(", "))
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let installed = Installed::read(&context.host)?;
-        for program in PROGRAMS {
-            let entry = entry_of(context, program.component)?;
+        for (program, entry) in wanted(context) {
             if let Some(flaw) = installed.flaw(&context.host, program.component, entry)? {
                 return needed(flaw);
             }
@@ -82,24 +90,19 @@ impl Step for Programs {
         let mut installed = Installed::read(&context.host)?;
         // Network add-ons put plugins of their own there.
         context.host.claim_tree("/opt/cni")?;
-        for program in PROGRAMS {
-            let entry = entry_of(context, program.component)?.clone();
-            if installed.flaw(&context.host, program.component, &entry)?.is_none() {
+        let inputs = context.inputs;
+        for (program, entry) in wanted(&inputs) {
+            if installed.flaw(&context.host, program.component, entry)?.is_none() {
                 continue;
             }
             context.progress.detail(&format!("{} from {}", program.component, entry.path));
-            let component = install(&mut context.host, context.bundle, &entry, &program.selection)
+            let component = install(&mut context.host, context.bundle, entry, &program.selection)
                 .with_context(|| format!("while installing {} from {}", program.component, entry.path))?;
             installed.set(program.component, component);
             installed.write(&mut context.host)?;
         }
         Ok(())
     }
-}
-
-fn entry_of<'a>(inputs: &Inputs<'a>, component: &str) -> anyhow::Result<&'a Entry> {
-    let platform = &inputs.facts.platform;
-    inputs.list.component(component, platform).with_context(|| format!("the bundle has no {component} for {platform}"))
 }
 
 /// A program on its way to the host: hashed while it is written aside.

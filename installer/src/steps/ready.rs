@@ -1,4 +1,4 @@
-//! Waits until the node is ready and what belongs to the cluster runs; says why when it does not.
+//! Waits until the nodes are ready and what belongs to the cluster runs; says why when it does not.
 
 use std::time::Duration;
 
@@ -22,8 +22,14 @@ impl Step for Ready {
         "ready"
     }
 
-    fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "wait until the node is ready and the system's pods run".to_owned()
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let nodes = inputs.topology.members().iter().filter(|member| member.is_node()).count();
+        let nodes = if nodes == 1 { "the node is".to_owned() } else { format!("all {nodes} nodes are") };
+        format!("wait until {nodes} ready and the system's pods run")
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.leads()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
@@ -50,9 +56,14 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     if let Err(said) = api.readiness()? {
         return Ok(vec![format!("the API server is not ready: {said}")]);
     }
-    let name = context.node_name();
-    let Some(node) = api.get(&["node", &name])? else { return Ok(vec![format!("the cluster has no node {name}")]) };
-    let mut reasons: Vec<_> = node_unready(&node).into_iter().collect();
+    let nodes = items(api.get(&["nodes"])?.as_ref());
+    let wanted = context.topology.members().iter().filter(|member| member.is_node());
+    let mut reasons: Vec<_> = wanted
+        .filter_map(|member| match nodes.iter().find(|node| node["metadata"]["name"] == *member.name) {
+            Some(node) => node_unready(node),
+            None => Some(format!("the cluster has no node {}", member.name)),
+        })
+        .collect();
     for namespace in ["kube-system", "kube-flannel"] {
         let of = |kinds: &str| api.get(&[kinds, &format!("--namespace={namespace}")]);
         reasons.extend(items(of("deployments,daemonsets")?.as_ref()).iter().filter_map(workload_unready));

@@ -20,6 +20,10 @@ impl Step for Swap {
         "switch swap off, now and at boot".to_owned()
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let areas = areas_in_use(&context.host)?;
         if !areas.is_empty() {

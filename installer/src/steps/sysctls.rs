@@ -22,6 +22,10 @@ impl Step for Sysctls {
         "set kernel settings".to_owned()
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
         for (setting, standing) in standings(host)? {

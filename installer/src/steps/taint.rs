@@ -1,5 +1,6 @@
-//! A single host runs pods of users too: the taint that keeps them off control planes goes.
+//! A control plane that is a worker as well, as a single host is: the taint that keeps users' pods off control planes goes.
 
+use kbundle_format::Role;
 use serde_json::Value;
 
 use super::{Check, Context, Inputs, Step, needed};
@@ -18,6 +19,10 @@ impl Step for Taint {
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
         format!("let {} run pods of users", inputs.node_name())
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::ControlPlane) && inputs.has(Role::Worker)
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

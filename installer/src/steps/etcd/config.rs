@@ -1,19 +1,58 @@
 //! etcd's configuration file. Source: `etcd.conf.yml.sample` of etcd 3.4, 3.5 and 3.6.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 
 use super::layout;
 use crate::kubeadm::CIPHER_SUITES;
+use crate::topology::Member;
 
-/// A member of the cluster of etcd.
+/// The members that a member starts with: names and peer URLs, its own among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its name, unique in the cluster.
-    pub name: String,
-    /// Where it is reached.
-    pub address: IpAddr,
+pub enum Start {
+    /// They start a cluster together.
+    New(BTreeMap<String, String>),
+    /// The others run; this one joins them.
+    Existing(BTreeMap<String, String>),
+}
+
+impl Start {
+    fn members(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::New(members) | Self::Existing(members) => members,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self {
+            Self::New(_) => "new",
+            Self::Existing(_) => "existing",
+        }
+    }
+
+    /// What a configuration says of it.
+    pub fn read(text: &str) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Written {
+            initial_cluster: String,
+            initial_cluster_state: String,
+        }
+        let written: Written = serde_yaml::from_str(text)?;
+        let pair = |part: &str| {
+            let (name, url) = part.split_once('=').with_context(|| format!("`{part}` is no member"))?;
+            Ok((name.to_owned(), url.to_owned()))
+        };
+        let members = written.initial_cluster.split(',').map(pair).collect::<anyhow::Result<_>>()?;
+        match written.initial_cluster_state.as_str() {
+            "new" => Ok(Self::New(members)),
+            "existing" => Ok(Self::Existing(members)),
+            other => bail!("initial-cluster-state is `{other}`"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -59,13 +98,12 @@ impl Transport {
     }
 }
 
-/// The configuration of `member`, one of `members`, which start the cluster together, for etcd `version`.
-pub fn config(version: &str, cluster: &str, member: &Member, members: &[Member]) -> String {
+/// The configuration of `member`, one of those that it starts with, for etcd `version`.
+pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> String {
     // A member whose data differs from the others' does not start. Became a feature gate in 3.6.
     let is_36 = !["3.4.", "3.5."].iter().any(|line| version.starts_with(line));
     let loopback = IpAddr::from([127, 0, 0, 1]);
-    let initial: Vec<_> =
-        members.iter().map(|member| format!("{}={}", member.name, layout::peer_url(member.address))).collect();
+    let initial: Vec<_> = start.members().iter().map(|(name, url)| format!("{name}={url}")).collect();
     let config = Config {
         name: &member.name,
         data_dir: layout::DATA_DIRECTORY,
@@ -76,7 +114,7 @@ pub fn config(version: &str, cluster: &str, member: &Member, members: &[Member])
         listen_metrics_urls: layout::metrics_url(),
         initial_cluster: initial.join(","),
         initial_cluster_token: cluster,
-        initial_cluster_state: "new",
+        initial_cluster_state: start.state(),
         logger: "zap",
         experimental_initial_corrupt_check: (!is_36).then_some(true),
         feature_gates: is_36.then_some("InitialCorruptCheck=true"),
@@ -91,14 +129,19 @@ pub fn config(version: &str, cluster: &str, member: &Member, members: &[Member])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn member(number: u8) -> Member {
-        Member { name: format!("node-{number}"), address: IpAddr::from([10, 0, 0, number]) }
+        Member { name: format!("node-{number}"), address: IpAddr::from([10, 0, 0, number]), roles: BTreeSet::new() }
+    }
+
+    fn members(numbers: std::ops::RangeInclusive<u8>) -> BTreeMap<String, String> {
+        numbers.map(|number| (format!("node-{number}"), format!("https://10.0.0.{number}:2380"))).collect()
     }
 
     #[test]
     fn one_member() {
-        insta::assert_snapshot!(config("3.4.23", "kubernetes", &member(1), &[member(1)]), @"
+        insta::assert_snapshot!(config("3.4.23", "kubernetes", &member(1), &Start::New(members(1..=1))), @"
         # Written by kinstall.
         name: node-1
         data-dir: /var/lib/etcd
@@ -132,8 +175,7 @@ mod tests {
 
     #[test]
     fn one_of_three_members_of_3_6() {
-        let members = [member(1), member(2), member(3)];
-        let text = config("3.6.10", "kubernetes", &members[1], &members);
+        let text = config("3.6.10", "kubernetes", &member(2), &Start::New(members(1..=3)));
         let of_interest = ["name:", "initial-cluster:", "feature-gates", "experimental"];
         let lines = text.lines().filter(|line| of_interest.iter().any(|key| line.starts_with(key)));
         insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
@@ -141,5 +183,13 @@ mod tests {
         initial-cluster: node-1=https://10.0.0.1:2380,node-2=https://10.0.0.2:2380,node-3=https://10.0.0.3:2380
         feature-gates: InitialCorruptCheck=true
         ");
+    }
+
+    #[test]
+    fn what_a_member_started_with_is_read_back() {
+        for start in [Start::New(members(1..=3)), Start::Existing(members(1..=2))] {
+            assert_eq!(Start::read(&config("3.5.6", "kubernetes", &member(2), &start)).unwrap(), start);
+        }
+        assert!(Start::read("initial-cluster: a\ninitial-cluster-state: new\n").is_err());
     }
 }

@@ -3,19 +3,28 @@
 //! kubeadm sees it as an external etcd, so that a cluster's state does not hang on the kubelet, and members can be added
 //! and removed one at a time.
 
+mod authority;
 mod certificates;
+mod client;
 mod config;
 pub mod layout;
+mod members;
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use kbundle_format::Role;
 
 use super::{Check, Context, Inputs, Step, needed};
-use crate::host::{Command, Host, Owner};
-use crate::kubeadm;
+use crate::host::{Host, Owner};
+use crate::pki::PrivateKey;
 use crate::template::render;
-use config::Member;
+use config::Start;
+
+pub use authority::{authority, issue_client, make_authority};
+pub use client::EtcdClient;
+pub use members::{EtcdMember, add_member, members, remove_member};
+use members::{Health, health};
 
 /// See the module.
 pub struct Etcd;
@@ -26,7 +35,15 @@ impl Step for Etcd {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        format!("set up etcd {} with its own certificate authority", inputs.version_of("etcd").unwrap_or_default())
+        let version = inputs.version_of("etcd").unwrap_or_default();
+        match inputs.topology.with(Role::Etcd).count() {
+            0 | 1 => format!("set up etcd {version} with its own certificate authority"),
+            members => format!("set up a member of etcd {version}, one of {members}"),
+        }
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::Etcd)
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
@@ -36,7 +53,7 @@ impl Step for Etcd {
         if host.owner(layout::DATA_DIRECTORY)? != Some(user) {
             return needed(format!("{} is not there or not etcd's", layout::DATA_DIRECTORY));
         }
-        if let Some(flaw) = certificates::flaw(host, &wanted.member.name, wanted.member.address, user)? {
+        if let Some(flaw) = certificates::flaw(host, &context.node_name(), context.address(), user)? {
             return needed(flaw);
         }
         if !wanted.files_are_in_place(host)? {
@@ -45,7 +62,7 @@ impl Step for Etcd {
         if !host.unit_is_up(layout::UNIT)? {
             return needed("its service does not run");
         }
-        match health(host, wanted.member.address)? {
+        match health(host, context.address())? {
             Health::Good => Ok(Check::Done),
             Health::Bad(said) => needed(format!("it is not healthy: {said}")),
         }
@@ -53,19 +70,20 @@ impl Step for Etcd {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let wanted = Wanted::new(context)?;
+        let (name, address) = (context.node_name(), context.address());
         let host = &mut context.host;
         host.claim_tree(layout::DATA_DIRECTORY)?;
-        host.claim_tree(kubeadm::DIRECTORY)?;
         let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;
         make_data_directory(host, user)?;
-        certificates::make(host, &wanted.member.name, wanted.member.address, user)?;
+        let authority = make_authority(host, context.handed.etcd_authority.as_ref())?;
+        certificates::make(host, &PrivateKey::from_pem(&authority.key)?, &name, address, user)?;
         for (path, content) in wanted.files() {
             host.write_file(path, content.as_bytes(), 0o644)?;
         }
         context.progress.detail("waiting for etcd to start");
         // Anew, where it runs already: this is called only when something was not as it should be.
         context.host.restart_unit(layout::UNIT).context("while starting etcd; `journalctl -u etcd` has its log")?;
-        match health(&context.host, wanted.member.address)? {
+        match health(&context.host, address)? {
             Health::Good => Ok(()),
             Health::Bad(said) => anyhow::bail!("etcd was started but is not healthy: {said}"),
         }
@@ -78,20 +96,17 @@ impl Step for Etcd {
 
 /// What this host's member should be.
 struct Wanted {
-    member: Member,
     config: String,
     unit: String,
 }
 
 impl Wanted {
-    fn new(inputs: &Inputs<'_>) -> anyhow::Result<Self> {
-        let address = inputs.address();
-        let version = inputs.version_of("etcd").context("the bundle has no etcd for this platform")?;
-        let member = Member { name: inputs.node_name(), address };
-        let config = config::config(version, inputs.spec.name.as_str(), &member, std::slice::from_ref(&member));
+    fn new(context: &Context<'_>) -> anyhow::Result<Self> {
+        let version = context.version_of("etcd").context("the bundle has no etcd for this platform")?;
+        let config = config::config(version, context.spec.name.as_str(), context.topology.this(), &start(context)?);
         let template = include_str!("../../../../manifests/templates/etcd.service");
         let unit = render(template, &[("version", version), ("config", layout::CONFIG_PATH)]);
-        Ok(Self { member, config, unit })
+        Ok(Self { config, unit })
     }
 
     fn files(&self) -> [(&'static str, &str); 2] {
@@ -108,34 +123,25 @@ impl Wanted {
     }
 }
 
+/// How the member starts for the first time. Afterwards etcd knows its cluster from its data, and what is written stays.
+fn start(context: &Context<'_>) -> anyhow::Result<Start> {
+    if let (true, Some(text)) = (has_data(&context.host), context.host.read_text(layout::CONFIG_PATH)?) {
+        return Start::read(&text).with_context(|| format!("while reading {}", layout::CONFIG_PATH));
+    }
+    if let Some(members) = &context.handed.etcd_members {
+        return Ok(Start::Existing(members.clone()));
+    }
+    let members = context.topology.with(Role::Etcd);
+    let members: BTreeMap<_, _> =
+        members.map(|member| (member.name.clone(), layout::peer_url(member.address))).collect();
+    Ok(Start::New(members))
+}
+
+fn has_data(host: &Host) -> bool {
+    host.exists(&format!("{}/member", layout::DATA_DIRECTORY))
+}
+
 fn make_data_directory(host: &mut Host, user: Owner) -> anyhow::Result<()> {
     host.make_directory(layout::DATA_DIRECTORY, 0o700)?;
     Ok(host.own(layout::DATA_DIRECTORY, user)?)
-}
-
-enum Health {
-    Good,
-    Bad(String),
-}
-
-/// Asks the member at `address` through its API, with the API server's certificate: a write that etcd agrees on.
-fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
-    let output = host.run_if_installed(&etcdctl(address, &["endpoint", "health"]))?;
-    Ok(match output {
-        Some(output) if output.code == Some(0) => Health::Good,
-        Some(output) => Health::Bad(output.stderr.trim().to_owned()),
-        None => Health::Bad("etcdctl is not installed".to_owned()),
-    })
-}
-
-/// `etcdctl` speaking to the member at `address` as the API server does.
-fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
-    let endpoint = format!("--endpoints={}", layout::client_url(address));
-    let credentials = [
-        format!("--cacert={}", layout::CLIENT_CA_PATH),
-        format!("--cert={}", layout::CLIENT_CERTIFICATE_PATH),
-        format!("--key={}", layout::CLIENT_KEY_PATH),
-    ];
-    let all = [endpoint].into_iter().chain(credentials).chain(arguments.iter().map(|&argument| argument.to_owned()));
-    Command::new("/usr/local/bin/etcdctl", all).environment("ETCDCTL_API", "3")
 }

@@ -34,6 +34,10 @@ impl Step for Images {
         format!("load {} images into containerd", wanted(inputs).count())
     }
 
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let present = ctr::images(&context.host)?;
         let kept = ctr::kept_content(&context.host)?;

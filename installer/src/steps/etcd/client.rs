@@ -1,0 +1,93 @@
+//! The API server as a client of etcd: its certificate, signed here where etcd's authority is, or handed.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, bail};
+
+use super::certificates::{self, Placed};
+use super::{authority, layout};
+use crate::host::{Host, Owner};
+use crate::kubeadm;
+use crate::pki::{self, Identity, Usage};
+use crate::steps::{Check, Context, Inputs, Step, needed};
+use kbundle_format::Role;
+
+/// See the module.
+pub struct EtcdClient;
+
+/// Whom the certificate is for; the name is the one that kubeadm gives it.
+pub(super) fn identity() -> Identity {
+    Identity {
+        common_name: "kube-apiserver-etcd-client".to_owned(),
+        organisation: None,
+        names: BTreeSet::new(),
+        addresses: BTreeSet::new(),
+        usage: Usage::Client,
+    }
+}
+
+fn placed() -> Placed {
+    Placed {
+        certificate: layout::CLIENT_CERTIFICATE_PATH.to_owned(),
+        key: layout::CLIENT_KEY_PATH.to_owned(),
+        owner: Owner::ROOT,
+        identity: identity(),
+    }
+}
+
+impl Step for EtcdClient {
+    fn id(&self) -> &'static str {
+        "etcd-client"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "give the API server a certificate for etcd".to_owned()
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::ControlPlane)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let host = &context.host;
+        let Some(certificate) = host.read_text(layout::CLIENT_CA_PATH)? else {
+            return needed("the certificate of etcd's authority is not in place");
+        };
+        if expected_authority(context)?.is_some_and(|expected| expected != certificate) {
+            return needed("the certificate of etcd's authority is not the one that signs");
+        }
+        let Some(authority) = pki::public_key(&certificate) else {
+            return needed(format!("{} is no certificate", layout::CLIENT_CA_PATH));
+        };
+        Ok(match certificates::unfit(host, &placed(), &authority)? {
+            Some(reason) => Check::Needed(format!("{}: {reason}", layout::CLIENT_CERTIFICATE_PATH)),
+            None => Check::Done,
+        })
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        context.host.claim_tree(kubeadm::DIRECTORY)?;
+        let certificate = expected_authority(context)?.context("etcd's authority is neither here nor handed over")?;
+        context.host.write_file(layout::CLIENT_CA_PATH, certificate.as_bytes(), 0o644)?;
+        let host = &mut context.host;
+        if let Some(key) = authority::key(host)? {
+            return certificates::issue(host, &placed(), &key);
+        }
+        let Some(client) = &context.handed.etcd_client else {
+            bail!("the API server's certificate for etcd was not handed over")
+        };
+        write_pair(host, &client.pair)
+    }
+}
+
+/// The authority's certificate as this host, or whoever handed it, has it.
+fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
+    let here = context.host.read_text(layout::CA_PATH)?;
+    Ok(here.or_else(|| context.handed.etcd_client.as_ref().map(|client| client.authority.clone())))
+}
+
+fn write_pair(host: &mut Host, pair: &crate::handed::Pair) -> anyhow::Result<()> {
+    host.write_file(layout::CLIENT_KEY_PATH, pair.key.as_bytes(), 0o600)?;
+    host.own(layout::CLIENT_KEY_PATH, Owner::ROOT)?;
+    Ok(host.write_file(layout::CLIENT_CERTIFICATE_PATH, pair.certificate.as_bytes(), 0o644)?)
+}

@@ -1,0 +1,136 @@
+//! The members of etcd's cluster, asked and changed through the member on this host.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::layout;
+use crate::host::{Command, Host};
+
+/// A member of the cluster, as etcd has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EtcdMember {
+    /// Its id, as etcdctl takes it: hexadecimal.
+    pub id: String,
+    /// Its name; empty until it has started for the first time.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_url: String,
+}
+
+/// Whether a member does its work.
+pub(super) enum Health {
+    Good,
+    Bad(String),
+}
+
+/// Asks the member at `address` through its API: a read that etcd agrees on.
+pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
+    let output = host.run_if_installed(&etcdctl(address, &["endpoint", "health"]))?;
+    Ok(match output {
+        Some(output) if output.code == Some(0) => Health::Good,
+        Some(output) => Health::Bad(output.stderr.trim().to_owned()),
+        None => Health::Bad("etcdctl is not installed".to_owned()),
+    })
+}
+
+/// The members of the cluster that the member at this host's `address` belongs to.
+pub fn members(host: &Host, address: IpAddr) -> anyhow::Result<Vec<EtcdMember>> {
+    let output = host.run(&etcdctl(address, &["member", "list", "--write-out=json"]))?;
+    read_members(&output.stdout).context("while reading what `etcdctl member list` wrote")
+}
+
+/// Makes room for a member with this name at this peer URL, and returns all members then, itself included. It has to be
+/// started next: until then it counts as one that is down. A member that is there already is no error.
+pub fn add_member(host: &Host, address: IpAddr, name: &str, peer_url: &str) -> anyhow::Result<Vec<EtcdMember>> {
+    if !members(host, address)?.iter().any(|member| member.peer_url == peer_url) {
+        host.run(&etcdctl(address, &["member", "add", name, &format!("--peer-urls={peer_url}")]))?;
+    }
+    let mut all = members(host, address)?;
+    for member in all.iter_mut().filter(|member| member.peer_url == peer_url) {
+        name.clone_into(&mut member.name);
+    }
+    Ok(all)
+}
+
+/// Removes the member with this peer URL; one that is gone already is no error.
+pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Result<()> {
+    let all = members(host, address)?;
+    let Some(member) = all.iter().find(|member| member.peer_url == peer_url) else { return Ok(()) };
+    if all.len() == 1 {
+        bail!("{} is the last member of etcd; the cluster's state would go with it", member.name);
+    }
+    host.run(&etcdctl(address, &["member", "remove", &member.id]))?;
+    Ok(())
+}
+
+/// `etcdctl` speaking to the member at `address`, with the credentials of the member on this host.
+fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
+    let own = |name: &str| format!("{}/{name}", layout::PKI_DIRECTORY);
+    let common = [
+        format!("--endpoints={}", layout::client_url(address)),
+        format!("--cacert={}", layout::CA_PATH),
+        format!("--cert={}", own("peer.crt")),
+        format!("--key={}", own("peer.key")),
+    ];
+    let all = common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned()));
+    Command::new("/usr/local/bin/etcdctl", all).environment("ETCDCTL_API", "3")
+}
+
+/// Reads `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto) as etcdctl writes it; ids are decimal there.
+fn read_members(text: &str) -> anyhow::Result<Vec<EtcdMember>> {
+    let list: Value = serde_json::from_str(text)?;
+    let read = |member: &Value| {
+        let id = member["ID"].as_u64().context("a member has no id")?;
+        let peer_url = member["peerURLs"][0].as_str().context("a member has no peer URL")?;
+        let name = member["name"].as_str().unwrap_or_default();
+        Ok(EtcdMember { id: format!("{id:x}"), name: name.to_owned(), peer_url: peer_url.to_owned() })
+    };
+    list["members"].as_array().context("there are no members")?.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::Bench;
+
+    /// As etcdctl 3.4.23 writes it, shortened; the second member was added and not yet started.
+    const LIST: &str = r#"{"header":{"cluster_id":14841639068965178418},"members":[
+        {"ID":10276657743932975437,"name":"a","peerURLs":["https://192.0.2.1:2380"],"clientURLs":["https://192.0.2.1:2379"]},
+        {"ID":255,"peerURLs":["https://192.0.2.2:2380"]}]}"#;
+
+    fn listing(_: &std::path::Path, command: &Command) -> Option<String> {
+        command.arguments.contains(&"list".to_owned()).then(|| LIST.to_owned())
+    }
+
+    /// What was told to etcdctl, without the common part.
+    fn acts(bench: &Bench) -> Vec<String> {
+        let act = |line: &String| line.split_once("peer.key ").unwrap().1.to_owned();
+        bench.ran().iter().map(act).filter(|act| !act.starts_with("member list")).collect()
+    }
+
+    #[test]
+    fn members_are_read() {
+        let found = read_members(LIST).unwrap();
+        assert_eq!(found[0].id, "8e9e05c52164694d");
+        assert_eq!((found[1].id.as_str(), found[1].name.as_str()), ("ff", ""));
+        assert!(read_members("{}").is_err());
+    }
+
+    #[test]
+    fn only_what_is_missing_is_added_and_only_what_is_there_is_removed() {
+        let bench = Bench::with_programs(listing);
+        let (host, here) = (bench.host(), IpAddr::from([192, 0, 2, 1]));
+        let all = add_member(&host, here, "b", "https://192.0.2.2:2380").unwrap();
+        assert_eq!((all[1].name.as_str(), acts(&bench)), ("b", vec![]));
+        add_member(&host, here, "c", "https://192.0.2.3:2380").unwrap();
+        assert_eq!(acts(&bench), ["member add c --peer-urls=https://192.0.2.3:2380"]);
+        remove_member(&host, here, "https://192.0.2.3:2380").unwrap();
+        assert_eq!(acts(&bench), Vec::<String>::new());
+        remove_member(&host, here, "https://192.0.2.2:2380").unwrap();
+        assert_eq!(acts(&bench), ["member remove ff"]);
+    }
+}

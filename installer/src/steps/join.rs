@@ -1,0 +1,274 @@
+//! Joining a cluster that stands: by `kubeadm join`, with keys and credentials that were handed over.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kbundle_format::{Digest, Role};
+use x509_parser::pem::parse_x509_pem;
+
+use super::control_plane::{KUBEADM, kubeadm_ignoring, remove_half_written, wait_for_kubeadm};
+use super::{Check, Context, Inputs, Step, control_plane, kubelet, load_balancer, needed};
+use crate::config::Switch;
+use crate::handed::{JoinCredentials, SharedFile};
+use crate::host::{Command, Host};
+use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
+use crate::kubectl::Kubectl;
+
+const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
+/// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
+const SHARED: [&str; 6] = [
+    AUTHORITY_PATH,
+    "/etc/kubernetes/pki/ca.key",
+    "/etc/kubernetes/pki/sa.key",
+    "/etc/kubernetes/pki/sa.pub",
+    "/etc/kubernetes/pki/front-proxy-ca.crt",
+    "/etc/kubernetes/pki/front-proxy-ca.key",
+];
+/// Long enough for a whole installation of many hosts, too short to be found later.
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
+/// Where kubeadm notes on the node how the kubelet reaches containerd, until 1.33.
+const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
+
+/// What another control plane takes over from this one. All of it is secret, or as good as.
+pub fn shared_files(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>> {
+    let encryption = (inputs.spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
+    let file = |path: &str| {
+        let content = host.read_text(path)?.with_context(|| format!("this control plane has no {path}"))?;
+        let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
+        Ok(SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content })
+    };
+    SHARED.into_iter().chain(encryption).map(file).collect()
+}
+
+/// Makes credentials for other hosts to join with, good for one hour. Runs on a control plane.
+pub fn credentials(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<JoinCredentials> {
+    let life = format!("--ttl={}s", TOKEN_LIFE.as_secs());
+    let command = Command::new(KUBEADM, ["token", "create", &life, &format!("--kubeconfig={ADMIN_KUBECONFIG}")]);
+    let token = host.run(&command).context("while making a token to join with")?.stdout.trim().to_owned();
+    let authority = host.read_text(AUTHORITY_PATH)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
+    let authority_hash = public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is no certificate"))?;
+    let api_server = format!("{}:{}", inputs.address(), inputs.spec.api.port);
+    Ok(JoinCredentials { api_server, token, authority_hash })
+}
+
+/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it.
+fn public_key_hash(certificate: &str) -> Option<String> {
+    let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    Some(format!("sha256:{}", Digest::of(certificate.public_key().raw).hex()))
+}
+
+/// The keys that all control planes share, on one that joins.
+pub struct SharedKeys;
+
+impl Step for SharedKeys {
+    fn id(&self) -> &'static str {
+        "shared-keys"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "take over the keys that all control planes share".to_owned()
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::ControlPlane) && !inputs.leads()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if control_plane::is_set_up(&context.host) {
+            return Ok(Check::Done);
+        }
+        if context.handed.shared_files.is_empty() {
+            return needed("they were not handed over yet");
+        }
+        for file in &context.handed.shared_files {
+            if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
+                return needed(format!("{} is not the cluster's", file.path));
+            }
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        if context.handed.shared_files.is_empty() {
+            bail!("the keys that control planes share were not handed over");
+        }
+        context.host.claim_tree(kubeadm::DIRECTORY)?;
+        for file in &context.handed.shared_files {
+            context.host.write_file(&file.path, file.content.as_bytes(), file.mode)?;
+        }
+        Ok(())
+    }
+}
+
+/// A host that only runs pods becomes a node.
+pub struct Join;
+
+impl Step for Join {
+    fn id(&self) -> &'static str {
+        "join"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("join the cluster as {} with kubeadm {}", inputs.node_name(), inputs.list.kubernetes_version)
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if !has_joined(&context.host)? {
+            return needed("the kubelet is no node of a cluster yet");
+        }
+        let name = context.node_name();
+        let Some(node) = Kubectl::as_kubelet(&context.host).get(&["node", &name])? else {
+            return needed(format!("the cluster has no node {name}"));
+        };
+        if wants_annotation(context) && node["metadata"]["annotations"][SOCKET_ANNOTATION].is_null() {
+            return needed("kubeadm was cut off while it joined");
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let is_node = || Kubectl::as_kubelet(&context.host).has(&["node", &context.node_name()]);
+        if has_joined(&context.host)? && is_node()? {
+            let annotation = format!("{SOCKET_ANNOTATION}={}", super::containerd::SOCKET);
+            let name = context.node_name();
+            Kubectl::as_kubelet(&context.host).run(&["annotate", "--overwrite", "node", &name, &annotation])?;
+            return Ok(());
+        }
+        join(context)?;
+        if load_balancer::is_wanted(context) {
+            load_balancer::wait(context)?;
+            // Its connection goes past the load balancer, which did not run yet. Nobody waits for the new one here.
+            context.host.run(&Command::new("systemctl", ["restart", "--no-block", kubelet::UNIT]))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kubelet of this host has a credential of its own and runs.
+pub(super) fn has_joined(host: &Host) -> anyhow::Result<bool> {
+    Ok(host.exists(KUBELET_KUBECONFIG) && host.unit_state(kubelet::UNIT)?.is_some_and(|state| state.is_active()))
+}
+
+fn wants_annotation(inputs: &Inputs<'_>) -> bool {
+    inputs.list.kubernetes_version.minor() < (1, 34)
+}
+
+/// Runs `kubeadm join` with the credentials that were handed over.
+pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
+    let Some(credentials) = &context.handed.join else {
+        bail!("this host has not joined the cluster, and no credentials were handed over to join with")
+    };
+    let configuration = join_configuration(context, credentials);
+    context.progress.detail("waiting for a kubeadm that a run before left behind");
+    wait_for_kubeadm(&context.host)?;
+    remove_half_written(&context.host)?;
+    context.host.write_file(JOIN_PATH, configuration.as_bytes(), 0o600)?;
+    let joined = run_join(context);
+    // It holds a credential, so it goes whatever came of it.
+    let removed = fs_err::remove_file(context.host.path(JOIN_PATH));
+    joined?;
+    removed.with_context(|| format!("while removing {JOIN_PATH}"))
+}
+
+fn run_join(context: &Context<'_>) -> anyhow::Result<()> {
+    let configuration = format!("--config={JOIN_PATH}");
+    let mut arguments = vec!["join".to_owned()];
+    if context.has(Role::ControlPlane) && has_joined(&context.host)? {
+        // Cut off after the kubelet had joined: what is left is to mark the node as a control plane.
+        arguments.extend(["phase", "control-plane-join", "all"].map(str::to_owned));
+        arguments.push(configuration);
+    } else {
+        arguments.push(configuration);
+        arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context)?));
+    }
+    context.progress.detail("kubeadm join");
+    let command = Command::new(KUBEADM, arguments);
+    context.host.run(&command).context("while joining the cluster; `journalctl -u kubelet` may say more")?;
+    Ok(())
+}
+
+/// What kubeadm's preflight would find of our own making, by kubeadm's names.
+fn ignored_preflight_errors(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
+    let host = &context.host;
+    let mut ignored = control_plane::ignored_preflight_errors(context, host, true)?;
+    let files = [KUBELET_KUBECONFIG, "/etc/kubernetes/bootstrap-kubelet.conf", AUTHORITY_PATH];
+    let found = files.into_iter().filter(|path| host.exists(path));
+    ignored.extend(found.map(|path| format!("FileAvailable-{}", path.replace('/', "-"))));
+    if load_balancer::is_wanted(context) {
+        ignored.push("DirAvailable--etc-kubernetes-manifests".to_owned());
+    }
+    Ok(ignored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::pki::{Authority, PrivateKey};
+
+    #[test]
+    fn the_hash_is_the_one_that_openssl_makes() {
+        let directory = tempfile::tempdir().unwrap();
+        let certificate = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
+        fs_err::write(directory.path().join("ca.crt"), &certificate).unwrap();
+        // As kubeadm's documentation has it.
+        let pipeline = "openssl x509 -pubkey -noout -in ca.crt | openssl pkey -pubin -outform der | sha256sum";
+        let output =
+            std::process::Command::new("sh").args(["-c", pipeline]).current_dir(directory.path()).output().unwrap();
+        let expected = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();
+        assert_eq!(public_key_hash(&certificate).unwrap(), format!("sha256:{expected}"));
+        assert_eq!(public_key_hash("nonsense"), None);
+    }
+
+    #[test]
+    fn control_planes_and_workers_join_differently() {
+        let cluster = fixture::Cluster::of_three_and_two();
+        let credentials = JoinCredentials {
+            api_server: "192.0.2.1:6443".into(),
+            token: "abcdef.0123456789abcdef".into(),
+            authority_hash: "sha256:00".into(),
+        };
+        let written = |name: &str| join_configuration(&cluster.inputs(&cluster.seen_from(name)), &credentials);
+        insta::assert_snapshot!(written("w1"), @"
+        apiVersion: kubeadm.k8s.io/v1beta3
+        kind: JoinConfiguration
+        discovery:
+          bootstrapToken:
+            apiServerEndpoint: 192.0.2.1:6443
+            token: abcdef.0123456789abcdef
+            caCertHashes:
+            - sha256:00
+        nodeRegistration:
+          name: w1
+          criSocket: unix:///run/containerd/containerd.sock
+          imagePullPolicy: Never
+          kubeletExtraArgs:
+            node-ip: 192.0.2.11
+        ");
+        insta::assert_snapshot!(written("c2"), @"
+        apiVersion: kubeadm.k8s.io/v1beta3
+        kind: JoinConfiguration
+        discovery:
+          bootstrapToken:
+            apiServerEndpoint: 192.0.2.1:6443
+            token: abcdef.0123456789abcdef
+            caCertHashes:
+            - sha256:00
+        nodeRegistration:
+          name: c2
+          criSocket: unix:///run/containerd/containerd.sock
+          imagePullPolicy: Never
+          kubeletExtraArgs:
+            node-ip: 192.0.2.2
+        controlPlane:
+          localAPIEndpoint:
+            advertiseAddress: 192.0.2.2
+            bindPort: 6443
+        ");
+    }
+}

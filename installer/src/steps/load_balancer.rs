@@ -1,0 +1,157 @@
+//! The node-local load balancer: `HAProxy` as a static pod on every host that only runs pods, so that the loss of a control
+//! plane is no loss to them. Control planes turn to their own API server first, and need none.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kbundle_format::{Digest, Role};
+
+use super::{Check, Context, Inputs, Step, needed};
+use crate::config::LoadBalancer as Kind;
+use crate::kubeadm::images::of_platform;
+use crate::kubeadm::{self, KUBELET_KUBECONFIG, MANIFESTS};
+use crate::kubectl::Kubectl;
+use crate::template::render;
+use crate::wait::{Look, until};
+
+const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
+const HEALTH_PORT: u16 = 6444;
+/// The kubelet starts a new static pod within seconds.
+const READY_WITHIN: Duration = Duration::from_mins(2);
+
+/// See the module.
+pub struct LoadBalancer;
+
+impl Step for LoadBalancer {
+    fn id(&self) -> &'static str {
+        "load-balancer"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let count = inputs.topology.with(Role::ControlPlane).count();
+        format!("reach the {count} control planes through HAProxy on this host")
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        is_wanted(inputs)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        for (path, content) in files(context)? {
+            if !context.host.has_file(&path, content.as_bytes(), 0o644)? {
+                return needed(format!("{path} is not as it should be"));
+            }
+        }
+        match readiness(context)? {
+            Some(Err(said)) => needed(format!("it does not reach an API server: {said}")),
+            // Before the host has joined, there is no kubelet to start it.
+            None | Some(Ok(())) => Ok(Check::Done),
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let files = files(context)?;
+        context.host.claim_tree(kubeadm::DIRECTORY)?;
+        for (path, content) in files {
+            context.host.write_file(&path, content.as_bytes(), 0o644)?;
+        }
+        wait(context)
+    }
+}
+
+/// Whether this host reaches the API through a load balancer of its own.
+#[must_use]
+pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
+    inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane) && inputs.spec.api.load_balancer == Kind::NodeLocal
+}
+
+/// Whether the bundle has what `inputs` ask for.
+#[must_use]
+pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
+    !is_wanted(inputs) || image(inputs).is_some()
+}
+
+/// Waits until an API server answers through it, on a host that has joined.
+pub fn wait(context: &Context<'_>) -> anyhow::Result<()> {
+    context.progress.detail("waiting for the node-local load balancer");
+    until("an answer of the API through HAProxy on this host", READY_WITHIN, || {
+        Ok(match readiness(context)? {
+            None | Some(Ok(())) => Look::Ready(()),
+            Some(Err(said)) => Look::NotYet(said),
+        })
+    })
+    .context("`crictl ps -a` and `crictl logs` show how the pod haproxy fares")
+}
+
+/// What an API server says through it; `None` on a host that has not joined.
+fn readiness(context: &Context<'_>) -> anyhow::Result<Option<Result<(), String>>> {
+    if !context.host.exists(KUBELET_KUBECONFIG) {
+        return Ok(None);
+    }
+    let server = format!("https://127.0.0.1:{}", context.spec.api.port);
+    Kubectl::as_kubelet(&context.host).readiness_at(&server).map(Some)
+}
+
+fn image(inputs: &Inputs<'_>) -> Option<String> {
+    let mut images = of_platform(inputs.list, &inputs.facts.platform);
+    images.find(|image| image.reference.short_name() == "haproxy").map(|image| image.reference.to_string())
+}
+
+fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(String, String); 2]> {
+    let image = image(inputs).context("the bundle has no haproxy image for this platform")?;
+    let configuration = configuration(inputs);
+    let pod = render(
+        include_str!("../../../manifests/templates/haproxy-pod.yaml"),
+        &[
+            ("digest", &Digest::of(configuration.as_bytes()).hex()),
+            ("image", &image),
+            ("config", CONFIG_PATH),
+            ("health_port", &HEALTH_PORT.to_string()),
+        ],
+    );
+    Ok([(CONFIG_PATH.to_owned(), configuration), (format!("{MANIFESTS}/haproxy.yaml"), pod)])
+}
+
+fn configuration(inputs: &Inputs<'_>) -> String {
+    let port = inputs.spec.api.port;
+    let servers = inputs.topology.with(Role::ControlPlane);
+    let servers: Vec<_> =
+        servers.map(|member| format!("    server {} {}:{port}", member.name, member.address)).collect();
+    render(
+        include_str!("../../../manifests/templates/haproxy.cfg"),
+        &[("port", &port.to_string()), ("health_port", &HEALTH_PORT.to_string()), ("servers", &servers.join("\n"))],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn every_control_plane_is_asked() {
+        let cluster = fixture::Cluster::of_three_and_two();
+        let text = configuration(&cluster.inputs(&cluster.seen_from("w1")));
+        let servers: Vec<_> = text.lines().filter(|line| line.trim().starts_with("server ")).collect();
+        insta::assert_snapshot!(servers.join("\n"), @"
+            server c1 192.0.2.1:6443
+            server c2 192.0.2.2:6443
+            server c3 192.0.2.3:6443
+        ");
+        assert!(
+            is_wanted(&cluster.inputs(&cluster.seen_from("w2")))
+                && !is_wanted(&cluster.inputs(&cluster.seen_from("c2")))
+        );
+    }
+
+    #[test]
+    fn another_configuration_makes_another_pod() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let pod = |cluster: &fixture::Cluster| files(&cluster.inputs(&cluster.seen_from("w1"))).unwrap()[1].1.clone();
+        let before = pod(&cluster);
+        let parsed: serde_json::Value = serde_yaml::from_str(&before).unwrap();
+        assert_eq!(parsed["spec"]["containers"][0]["image"], "docker.io/library/haproxy:2.6.12");
+        cluster.spec.hosts.remove(0);
+        assert_ne!(pod(&cluster), before);
+    }
+}

@@ -1,0 +1,117 @@
+//! Routes to the pods of other hosts, and the way out of the cluster, by a unit of their own so that they are there after a
+//! boot. For hosts of one network, which is what the bridge is for.
+
+use std::collections::BTreeMap;
+
+use super::{Check, Context, Inputs, needed};
+use crate::config::Cidr;
+use crate::handed::PodNetwork;
+use crate::host::{Command, Host};
+use crate::template::render;
+
+/// The unit.
+pub const UNIT: &str = "kinstall-pod-network.service";
+const UNIT_PATH: &str = "/etc/systemd/system/kinstall-pod-network.service";
+/// Marks our rule among those of others; `reset` finds it by this.
+const COMMENT: &str = "kinstall: pods leave the cluster";
+
+pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<Check> {
+    if !context.host.has_file(UNIT_PATH, unit(context, networks).as_bytes(), 0o644)? {
+        return needed(format!("{UNIT_PATH} is not as it should be"));
+    }
+    if !context.host.unit_is_up(UNIT)? {
+        return needed("the routes to other hosts' pods were not set");
+    }
+    let there = routes_of(&context.host)?;
+    match others(context, networks).find(|other| !there.contains(&(other.pods.to_string(), other.node.to_string()))) {
+        Some(other) => needed(format!("there is no route to {} via {}", other.pods, other.node)),
+        None => Ok(Check::Done),
+    }
+}
+
+pub fn apply(context: &mut Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<()> {
+    let unit = unit(context, networks);
+    // Routes of hosts that left the cluster go with the old unit.
+    context.host.stop_unit(UNIT)?;
+    context.host.write_file(UNIT_PATH, unit.as_bytes(), 0o644)?;
+    Ok(context.host.restart_unit(UNIT)?)
+}
+
+/// The pods of the other hosts.
+fn others<'a>(
+    inputs: &Inputs<'_>,
+    networks: &'a BTreeMap<String, PodNetwork>,
+) -> impl Iterator<Item = &'a PodNetwork> + use<'a> {
+    let own = inputs.node_name();
+    networks.iter().filter(move |(name, _)| **name != own).map(|(_, network)| network)
+}
+
+fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> String {
+    let own = networks[&inputs.node_name()].pods;
+    commands(&own, &inputs.spec.network.pod_cidr, others(inputs, networks))
+}
+
+fn commands<'a>(own: &Cidr, all: &Cidr, others: impl Iterator<Item = &'a PodNetwork>) -> String {
+    // Traffic between pods keeps its addresses; the rest of the site has no route back to them.
+    let rule = format!("POSTROUTING -s {own} ! -d {all} -m comment --comment \"{COMMENT}\" -j MASQUERADE");
+    let mut lines = vec![
+        format!("ExecStart=/bin/sh -c 'iptables -w -t nat -C {rule} 2>/dev/null || iptables -w -t nat -A {rule}'"),
+        format!("ExecStop=-/bin/sh -c 'iptables -w -t nat -D {rule}'"),
+    ];
+    for PodNetwork { pods, node: via } in others {
+        lines.push(format!("ExecStart=/bin/sh -c 'ip route replace {pods} via {via}'"));
+        lines.push(format!("ExecStop=-/bin/sh -c 'ip route delete {pods} via {via}'"));
+    }
+    render(
+        include_str!("../../../../manifests/templates/kinstall-pod-network.service"),
+        &[("commands", &lines.join("\n"))],
+    )
+}
+
+/// The routes that the host has: network and gateway.
+fn routes_of(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
+    let shown = host.run(&Command::new("ip", ["-4", "route", "show"]))?;
+    Ok(shown.stdout.lines().filter_map(read_route).collect())
+}
+
+/// Reads a line such as `10.244.1.0/24 via 192.0.2.2 dev eth0`.
+fn read_route(line: &str) -> Option<(String, String)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match words[..] {
+        [network, "via", gateway, ..] => Some((network.to_owned(), gateway.to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_sets_and_removes_the_same() {
+        let other = |number: u8| PodNetwork {
+            pods: format!("10.244.{number}.0/24").parse().unwrap(),
+            node: [192, 0, 2, number].into(),
+        };
+        let text =
+            commands(&"10.244.0.0/24".parse().unwrap(), &"10.244.0.0/16".parse().unwrap(), [other(1), other(2)].iter());
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("Exec")).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        ExecStart=/bin/sh -c 'iptables -w -t nat -C POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE 2>/dev/null || iptables -w -t nat -A POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE'
+        ExecStop=-/bin/sh -c 'iptables -w -t nat -D POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE'
+        ExecStart=/bin/sh -c 'ip route replace 10.244.1.0/24 via 192.0.2.1'
+        ExecStop=-/bin/sh -c 'ip route delete 10.244.1.0/24 via 192.0.2.1'
+        ExecStart=/bin/sh -c 'ip route replace 10.244.2.0/24 via 192.0.2.2'
+        ExecStop=-/bin/sh -c 'ip route delete 10.244.2.0/24 via 192.0.2.2'
+        "#);
+    }
+
+    #[test]
+    fn routes_without_a_gateway_are_not_ours() {
+        assert_eq!(
+            read_route("10.244.1.0/24 via 192.0.2.2 dev eth0 ").unwrap(),
+            ("10.244.1.0/24".to_owned(), "192.0.2.2".to_owned())
+        );
+        assert_eq!(read_route("192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.1"), None);
+    }
+}
