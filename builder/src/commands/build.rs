@@ -66,11 +66,10 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let lock = source::runtime()?.block_on(async {
-        let lock = match source {
-            Source::Locked(lock) => lock,
-            Source::Selected(selection) => fetcher.pin(selection).await?,
-        };
-        fetcher.fetch(lock).await
+        match source {
+            Source::Locked(lock) => fetcher.fetch(lock).await,
+            Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
+        }
     })?;
     progress.finish();
 

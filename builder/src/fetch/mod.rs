@@ -91,6 +91,19 @@ impl Fetcher {
         })
     }
 
+    /// Pins a selection and fetches all that it names. Files come first: a program that is not what its pin says stops the build
+    /// before any image is asked for.
+    ///
+    /// # Errors
+    /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
+    pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let images = Selection { artifacts: Vec::new(), ..selection.clone() };
+        let files = Selection { images: Vec::new(), ..selection };
+        let files = self.fetch(self.pin(files).await?).await?;
+        let images = self.fetch(self.pin(images).await?).await?;
+        Ok(Lock { images: images.images, ..files })
+    }
+
     /// Turns a selection into a lock: checksums are looked up where the catalog has none, and images are followed from their
     /// pin to config and layers. Indexes, manifests and configs are fetched for that.
     ///

@@ -27,6 +27,8 @@ fn wrong_bytes_stop_the_build_and_leave_nothing() {
         "{text}"
     );
     assert_eq!(upstream.server.requests(KUBELET).len(), 1, "wrong content is not asked for again");
+    let index = Image::path("manifests", &upstream.image.index);
+    assert_eq!(upstream.server.requests(&index), [], "no image is asked for once a program is refused");
     assert!(!upstream.cached("sha256").contains(&expected.hex()));
     assert!(!upstream.cached("sha256").contains(&actual.hex()));
     assert!(!upstream.cached("partial").iter().any(|name| name.contains(&expected.hex())));
@@ -197,17 +199,17 @@ fn the_built_in_catalog_refuses_files_of_another_origin() {
     let mirrors = ["dl.k8s.io", "github.com", "registry.k8s.io"]
         .map(|host| format!("--mirror={host}=http://127.0.0.1:{port}/{host}"));
     let mirrors = mirrors.each_ref().map(String::as_str);
-    let build = ["build", "--unsigned", "--cache=cache", "--jobs=1"];
+    let lock = ["lock", "--cache=cache", "--jobs=1", "--k8s=1.25.2", "--cni=bridge"];
+    let build = ["build", "--unsigned", "--cache=cache", "--jobs=1", "--locked=one.lock"];
 
-    let (code, text) =
-        failure(&upstream.kbundle(build.into_iter().chain(["--k8s=1.25.2", "--cni=bridge"]).chain(mirrors)));
+    let (code, text) = failure(&upstream.kbundle(lock.into_iter().chain(mirrors)));
     assert_eq!(code, 3, "{text}");
     let pause = "sha256:9001185023633d17a2f98ff69b6ff2615b8ea02a825adffa40422f51dfdcde9d";
     assert!(text.contains(&format!("instead of {pause}")), "{text}");
 
     for name in ["kubelet", "containerd"] {
         let expected = lock_of_one(&upstream.path("one.lock"), name);
-        let (code, text) = failure(&upstream.kbundle(build.into_iter().chain(["--locked=one.lock"]).chain(mirrors)));
+        let (code, text) = failure(&upstream.kbundle(build.into_iter().chain(mirrors)));
         assert_eq!(code, 3, "{text}");
         let actual = Digest::of(b"somebody else built this");
         assert!(text.contains(&format!("has digest {actual} instead of {expected}")), "{text}");
