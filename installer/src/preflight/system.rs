@@ -1,5 +1,8 @@
 //! Checks of the system: identity, clock, security modules, programs, what others left behind.
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::{Answer, Check, Subject};
 use crate::facts::{OsRelease, Selinux};
 use crate::host::UnitState;
@@ -51,7 +54,7 @@ fn clock(subject: &Subject<'_>) -> Answer {
     /// 2100-01-01; no certificate of a cluster lasts that long.
     const LATEST: u64 = 4_102_444_800;
     let clock = &subject.facts.clock;
-    let found = format!("{} s since 1970", clock.unix_seconds);
+    let found = rfc3339(clock.unix_seconds);
     if !(EARLIEST..LATEST).contains(&clock.unix_seconds) {
         return Answer::reject(found, "set the clock (`timedatectl set-time`), or certificates will not be valid");
     }
@@ -62,6 +65,13 @@ fn clock(subject: &Subject<'_>) -> Answer {
             "let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
         ),
     }
+}
+
+/// The time in UTC, as in `2027-01-15T08:00:00Z`; the bare seconds where a calendar does not reach.
+fn rfc3339(unix_seconds: u64) -> String {
+    let time = i64::try_from(unix_seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let text = time.and_then(|time| time.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| format!("{unix_seconds} s since 1970"))
 }
 
 fn selinux(subject: &Subject<'_>) -> Answer {
@@ -175,7 +185,7 @@ mod tests {
         [
             "root Reject: user id 1000 | run it as root, for example with sudo",
             "machine-id Reject: none | run `systemd-machine-id-setup` and reboot",
-            "clock Reject: 3600 s since 1970 | set the clock (`timedatectl set-time`), or certificates will not be valid",
+            "clock Reject: 1970-01-01T01:00:00Z | set the clock (`timedatectl set-time`), or certificates will not be valid",
             "selinux Reject: enforcing | `setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or carry container-selinux in and `--ignore selinux`",
         ]
         "#);
@@ -198,7 +208,7 @@ mod tests {
             facts.clock.keeper = None;
         }), @r#"
         [
-            "clock Warn: 1800000000 s since 1970, kept right by nothing that is known | let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
+            "clock Warn: 2027-01-15T08:00:00Z, kept right by nothing that is known | let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
             "programs Warn: no socat | install the packages socat from the distribution's own medium; upstream releases do not hold them",
         ]
         "#);
