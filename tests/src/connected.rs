@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use crate::{Host, Mirror, repository};
+use anyhow::Context as _;
 use fs_err as fs;
+
+use crate::{Host, Mirror, repository};
 
 /// The Kubernetes release that the mirror has.
 pub const KUBERNETES: &str = "1.20.2";
@@ -37,8 +39,9 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// Runs a command of kbundle to its end; its output on success.
-pub fn kbundle(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program("kbundle")).args(arguments).output()?;
+pub fn kbundle(arguments: &[impl AsRef<str>]) -> anyhow::Result<String> {
+    let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    let output = Command::new(program("kbundle")).args(&arguments).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     anyhow::ensure!(
         output.status.success(),
@@ -51,13 +54,19 @@ pub fn kbundle(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(text(&output.stdout))
 }
 
-/// What every build from the mirror is told.
-pub fn from_mirror(mirror: &Mirror) -> anyhow::Result<Vec<String>> {
-    let mut arguments = vec!["--catalog".to_owned(), mirror.catalog().display().to_string()];
+/// Builds a bundle of Kubernetes [`KUBERNETES`] from the mirror, by `catalog`.
+fn build(mirror: &Mirror, catalog: &Path, out: &Path, options: &[&str]) -> anyhow::Result<()> {
+    let mut arguments = ["build", "--k8s", KUBERNETES, "--cni", "bridge", "--addon", "lab-test", "--level", "3"]
+        .map(str::to_owned)
+        .to_vec();
     for setting in mirror.settings()? {
         arguments.extend(["--mirror".to_owned(), setting]);
     }
-    Ok(arguments)
+    arguments.extend(["--catalog".to_owned(), catalog.display().to_string()]);
+    arguments.extend(["--out".to_owned(), out.display().to_string()]);
+    arguments.extend(options.iter().map(ToString::to_string));
+    kbundle(&arguments)?;
+    Ok(())
 }
 
 impl Carried {
@@ -72,18 +81,26 @@ impl Carried {
             }
             kbundle(&["keygen", "--out", &carried.text(&format!("{key}.key"))])?;
         }
-        for (name, signature) in
-            [("bundle", ["--key", &carried.text("signing.key")].as_slice()), ("unsigned", &["--unsigned"])]
-        {
-            let mut arguments = vec!["build".to_owned(), "--k8s".to_owned(), KUBERNETES.to_owned()];
-            arguments.extend(from_mirror(&mirror)?);
-            arguments.extend(["--cni", "bridge", "--addon", "lab-test", "--level", "3"].map(str::to_owned));
-            arguments.extend(signature.iter().map(ToString::to_string));
-            arguments.extend(["--out".to_owned(), carried.text(&format!("{name}.tar.zst"))]);
-            kbundle(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
-        }
+        let signing_key = carried.text("signing.key");
+        build(&mirror, &mirror.catalog(), &carried.file("bundle.tar.zst"), &["--key", &signing_key])?;
+        build(&mirror, &mirror.catalog(), &carried.file("unsigned.tar.zst"), &["--unsigned"])?;
         mirror.stop()?;
         Ok(carried)
+    }
+
+    /// Builds a small signed bundle for arm64 out of what the mirror has for it: runc and busybox.
+    pub fn build_arm64(&self) -> anyhow::Result<PathBuf> {
+        let mirror = Mirror::start()?;
+        let mut catalog: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(mirror.catalog())?)?;
+        let release = &mut catalog["releases"][KUBERNETES];
+        let components = release["components"].as_mapping_mut().context("the release has no components")?;
+        components.retain(|name, _| name == "runc");
+        release["images"] = serde_yaml::Value::Sequence(Vec::new());
+        let (catalog_file, bundle) = (self.file("arm64-catalog.yaml"), self.file("arm64.tar.zst"));
+        fs::write(&catalog_file, serde_yaml::to_string(&catalog)?)?;
+        build(&mirror, &catalog_file, &bundle, &["--arch", "arm64", "--key", &self.text("signing.key")])?;
+        mirror.stop()?;
+        Ok(bundle)
     }
 
     /// The file of this name in the folder of keys and bundles.

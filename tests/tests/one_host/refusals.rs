@@ -11,6 +11,10 @@ use lab::{Host, Lab, mirror_tree};
 use lab::connected::{KUBERNETES, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
+/// Where dl.k8s.io has the kubelet of 1.25.2, and the digest of the genuine file.
+const KUBELET_1_25_2: &str = "/release/v1.25.2/bin/linux/amd64/kubelet";
+const GENUINE_KUBELET_1_25_2: &str = "631e31b3ec648f920292fdc1bde46053cca5d5c71d622678d86907d556efaea3";
+
 /// Runs the installation of `bundle` and returns what it said; it has to end with 3, refused.
 fn refused(host: &Host, bundle: &str, key: &str) -> anyhow::Result<String> {
     let output = host.exec(&["sh", "-c", &format!("cd {STICK} && ./kinstall run {bundle} --key {key}")])?;
@@ -35,6 +39,7 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
     carried.carry_into(host)?;
     copy_in(host, &carried.file("unsigned.tar.zst"), "unsigned.tar.zst")?;
     copy_in(host, &carried.file("stranger.pub"), "stranger.pub")?;
+    copy_in(host, &carried.build_arm64()?, "arm64.tar.zst")?;
     let bundle = carried.file("bundle.tar.zst");
     let length = bundle.metadata()?.len();
     for (name, position) in [("head", 0), ("middle", 500), ("last", 990)] {
@@ -50,6 +55,8 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
     assert!(said.contains("not signed"), "{said}");
     let said = refused(host, "bundle.tar.zst", "stranger.pub")?;
     assert!(said.contains("not by a trusted key"), "{said}");
+    let said = refused(host, "arm64.tar.zst", "signing.pub")?;
+    assert!(said.contains("the bundle is for linux/arm64, this host is linux/amd64"), "{said}");
     for name in ["flipped-head", "flipped-middle", "flipped-last", "truncated"] {
         let said = refused(host, &format!("{name}.tar.zst"), "signing.pub")?;
         assert!(said.contains("hint:"), "{name}: {said}");
@@ -58,57 +65,42 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
     lab.down()
 }
 
-/// The built-in catalog's pins are the genuine ones, so what the lab serves is not taken for upstream's.
-/// Images are resolved first, so the refusal is that of a manifest; a program's would come after it.
+/// The built-in catalog's pins are the genuine ones, so the lab's own kubelet is not taken for upstream's.
 #[test]
-fn what_the_lab_serves_is_refused_against_the_genuine_pins() -> anyhow::Result<()> {
-    let tree = mirror_tree()?;
-    let kubelet = tree.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
-    let catalog = tree.join("catalog.yaml");
+fn the_labs_kubelet_is_refused_against_the_genuine_pin() -> anyhow::Result<()> {
+    let kubelet = mirror_tree()?.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
+    let actual = fs::read_to_string(kubelet.with_added_extension("sha256"))?;
     let server = TcpListener::bind("127.0.0.1:0")?;
     let address = server.local_addr()?;
-    thread::spawn(move || server.incoming().flatten().try_for_each(|connection| serve(connection, &kubelet, &catalog)));
+    thread::spawn(move || server.incoming().flatten().try_for_each(|connection| serve(connection, &kubelet)));
     let folder = tempfile::tempdir()?;
-    let out = folder.path().join("never.tar.zst");
-    let error = kbundle(&[
-        "build",
-        "--k8s",
-        "1.25.2",
-        "--unsigned",
-        "--retries",
-        "0",
-        "--jobs",
-        "1",
-        "--cache",
-        &folder.path().join("cache").display().to_string(),
-        "--mirror",
-        &format!("dl.k8s.io=http://{address}"),
-        "--mirror",
-        &format!("github.com=http://{address}"),
-        "--mirror",
-        &format!("registry.k8s.io=http://{address}"),
-        "--mirror",
-        &format!("docker.io=http://{address}"),
-        "--mirror",
-        &format!("raw.githubusercontent.com=http://{address}"),
-        "--out",
-        &out.display().to_string(),
-    ]);
-    let error = error.expect_err("a build from the lab's files succeeded").to_string();
-    assert!(error.contains("instead of sha256:") || error.contains("expected sha256:"), "{error}");
-    assert!(!out.exists());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut arguments =
+        ["build", "--k8s", "1.25.2", "--cni", "bridge", "--unsigned", "--jobs", "16"].map(str::to_owned).to_vec();
+    arguments.extend(["--cache".to_owned(), path("cache"), "--out".to_owned(), path("never.tar.zst")]);
+    for host in ["dl.k8s.io", "github.com", "registry.k8s.io"] {
+        arguments.extend(["--mirror".to_owned(), format!("{host}=http://{address}/{host}")]);
+    }
+
+    let error = kbundle(&arguments).expect_err("a build from the lab's kubelet succeeded").to_string();
+    let url = format!("http://{address}/dl.k8s.io{KUBELET_1_25_2}");
+    let refusal =
+        format!("error: {url} has digest sha256:{} instead of sha256:{GENUINE_KUBELET_1_25_2}", actual.trim());
+    assert!(error.contains(&refusal) && error.contains("exit status: 3"), "{error}");
+    assert!(!folder.path().join("never.tar.zst").exists());
     Ok(())
 }
 
-/// Answers one request: a registry's with `manifest`, any other with `file`.
-fn serve(mut connection: TcpStream, file: &Path, manifest: &Path) -> io::Result<()> {
+/// Answers one request: for the kubelet with `kubelet`; any other is put off, and kbundle asks for it again later.
+fn serve(mut connection: TcpStream, kubelet: &Path) -> io::Result<()> {
     let mut request = BufReader::new(connection.try_clone()?).lines();
     let line = request.next().transpose()?.unwrap_or_default();
-    let file = if line.contains(" /v2/") { manifest } else { file };
     while request.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let length = file.metadata()?.len();
+    if !line.contains(&format!("{KUBELET_1_25_2} ")) {
+        return write!(connection, "HTTP/1.1 503 Later\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    let length = kubelet.metadata()?.len();
     write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
-    // A client that has seen enough hangs up.
-    drop(io::copy(&mut fs::File::open(file)?, &mut connection));
+    io::copy(&mut fs::File::open(kubelet)?, &mut connection)?;
     Ok(())
 }
