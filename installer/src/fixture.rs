@@ -53,6 +53,7 @@ pub fn facts() -> HostFacts {
             address: "10.0.0.5".parse().unwrap(),
             network: "10.0.0.0/24".parse().unwrap(),
         }],
+        mtus: [("eth0".to_owned(), 1500)].into(),
         default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "10.0.0.1".parse().ok() }),
         resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
         listening: vec![],

@@ -24,7 +24,7 @@ struct Examination<'a> {
 pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let spec = read_spec(arguments.config.as_deref())?;
     let facts = HostFacts::gather(&Host::local()?)?;
-    let findings = examine(&Subject { spec: &spec, facts: &facts }, &arguments.ignored);
+    let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &arguments.ignored);
     match arguments.output {
         OutputFormat::Json => print_json(&Examination { schema: SCHEMA, findings: &findings, facts: &facts })?,
         OutputFormat::Text => {

@@ -90,7 +90,7 @@ fn refuse_another_cluster(host: &Host, wanted: &Records) -> anyhow::Result<()> {
 
 /// Preflight, plan and cost: all that is decided before anything is changed.
 fn check(inputs: &Inputs<'_>, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<crate::plan::Plan> {
-    let findings = examine(&Subject { spec: inputs.spec, facts: inputs.facts }, &arguments.ignored);
+    let findings = examine(&Subject { spec: inputs.spec, facts: inputs.facts, topology: None }, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;

@@ -18,7 +18,7 @@ use super::{
     Selinux, Sysctl, network, system,
 };
 use crate::config::Cidr;
-use crate::host::{Change, Host, HostError, UnitState};
+use crate::host::{Change, Command, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
@@ -116,6 +116,7 @@ impl HostFacts {
             mounts: mounts(host, &kernel::mounts(&text("/proc/self/mounts")?)),
             swap_areas: kernel::swap_areas(&text("/proc/swaps")?),
             addresses: addresses(),
+            mtus: mtus(host)?,
             default_route: network::default_route(&text("/proc/net/route")?),
             resolver: resolver(host)?,
             listening: listeners(host)?,
@@ -193,6 +194,12 @@ fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
     };
     let ours = |line: &&MountLine| !OTHERS.iter().any(|prefix| line.path.starts_with(prefix));
     lines.iter().filter(ours).filter_map(mount).collect()
+}
+
+/// Asked from the kernel: `/sys/class/net` shows another network namespace's on a host inside of a container.
+fn mtus(host: &Host) -> Result<BTreeMap<String, u32>, HostError> {
+    let shown = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))?;
+    Ok(network::mtus(&shown.unwrap_or_default().stdout))
 }
 
 /// Addresses of interfaces that are up; loopback and link-local ones cannot be reached by others.

@@ -47,6 +47,8 @@ pub struct HostFacts {
     pub swap_areas: Vec<String>,
     /// Addresses of the interfaces that are up, loopback left out.
     pub addresses: Vec<InterfaceAddress>,
+    /// The largest packet that each interface takes, in bytes, by its name.
+    pub mtus: BTreeMap<String, u32>,
     /// The interface and gateway of the IPv4 default route with the lowest metric.
     pub default_route: Option<DefaultRoute>,
     /// Name servers and where they are written.
@@ -251,6 +253,13 @@ impl HostFacts {
                 _ => None,
             },
         }
+    }
+
+    /// The largest packet that the interface with this address takes, in bytes.
+    #[must_use]
+    pub fn mtu_of(&self, address: IpAddr) -> Option<u32> {
+        let found = self.addresses.iter().find(|found| found.address == address)?;
+        self.mtus.get(&found.interface).copied()
     }
 
     /// The file system that `path` lies on, or would.

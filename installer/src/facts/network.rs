@@ -1,5 +1,6 @@
 //! Parsers of what the kernel and `/etc` say about the network. Text in, facts out.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::DefaultRoute;
@@ -89,6 +90,17 @@ pub fn address_in_hosts(hosts: &str, name: &str) -> Option<IpAddr> {
     })
 }
 
+/// Reads what `ip -oneline link show` prints: `2: eth0@if4: <UP> mtu 1500 qdisc …`. The largest packet by interface.
+#[must_use]
+pub fn mtus(shown: &str) -> BTreeMap<String, u32> {
+    let read = |line: &str| {
+        let name = line.split(": ").nth(1)?.split('@').next()?;
+        let mut words = line.split_whitespace().skip_while(|word| *word != "mtu");
+        Some((name.to_owned(), words.nth(1)?.parse().ok()?))
+    };
+    shown.lines().filter_map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +148,12 @@ mod tests {
         let hosts = "127.0.0.1 localhost\n10.1.1.5\tNode-1.plant node-1 # node-2\n::1 node-1\n";
         assert_eq!(address_in_hosts(hosts, "node-1"), Some("10.1.1.5".parse().unwrap()));
         assert_eq!(address_in_hosts(hosts, "node-2"), None);
+    }
+
+    #[test]
+    fn mtus_are_read_by_interface() {
+        let shown = "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT\\    link/loopback\n\
+                     2: eth0@if3: <BROADCAST,UP> mtu 1450 qdisc noqueue state UP\n";
+        assert_eq!(mtus(shown), [("lo".to_owned(), 65536), ("eth0".to_owned(), 1450)].into());
     }
 }

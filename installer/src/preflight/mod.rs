@@ -1,16 +1,19 @@
 //! Whether this host can carry a cluster: a list of checks over the facts. All are made and all are shown, each with what was
 //! found, what is wanted and by whose word, and what to do.
 
+pub mod between;
 mod machine;
 mod network;
 mod system;
 
 use std::fmt;
 
+use kbundle_format::Role;
 use serde::Serialize;
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
+use crate::topology::Topology;
 
 /// What checks look at.
 #[derive(Clone, Copy)]
@@ -19,6 +22,14 @@ pub struct Subject<'a> {
     pub spec: &'a ClusterSpec,
     /// What the host is.
     pub facts: &'a HostFacts,
+    /// Its place among several hosts; a single host does everything.
+    pub topology: Option<&'a Topology>,
+}
+
+impl Subject<'_> {
+    fn has(&self, role: Role) -> bool {
+        self.topology.is_none_or(|topology| topology.this().has(role))
+    }
 }
 
 /// What a check says.
@@ -130,7 +141,7 @@ impl std::str::FromStr for CheckId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::all().find(|id| id.0 == text).ok_or_else(|| {
+        Self::all().chain(between::ids()).find(|id| id.0 == text).ok_or_else(|| {
             let known: Vec<_> = Self::all().map(|id| id.0).collect();
             format!("no check has this name; there are: {}", known.join(", "))
         })
@@ -140,13 +151,15 @@ impl std::str::FromStr for CheckId {
 /// Makes every check, in the order of the list. A rejection by a check in `ignored` becomes [`Verdict::Ignored`].
 #[must_use]
 pub fn examine(subject: &Subject<'_>, ignored: &[CheckId]) -> Vec<Finding> {
-    let finding = |check: &Check| {
-        let Answer { verdict, found, advice } = (check.look)(subject);
-        let ignore = verdict == Verdict::Reject && ignored.contains(&CheckId(check.id));
-        let verdict = if ignore { Verdict::Ignored } else { verdict };
-        Finding { check: check.id, verdict, found, wanted: check.wanted, advice }
-    };
-    CHECKS.into_iter().flatten().map(finding).collect()
+    let look = |check: &Check| finding(check.id, check.wanted, (check.look)(subject), ignored);
+    CHECKS.into_iter().flatten().map(look).collect()
+}
+
+fn finding(check: &'static str, wanted: &'static str, answer: Answer, ignored: &[CheckId]) -> Finding {
+    let Answer { verdict, found, advice } = answer;
+    let ignore = verdict == Verdict::Reject && ignored.contains(&CheckId(check));
+    let verdict = if ignore { Verdict::Ignored } else { verdict };
+    Finding { check, verdict, found, wanted, advice }
 }
 
 /// The checks that reject.
@@ -165,7 +178,7 @@ mod tests {
         let mut facts = fixture::facts();
         change(&mut facts);
         let spec = ClusterSpec::default();
-        examine(&Subject { spec: &spec, facts: &facts }, &[])
+        examine(&Subject { spec: &spec, facts: &facts, topology: None }, &[])
             .into_iter()
             .filter(|finding| finding.verdict != Verdict::Pass)
             .map(|finding| {
@@ -194,7 +207,7 @@ mod tests {
         let mut facts = fixture::facts();
         facts.memory.total_bytes = 1 << 30;
         let spec = ClusterSpec::default();
-        let findings = examine(&Subject { spec: &spec, facts: &facts }, &["memory".parse().unwrap()]);
+        let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &["memory".parse().unwrap()]);
         assert!(rejections(&findings).is_empty());
         assert!(findings.iter().any(|finding| finding.check == "memory" && finding.verdict == Verdict::Ignored));
     }

@@ -1,7 +1,9 @@
 //! Checks of names, addresses and ports.
 
+use kbundle_format::Role;
+
 use super::{Answer, Check, Subject};
-use crate::config::DnsName;
+use crate::config::{DnsName, LoadBalancer};
 use crate::facts::{Installation, Listener};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -28,13 +30,18 @@ fn hostname(subject: &Subject<'_>) -> Answer {
 
 fn address(subject: &Subject<'_>) -> Answer {
     let facts = subject.facts;
-    match (subject.spec.api.address, facts.primary_address()) {
+    let wanted = match subject.topology {
+        Some(topology) => Some(topology.this().address),
+        None => subject.spec.api.address,
+    };
+    match (wanted, facts.primary_address()) {
         (Some(wanted), _) if facts.addresses.iter().any(|found| found.address == wanted) => {
             Answer::pass(wanted.to_string())
         }
         (Some(wanted), _) => {
             let found: Vec<_> = facts.addresses.iter().map(|found| found.address.to_string()).collect();
-            let advice = "set `address` under `api` in cluster.yaml to one of them";
+            let section = if subject.topology.is_some() { "the host" } else { "`api`" };
+            let advice = format!("set `address` under {section} in cluster.yaml to one of them");
             Answer::reject(format!("{wanted} is not on this host, which has {}", found.join(", ")), advice)
         }
         (None, Some(primary)) => Answer::pass(primary.to_string()),
@@ -77,20 +84,32 @@ fn networks(subject: &Subject<'_>) -> Answer {
 /// Interfaces that CNI plugins make.
 const POD_INTERFACES: [&str; 4] = ["cni0", "flannel.1", "tunl0", "vxlan.calico"];
 
-/// Ports of a single host besides the API server's, and who listens there, by the first 15 bytes of the program's name.
-const PORTS: [(u16, &str); 8] = [
-    (2379, "etcd"),
-    (2380, "etcd"),
-    (10248, "kubelet"),
-    (10249, "kube-proxy"),
-    (10250, "kubelet"),
-    (10256, "kube-proxy"),
-    (10257, "kube-controller"),
-    (10259, "kube-scheduler"),
-];
+/// Ports by role, and who listens there, by the first 15 bytes of the program's name.
+const ETCD_PORTS: [(u16, &str); 2] = [(2379, "etcd"), (2380, "etcd")];
+const CONTROL_PLANE_PORTS: [(u16, &str); 2] = [(10257, "kube-controller"), (10259, "kube-scheduler")];
+const NODE_PORTS: [(u16, &str); 4] =
+    [(10248, "kubelet"), (10249, "kube-proxy"), (10250, "kubelet"), (10256, "kube-proxy")];
+const BALANCER_PORT: (u16, &str) = (6444, "haproxy");
+
+fn wanted_ports(subject: &Subject<'_>) -> Vec<(u16, &'static str)> {
+    let mut wanted = Vec::new();
+    if subject.has(Role::Etcd) {
+        wanted.extend(ETCD_PORTS);
+    }
+    if subject.has(Role::ControlPlane) || subject.has(Role::Worker) {
+        wanted.extend(NODE_PORTS);
+    }
+    if subject.has(Role::ControlPlane) {
+        wanted.extend(CONTROL_PLANE_PORTS);
+        wanted.push((subject.spec.api.port, "kube-apiserver"));
+    } else if subject.has(Role::Worker) && subject.spec.api.load_balancer == LoadBalancer::NodeLocal {
+        wanted.extend([BALANCER_PORT, (subject.spec.api.port, "haproxy")]);
+    }
+    wanted
+}
 
 fn ports(subject: &Subject<'_>) -> Answer {
-    let wanted: Vec<_> = PORTS.into_iter().chain([(subject.spec.api.port, "kube-apiserver")]).collect();
+    let wanted = wanted_ports(subject);
     // On a host that we have set up, our own programs are no obstacle.
     let ours = |listener: &Listener, program: &str| {
         subject.facts.installation == Installation::Ours && listener.program.as_deref() == Some(program)
@@ -170,6 +189,20 @@ mod tests {
             "ports Reject: taken: 6443 by nginx | stop what listens there (`ss -ltnp` shows it)",
         ]
         "#);
+    }
+
+    #[test]
+    fn each_role_needs_ports_of_its_own() {
+        let cluster = crate::fixture::Cluster::of_three_and_two();
+        let taken = |name: &str, port: u16| {
+            let mut facts = crate::fixture::facts();
+            facts.listening = vec![listener(port, "nginx")];
+            let topology = cluster.seen_from(name);
+            let subject = super::Subject { spec: &cluster.spec, facts: &facts, topology: Some(&topology) };
+            super::ports(&subject).verdict == super::super::Verdict::Reject
+        };
+        assert!(taken("c1", 2379) && taken("c1", 6443) && taken("w1", 6443) && taken("w1", 10250) && taken("w1", 6444));
+        assert!(!taken("w1", 2379) && !taken("w1", 10257) && !taken("c1", 6444));
     }
 
     #[test]

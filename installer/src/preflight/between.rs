@@ -1,0 +1,219 @@
+//! Checks between the hosts of a cluster: what no host can see alone. They look at the facts of all.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{Answer, CheckId, Finding, Verdict, finding};
+use crate::facts::HostFacts;
+
+/// More than this apart and certificates of one host are not yet valid on another.
+const CLOCKS_REJECT_SECONDS: f64 = 30.0;
+/// etcd logs a warning from one second on.
+const CLOCKS_WARN_SECONDS: f64 = 2.0;
+
+/// A host that was visited.
+#[derive(Clone, Copy)]
+pub struct Visited<'a> {
+    /// Its name in cluster.yaml.
+    pub name: &'a str,
+    /// Its address there.
+    pub address: IpAddr,
+    /// What it is.
+    pub facts: &'a HostFacts,
+    /// How far its clock is ahead of the one of the host that asks.
+    pub clock_offset_seconds: f64,
+}
+
+/// A finding about one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostFinding {
+    /// The host's name.
+    pub host: String,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// A check: an answer for each host, in order.
+struct Check {
+    id: &'static str,
+    wanted: &'static str,
+    look: fn(&[Visited<'_>]) -> Vec<Answer>,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        id: "distinct-machine-ids",
+        wanted: "a machine id that no other host has (the kubelet reports it)",
+        look: machine_ids,
+    },
+    Check { id: "distinct-hostnames", wanted: "a host name that no other host has", look: hostnames },
+    Check { id: "clocks", wanted: "clocks that agree within 2 s (certificates, etcd)", look: clocks },
+    Check { id: "mtus", wanted: "the same largest packet (MTU) on all hosts", look: mtus },
+];
+
+/// The ids, which `--ignore` takes.
+pub(super) fn ids() -> impl Iterator<Item = CheckId> {
+    CHECKS.iter().map(|check| CheckId(check.id))
+}
+
+/// Makes every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+#[must_use]
+pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
+    let mut findings = Vec::new();
+    for check in CHECKS {
+        for (host, answer) in hosts.iter().zip((check.look)(hosts)) {
+            let finding = finding(check.id, check.wanted, answer, ignored);
+            findings.push(HostFinding { host: host.name.to_owned(), finding });
+        }
+    }
+    findings
+}
+
+/// An answer for each host by what it shares with others; `None` for a host that has nothing to share.
+fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, advice: &str) -> Vec<Answer> {
+    let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for host in hosts {
+        if let Some(value) = what(host.facts) {
+            holders.entry(value).or_default().push(host.name);
+        }
+    }
+    let answer = |host: &Visited<'_>| {
+        let Some(value) = what(host.facts) else { return Answer::unknown("none") };
+        match holders[value].as_slice() {
+            [_] => Answer::pass(value),
+            // All of many hosts may share it: the first ones will do.
+            sharers => {
+                let others: Vec<_> = sharers.iter().filter(|name| **name != host.name).take(3).copied().collect();
+                let more = sharers.len() - 1 - others.len();
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                Answer::reject(format!("`{value}`, as {}{more}", others.join(", ")), advice)
+            }
+        }
+    };
+    hosts.iter().map(answer).collect()
+}
+
+fn machine_ids(hosts: &[Visited<'_>]) -> Vec<Answer> {
+    let advice = "on a copy of another host: `rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup`, then reboot";
+    distinct(hosts, |facts| facts.machine_id.as_deref(), advice)
+}
+
+fn hostnames(hosts: &[Visited<'_>]) -> Vec<Answer> {
+    distinct(hosts, |facts| Some(&facts.hostname), "`hostnamectl set-hostname NAME` with a name that no other host has")
+}
+
+/// Each clock against the one in the middle, so that the one that is wrong is named and not all the others.
+fn clocks(hosts: &[Visited<'_>]) -> Vec<Answer> {
+    let mut offsets: Vec<_> = hosts.iter().map(|host| host.clock_offset_seconds).collect();
+    offsets.sort_by(f64::total_cmp);
+    let Some(&middle) = offsets.get(offsets.len() / 2) else { return Vec::new() };
+    let answer = |host: &Visited<'_>| {
+        let ahead = host.clock_offset_seconds - middle;
+        let side = if ahead < 0.0 { "behind" } else { "ahead of" };
+        let found = format!("{:.1} s {side} most of the others", ahead.abs());
+        let advice = "set the clock (`timedatectl set-time`), and run chrony or ntp against a server of the site";
+        if ahead.abs() > CLOCKS_REJECT_SECONDS {
+            Answer::reject(found, advice)
+        } else if ahead.abs() > CLOCKS_WARN_SECONDS {
+            Answer::warn(found, advice)
+        } else {
+            Answer::pass("as the others")
+        }
+    };
+    hosts.iter().map(answer).collect()
+}
+
+fn mtus(hosts: &[Visited<'_>]) -> Vec<Answer> {
+    let mtu = |host: &Visited<'_>| host.facts.mtu_of(host.address);
+    let smallest = hosts.iter().filter_map(mtu).min();
+    let answer = |host: &Visited<'_>| match (mtu(host), smallest) {
+        (Some(own), Some(smallest)) if own > smallest => Answer::warn(
+            format!("{own} bytes, while another host takes {smallest}"),
+            "set the same on all hosts, or large packets between pods get lost",
+        ),
+        (Some(own), _) => Answer::pass(format!("{own} bytes")),
+        (None, _) => Answer::unknown("not told"),
+    };
+    hosts.iter().map(answer).collect()
+}
+
+/// The findings that reject.
+#[must_use]
+pub fn rejections(findings: &[HostFinding]) -> Vec<&HostFinding> {
+    findings.iter().filter(|found| found.finding.verdict == Verdict::Reject).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    /// What is notable on three hosts that `change` was done to.
+    fn notable(change: impl FnOnce(&mut [HostFacts; 3], &mut [f64; 3])) -> Vec<String> {
+        let mut facts = ["a", "b", "c"].map(|name| {
+            let mut facts = fixture::facts();
+            facts.machine_id = Some(name.repeat(32));
+            name.clone_into(&mut facts.hostname);
+            facts
+        });
+        let mut offsets = [0.1, 0.0, -0.2];
+        change(&mut facts, &mut offsets);
+        let address = facts[0].addresses[0].address;
+        let visited: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .zip(&facts)
+            .zip(offsets)
+            .map(|((&name, facts), clock_offset_seconds)| Visited { name, address, facts, clock_offset_seconds })
+            .collect();
+        examine(&visited, &[])
+            .iter()
+            .filter(|found| found.finding.is_notable())
+            .map(|found| {
+                format!("{} {} {:?}: {}", found.host, found.finding.check, found.finding.verdict, found.finding.found)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn hosts_that_differ_as_they_should_pass() {
+        assert_eq!(notable(|_, _| ()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn copies_of_a_host_are_found() {
+        insta::assert_debug_snapshot!(notable(|facts, _| {
+            facts[2].machine_id = facts[0].machine_id.clone();
+            facts[1].hostname = facts[0].hostname.clone();
+        }), @r#"
+        [
+            "a distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, as c",
+            "c distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, as a",
+            "a distinct-hostnames Reject: `a`, as b",
+            "b distinct-hostnames Reject: `a`, as a",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn the_clock_that_is_wrong_is_named() {
+        insta::assert_debug_snapshot!(notable(|_, offsets| *offsets = [600.0, 0.0, -3.0]), @r#"
+        [
+            "a clocks Reject: 600.0 s ahead of most of the others",
+            "c clocks Warn: 3.0 s behind most of the others",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn a_larger_packet_than_another_host_takes_is_told() {
+        insta::assert_debug_snapshot!(notable(|facts, _| facts[1].mtus = [("eth0".into(), 1450)].into()), @r#"
+        [
+            "a mtus Warn: 1500 bytes, while another host takes 1450",
+            "c mtus Warn: 1500 bytes, while another host takes 1450",
+        ]
+        "#);
+    }
+}
