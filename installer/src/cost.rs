@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use indicatif::HumanBytes;
-use kbundle_format::{BundleList, Entry, EntryKind, Platform};
+use kbundle_format::{Entry, EntryKind, Role};
 use serde::Serialize;
 
-use crate::facts::{HostFacts, Mount};
+use crate::facts::Mount;
+use crate::steps::Inputs;
 
 /// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
 /// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.
@@ -21,7 +22,11 @@ const LOG_BYTES: u64 = 1 << 30;
 /// What the kubelet keeps for pods, and records of kinstall.
 const STATE_BYTES: u64 = 128 << 20;
 /// Resident memory of a control plane with etcd, kubelet and containerd before any user's pod; 430 to 510 MB were measured.
-const MEMORY_BYTES: u64 = 640 << 20;
+const CONTROL_PLANE_MEMORY_BYTES: u64 = 640 << 20;
+/// The same of a host that only runs pods: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
+const WORKER_MEMORY_BYTES: u64 = 192 << 20;
+/// The same of a host that has etcd alone; about 90 MB.
+const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 
 /// What an installation costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,11 +113,12 @@ impl fmt::Display for DiskCost {
     }
 }
 
-/// Computes the cost of setting up all that `list` has for this host, in `steps` steps.
+/// Computes the cost of setting up what the bundle has for this host and its roles, in `steps` steps.
 #[must_use]
-pub fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
+pub fn cost(inputs: &Inputs<'_>, steps: usize) -> Cost {
+    let facts = inputs.facts;
     let mut disks: BTreeMap<_, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
-    for use_of in disk_uses(list, &facts.platform) {
+    for use_of in disk_uses(inputs) {
         if let Some(mount) = facts.mount_of(use_of.directory) {
             // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
             // tmpfs has the same.
@@ -129,13 +135,25 @@ pub fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
     Cost {
         steps,
         disks: disks.into_values().map(disk).collect(),
-        memory_bytes: MEMORY_BYTES,
+        memory_bytes: memory(inputs),
         memory_available_bytes: facts.memory.available_bytes,
     }
 }
 
-fn disk_uses(list: &BundleList, platform: &Platform) -> Vec<DiskUse> {
-    let ours = |entry: &&Entry| entry.platform.as_ref().is_none_or(|found| found == platform);
+fn memory(inputs: &Inputs<'_>) -> u64 {
+    if inputs.has(Role::ControlPlane) {
+        CONTROL_PLANE_MEMORY_BYTES
+    } else if inputs.has(Role::Worker) {
+        WORKER_MEMORY_BYTES
+    } else {
+        ETCD_MEMORY_BYTES
+    }
+}
+
+fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
+    let Inputs { list, facts, .. } = *inputs;
+    let suits = |entry: &Entry| entry.platform.as_ref().is_none_or(|found| *found == facts.platform);
+    let ours = |entry: &&Entry| suits(entry) && !entry.roles.is_disjoint(inputs.roles());
     let mut programs = 0;
     let mut plugins = 0;
     let mut images = 0;
@@ -154,19 +172,25 @@ fn disk_uses(list: &BundleList, platform: &Platform) -> Vec<DiskUse> {
         }
     }
     let use_of = |directory, needed_bytes| DiskUse { directory, needed_bytes };
-    vec![
-        use_of("/usr/local/bin", programs),
-        use_of("/opt/cni/bin", plugins),
-        use_of("/var/lib/containerd", images),
-        use_of("/var/lib/etcd", ETCD_BYTES),
-        use_of("/var/lib/kubelet", STATE_BYTES),
-        use_of("/var/log", LOG_BYTES),
-    ]
+    let (is_node, has_etcd) = (inputs.topology.this().is_node(), inputs.has(Role::Etcd));
+    let uses = [
+        (true, use_of("/usr/local/bin", programs)),
+        (is_node, use_of("/opt/cni/bin", plugins)),
+        (is_node, use_of("/var/lib/containerd", images)),
+        (has_etcd, use_of("/var/lib/etcd", ETCD_BYTES)),
+        (is_node, use_of("/var/lib/kubelet", STATE_BYTES)),
+        (is_node, use_of("/var/log", LOG_BYTES)),
+    ];
+    uses.into_iter().filter_map(|(is_used, use_of)| is_used.then_some(use_of)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kbundle_format::BundleList;
+
+    use crate::config::ClusterSpec;
+    use crate::facts::HostFacts;
     use crate::fixture;
 
     fn mount(path: &str, device: &str, free_bytes: u64) -> Mount {
@@ -184,6 +208,30 @@ mod tests {
         };
         list.entries.push(layer);
         list
+    }
+
+    /// The cost for a single host.
+    fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
+        super::cost(&Inputs { spec: &ClusterSpec::default(), facts, list, topology: &fixture::topology() }, steps)
+    }
+
+    #[test]
+    fn a_worker_pays_for_what_it_gets_alone() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.list = list();
+        for entry in cluster.list.entries.iter_mut().filter(|entry| entry.kind == EntryKind::ImageLayer) {
+            entry.roles = [Role::ControlPlane].into();
+        }
+        let uses = |name: &str| {
+            let topology = cluster.seen_from(name);
+            let cost = super::cost(&cluster.inputs(&topology), 9);
+            let uses = cost.disks[0].uses.iter().map(|found| (found.directory, found.needed_bytes >> 20));
+            (uses.collect::<BTreeMap<_, _>>(), cost.memory_bytes >> 20)
+        };
+        let ((leader, leaders_memory), (worker, workers_memory)) = (uses("c1"), uses("w1"));
+        assert!(leader["/var/lib/containerd"] > worker["/var/lib/containerd"], "{leader:?} {worker:?}");
+        assert!(leader.contains_key("/var/lib/etcd") && !worker.contains_key("/var/lib/etcd"));
+        assert!(leaders_memory > workers_memory);
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn check(inputs: &Inputs<'_>, arguments: &RunArguments, reporter: &Reporter) -> 
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
-    let cost = cost(inputs.list, inputs.facts, plan.steps.len());
+    let cost = cost(inputs, plan.steps.len());
     reporter.event(&Event::Cost(&cost));
     let shortages = cost.shortages();
     match inputs.facts.installation {
