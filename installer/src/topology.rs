@@ -77,6 +77,14 @@ impl Topology {
         Ok(Self { members, this })
     }
 
+    /// The cluster of `spec` seen from the host that it calls `name`, or from the single host that has no name there.
+    pub fn seen_from(name: Option<&str>, spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
+        match name {
+            Some(name) => Self::of(spec, name),
+            None => Self::single(spec, facts),
+        }
+    }
+
     /// The host that is looked from.
     #[must_use]
     pub fn this(&self) -> &Member {

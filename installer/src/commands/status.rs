@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use kbundle_format::Role;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{OutputFormat, StatusArguments};
-use crate::host::{Change, Command, Host, HostError, UnitState};
+use crate::facts::HostFacts;
+use crate::host::{Change, Host, UnitState};
+use crate::kubectl::Kubectl;
 use crate::plan::STEPS;
 use crate::records::Records;
 use crate::report::{SCHEMA, print_json, print_text};
+use crate::steps::Inputs;
+use crate::topology::{Member, Topology};
 
 /// What is installed and how it is.
 #[derive(Debug, Serialize)]
@@ -24,7 +29,8 @@ struct Status {
     units: BTreeMap<String, UnitState>,
     /// Units of ours that do not exist any more.
     missing_units: Vec<String>,
-    /// The cluster's nodes; absent where the API cannot be reached.
+    /// The cluster's nodes, or just this host's where it is no control plane; absent where the API cannot be reached, and on a
+    /// host that has etcd alone.
     nodes: Option<Vec<Node>>,
 }
 
@@ -61,6 +67,14 @@ struct Node {
     kubelet_version: String,
 }
 
+impl Status {
+    /// Of a host that kinstall has not set up.
+    fn nothing() -> Self {
+        let (steps, units, missing_units) = Default::default();
+        Self { schema: SCHEMA, healthy: false, installed: None, steps, units, missing_units, nodes: None }
+    }
+}
+
 pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let status = look(&Host::local()?)?;
     match arguments.output {
@@ -71,9 +85,14 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn look(host: &Host) -> anyhow::Result<Status> {
-    let installed = Records::read(host)?.map(|records| installed(&records)).transpose()?;
+    let Some(records) = Records::read(host)? else { return Ok(Status::nothing()) };
+    let (list, signers) = records.verified_list()?;
+    let facts = HostFacts::gather(host)?;
+    let topology = Topology::seen_from(None, &records.spec, &facts)?;
+    let inputs = Inputs { spec: &records.spec, facts: &facts, list: &list, topology: &topology };
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(&inputs));
     let steps: Vec<_> =
-        STEPS.iter().map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
+        concerned.map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
     let ours = host.ledger().changes().iter().filter_map(|change| match change {
         Change::Unit { name, .. } => Some(name.as_str()),
         _ => None,
@@ -82,23 +101,21 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
-    let nodes = if installed.is_some() { nodes(host)? } else { None };
-    let healthy = installed.is_some()
-        && steps.iter().all(|step| step.state == StepState::Done)
+    let nodes = nodes(host, topology.this())?;
+    let healthy = steps.iter().all(|step| step.state == StepState::Done)
         && missing_units.is_empty()
         && units.values().all(UnitState::is_active)
-        && nodes.as_ref().is_some_and(|nodes| !nodes.is_empty() && nodes.iter().all(|node| node.ready));
-    Ok(Status { schema: SCHEMA, healthy, installed, steps, units, missing_units, nodes })
-}
-
-fn installed(records: &Records) -> anyhow::Result<Installed> {
-    let (list, signers) = records.verified_list()?;
-    Ok(Installed {
+        && match &nodes {
+            Some(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.ready),
+            None => !topology.this().is_node(),
+        };
+    let installed = Installed {
         kubernetes_version: list.kubernetes_version.to_string(),
         cluster: records.spec.name.to_string(),
         list_digest: kbundle_format::Digest::of(&records.list_bytes).to_string(),
         signers: signers.iter().map(ToString::to_string).collect(),
-    })
+    };
+    Ok(Status { schema: SCHEMA, healthy, installed: Some(installed), steps, units, missing_units, nodes })
 }
 
 fn step_state(host: &Host, id: &str) -> StepState {
@@ -112,13 +129,22 @@ fn step_state(host: &Host, id: &str) -> StepState {
     }
 }
 
-/// Asks the API server for the nodes; `None` where it does not answer.
-fn nodes(host: &Host) -> Result<Option<Vec<Node>>, HostError> {
-    const ADMIN: &str = "/etc/kubernetes/admin.conf";
-    let arguments = ["--kubeconfig", ADMIN, "--request-timeout=5s", "get", "nodes", "--output=json"];
-    let output = host.run_if_installed(&Command::new("/usr/local/bin/kubectl", arguments))?;
-    let answer = output.filter(|output| output.code == Some(0));
-    Ok(answer.and_then(|answer| serde_json::from_str::<Value>(&answer.stdout).ok()).map(|list| read_nodes(&list)))
+/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` where it does not answer,
+/// and on a host that is no node.
+fn nodes(host: &Host, this: &Member) -> anyhow::Result<Option<Vec<Node>>> {
+    if !this.is_node() {
+        return Ok(None);
+    }
+    let own = format!("--field-selector=metadata.name={}", this.name);
+    let (api, wanted) = if this.has(Role::ControlPlane) {
+        (Kubectl::on(host), ["nodes", "--request-timeout=5s"])
+    } else {
+        (Kubectl::as_kubelet(host), ["nodes", own.as_str()])
+    };
+    if api.readiness()?.is_err() {
+        return Ok(None);
+    }
+    Ok(api.get(&wanted)?.map(|list| read_nodes(&list)))
 }
 
 /// Reads a `v1.NodeList`.
@@ -159,7 +185,10 @@ fn describe(status: &Status) -> String {
         .extend(status.units.iter().map(|(name, state)| format!("  {name}: {}, {} at boot", state.active, state.file)));
     lines.extend(status.missing_units.iter().map(|name| format!("  {name}: gone")));
     match &status.nodes {
-        None => lines.push("nodes: the API server does not answer".to_owned()),
+        None if status.steps.iter().any(|step| step.id == "kubelet") => {
+            lines.push("nodes: the API server does not answer".to_owned());
+        }
+        None => {}
         Some(nodes) => {
             lines.push("nodes:".to_owned());
             lines.extend(nodes.iter().map(|node| match &node.message {

@@ -96,7 +96,7 @@ fn refuse_other_settings(context: &Context<'_>) -> anyhow::Result<()> {
 /// A configuration without the addresses of etcd's members: lines such as `    - https://192.0.2.1:2379`.
 fn without_etcd_endpoints(text: &str) -> String {
     let is_endpoint = |line: &&str| line.trim_start().starts_with("- https://") && line.ends_with(":2379");
-    text.lines().filter(|line| !is_endpoint(line)).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(|line| !is_endpoint(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn first_difference(found: &str, wanted: &str) -> Option<String> {
