@@ -28,6 +28,10 @@ const WORKER_MEMORY_BYTES: u64 = 192 << 20;
 /// The same of a host that has etcd alone; about 90 MB.
 const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 
+/// Of a file system with less left than this percentage the kubelet evicts pods and deletes images. Defaults of
+/// `evictionHard`: imagefs.available and nodefs.available (Kubernetes, "Node-pressure Eviction").
+const LEFT_OVER_PERCENT: [(&str, u64); 2] = [("/var/lib/containerd", 15), ("/var/lib/kubelet", 10)];
+
 /// What an installation costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +56,8 @@ pub struct DiskCost {
     pub needed_bytes: u64,
     /// What is free there.
     pub free_bytes: u64,
+    /// What has to stay free there, or the kubelet evicts pods.
+    pub left_over_bytes: u64,
     /// What for.
     pub uses: Vec<DiskUse>,
 }
@@ -70,7 +76,7 @@ impl DiskCost {
     /// Whether it fits.
     #[must_use]
     pub fn fits(&self) -> bool {
-        self.needed_bytes <= self.free_bytes
+        self.needed_bytes + self.left_over_bytes <= self.free_bytes
     }
 }
 
@@ -109,7 +115,12 @@ impl fmt::Display for DiskCost {
             .map(|use_of| format!("{} {}", use_of.directory, HumanBytes(use_of.needed_bytes)))
             .collect();
         let (needed, free) = (HumanBytes(self.needed_bytes), HumanBytes(self.free_bytes));
-        write!(f, "disk {}: {needed} of {free} free ({})", self.mount, uses.join(", "))
+        write!(f, "disk {}: {needed} of {free} free ({})", self.mount, uses.join(", "))?;
+        if self.needed_bytes <= self.free_bytes && !self.fits() {
+            let left_over = HumanBytes(self.left_over_bytes);
+            write!(f, "; beyond that {left_over} has to stay free, or the kubelet evicts pods")?;
+        }
+        Ok(())
     }
 }
 
@@ -130,6 +141,7 @@ pub fn cost(inputs: &Inputs<'_>, steps: usize) -> Cost {
         mount: mount.path.clone(),
         needed_bytes: uses.iter().map(|use_of| use_of.needed_bytes).sum(),
         free_bytes: mount.free_bytes,
+        left_over_bytes: mount.total_bytes / 100 * left_over_percent(&uses),
         uses,
     };
     Cost {
@@ -138,6 +150,12 @@ pub fn cost(inputs: &Inputs<'_>, steps: usize) -> Cost {
         memory_bytes: memory(inputs),
         memory_available_bytes: facts.memory.available_bytes,
     }
+}
+
+fn left_over_percent(uses: &[DiskUse]) -> u64 {
+    let demanded =
+        LEFT_OVER_PERCENT.iter().filter(|(directory, _)| uses.iter().any(|found| found.directory == *directory));
+    demanded.map(|(_, percent)| *percent).max().unwrap_or(0)
 }
 
 fn memory(inputs: &Inputs<'_>) -> u64 {
@@ -194,7 +212,26 @@ mod tests {
     use crate::fixture;
 
     fn mount(path: &str, device: &str, free_bytes: u64) -> Mount {
-        Mount { path: path.into(), device: device.into(), free_bytes, ..fixture::facts().mounts[0].clone() }
+        Mount {
+            path: path.into(),
+            device: device.into(),
+            free_bytes,
+            total_bytes: free_bytes / 2 * 3,
+            ..fixture::facts().mounts[0].clone()
+        }
+    }
+
+    #[test]
+    fn room_that_the_kubelet_wants_left_over_counts() {
+        let mut facts = fixture::facts();
+        facts.mounts = vec![Mount { total_bytes: 250 << 30, ..mount("/", "/dev/sda1", 25 << 30) }];
+        insta::assert_debug_snapshot!(cost(&list(), &facts, 17).shortages(), @r#"
+        [
+            "disk /: 1.93 GiB of 25.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB); beyond that 37.50 GiB has to stay free, or the kubelet evicts pods",
+        ]
+        "#);
+        facts.mounts[0].free_bytes = 50 << 30;
+        assert!(cost(&list(), &facts, 17).shortages().is_empty());
     }
 
     /// The fixture's list with entries of real sizes.
