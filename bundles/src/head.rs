@@ -99,7 +99,7 @@ pub enum SignatureCheck<'a> {
     Skipped,
 }
 
-/// One decoded frame.
+/// One frame, as far as it is decoded.
 pub(crate) struct Frame {
     pub offset: u64,
     pub content: Vec<u8>,
@@ -107,8 +107,15 @@ pub(crate) struct Frame {
 
 /// Decoded frames in the order of the file; `None` at the end.
 pub(crate) trait FrameSource {
+    /// Begins the next frame, of which the content is there in part or all.
+    ///
     /// `spent` is the content of an earlier frame, whose memory may be used again.
     fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError>;
+
+    /// Decodes more of `frame`, perhaps not a byte yet; `false` once all of it is there. A source of whole frames has no more.
+    fn more(&mut self, _frame: &mut Frame) -> Result<bool, ReadError> {
+        Ok(false)
+    }
 }
 
 /// Reads the tar from frames.
@@ -132,6 +139,24 @@ impl<S: FrameSource> TarReader<S> {
         &mut self.source
     }
 
+    /// Whether all of the frame was read.
+    fn at_frame_end(&mut self) -> Result<bool, ReadError> {
+        while self.position == self.frame.content.len() {
+            if !self.source.more(&mut self.frame)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sees to it that there are bytes to read, of this frame or a later one, which has to be there.
+    fn refill(&mut self, missing: impl Fn() -> String) -> Result<(), ReadError> {
+        while self.at_frame_end()? {
+            self.advance(&missing)?;
+        }
+        Ok(())
+    }
+
     /// Moves on to the next frame, which has to be there.
     fn advance(&mut self, missing: impl FnOnce() -> String) -> Result<(), ReadError> {
         let spent = std::mem::take(&mut self.frame.content);
@@ -144,14 +169,18 @@ impl<S: FrameSource> TarReader<S> {
     pub fn header(&mut self) -> Result<Option<TarHeader>, ReadError> {
         self.advance(|| "where another entry or the end of the archive belongs".to_owned())?;
         let offset = self.frame.offset;
+        while self.frame.content.len() < BLOCK_BYTES && self.source.more(&mut self.frame)? {}
         let Some(block) = self.frame.content.first_chunk::<BLOCK_BYTES>() else {
             return Err(ReadError::Layout { offset, reason: "a frame is too short for the header it begins with" });
         };
         let block: &Block = block;
         let header = TarHeader::parse(block).map_err(|source| ReadError::Tar { offset, source })?;
         self.position = BLOCK_BYTES;
-        if header.is_none() && self.frame.content != END {
-            return Err(ReadError::Layout { offset, reason: "the end of the archive is not two empty blocks" });
+        if header.is_none() {
+            while self.source.more(&mut self.frame)? {}
+            if self.frame.content != END {
+                return Err(ReadError::Layout { offset, reason: "the end of the archive is not two empty blocks" });
+            }
         }
         Ok(header)
     }
@@ -165,9 +194,7 @@ impl<S: FrameSource> TarReader<S> {
         let path = &header.path;
         let mut left = header.size;
         while left > 0 {
-            if self.position == self.frame.content.len() {
-                self.advance(|| format!("within {path}"))?;
-            }
+            self.refill(|| format!("within {path}"))?;
             let rest = &self.frame.content[self.position..];
             let piece = &rest[..rest.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
             sink(piece).map_err(|source| ReadError::Sink { path: path.clone(), source })?;
@@ -180,9 +207,7 @@ impl<S: FrameSource> TarReader<S> {
     fn padding(&mut self, header: &TarHeader) -> Result<(), ReadError> {
         let mut left = header.padding();
         while left > 0 {
-            if self.position == self.frame.content.len() {
-                self.advance(|| format!("within the padding of {}", header.path))?;
-            }
+            self.refill(|| format!("within the padding of {}", header.path))?;
             let rest = &self.frame.content[self.position..];
             let piece = &rest[..rest.len().min(left)];
             if piece.iter().any(|&byte| byte != 0) {
@@ -191,7 +216,7 @@ impl<S: FrameSource> TarReader<S> {
             self.position += piece.len();
             left -= piece.len();
         }
-        if self.position == self.frame.content.len() {
+        if self.at_frame_end()? {
             Ok(())
         } else {
             Err(ReadError::Layout { offset: self.frame.offset, reason: "a frame holds more than one entry" })

@@ -9,14 +9,14 @@ use std::mem::take;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::frame::{self, CompressedFrame, FrameError};
+use crate::frame::{self, CompressedFrame, FrameError, MAX_FRAME_HEADER_BYTES, PieceDecoder};
 use crate::head::{
     BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified, is_head,
 };
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::{BundleList, Entry};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
-use crate::tar_layer::{BLOCK_BYTES, END, TarHeader};
+use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
@@ -29,11 +29,34 @@ struct Location {
     sizes: FrameSizes,
 }
 
-/// What decoding a frame takes. Kept for the next entry: giving 16 MiB back and asking for them again costs as much as a part of the
+impl Location {
+    fn check_content(self, content_bytes: usize) -> Result<(), SeekTableError> {
+        if content_bytes == self.sizes.content as usize {
+            Ok(())
+        } else {
+            Err(SeekTableError::Lies { reason: "a frame holds more or less than its row says" })
+        }
+    }
+
+    /// What is left after `count` compressed bytes.
+    fn after(self, count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.sizes.compressed);
+        let sizes = FrameSizes { compressed: self.sizes.compressed - count, ..self.sizes };
+        Self { offset: self.offset + u64::from(count), sizes }
+    }
+}
+
+/// How much of a frame is read and decoded at once: small enough that it, and what it becomes, stays in a core's cache until it is
+/// hashed.
+const PIECE_BYTES: u32 = 128 << 10;
+
+/// What decoding a frame takes. Kept for the next entry: giving 8 MiB back and asking for them again costs as much as a part of the
 /// decoding.
 struct Tools {
-    decompressor: zstd::bulk::Decompressor<'static>,
+    decoder: PieceDecoder,
+    /// The piece that is being decoded.
     compressed: Vec<u8>,
+    /// Memory for the next frame's content.
     content: Vec<u8>,
 }
 
@@ -64,38 +87,40 @@ impl Frames {
             return Ok(tools);
         }
         let failed = |source| FrameError::Content { offset: 0, source };
-        let decompressor = frame::decompressor().map_err(failed)?;
-        Ok(Tools { decompressor, compressed: Vec::new(), content: Vec::new() })
+        let decoder = PieceDecoder::new().map_err(failed)?;
+        Ok(Tools { decoder, compressed: Vec::new(), content: Vec::new() })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Tools>> {
         self.idle.lock().expect("no thread panics while it holds the lock")
     }
 
-    /// Reads the first `most` compressed bytes of a frame, or all of it, into `memory`.
-    fn bytes(&self, location: Location, most: u32, memory: Vec<u8>) -> Result<Vec<u8>, ReadError> {
-        let mut bytes = memory;
+    /// Reads the first `most` compressed bytes of what is left at `location`, or all of it, into `bytes`.
+    fn read(&self, location: Location, most: u32, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
         bytes.resize(location.sizes.compressed.min(most) as usize, 0);
-        let read = self.source.read_exact_at(&mut bytes, location.offset);
-        read.map_err(|source| FrameError::Read { offset: location.offset, source })?;
-        Ok(bytes)
+        let read = self.source.read_exact_at(bytes, location.offset);
+        Ok(read.map_err(|source| FrameError::Read { offset: location.offset, source })?)
     }
 
-    fn compressed(&self, index: usize, memory: Vec<u8>) -> Result<CompressedFrame, ReadError> {
-        let Some(&location) = self.locations.get(index) else {
-            return Err(SeekTableError::Lies { reason: "it has too few frames" }.into());
-        };
-        let frame = frame::whole(self.bytes(location, u32::MAX, memory)?, location.offset)?;
-        if frame.content_bytes == location.sizes.content as usize {
-            Ok(frame)
-        } else {
-            Err(SeekTableError::Lies { reason: "a frame holds more or less than its row says" }.into())
-        }
+    fn location(&self, index: usize) -> Result<Location, ReadError> {
+        let too_few = || SeekTableError::Lies { reason: "it has too few frames" };
+        Ok(*self.locations.get(index).ok_or_else(too_few)?)
+    }
+
+    /// A whole frame as it lies in the file.
+    fn compressed(&self, index: usize) -> Result<CompressedFrame, ReadError> {
+        let location = self.location(index)?;
+        let mut bytes = Vec::new();
+        self.read(location, u32::MAX, &mut bytes)?;
+        let frame = frame::whole(bytes, location.offset)?;
+        location.check_content(frame.content_bytes)?;
+        Ok(frame)
     }
 
     /// The tar header that a frame begins with; `None` where it begins with something else.
     fn header(&self, index: usize) -> Result<Option<TarHeader>, ReadError> {
-        let bytes = self.bytes(self.locations[index], FIRST_BLOCK_BYTES, Vec::new())?;
+        let mut bytes = Vec::new();
+        self.read(self.locations[index], FIRST_BLOCK_BYTES, &mut bytes)?;
         let mut block = [0; BLOCK_BYTES];
         let decoded = zstd::Decoder::with_buffer(&bytes[..]).and_then(|mut decoder| {
             decoder.window_log_max(frame::MAX_WINDOW_LOG)?;
@@ -109,12 +134,15 @@ impl Frames {
 struct Sequence<'a> {
     frames: &'a Frames,
     next: usize,
+    /// What is not yet decoded of the frame before `next`.
+    left: Location,
     tools: Tools,
 }
 
 impl<'a> Sequence<'a> {
     fn starting_at(frames: &'a Frames, next: usize) -> Result<Self, ReadError> {
-        Ok(Self { frames, next, tools: frames.take_tools()? })
+        let nothing = Location { offset: 0, sizes: FrameSizes { compressed: 0, content: 0 } };
+        Ok(Self { frames, next, left: nothing, tools: frames.take_tools()? })
     }
 
     /// Leaves the tools to the next one.
@@ -128,14 +156,35 @@ impl FrameSource for Sequence<'_> {
         if self.next == self.frames.locations.len() {
             return Ok(None);
         }
-        let Tools { decompressor, compressed, content } = &mut self.tools;
         // What was idle comes first, then what the caller has read.
-        let memory = if content.capacity() > 0 { take(content) } else { spent };
-        let frame = self.frames.compressed(self.next, take(compressed))?;
+        let mut content = if self.tools.content.capacity() > 0 { take(&mut self.tools.content) } else { spent };
+        let location = self.frames.location(self.next)?;
+        let offset = location.offset;
+        self.frames.read(location, MAX_FRAME_HEADER_BYTES, &mut self.tools.compressed)?;
+        let content_bytes = frame::stated_content(&self.tools.compressed, offset)?;
+        location.check_content(content_bytes)?;
+        content.clear();
+        content.reserve_exact(content_bytes);
+        self.tools.decoder.begin().map_err(|source| FrameError::Content { offset, source })?;
         self.next += 1;
-        let content = frame::decode(decompressor, &frame, memory)?;
-        *compressed = frame.bytes;
-        Ok(Some(Frame { offset: frame.offset, content }))
+        self.left = location;
+        Ok(Some(Frame { offset, content }))
+    }
+
+    fn more(&mut self, frame: &mut Frame) -> Result<bool, ReadError> {
+        if self.left.sizes.compressed == 0 {
+            return Ok(false);
+        }
+        let Tools { decoder, compressed, .. } = &mut self.tools;
+        self.frames.read(self.left, PIECE_BYTES, compressed)?;
+        self.left = self.left.after(compressed.len());
+        let damaged = |source| FrameError::Content { offset: frame.offset, source };
+        let ended = decoder.decode(compressed, &mut frame.content).map_err(damaged)?;
+        let last = self.left.sizes.compressed == 0;
+        if last != ended || (last && frame.content.len() != self.left.sizes.content as usize) {
+            return Err(FrameError::Shape { offset: frame.offset, reason: "does not end where it should" }.into());
+        }
+        Ok(true)
     }
 }
 
@@ -150,9 +199,14 @@ impl FrameSource for HeadSequence<'_> {
             None => self.0.next_frame(spent),
             Some(header) => {
                 self.0.next += 1;
+                self.0.left = frames.locations[next].after(usize::MAX);
                 Ok(Some(Frame { offset: frames.locations[next].offset, content: header.to_block().to_vec() }))
             }
         }
+    }
+
+    fn more(&mut self, frame: &mut Frame) -> Result<bool, ReadError> {
+        self.0.more(frame)
     }
 }
 
@@ -229,10 +283,9 @@ impl IndexedBundle {
             let offset = self.frames.locations[stray].offset;
             return Err(ReadError::Layout { offset, reason: "what lies here is no entry of the list" });
         }
-        let end = Sequence::starting_at(&self.frames, last)?.next_frame(Vec::new())?;
-        match end {
-            Some(frame) if frame.content == END => Ok(()),
-            _ => Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() }),
+        match TarReader::new(Sequence::starting_at(&self.frames, last)?).header()? {
+            None => Ok(()),
+            Some(_) => Err(ReadError::CutOff { missing: "before the end of the archive".to_owned() }),
         }
     }
 
@@ -276,7 +329,7 @@ impl IndexedBundle {
     /// Their content is not checked.
     pub fn entry_frames(&self, entry: &Entry) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
         let frames = self.start(entry).map_or(0..0, |start| start..start + frame_count(entry));
-        frames.map(|index| self.frames.compressed(index, Vec::new()))
+        frames.map(|index| self.frames.compressed(index))
     }
 }
 
