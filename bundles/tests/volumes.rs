@@ -151,8 +151,9 @@ proptest! {
         let bytes: Vec<u8> = (0..size).map(|index| (index * index % 251).to_le_bytes()[0]).collect();
         let folder = tempfile::tempdir().unwrap();
         let paths = split(&bytes, folder.path(), file_bytes, parity);
-        let data = paths.len() - parity as usize;
-        let lost: Vec<_> = (0..data.min(parity as usize)).map(|step| (lose.index(data) + step) % data).collect();
+        let before: Vec<_> = paths.iter().map(|path| fs_err::read(path).unwrap()).collect();
+        let all = paths.len();
+        let lost: Vec<_> = (0..parity as usize).map(|step| (lose.index(all) + step) % all).collect();
         for (&index, round) in lost.iter().zip(0..) {
             if round % 2 == 0 {
                 fs_err::remove_file(&paths[index]).unwrap();
@@ -165,8 +166,37 @@ proptest! {
         let rebuilt = repair(&[folder.path().into()], &folder.path().join("b.tar.zst")).unwrap().rebuilt;
         prop_assert_eq!(rebuilt.len(), lost.len());
         prop_assert!(joined(folder.path()) == bytes);
+        let after: Vec<_> = paths.iter().map(|path| fs_err::read(path).unwrap()).collect();
+        prop_assert!(before == after);
         prop_assert!(repair(&[folder.path().into()], &folder.path().join("b.tar.zst")).unwrap().rebuilt.is_empty());
     }
+}
+
+#[test]
+fn a_damaged_volume_on_another_stick_is_named_and_left_alone() {
+    let (bytes, _) = sample();
+    let (here, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = split(&bytes, here.path(), 20_000, 2);
+    let both = [here.path().to_owned(), stick.path().to_owned()];
+    // One with a damaged payload, one with a damaged header.
+    let moved = [&paths[1], &paths[3]].map(|path| stick.path().join(path.file_name().unwrap()));
+    for (from, (to, at)) in [&paths[1], &paths[3]].into_iter().zip(moved.iter().zip([5000, 100])) {
+        let mut damaged = fs_err::read(from).unwrap();
+        damaged[at] ^= 1;
+        fs_err::write(to, damaged).unwrap();
+        fs_err::remove_file(from).unwrap();
+    }
+    let before = moved.each_ref().map(|path| fs_err::read(path).unwrap());
+    let repair = repair(&both, &here.path().join("b.tar.zst")).unwrap();
+    assert_eq!(repair.rebuilt, [paths[1].clone(), paths[3].clone()]);
+    assert_eq!(repair.damaged.iter().collect::<std::collections::BTreeSet<_>>(), moved.iter().collect());
+    assert_eq!(moved.each_ref().map(|path| fs_err::read(path).unwrap()), before);
+    let mut read = Vec::new();
+    BundleSource::open_all(&both).unwrap().reader().read_to_end(&mut read).unwrap();
+    assert!(read == bytes);
+    // What the user names first is taken first.
+    let reversed = [stick.path().to_owned(), here.path().to_owned()];
+    assert_eq!(BundleSource::open_all(&reversed).unwrap().damaged_volumes().unwrap(), [moved[0].clone()]);
 }
 
 #[test]

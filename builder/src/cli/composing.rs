@@ -88,8 +88,9 @@ pub struct SplitCommandArgs {
 
 /// Rebuild lost and damaged volumes from the others and parity
 ///
-/// Writes the missing data volumes anew, or nothing where parity does not suffice. The rebuilt bundle is compared with the digest that
-/// every volume bears.
+/// Writes lost and damaged volumes anew, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
+/// the digest that every volume bears. Damaged files in other folders are named and left alone; commands that read volumes take those of
+/// the folder that is named first.
 ///
 /// Example: kbundle repair /media/stick1 /media/stick2
 #[derive(Debug, Args)]

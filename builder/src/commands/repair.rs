@@ -1,6 +1,6 @@
 //! `kbundle repair`
 
-use kbundle_format::volume::{bundle_path, repair};
+use kbundle_format::volume::{Repair, bundle_path, repair};
 
 use super::composed::name_files;
 use crate::cli::RepairArgs;
@@ -11,11 +11,14 @@ pub fn run(arguments: &RepairArgs) -> anyhow::Result<()> {
         Some(out) => out.clone(),
         None => bundle_path(&arguments.places)?,
     };
-    let rebuilt = repair(&arguments.places, &bundle)?.rebuilt;
+    let Repair { rebuilt, damaged } = repair(&arguments.places, &bundle)?;
     if rebuilt.is_empty() {
-        output::note("every volume is whole; nothing was done")?;
+        output::note("there is a whole volume of each number; nothing was done")?;
     } else {
         name_files(&rebuilt)?;
+    }
+    for path in damaged {
+        output::note(&format!("{} is damaged and was left alone; use the whole one, and remove this", path.display()))?;
     }
     Ok(())
 }

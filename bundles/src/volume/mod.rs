@@ -6,6 +6,7 @@
 
 mod header;
 mod parity;
+mod repair;
 mod set;
 mod split;
 
@@ -13,7 +14,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use header::{HEADER_BYTES, Header, Kind, is_volume};
-pub use parity::{Repair, repair};
+pub use repair::{Repair, repair};
 pub use set::{VolumeSet, bundle_path};
 pub use split::{Split, VolumeWriter, volume_path};
 
@@ -82,7 +83,7 @@ pub enum VolumeError {
         reason: String,
     },
     /// Rebuilt bytes that are not what the headers promise.
-    #[error("the rebuilt volumes do not give the bundle that was split; nothing was kept of them")]
+    #[error("the rebuilt volumes would not give the bundle that was split; none was written")]
     Rebuilt,
 }
 

@@ -28,6 +28,11 @@ impl Volume {
         Ok(Self { path: path.to_owned(), file, header })
     }
 
+    /// Which of the bundle's volumes it is.
+    pub fn place(&self) -> (Kind, u32) {
+        (self.header.kind, self.header.number)
+    }
+
     /// Whether the file is as long as its header says.
     fn check_length(&self) -> Result<(), VolumeError> {
         let found = self.file.metadata()?.len().saturating_sub(HEADER_BYTES as u64);
@@ -49,41 +54,57 @@ impl Volume {
             return Ok(false);
         }
         let mut hasher = Hasher::new(io::sink());
-        let mut reader = PayloadReader { volume: self, position: 0 };
-        io::copy(&mut reader, &mut hasher)?;
+        io::copy(&mut PayloadReader::new(self.file.file()), &mut hasher)?;
         Ok(hasher.finish().0 == self.header.payload)
     }
 }
 
-struct PayloadReader<'a> {
-    volume: &'a Volume,
+/// Reads a volume's file from behind its header, whoever else reads it.
+pub(super) struct PayloadReader<'a> {
+    file: &'a std::fs::File,
     position: u64,
+}
+
+impl<'a> PayloadReader<'a> {
+    pub fn new(file: &'a std::fs::File) -> Self {
+        Self { file, position: HEADER_BYTES as u64 }
+    }
 }
 
 impl Read for PayloadReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.volume.file.file().read_at(buffer, HEADER_BYTES as u64 + self.position)?;
+        let count = self.file.read_at(buffer, self.position)?;
         self.position += count as u64;
         Ok(count)
     }
 }
 
-/// Volumes by kind and number, all of one bundle; some may be missing.
-pub(super) struct Found(pub BTreeMap<(Kind, u32), Volume>);
+/// The volumes of one bundle; some may be missing.
+pub(super) struct Found {
+    /// By kind and number. Where the same one lies in several places, that of the place named first comes first.
+    pub volumes: BTreeMap<(Kind, u32), Vec<Volume>>,
+    /// Files that begin as volumes do and whose headers are damaged, of this bundle or another.
+    pub unreadable: Vec<PathBuf>,
+}
 
 impl Found {
     /// Looks in `places`: folders, or single volumes, whose folders are then looked through for their kin.
     pub fn look(places: &[PathBuf]) -> Result<Self, VolumeError> {
-        let mut found: BTreeMap<(Kind, u32), Volume> = BTreeMap::new();
+        let mut found = Self { volumes: BTreeMap::new(), unreadable: Vec::new() };
         let mut named: Option<Header> = None;
         for place in places.iter().filter(|place| place.is_file()) {
-            let volume = Volume::open(place)?;
-            named.get_or_insert(volume.header);
+            match Volume::open(place) {
+                Err(VolumeError::Header { .. }) => {}
+                opened => drop(named.get_or_insert(opened?.header)),
+            }
         }
         for path in candidates(places)? {
             let volume = match Volume::open(&path) {
-                // A damaged header counts as a lost volume, unless the user named this very file.
-                Err(VolumeError::Header { .. }) if !places.contains(&path) => continue,
+                // It counts as lost.
+                Err(VolumeError::Header { path }) => {
+                    found.unreadable.push(path);
+                    continue;
+                }
                 other => other?,
             };
             // Other bundles may lie in the same folder when the user named a volume of the one that is meant.
@@ -91,34 +112,45 @@ impl Found {
             if beside {
                 continue;
             }
-            if let Some(first) = found.values().next().filter(|first| !first.header.is_kin(&volume.header)) {
+            if let Some(first) = found.any().filter(|first| !first.header.is_kin(&volume.header)) {
                 return Err(VolumeError::Mixed { one: first.path.clone(), other: path });
             }
-            found.entry((volume.header.kind, volume.header.number)).or_insert(volume);
+            found.volumes.entry(volume.place()).or_default().push(volume);
         }
-        if found.is_empty() { Err(VolumeError::None { places: places.to_vec() }) } else { Ok(Self(found)) }
+        if found.any().is_some() {
+            return Ok(found);
+        }
+        Err(match found.unreadable.into_iter().next() {
+            Some(path) => VolumeError::Header { path },
+            None => VolumeError::None { places: places.to_vec() },
+        })
+    }
+
+    fn any(&self) -> Option<&Volume> {
+        self.volumes.values().flatten().next()
     }
 
     /// A header that all volumes agree with, but for number, kind and payload.
     pub fn any_header(&self) -> Header {
-        self.0.values().next().expect("look() gives at least one").header
+        self.any().expect("look() gives at least one").header
     }
 }
 
-/// Every file in the places that begins as a volume does.
+/// Every file in the places that begins as a volume does, in the order of the places and then of the names.
 fn candidates(places: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for place in places {
         let folder = if place.is_dir() { place.clone() } else { parent(place) };
+        let mut here = Vec::new();
         for item in fs::read_dir(folder)? {
             let path = item?.path();
-            if path.is_file() && is_volume(&path)? {
-                paths.push(path);
+            if path.is_file() && !paths.contains(&path) && is_volume(&path)? {
+                here.push(path);
             }
         }
+        here.sort();
+        paths.extend(here);
     }
-    paths.sort();
-    paths.dedup();
     Ok(paths)
 }
 
@@ -129,8 +161,7 @@ fn parent(path: &Path) -> PathBuf {
 /// What the bundle is called whose volumes lie in `places`: the path of the first one found, without `.001`.
 pub fn bundle_path(places: &[PathBuf]) -> Result<PathBuf, VolumeError> {
     let found = Found::look(places)?;
-    let first = found.0.into_values().next().expect("look() gives at least one");
-    Ok(first.path.with_extension(""))
+    Ok(found.any().expect("look() gives at least one").path.with_extension(""))
 }
 
 /// All data volumes of a bundle.
@@ -144,13 +175,18 @@ impl VolumeSet {
     /// Finds the volumes in `places` and checks that they are complete and fit together.
     pub fn open(places: &[PathBuf]) -> Result<Self, VolumeError> {
         let mut found = Found::look(places)?;
+        if let Some(path) = found.unreadable.iter().find(|path| places.contains(path)) {
+            return Err(VolumeError::Header { path: path.clone() });
+        }
         let header = found.any_header();
         let count = header.data_count;
-        let missing: Vec<_> = (1..=count).filter(|&number| !found.0.contains_key(&(Kind::Data, number))).collect();
+        let mut first = |number| found.volumes.remove(&(Kind::Data, number)).map(|mut copies| copies.swap_remove(0));
+        let volumes: Vec<_> = (1..=count).map(|number| first(number).ok_or(number)).collect();
+        let missing: Vec<_> = volumes.iter().filter_map(|volume| volume.as_ref().err().copied()).collect();
         if !missing.is_empty() {
             return Err(VolumeError::Missing { missing, count });
         }
-        let volumes: Vec<_> = (1..=count).filter_map(|number| found.0.remove(&(Kind::Data, number))).collect();
+        let volumes: Vec<_> = volumes.into_iter().flatten().collect();
         volumes.iter().try_for_each(Volume::check_length)?;
         Ok(Self { volumes, bundle_bytes: header.bundle_bytes, volume_bytes: header.volume_bytes })
     }
@@ -180,11 +216,6 @@ impl VolumeSet {
         Ok(())
     }
 
-    /// Reads from the first byte of the bundle to the last.
-    pub(super) fn reader(&self) -> impl Read {
-        SetReader { set: self, position: 0 }
-    }
-
     /// The volumes whose payload is not what their header says. Reads all of them.
     pub fn damaged(&self) -> io::Result<Vec<PathBuf>> {
         let mut damaged = Vec::new();
@@ -194,20 +225,5 @@ impl VolumeSet {
             }
         }
         Ok(damaged)
-    }
-}
-
-struct SetReader<'a> {
-    set: &'a VolumeSet,
-    position: u64,
-}
-
-impl Read for SetReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.set.bundle_bytes.saturating_sub(self.position);
-        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.set.read_exact_at(&mut buffer[..count], self.position)?;
-        self.position += count as u64;
-        Ok(count)
     }
 }
