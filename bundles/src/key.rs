@@ -164,7 +164,7 @@ impl SigningKey {
     pub fn to_encrypted_pem(&self, passphrase: &str) -> Result<String, KeyError> {
         let pem = match self {
             Self::EcdsaP256(key) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
-            Self::Ed25519(key) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
+            Self::Ed25519(key) => secret_half(key).to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
         };
         pem.map(|pem| pem.to_string()).map_err(|error| KeyError::Generate { reason: error.to_string() })
     }
@@ -173,7 +173,7 @@ impl SigningKey {
     pub fn to_pem(&self) -> Result<String, KeyError> {
         let pem = match self {
             Self::EcdsaP256(key) => key.to_pkcs8_pem(LineEnding::LF),
-            Self::Ed25519(key) => key.to_pkcs8_pem(LineEnding::LF),
+            Self::Ed25519(key) => secret_half(key).to_pkcs8_pem(LineEnding::LF),
         };
         pem.map(|pem| pem.to_string()).map_err(|error| KeyError::Generate { reason: error.to_string() })
     }
@@ -198,6 +198,11 @@ impl SigningKey {
             Self::Ed25519(key) => key.sign(message).to_vec(),
         }
     }
+}
+
+/// An Ed25519 key without its public half. With both it would be version 2 of PKCS#8, which OpenSSL 3.0 does not read.
+fn secret_half(key: &ed25519_dalek::SigningKey) -> ed25519_dalek::pkcs8::KeypairBytes {
+    ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None }
 }
 
 /// A public key.

@@ -52,6 +52,41 @@ fn an_encrypted_key_needs_its_passphrase() {
     assert_eq!(failure(&with("", &["keygen", "--encrypt", "--out=empty.key"])).0, 2);
 }
 
+/// `script` gives the program a terminal of its own.
+#[test]
+fn a_terminal_is_asked_for_the_passphrase_and_does_not_show_it() {
+    let upstream = unsigned();
+    let at_terminal = |arguments: &str, typed: &str| {
+        let program = env!("CARGO_BIN_EXE_kbundle");
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]);
+        script.current_dir(upstream.directory.path()).env_remove("KBUNDLE_PASSPHRASE");
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is needed");
+        let mut keyboard = child.stdin.take().unwrap();
+        // Typed one by one, as a person does: what comes before the prompt would be echoed.
+        for line in typed.lines() {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            writeln!(keyboard, "{line}").unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        drop(keyboard);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(!shown.contains("horse"), "{shown}");
+        (output.status.success(), shown)
+    };
+    let (made, shown) = at_terminal("keygen --encrypt --out=officer.key", "correct horse\ncorrect horse");
+    assert!(made && shown.contains("the same again: "), "{shown}");
+    let sign = format!("sign {BUNDLE} --key=officer.key");
+    let (signed, shown) = at_terminal(&sign, "wrong horse");
+    assert!(!signed && shown.contains("the passphrase does not open the private key"), "{shown}");
+    let (signed, shown) = at_terminal(&sign, "correct horse");
+    assert!(signed && shown.contains("passphrase of officer.key: "), "{shown}");
+    success(&upstream.kbundle(["verify", BUNDLE, "--key=officer.pub"]));
+    let (made, shown) = at_terminal("keygen --encrypt --out=other.key", "one horse\nother horse");
+    assert!(!made && shown.contains("the two passphrases differ"), "{shown}");
+    assert!(!upstream.path("other.key").exists());
+}
+
 /// The key stays where openssl has it; kbundle sees the signature only. Raw as openssl writes it, and in base64.
 #[test]
 fn a_signer_elsewhere_signs_the_list_and_the_signature_is_attached() {
@@ -148,6 +183,17 @@ fn the_provenance_names_every_material_and_is_checked() {
     assert!(fs::read(upstream.path("again.tar.zst")).unwrap() == fs::read(upstream.path("once-more.tar.zst")).unwrap());
 }
 
+#[test]
+fn openssl_reads_private_keys_of_both_kinds() {
+    let upstream = unsigned();
+    for algorithm in ["ecdsa-p256", "ed25519"] {
+        let (key, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
+        success(&upstream.kbundle(["keygen", "--algorithm", algorithm, "--out", &key]));
+        let said = openssl(&upstream, &["pkey", "-in", &key, "-pubout"]);
+        assert_eq!(said, fs::read_to_string(upstream.path(&public)).unwrap());
+    }
+}
+
 /// Run by `ci/cosign`, which fetches one.
 #[test]
 #[ignore = "needs cosign; run ./ci/cosign"]
@@ -171,6 +217,14 @@ fn cosign_and_kbundle_accept_each_other() {
     let ours = fs::read_dir(upstream.path("signatures")).unwrap().next().unwrap().unwrap().path();
     let (accepted, text) = verify("signing.pub", ours.to_str().unwrap());
     assert!(accepted && text.contains("Verified OK"), "{text}");
+    success(&upstream.kbundle(["keygen", "--algorithm=ed25519", "--out=ed25519.key"]));
+    success(&upstream.kbundle(["sign", BUNDLE, "--key=ed25519.key", "--detached"]));
+    let mut files = fs::read_dir(upstream.directory.path()).unwrap().map(|item| item.unwrap().path());
+    let detached = files.find(|path| path.extension().is_some_and(|ending| ending == "sig")).unwrap();
+    let (accepted, text) = verify("ed25519.pub", detached.to_str().unwrap());
+    assert!(accepted && text.contains("Verified OK"), "{text}");
+    let (accepted, _) = verify("signing.pub", detached.to_str().unwrap());
+    assert!(!accepted, "cosign took a signature for that of another key");
 
     let (made, text) = cosign(&["generate-key-pair"]);
     assert!(made, "{text}");
