@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{Around, Contents};
 use kbundle::reproduce::lock_of;
+use kbundle_format::stream::Carriage;
+use kbundle_format::whole::Findings;
 use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
 use serde::Serialize;
 
@@ -87,15 +89,37 @@ fn differs(original: &IndexedBundle, offset: u64) -> anyhow::Error {
     let place = original
         .entry_at(offset)
         .map_or_else(|| "outside of any entry".to_owned(), |entry| format!("in {}", entry.path));
-    let (theirs, ours) = (&original.list().compression.zstd, Compression::at_level(1).zstd);
-    let hint = if *theirs == ours {
-        "the content is the same, its compression is not: compare the two kbundle programs".to_owned()
-    } else {
+    let place = format!("the first difference is at offset {offset}, {place}");
+    // The list is the same, so what every entry has to hold is known.
+    match original.check_entries(Carriage::Partial, &|_| {}) {
+        Err(error) => anyhow::Error::new(error).context(format!("not identical: {place}")),
+        Ok(Findings { damage, .. }) if !damage.is_empty() => {
+            let damaged: Vec<_> = damage.iter().map(|damage| damage.path.as_str()).collect();
+            let what = format!("not identical: {} damaged; {place}", damaged.join(", "));
+            not_identical(
+                what,
+                "the bundle's file is not what was built: copy it again, and look at it with `kbundle verify`",
+            )
+        }
+        Ok(Findings { summary, .. }) => {
+            let entries = summary.entries;
+            let what = format!("the content is identical ({entries} entries), its compression is not; {place}");
+            not_identical(what, &other_compression(original))
+        }
+    }
+}
+
+/// Why the same content may be compressed to other bytes.
+fn other_compression(original: &IndexedBundle) -> String {
+    let Compression { level, zstd: theirs } = &original.list().compression;
+    let ours = Compression::at_level(*level).zstd;
+    if *theirs == ours {
         format!(
-            "the bundle was packed with zstd {theirs}, this program has {ours}, which may compress the same content to other bytes"
+            "whoever wrote the file did not use level {level} of zstd {ours}, as its list says; what it holds is what was signed"
         )
-    };
-    not_identical(format!("not identical: the first difference is at offset {offset}, {place}"), &hint)
+    } else {
+        format!("the bundle was packed with zstd {theirs}, this program has {ours}; what it holds is what was signed")
+    }
 }
 
 fn not_identical(what: String, hint: &str) -> anyhow::Error {
