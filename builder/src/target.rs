@@ -3,13 +3,18 @@
 //!
 //! Files are written aside and get their name when they are whole; what was there under that name is replaced.
 
+use std::collections::BTreeSet;
+use std::fs::TryLockError;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Mutex;
 
 use fs_err as fs;
 use kbundle_format::EntryPath;
 use kbundle_format::atomic_file::INCOMPLETE_PREFIX;
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
@@ -21,6 +26,8 @@ const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o755);
 #[derive(Debug)]
 pub struct Target {
     root: OwnedFd,
+    /// Folders below in which nothing is left of programs that were killed.
+    swept: Mutex<BTreeSet<String>>,
 }
 
 impl Target {
@@ -34,7 +41,7 @@ impl Target {
         }
         let root = openat(nix::fcntl::AT_FDCWD, path, folder_flags(), Mode::empty())
             .map_err(|error| describe(error, &path.display().to_string()))?;
-        Ok(Self { root })
+        Ok(Self { root, swept: Mutex::default() })
     }
 
     /// Starts the file at `path`, folders above it included, with the permission bits `mode`.
@@ -52,7 +59,12 @@ impl Target {
             }
             folder = openat(&folder, step, folder_flags(), Mode::empty()).map_err(failed)?;
         }
-        TargetFile::create(folder, name, mode).map_err(failed)
+        let mut swept = self.swept.lock().expect("no thread panics while it holds the lock");
+        if swept.insert(folders.to_owned()) {
+            sweep(&folder)?;
+        }
+        drop(swept);
+        TargetFile::create(folder, name, mode).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
     }
 
     /// The folder itself.
@@ -64,6 +76,34 @@ impl Target {
 
 fn folder_flags() -> OFlag {
     OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY
+}
+
+/// Takes away what killed programs left in `folder`. A file that somebody writes is locked.
+fn sweep(folder: &OwnedFd) -> io::Result<()> {
+    let mut listing = Dir::openat(folder, ".", folder_flags(), Mode::empty())?;
+    for item in listing.iter() {
+        let item = item?;
+        if !item.file_name().to_bytes().starts_with(INCOMPLETE_PREFIX.as_bytes()) {
+            continue;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        // Gone meanwhile, a link, or somebody else's: then it is not ours to take away.
+        let Ok(opened) = openat(folder, item.file_name(), flags, Mode::empty()) else { continue };
+        let file = std::fs::File::from(opened);
+        if file.metadata()?.is_file() && file.try_lock().is_ok() {
+            unlinkat(folder, item.file_name(), UnlinkatFlags::NoRemoveDir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away a file that nobody writes, as far as locks can tell.
+fn remove_abandoned(folder: &OwnedFd, name: &str) -> io::Result<()> {
+    let file = std::fs::File::from(openat(folder, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty())?);
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program is writing this file"));
+    }
+    Ok(unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?)
 }
 
 /// `ELOOP` and `ENOTDIR` are what the kernel says of a symbolic link where a folder belongs.
@@ -87,21 +127,29 @@ pub struct TargetFile {
 }
 
 impl TargetFile {
-    fn create(folder: OwnedFd, name: &str, mode: u32) -> Result<Self, Errno> {
+    fn create(folder: OwnedFd, name: &str, mode: u32) -> io::Result<Self> {
         let aside = format!("{INCOMPLETE_PREFIX}{name}");
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let permissions = Mode::from_bits_truncate(mode);
         let opened = match openat(&folder, aside.as_str(), flags, permissions) {
-            // Left by an earlier run that was killed.
             Err(Errno::EEXIST) => {
-                unlinkat(&folder, aside.as_str(), UnlinkatFlags::NoRemoveDir)?;
-                openat(&folder, aside.as_str(), flags, permissions)
+                remove_abandoned(&folder, &aside)?;
+                return Self::create(folder, name, mode);
             }
-            opened => opened,
-        }?;
+            opened => std::fs::File::from(opened?),
+        };
+        match opened.try_lock() {
+            // Some network file systems have no locks; what is left there stays.
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
+        // Between creation and lock another program may have taken it for a stale one.
+        if opened.metadata()?.nlink() == 0 {
+            return Self::create(folder, name, mode);
+        }
         // The mode given at creation is cut by the umask; say it again.
         fchmod(&opened, permissions)?;
-        let writer = Some(BufWriter::with_capacity(1 << 18, std::fs::File::from(opened)));
+        let writer = Some(BufWriter::with_capacity(1 << 18, opened));
         Ok(Self { folder, aside, name: name.to_owned(), writer })
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// How the names of files begin that are not whole yet. A program that was killed leaves them; the next one that writes the same
 /// file takes them away.
@@ -83,6 +83,46 @@ pub(crate) fn incomplete(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     }
 }
 
+/// A folder beside the one that `path` is to become; dropped before it is renamed, it leaves nothing.
+///
+/// What killed programs left of the same folder is taken away first. The lock ends with the value.
+pub struct IncompleteFolder {
+    folder: TempDir,
+    _lock: fs::File,
+}
+
+impl IncompleteFolder {
+    /// Makes an empty folder that all may read.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let prefix = incomplete_prefix(path);
+        remove_stale(parent(path), &prefix)?;
+        loop {
+            let permissions = std::fs::Permissions::from_mode(0o755);
+            let folder = tempfile::Builder::new().prefix(&prefix).permissions(permissions).tempdir_in(parent(path))?;
+            let lock = fs::File::open(folder.path())?;
+            match lock.file().lock() {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                _ => {}
+            }
+            // Between creation and lock another program may have taken it for a stale one.
+            if folder.path().exists() {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
+
+    /// Where it lies for now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the folder to whoever renamed it.
+    pub fn keep(self) {
+        let _ = self.folder.keep();
+    }
+}
+
 fn incomplete_prefix(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let end = (0..=NAME_BYTES.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
@@ -93,13 +133,15 @@ fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
     for item in fs::read_dir(folder)? {
         let item = item?;
         let ours = item.file_name().to_str().is_some_and(|name| is_random(name, prefix));
-        if !ours || !item.file_type()?.is_file() {
+        let kind = item.file_type()?;
+        if !ours || !(kind.is_file() || kind.is_dir()) {
             continue;
         }
         // Gone meanwhile, or somebody else's: then it is not ours to take away.
         let Ok(file) = fs::File::open(item.path()) else { continue };
         if file.file().try_lock().is_ok() {
-            fs::remove_file(item.path())?;
+            let path = item.path();
+            if kind.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
         }
     }
     Ok(())
@@ -112,7 +154,9 @@ fn is_random(name: &str, prefix: &str) -> bool {
     drawn.is_some_and(|rest| rest.len() == DRAWN && rest.bytes().all(|letter| letter.is_ascii_alphanumeric()))
 }
 
-pub(crate) fn parent(path: &Path) -> &Path {
+/// The folder that `path` lies in.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -5,12 +5,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::target::Target;
-use kbundle_format::atomic_file::INCOMPLETE_PREFIX;
+use kbundle_format::atomic_file::{IncompleteFolder, parent};
+use kbundle_format::stream::Carriage;
 use kbundle_format::{Entry, EntryKind};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::input::{Asked, Input};
+use super::layout::keep_whole_images;
 use super::unpack::unpack;
 use crate::cli::ExportArgs;
 use crate::failure::CommandError;
@@ -24,29 +26,25 @@ pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     }
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open(asked.check())?;
-    let images = bundle.head().list.images.len();
-    if images == 0 {
+    let listed = bundle.head().list.images.len();
+    if listed == 0 {
         return Err(CommandError::Usage {
             what: format!("{} holds no images", input.name),
             hint: "`kbundle inspect` shows what it holds".to_owned(),
         }
         .into());
     }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Taken away again unless it gets its name below.
-    let aside = tempfile::Builder::new().prefix(INCOMPLETE_PREFIX).permissions(readable()).tempdir_in(parent)?;
+    let aside = IncompleteFolder::create(directory)?;
     let target = Target::open(aside.path())?;
-    let blobs = unpack(bundle, &target, belongs_to_images).with_context(|| input.refused())?;
+    let files = unpack(bundle, &target, Carriage::Partial, belongs_to_images).with_context(|| input.refused())?;
+    let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
     rename(aside.path(), directory)?;
-    // It has another name now, so there is nothing to take away.
-    let _ = aside.keep();
-    fs::File::open(parent)?.sync_all()?;
-    output::note(&format!("{}: OCI image layout with {images} images in {blobs} files", directory.display()))?;
+    aside.keep();
+    fs::File::open(parent(directory))?.sync_all()?;
+    let part = if images < listed { format!(" of the {listed} in the list") } else { String::new() };
+    output::note(&format!("{}: OCI image layout with {images} images{part} in {files} files", directory.display()))?;
     Ok(())
-}
-
-fn readable() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o755)
 }
 
 fn belongs_to_images(entry: &Entry) -> bool {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use kbundle::target::Target;
+use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
 
 use super::input::{Asked, Input};
@@ -20,7 +21,8 @@ pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     check_paths(&arguments.paths, bundle.head())?;
     let target = Target::open(&arguments.directory).map_err(|error| refused(&error))?;
     let mut count = write_head(bundle.head(), &target, picked)?;
-    count += unpack(bundle, &target, |entry: &Entry| picked(entry.path.as_str())).with_context(|| input.refused())?;
+    let wanted = |entry: &Entry| picked(entry.path.as_str());
+    count += unpack(bundle, &target, Carriage::Full, wanted).with_context(|| input.refused())?;
     output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
     Ok(())
 }

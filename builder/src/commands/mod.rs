@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod join;
 pub mod keygen;
 pub mod keys;
+pub mod layout;
 pub mod lock;
 pub mod provenance;
 pub mod repair;

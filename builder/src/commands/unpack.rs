@@ -13,13 +13,24 @@ use crate::output;
 
 /// Writes the entries that `wanted` picks to `target`, each checked before it gets its name. Returns how many.
 ///
-/// From standard input, everything else is checked on the way as well.
-pub fn unpack(bundle: Bundle, target: &Target, wanted: impl Fn(&Entry) -> bool) -> Result<usize, ReadError> {
+/// `carriage` says whether all of them have to be there. From standard input, everything else is checked on the way as well.
+pub fn unpack(
+    bundle: Bundle,
+    target: &Target,
+    carriage: Carriage,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<usize, ReadError> {
     let sizes = bundle.head().list.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.size);
     let bar = output::bar("unpacking", sizes.sum());
     let unpacked = match bundle {
-        Bundle::Indexed(bundle) => from_files(&bundle, target, wanted, &bar),
-        Bundle::Stream(stream) => in_one_pass(stream, target, wanted, &bar),
+        Bundle::Indexed(bundle) => {
+            let there = |entry: &Entry| carriage == Carriage::Full || bundle.carries(entry);
+            from_files(&bundle, target, |entry| wanted(entry) && there(entry), &bar)
+        }
+        Bundle::Stream(stream) => {
+            let missed = |entry: &Entry| carriage == Carriage::Full && wanted(entry);
+            in_one_pass(stream, target, &wanted, missed, &bar)
+        }
     };
     bar.finish_and_clear();
     unpacked
@@ -48,6 +59,7 @@ fn in_one_pass(
     stream: BundleStream,
     target: &Target,
     wanted: impl Fn(&Entry) -> bool,
+    missed: impl Fn(&Entry) -> bool,
     bar: &ProgressBar,
 ) -> Result<usize, ReadError> {
     // A partial bundle gives what it has; what is asked for and left out shows below.
@@ -65,7 +77,7 @@ fn in_one_pass(
             count += 1;
         }
     }
-    match stream.left_out().iter().find(|entry| wanted(entry)) {
+    match stream.left_out().iter().find(|entry| missed(entry)) {
         Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }),
         None => Ok(count),
     }

@@ -1,6 +1,7 @@
 //! Bundles made from bundles, and bundles made again.
 
 use fs_err as fs;
+use kbundle_format::{BundleWriter, IndexedBundle, SignatureCheck};
 
 use crate::upstream::{KUBELET, Upstream, failure, noise, success};
 
@@ -95,6 +96,19 @@ fn volumes_are_the_bundle_they_were_cut_from() {
     assert_eq!(code, 2, "{text}");
 }
 
+/// Writes the bundle anew under the same list, compressed at another level than that says.
+fn recompress(path: &std::path::Path, level: i32) {
+    let old = IndexedBundle::open(path, SignatureCheck::Skipped).unwrap();
+    let mut writer = BundleWriter::new(std::io::Cursor::new(Vec::new()), level).unwrap();
+    writer.list(&old.head().list_bytes).unwrap();
+    old.head().signatures.iter().for_each(|signature| writer.signature(signature).unwrap());
+    old.head().attestations.iter().for_each(|attestation| writer.attestation(attestation).unwrap());
+    for entry in &old.list().entries {
+        writer.entry(entry, &mut old.read_entry(entry).unwrap().as_slice()).unwrap();
+    }
+    fs::write(path, writer.finish().unwrap().into_inner()).unwrap();
+}
+
 #[test]
 fn a_bundle_is_made_again_from_its_own_list() {
     let upstream = Upstream::new();
@@ -110,9 +124,15 @@ fn a_bundle_is_made_again_from_its_own_list() {
     };
     assert!(success(&again()).contains("identical, byte for byte"));
     let mut bytes = fs::read(upstream.path("b.tar.zst")).unwrap();
+    recompress(&upstream.path("b.tar.zst"), 1);
+    let (code, text) = failure(&again());
+    assert_eq!(code, 3);
+    assert!(text.contains("the content is identical (7 entries), its compression is not"), "{text}");
+    assert!(text.contains("what it holds is what was signed"), "{text}");
     bytes[400_000] ^= 1;
     fs::write(upstream.path("b.tar.zst"), bytes).unwrap();
     let (code, text) = failure(&again());
     assert_eq!(code, 3);
-    assert!(text.contains("the first difference is at offset 400000, in artifacts/linux-amd64/kubelet"), "{text}");
+    let said = "not identical: artifacts/linux-amd64/kubelet damaged; the first difference is at offset 400000";
+    assert!(text.contains(said), "{text}");
 }

@@ -218,10 +218,13 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    assert!(upstream.incomplete() >= 2, "the programs were not killed in the middle");
     let layer = upstream.path("out/blobs/sha256").join(Digest::of(&upstream.image.layer).hex());
     assert!(!layer.exists());
     assert!(!upstream.path("layout").exists());
     assert_eq!(fs::read(&kubelet).unwrap(), upstream.kubelet);
     crate::upstream::success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "out", "--key=signing.pub"]));
     assert_eq!(fs::read(&layer).unwrap(), upstream.image.layer);
+    crate::upstream::success(&upstream.kbundle(["export", "bundle.tar.zst", "--oci=layout", "--key=signing.pub"]));
+    assert_eq!(upstream.incomplete(), 0, "what was left is still there");
 }

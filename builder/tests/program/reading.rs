@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use fs_err as fs;
 use kbundle_format::Digest;
 
-use crate::upstream::{Upstream, failure, kbundle_in, success};
+use crate::upstream::{Image, Upstream, failure, kbundle_in, noise, success};
 
 const BUNDLE: &str = "bundle.tar.zst";
 const KEY: &str = "--key=signing.pub";
@@ -170,16 +170,51 @@ fn damaged_and_foreign_bundles_are_not_unpacked() {
 fn skopeo_takes_the_exported_layout_with_the_upstream_digests() {
     let upstream = built(&[]);
     success(&upstream.kbundle(["export", BUNDLE, "--oci", "layout", KEY]));
+    skopeo_copies(&upstream, "layout");
+    let (code, text) = failure(&upstream.kbundle(["export", BUNDLE, "--oci", "layout", KEY]));
+    assert_eq!(code, 3, "{text}");
+}
+
+fn skopeo_copies(upstream: &Upstream, layout: &str) {
     let copied = Command::new("skopeo")
-        .args(["copy", "--preserve-digests", "oci:layout:registry.k8s.io/pause:3.9", "dir:copied"])
+        .args(["copy", "--preserve-digests"])
+        .args([format!("oci:{layout}:registry.k8s.io/pause:3.9"), format!("dir:{layout}-copied")])
         .current_dir(upstream.directory.path())
         .output()
         .expect("skopeo is needed");
     assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-    let manifest = fs::read(upstream.path("copied/manifest.json")).unwrap();
+    let manifest = fs::read(upstream.path(&format!("{layout}-copied/manifest.json"))).unwrap();
     assert_eq!(Digest::of(&manifest), Digest::of(&upstream.image.manifest));
-    let (code, text) = failure(&upstream.kbundle(["export", BUNDLE, "--oci", "layout", KEY]));
+}
+
+#[test]
+fn a_subset_exports_the_images_that_it_carries() {
+    let upstream = Upstream::new();
+    let config = |author: &str| serde_json::json!({ "os": "linux", "architecture": "amd64", "author": author });
+    upstream.add_image("api", &Image::of(&config("api"), noise(3, 100_000)));
+    success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
+    success(&upstream.kbundle(["subset", BUNDLE, "--role=worker", "--out=worker.tar.zst"]));
+    let exported = upstream.kbundle(["export", "worker.tar.zst", "--oci", "layout", KEY]);
+    let (_, text) = failure(&exported);
+    assert!(exported.status.success() && text.contains("1 images of the 2 in the list"), "{text}");
+    skopeo_copies(&upstream, "layout");
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(upstream.path("layout/index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+
+    success(&upstream.kbundle(["subset", BUNDLE, "--role=etcd", "--out=etcd.tar.zst"]));
+    let (code, text) = failure(&upstream.kbundle(["export", "etcd.tar.zst", "--oci", "none", KEY]));
+    assert!(code == 3 && text.contains("the bundle carries none of the 2 images in its list"), "{text}");
+
+    // A newer image on a layer that the base has.
+    let newer = Image::of(&config("newer"), noise(3, 100_000));
+    upstream.add_image("newer", &newer);
+    success(&upstream.build(&["--key=signing.key", "--out=update.tar.zst", "--since=bundle.tar.zst"]));
+    let (code, text) = failure(&upstream.kbundle(["export", "update.tar.zst", "--oci", "none", KEY]));
     assert_eq!(code, 3, "{text}");
+    let layer = format!("blobs/sha256/{} of registry.k8s.io/pause:newer", Digest::of(&newer.layer).hex());
+    assert!(text.contains(&layer) && text.contains("hint: complete it first"), "{text}");
+    assert!(!upstream.path("none").exists() && upstream.incomplete() == 0);
 }
 
 /// A file system of a few hundred KiB: the kernel refuses what does not fit. Needs root, as the lab does.

@@ -42,10 +42,14 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 impl Image {
     fn new(architecture: &str) -> Self {
-        let descriptor = |media_type: &str, content: &[u8]| json!({ "mediaType": media_type, "digest": Digest::of(content), "size": content.len() });
-        let layer = noise(2, 300_000);
         let config =
             json!({ "os": "linux", "architecture": architecture, "rootfs": { "type": "layers", "diff_ids": [] } });
+        Self::of(&config, noise(2, 300_000))
+    }
+
+    /// One with this config and layer.
+    pub fn of(config: &serde_json::Value, layer: Vec<u8>) -> Self {
+        let descriptor = |media_type: &str, content: &[u8]| json!({ "mediaType": media_type, "digest": Digest::of(content), "size": content.len() });
         let config = config.to_string().into_bytes();
         let manifest = json!({
             "schemaVersion": 2,
@@ -62,6 +66,14 @@ impl Image {
             "manifests": [entry],
         });
         Self { index: index.to_string().into_bytes(), manifest, config, layer }
+    }
+
+    fn serve(&self, server: &Server) {
+        for (kind, content) in
+            [("manifests", &self.index), ("manifests", &self.manifest), ("blobs", &self.config), ("blobs", &self.layer)]
+        {
+            server.serve(&Self::path(kind, content), content);
+        }
     }
 
     pub fn path(kind: &str, content: &[u8]) -> String {
@@ -85,10 +97,7 @@ impl Upstream {
         let server = Server::start();
         server.serve(KUBELET, &kubelet);
         server.serve("/v2/", b"{}");
-        server.serve(&Image::path("manifests", &image.index), &image.index);
-        server.serve(&Image::path("manifests", &image.manifest), &image.manifest);
-        server.serve(&Image::path("blobs", &image.config), &image.config);
-        server.serve(&Image::path("blobs", &image.layer), &image.layer);
+        image.serve(&server);
         let catalog = format!(
             "schema: 1
 components:
@@ -113,6 +122,23 @@ releases:
         let upstream = Self { directory, server, kubelet, image };
         assert!(upstream.kbundle(["keygen"]).status.success());
         upstream
+    }
+
+    /// Puts a further image of control planes into the catalog, as `pause` with the tag `tag`.
+    pub fn add_image(&self, tag: &str, image: &Image) {
+        image.serve(&self.server);
+        let catalog = fs::read_to_string(self.path("catalog.yaml")).unwrap();
+        let digest = Digest::of(&image.index);
+        let line =
+            format!("- {{reference: 'registry.k8s.io/pause:{tag}', digest: '{digest}', roles: [control-plane]}}");
+        let catalog = format!("{catalog}      {line}\n");
+        fs::write(self.path("catalog.yaml"), catalog).unwrap();
+    }
+
+    /// How many files and folders lie about that are not whole.
+    pub fn incomplete(&self) -> usize {
+        let found = Command::new("find").arg(self.directory.path()).args(["-name", ".incomplete-*"]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().lines().count()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
