@@ -9,12 +9,13 @@ use std::mem::take;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::frame::{self, CompressedFrame, FrameError, MAX_FRAME_HEADER_BYTES, PieceDecoder};
+use crate::frame::{self, CompressedFrame, FrameError, MAX_FRAME_HEADER_BYTES};
 use crate::head::{
     BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified, is_head,
 };
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::{BundleList, Entry};
+use crate::pieces::PieceDecoder;
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};

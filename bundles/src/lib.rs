@@ -30,6 +30,7 @@ pub mod limits;
 pub mod list;
 pub mod names;
 mod ordered;
+mod pieces;
 pub mod seek_table;
 pub mod signature;
 pub mod source;
