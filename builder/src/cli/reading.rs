@@ -134,7 +134,8 @@ pub struct CatArgs {
 
 /// Write the images of a bundle as an OCI image layout
 ///
-/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there.
+/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there. Of a
+/// bundle for a role, the images that it carries are written.
 ///
 /// Example: kbundle export bundle.tar.zst --oci images --key signing.pub
 #[derive(Debug, Args)]
