@@ -34,15 +34,16 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 "#;
 
-/// How long something may take to happen before its absence is a failure.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long something may take to happen before its absence is a failure. After a reboot on a busy machine the kubelet waits up to
+/// five minutes before it starts a container again.
+const PATIENCE: Duration = Duration::from_mins(6);
 
 /// Installs from the stick and fails with everything the program said.
 pub fn install(host: &Host) -> anyhow::Result<String> {
     host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub 2>&1"))
 }
 
-/// Tries until it succeeds; after two minutes with the last error.
+/// Tries until it succeeds; when patience ends with the last error.
 pub fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
