@@ -57,6 +57,9 @@ pub enum Command {
     /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
     /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
     Reset(ResetArguments),
+    /// Write, check and show the cluster's description, cluster.yaml
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Look after the images in containerd
     #[command(subcommand, hide = true)]
     Images(ImagesCommand),
@@ -71,6 +74,42 @@ pub enum Command {
     Man {
         /// The directory, which has to be there.
         directory: PathBuf,
+    },
+}
+
+/// What to do with cluster.yaml. None of it needs root or a bundle, and none changes anything.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a cluster.yaml to begin with
+    ///
+    /// It has every key, commented out: its default, or an example of three control planes and two workers.
+    ///
+    /// Example: `kinstall config init > cluster.yaml`
+    Init,
+    /// Check a cluster.yaml
+    ///
+    /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
+    Validate {
+        /// The file.
+        file: PathBuf,
+        /// How results are written
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: OutputFormat,
+    },
+    /// Print a cluster.yaml with every default filled in
+    Print {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Turn Kubespray's inventory.ini into a cluster.yaml
+    ///
+    /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
+    /// standard error. Passwords are not copied.
+    ///
+    /// Example: `kinstall config import inventory.ini > cluster.yaml`
+    Import {
+        /// The inventory.
+        inventory: PathBuf,
     },
 }
 
@@ -118,6 +157,9 @@ pub struct RunArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
     /// Print the plan and change nothing
     ///
     /// Verifies the bundle, makes the checks and lists each step in the order it would be made, with the reason. Exits with 0

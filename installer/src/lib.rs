@@ -16,6 +16,7 @@ pub mod failure;
 mod fixture;
 pub mod handed;
 pub mod host;
+pub mod inventory;
 pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;

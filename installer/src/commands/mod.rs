@@ -1,6 +1,7 @@
 //! One module a command: words on the command line in, exit code out.
 
 mod bundle;
+mod config;
 mod images;
 mod preflight;
 mod reset;
@@ -29,6 +30,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Preflight(arguments) => preflight::preflight(arguments),
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
+        Command::Config(command) => config::config(command),
         Command::Images(command) => images::images(*command),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "kinstall", &mut std::io::stdout());
@@ -42,11 +44,13 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Reads `cluster.yaml`, or takes the defaults.
-fn read_spec(path: Option<&Path>) -> anyhow::Result<ClusterSpec> {
-    let Some(path) = path else { return Ok(ClusterSpec::default()) };
-    let text = fs::read_to_string(path).context("cannot read the cluster's description").usage()?;
-    ClusterSpec::parse(&text).with_context(|| format!("{} cannot be used", path.display())).usage()
+/// Reads `cluster.yaml`, or takes the defaults; and the hosts from Kubespray's inventory, where there is one.
+fn read_spec(config: Option<&Path>, inventory: Option<&Path>) -> anyhow::Result<ClusterSpec> {
+    let Some(inventory) = inventory else {
+        return config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file);
+    };
+    let spec = config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file_without_hosts)?;
+    config::read_inventory(inventory, spec)
 }
 
 fn require_root() -> anyhow::Result<()> {

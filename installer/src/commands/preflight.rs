@@ -22,7 +22,7 @@ struct Examination<'a> {
 }
 
 pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
-    let spec = read_spec(arguments.config.as_deref())?;
+    let spec = read_spec(arguments.config.as_deref(), None)?;
     let facts = HostFacts::gather(&Host::local()?)?;
     let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &arguments.ignored);
     match arguments.output {

@@ -28,7 +28,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(arguments.output);
     let trust = Trust::read(&arguments.bundle)?;
-    let spec = read_spec(arguments.config.as_deref())?;
+    let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
     if !arguments.dry_run {
         require_root()?;
     }
@@ -72,18 +72,18 @@ fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
         .hint(format!("build one with `kbundle build --arch {}`", here.architecture()))
 }
 
-/// A host that is set up already is gone on with only from the bundle and the description that it was begun with.
+/// A host that is set up already is gone on with only from the bundle that it was begun with, and as the same cluster.
 fn refuse_another_cluster(host: &Host, wanted: &Records) -> anyhow::Result<()> {
     let begun = host.ledger().changes().iter().any(|change| matches!(change, Change::StepStarted { .. }));
     let Some(found) = Records::read(host)?.filter(|_| begun) else { return Ok(()) };
-    let difference = if found.list_bytes != wanted.list_bytes {
-        "bundle"
-    } else if found.spec != wanted.spec {
-        "cluster description"
+    let other =
+        |what| format!("this host was set up from another {what}; changing a cluster that stands is not supported yet");
+    let result = if found.list_bytes == wanted.list_bytes {
+        wanted.spec.same_cluster_as(&found.spec).context(other("cluster description"))
     } else {
-        return Ok(());
+        Err(anyhow!(other("bundle")))
     };
-    Err(anyhow!("this host was set up from another {difference}; changing a cluster that stands is not supported yet"))
+    result
         .refused()
         .hint("give the one it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first")
 }

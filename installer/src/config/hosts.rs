@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use kbundle_format::Role;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DnsName;
 
 /// A host of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HostSpec {
     /// Its name as a node and as a member of etcd. The host itself may be named otherwise.
@@ -31,7 +32,7 @@ pub struct HostSpec {
 }
 
 /// How hosts are reached. What is absent is OpenSSH's own business: its configuration, agent and known hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Ssh {
     /// Address or name to connect to; the host's `address` where absent.
@@ -61,7 +62,7 @@ pub struct Ssh {
 }
 
 /// How a user becomes root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sudo {
     /// The user is root.
@@ -73,7 +74,7 @@ pub enum Sudo {
 }
 
 /// What lies between kinstall and a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Connection {
     /// OpenSSH.
@@ -82,8 +83,18 @@ pub enum Connection {
     Local,
 }
 
+impl HostSpec {
+    /// Whether it is a node of the cluster; a host that has etcd alone is none.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.roles.contains(&Role::ControlPlane) || self.roles.contains(&Role::Worker)
+    }
+}
+
 impl Ssh {
-    pub(super) fn is_default(&self) -> bool {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 

@@ -3,21 +3,28 @@
 //! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
 //! for a newer kinstall is not half understood by an older one.
 
+mod example;
 mod hosts;
 mod names;
+mod rules;
+mod share;
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use names::{Cidr, DnsName, NameError};
+pub use rules::Problem;
+pub use share::Difference;
 
 /// The version of `cluster.yaml` that this program reads.
 pub const SCHEMA: u32 = 1;
 
 /// `cluster.yaml`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClusterSpec {
     /// Version of the file's form; always [`SCHEMA`].
@@ -41,7 +48,7 @@ pub struct ClusterSpec {
 }
 
 /// Addresses and names inside the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Network {
     /// Where pods get their addresses.
@@ -55,7 +62,7 @@ pub struct Network {
 }
 
 /// What connects pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cni {
     /// The standard plugins and routes between hosts of one flat network; needs no image.
@@ -79,7 +86,7 @@ impl Cni {
 }
 
 /// How the API server is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Api {
     /// The name clients use; `api.<cluster name>.internal` where absent.
@@ -88,7 +95,6 @@ pub struct Api {
     /// their own each, and this is the address of an `external` load balancer.
     pub address: Option<IpAddr>,
     /// What spreads requests over several control planes.
-    #[serde(skip_serializing_if = "LoadBalancer::is_default")]
     pub load_balancer: LoadBalancer,
     /// Its TCP port.
     pub port: u16,
@@ -97,7 +103,7 @@ pub struct Api {
 }
 
 /// What spreads requests over several control planes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadBalancer {
     /// `HAProxy` on every worker, for that worker.
@@ -107,15 +113,8 @@ pub enum LoadBalancer {
     External,
 }
 
-impl LoadBalancer {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde asks for")]
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What hardening is in force. All of it, by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Security {
     /// Secrets are encrypted before etcd stores them.
@@ -125,7 +124,7 @@ pub struct Security {
 }
 
 /// On or off, in words that YAML does not turn into something else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
     /// In force.
@@ -135,7 +134,7 @@ pub enum Switch {
 }
 
 /// Settings of the kubelet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Kubelet {
     /// Most pods on a host.
@@ -209,63 +208,61 @@ pub enum ConfigError {
         /// The version in the file.
         found: u32,
     },
-    /// Two networks share addresses.
-    #[error("pod-cidr {pod} and service-cidr {service} overlap; they need addresses of their own")]
-    Overlap {
-        /// Pods.
-        pod: Cidr,
-        /// Services.
-        service: Cidr,
+    /// Well formed, and yet no cluster.
+    #[error("{}", lines(problems))]
+    Invalid {
+        /// Everything that is wrong, at least one.
+        problems: Vec<Problem>,
     },
-    /// A network that is too small or of the wrong family.
-    #[error("{key} {cidr} {reason}")]
-    Network {
-        /// The key in the file.
-        key: &'static str,
-        /// Its value.
-        cidr: Cidr,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+}
+
+/// The JSON schema of `cluster.yaml`, as `docs/cluster.schema.json` has it.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(ClusterSpec).into()
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl ClusterSpec {
     /// Reads and validates a file's text.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        // An empty file is YAML's null, which no structure is read from.
-        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        let spec: Self = if empty {
-            Self::default()
-        } else {
-            serde_yaml::from_str(text).map_err(|source| ConfigError::Syntax { source })?
-        };
+        let spec = Self::read(text)?;
         spec.validate()?;
         Ok(spec)
     }
 
-    fn validate(&self) -> Result<(), ConfigError> {
-        let Network { pod_cidr, service_cidr, .. } = &self.network;
+    /// Reads a file's text whose hosts are elsewhere, and which makes a cluster with them only.
+    pub fn read(text: &str) -> Result<Self, ConfigError> {
+        // An empty file is YAML's null, which no structure is read from.
+        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+        if empty {
+            return Ok(Self::default());
+        }
+        serde_yaml::from_str(text).map_err(|source| ConfigError::Syntax { source })
+    }
+
+    /// Whether it is a cluster that can be; if not, everything that is in the way.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         if self.schema != SCHEMA {
             return Err(ConfigError::Schema { found: self.schema });
         }
-        for (key, cidr) in [("pod-cidr", pod_cidr), ("service-cidr", service_cidr)] {
-            let wrong = |reason| Err(ConfigError::Network { key, cidr: *cidr, reason });
-            if cidr.address().is_ipv6() {
-                return wrong("is IPv6, which is not supported yet");
-            }
-            if cidr.prefix() > 24 {
-                return wrong("is too small; a prefix of at most 24 is needed");
-            }
+        let problems = rules::problems(self);
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+    }
+
+    /// The same cluster with every default written out, and with each host's `ssh` complete.
+    #[must_use]
+    pub fn filled_in(&self) -> Self {
+        let mut spec = self.clone();
+        // Only a cluster with a name that validation refuses has none.
+        spec.api.endpoint = self.api_name().parse().ok();
+        for host in &mut spec.hosts {
+            host.ssh = host.ssh.or(&self.ssh);
         }
-        // The service allocator of the API server takes at most 2^20 addresses.
-        if service_cidr.prefix() < 12 {
-            let reason = "is too large; the API server takes a prefix of at least 12";
-            return Err(ConfigError::Network { key: "service-cidr", cidr: *service_cidr, reason });
-        }
-        if pod_cidr.overlaps(service_cidr) {
-            return Err(ConfigError::Overlap { pod: *pod_cidr, service: *service_cidr });
-        }
-        Ok(())
+        spec
     }
 
     /// The name clients reach the API by.
@@ -326,6 +323,7 @@ mod tests {
         insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
+        insta::assert_snapshot!(refusal("api: {load-balancer: vip}"), @"");
         insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
@@ -335,6 +333,17 @@ mod tests {
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.0.0.0/8}"), @"service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12");
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.96.0.0/25}"), @"service-cidr 10.96.0.0/25 is too small; a prefix of at most 24 is needed");
         insta::assert_snapshot!(refusal("network: {pod-cidr: 'fd00::/48'}"), @"pod-cidr fd00::/48 is IPv6, which is not supported yet");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.0.0.0/28, service-cidr: 10.0.0.0/8}"), @"");
         insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: network: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix) at line 1 column 10");
+    }
+
+    #[test]
+    fn refuses_an_api_that_cannot_be_reached() {
+        let host = "hosts: [{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}]\n";
+        insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"");
+        insta::assert_snapshot!(refusal("api: {port: 0, certificate-sans: ['*.example.com', 192.0.2.7, 'no name']}"), @"");
     }
 }

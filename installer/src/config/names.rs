@@ -1,9 +1,11 @@
 //! Names and networks as types: text that was looked at once, at the edge.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A text that does not have the shape its type asks for.
@@ -54,6 +56,17 @@ impl FromStr for DnsName {
         } else {
             refuse(text, "a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)")
         }
+    }
+}
+
+impl JsonSchema for DnsName {
+    fn schema_name() -> Cow<'static, str> {
+        "DnsName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+        json_schema!({ "type": "string", "maxLength": 253, "pattern": format!(r"^{label}(\.{label})*$") })
     }
 }
 
@@ -171,6 +184,16 @@ impl FromStr for Cidr {
             Some((address, prefix)) if Self::around(address, prefix).address == address => Ok(Self { address, prefix }),
             _ => refuse(text, "a network such as `10.244.0.0/16` (no bits set after the prefix)"),
         }
+    }
+}
+
+impl JsonSchema for Cidr {
+    fn schema_name() -> Cow<'static, str> {
+        "Cidr".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9a-f.:]+/[0-9]{1,3}$" })
     }
 }
 

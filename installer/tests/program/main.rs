@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod bundles;
+mod config;
 mod folder;
 mod host;
+mod reference;

@@ -1,0 +1,130 @@
+//! `kinstall config`, and reading what describes a cluster.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use fs_err as fs;
+use kbundle_format::Role;
+use serde::Serialize;
+
+use crate::cli::{ConfigCommand, OutputFormat};
+use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, Problem, Ssh};
+use crate::failure::Advise;
+use crate::inventory::Inventory;
+use crate::report::{SCHEMA, print_json, print_text};
+
+pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::Init => print_text(EXAMPLE)?,
+        ConfigCommand::Validate { file, output } => return validate(file, *output),
+        ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
+        ConfigCommand::Import { inventory } => import(inventory)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a `cluster.yaml`.
+pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
+    ClusterSpec::parse(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
+}
+
+/// Reads a `cluster.yaml` whose hosts are in an inventory.
+pub fn read_file_without_hosts(path: &Path) -> anyhow::Result<ClusterSpec> {
+    let spec = ClusterSpec::read(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()?;
+    if spec.hosts.is_empty() {
+        return Ok(spec);
+    }
+    Err(anyhow!("both {} and the inventory list hosts, and only one of them can", path.display()))
+        .usage()
+        .hint("remove `hosts` from the one, or leave out `--inventory`")
+}
+
+/// Reads the hosts of Kubespray's inventory into `spec`, and says on standard error what was left out.
+pub fn read_inventory(path: &Path, spec: ClusterSpec) -> anyhow::Result<ClusterSpec> {
+    let text = fs::read_to_string(path).context("cannot read the inventory").usage()?;
+    let cannot = || format!("{} cannot be used", path.display());
+    let mut inventory = Inventory::parse(&text).with_context(cannot).usage()?;
+    let mut stderr = io::stderr().lock();
+    for remark in std::mem::take(&mut inventory.remarks) {
+        writeln!(stderr, "note: {}: {remark}", path.display())?;
+    }
+    for folder in ["group_vars", "host_vars"].map(|name| path.with_file_name(name)).iter().filter(|path| path.is_dir())
+    {
+        writeln!(stderr, "note: {} is not read; write what matters of it into cluster.yaml", folder.display())?;
+    }
+    let spec = inventory.into_spec(spec);
+    spec.validate().with_context(cannot).usage()?;
+    Ok(spec)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).context("cannot read the cluster's description").usage()
+}
+
+fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
+    serde_yaml::to_string(value).context("cannot write the cluster's description")
+}
+
+/// The result of `validate` for programs.
+#[derive(Serialize)]
+struct Validation {
+    schema: u32,
+    valid: bool,
+    problems: Vec<Problem>,
+}
+
+fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    if output == OutputFormat::Text {
+        let spec = read_file(file)?;
+        print_text(&format!("{} is good: {}\n", file.display(), describe(&spec)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let problems = match ClusterSpec::parse(&text(file)?) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Invalid { problems }) => problems,
+        Err(error) => {
+            // The file as a whole.
+            let message = format!("{:#}", anyhow::Error::from(error));
+            vec![Problem { place: String::new(), message }]
+        }
+    };
+    let valid = problems.is_empty();
+    print_json(&Validation { schema: SCHEMA, valid, problems })?;
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn describe(spec: &ClusterSpec) -> String {
+    if spec.hosts.is_empty() {
+        return format!("cluster {}, one host", spec.name);
+    }
+    let count = |role, one: &str, more: &str| {
+        let count = spec.hosts.iter().filter(|host| host.roles.contains(&role)).count();
+        format!("{count} {}", if count == 1 { one } else { more })
+    };
+    format!(
+        "cluster {}, {} hosts: {}, {}, {}",
+        spec.name,
+        spec.hosts.len(),
+        count(Role::ControlPlane, "control plane", "control planes"),
+        count(Role::Etcd, "etcd member", "etcd members"),
+        count(Role::Worker, "worker", "workers"),
+    )
+}
+
+/// What an inventory has of a `cluster.yaml`.
+#[derive(Serialize)]
+struct Imported {
+    schema: u32,
+    hosts: Vec<HostSpec>,
+    #[serde(skip_serializing_if = "Ssh::is_default")]
+    ssh: Ssh,
+}
+
+fn import(path: &Path) -> anyhow::Result<()> {
+    let ClusterSpec { schema, hosts, ssh, .. } = read_inventory(path, ClusterSpec::default())?;
+    let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
+    print_text(&format!("{head}{}", yaml(&Imported { schema, hosts, ssh })?))?;
+    Ok(())
+}

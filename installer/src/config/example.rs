@@ -1,0 +1,50 @@
+//! A `cluster.yaml` to begin with.
+
+/// Every key of `cluster.yaml`, commented out: its default, or an example of three control planes and two workers.
+pub const EXAMPLE: &str = include_str!("example.yaml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterSpec, Ssh, schema};
+    use std::collections::BTreeSet;
+
+    /// The example with every setting in force.
+    fn uncommented() -> String {
+        let line = |line: &str| format!("{}\n", line.strip_prefix("# ").unwrap_or(line));
+        EXAMPLE.lines().map(line).collect()
+    }
+
+    #[test]
+    fn as_it_is_it_changes_nothing() {
+        assert_eq!(ClusterSpec::parse(EXAMPLE).unwrap(), ClusterSpec::default());
+    }
+
+    #[test]
+    fn uncommented_it_is_a_cluster_with_the_defaults() {
+        let spec = ClusterSpec::parse(&uncommented()).unwrap();
+        assert_eq!(spec.hosts.len(), 5);
+        let without_hosts = ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), ..spec };
+        assert_eq!(without_hosts.filled_in(), ClusterSpec::default().filled_in());
+    }
+
+    #[test]
+    fn every_key_is_in_it() {
+        fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+            for (key, inner) in schema.as_object().into_iter().flatten() {
+                if key == "properties" {
+                    found.extend(inner.as_object().unwrap().keys().cloned());
+                }
+                keys(inner, found);
+            }
+        }
+        let mut wanted = BTreeSet::new();
+        keys(&schema(), &mut wanted);
+        assert!(wanted.len() > 25, "{wanted:?}");
+        let text = uncommented();
+        let has =
+            |key: &String| text.lines().any(|line| line.trim_start_matches([' ', '-']).starts_with(&format!("{key}:")));
+        let missing: Vec<_> = wanted.iter().filter(|key| !has(key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

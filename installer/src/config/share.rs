@@ -1,0 +1,185 @@
+//! What one host is told of a cluster, and what may change in a cluster that stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kbundle_format::Role;
+use serde_json::Value;
+
+use super::{ClusterSpec, HostSpec, Ssh};
+
+/// A setting that a cluster which stands was set up with otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} was {standing} and is {wanted} now")]
+pub struct Difference {
+    /// Where in the file, such as `network.pod-cidr`.
+    pub setting: String,
+    /// What it was.
+    pub standing: String,
+    /// What it is to be.
+    pub wanted: String,
+}
+
+impl ClusterSpec {
+    /// What the host called `name` has to know: itself, the control planes and the members of etcd.
+    ///
+    /// Other workers are left out, and so is how hosts are reached and what only concerns another host, so that what is sent to
+    /// all hosts grows as their number does. Without a host of that name, nobody is added.
+    #[must_use]
+    pub fn for_host(&self, name: &str) -> Self {
+        let is_this = |host: &HostSpec| host.name.as_str() == name;
+        let serves = |host: &HostSpec| [Role::ControlPlane, Role::Etcd].iter().any(|role| host.roles.contains(role));
+        let known = self.hosts.iter().filter(|host| is_this(host) || serves(host)).map(|host| {
+            let (labels, taints) =
+                if is_this(host) { (host.labels.clone(), host.taints.clone()) } else { Default::default() };
+            HostSpec {
+                name: host.name.clone(),
+                address: host.address,
+                roles: host.roles.clone(),
+                ssh: Ssh::default(),
+                labels,
+                taints,
+            }
+        });
+        Self {
+            schema: self.schema,
+            name: self.name.clone(),
+            hosts: known.collect(),
+            ssh: Ssh::default(),
+            network: self.network.clone(),
+            api: self.api.clone(),
+            security: self.security,
+            kubelet: self.kubelet.clone(),
+        }
+    }
+
+    /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
+    ///
+    /// Hosts may come and go, be labelled and tainted and be reached in another way. What else a cluster is, it stays, and so do
+    /// the address and the roles of each host.
+    pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
+        let settings = |spec: &Self| {
+            let without_hosts = Self { hosts: Vec::new(), ssh: Ssh::default(), ..spec.filled_in() };
+            serde_json::to_value(without_hosts).expect("a description is plain data")
+        };
+        if let Some(difference) = first_difference("", &settings(standing), &settings(self)) {
+            return Err(difference);
+        }
+        let listed = |spec: &Self| if spec.hosts.is_empty() { "absent" } else { "given" };
+        if listed(standing) != listed(self) {
+            let (standing, wanted) = (listed(standing).to_owned(), listed(self).to_owned());
+            return Err(Difference { setting: "the list of hosts".to_owned(), standing, wanted });
+        }
+        let before: BTreeMap<_, _> = standing.hosts.iter().map(|host| (&host.name, host)).collect();
+        let kept = self.hosts.iter().filter_map(|host| Some((*before.get(&host.name)?, host)));
+        kept.into_iter().find_map(|(before, host)| moved(before, host)).map_or(Ok(()), Err)
+    }
+}
+
+fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
+    let roles = |roles: &BTreeSet<Role>| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+    let [address, roles] = [
+        ("address", before.address.to_string(), host.address.to_string()),
+        ("roles", roles(&before.roles), roles(&host.roles)),
+    ]
+    .map(|(key, standing, wanted)| {
+        let setting = format!("{key} of host {}", host.name);
+        (standing != wanted).then_some(Difference { setting, standing, wanted })
+    });
+    address.or(roles)
+}
+
+/// The first place where two values differ, by the order of keys.
+fn first_difference(place: &str, standing: &Value, wanted: &Value) -> Option<Difference> {
+    if let (Value::Object(before), Value::Object(after)) = (standing, wanted) {
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        return keys.into_iter().find_map(|key| {
+            let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+            first_difference(&place, before.get(key).unwrap_or(&Value::Null), after.get(key).unwrap_or(&Value::Null))
+        });
+    }
+    let shown = |value: &Value| match value {
+        Value::Null => "absent".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    (standing != wanted).then(|| Difference {
+        setting: place.to_owned(),
+        standing: shown(standing),
+        wanted: shown(wanted),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = "\
+        name: plant-7\n\
+        ssh: {user: admin}\n\
+        network: {cni: calico}\n\
+        hosts:\n\
+        - {name: cp, address: 192.0.2.1, roles: [control-plane], ssh: {port: 2222}, labels: {a: b}, taints: ['c:NoSchedule']}\n\
+        - {name: db, address: 192.0.2.2, roles: [etcd]}\n\
+        - {name: w1, address: 192.0.2.3, roles: [worker], ssh: {port: 22}, labels: {disk: ssd}, taints: ['d:NoSchedule']}\n\
+        - {name: w2, address: 192.0.2.4, roles: [worker], labels: {disk: hdd}}\n";
+
+    fn cluster() -> ClusterSpec {
+        ClusterSpec::parse(CLUSTER).unwrap()
+    }
+
+    #[test]
+    fn a_host_is_told_of_itself_and_of_those_that_it_needs() {
+        let told = cluster().for_host("w1");
+        insta::assert_snapshot!(serde_yaml::to_string(&told).unwrap(), @"");
+        assert_eq!(ClusterSpec::parse(&serde_yaml::to_string(&told).unwrap()).unwrap(), told, "it is a cluster itself");
+        let names = |told: ClusterSpec| told.hosts.iter().map(|host| host.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(cluster().for_host("cp")), ["cp", "db"]);
+        assert_eq!(names(cluster().for_host("nobody")), ["cp", "db"]);
+        assert_eq!(cluster().for_host("cp").hosts[0].labels["a"], "b");
+    }
+
+    #[test]
+    fn what_a_host_is_told_does_not_grow_with_the_workers() {
+        let size = |workers: u8| {
+            let mut text = CLUSTER.to_owned();
+            for number in 0..workers {
+                text += &format!("- {{name: x{number}, address: 198.51.100.{number}, roles: [worker]}}\n");
+            }
+            serde_yaml::to_string(&ClusterSpec::parse(&text).unwrap().for_host("w1")).unwrap().len()
+        };
+        assert_eq!(size(0), size(200));
+    }
+
+    fn compared(change: impl FnOnce(&mut ClusterSpec)) -> String {
+        let mut wanted = cluster();
+        change(&mut wanted);
+        wanted.same_cluster_as(&cluster()).map_or_else(|difference| difference.to_string(), |()| "the same".to_owned())
+    }
+
+    #[test]
+    fn hosts_come_and_go_and_are_reached_in_another_way() {
+        assert_eq!(compared(|_| ()), "the same");
+        assert_eq!(compared(|spec| drop(spec.hosts.remove(3))), "the same");
+        assert_eq!(compared(|spec| spec.hosts[2].labels.clear()), "the same");
+        assert_eq!(compared(|spec| spec.hosts[2].taints.clear()), "the same");
+        assert_eq!(compared(|spec| spec.hosts.reverse()), "the same");
+        assert_eq!(compared(|spec| *spec = spec.filled_in()), "the same");
+        assert_eq!(compared(|spec| spec.ssh.port = Some(2222)), "the same");
+        let (more, less) = (cluster(), cluster().for_host("w1"));
+        assert_eq!(more.same_cluster_as(&less), Ok(()));
+        assert_eq!(less.same_cluster_as(&more), Ok(()));
+    }
+
+    #[test]
+    fn what_else_a_cluster_is_it_stays() {
+        insta::assert_snapshot!(compared(|spec| spec.name = "plant-8".parse().unwrap()), @"");
+        insta::assert_snapshot!(compared(|spec| spec.network.pod_cidr = "10.1.0.0/16".parse().unwrap()), @"");
+        insta::assert_snapshot!(compared(|spec| spec.api.endpoint = Some("api.example.com".parse().unwrap())), @"");
+        insta::assert_snapshot!(compared(|spec| spec.api.load_balancer = crate::config::LoadBalancer::External), @"");
+        insta::assert_snapshot!(compared(|spec| spec.api.certificate_sans.push("api.example.com".into())), @"");
+        insta::assert_snapshot!(compared(|spec| spec.kubelet.max_pods = 250), @"");
+        insta::assert_snapshot!(compared(|spec| spec.hosts[2].address = "192.0.2.9".parse().unwrap()), @"");
+        insta::assert_snapshot!(compared(|spec| drop(spec.hosts[2].roles.insert(Role::Etcd))), @"");
+        insta::assert_snapshot!(compared(|spec| spec.hosts.clear()), @"");
+    }
+}

@@ -1,0 +1,93 @@
+//! What is published about `cluster.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
+
+use fs_err as fs;
+use kinstall::config;
+use serde_json::Value;
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+/// Compares a file with what it should be, or writes it.
+fn is_current(name: &str, made: &str) {
+    let path = format!("{DOCS}/{name}");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, made).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), made);
+}
+
+#[test]
+fn the_published_schema_is_that_of_the_types() {
+    is_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
+}
+
+#[test]
+fn the_page_has_every_key() {
+    const END: &str = "<!-- end of keys -->";
+    let page = fs::read_to_string(format!("{DOCS}/cluster-yaml.md")).unwrap();
+    let (before, rest) = page.split_once("reference`. -->\n").unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let schema = config::schema();
+    let mut table = "| key | meaning | value | default |\n|---|---|---|---|\n".to_owned();
+    rows(&schema, &schema, "", &mut table);
+    assert!(table.lines().count() > 30, "{table}");
+    is_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n{END}{after}"));
+}
+
+/// Adds a row for each key of `object` and of the objects in it.
+fn rows(schema: &Value, object: &Value, place: &str, table: &mut String) {
+    for (key, property) in object["properties"].as_object().unwrap() {
+        let inner = resolve(schema, property);
+        let place = format!("{place}{key}");
+        let meaning = property.get("description").or(inner.get("description")).unwrap().as_str().unwrap();
+        let default = property.get("default").filter(|default| !default.is_object() && !default.is_null());
+        let default = default.map(|default| format!("`{}`", default.to_string().trim_matches('"'))).unwrap_or_default();
+        let (value, nested) = value(schema, inner);
+        let again = nested.is_some() && place == "hosts[].ssh";
+        let value = if again { "as `ssh`".to_owned() } else { value };
+        *table += &format!("| `{place}` | {} | {value} | {default} |\n", meaning.replace('\n', " "));
+        match nested {
+            Some((inner, list)) if !again => {
+                rows(schema, inner, &format!("{place}{}.", if list { "[]" } else { "" }), table);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The schema that a reference, or a choice between something and nothing, stands for.
+fn resolve<'a>(schema: &'a Value, value: &'a Value) -> &'a Value {
+    if let Some(reference) = value["$ref"].as_str() {
+        return schema.pointer(&reference[1..]).unwrap();
+    }
+    value["anyOf"][0].as_object().map_or(value, |_| resolve(schema, &value["anyOf"][0]))
+}
+
+/// What may be written, and the object that it is made of, with whether there is a list of them.
+fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value, bool)>) {
+    if let Some(choices) = inner["oneOf"].as_array() {
+        let choice = |choice: &Value| {
+            let (name, meaning) = (choice["const"].as_str().unwrap(), choice["description"].as_str().unwrap());
+            format!("`{name}`: {}", meaning.replace('\n', " "))
+        };
+        return (choices.iter().map(choice).collect::<Vec<_>>().join("<br>"), None);
+    }
+    let kind = inner["type"].as_str().or(inner["type"][0].as_str()).unwrap();
+    match kind {
+        "array" => {
+            let item = resolve(schema, &inner["items"]);
+            let (text, _) = value(schema, item);
+            if item["properties"].is_object() {
+                ("list".to_owned(), Some((item, true)))
+            } else {
+                (format!("list: {text}"), None)
+            }
+        }
+        "object" if inner["properties"].is_object() => (String::new(), Some((inner, false))),
+        "object" => ("map of texts".to_owned(), None),
+        "integer" => ("number".to_owned(), None),
+        _ if inner["format"] == "ip" => ("IPv4 address".to_owned(), None),
+        _ if inner["pattern"].as_str().is_some_and(|pattern| pattern.contains('/')) => ("network".to_owned(), None),
+        _ if inner["pattern"].is_string() => ("DNS name".to_owned(), None),
+        _ => ("text".to_owned(), None),
+    }
+}
