@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::CommandFactory;
-use fs_err as fs;
 use nix::unistd::geteuid;
 
 use crate::cli::{Cli, Command};

@@ -27,7 +27,7 @@ pub const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClusterSpec {
-    /// Version of the file's form; always [`SCHEMA`].
+    /// Version of the file's form; always 1.
     pub schema: u32,
     /// Names the cluster in kubeconfigs and in the API's default name.
     pub name: DnsName,
@@ -301,6 +301,7 @@ mod tests {
         api:
           endpoint: null
           address: null
+          load-balancer: node-local
           port: 6443
           certificate-sans: []
         security:
@@ -323,7 +324,7 @@ mod tests {
         insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
-        insta::assert_snapshot!(refusal("api: {load-balancer: vip}"), @"");
+        insta::assert_snapshot!(refusal("api: {load-balancer: vip}"), @"the configuration cannot be read: api.load-balancer: unknown variant `vip`, expected `node-local` or `external` at line 1 column 22");
         insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
@@ -333,17 +334,23 @@ mod tests {
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.0.0.0/8}"), @"service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12");
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.96.0.0/25}"), @"service-cidr 10.96.0.0/25 is too small; a prefix of at most 24 is needed");
         insta::assert_snapshot!(refusal("network: {pod-cidr: 'fd00::/48'}"), @"pod-cidr fd00::/48 is IPv6, which is not supported yet");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.0.0.0/28, service-cidr: 10.0.0.0/8}"), @"");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.0.0.0/28, service-cidr: 10.0.0.0/8}"), @"
+        pod-cidr 10.0.0.0/28 is too small; a prefix of at most 24 is needed
+        service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12
+        ");
         insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: network: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix) at line 1 column 10");
     }
 
     #[test]
     fn refuses_an_api_that_cannot_be_reached() {
         let host = "hosts: [{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}]\n";
-        insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"");
-        insta::assert_snapshot!(refusal("api: {port: 0, certificate-sans: ['*.example.com', 192.0.2.7, 'no name']}"), @"");
+        insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"load-balancer external is for clusters of several hosts, and there is no list of hosts; add `hosts`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"api.address 192.0.2.9 is only for `load-balancer: external`, because each of several hosts has its own address; remove it, or add `load-balancer: external`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"api.address 10.100.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
+        insta::assert_snapshot!(refusal("api: {port: 0, certificate-sans: ['*.example.com', 192.0.2.7, 'no name']}"), @"
+        api.port 0 is no port; 6443 is usual
+        certificate-sans has `no name`, which is neither an address nor a DNS name
+        ");
     }
 }

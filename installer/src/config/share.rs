@@ -20,25 +20,22 @@ pub struct Difference {
 }
 
 impl ClusterSpec {
-    /// What the host called `name` has to know: itself, the control planes and the members of etcd.
+    /// What the host called `name` has to know: itself, the control planes and the members of etcd; and of all hosts, labels and
+    /// taints too, if it is the first control plane, which acts for the cluster.
     ///
-    /// Other workers are left out, and so is how hosts are reached and what only concerns another host, so that what is sent to
-    /// all hosts grows as their number does. Without a host of that name, nobody is added.
+    /// Other hosts are told of no other worker, and nobody of how hosts are reached, so that what is sent to all hosts grows as
+    /// their number does. Without a host of that name, nobody is added.
     #[must_use]
     pub fn for_host(&self, name: &str) -> Self {
         let is_this = |host: &HostSpec| host.name.as_str() == name;
-        let serves = |host: &HostSpec| [Role::ControlPlane, Role::Etcd].iter().any(|role| host.roles.contains(role));
-        let known = self.hosts.iter().filter(|host| is_this(host) || serves(host)).map(|host| {
-            let (labels, taints) =
-                if is_this(host) { (host.labels.clone(), host.taints.clone()) } else { Default::default() };
-            HostSpec {
-                name: host.name.clone(),
-                address: host.address,
-                roles: host.roles.clone(),
-                ssh: Ssh::default(),
-                labels,
-                taints,
+        let leads = self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane)).is_some_and(is_this);
+        let serves = |host: &HostSpec| host.roles.contains(&Role::ControlPlane) || host.roles.contains(&Role::Etcd);
+        let known = self.hosts.iter().filter(|host| leads || is_this(host) || serves(host)).map(|host| {
+            let all = HostSpec { ssh: Ssh::default(), ..host.clone() };
+            if leads || is_this(host) {
+                return all;
             }
+            HostSpec { labels: BTreeMap::new(), taints: Vec::new(), ..all }
         });
         Self {
             schema: self.schema,
@@ -130,21 +127,62 @@ mod tests {
     #[test]
     fn a_host_is_told_of_itself_and_of_those_that_it_needs() {
         let told = cluster().for_host("w1");
-        insta::assert_snapshot!(serde_yaml::to_string(&told).unwrap(), @"");
+        insta::assert_snapshot!(serde_yaml::to_string(&told).unwrap(), @"
+        schema: 1
+        name: plant-7
+        hosts:
+        - name: cp
+          address: 192.0.2.1
+          roles:
+          - control-plane
+        - name: db
+          address: 192.0.2.2
+          roles:
+          - etcd
+        - name: w1
+          address: 192.0.2.3
+          roles:
+          - worker
+          labels:
+            disk: ssd
+          taints:
+          - d:NoSchedule
+        network:
+          pod-cidr: 10.244.0.0/16
+          service-cidr: 10.96.0.0/12
+          dns-domain: cluster.local
+          cni: calico
+        api:
+          endpoint: null
+          address: null
+          load-balancer: node-local
+          port: 6443
+          certificate-sans: []
+        security:
+          encryption-at-rest: enabled
+          audit-log: enabled
+        kubelet:
+          max-pods: 110
+        ");
         assert_eq!(ClusterSpec::parse(&serde_yaml::to_string(&told).unwrap()).unwrap(), told, "it is a cluster itself");
         let names = |told: ClusterSpec| told.hosts.iter().map(|host| host.name.to_string()).collect::<Vec<_>>();
-        assert_eq!(names(cluster().for_host("cp")), ["cp", "db"]);
+        assert_eq!(names(cluster().for_host("db")), ["cp", "db"]);
         assert_eq!(names(cluster().for_host("nobody")), ["cp", "db"]);
-        assert_eq!(cluster().for_host("cp").hosts[0].labels["a"], "b");
+    }
+
+    #[test]
+    fn the_first_control_plane_is_told_of_all_hosts_and_of_how_none_is_reached() {
+        let told = cluster().for_host("cp");
+        assert_eq!(told.hosts.len(), 4);
+        assert_eq!(told.hosts[2].labels["disk"], "ssd");
+        assert!(!serde_yaml::to_string(&told).unwrap().contains("ssh"));
     }
 
     #[test]
     fn what_a_host_is_told_does_not_grow_with_the_workers() {
         let size = |workers: u8| {
-            let mut text = CLUSTER.to_owned();
-            for number in 0..workers {
-                text += &format!("- {{name: x{number}, address: 198.51.100.{number}, roles: [worker]}}\n");
-            }
+            let worker = |number| format!("- {{name: x{number}, address: 198.51.100.{number}, roles: [worker]}}\n");
+            let text = CLUSTER.to_owned() + &(0..workers).map(worker).collect::<String>();
             serde_yaml::to_string(&ClusterSpec::parse(&text).unwrap().for_host("w1")).unwrap().len()
         };
         assert_eq!(size(0), size(200));
@@ -172,14 +210,14 @@ mod tests {
 
     #[test]
     fn what_else_a_cluster_is_it_stays() {
-        insta::assert_snapshot!(compared(|spec| spec.name = "plant-8".parse().unwrap()), @"");
-        insta::assert_snapshot!(compared(|spec| spec.network.pod_cidr = "10.1.0.0/16".parse().unwrap()), @"");
-        insta::assert_snapshot!(compared(|spec| spec.api.endpoint = Some("api.example.com".parse().unwrap())), @"");
-        insta::assert_snapshot!(compared(|spec| spec.api.load_balancer = crate::config::LoadBalancer::External), @"");
-        insta::assert_snapshot!(compared(|spec| spec.api.certificate_sans.push("api.example.com".into())), @"");
-        insta::assert_snapshot!(compared(|spec| spec.kubelet.max_pods = 250), @"");
-        insta::assert_snapshot!(compared(|spec| spec.hosts[2].address = "192.0.2.9".parse().unwrap()), @"");
-        insta::assert_snapshot!(compared(|spec| drop(spec.hosts[2].roles.insert(Role::Etcd))), @"");
-        insta::assert_snapshot!(compared(|spec| spec.hosts.clear()), @"");
+        insta::assert_snapshot!(compared(|spec| spec.name = "plant-8".parse().unwrap()), @"api.endpoint was api.plant-7.internal and is api.plant-8.internal now");
+        insta::assert_snapshot!(compared(|spec| spec.network.pod_cidr = "10.1.0.0/16".parse().unwrap()), @"network.pod-cidr was 10.244.0.0/16 and is 10.1.0.0/16 now");
+        insta::assert_snapshot!(compared(|spec| spec.api.endpoint = Some("api.example.com".parse().unwrap())), @"api.endpoint was api.plant-7.internal and is api.example.com now");
+        insta::assert_snapshot!(compared(|spec| spec.api.load_balancer = crate::config::LoadBalancer::External), @"api.load-balancer was node-local and is external now");
+        insta::assert_snapshot!(compared(|spec| spec.api.certificate_sans.push("api.example.com".into())), @r#"api.certificate-sans was [] and is ["api.example.com"] now"#);
+        insta::assert_snapshot!(compared(|spec| spec.kubelet.max_pods = 250), @"kubelet.max-pods was 110 and is 250 now");
+        insta::assert_snapshot!(compared(|spec| spec.hosts[2].address = "192.0.2.9".parse().unwrap()), @"address of host w1 was 192.0.2.3 and is 192.0.2.9 now");
+        insta::assert_snapshot!(compared(|spec| spec.hosts[2].roles.extend([Role::Etcd])), @"roles of host w1 was worker and is etcd, worker now");
+        insta::assert_snapshot!(compared(|spec| spec.hosts.clear()), @"the list of hosts was given and is absent now");
     }
 }

@@ -99,7 +99,8 @@ impl Reader<'_> {
         let with_a_role: BTreeSet<_> =
             roles.iter().map(|(host, _)| *host).chain(self.groups.members(&["bastion"])).collect();
         for (_, host) in self.file.hosts.iter().enumerate().filter(|(index, _)| !with_a_role.contains(index)) {
-            self.remarks.add(host.line, "in none of the groups that make a host part of the cluster, and left out");
+            self.remarks
+                .add(host.line, "this host is in none of the groups that make it part of the cluster, and left out");
         }
         for host in self.groups.members(&ROUTE_REFLECTORS) {
             self.remarks
@@ -173,6 +174,9 @@ impl Reader<'_> {
                 self.problems.add(value.line, format!("`{}` is no IPv4 address", value.text));
             }
             return address.ok();
+        }
+        if self.groups.variable(host, "ip").is_some() {
+            return None; // A template, which was told.
         }
         let (name, line) = (&self.file.hosts[host].name, self.file.hosts[host].line);
         let connected = self.first_of(host, &ADDRESS).and_then(|value| value.text.parse().ok());

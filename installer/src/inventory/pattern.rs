@@ -118,15 +118,15 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_told() {
-        insta::assert_snapshot!(names("n[1]"), @"");
-        insta::assert_snapshot!(names("n[1:2"), @"");
-        insta::assert_snapshot!(names("n[3:1]"), @"");
-        insta::assert_snapshot!(names("n[1:]"), @"");
-        insta::assert_snapshot!(names("n[01:100]"), @"");
-        insta::assert_snapshot!(names("n[1:9:0]"), @"");
-        insta::assert_snapshot!(names("n[a:10]"), @"");
-        insta::assert_snapshot!(names("n[1:4000000000]"), @"");
-        insta::assert_snapshot!(names("n[1:9][1:9]"), @"");
+        insta::assert_snapshot!(names("n[1]"), @"a range is written `[1:3]`, `[01:20]`, `[a:f]` or `[1:9:2]`, not `[1]`");
+        insta::assert_snapshot!(names("n[1:2"), @"a range is written `[1:3]`");
+        insta::assert_snapshot!(names("n[3:1]"), @"the range `[3:1]` is empty");
+        insta::assert_snapshot!(names("n[1:]"), @"`` is no number or single letter");
+        insta::assert_snapshot!(names("n[01:100]"), @"`01` and `100` need the same number of digits, because `01` begins with 0");
+        insta::assert_snapshot!(names("n[1:9:0]"), @"`0` is no step of a range");
+        insta::assert_snapshot!(names("n[a:10]"), @"`a` is no number or single letter");
+        insta::assert_snapshot!(names("n[1:4000000000]"), @"a range stands for more than 30 hosts");
+        insta::assert_snapshot!(names("n[1:9][1:9]"), @"a range stands for more than 30 hosts");
     }
 
     proptest! {

@@ -64,8 +64,12 @@ mod tests {
     fn nothing_else_is_dropped_in_silence() {
         let (jump, remarks, problems) = read("-C -o StrictHostKeyChecking=no -J b -o");
         assert_eq!((jump.as_deref(), problems.as_str()), (Some("b"), ""));
-        insta::assert_snapshot!(remarks, @"");
-        insta::assert_snapshot!(read("-o ProxyCommand=\"ssh -W %h:%p -q b\"").2, @"");
-        insta::assert_snapshot!(read("-o 'ProxyJump").2, @"");
+        insta::assert_snapshot!(remarks, @"
+        line 7: argument `-C` of ssh is left out; OpenSSH's own configuration (~/.ssh/config) is the place for it
+        line 7: argument `StrictHostKeyChecking` of ssh is left out; OpenSSH's own configuration (~/.ssh/config) is the place for it
+        line 7: argument `` of ssh is left out; OpenSSH's own configuration (~/.ssh/config) is the place for it
+        ");
+        insta::assert_snapshot!(read("-o ProxyCommand=\"ssh -W %h:%p -q b\"").2, @"line 7: a ProxyCommand is not taken over, and without it the host cannot be reached; write `-o ProxyJump=user@host` instead, or put it into OpenSSH's own configuration (~/.ssh/config) and remove it here");
+        insta::assert_snapshot!(read("-o 'ProxyJump").2, @"line 7: a quotation mark in the arguments of ssh is not closed");
     }
 }

@@ -66,7 +66,15 @@ fn one(variables: &str) -> String {
 
 #[test]
 fn kubesprays_sample_is_a_cluster() {
-    insta::assert_snapshot!(read(SAMPLE), @"");
+    insta::assert_snapshot!(read(SAMPLE), @"
+    node1 192.0.2.1 control-plane+etcd {address:198.51.100.1}
+    node2 192.0.2.2 control-plane+etcd {address:198.51.100.2}
+    node3 192.0.2.3 control-plane+etcd+worker {address:198.51.100.3}
+    node4 192.0.2.4 worker {address:198.51.100.4}
+    node5 192.0.2.5 worker {address:198.51.100.5}
+    all {}
+    lines 4, 5, 6: `etcd_member_name` is left out; kinstall names members of etcd after their hosts
+    ");
     let spec = Inventory::parse(SAMPLE).unwrap().into_spec(ClusterSpec::default());
     assert!(spec.validate().is_ok());
 }
@@ -110,23 +118,67 @@ fn ranges_nesting_and_quotes_are_ansibles() {
          ansible_host=192.0.2.7\n\
          [masters:vars]\n\
          ip=192.0.2.5\n",
-    ), @"");
+    ), @"
+    m1.example.com 192.0.2.5 control-plane+etcd {address:m1.example.com,port:2222,user:the admin}
+    m2.example.com 192.0.2.5 control-plane+etcd {address:m2.example.com,port:2222,user:the admin}
+    m3.example.com 192.0.2.5 control-plane+etcd {address:m3.example.com,port:22,user:root}
+    w01 192.0.2.1 worker {address:192.0.2.7,port:22,user:racks}
+    w02 192.0.2.1 worker {address:192.0.2.7,port:22,user:racks}
+    wa 192.0.2.7 worker {port:22,user:rack b}
+    wb 192.0.2.7 worker {port:22,user:rack b}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    line 2: this host is in none of the groups that make it part of the cluster, and left out
+    ");
 }
 
 #[test]
 fn a_host_that_is_in_both_groups_has_both_roles_and_etcd_goes_beside() {
-    insta::assert_snapshot!(read("a ansible_host=192.0.2.1\n[kube_control_plane]\na\n[kube_node]\na\n"), @"");
+    insta::assert_snapshot!(read("a ansible_host=192.0.2.1\n[kube_control_plane]\na\n[kube_node]\na\n"), @"
+    a 192.0.2.1 control-plane+etcd+worker {}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    ");
 }
 
 #[test]
 fn how_hosts_are_reached_is_taken_over() {
-    insta::assert_snapshot!(one("ansible_host=a.example.com ansible_user=u ansible_port=2222 ansible_ssh_private_key_file=~/.ssh/k"), @"");
-    insta::assert_snapshot!(one("ansible_host=192.0.2.1 ansible_become=true ansible_become_user=root"), @"");
-    insta::assert_snapshot!(one("ansible_connection=local ansible_host=198.51.100.1 ansible_become=no"), @"");
-    insta::assert_snapshot!(one("ansible_ssh_common_args='-o ProxyJump=u@gate.example.com:22 -C'"), @"");
-    insta::assert_snapshot!(one("access_ip=192.0.2.1"), @"");
-    insta::assert_snapshot!(one("access_ip=198.51.100.1"), @"");
-    insta::assert_snapshot!(one("ansible_connection=docker"), @"");
+    insta::assert_snapshot!(one("ansible_host=a.example.com ansible_user=u ansible_port=2222 ansible_ssh_private_key_file=~/.ssh/k"), @"
+    a 192.0.2.1 control-plane+etcd {address:a.example.com}
+    all {port:2222,user:u,key:~/.ssh/k}
+    no host is in group `etcd`; etcd goes beside the control planes
+    ");
+    insta::assert_snapshot!(one("ansible_host=192.0.2.1 ansible_become=true ansible_become_user=root"), @"
+    a 192.0.2.1 control-plane+etcd {}
+    all {sudo:passwordless}
+    no host is in group `etcd`; etcd goes beside the control planes
+    ");
+    insta::assert_snapshot!(one("ansible_connection=local ansible_host=198.51.100.1 ansible_become=no"), @"
+    a 192.0.2.1 control-plane+etcd {connection:local}
+    all {sudo:never}
+    no host is in group `etcd`; etcd goes beside the control planes
+    ");
+    insta::assert_snapshot!(one("ansible_ssh_common_args='-o ProxyJump=u@gate.example.com:22 -C'"), @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    all {jump:u@gate.example.com:22}
+    no host is in group `etcd`; etcd goes beside the control planes
+    line 2: argument `-C` of ssh is left out; OpenSSH's own configuration (~/.ssh/config) is the place for it
+    ");
+    insta::assert_snapshot!(one("access_ip=192.0.2.1"), @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    ");
+    insta::assert_snapshot!(one("access_ip=198.51.100.1"), @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    line 2: `access_ip` is left out, because kinstall has one address for a host, `ip`; the hosts have to reach each other there
+    ");
+    insta::assert_snapshot!(one("ansible_connection=docker"), @"
+    refused
+    line 2: connection `docker` is not one that kinstall has; there are `ssh` and `local`
+    ");
 }
 
 #[test]
@@ -134,14 +186,28 @@ fn a_bastion_is_gone_through() {
     insta::assert_snapshot!(read(
         "[bastion]\nbastion ansible_host=198.51.100.9 ansible_user=u ansible_port=2022 ansible_ssh_private_key_file=k\nother\n\
          [kube_control_plane]\na ansible_host=192.0.2.1\nb ansible_host=192.0.2.2 ansible_ssh_common_args='-J own'\n",
-    ), @"");
+    ), @"
+    a 192.0.2.1 control-plane+etcd {jump:u@198.51.100.9:2022}
+    b 192.0.2.2 control-plane+etcd {jump:own}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    line 2: a bastion's own key is left out; OpenSSH's own configuration (~/.ssh/config) is the place for it
+    line 3: one bastion is gone through, the first; this one is left out
+    ");
 }
 
 #[test]
 fn no_secret_is_copied_or_shown() {
     let read = one("ansible_password=hunter2 ansible_become=yes ansible_become_pass=hunter3 my_token=hunter4");
     assert!(!read.contains("hunter"), "{read}");
-    insta::assert_snapshot!(read, @"");
+    insta::assert_snapshot!(read, @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    all {sudo:password}
+    no host is in group `etcd`; etcd goes beside the control planes
+    line 2: the password in `ansible_become_pass` is not copied; kinstall asks for it, once for all hosts
+    line 2: the password in `ansible_password` is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
+    line 2: variable `my_token` means nothing to kinstall and is left out
+    ");
 }
 
 #[test]
@@ -150,7 +216,19 @@ fn what_is_left_out_is_told_once_with_its_lines() {
         "[kube_control_plane]\na ip=192.0.2.1 node_labels=x\n[kube_node]\n\
          b ip=192.0.2.2 node_labels=x\nc ip=192.0.2.3 node_labels=x\nd ip=192.0.2.4 node_labels=x\ne ip=192.0.2.5 node_labels=x\n\
          [spare]\nf\n[calico_rr]\nf\n[kube_node:vars]\nkube_version=v1.25.2\n",
-    ), @"");
+    ), @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    b 192.0.2.2 worker {address:b}
+    c 192.0.2.3 worker {address:c}
+    d 192.0.2.4 worker {address:d}
+    e 192.0.2.5 worker {address:e}
+    all {}
+    no host is in group `etcd`; etcd goes beside the control planes
+    lines 2, 4, 5 and 2 more: variable `node_labels` means nothing to kinstall and is left out
+    line 9: kinstall sets up no route reflectors; group `calico_rr` is left out
+    line 9: this host is in none of the groups that make it part of the cluster, and left out
+    line 13: variable `kube_version` means nothing to kinstall and is left out
+    ");
 }
 
 #[test]
@@ -159,27 +237,67 @@ fn what_cannot_be_is_refused_all_at_once() {
         "[kube_control_plane]\nA_b ip=192.0.2.1\nb ip=192.0.2\nc\nd ip='{{ secret }}'\ne ip=192.0.2.5 ansible_port=0\n\
          f ip=192.0.2.6 ansible_become_user=admin ansible_become=maybe\ng ip=192.0.2.7 ansible_become_method=su\n\
          h ip=fd00::1\n",
-    ), @"");
+    ), @"
+    refused
+    line 2: `A_b` cannot name a node; lowercase letters, digits, `-` and `.` can
+    line 3: `192.0.2` is no IPv4 address
+    line 4: host `c` has no address that other hosts reach it by; add `ip=`
+    line 5: `ip` is a template, which only Ansible can fill in; write the value itself
+    line 6: `0` is no TCP port
+    line 7: `ansible_become_user` can only be `root` for kinstall
+    line 7: `maybe` is neither `true` nor `false`
+    line 8: `ansible_become_method` can only be `sudo` for kinstall
+    line 9: `fd00::1` is no IPv4 address
+    ");
 }
 
 #[test]
 fn lines_that_make_no_sense_are_refused_all_at_once() {
     insta::assert_snapshot!(read(
         "[kube_control_plane]\na b\nc 'd\ne[1:2\n[x:y]\nignored\n[x\n[ ]\n[x:children]\nnobody\ntwo words\n[y:vars]\nz=1\nno value\n",
-    ), @"");
-    insta::assert_snapshot!(read("[a:children]\nb\n[b:children]\na\nc\n[c]\n"), @"");
-    insta::assert_snapshot!(read("a[1:9999]\nb[1:9999]\n"), @"");
+    ), @"
+    refused
+    line 2: a host's variable is written `name=value`
+    line 3: a quotation mark is not closed
+    line 4: a range is written `[1:3]`
+    line 5: a section `:y` is not known; there are `:children` and `:vars`
+    line 7: a section is written `[group]`
+    line 8: a section needs the name of a group, without spaces
+    line 10: group `nobody` has no section of its own; add `[nobody]`, empty if need be
+    line 11: a child is the name of a group alone
+    line 13: group `y` has variables and no hosts; add `[y]`, empty if need be
+    line 14: a variable is written `name=value`
+    ");
+    insta::assert_snapshot!(read("[a:children]\nb\n[b:children]\na\nc\n[c]\n"), @"
+    refused
+    line 1: group `a` is, by way of its children, a child of itself, or below one that is
+    line 3: group `b` is, by way of its children, a child of itself, or below one that is
+    line 6: group `c` is, by way of its children, a child of itself, or below one that is
+    ");
+    insta::assert_snapshot!(read("a[1:9999]\nb[1:9999]\n"), @"
+    refused
+    line 2: there are more than 10000 hosts
+    ");
 }
 
 #[test]
 fn a_yaml_inventory_is_named_as_such() {
-    insta::assert_snapshot!(read("---\nall:\n  hosts:\n    node1:\n      ansible_host: 192.0.2.1\n"), @"");
+    insta::assert_snapshot!(read("---\nall:\n  hosts:\n    node1:\n      ansible_host: 192.0.2.1\n"), @"
+    refused
+    line 2: this is an inventory in YAML; only the INI form (inventory.ini) is read, with the same groups and variables
+    ");
 }
 
 #[test]
 fn no_host_is_no_cluster() {
-    insta::assert_snapshot!(read(""), @"");
-    insta::assert_snapshot!(read("[all]\na ip=192.0.2.1\n"), @"");
+    insta::assert_snapshot!(read(""), @"
+    refused
+    no host is in group kube_control_plane, etcd or kube_node
+    ");
+    insta::assert_snapshot!(read("[all]\na ip=192.0.2.1\n"), @"
+    refused
+    no host is in group kube_control_plane, etcd or kube_node
+    ");
 }
 
 proptest! {
@@ -192,17 +310,14 @@ proptest! {
     #[test]
     fn roles_come_from_groups(roles in prop::collection::vec(1_u8..8, 1..20)) {
         let groups = [(1, "kube_control_plane"), (2, "etcd"), (4, "kube_node")];
-        let mut text = "[all]\n".to_owned();
-        for number in 0..roles.len() {
-            text += &format!("n{number} ip=192.0.2.{number}\n");
-        }
+        let mut lines = vec!["[all]".to_owned()];
+        lines.extend((0..roles.len()).map(|number| format!("n{number} ip=192.0.2.{number}")));
         for (bit, group) in groups {
-            text += &format!("[{group}]\n");
-            for (number, _) in roles.iter().enumerate().filter(|(_, roles)| *roles & bit != 0) {
-                text += &format!("n{number}\n");
-            }
+            lines.push(format!("[{group}]"));
+            let members = roles.iter().enumerate().filter(|(_, roles)| *roles & bit != 0);
+            lines.extend(members.map(|(number, _)| format!("n{number}")));
         }
-        let inventory = Inventory::parse(&text).unwrap();
+        let inventory = Inventory::parse(&lines.join("\n")).unwrap();
         prop_assert_eq!(inventory.hosts.len(), roles.len());
         let etcd_apart = roles.iter().any(|roles| roles & 2 != 0);
         for host in inventory.hosts {

@@ -37,7 +37,7 @@ fn unique<T: Ord + Display>(key: &str, values: impl Iterator<Item = T>, problems
     }
     for (value, found) in places.iter().filter(|(_, found)| found.len() > 1) {
         let hosts: Vec<_> = found.iter().map(|index| format!("hosts[{index}]")).collect();
-        let message = format!("{} have the {key} {value}; each host needs its own", hosts.join(" and "));
+        let message = format!("{} have the {key} {value}; each host needs its own", hosts.join(", "));
         problems.add(format!("hosts[{}].{key}", found[1]), message);
     }
 }
@@ -106,15 +106,12 @@ fn roles(hosts: &[HostSpec], problems: &mut Problems) {
 }
 
 fn even(members: usize) -> String {
-    let survives = |members: usize| match (members - 1) / 2 {
-        0 => "of none".to_owned(),
-        lost => format!("of {lost}"),
-    };
+    let fewer = members - 1;
+    let lost = (members - 1) / 2;
+    let lost = if lost == 0 { "none".to_owned() } else { lost.to_string() };
     format!(
-        "{members} hosts have the role etcd; that many survive the loss {}, no more than {} do, and one more can fail; take {} or {}",
-        survives(members),
-        members - 1,
-        members - 1,
+        "{members} hosts have the role etcd; of {members} members {lost} may fail, as of {fewer}, so that one only adds to what \
+         can fail; take {fewer} or {}",
         members + 1
     )
 }
@@ -206,7 +203,10 @@ mod tests {
              - {name: a, address: 192.0.2.3, roles: [worker]}\n\
              - {name: c, address: 192.0.2.2, roles: [worker]}\n\
              - {name: a, address: 192.0.2.4, roles: [worker]}\n",
-        ), @"");
+        ), @"
+        hosts[2].name: hosts[0], hosts[2], hosts[4] have the name a; each host needs its own
+        hosts[3].address: hosts[1], hosts[3] have the address 192.0.2.2; each host needs its own
+        ");
     }
 
     #[test]
@@ -214,11 +214,11 @@ mod tests {
         let named = |name: &str| {
             parsed(&format!("hosts: [{{name: {name}, address: 192.0.2.1, roles: [control-plane, etcd]}}]"))
         };
-        insta::assert_snapshot!(named("localhost"), @"");
-        insta::assert_snapshot!(named("localhost4.localdomain4"), @"");
-        insta::assert_snapshot!(named("192.0.2.1"), @"");
-        insta::assert_snapshot!(named("api.kubernetes.internal"), @"");
-        insta::assert_snapshot!(named(&format!("{}.{}", "x".repeat(40), "y".repeat(40))), @"");
+        insta::assert_snapshot!(named("localhost"), @"hosts[0].name: host localhost: its name means every host itself; give it a name of its own");
+        insta::assert_snapshot!(named("localhost4.localdomain4"), @"hosts[0].name: host localhost4.localdomain4: its name means every host itself; give it a name of its own");
+        insta::assert_snapshot!(named("192.0.2.1"), @"hosts[0].name: host 192.0.2.1: its name is an address; give it a name, and the address as `address`");
+        insta::assert_snapshot!(named("api.kubernetes.internal"), @"hosts[0].name: host api.kubernetes.internal: its name is that of the API endpoint; give it another, or set `api.endpoint`");
+        insta::assert_snapshot!(named(&format!("{}.{}", "x".repeat(40), "y".repeat(40))), @"hosts[0].name: host xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy: its name has 81 characters, and Kubernetes takes at most 63 for a node");
     }
 
     #[test]
@@ -226,42 +226,56 @@ mod tests {
         let at = |address: &str| {
             parsed(&format!("hosts: [{{name: a, address: '{address}', roles: [control-plane, etcd]}}]"))
         };
-        insta::assert_snapshot!(at("10.244.3.4"), @"");
-        insta::assert_snapshot!(at("10.96.0.1"), @"");
-        insta::assert_snapshot!(at("127.0.1.1"), @"");
-        insta::assert_snapshot!(at("2001:db8::1"), @"");
+        insta::assert_snapshot!(at("10.244.3.4"), @"hosts[0].address: host a: address 10.244.3.4 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
+        insta::assert_snapshot!(at("10.96.0.1"), @"hosts[0].address: host a: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
+        insta::assert_snapshot!(at("127.0.1.1"), @"hosts[0].address: host a: address 127.0.1.1 is no address that other hosts can reach");
+        insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: host a: address 2001:db8::1 is IPv6, which is not supported yet");
     }
 
     #[test]
     fn roles_make_a_cluster() {
-        insta::assert_snapshot!(problems(&[WORKER, "roles: []"], ""), @"");
-        insta::assert_snapshot!(problems(&[ALL, ALL], ""), @"");
-        insta::assert_snapshot!(problems(&[ALL].repeat(4), ""), @"");
-        insta::assert_snapshot!(problems(&[ALL].repeat(9), ""), @"");
+        insta::assert_snapshot!(problems(&[WORKER, "roles: []"], ""), @"
+        hosts[1].roles: host n2: it has no role; give it one or more of control-plane, etcd and worker
+        hosts: no host has the role control-plane; one is needed, three let the cluster survive the loss of one
+        hosts: no host has the role etcd; give it to the control planes, or to one, three or five hosts of its own
+        ");
+        insta::assert_snapshot!(problems(&[ALL, ALL], ""), @"hosts: 2 hosts have the role etcd; of 2 members none may fail, as of 1, so that one only adds to what can fail; take 1 or 3");
+        insta::assert_snapshot!(problems(&[ALL].repeat(4), ""), @"hosts: 4 hosts have the role etcd; of 4 members 1 may fail, as of 3, so that one only adds to what can fail; take 3 or 5");
+        insta::assert_snapshot!(problems(&[ALL].repeat(9), ""), @"hosts: 9 hosts have the role etcd; more than 7 only make it slower, take three or five");
     }
 
     #[test]
     fn only_nodes_have_labels_and_taints() {
         let etcd = "roles: [etcd], labels: {disk: ssd}, taints: ['a:NoSchedule']";
-        insta::assert_snapshot!(problems(&["roles: [control-plane]", etcd], ""), @"");
+        insta::assert_snapshot!(problems(&["roles: [control-plane]", etcd], ""), @"
+        hosts[1].labels: host n2: labels are for nodes, and a host with etcd alone is none; remove them
+        hosts[1].taints: host n2: taints are for nodes, and a host with etcd alone is none; remove them
+        ");
     }
 
     #[test]
     fn one_host_at_most_is_here() {
         let here = format!("{ALL}, ssh: {{connection: local}}");
-        insta::assert_snapshot!(problems(&[&here, &format!("{WORKER}, ssh: {{connection: local}}"), WORKER], ""), @"");
-        insta::assert_snapshot!(problems(&[ALL, WORKER, &format!("{WORKER}, ssh: {{connection: ssh}}")], "ssh: {connection: local}"), @"");
+        insta::assert_snapshot!(problems(&[&here, &format!("{WORKER}, ssh: {{connection: local}}"), WORKER], ""), @"hosts: hosts n1, n2 all have `connection: local`, and only one can be the host that kinstall runs on; keep it for that one");
+        insta::assert_snapshot!(problems(&[ALL, WORKER, &format!("{WORKER}, ssh: {{connection: ssh}}")], "ssh: {connection: local}"), @"hosts: hosts n1, n2 all have `connection: local`, and only one can be the host that kinstall runs on; keep it for that one");
     }
 
     #[test]
     fn ssh_gets_no_options_by_the_back_door() {
         let host = format!("{ALL}, ssh: {{address: '-oProxyCommand=x', user: 'a b', port: 0, key: ''}}");
-        insta::assert_snapshot!(problems(&[&host], "ssh: {jump: '-x', address: 192.0.2.9}"), @"");
+        insta::assert_snapshot!(problems(&[&host], "ssh: {jump: '-x', address: 192.0.2.9}"), @"
+        ssh.jump: ssh: jump is empty, begins with `-`, or has spaces or control characters in it
+        ssh.address: ssh: address is of one host; write it at that host
+        hosts[0].ssh.address: host n1: ssh address is empty, begins with `-`, or has spaces or control characters in it
+        hosts[0].ssh.user: host n1: ssh user is empty, begins with `-`, or has spaces or control characters in it
+        hosts[0].ssh.key: host n1: ssh key is empty, begins with `-`, or has spaces or control characters in it
+        hosts[0].ssh.port: host n1: ssh port 0 is no port; 22 is usual
+        ");
     }
 
     #[test]
     fn each_node_has_room_for_its_pods() {
-        insta::assert_snapshot!(problems(&[ALL, WORKER, WORKER], "network: {pod-cidr: 10.1.0.0/23}"), @"");
+        insta::assert_snapshot!(problems(&[ALL, WORKER, WORKER], "network: {pod-cidr: 10.1.0.0/23}"), @"network.pod-cidr: pod-cidr 10.1.0.0/23 has room for 2 nodes, each with a /24, and there are 3; take a larger network");
         assert_eq!(problems(&[ALL, WORKER], "network: {pod-cidr: 10.1.0.0/23}"), "fine");
     }
 }

@@ -86,11 +86,11 @@ mod tests {
         let reason = |taint: &str| key_and_effect(taint).unwrap_err();
         assert_eq!(key_and_effect("x/a=b:NoExecute"), Ok(("x/a", "NoExecute")));
         assert_eq!(key_and_effect("a=:NoSchedule"), Ok(("a", "NoSchedule")));
-        insta::assert_snapshot!(reason("dedicated"), @"");
-        insta::assert_snapshot!(reason("a=b:NoScedule"), @"");
-        insta::assert_snapshot!(reason("a=b=c:NoSchedule"), @"");
-        insta::assert_snapshot!(reason("A b:NoSchedule"), @"");
-        insta::assert_snapshot!(reason("a_b/c:NoSchedule"), @"");
+        insta::assert_snapshot!(reason("dedicated"), @"it is written `key=value:Effect` or `key:Effect`");
+        insta::assert_snapshot!(reason("a=b:NoScedule"), @"effect `NoScedule` is none of NoSchedule, PreferNoSchedule, NoExecute");
+        insta::assert_snapshot!(reason("a=b=c:NoSchedule"), @"`b=c` is no value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
+        insta::assert_snapshot!(reason("A b:NoSchedule"), @"`A b` is no name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
+        insta::assert_snapshot!(reason("a_b/c:NoSchedule"), @"what stands before `/` has to be a DNS name");
     }
 
     #[test]
@@ -106,6 +106,10 @@ mod tests {
         };
         check("hosts[0]", "host a:", &host, &mut problems);
         let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", problem.place)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        hosts[0].labels: host a: label `a b: `: `a b` is no name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
+        hosts[0].labels: host a: label `disk: s s d`: `s s d` is no value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
+        hosts[0].taints[2]: host a: taint `a=3:NoSchedule`: a node has one taint of each key and effect; there is another with these
+        ");
     }
 }

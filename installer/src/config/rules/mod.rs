@@ -63,7 +63,7 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
         };
         problems.add(format!("network.{key}"), format!("{key} {cidr} {reason}"));
     }
-    if pod_cidr.overlaps(service_cidr) {
+    if problems.0.is_empty() && pod_cidr.overlaps(service_cidr) {
         problems.add(
             "network.pod-cidr",
             format!("pod-cidr {pod_cidr} and service-cidr {service_cidr} overlap; they need addresses of their own"),
