@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
+use serde_json::Value;
 
 use crate::command::{self, Output, quote, run};
 use crate::launch::Launch;
@@ -185,6 +186,12 @@ impl Host {
     }
 
     // ---- measuring and logs ----
+
+    /// Bytes that have come to the host over its cable, headers and all, since the lab was made.
+    pub fn received_bytes(&self) -> Result<u64> {
+        let links: Value = serde_json::from_str(&run(&format!("ip -s -j -n {} link show eth0", self.machine))?)?;
+        links[0]["stats64"]["rx"]["bytes"].as_u64().with_context(|| format!("no count of bytes in {links}"))
+    }
 
     /// The most memory in bytes, page cache included, that the host has used since it was started.
     pub fn peak_memory_bytes(&self) -> Result<u64> {

@@ -105,6 +105,19 @@ impl Lab {
         command
     }
 
+    /// Programs of this name that run on that machine, by their process ids here.
+    pub fn management_processes(&self, program: &str) -> Result<Vec<i32>> {
+        let mut found = Vec::new();
+        for pid in command::run(&format!("ip netns pids {}", self.state.switch()))?.lines() {
+            // A process may end between being listed and being looked at.
+            let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else { continue };
+            if name.trim_end() == program {
+                found.push(pid.parse()?);
+            }
+        }
+        Ok(found)
+    }
+
     /// The private key that root on every host lets in.
     #[must_use]
     pub fn ssh_key(&self) -> PathBuf {
