@@ -150,8 +150,13 @@ fn loses_a_member_of_etcd(site: &Site, writes: &Stream<'_>) -> anyhow::Result<()
 
 fn loses_haproxy(site: &Site, writes: &Stream<'_>) -> anyhow::Result<()> {
     writes.wait_until_steady()?;
+    let worker = site.host("w1");
+    let before = worker.sh("pgrep -x haproxy")?;
     let start = now()?;
-    site.host("w1").sh("pkill -KILL -x haproxy")?;
+    worker.sh("pkill -KILL -x haproxy")?;
+    let after = eventually("HAProxy to run again", || worker.sh("pgrep -x haproxy"))?;
+    ensure!(before != after, "HAProxy was not killed");
+    sleep(Duration::from_secs(10));
     writes.wait_until_steady()?;
     let silence = writes.longest_silence(start)?;
     measured("writes fail after HAProxy is killed for at most", silence);
