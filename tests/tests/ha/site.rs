@@ -77,6 +77,7 @@ pub struct Site {
     pub lab: Lab,
     folder: PathBuf,
     members: Vec<Member>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -91,7 +92,7 @@ impl Site {
         let folder = carried().file(lab);
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;
-        let site = Self { lab, folder, members: Vec::new() };
+        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new() };
         site.with(members)
     }
 
@@ -100,6 +101,12 @@ impl Site {
         self.members = members;
         fs::write(self.config(), self.cluster_yaml())?;
         Ok(self)
+    }
+
+    /// Sets a variable for every later run of kinstall.
+    pub fn set_variable(&mut self, name: &'static str, value: &str) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.to_owned()));
     }
 
     fn cluster_yaml(&self) -> String {
@@ -145,7 +152,8 @@ impl Site {
     /// `kinstall WORDS…`, not yet started.
     pub fn kinstall(&self, words: &[&str]) -> Command {
         let mut command = self.lab.management(&program("kinstall"));
-        command.args(words).current_dir(&self.folder).stdin(Stdio::null());
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command.args(words).envs(environment).current_dir(&self.folder).stdin(Stdio::null());
         command
     }
 
