@@ -1,4 +1,4 @@
-//! The connection to the hosts is cut while kinstall works on them: in the middle of every phase.
+//! The connection to the hosts is cut while kinstall works on them: in the middle of every stage.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -6,20 +6,15 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
-use crate::site::{Site, five};
+use crate::site::{Site, five, stage_begins};
 use crate::traffic::assert_all_works;
 
-/// kinstall's own names of its phases that work on hosts, in their order.
-const PHASES: [&str; 7] =
-    ["connect", "preflight", "prepare", "etcd", "first-control-plane", "control-planes", "workers"];
-/// Deep enough into a phase for its work to have begun.
+/// kinstall's own names of its stages, in their order. Preflight only thinks over what the hosts said.
+const STAGES: [&str; 9] =
+    ["connect", "bundle", "prepare", "etcd", "first-control-plane", "control-planes", "workers", "network", "finish"];
+/// Deep enough into a stage for its work to have begun.
 const INTO: Duration = Duration::from_millis(1500);
-
-fn begins(event: &Value, phase: &str) -> bool {
-    event["event"] == "phase-started" && event["phase"] == phase
-}
 
 /// As a cut line that both ends notice: the `ssh` processes are gone.
 fn kill_connections(site: &Site) -> anyhow::Result<()> {
@@ -33,18 +28,18 @@ fn kill_connections(site: &Site) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_run_whose_connections_are_cut_in_any_phase_is_completed_by_the_next() -> anyhow::Result<()> {
+fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> anyhow::Result<()> {
     let site = Site::boot("ha-cut", five())?;
-    for phase in PHASES {
+    for stage in STAGES {
         let (ran, came) = site.run_until(
-            |event| begins(event, phase),
+            |event| stage_begins(event, stage),
             || {
                 sleep(INTO);
                 kill_connections(&site)
             },
         )?;
-        ensure!(came, "the run never came to `{phase}`:\n{}", ran.said);
-        let said = ran.failed(1, &["hint:"]).with_context(|| format!("cut in `{phase}`"))?;
+        ensure!(came, "the run never came to `{stage}`:\n{}", ran.said);
+        let said = ran.failed(1, &["hint:"]).with_context(|| format!("cut in `{stage}`"))?;
         ensure!(["cp1", "cp2", "cp3", "w1", "w2"].iter().any(|name| said.contains(name)), "no host is named:\n{said}");
     }
     site.run(&[])?.succeeded()?;
@@ -57,7 +52,7 @@ fn a_run_whose_connections_are_cut_in_any_phase_is_completed_by_the_next() -> an
 #[test]
 fn a_worker_whose_cable_is_pulled_is_named_and_the_others_are_finished() -> anyhow::Result<()> {
     let site = Site::boot("ha-cable", five())?;
-    let (ran, came) = site.run_until(|event| begins(event, "prepare"), || site.host("w2").unplug())?;
+    let (ran, came) = site.run_until(|event| stage_begins(event, "prepare"), || site.host("w2").unplug())?;
     ensure!(came, "the run never came to `prepare`:\n{}", ran.said);
     ran.failed(1, &["w2", "hint:"])?;
     site.cluster("cp1").assert_nodes_ready(4)?;

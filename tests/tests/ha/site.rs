@@ -218,6 +218,11 @@ impl Site {
     }
 }
 
+/// Whether this is the event that a stage of the installation begins.
+pub fn stage_begins(event: &Value, stage: &str) -> bool {
+    event["event"] == "stage-started" && event["stage"] == stage
+}
+
 /// Runs to the end and keeps all that is said, also in `said.log` beside cluster.yaml, where it can be followed.
 pub fn finish(command: &mut Command) -> anyhow::Result<Ran> {
     let log = command.get_current_dir().context("kinstall runs in the site's folder")?.join("said.log");

@@ -1,16 +1,11 @@
 //! Hosts that fail in the middle of an installation: the run says which and why, finishes the others, and the next goes on from there.
 
 use anyhow::ensure;
-use serde_json::Value;
 
-use crate::site::{Member, Site};
+use crate::site::{Member, Site, stage_begins};
 
 fn three() -> Vec<Member> {
     vec![Member::new("cp1", 1, "control-plane, etcd"), Member::new("w1", 2, "worker"), Member::new("w2", 3, "worker")]
-}
-
-fn begins(event: &Value, phase: &str) -> bool {
-    event["event"] == "phase-started" && event["phase"] == phase
 }
 
 /// Room enough when preflight looks, and none when the images come.
@@ -20,7 +15,7 @@ fn a_disk_that_fills_up_stops_its_host_alone() -> anyhow::Result<()> {
     let host = site.host("w1");
     host.sh("mkdir /var/lib/containerd && mount -t tmpfs -o size=6g tmpfs /var/lib/containerd")?;
     let (ran, came) = site.run_until(
-        |event| begins(event, "prepare"),
+        |event| stage_begins(event, "prepare"),
         || host.sh("mount -o remount,size=40m /var/lib/containerd").map(drop),
     )?;
     ensure!(came, "the run never came to `prepare`:\n{}", ran.said);
@@ -39,7 +34,7 @@ fn a_worker_that_cannot_reach_the_api_is_named_and_joins_when_it_can() -> anyhow
     let site = Site::boot("ha-no-way", three())?;
     let (host, api) = (site.host("w1"), site.host("cp1").address());
     let (ran, came) = site.run_until(
-        |event| begins(event, "workers"),
+        |event| stage_begins(event, "workers"),
         || host.sh(&format!("ip route add blackhole {api}/32")).map(drop),
     )?;
     ensure!(came, "the run never came to `workers`:\n{}", ran.said);
