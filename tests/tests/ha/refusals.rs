@@ -15,16 +15,17 @@ use crate::site::{Member, Site};
 const SSH_TO_A_SLOW_CLOCK: &str = r#"#!/bin/bash
 set -o pipefail
 case " $* " in
-    *" -- ADDRESS "*) /usr/bin/ssh "$@" | perl -pe 'BEGIN { $| = 1 } s/("clock_milliseconds":)(\d+)/$1 . ($2 - 600000)/e' ;;
+    *" -- ADDRESS "*) /usr/bin/ssh "$@" | perl -pe 'BEGIN { $| = 1 } s/("clockMilliseconds":)(\d+)/$1 . ($2 - 600000)/e' ;;
     *) exec /usr/bin/ssh "$@" ;;
 esac
 "#;
 
-/// The worker's administrator is not root: `sudo` asks for a password.
-fn two() -> Vec<Member> {
+/// The control plane's administrator is not root: `sudo` asks for a password.
+fn three() -> Vec<Member> {
     vec![
-        Member::new("cp1", 1, "control-plane, etcd"),
-        Member::new("w1", 2, "worker").with("ssh: {user: admin, sudo: password}"),
+        Member::new("cp1", 1, "control-plane, etcd").with("ssh: {user: admin, sudo: password}"),
+        Member::new("w1", 2, "worker"),
+        Member::new("w2", 3, "worker"),
     ]
 }
 
@@ -41,29 +42,36 @@ fn refused(site: &Site, words: &[&str]) -> anyhow::Result<()> {
 
 #[test]
 fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow::Result<()> {
-    let mut site = Site::boot("ha-refusals", two())?;
-    add_administrator(site.host("w1"))?;
+    let mut site = Site::boot("ha-refusals", three())?;
+    add_administrator(site.host("cp1"))?;
     let before = site.snapshots()?;
 
-    site = site.with(vec![two()[0].clone(), Member::new("cp1", 2, "worker")])?;
+    site = site.with(vec![three()[0].clone(), Member::new("cp1", 2, "worker")])?;
     let ran = site.run(&[])?;
     ensure!(ran.code.is_some_and(|code| [2, 3].contains(&code)) && ran.said.contains("cp1"), "{ran:?}");
-    site = site.with(two())?;
+    site = site.with(three())?;
 
     site.set_variable("KINSTALL_SUDO_PASSWORD", "wrong");
-    refused(&site, &["w1", "password"])?;
+    refused(&site, &["cp1", "password"])?;
     site.set_variable("KINSTALL_SUDO_PASSWORD", "right");
 
-    for trouble in [same_machine_id, same_host_name, another_architecture, a_port_taken, too_small_a_disk] {
-        let (undo, words) = trouble(site.host("w1"))?;
-        refused(&site, &[&["w1"], words].concat())?;
-        site.host("w1").sh(undo)?;
+    let troubles: [(Cause, &str); 5] = [
+        (same_machine_id, "w1"),
+        (same_host_name, "w1"),
+        (another_architecture, "cp1"),
+        (a_port_taken, "w1"),
+        (too_small_a_disk, "w1"),
+    ];
+    for (trouble, member) in troubles {
+        let (undo, words) = trouble(site.host(member))?;
+        refused(&site, &[&[member], words].concat())?;
+        site.host(member).sh(undo)?;
     }
     refuses_a_slow_clock(&mut site)?;
 
     site.assert_clean(&before, "after refusals")?;
     site.run(&[])?.succeeded()?;
-    site.cluster("cp1").assert_nodes_ready(2)?;
+    site.cluster("cp1").assert_nodes_ready(3)?;
     site.command(&["reset", "--all", "--yes"])?.succeeded()?;
     site.assert_clean(&before, "after `reset --all`")?;
     site.down()
@@ -71,6 +79,9 @@ fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow:
 
 /// What brings the host into order again, and words that have to be said.
 type Trouble = (&'static str, &'static [&'static str]);
+
+/// Brings a host into trouble.
+type Cause = fn(&Host) -> anyhow::Result<Trouble>;
 
 /// As after copying a disk.
 fn same_machine_id(host: &Host) -> anyhow::Result<Trouble> {
