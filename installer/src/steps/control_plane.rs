@@ -1,6 +1,7 @@
 //! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others. kubeadm's phases can be repeated, so
 //! that a run that was cut off is completed by the next; only its preflight has to be told that what it finds is its own.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,8 +74,25 @@ impl Step for ControlPlane {
         if is_set_up(&context.host) && !asks_every_etcd_member(context)? {
             return tell_etcd_members(context);
         }
-        if context.leads() { init(context) } else { join::join(context) }
+        if context.leads() {
+            return init(context);
+        }
+        join::join(context)?;
+        wait_for_own_api(context)
     }
+}
+
+/// Waits for the API server of this host. Until it answers, every request from here meets it first and fails.
+fn wait_for_own_api(context: &Context<'_>) -> anyhow::Result<()> {
+    let api = Kubectl::on(&context.host);
+    let server = format!("https://{}", SocketAddr::new(context.address(), context.spec.api.port));
+    context.progress.detail("waiting for this host's API server");
+    until("the API server of this host", API_READY_WITHIN, || {
+        Ok(match api.readiness_at(&server)? {
+            Ok(()) => Look::Ready(()),
+            Err(said) => Look::NotYet(said),
+        })
+    })
 }
 
 fn init(context: &Context<'_>) -> anyhow::Result<()> {

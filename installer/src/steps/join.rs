@@ -142,8 +142,8 @@ impl Step for Join {
         join(context)?;
         if load_balancer::is_wanted(context) {
             load_balancer::wait(context)?;
-            // Its connection goes past the load balancer, which did not run yet. Nobody waits for the new one here.
-            context.host.run(&Command::new("systemctl", ["restart", "--no-block", kubelet::UNIT]))?;
+            // Its connection goes past the load balancer, which did not run yet.
+            context.host.run(&Command::new("systemctl", ["restart", kubelet::UNIT]))?;
         }
         Ok(())
     }
