@@ -133,7 +133,7 @@ impl Reader<'_> {
         let address = self.address(host);
         let ssh = self.ssh(host, address, jump);
         if let (Some(member), Some(name)) = (self.first_of(host, &["etcd_member_name"]), &name)
-            && member.text != name.as_str()
+            && ![name.as_str(), ""].contains(&member.text.as_str())
         {
             let message = "`etcd_member_name` is left out; kinstall names members of etcd after their hosts";
             self.remarks.add(member.line, message);

@@ -197,6 +197,12 @@ fn a_bastion_is_gone_through() {
 }
 
 #[test]
+fn a_members_name_is_remarked_upon_where_it_would_be_another() {
+    let remarks = |name: &str| one(&format!("etcd_member_name={name}")).matches("etcd_member_name").count();
+    assert_eq!([remarks("a"), remarks("''"), remarks("etcd1")], [0, 0, 1]);
+}
+
+#[test]
 fn no_secret_is_copied_or_shown() {
     let read = one("ansible_password=hunter2 ansible_become=yes ansible_become_pass=hunter3 my_token=hunter4");
     assert!(!read.contains("hunter"), "{read}");
