@@ -4,7 +4,7 @@
 //! Most of it is secret. It travels on standard input and output of programs that SSH connects, never on a command line, and
 //! its `Debug` form shows none of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -26,6 +26,8 @@ pub struct Handed {
     pub shared_files: Vec<SharedFile>,
     /// What a host joins the cluster with.
     pub join: Option<JoinCredentials>,
+    /// Hosts that failed, for the one that waits for all nodes: it passes them over.
+    pub absent: BTreeSet<String>,
     /// Where each node's pods are, by node.
     pub pod_networks: BTreeMap<String, PodNetwork>,
 }

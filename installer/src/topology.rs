@@ -42,8 +42,10 @@ impl From<&HostSpec> for Member {
 /// The hosts that a host has to know, and which of them it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
+    /// By address, whatever the order in cluster.yaml is: what is made from them is the same on every host and at every run.
     members: Vec<Member>,
     this: usize,
+    leader: Option<usize>,
 }
 
 /// Why a host has no place in a cluster.
@@ -66,15 +68,18 @@ impl Topology {
     pub fn single(spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
         let address = spec.api.address.or_else(|| facts.primary_address()).ok_or(TopologyError::NoAddress)?;
         let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles: Role::ALL.into() };
-        Ok(Self { members: vec![this], this: 0 })
+        Ok(Self { members: vec![this], this: 0, leader: Some(0) })
     }
 
     /// The cluster of `spec`'s hosts, seen from the host called `name`.
     pub fn of(spec: &ClusterSpec, name: &str) -> Result<Self, TopologyError> {
-        let members: Vec<_> = spec.hosts.iter().map(Member::from).collect();
-        let this = members.iter().position(|member| member.name == name);
-        let this = this.ok_or_else(|| TopologyError::NoHost { name: name.to_owned() })?;
-        Ok(Self { members, this })
+        let mut members: Vec<_> = spec.hosts.iter().map(Member::from).collect();
+        members.sort_by_key(|member| member.address);
+        let place = |name: &str| members.iter().position(|member| member.name == name);
+        let this = place(name).ok_or_else(|| TopologyError::NoHost { name: name.to_owned() })?;
+        let leader = spec.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane));
+        let leader = leader.and_then(|host| place(host.name.as_str()));
+        Ok(Self { members, this, leader })
     }
 
     /// The cluster of `spec` seen from the host that it calls `name`, or from the single host that has no name there.
@@ -91,21 +96,21 @@ impl Topology {
         &self.members[self.this]
     }
 
-    /// Every host, in the order of cluster.yaml.
+    /// Every host, by address.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The hosts that do this, in the order of cluster.yaml.
+    /// The hosts that do this, by address.
     pub fn with(&self, role: Role) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(move |member| member.has(role))
     }
 
-    /// The first control plane, which acts for the whole cluster.
+    /// The first control plane in cluster.yaml, which acts for the whole cluster.
     #[must_use]
     pub fn leader(&self) -> Option<&Member> {
-        self.with(Role::ControlPlane).next()
+        self.leader.map(|place| &self.members[place])
     }
 
     /// The control planes, this host first where it is one: the order in which this host turns to them.
@@ -126,6 +131,19 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_order_in_the_file_decides_who_leads_and_nothing_else() {
+        let read = |order: [u8; 3]| {
+            let host =
+                |number| format!("- {{name: c{number}, address: 192.0.2.{number}, roles: [control-plane, etcd]}}\n");
+            let text = order.into_iter().map(host).collect::<String>();
+            Topology::of(&ClusterSpec::parse(&format!("hosts:\n{text}")).unwrap(), "c2").unwrap()
+        };
+        let (one, other) = (read([1, 2, 3]), read([3, 1, 2]));
+        assert_eq!(one.members(), other.members());
+        assert_eq!((one.leader().unwrap().name.as_str(), other.leader().unwrap().name.as_str()), ("c1", "c3"));
+    }
 
     #[test]
     fn a_host_turns_to_itself_first() {

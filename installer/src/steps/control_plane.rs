@@ -75,10 +75,13 @@ impl Step for ControlPlane {
             return tell_etcd_members(context);
         }
         if context.leads() {
-            return init(context);
+            init(context)?;
+        } else {
+            join::join(context)?;
+            wait_for_own_api(context)?;
         }
-        join::join(context)?;
-        wait_for_own_api(context)
+        // A run before may have been cut off, and members have come or gone since.
+        if asks_every_etcd_member(context)? { Ok(()) } else { tell_etcd_members(context) }
     }
 }
 

@@ -27,7 +27,7 @@ impl Step for NodeSettings {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let nodes = nodes(context)?;
-        for host in of_interest(context) {
+        for host in present(context) {
             if let Some(missing) = missing(&nodes, host) {
                 return needed(missing);
             }
@@ -37,7 +37,7 @@ impl Step for NodeSettings {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let nodes = nodes(context)?;
-        for host in of_interest(context).filter(|host| missing(&nodes, host).is_some()) {
+        for host in present(context).filter(|host| missing(&nodes, host).is_some()) {
             let labels: Vec<_> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             for (act, settings) in [("label", &labels), ("taint", &host.taints)] {
                 if !settings.is_empty() {
@@ -53,6 +53,11 @@ impl Step for NodeSettings {
 
 fn of_interest<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a HostSpec> {
     inputs.spec.hosts.iter().filter(|host| !host.labels.is_empty() || !host.taints.is_empty())
+}
+
+fn present<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a HostSpec> {
+    let absent = &context.handed.absent;
+    of_interest(context).filter(move |host| !absent.contains(host.name.as_str()))
 }
 
 fn nodes(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {

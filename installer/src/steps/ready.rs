@@ -57,7 +57,8 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         return Ok(vec![format!("the API server is not ready: {said}")]);
     }
     let nodes = items(api.get(&["nodes"])?.as_ref());
-    let wanted = context.topology.members().iter().filter(|member| member.is_node());
+    let absent = &context.handed.absent;
+    let wanted = context.topology.members().iter().filter(|member| member.is_node() && !absent.contains(&member.name));
     let mut reasons: Vec<_> = wanted
         .filter_map(|member| match nodes.iter().find(|node| node["metadata"]["name"] == *member.name) {
             Some(node) => node_unready(node),
