@@ -3,6 +3,8 @@
 //! Opening reads the head and the first bytes of each entry, to learn where it lies. Nothing that the seek table says is
 //! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
+mod excerpt;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::mem::take;
@@ -19,6 +21,8 @@ use crate::pieces::PieceDecoder;
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};
+
+pub use excerpt::Excerpt;
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
 const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;

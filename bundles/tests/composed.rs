@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kbundle_format::compose::{ComposeError, NewHead, compose};
 use kbundle_format::fixtures::{self, Contents, key, list_of};
 use kbundle_format::head::SignatureCheck;
+use kbundle_format::indexed::Excerpt;
 use kbundle_format::limits::MAX_FRAME_BYTES;
 use kbundle_format::stream::Carriage;
 use kbundle_format::{
@@ -112,6 +113,11 @@ fn a_role_gets_just_its_entries_under_the_same_signatures() {
     let full = open(&write(folder.path(), "full", list, &contents, &key, |_| true));
     let for_workers = |entry: &Entry| entry.roles.contains(&Role::Worker);
     let subset = compose(head(&full), for_workers, &[&full], Cursor::new(Vec::new())).unwrap().into_inner();
+    let mut excerpt = Vec::new();
+    let taken = Excerpt::of(&full, for_workers).unwrap();
+    taken.write_to(&mut excerpt).unwrap();
+    assert_eq!((taken.size_bytes(), taken.content_bytes()), (excerpt.len() as u64, 7));
+    assert!(excerpt == subset, "taking ranges gives what composing does");
     let read = stream(subset, &trust).carriage(Carriage::Partial);
     assert_eq!(read.head().list_bytes, full.head().list_bytes);
     let summary = read.verify_rest(|_| {}).unwrap();
