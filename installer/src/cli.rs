@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -60,6 +61,9 @@ pub enum Command {
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Serve one request of the kinstall that leads, on standard input and output
+    #[command(hide = true)]
+    Agent,
     /// Look after the images in containerd
     #[command(subcommand, hide = true)]
     Images(ImagesCommand),
@@ -169,9 +173,30 @@ pub struct RunArguments {
     /// Go on although this preflight check rejects; may be repeated
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
+    /// Fail when any step changes something
+    ///
+    /// For tests and for watching over a cluster: the steps are made all the same, and named.
+    #[arg(long)]
+    pub assert_no_op: bool,
+    /// How hosts are worked on.
+    #[command(flatten)]
+    pub hosts: HostsArguments,
     /// How results are written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
+}
+
+/// How the hosts of cluster.yaml are worked on.
+#[derive(Debug, Args)]
+pub struct HostsArguments {
+    /// How many hosts are worked on at the same time
+    #[arg(long, value_name = "COUNT", default_value = "32")]
+    pub parallel: NonZeroUsize,
+    /// Read the password for sudo from this file descriptor
+    ///
+    /// Where a host has `sudo: password`. Without it the variable `KINSTALL_SUDO_PASSWORD` is read, and else the terminal.
+    #[arg(long, value_name = "NUMBER")]
+    pub sudo_password_fd: Option<u32>,
 }
 
 /// Arguments of `verify`.

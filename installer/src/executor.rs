@@ -10,14 +10,14 @@ use crate::plan::{Plan, PlannedStep};
 use crate::report::{Event, Observer};
 use crate::steps::{Check, Context};
 
-/// Does what the plan says and returns how many steps changed something.
+/// Does what the plan says and returns the steps that changed something.
 ///
 /// # Errors
 /// The first step's that fails; the steps before it stay done, and a repeat goes on from there.
-pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<usize> {
+pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<Vec<&'static str>> {
     context.host.sweep_incomplete().context("while removing what a run that was cut off left")?;
     let of = plan.steps.len();
-    let mut changed_steps = 0;
+    let mut changed_steps = Vec::new();
     for (index, planned) in plan.steps.iter().enumerate() {
         let number = index + 1;
         let started = Instant::now();
@@ -27,7 +27,7 @@ pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) 
         })
         .with_context(|| format!("step {number} of {of}, `{step}` ({}), failed", planned.title))
         .hint("what was done stays; run the same command again to go on, or `kinstall reset` to undo it")?;
-        changed_steps += usize::from(changed);
+        changed_steps.extend(changed.then_some(step));
         let seconds = started.elapsed().as_secs_f64();
         observer.event(&Event::StepDone { step, title: &planned.title, changed, seconds, number, of });
     }
@@ -141,7 +141,7 @@ mod tests {
         let bench = Bench::new();
         let run = || bench.work(&[&FIRST, &SECOND], |plan, context, notes| execute(plan, context, notes).unwrap());
         let (told, changed) = run();
-        assert_eq!(changed, 2);
+        assert_eq!(changed, ["first", "second"]);
         insta::assert_debug_snapshot!(told, @r#"
         [
             "started first: it is not there",
@@ -151,7 +151,7 @@ mod tests {
         ]
         "#);
         let record = fs::read(bench.path("var/lib/kinstall/ledger.jsonl")).unwrap();
-        assert_eq!(run(), (vec!["done first false 1/2".to_owned(), "done second false 2/2".to_owned()], 0));
+        assert_eq!(run(), (vec!["done first false 1/2".to_owned(), "done second false 2/2".to_owned()], vec![]));
         assert_eq!(fs::read(bench.path("var/lib/kinstall/ledger.jsonl")).unwrap(), record);
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
+
 /// What a failure means for the host, which is what the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -87,6 +89,28 @@ fn advice(error: &anyhow::Error) -> Vec<&Advised> {
     found
 }
 
+/// What a failure says, as it travels from a host to whoever leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Told {
+    /// What failed.
+    pub error: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl From<&anyhow::Error> for Told {
+    fn from(error: &anyhow::Error) -> Self {
+        let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        // A transparent error says the same as its cause.
+        causes.dedup();
+        let hint = advice(error).into_iter().find_map(|advised| advised.hint.clone());
+        Self { error: causes.remove(0), causes, hint }
+    }
+}
+
 /// The exit code of a failed command.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
@@ -97,13 +121,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 /// What a failed command says: the error, its causes, and the hint apart.
 #[must_use]
 pub fn message(error: &anyhow::Error) -> String {
-    let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    // A transparent error says the same as its cause.
-    causes.dedup();
-    let hint = advice(error).into_iter().find_map(|advised| advised.hint.as_deref());
-    let mut told = vec![("error", causes[0].as_str())];
-    told.extend(causes[1..].iter().map(|cause| ("  caused by", cause.as_str())));
-    told.extend(hint.map(|hint| ("hint", hint)));
+    let Told { error, causes, hint } = Told::from(error);
+    let mut told = vec![("error", error.as_str())];
+    told.extend(causes.iter().map(|cause| ("  caused by", cause.as_str())));
+    told.extend(hint.as_deref().map(|hint| ("hint", hint)));
     let line = |(label, text): (&str, &str)| format!("{label}: {}\n", text.trim_end().replace('\n', "\n    "));
     told.into_iter().map(line).collect::<Vec<_>>().concat()
 }

@@ -4,6 +4,7 @@
 //! all three → [`plan`](mod@plan), which is pure → [`executor`], which goes through the [`steps`] and changes the
 //! [`host`].
 
+pub mod agent;
 mod cleanup;
 pub mod cli;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod facts;
 pub mod failure;
 #[cfg(test)]
 mod fixture;
+pub mod fleet;
 pub mod handed;
 pub mod host;
 pub mod inventory;
@@ -26,7 +28,9 @@ pub mod plan;
 pub mod preflight;
 pub mod records;
 pub mod report;
+pub mod reset;
 pub mod steps;
 pub mod template;
 pub mod topology;
+pub mod trust;
 pub mod wait;

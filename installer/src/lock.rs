@@ -3,12 +3,16 @@
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use nix::fcntl::{Flock, FlockArg};
 
 /// Where the lock lies; gone after a reboot.
 pub const PATH: &str = "/run/kinstall.lock";
+/// Between two looks at a lock that somebody else has.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Held while the host is being changed. The file is removed when it is dropped.
 pub struct Lock {
@@ -68,6 +72,23 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Takes the lock as soon as it is free, telling `waiting` now and then which process has it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when it was not free within `limit`.
+    pub fn take_within(path: &Path, limit: Duration, mut waiting: impl FnMut(&str)) -> Result<Self, LockError> {
+        let started = Instant::now();
+        loop {
+            match Self::take(path) {
+                Err(LockError::Held { process }) if started.elapsed() < limit => waiting(&process),
+                result => return result,
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A file that stays is no lock: only holding it is.
@@ -78,6 +99,23 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_for_whom_and_gets_it_in_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut held = Some(Lock::take(&path).unwrap());
+        let mut told = Vec::new();
+        Lock::take_within(&path, Duration::from_mins(1), |process| {
+            told.push(process.to_owned());
+            held.take();
+        })
+        .unwrap();
+        assert_eq!(told, [std::process::id().to_string()]);
+        let _held = Lock::take(&path).unwrap();
+        let late = Lock::take_within(&path, Duration::ZERO, |_| unreachable!("time is up at once"));
+        assert!(matches!(late, Err(LockError::Held { .. })));
+    }
 
     #[test]
     fn one_at_a_time_and_nothing_left() {

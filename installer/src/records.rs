@@ -4,17 +4,20 @@
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::{BundleList, Digest, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
 
 use crate::config::ClusterSpec;
-use crate::host::{Host, HostError, ledger};
+use crate::failure::Advise;
+use crate::host::{Change, Host, HostError, ledger};
 
 const LIST: &str = "bundle/bundle.json";
 const SIGNATURES: &str = "bundle/signatures";
 const KEYS: &str = "bundle/keys";
 const SPEC: &str = "cluster.yaml";
+const NAME: &str = "host";
 
 /// What a host was set up from.
 #[derive(Debug)]
@@ -25,8 +28,10 @@ pub struct Records {
     pub signatures: Vec<SignatureFile>,
     /// The keys that were trusted.
     pub keys: Vec<VerifyingKey>,
-    /// What the cluster is.
+    /// What the cluster is, as far as this host knows it.
     pub spec: ClusterSpec,
+    /// The host's own name in it, where it has several hosts.
+    pub name: Option<String>,
 }
 
 /// Why records cannot be kept or read.
@@ -74,7 +79,8 @@ impl Records {
         }
         let signatures = files(path(host, SIGNATURES))?;
         let signatures = signatures.into_iter().map(|(name, content)| SignatureFile { name, content }).collect();
-        Ok(Some(Self { list_bytes, signatures, keys, spec }))
+        let name = text(NAME)?.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
+        Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
     }
 
     /// Keeps all of it; files that are there already with the same content are left alone.
@@ -86,11 +92,39 @@ impl Records {
             (format!("{SIGNATURES}/{}.sig", Digest::of(&file.content).hex()), file.content.clone())
         });
         let list = (LIST.to_owned(), self.list_bytes.clone());
-        let files = std::iter::once(list).chain(keys).chain(signatures).chain([(SPEC.to_owned(), spec.into_bytes())]);
+        let name = self.name.iter().map(|name| (NAME.to_owned(), format!("{name}\n").into_bytes()));
+        let spec = [(SPEC.to_owned(), spec.into_bytes())];
+        let files = std::iter::once(list).chain(keys).chain(signatures).chain(name).chain(spec);
         for (name, content) in files {
             keep_file(&path(host, &name), &content).map_err(|source| RecordsError::File { act: "keep", source })?;
         }
         Ok(())
+    }
+
+    /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster.
+    pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
+        let begun = host.ledger().changes().iter().any(|change| matches!(change, Change::StepStarted { .. }));
+        let Some(found) = Self::read(host)?.filter(|_| begun) else { return Ok(()) };
+        let other = |what| {
+            format!("this host was set up from another {what}; changing a cluster that stands is not supported yet")
+        };
+        let result = if found.list_bytes != self.list_bytes {
+            Err(anyhow!(other("bundle")))
+        } else if found.name != self.name {
+            let called = |name: &Option<String>| name.clone().unwrap_or_else(|| "the only host".to_owned());
+            Err(anyhow!("this host was set up as {}, and is called {} now", called(&found.name), called(&self.name)))
+        } else {
+            self.spec.same_cluster_as(&found.spec).with_context(|| other("cluster description"))
+        };
+        result.refused().hint(
+            "give the one it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first",
+        )
+    }
+
+    /// Digest of the list.
+    #[must_use]
+    pub fn list_digest(&self) -> Digest {
+        Digest::of(&self.list_bytes)
     }
 
     /// The list, checked against its signatures again, and the keys that signed it.

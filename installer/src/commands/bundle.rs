@@ -5,47 +5,32 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
-use kbundle_format::head::{ReadError, SignatureCheck};
+use kbundle_format::head::ReadError;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{BundleStream, Summary};
-use kbundle_format::{BundleList, SignatureFile, TrustPolicy, VerifyingKey};
+use kbundle_format::{BundleList, SignatureFile, VerifyingKey};
 
 use crate::cli::BundleArguments;
 use crate::failure::Advise;
 use crate::report::{Event, Observer, Reporter};
+use crate::trust::Trust;
 
-/// Whom the user trusts, read from files.
-pub struct Trust {
-    /// The keys.
-    pub keys: Vec<VerifyingKey>,
-    policy: TrustPolicy,
-    /// Signatures from beside the bundle.
-    pub detached: Vec<SignatureFile>,
-}
-
-impl Trust {
-    /// Reads keys and detached signatures. Without a key there is nothing to go on.
-    pub fn read(arguments: &BundleArguments) -> anyhow::Result<Self> {
-        if arguments.keys.is_empty() {
-            return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
-                .refused()
-                .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
-        }
-        let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let policy = TrustPolicy::new(keys.iter().cloned(), arguments.threshold).usage()?;
-        let signature = |path: &std::path::PathBuf| {
-            let content = fs::read(path).context("cannot read a signature").usage()?;
-            Ok(SignatureFile { name: path.display().to_string(), content })
-        };
-        let detached = arguments.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?;
-        Ok(Self { keys, policy, detached })
+/// Reads keys and detached signatures. Without a key there is nothing to go on.
+pub fn read_trust(arguments: &BundleArguments) -> anyhow::Result<Trust> {
+    if arguments.keys.is_empty() {
+        return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
+            .refused()
+            .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
     }
-
-    fn check(&self) -> SignatureCheck<'_> {
-        SignatureCheck::Required { trust: &self.policy, detached: &self.detached }
-    }
+    let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let signature = |path: &std::path::PathBuf| {
+        let content = fs::read(path).context("cannot read a signature").usage()?;
+        Ok(SignatureFile { name: path.display().to_string(), content })
+    };
+    let detached = arguments.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?;
+    Trust::new(keys, arguments.threshold, detached).usage()
 }
 
 fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {

@@ -1,5 +1,6 @@
 //! One module a command: words on the command line in, exit code out.
 
+mod agent;
 mod bundle;
 mod config;
 mod images;
@@ -30,6 +31,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
         Command::Config(command) => config::config(command),
+        Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "kinstall", &mut std::io::stdout());
@@ -68,8 +70,8 @@ fn take_lock() -> anyhow::Result<Lock> {
     })
 }
 
-/// From here on an interrupt says how things stand before it ends the program.
-fn explain_interrupts(words: &'static str) -> anyhow::Result<()> {
+/// From here on an interrupt says how things stand and does `last` before it ends the program.
+fn explain_interrupts(words: &'static str, last: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .context("cannot listen for interrupts")?;
     std::thread::spawn(move || {
@@ -77,6 +79,7 @@ fn explain_interrupts(words: &'static str) -> anyhow::Result<()> {
             use std::io::Write as _;
             // Where standard error is gone there is no one to tell.
             drop(writeln!(std::io::stderr(), "\ninterrupted: {words}"));
+            last();
             // Ends with the signal's own default, so that the caller sees what ended us.
             drop(signal_hook::low_level::emulate_default_handler(signal));
         }

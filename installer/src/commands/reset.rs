@@ -3,15 +3,15 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::{explain_interrupts, require_root, take_lock};
-use crate::cleanup;
 use crate::cli::{OutputFormat, ResetArguments};
 use crate::failure::Advise;
-use crate::host::{Change, Command, Host};
-use crate::plan::STEPS;
+use crate::host::Host;
 use crate::report::Reporter;
+use crate::reset::undo_all;
+use crate::steps::Progress;
 
 pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     require_root()?;
@@ -23,8 +23,9 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     }
     confirm(arguments, &host)?;
     let lock = take_lock()?;
-    explain_interrupts("what was undone stays so; run `kinstall reset` again to go on")?;
-    undo_all(Host::local()?, &reporter).hint("what was undone stays so; run `kinstall reset` again to go on")?;
+    explain_interrupts("what was undone stays so; run `kinstall reset` again to go on", || ())?;
+    undo_all(Host::local()?, &Lines(&reporter))
+        .hint("what was undone stays so; run `kinstall reset` again to go on")?;
     drop(lock);
     reporter.line("this host is what it was before kinstall");
     Ok(ExitCode::SUCCESS)
@@ -48,28 +49,11 @@ fn confirm(arguments: &ResetArguments, host: &Host) -> anyhow::Result<()> {
     if answer.trim() == "yes" { Ok(()) } else { refused("not confirmed") }
 }
 
-/// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
-fn undo_all(mut host: Host, reporter: &Reporter) -> anyhow::Result<()> {
-    let begun = |id: &str, host: &Host| host.ledger().changes().contains(&Change::StepStarted { step: id.to_owned() });
-    for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
-        reporter.line(&format!("undoing {}", step.id()));
-        step.undo(&mut host).with_context(|| format!("while undoing step `{}`", step.id()))?;
+/// Tells what is done in lines.
+struct Lines<'a>(&'a Reporter);
+
+impl Progress for Lines<'_> {
+    fn detail(&self, text: &str) {
+        self.0.line(text);
     }
-    cleanup::clean(&host).context("while removing what ran here")?;
-    reporter.line("putting files, settings and services back");
-    host.sweep_incomplete().context("while removing what a run that was cut off left")?;
-    for change in host.ledger().changes().iter().rev() {
-        host.undo(change).context("while putting this host back to what it was")?;
-    }
-    // Units whose files are gone now would be shown as failed for ever.
-    host.run(&Command::new("systemctl", ["daemon-reload"]))?;
-    let units = host.ledger().changes().iter().filter_map(|change| match change {
-        Change::Unit { name, .. } => Some(name),
-        _ => None,
-    });
-    for unit in units {
-        // Where systemd does not know it any more, there is nothing to forget.
-        host.try_run(&Command::new("systemctl", ["reset-failed", unit]))?;
-    }
-    host.forget().context("while removing the record of changes")
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::bundle::{self, Trust};
+use super::bundle;
 use crate::cli::{OutputFormat, VerifyArguments};
 use crate::report::{Reporter, SCHEMA, print_json, print_text};
 
@@ -24,7 +24,7 @@ struct Verification {
 }
 
 pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
-    let trust = Trust::read(&arguments.bundle)?;
+    let trust = bundle::read_trust(&arguments.bundle)?;
     let reporter = match arguments.output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),

@@ -54,9 +54,25 @@ const CHECKS: &[Check] = &[
     Check { id: "mtus", wanted: "the same largest packet (MTU) on all hosts", look: mtus },
 ];
 
+/// The check that hosts make among themselves, by connecting to each other.
+const REACH: &str = "reach";
+
+/// The finding about a host that could not connect to these others, if any.
+#[must_use]
+pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFinding {
+    let answer = if failures.is_empty() {
+        Answer::pass("whatever it has to")
+    } else {
+        let advice = "let these TCP ports through between the hosts, in firewalls on them and on the way";
+        Answer::reject(format!("not {}", failures.join(", ")), advice)
+    };
+    let wanted = "connections to API servers, etcd and kubelets, as the host's roles need them";
+    HostFinding { host: host.to_owned(), finding: finding(REACH, wanted, answer, ignored) }
+}
+
 /// The ids, which `--ignore` takes.
 pub(super) fn ids() -> impl Iterator<Item = CheckId> {
-    CHECKS.iter().map(|check| CheckId(check.id))
+    CHECKS.iter().map(|check| CheckId(check.id)).chain([CheckId(REACH)])
 }
 
 /// Makes every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].

@@ -132,7 +132,7 @@ mod tests {
         bench.file("etc/fstab", fstab);
         bench.file("dev/sda2", "");
         bench.file("dev/zram0", "");
-        let run = || bench.work(&[&Swap], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+        let run = || bench.work(&[&Swap], |plan, context, notes| execute(plan, context, notes).unwrap().len()).1;
         assert_eq!(run(), 1);
         assert_eq!(bench.read("proc/swaps"), HEADING);
         assert_eq!(bench.read("etc/fstab"), fstab.replace("/dev/sda2", "#kinstall# /dev/sda2"));

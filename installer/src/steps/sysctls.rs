@@ -113,7 +113,7 @@ mod tests {
             };
             bench.file(setting.path().trim_start_matches('/'), &format!("{value}\n"));
         }
-        let run = || bench.work(&[&Sysctls], |plan, context, notes| execute(plan, context, notes).unwrap()).1;
+        let run = || bench.work(&[&Sysctls], |plan, context, notes| execute(plan, context, notes).unwrap().len()).1;
         assert_eq!(run(), 1);
         assert_eq!(bench.read("proc/sys/net/ipv4/ip_forward"), "1");
         assert_eq!(bench.read("proc/sys/fs/inotify/max_user_instances"), "8192\n");

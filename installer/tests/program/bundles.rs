@@ -161,7 +161,7 @@ fn refuses_a_bundle_for_another_machine() {
     exit code 3
     --- stdout
     --- stderr
-    error: the bundle is for OTHER, this host is PLATFORM; nothing on it was changed
+    error: the bundle is for OTHER, this kinstall is for PLATFORM; nothing was changed
     hint: build one with `kbundle build --arch HERE`
     ");
 }

@@ -114,7 +114,7 @@ fn list(platform: &Platform, contents: &[(&str, Vec<u8>)]) -> BundleList {
 }
 
 /// Bytes that do not compress, the same in every run.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed;
     let byte = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -4,6 +4,7 @@
 
 mod bundles;
 mod config;
+mod fleet;
 mod folder;
 mod host;
 mod reference;

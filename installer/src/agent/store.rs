@@ -1,0 +1,94 @@
+//! Where a host keeps what it was sent: kinstall itself, and its part of the bundle.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, bail};
+use fs_err as fs;
+use kbundle_format::atomic_file::AtomicFile;
+use kbundle_format::head::SignatureCheck;
+use kbundle_format::stream::Carriage;
+use kbundle_format::{BundleStream, Digest, Entry, IndexedBundle, Role};
+
+use crate::report::Reporter;
+use crate::trust::Trust;
+
+/// The directory, which goes with kinstall's own at a reset.
+pub const DIRECTORY: &str = "/var/lib/kinstall/agent";
+/// kinstall, as it was sent.
+pub const PROGRAM: &str = "/var/lib/kinstall/agent/kinstall";
+const BUNDLE: &str = "bundle.tar.zst";
+
+/// Whether a host that does this needs an entry.
+#[must_use]
+pub fn needs(roles: impl IntoIterator<Item = Role>, entry: &Entry) -> bool {
+    roles.into_iter().any(|role| entry.roles.contains(&role))
+}
+
+/// Opens what is held.
+pub fn open(trust: &Trust) -> anyhow::Result<IndexedBundle> {
+    let path = Path::new(DIRECTORY).join(BUNDLE);
+    IndexedBundle::open(&path, trust.check()).context("the part of the bundle that this host holds was refused")
+}
+
+/// Whether all that these roles need of the bundle with this list is held.
+///
+/// No signature is looked at here: whoever uses it does so.
+pub fn holds(list: &Digest, roles: &[Role]) -> bool {
+    let path = Path::new(DIRECTORY).join(BUNDLE);
+    IndexedBundle::open(&path, SignatureCheck::Skipped).is_ok_and(|bundle| {
+        let mut needed = bundle.list().entries.iter().filter(|entry| needs(roles.iter().copied(), entry));
+        Digest::of(&bundle.head().list_bytes) == *list
+            && bundle.check_layout().is_ok()
+            && needed.all(|entry| bundle.carries(entry))
+    })
+}
+
+/// Keeps the part of a bundle that comes on `input`, once all of it was verified.
+pub fn receive(input: impl Read + Send + 'static, trust: &Trust, reporter: &Reporter) -> anyhow::Result<()> {
+    receive_into(Path::new(DIRECTORY), input, trust, reporter)
+}
+
+fn receive_into(
+    directory: &Path,
+    input: impl Read + Send + 'static,
+    trust: &Trust,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    let copy = Arc::new(Mutex::new(AtomicFile::create(&directory.join(BUNDLE), 0o600)?));
+    let tee = Tee { input, copy: Arc::clone(&copy) };
+    let stream = BundleStream::open(tee, trust.check()).context("the bundle was refused")?.carriage(Carriage::Partial);
+    let total = stream.list().size_bytes();
+    stream.verify_rest(|done| reporter.verified_so_far(done, total)).context("the bundle was refused")?;
+    // The reading thread has seen the end of the input, and drops its share as it ends.
+    let copy = into_inner(copy)?;
+    copy.commit().context("cannot keep the bundle")
+}
+
+/// Takes the file from the thread that wrote it, which is about to end.
+fn into_inner<T>(mut shared: Arc<Mutex<T>>) -> anyhow::Result<T> {
+    for _ in 0..1000 {
+        match Arc::try_unwrap(shared) {
+            Ok(mutex) => return Ok(mutex.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            Err(still) => shared = still,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bail!("the bundle was read to its end, and yet its reader goes on")
+}
+
+/// Reads, and writes a copy of what is read.
+struct Tee<R> {
+    input: R,
+    copy: Arc<Mutex<AtomicFile>>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}

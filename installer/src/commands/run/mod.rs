@@ -1,0 +1,36 @@
+//! `kinstall run`: on this host, or on the hosts of cluster.yaml.
+
+mod here;
+mod hosts;
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use kbundle_format::{BundleList, Platform};
+
+use super::{bundle, read_spec};
+use crate::cli::RunArguments;
+use crate::failure::Advise;
+
+/// Does what the command line says.
+pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let trust = bundle::read_trust(&arguments.bundle)?;
+    let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    if spec.hosts.is_empty() { here::run(arguments, &trust, spec) } else { hosts::run(arguments, &trust, &spec) }
+}
+
+fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
+    let here = Platform::of_this_program();
+    if list.platforms.contains(&here) {
+        return Ok(());
+    }
+    let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
+    Err(anyhow!("the bundle is for {}, this kinstall is for {here}; nothing was changed", platforms.join(", ")))
+        .refused()
+        .hint(format!("build one with `kbundle build --arch {}`", here.architecture()))
+}
+
+/// For `--assert-no-op`, when something was changed.
+fn changed_something(what: &str) -> anyhow::Error {
+    anyhow!("steps changed something, and `--assert-no-op` says that none should: {what}")
+}

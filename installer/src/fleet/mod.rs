@@ -1,0 +1,290 @@
+//! Many hosts, led from one: goes there over OpenSSH, has the [`agent`](crate::agent) on each do the same work as on a single
+//! host, one stage after the other, and shows how all of them fare.
+//!
+//! What happened to a host is noted at that host, so that one that fails does not end what the others do.
+
+mod connection;
+mod contact;
+mod gang;
+mod lead;
+mod logs;
+pub mod password;
+pub mod policy;
+mod preflight;
+mod reach;
+mod shares;
+mod show;
+mod stages;
+mod transport;
+
+use std::io;
+use std::process::ChildStdin;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::agent::protocol::{Reply, Request, Survey, Wanted};
+use crate::cli::OutputFormat;
+use crate::config::{ClusterSpec, HostSpec, Sudo};
+use crate::facts::Installation;
+use crate::failure::Told;
+use crate::report::SCHEMA;
+use connection::{Connection, Program};
+use contact::ContactError;
+use logs::Logs;
+use password::Password;
+use policy::Stage;
+use show::Display;
+use transport::{Masters, Transport};
+
+pub use lead::{Orders, lead};
+
+/// How hosts are worked on.
+pub struct Means {
+    /// Hosts that are worked on at the same time.
+    pub parallel: usize,
+    /// How it is shown.
+    pub output: OutputFormat,
+    /// The password for `sudo`, where a host asks for one.
+    pub password: Option<Password>,
+}
+
+/// Whether any host's user needs a password to become root.
+#[must_use]
+pub fn needs_password(spec: &ClusterSpec) -> bool {
+    spec.hosts.iter().any(|host| host.ssh.or(&spec.ssh).sudo == Some(Sudo::Password))
+}
+
+/// The hosts of a cluster, as far as they could be reached.
+pub struct Fleet<'a> {
+    hosts: Vec<FleetHost<'a>>,
+    display: Display,
+    logs: Logs,
+    parallel: usize,
+    /// Last, so that connections end after all else.
+    masters: Arc<Masters>,
+}
+
+/// A host, and what happened to it.
+pub struct FleetHost<'a> {
+    spec: &'a HostSpec,
+    connection: Option<Connection>,
+    survey: Option<Survey>,
+    clock_offset_seconds: f64,
+    failure: Option<Failure>,
+    changed: Vec<String>,
+}
+
+/// Why a host was gone no further with.
+#[derive(Clone, Debug)]
+struct Failure {
+    stage: Stage,
+    told: Told,
+}
+
+impl FleetHost<'_> {
+    fn name(&self) -> &str {
+        self.spec.name.as_str()
+    }
+
+    fn is_new(&self) -> bool {
+        self.survey.as_ref().is_none_or(|survey| survey.facts.installation == Installation::None)
+    }
+}
+
+impl From<ContactError> for Told {
+    fn from(error: ContactError) -> Self {
+        let hint = error.hint();
+        Self { hint, ..Self::from(&anyhow::Error::new(error)) }
+    }
+}
+
+impl<'a> Fleet<'a> {
+    /// Gets ready to go to `hosts`, which are hosts of `spec`.
+    pub fn new(spec: &ClusterSpec, hosts: Vec<&'a HostSpec>, means: &Means) -> anyhow::Result<Self> {
+        let display = Display::new(means.output, hosts.iter().map(|host| host.name.as_str()));
+        let fresh = |spec| FleetHost {
+            spec,
+            connection: None,
+            survey: None,
+            clock_offset_seconds: 0.0,
+            failure: None,
+            changed: Vec::new(),
+        };
+        Ok(Self {
+            hosts: hosts.into_iter().map(fresh).collect(),
+            display,
+            logs: Logs::begin(spec.name.as_str(), OffsetDateTime::now_utc())?,
+            parallel: means.parallel,
+            masters: Arc::new(Masters::new()?),
+        })
+    }
+
+    /// The connections, to end them when the program is interrupted.
+    #[must_use]
+    pub fn masters(&self) -> Arc<Masters> {
+        Arc::clone(&self.masters)
+    }
+
+    /// Goes to every host and looks at it. `wanted` is what each is wanted for.
+    pub fn connect(
+        &mut self,
+        spec: &ClusterSpec,
+        password: Option<&Password>,
+        wanted: impl Fn(&HostSpec) -> Wanted + Sync,
+    ) -> anyhow::Result<()> {
+        let program = Program::this()?;
+        let all: Vec<_> = (0..self.hosts.len()).collect();
+        let this: &Self = self;
+        let results = gang::each(&all, self.parallel, |&index| {
+            let host = this.hosts[index].spec;
+            let ssh = host.ssh.or(&spec.ssh);
+            let transport = Transport::new(host, &ssh, &this.masters.socket(index));
+            let log = this.logs.host(host.name.as_str());
+            let connection = Connection::arrive(transport, ssh.sudo, password, &program, log)?;
+            let survey = look_at(&connection, wanted(host))?;
+            Ok((connection, survey))
+        });
+        self.display.stage(Stage::Connect, all.len());
+        for (index, result) in all.into_iter().zip(results) {
+            match result {
+                Err(told) => self.fall(index, Stage::Connect, told),
+                Ok((connection, (survey, offset))) => {
+                    let host = &mut self.hosts[index];
+                    host.connection = Some(connection);
+                    host.clock_offset_seconds = offset;
+                    host.survey = Some(survey);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The hosts that have not failed and that `which` picks, by number.
+    fn alive(&self, which: impl Fn(&FleetHost<'a>) -> bool) -> Vec<usize> {
+        let alive = |index: &usize| self.hosts[*index].failure.is_none() && which(&self.hosts[*index]);
+        (0..self.hosts.len()).filter(alive).collect()
+    }
+
+    fn is_alive(&self, index: usize) -> bool {
+        self.hosts[index].failure.is_none()
+    }
+
+    /// Does `work` on these hosts at the same time and returns what came of it, noting those that failed.
+    fn on_each<T: Send>(
+        &mut self,
+        stage: Stage,
+        hosts: &[usize],
+        at_once: usize,
+        work: impl Fn(&Self, usize) -> Result<T, Told> + Sync,
+    ) -> Vec<(usize, T)> {
+        let this: &Self = self;
+        let results = gang::each(hosts, at_once.min(self.parallel), |&index| work(this, index));
+        let mut done = Vec::new();
+        for (&index, result) in hosts.iter().zip(results) {
+            match result {
+                Ok(value) => done.push((index, value)),
+                Err(told) => self.fall(index, stage, told),
+            }
+        }
+        done
+    }
+
+    /// Has a host do something, and shows what it tells. When the connection is cut it goes there once more: every request can be
+    /// repeated, and a host that goes on by itself with what it was at is waited for.
+    fn request(&self, index: usize, stage: Stage, request: &Request) -> Result<Reply, Told> {
+        let first = self.converse(index, stage, request, None, |_| Ok(()));
+        let reply = match first {
+            Err(error) if error.is_cut() => {
+                self.display.line(&format!("{}: {error}; going there once more", self.hosts[index].name()));
+                self.converse(index, stage, request, None, |_| Ok(()))?
+            }
+            reply => reply?,
+        };
+        self.judge(index, reply)
+    }
+
+    /// Sends a host its part of the bundle, while the host counts up to `total`.
+    fn send(
+        &self,
+        index: usize,
+        request: &Request,
+        total: u64,
+        body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
+    ) -> Result<Reply, Told> {
+        let reply = self.converse(index, Stage::Bundle, request, Some(total), body)?;
+        self.judge(index, reply)
+    }
+
+    fn converse(
+        &self,
+        index: usize,
+        stage: Stage,
+        request: &Request,
+        total: Option<u64>,
+        body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
+    ) -> Result<Reply, ContactError> {
+        let host = &self.hosts[index];
+        let watch = self.display.watch(host.name(), stage, total);
+        let connection = host.connection.as_ref().expect("only hosts that were reached are worked on");
+        connection.converse(request, body, &mut |event| watch.told(event))
+    }
+
+    fn judge(&self, index: usize, reply: Reply) -> Result<Reply, Told> {
+        let Reply::Failed(told) = reply else { return Ok(reply) };
+        self.logs.host(self.hosts[index].name()).note(&format!("failed: {told:?}\n"));
+        Err(told)
+    }
+
+    /// Notes that a host failed.
+    fn fall(&mut self, index: usize, stage: Stage, told: Told) {
+        let host = &mut self.hosts[index];
+        let name = host.spec.name.as_str();
+        let log = self.logs.host(name).path().display().to_string();
+        let cause = told.causes.last().map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.display.line(&format!("{name}: {stage} failed: {}{cause}", told.error));
+        let mut event: Value = json!({ "schema": SCHEMA, "event": "host-failed", "host": name, "stage": stage });
+        event["error"] = json!(told);
+        event["log"] = json!(log);
+        self.display.event(&event);
+        host.failure.get_or_insert(Failure { stage, told });
+    }
+
+    /// Takes kinstall off hosts that nothing was changed on.
+    fn withdraw(&mut self) {
+        let untouched = self.alive(FleetHost::is_new);
+        let this: &Self = self;
+        let results =
+            gang::each(&untouched, self.parallel, |&index| this.request(index, Stage::Connect, &Request::Withdraw));
+        for (index, result) in untouched.iter().zip(results) {
+            if let Err(told) = result {
+                tracing::warn!(host = self.hosts[*index].name(), error = told.error, "kinstall stays on the host");
+            }
+        }
+    }
+}
+
+/// Has the host look at itself; says also how far its clock is ahead of ours.
+fn look_at(connection: &Connection, wanted: Wanted) -> Result<(Survey, f64), Told> {
+    match connection.converse(&Request::Survey(wanted), |_| Ok(()), &mut |_| ())? {
+        Reply::Survey(survey) => {
+            let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let there = std::time::Duration::from_millis(survey.clock_milliseconds);
+            Ok((*survey, there.as_secs_f64() - here.as_secs_f64()))
+        }
+        Reply::Failed(told) => Err(told),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// A reply that answers another request.
+fn unexpected(reply: &Reply) -> Told {
+    Told { error: format!("the host answered with `{}` to another request", reply.kind()), causes: vec![], hint: None }
+}
+
+/// Seconds since `started`.
+fn seconds(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64()
+}

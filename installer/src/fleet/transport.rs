@@ -1,0 +1,274 @@
+//! How a program on a host is started: by the user's own OpenSSH, or as a child where the host is this one.
+//!
+//! Connections are shared: the first to a host stays open for those after it (`ControlMaster`), until [`Masters`] ends it.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::password::Password;
+use crate::config::{Connection, HostSpec, Ssh, Sudo};
+
+/// What a socket's path may have (`sun_path`, 108 bytes), less the zero and what ssh appends while it makes one.
+const MAX_SOCKET_PATH_BYTES: usize = 108 - 1 - 17;
+
+/// The way to a host.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// OpenSSH with these arguments, the destination last.
+    Ssh {
+        /// Options.
+        options: Vec<String>,
+        /// Where to, as `ssh` takes it.
+        destination: String,
+    },
+    /// A child of this process.
+    Local,
+}
+
+/// How the user there becomes root.
+#[derive(Clone, Debug)]
+pub enum Privilege {
+    /// It is root.
+    Root,
+    /// `sudo` that asks for nothing.
+    Passwordless,
+    /// `sudo` that reads this.
+    Password(Password),
+}
+
+impl Transport {
+    /// The way to a host that `ssh` describes, with its shared connection at `socket`.
+    #[must_use]
+    pub fn new(host: &HostSpec, ssh: &Ssh, socket: &Path) -> Self {
+        if ssh.connection == Some(Connection::Local) {
+            return Self::Local;
+        }
+        let settings = [
+            "BatchMode=yes".to_owned(),
+            "ConnectTimeout=15".to_owned(),
+            "ServerAliveInterval=10".to_owned(),
+            "ServerAliveCountMax=3".to_owned(),
+            "ControlMaster=auto".to_owned(),
+            // Should we be killed before we end it, it ends by itself.
+            "ControlPersist=600".to_owned(),
+            format!("ControlPath={}", escaped(&socket.display().to_string())),
+        ];
+        let known = ssh.known_hosts.as_ref();
+        let known = known.map(|file| format!("UserKnownHostsFile=\"{}\"", escaped(&file.display().to_string())));
+        let mut options: Vec<_> =
+            settings.into_iter().chain(known).flat_map(|setting| ["-o".to_owned(), setting]).collect();
+        options.push("-T".to_owned());
+        let flags = [
+            ("-p", ssh.port.map(|port| port.to_string())),
+            ("-l", ssh.user.clone()),
+            ("-i", ssh.key.as_ref().map(|key| key.display().to_string())),
+            ("-J", ssh.jump.clone()),
+        ];
+        for (flag, value) in flags {
+            options.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+        }
+        let destination = ssh.address.clone().unwrap_or_else(|| host.address.to_string());
+        Self::Ssh { options, destination }
+    }
+
+    /// A process that runs the shell script `script` there.
+    #[must_use]
+    pub fn command(&self, script: &str, privilege: &Privilege) -> Command {
+        let sudo: &[&str] = match privilege {
+            Privilege::Root => &[],
+            Privilege::Passwordless => &["sudo", "-n", "--"],
+            Privilege::Password(_) => &["sudo", "-S", "-p", "", "--"],
+        };
+        self.spelled(&[sudo, &["sh", "-c", script]].concat())
+    }
+
+    /// A process that finds out whether `sudo` takes a password, with nothing but the password as its input.
+    #[must_use]
+    pub fn proof(&self, privilege: &Privilege) -> Option<Command> {
+        match privilege {
+            Privilege::Root => None,
+            Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "true"])),
+            // Without `-k`, a password that was right a minute ago would do instead of this one.
+            Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "true"])),
+        }
+    }
+
+    fn spelled(&self, words: &[&str]) -> Command {
+        match self {
+            Self::Local => {
+                let mut command = Command::new(words[0]);
+                command.args(&words[1..]);
+                command
+            }
+            Self::Ssh { options, destination } => {
+                let remote: Vec<_> = words.iter().map(|word| quote(word)).collect();
+                let mut command = Command::new("ssh");
+                command.args(options).arg("--").arg(destination).arg(remote.join(" "));
+                command
+            }
+        }
+    }
+
+    /// Where it leads, for messages.
+    #[must_use]
+    pub fn destination(&self) -> &str {
+        match self {
+            Self::Ssh { destination, .. } => destination,
+            Self::Local => "this host",
+        }
+    }
+}
+
+impl Privilege {
+    /// What the setting asks for; without one it is found out, and `sudo` must not ask.
+    #[must_use]
+    pub fn wanted(setting: Option<Sudo>, password: Option<&Password>, is_root: bool) -> Self {
+        match (setting, password) {
+            (Some(Sudo::Never), _) => Self::Root,
+            (Some(Sudo::Password), Some(password)) => Self::Password(password.clone()),
+            (None, _) if is_root => Self::Root,
+            _ => Self::Passwordless,
+        }
+    }
+}
+
+/// One word of a POSIX shell's command line.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A path in an option where `ssh` replaces `%` and what follows.
+fn escaped(path: &str) -> String {
+    path.replace('%', "%%")
+}
+
+/// The shared connections: where their sockets lie, and their end.
+pub struct Masters {
+    directory: TempDir,
+}
+
+impl Masters {
+    /// Makes a private directory for the sockets.
+    pub fn new() -> anyhow::Result<Self> {
+        let places = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some("/tmp".into())];
+        for place in places.into_iter().flatten() {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("kinstall-").permissions(Permissions::from_mode(0o700));
+            let Ok(directory) = builder.tempdir_in(&place) else { continue };
+            if socket_in(directory.path(), 99_999).as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+                return Ok(Self { directory });
+            }
+        }
+        bail!("neither $XDG_RUNTIME_DIR nor /tmp takes a directory for connections")
+    }
+
+    /// Where the socket of the host with this number lies.
+    #[must_use]
+    pub fn socket(&self, number: usize) -> PathBuf {
+        socket_in(self.directory.path(), number)
+    }
+
+    /// Ends every connection.
+    pub fn close(&self) -> anyhow::Result<()> {
+        for entry in fs::read_dir(self.directory.path())? {
+            let path = escaped(&entry?.path().display().to_string());
+            let mut exit = Command::new("ssh");
+            exit.args(["-O", "exit", "-o", &format!("ControlPath={path}"), "--", "host"]);
+            // One that ended by itself is no failure.
+            exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Masters {
+    fn drop(&mut self) {
+        // What cannot be ended now ends by itself.
+        drop(self.close());
+    }
+}
+
+fn socket_in(directory: &Path, number: usize) -> PathBuf {
+    directory.join(number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::ClusterSpec;
+
+    fn transport(ssh: &str) -> Transport {
+        let text = format!("hosts: [{{name: a, address: 192.0.2.1, roles: [control-plane, etcd], ssh: {{{ssh}}}}}]");
+        let spec = ClusterSpec::parse(&text).unwrap();
+        let host = &spec.hosts[0];
+        Transport::new(host, &host.ssh.or(&spec.ssh), Path::new("/run/sockets/0"))
+    }
+
+    fn words(command: &Command) -> String {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| format!("[{}]", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ssh_is_told_what_the_file_says() {
+        let way = transport("user: admin, port: 2222, key: /keys/a, jump: 'b@gate', known-hosts: '/etc/known hosts'");
+        insta::assert_snapshot!(words(&way.command("it's \"$x\"", &Privilege::Passwordless)), @r#"[ssh] [-o] [BatchMode=yes] [-o] [ConnectTimeout=15] [-o] [ServerAliveInterval=10] [-o] [ServerAliveCountMax=3] [-o] [ControlMaster=auto] [-o] [ControlPersist=600] [-o] [ControlPath=/run/sockets/0] [-o] [UserKnownHostsFile="/etc/known hosts"] [-T] [-p] [2222] [-l] [admin] [-i] [/keys/a] [-J] [b@gate] [--] [192.0.2.1] [sudo -n -- sh -c 'it'\''s "$x"']"#);
+        let local = transport("connection: local");
+        insta::assert_snapshot!(words(&local.command("true", &Privilege::Root)), @"[sh] [-c] [true]");
+    }
+
+    #[test]
+    fn a_password_is_on_no_command_line() {
+        let privilege = Privilege::Password(Password::new("secret").unwrap());
+        let way = transport("user: admin");
+        for command in [way.command("true", &privilege), way.proof(&privilege).unwrap()] {
+            assert!(!format!("{command:?}").contains("secret"));
+        }
+        assert!(words(&way.proof(&privilege).unwrap()).ends_with("[sudo -S -k -p '' -- true]"));
+    }
+
+    #[test]
+    fn who_becomes_root_how() {
+        let password = Password::new("x").unwrap();
+        let wanted = |setting, is_root| format!("{:?}", Privilege::wanted(setting, Some(&password), is_root));
+        assert_eq!(wanted(None, true), "Root");
+        assert_eq!(wanted(None, false), "Passwordless");
+        assert_eq!(wanted(Some(Sudo::Passwordless), true), "Passwordless");
+        assert_eq!(wanted(Some(Sudo::Password), false), "Password(hidden)");
+        assert_eq!(wanted(Some(Sudo::Never), false), "Root");
+    }
+
+    #[test]
+    fn sockets_lie_in_a_private_place_with_a_short_path() {
+        let masters = Masters::new().unwrap();
+        let directory = masters.directory.path();
+        assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(masters.socket(500).as_os_str().len() <= MAX_SOCKET_PATH_BYTES);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// A shell gives every word back as it was.
+        #[test]
+        fn quoted_words_are_one_word_each(words in proptest::collection::vec("[^\0]{0,20}", 1..4)) {
+            let line: Vec<_> = words.iter().map(|word| quote(word)).collect();
+            let script = format!("printf '%s\\0' {}", line.join(" "));
+            let said = Command::new("sh").args(["-c", &script]).output().unwrap();
+            let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+            prop_assert_eq!(said.stdout, expected);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Brings a host back to what it was.
+
+use anyhow::Context as _;
+
+use crate::cleanup;
+use crate::host::{Change, Command, Host};
+use crate::plan::STEPS;
+use crate::steps::Progress;
+
+/// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
+pub fn undo_all(mut host: Host, progress: &dyn Progress) -> anyhow::Result<()> {
+    let begun = |id: &str, host: &Host| host.ledger().changes().contains(&Change::StepStarted { step: id.to_owned() });
+    for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
+        progress.detail(&format!("undoing {}", step.id()));
+        step.undo(&mut host).with_context(|| format!("while undoing step `{}`", step.id()))?;
+    }
+    cleanup::clean(&host).context("while removing what ran here")?;
+    progress.detail("putting files, settings and services back");
+    host.sweep_incomplete().context("while removing what a run that was cut off left")?;
+    for change in host.ledger().changes().iter().rev() {
+        host.undo(change).context("while putting this host back to what it was")?;
+    }
+    // Units whose files are gone now would be shown as failed for ever.
+    host.run(&Command::new("systemctl", ["daemon-reload"]))?;
+    let units = host.ledger().changes().iter().filter_map(|change| match change {
+        Change::Unit { name, .. } => Some(name),
+        _ => None,
+    });
+    for unit in units {
+        // Where systemd does not know it any more, there is nothing to forget.
+        host.try_run(&Command::new("systemctl", ["reset-failed", unit]))?;
+    }
+    host.forget().context("while removing the record of changes")
+}

@@ -1,0 +1,309 @@
+//! `kinstall run` with several hosts, which a stub of `ssh` stands for: what goes wrong on the way there, who goes on, and what
+//! is sent to whom. What hosts do themselves is tested on real ones.
+
+mod stubs;
+
+use fs_err as fs;
+use insta::assert_snapshot;
+use kbundle_format::head::SignatureCheck;
+use kbundle_format::stream::Carriage;
+use kbundle_format::{BundleStream, Role};
+use serde_json::{Value, json};
+
+use stubs::{Said, Stubs, changed_survey};
+
+const SERVER: &[Role] = &[Role::ControlPlane, Role::Etcd];
+const WORKER: &[Role] = &[Role::Worker];
+
+/// A control plane and two workers.
+fn three() -> Stubs {
+    Stubs::new(&[SERVER, WORKER, WORKER])
+}
+
+/// What comes of it when `ssh` says this about the second host and ends with 255.
+fn ssh_says(words: &str) -> String {
+    let stubs = three();
+    stubs.set(2, "says", words);
+    stubs.set(2, "code", "255");
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert_eq!(stubs.requests(3), "survey connect listen receive prepare worker network finish", "others go on");
+    said.end()
+}
+
+#[test]
+fn all_stages_are_gone_through_and_nothing_secret_is_kept() {
+    let stubs = three();
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_snapshot!(stubs.requests(1), @"survey connect listen receive prepare etcd control-plane join pods network finish");
+    assert_snapshot!(stubs.requests(2), @"survey connect listen receive prepare worker network finish");
+    let sent: Value = serde_json::from_slice(&fs::read(stubs.host(2, "apply-worker")).unwrap()).unwrap();
+    assert_eq!(sent["work"]["handed"]["join"]["token"], "top.secret");
+    assert_eq!(sent["work"]["spec"]["hosts"].as_array().unwrap().len(), 2, "a worker knows nothing of other workers");
+    for log in fs::read_dir(stubs.path("state/kinstall/logs/kubernetes")).unwrap() {
+        for file in fs::read_dir(log.unwrap().path()).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(text.contains("reply: applied") && !text.contains("top.secret"), "{text}");
+        }
+    }
+    assert!(!said.stderr.contains("top.secret") && !said.stdout.contains("top.secret"));
+}
+
+#[test]
+fn a_host_gets_the_entries_of_its_roles_and_nothing_else() {
+    let stubs = Stubs::new(&[&[Role::ControlPlane], &[Role::Etcd], WORKER]);
+    stubs.run(&[]);
+    let whole = fs::metadata(stubs.path("cluster.tar.zst")).unwrap().len();
+    for (number, role) in [(1, Role::ControlPlane), (2, Role::Etcd), (3, Role::Worker)] {
+        let bundle = fs::File::open(stubs.host(number, "bundle")).unwrap();
+        let bytes = bundle.metadata().unwrap().len();
+        let stream = BundleStream::open(bundle, SignatureCheck::Skipped).unwrap().carriage(Carriage::Partial);
+        let list = stream.list().clone();
+        let left_out = stream.verify_rest(|_| ()).unwrap().left_out;
+        assert!(left_out.iter().all(|entry| !entry.roles.contains(&role)), "{role:?}");
+        let needed = list.entries.iter().filter(|entry| entry.roles.contains(&role));
+        assert_eq!(needed.clone().count() + left_out.len(), list.entries.len(), "{role:?}");
+        // Noise does not compress: what is left is the list, and what every frame has.
+        let content: u64 = needed.map(|entry| entry.size).sum();
+        assert!(bytes < content + 16_384 && bytes < whole, "{role:?} got {bytes} bytes for {content}");
+    }
+}
+
+#[test]
+fn a_host_that_holds_its_part_is_sent_nothing() {
+    let stubs = three();
+    changed_survey(&stubs, 2, |survey| survey["holdsBundle"] = json!(true));
+    assert_eq!(stubs.run(&[]).code, Some(0));
+    assert!(!stubs.host(2, "bundle").exists() && stubs.host(3, "bundle").exists());
+}
+
+#[test]
+fn a_host_key_that_is_another_is_told_with_what_to_do() {
+    assert_snapshot!(ssh_says(
+        "@@@@@@@@@@@@@@@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@@@@@@@@@@@@@@@\n\
+         Host key for 192.0.2.3 has changed and you have requested strict checking.\nHost key verification failed.\n"
+    ), @"
+    h2 failed in stage `connect`: cannot connect to 192.0.2.3: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!; Host key for 192.0.2.3 has changed and you have requested strict checking.; Host key verification failed.
+      do: the host shows another key than the one that is known; find out whether it was set up anew, and only then forget the old key with `ssh-keygen -R`
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn a_refused_connection_and_a_key_that_is_not_taken_are_told() {
+    assert_snapshot!(ssh_says("ssh: connect to host 192.0.2.3 port 22: Connection refused\n"), @"
+    h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection refused
+      do: nobody listens there: is sshd running, and is `port` right under `ssh` in cluster.yaml?
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+    assert_snapshot!(ssh_says("admin@192.0.2.3: Permission denied (publickey).\n"), @"
+    h2 failed in stage `connect`: cannot connect to 192.0.2.3: admin@192.0.2.3: Permission denied (publickey).
+      do: `ssh` has no key that the host takes: look at `user` and `key` under `ssh` in cluster.yaml, or load it with `ssh-add`
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn a_wrong_password_is_told_before_anything_else_is_sent() {
+    let stubs = three();
+    stubs.write_spec("ssh: {user: admin, sudo: password}");
+    (1..=3).for_each(|number| stubs.set(number, "password", "right"));
+    stubs.set(2, "password", "another");
+    let said = stubs.run_with(&[], &[("KINSTALL_SUDO_PASSWORD", "right")]);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(stubs.requests(2), "");
+    assert_eq!(stubs.requests(3), "survey connect listen receive prepare worker network finish");
+    assert_snapshot!(said.end(), @"
+    h2 failed in stage `connect`: the user cannot become root on 192.0.2.3: Sorry, try again.; sudo: no password was provided; sudo: 1 incorrect password attempt
+      do: the password for sudo is wrong on this host
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+    for text in [&said.stdout, &said.stderr] {
+        assert!(!text.contains("right"), "{text}");
+    }
+}
+
+#[test]
+fn another_architecture_is_refused_before_anything_is_sent() {
+    let stubs = three();
+    stubs.set(2, "uname", "Linux riscv64\n0\n");
+    let said = stubs.run(&[]);
+    assert_eq!(stubs.requests(2), "");
+    let plain = said.end().replace(&kbundle_format::Platform::of_this_program().to_string(), "PLATFORM");
+    assert_snapshot!(plain, @"
+    h2 failed in stage `connect`: the host is Linux riscv64, and this kinstall is for PLATFORM
+      do: lead from a host of that kind, with a kinstall and a bundle for it
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn a_connection_that_is_cut_is_taken_up_once_more() {
+    let stubs = three();
+    stubs.set(2, "cut-worker", "");
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker worker");
+    assert_snapshot!(said.end(), @"
+    h2 failed in stage `workers`: the connection was cut to 192.0.2.3: Connection to 192.0.2.3 closed by remote host.
+      do: the host may go on by itself with what it was at; the next run waits for it
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn a_cut_while_the_bundle_is_sent_is_told() {
+    let stubs = three();
+    stubs.set(3, "cut-receive", "");
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h3 failed in stage `bundle`: the connection was cut to 192.0.2.4: Connection to 192.0.2.4 closed by remote host.
+      do: the host may go on by itself with what it was at; the next run waits for it
+    error: 1 of 3 hosts failed: h3; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn what_is_no_reply_is_not_taken_for_one() {
+    let stubs = three();
+    stubs.set(2, "reply-prepare", "Last login: Sat Nov 21\n");
+    stubs.set(3, "reply-prepare", "{\"reply\":\"applauded\"}\n");
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `prepare`: what came back from 192.0.2.3 is not kinstall's: `Last login: Sat Nov 21`
+    h3 failed in stage `prepare`: what came back from 192.0.2.4 is not kinstall's: `a reply of another version`
+    error: 2 of 3 hosts failed: h2, h3; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn what_a_step_says_when_it_fails_is_told() {
+    let stubs = three();
+    let told = json!({ "reply": "failed", "error": "step 2 of 3, `join`, failed", "causes": ["no space left"], "hint": "make room" });
+    stubs.set(3, "reply-worker", &format!("{told}\n"));
+    let said = stubs.run(&[]);
+    assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker network finish");
+    assert_snapshot!(said.end(), @"
+    h3 failed in stage `workers`: step 2 of 3, `join`, failed
+      caused by: no space left
+      do: make room
+    error: 1 of 3 hosts failed: h3; the others are done
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn without_the_first_control_plane_the_others_stop() {
+    let stubs = Stubs::new(&[SERVER, SERVER, SERVER, WORKER]);
+    let told = json!({ "reply": "failed", "error": "kubeadm failed", "causes": [], "hint": null });
+    stubs.set(1, "reply-control-plane", &format!("{told}\n"));
+    let said = stubs.run(&[]);
+    assert_eq!(stubs.requests(2), "survey connect connect listen receive prepare etcd");
+    assert_eq!(stubs.requests(4), "survey connect listen receive prepare");
+    assert_snapshot!(said.end(), @"
+    h1 failed in stage `first control plane`: kubeadm failed
+    error: 1 of 4 hosts failed: h1; the others stopped, since nothing goes on without the first control plane
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn a_control_plane_that_cannot_be_reached_refuses_a_new_cluster_and_leaves_nothing() {
+    let stubs = Stubs::new(&[SERVER, &[Role::ControlPlane], WORKER]);
+    stubs.set(2, "says", "ssh: connect to host 192.0.2.3 port 22: Connection timed out\n");
+    stubs.set(2, "code", "255");
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(3));
+    assert_eq!((stubs.requests(1), stubs.requests(3)), ("survey withdraw".to_owned(), "survey withdraw".to_owned()));
+    assert_snapshot!(said.end(), @"
+    h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection timed out
+      do: nothing answers: is the host on, its address right, and the way to it open?
+    error: 1 of 3 hosts failed: h2; the others stopped, since a new cluster needs all its control planes
+    hint: do what is said at each, and run the same command again: it goes on from there
+    ");
+}
+
+#[test]
+fn all_findings_of_all_hosts_are_told_before_one_refusal() {
+    let stubs = three();
+    changed_survey(&stubs, 1, |survey| survey["facts"]["cpus"] = json!(1));
+    changed_survey(&stubs, 2, |survey| survey["facts"]["hostname"] = json!("h3"));
+    changed_survey(&stubs, 3, |survey| {
+        let clock = survey["clockMilliseconds"].as_u64().unwrap();
+        survey["clockMilliseconds"] = json!(clock + 600_000);
+    });
+    let failures = json!({ "reply": "unreached", "failures": [["192.0.2.2:6443", "connection timed out"]] });
+    stubs.set(2, "reply-connect", &format!("{failures}\n"));
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(3));
+    assert!(stubs.requests(1).ends_with("withdraw") && !stubs.requests(1).contains("receive"));
+    let found: Vec<_> = said.stderr.lines().skip_while(|line| !line.starts_with("reject")).collect();
+    let ahead = found.iter().find(|line| line.contains("most of the others")).unwrap();
+    let seconds: f64 = ahead.split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert!((540.0..601.0).contains(&seconds), "{ahead}");
+    assert_snapshot!(found.join("\n").replace(&format!("{seconds:.1}"), "600.0"), @"
+    reject   cpus             1
+             wanted: 2 processors (kubeadm's preflight: NumCPU)
+             do: give the host another processor
+             on: h1
+    reject   distinct-hostnames on 2 hosts
+             wanted: a host name that no other host has
+             do: `hostnamectl set-hostname NAME` with a name that no other host has
+             h2: `h3`, as h3
+             h3: `h3`, as h2
+    reject   clocks           600.0 s ahead of most of the others
+             wanted: clocks that agree within 2 s (certificates, etcd)
+             do: set the clock (`timedatectl set-time`), and run chrony or ntp against a server of the site
+             on: h3
+    reject   reach            not h1 at 192.0.2.2:6443 (connection timed out)
+             wanted: connections to API servers, etcd and kubelets, as the host's roles need them
+             do: let these TCP ports through between the hosts, in firewalls on them and on the way
+             on: h2
+    error: no cluster comes of these hosts as they are: cpus, distinct-hostnames, clocks, reach on h1, h2, h3
+    hint: do what is said at each; if you know better, add `--ignore cpus --ignore distinct-hostnames --ignore clocks --ignore reach`
+    ");
+}
+
+#[test]
+fn a_dry_run_shows_every_hosts_plan_and_leaves_nothing() {
+    let stubs = three();
+    let said = stubs.run(&["--dry-run"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(stubs.requests(2), "survey connect listen withdraw");
+    assert!(said.stdout.contains("h1  etcd: set up etcd") && said.stdout.contains("h2  join: join the cluster as h2"));
+    assert!(!stubs.host(1, "bundle").exists());
+}
+
+#[test]
+fn a_step_that_changed_something_is_told_where_none_should() {
+    let stubs = three();
+    let run = |stubs: &Stubs| stubs.run(&["--assert-no-op"]);
+    assert_eq!(run(&stubs).code, Some(0));
+    stubs.set(3, "reply-prepare", "{\"reply\":\"applied\",\"changed\":[\"sysctls\"]}\n");
+    let Said { code, stderr, .. } = run(&stubs);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("none should: h3: sysctls"), "{stderr}");
+}
+
+#[test]
+fn programs_get_every_hosts_events() {
+    let stubs = three();
+    let done = json!({ "schema": 1, "event": "step-done", "step": "swap", "title": "t", "changed": true, "seconds": 0.1,
+                       "number": 1, "of": 2 });
+    stubs.set(2, "reply-prepare", &format!("{done}\n{{\"reply\":\"applied\",\"changed\":[\"swap\"]}}\n"));
+    let said = stubs.run(&["--output", "json"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let events: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().all(|event| event["schema"] == 1));
+    let told = events.iter().find(|event| event["event"] == "step-done").unwrap();
+    assert_eq!((&told["host"], &told["stage"], &told["step"]), (&json!("h2"), &json!("prepare"), &json!("swap")));
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["changedSteps"]), (&json!("finished"), &json!(1)));
+}
