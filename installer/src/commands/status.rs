@@ -88,7 +88,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let Some(records) = Records::read(host)? else { return Ok(Status::nothing()) };
     let (list, signers) = records.verified_list()?;
     let facts = HostFacts::gather(host)?;
-    let topology = Topology::seen_from(None, &records.spec, &facts)?;
+    let topology = Topology::seen_from(records.name.as_deref(), &records.spec, &facts)?;
     let inputs = Inputs { spec: &records.spec, facts: &facts, list: &list, topology: &topology };
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(&inputs));
     let steps: Vec<_> =
