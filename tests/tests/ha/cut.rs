@@ -28,6 +28,7 @@ fn kill_connections(site: &Site) -> anyhow::Result<()> {
 }
 
 #[test]
+#[ignore = "not seen to pass yet: ./ci/test nightly"]
 fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> anyhow::Result<()> {
     let site = Site::boot("ha-cut", five())?;
     for stage in STAGES {
@@ -50,6 +51,7 @@ fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> an
 
 /// A cable pulled without a word from either end; kinstall has to notice by itself, and finish what does not need that host.
 #[test]
+#[ignore = "not seen to pass yet: ./ci/test nightly"]
 fn a_worker_whose_cable_is_pulled_is_named_and_the_others_are_finished() -> anyhow::Result<()> {
     let site = Site::boot("ha-cable", five())?;
     let (ran, came) = site.run_until(|event| stage_begins(event, "prepare"), || site.host("w2").unplug())?;

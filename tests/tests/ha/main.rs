@@ -1,7 +1,7 @@
 //! A cluster of several hosts, set up by `kinstall run --config cluster.yaml` over SSH: `./ci/test ha`.
 //!
 //! The programs are the static ones of `./ci/dist`; hosts, network, SSH and bundle are real. kinstall runs on a management place that
-//! reaches the hosts and nothing else. Tests that need an hour's patience are ignored here and run by `./ci/test nightly`.
+//! reaches the hosts and nothing else. Tests that are ignored, each with its reason, are run by `./ci/test nightly`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::print_stderr, reason = "what a test measured or leaves out is said loudly")]
