@@ -53,11 +53,20 @@ pub enum Command {
     ///
     /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
     Status(StatusArguments),
-    /// Remove the cluster from this host and bring it back to what it was
+    /// Remove the cluster from this host, or from all, and bring it back to what it was
     ///
     /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
     /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
+    ///
+    /// Example for all hosts: `kinstall reset --all --config cluster.yaml`
     Reset(ResetArguments),
+    /// Take a host out of the cluster, and bring it back to what it was
+    ///
+    /// Moves its pods to other nodes, removes its member of etcd and its node, and resets it. Refuses what a cluster cannot do
+    /// without: its last control plane, the majority of etcd. Cut off anywhere, a repeat finishes it.
+    ///
+    /// Example: `kinstall remove worker-3 --config cluster.yaml`
+    Remove(RemoveArguments),
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -238,4 +247,41 @@ pub struct ResetArguments {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Reset all hosts of cluster.yaml, and not this one alone
+    #[arg(long, requires = "hosts_file")]
+    pub all: bool,
+    /// The hosts.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// Arguments of `remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArguments {
+    /// The host, by its name in cluster.yaml
+    pub host: String,
+    /// The host is gone for good: leave out what it would have to do itself
+    #[arg(long)]
+    pub dead: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The hosts.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// A cluster of several hosts.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct ClusterArguments {
+    /// The cluster's description (cluster.yaml), with its hosts
+    #[arg(long, value_name = "FILE", group = "hosts_file")]
+    pub config: Option<PathBuf>,
+    /// Take the hosts from Kubespray's inventory.ini
+    #[arg(long, value_name = "FILE", group = "hosts_file")]
+    pub inventory: Option<PathBuf>,
+    /// How hosts are worked on.
+    #[command(flatten)]
+    pub hosts: HostsArguments,
 }

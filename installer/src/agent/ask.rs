@@ -2,60 +2,55 @@
 
 use anyhow::Context as _;
 
-use super::protocol::{Answer, Question, Work};
+use super::protocol::{Answer, Question};
 use super::work::{Place, wait_for_lock};
 use crate::host::Host;
 use crate::kubectl::Kubectl;
 use crate::report::Reporter;
 use crate::steps::etcd::layout::peer_url;
 use crate::steps::{etcd, join, network};
-use crate::topology::Topology;
 
 /// Answers one question.
-pub fn answer(question: &Question, work: &Work, reporter: &Reporter) -> anyhow::Result<Answer> {
+pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer> {
     let mut host = Host::local()?;
-    let here = || Topology::of(&work.spec, &work.host).map(|topology| topology.this().address);
-    Ok(match question {
+    match question {
         Question::EtcdAuthority => {
             let _lock = wait_for_lock(reporter)?;
-            Answer::EtcdAuthority(etcd::make_authority(&mut host, None)?)
+            etcd::make_authority(&mut host, None).map(Answer::EtcdAuthority)
         }
         Question::EtcdClient => {
             let authority = etcd::authority(&host)?.context("this host does not have etcd's authority")?;
-            Answer::EtcdClient(etcd::issue_client(&authority)?)
+            etcd::issue_client(&authority).map(Answer::EtcdClient)
         }
-        Question::EtcdMembers => Answer::EtcdMembers(etcd::members(&host, here()?)?),
-        Question::AddEtcdMember { name, address } => {
-            Answer::EtcdMembers(etcd::add_member(&host, here()?, name, &peer_url(*address))?)
+        Question::EtcdMembers { here } => etcd::members(&host, *here).map(Answer::EtcdMembers),
+        Question::AddEtcdMember { here, name, address } => {
+            etcd::add_member(&host, *here, name, &peer_url(*address)).map(Answer::EtcdMembers)
         }
-        Question::RemoveEtcdMember { address } => {
-            etcd::remove_member(&host, here()?, &peer_url(*address))?;
-            Answer::Done
+        Question::RemoveEtcdMember { here, address } => {
+            etcd::remove_member(&host, *here, &peer_url(*address)).map(|()| Answer::Done)
         }
-        Question::SharedFiles => {
-            let place = Place::find(work, &host)?;
-            Answer::SharedFiles(join::shared_files(&host, &place.inputs())?)
+        Question::SharedFiles(work) => {
+            join::shared_files(&host, &Place::find(work, &host)?.inputs()).map(Answer::SharedFiles)
         }
-        Question::JoinCredentials => {
-            let place = Place::find(work, &host)?;
-            Answer::JoinCredentials(join::credentials(&host, &place.inputs())?)
+        Question::JoinCredentials(work) => {
+            join::credentials(&host, &Place::find(work, &host)?.inputs()).map(Answer::JoinCredentials)
         }
-        Question::PodNetworks { nodes } => Answer::PodNetworks(network::pod_networks(&host, nodes)?),
-        Question::RemoveNode { name, drain } => {
-            remove_node(&host, name, *drain)?;
-            Answer::Done
+        Question::PodNetworks { nodes } => network::pod_networks(&host, nodes).map(Answer::PodNetworks),
+        Question::DrainNode { name } => drain(&host, name).map(|()| Answer::Done),
+        Question::DeleteNode { name } => {
+            // One that is gone already is no error.
+            Kubectl::on(&host).run(&["delete", "node", name, "--ignore-not-found"]).map(|_| Answer::Done)
         }
-    })
+    }
 }
 
-/// Moves a node's pods away, and deletes it from the cluster. One that is gone already is no error.
-fn remove_node(host: &Host, name: &str, drain: bool) -> anyhow::Result<()> {
+/// Moves a node's pods away, and lets no new ones come. One that is gone already is no error.
+fn drain(host: &Host, name: &str) -> anyhow::Result<()> {
     let api = Kubectl::on(host);
-    if drain && api.has(&["node", name])? {
+    if api.has(&["node", name])? {
         // Pods without a controller, and what pods have written to emptyDir, go with the host in any case.
         let flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s"];
         api.run(&[&["drain", name][..], &flags].concat()).context("its pods could not be moved to other nodes")?;
     }
-    api.run(&["delete", "node", name, "--ignore-not-found"])?;
     Ok(())
 }

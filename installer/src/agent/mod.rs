@@ -44,9 +44,7 @@ fn answer(mut input: BufReader<impl Read + Send + 'static>, reporter: &Reporter)
         Request::Receive { trust } => store::receive(input, &trust, reporter).map(|()| Reply::Done),
         Request::Look(work) => work::look(&work, reporter).map(|()| Reply::Done),
         Request::Apply { phase, work } => work::apply(&work, phase, reporter).map(|changed| Reply::Applied { changed }),
-        Request::Ask { question, work } => {
-            ask::answer(&question, &work, reporter).map(|answer| Reply::Answer { answer })
-        }
+        Request::Ask { question } => ask::answer(&question, reporter).map(|answer| Reply::Answer { answer }),
         Request::Listen { ports } => reach::listen(&ports, input).map(|()| Reply::Done),
         Request::Connect { targets } => Ok(Reply::Unreached { failures: reach::connect(&targets) }),
         Request::Reset => remove::reset(reporter).map(|()| Reply::Done),

@@ -51,8 +51,6 @@ pub enum Request {
     Ask {
         /// What.
         question: Question,
-        /// This host's place in the cluster.
-        work: Box<Work>,
     },
     /// Listen on those of these ports that are free, until the end of input.
     Listen {
@@ -92,8 +90,9 @@ pub struct Work {
     pub handed: Handed,
 }
 
-/// What others need of a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What others need of a host, and what the host needs to know for it. Where it speaks of members of etcd, `here` is the address
+/// of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
     /// etcd's authority, made where there is none.
@@ -101,34 +100,44 @@ pub enum Question {
     /// A certificate for an API server whose host has no etcd.
     EtcdClient,
     /// The members of etcd.
-    EtcdMembers,
+    EtcdMembers {
+        /// Its own address.
+        here: IpAddr,
+    },
     /// Room for a member of etcd.
     AddEtcdMember {
-        /// Its name.
+        /// Its own address.
+        here: IpAddr,
+        /// The new member's name.
         name: String,
-        /// Where it is.
+        /// Where the new member is.
         address: IpAddr,
     },
     /// A member of etcd less.
     RemoveEtcdMember {
-        /// Where it is.
+        /// Its own address.
+        here: IpAddr,
+        /// Where the member is.
         address: IpAddr,
     },
     /// What all control planes have alike.
-    SharedFiles,
+    SharedFiles(Box<Work>),
     /// Credentials to join with.
-    JoinCredentials,
+    JoinCredentials(Box<Work>),
     /// The networks of these nodes' pods.
     PodNetworks {
         /// The nodes.
         nodes: Vec<String>,
     },
-    /// A node less: drained and deleted.
-    RemoveNode {
+    /// A node without pods.
+    DrainNode {
         /// Its name.
         name: String,
-        /// Whether its pods are moved away first.
-        drain: bool,
+    },
+    /// A node less.
+    DeleteNode {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -287,7 +296,7 @@ mod tests {
         /// Whatever is said before the greeting, the request arrives.
         #[test]
         fn noise_changes_nothing(noise in "([^k\n]{0,40}\n){0,5}", phase in 0..Phase::ALL.len()) {
-            let sent = serde_json::to_string(&Question::PodNetworks { nodes: vec![format!("n{phase}")] }).unwrap();
+            let sent = serde_json::to_string(&Phase::ALL[phase]).unwrap();
             let mut input = Cursor::new(format!("{noise}{GREETING}\n{sent}\n").into_bytes());
             skip_to_greeting(&mut input).unwrap();
             prop_assert_eq!(next_line(&mut input).unwrap().unwrap(), sent.into_bytes());

@@ -3,8 +3,10 @@
 mod agent;
 mod bundle;
 mod config;
+mod fleet;
 mod images;
 mod preflight;
+mod remove;
 mod reset;
 mod run;
 mod status;
@@ -30,6 +32,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Preflight(arguments) => preflight::preflight(arguments),
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
+        Command::Remove(arguments) => remove::remove(arguments),
         Command::Config(command) => config::config(command),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),

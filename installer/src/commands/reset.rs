@@ -1,11 +1,10 @@
 //! `kinstall reset`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 
-use super::{explain_interrupts, require_root, take_lock};
+use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::cli::{OutputFormat, ResetArguments};
 use crate::failure::Advise;
 use crate::host::Host;
@@ -14,6 +13,12 @@ use crate::reset::undo_all;
 use crate::steps::Progress;
 
 pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
+    if arguments.all {
+        return reset_all(arguments);
+    }
+    if arguments.cluster.config.is_some() || arguments.cluster.inventory.is_some() {
+        return Err(anyhow!("hosts were named, and without `--all` this host alone is reset")).usage();
+    }
     require_root()?;
     let reporter = Reporter::new(OutputFormat::Text);
     let host = Host::local()?;
@@ -21,7 +26,8 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
         reporter.line("nothing to do: kinstall has not changed this host");
         return Ok(ExitCode::SUCCESS);
     }
-    confirm(arguments, &host)?;
+    let name = host.read_text("/proc/sys/kernel/hostname")?.unwrap_or_default();
+    fleet::confirm(arguments.yes, &format!("removes the cluster from {} and all data in it", name.trim()))?;
     let lock = take_lock()?;
     explain_interrupts("what was undone stays so; run `kinstall reset` again to go on", || ())?;
     undo_all(Host::local()?, &Lines(&reporter))
@@ -31,22 +37,14 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks on a terminal; anywhere else only `--yes` will do.
-fn confirm(arguments: &ResetArguments, host: &Host) -> anyhow::Result<()> {
-    if arguments.yes {
-        return Ok(());
-    }
-    let refused = |what: &str| Err(anyhow!("{what}; nothing was changed")).refused();
-    if !io::stdin().is_terminal() {
-        return refused("a reset removes the cluster and its data, and there is no terminal to ask on")
-            .hint("add `--yes`");
-    }
-    let name = host.read_text("/proc/sys/kernel/hostname")?.unwrap_or_default();
-    write!(io::stderr(), "This removes the cluster from {} and all data in it. Type yes to go on: ", name.trim())?;
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if answer.trim() == "yes" { Ok(()) } else { refused("not confirmed") }
+/// Resets every host of the cluster that the command line names.
+fn reset_all(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
+    let spec = fleet::read_cluster(&arguments.cluster)?;
+    let hosts = spec.hosts.len();
+    fleet::confirm(arguments.yes, &format!("removes the cluster {} from {hosts} hosts and all data in it", spec.name))?;
+    let means = fleet::means(&arguments.cluster.hosts, OutputFormat::Text, &spec)?;
+    crate::fleet::reset_all(&spec, &means, fleet::end_connections_when_interrupted)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Tells what is done in lines.

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use kbundle_format::{Digest, IndexedBundle, Role};
 use serde_json::json;
 
 use super::policy::{Course, Fallen, Stage, Standing, course};
 use super::shares::{Parts, Shares};
-use super::show::few;
 use super::{Fleet, FleetHost, Means, seconds};
-use crate::agent::protocol::{Progress, Wanted, Work};
+use crate::agent::protocol::{Wanted, Work};
 use crate::config::{ClusterSpec, HostSpec};
 use crate::failure::Advise;
 use crate::handed::Handed;
@@ -95,31 +94,17 @@ fn first(hosts: &[FleetHost<'_>]) -> usize {
     hosts.iter().position(FleetHost::is_control_plane).or_else(planned).unwrap_or(0)
 }
 
-impl FleetHost<'_> {
-    pub(super) fn is_control_plane(&self) -> bool {
-        self.survey.as_ref().is_some_and(|survey| survey.control_plane == Progress::Done)
-    }
-
-    pub(super) fn has_etcd(&self) -> bool {
-        self.survey.as_ref().is_some_and(|survey| survey.etcd == Progress::Done)
-    }
-
-    pub(super) fn has(&self, role: Role) -> bool {
-        self.spec.roles.contains(&role)
-    }
-}
-
 impl Leader<'_> {
     fn run(&mut self, started: Instant) -> anyhow::Result<Led> {
         let decided = self.decide();
         if decided.is_err() || self.orders.dry_run {
             self.fleet.withdraw();
             decided?;
-            self.summary(None)?;
+            self.fleet.summary(None)?;
             return Ok(Led { changed: BTreeMap::new(), seconds: seconds(started) });
         }
         let stopped = self.install();
-        self.summary(stopped)?;
+        self.fleet.summary(stopped)?;
         let names = self.fleet.hosts.iter().filter(|host| !host.changed.is_empty());
         let changed: BTreeMap<_, _> = names.map(|host| (host.name().to_owned(), host.changed.clone())).collect();
         let steps = changed.values().map(Vec::len).sum::<usize>();
@@ -146,7 +131,7 @@ impl Leader<'_> {
     fn refuse_stopped(&self, stage: Stage) -> anyhow::Result<()> {
         match self.course(stage) {
             Course::GoOn => Ok(()),
-            Course::Stop(reason) => self.summary(Some(reason)).refused(),
+            Course::Stop(reason) => self.fleet.summary(Some(reason)).refused(),
         }
     }
 
@@ -167,31 +152,5 @@ impl Leader<'_> {
     pub(super) fn work_with(&self, index: usize, handed: Handed) -> Work {
         let host = &self.fleet.hosts[index];
         Work { host: host.name().to_owned(), spec: self.shares.of(host.spec), trust: self.orders.trust.clone(), handed }
-    }
-
-    /// Says which hosts failed, where and why, when any did.
-    fn summary(&self, stopped: Option<&str>) -> anyhow::Result<()> {
-        let fallen: Vec<_> = self.fleet.hosts.iter().filter_map(|host| Some((host, host.failure.as_ref()?))).collect();
-        if fallen.is_empty() {
-            return Ok(());
-        }
-        for (host, failure) in &fallen {
-            let mut lines =
-                vec![format!("{} failed in stage `{}`: {}", host.name(), failure.stage, failure.told.error)];
-            lines.extend(failure.told.causes.iter().map(|cause| format!("  caused by: {cause}")));
-            lines.extend(failure.told.hint.iter().map(|hint| format!("  do: {hint}")));
-            lines.push(format!("  log: {}", self.fleet.logs.host(host.name()).path().display()));
-            self.fleet.display.line(&lines.join("\n"));
-        }
-        let logs = self.fleet.logs.directory().display();
-        self.fleet.display.line(&format!("what every host said is in {logs}"));
-        let names: Vec<_> = fallen.iter().map(|(host, _)| host.name()).collect();
-        let others = match stopped {
-            Some(reason) => format!("; the others stopped, since {reason}"),
-            None if fallen.len() == self.fleet.hosts.len() => String::new(),
-            None => "; the others are done".to_owned(),
-        };
-        Err(anyhow!("{} of {} hosts failed: {}{others}", names.len(), self.fleet.hosts.len(), few(&names)))
-            .hint("do what is said at each, and run the same command again: it goes on from there")
     }
 }

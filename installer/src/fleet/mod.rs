@@ -15,6 +15,7 @@ mod reach;
 mod shares;
 mod show;
 mod stages;
+mod teardown;
 mod transport;
 
 use std::io;
@@ -22,24 +23,27 @@ use std::process::ChildStdin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::anyhow;
+use kbundle_format::Role;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::agent::protocol::{Reply, Request, Survey, Wanted};
+use crate::agent::protocol::{Answer, Progress, Question, Reply, Request, Survey, Wanted};
 use crate::cli::OutputFormat;
 use crate::config::{ClusterSpec, HostSpec, Sudo};
 use crate::facts::Installation;
-use crate::failure::Told;
+use crate::failure::{Advise, Told};
 use crate::report::SCHEMA;
 use connection::{Connection, Program};
 use contact::ContactError;
 use logs::Logs;
 use password::Password;
 use policy::Stage;
-use show::Display;
+use show::{Display, few};
 use transport::{Masters, Transport};
 
 pub use lead::{Orders, lead};
+pub use teardown::{Leaver, remove, reset_all};
 
 /// How hosts are worked on.
 pub struct Means {
@@ -87,6 +91,18 @@ struct Failure {
 impl FleetHost<'_> {
     fn name(&self) -> &str {
         self.spec.name.as_str()
+    }
+
+    fn is_control_plane(&self) -> bool {
+        self.survey.as_ref().is_some_and(|survey| survey.control_plane == Progress::Done)
+    }
+
+    fn has_etcd(&self) -> bool {
+        self.survey.as_ref().is_some_and(|survey| survey.etcd == Progress::Done)
+    }
+
+    fn has(&self, role: Role) -> bool {
+        self.spec.roles.contains(&role)
     }
 
     fn is_new(&self) -> bool {
@@ -238,6 +254,14 @@ impl<'a> Fleet<'a> {
         Err(told)
     }
 
+    /// Asks a host for something that others need.
+    fn ask(&self, index: usize, stage: Stage, question: Question) -> Asked<Answer> {
+        match self.request(index, stage, &Request::Ask { question })? {
+            Reply::Answer { answer } => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Notes that a host failed.
     fn fall(&mut self, index: usize, stage: Stage, told: Told) {
         let host = &mut self.hosts[index];
@@ -250,6 +274,32 @@ impl<'a> Fleet<'a> {
         event["log"] = json!(log);
         self.display.event(&event);
         host.failure.get_or_insert(Failure { stage, told });
+    }
+
+    /// Says which hosts failed, where and why, when any did.
+    fn summary(&self, stopped: Option<&str>) -> anyhow::Result<()> {
+        let fallen: Vec<_> = self.hosts.iter().filter_map(|host| Some((host, host.failure.as_ref()?))).collect();
+        if fallen.is_empty() {
+            return Ok(());
+        }
+        for (host, failure) in &fallen {
+            let mut lines =
+                vec![format!("{} failed in stage `{}`: {}", host.name(), failure.stage, failure.told.error)];
+            lines.extend(failure.told.causes.iter().map(|cause| format!("  caused by: {cause}")));
+            lines.extend(failure.told.hint.iter().map(|hint| format!("  do: {hint}")));
+            lines.push(format!("  log: {}", self.logs.host(host.name()).path().display()));
+            self.display.line(&lines.join("\n"));
+        }
+        let logs = self.logs.directory().display();
+        self.display.line(&format!("what every host said is in {logs}"));
+        let names: Vec<_> = fallen.iter().map(|(host, _)| host.name()).collect();
+        let others = match stopped {
+            Some(reason) => format!("; the others stopped, since {reason}"),
+            None if fallen.len() == self.hosts.len() => String::new(),
+            None => "; the others are done".to_owned(),
+        };
+        Err(anyhow!("{} of {} hosts failed: {}{others}", names.len(), self.hosts.len(), few(&names)))
+            .hint("do what is said at each, and run the same command again: it goes on from there")
     }
 
     /// Takes kinstall off hosts that nothing was changed on.
@@ -277,6 +327,14 @@ fn look_at(connection: &Connection, wanted: Wanted) -> Result<(Survey, f64), Tol
         Reply::Failed(told) => Err(told),
         other => Err(unexpected(&other)),
     }
+}
+
+/// What a host was asked for, or why it did not answer.
+type Asked<T> = Result<T, Told>;
+
+/// An answer to another question.
+fn astray() -> Told {
+    Told { error: "the host answered another question than was asked".to_owned(), causes: vec![], hint: None }
 }
 
 /// A reply that answers another request.

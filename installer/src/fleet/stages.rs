@@ -8,7 +8,7 @@ use kbundle_format::Role;
 
 use super::lead::Leader;
 use super::policy::{Course, Stage};
-use super::{FleetHost, seconds, unexpected};
+use super::{Asked, FleetHost, astray, seconds, unexpected};
 use crate::agent::protocol::{Answer, Progress, Question, Reply, Request, Work};
 use crate::config::Cni;
 use crate::failure::Told;
@@ -19,8 +19,6 @@ use crate::steps::etcd::layout::peer_url;
 /// Hosts that are sent their part of the bundle at the same time. They share one link, so that more would get it later, all
 /// of them; one alone leaves the link idle while the host still checks what it got.
 const UPLOADS: usize = 4;
-/// The host that answers a question is gone no further with when it does not; this says whose failure it was.
-type Asked<T> = Result<T, Told>;
 
 impl Leader<'_> {
     /// Goes through the stages. The answer is why the hosts that did not fail stopped early.
@@ -88,7 +86,7 @@ impl Leader<'_> {
     }
 
     fn etcd_authority(&mut self, asked: usize) -> Option<Pair> {
-        match self.ask(asked, Stage::Etcd, Question::EtcdAuthority) {
+        match self.fleet.ask(asked, Stage::Etcd, Question::EtcdAuthority) {
             Ok(Answer::EtcdAuthority(pair)) => Some(pair),
             Ok(_) => None,
             Err(told) => {
@@ -122,20 +120,22 @@ impl Leader<'_> {
 
     fn make_room(&self, running: usize, index: usize) -> Asked<BTreeMap<String, String>> {
         let host = &self.fleet.hosts[index];
-        let address = host.spec.address;
+        let (here, address) = (self.fleet.hosts[running].spec.address, host.spec.address);
         let begun = host.survey.as_ref().is_some_and(|survey| survey.etcd != Progress::None);
         if !begun && self.is_listed(running, address)? {
             // It lost what it had, so that it must not come back as the one that it was.
-            self.ask(running, Stage::Etcd, Question::RemoveEtcdMember { address })?;
+            self.fleet.ask(running, Stage::Etcd, Question::RemoveEtcdMember { here, address })?;
         }
-        match self.ask(running, Stage::Etcd, Question::AddEtcdMember { name: host.name().to_owned(), address })? {
+        let name = host.name().to_owned();
+        match self.fleet.ask(running, Stage::Etcd, Question::AddEtcdMember { here, name, address })? {
             Answer::EtcdMembers(all) => Ok(all.into_iter().map(|member| (member.name, member.peer_url)).collect()),
             _ => Err(astray()),
         }
     }
 
     fn is_listed(&self, running: usize, address: IpAddr) -> Asked<bool> {
-        match self.ask(running, Stage::Etcd, Question::EtcdMembers)? {
+        let here = self.fleet.hosts[running].spec.address;
+        match self.fleet.ask(running, Stage::Etcd, Question::EtcdMembers { here })? {
             Answer::EtcdMembers(all) => Ok(all.iter().any(|member| member.peer_url == peer_url(address))),
             _ => Err(astray()),
         }
@@ -160,7 +160,7 @@ impl Leader<'_> {
         }
         let members = self.fleet.alive(|host| host.has(Role::Etcd));
         let Some(&member) = members.first() else { return Ok(None) };
-        match self.ask(member, Stage::Etcd, Question::EtcdClient)? {
+        match self.fleet.ask(member, Stage::Etcd, Question::EtcdClient)? {
             Answer::EtcdClient(client) => Ok(Some(client)),
             _ => Err(astray()),
         }
@@ -194,7 +194,11 @@ impl Leader<'_> {
         if joining.is_empty() {
             return Ok((Vec::new(), None));
         }
-        match self.ask(self.first, Stage::ControlPlanes, Question::SharedFiles)? {
+        match self.fleet.ask(
+            self.first,
+            Stage::ControlPlanes,
+            Question::SharedFiles(Box::new(self.work(self.first))),
+        )? {
             Answer::SharedFiles(files) => Ok((files, self.credentials(Stage::ControlPlanes, joining)?)),
             _ => Err(astray()),
         }
@@ -205,7 +209,7 @@ impl Leader<'_> {
         if joining.is_empty() {
             return Ok(None);
         }
-        match self.ask(self.first, stage, Question::JoinCredentials)? {
+        match self.fleet.ask(self.first, stage, Question::JoinCredentials(Box::new(self.work(self.first))))? {
             Answer::JoinCredentials(credentials) => Ok(Some(credentials)),
             _ => Err(astray()),
         }
@@ -229,7 +233,7 @@ impl Leader<'_> {
         let mut handed = Handed::default();
         if self.orders.spec.network.cni == Cni::Bridge {
             let nodes = hosts.iter().map(|&index| self.fleet.hosts[index].name().to_owned()).collect();
-            match self.ask(self.first, Stage::Network, Question::PodNetworks { nodes }) {
+            match self.fleet.ask(self.first, Stage::Network, Question::PodNetworks { nodes }) {
                 Ok(Answer::PodNetworks(networks)) => handed.pod_networks = networks,
                 Ok(_) => return self.fleet.fall(self.first, Stage::Network, astray()),
                 Err(told) => return self.fleet.fall(self.first, Stage::Network, told),
@@ -280,15 +284,6 @@ impl Leader<'_> {
             self.fleet.hosts[index].changed.extend(changed);
         }
     }
-
-    /// Asks a host for something that others need.
-    fn ask(&self, index: usize, stage: Stage, question: Question) -> Asked<Answer> {
-        let request = Request::Ask { question, work: Box::new(self.work(index)) };
-        match self.fleet.request(index, stage, &request)? {
-            Reply::Answer { answer } => Ok(answer),
-            other => Err(unexpected(&other)),
-        }
-    }
 }
 
 /// Has a host do a phase, and returns the steps that changed something.
@@ -311,9 +306,4 @@ fn expect_done(reply: &Reply) -> Result<(), Told> {
         Reply::Done => Ok(()),
         other => Err(unexpected(other)),
     }
-}
-
-/// An answer to another question.
-fn astray() -> Told {
-    Told { error: "the host answered another question than was asked".to_owned(), causes: vec![], hint: None }
 }

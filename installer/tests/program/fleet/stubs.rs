@@ -107,19 +107,23 @@ impl Stubs {
 
     /// The same with variables of the environment.
     pub fn run_with(&self, more: &[&str], environment: &[(&str, &str)]) -> Said {
+        let run = ["run", "cluster.tar.zst", "--key", "signing.pub", "--config", "cluster.yaml"];
+        self.kinstall(&[&run, more].concat(), environment)
+    }
+
+    /// Runs kinstall with these arguments.
+    pub fn kinstall(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
         let mut command = self.command();
-        command.args(more).envs(environment.iter().copied());
+        command.args(arguments).envs(environment.iter().copied());
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// `kinstall run`, to which arguments can be added.
-    pub fn command(&self) -> Command {
+    fn command(&self) -> Command {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_kinstall"));
         command
-            .args(["run", "cluster.tar.zst", "--key", "signing.pub", "--config", "cluster.yaml"])
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("HOSTS", self.path("hosts"))
@@ -177,6 +181,23 @@ pub fn changed_survey(stubs: &Stubs, number: usize, change: impl FnOnce(&mut Val
     let mut value: Value = serde_json::from_str(&fs::read_to_string(stubs.host(number, "survey")).unwrap()).unwrap();
     change(&mut value);
     stubs.set(number, "survey", &format!("{value}\n"));
+}
+
+/// Makes hosts look as if they were set up, with their members of etcd.
+pub fn set_up(stubs: &Stubs, servers: &[usize]) {
+    for &number in servers {
+        changed_survey(stubs, number, |survey| {
+            (survey["controlPlane"], survey["etcd"]) = (json!("done"), json!("done"));
+            survey["facts"]["installation"] = json!("ours");
+        });
+    }
+    let member = |number: &usize| {
+        json!({ "id": format!("{number:x}"), "name": format!("h{number}"),
+                "peer-url": format!("https://{}:2380", address(*number)) })
+    };
+    let members: Vec<_> = servers.iter().map(member).collect();
+    let answer = json!({ "reply": "answer", "answer": { "etcd-members": members } });
+    fs::write(stubs.path("hosts/members"), format!("{answer}\n")).unwrap();
 }
 
 type Contents = Vec<(EntryPath, Vec<u8>)>;

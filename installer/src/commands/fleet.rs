@@ -1,0 +1,55 @@
+//! What the commands for several hosts share.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::anyhow;
+
+use super::{explain_interrupts, read_spec};
+use crate::cli::{ClusterArguments, HostsArguments, OutputFormat};
+use crate::config::ClusterSpec;
+use crate::failure::Advise;
+use crate::fleet::{Fleet, Means, needs_password, password};
+
+/// The cluster that the command line names, which has hosts.
+pub fn read_cluster(arguments: &ClusterArguments) -> anyhow::Result<ClusterSpec> {
+    let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    if spec.hosts.is_empty() {
+        return Err(anyhow!("no hosts are described, and without them the cluster is this host alone"))
+            .usage()
+            .hint("give the description that the cluster was set up from: `--config cluster.yaml`");
+    }
+    Ok(spec)
+}
+
+/// How the hosts of `spec` are worked on; asks for a password where one is needed.
+pub fn means(arguments: &HostsArguments, output: OutputFormat, spec: &ClusterSpec) -> anyhow::Result<Means> {
+    let password = if needs_password(spec) { Some(password::obtain(arguments.sudo_password_fd)?) } else { None };
+    Ok(Means { parallel: arguments.parallel.get(), output, password })
+}
+
+/// From here on an interrupt ends the connections to the hosts.
+pub fn end_connections_when_interrupted(fleet: &Fleet<'_>) -> anyhow::Result<()> {
+    let masters = fleet.masters();
+    let words = "hosts may go on with the step that they are at; run the same command again to go on from there";
+    explain_interrupts(words, move || {
+        password::restore_terminal();
+        // What cannot be ended now ends by itself.
+        drop(masters.close());
+    })
+}
+
+/// Asks on a terminal whether to go on with what cannot be undone; anywhere else only `--yes` will do.
+pub fn confirm(yes: bool, what: &str) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let refused = |why: &str| Err(anyhow!("{why}; nothing was changed")).refused();
+    if !io::stdin().is_terminal() {
+        return refused(&format!("this {what}, and there is no terminal to ask on")).hint("add `--yes`");
+    }
+    write!(io::stderr(), "This {what}. Type yes to go on: ")?;
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { refused("not confirmed") }
+}
