@@ -35,8 +35,10 @@ impl Leader<'_> {
                 Network => self.network(),
                 _ => self.finish(),
             }
-            if let Course::Stop(reason) = self.course(stage) {
-                return Some(reason);
+            match self.course(stage) {
+                // After the last stage nothing is left to stop.
+                Course::Stop(reason) if stage != Finish => return Some(reason),
+                _ => {}
             }
         }
         None
