@@ -32,6 +32,8 @@ fn three() -> Vec<Member> {
 fn add_administrator(host: &Host) -> anyhow::Result<()> {
     host.sh("useradd -m -s /bin/bash -G sudo admin && echo admin:right | chpasswd")?;
     host.sh("cp -r /root/.ssh /home/admin/ && chown -R admin:admin /home/admin/.ssh")?;
+    // sudo itself notes its first success there.
+    host.sh("touch /home/admin/.sudo_as_admin_successful")?;
     Ok(())
 }
 
@@ -41,7 +43,6 @@ fn refused(site: &Site, words: &[&str]) -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: ./ci/test nightly"]
 fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow::Result<()> {
     let mut site = Site::boot("ha-refusals", three())?;
     add_administrator(site.host("cp1"))?;
