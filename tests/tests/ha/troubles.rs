@@ -10,7 +10,7 @@ fn three() -> Vec<Member> {
 
 /// Room enough when preflight looks, and none when the images come.
 #[test]
-#[ignore = "not seen to pass yet: ./ci/test nightly"]
+#[ignore = "long: ./ci/test nightly"]
 fn a_disk_that_fills_up_stops_its_host_alone() -> anyhow::Result<()> {
     let site = Site::boot("ha-disk-full", three())?;
     let host = site.host("w1");
@@ -31,7 +31,7 @@ fn a_disk_that_fills_up_stops_its_host_alone() -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: ./ci/test nightly"]
+#[ignore = "long: ./ci/test nightly"]
 fn a_worker_that_cannot_reach_the_api_is_named_and_joins_when_it_can() -> anyhow::Result<()> {
     let site = Site::boot("ha-no-way", three())?;
     let (host, api) = (site.host("w1"), site.host("cp1").address());
