@@ -56,7 +56,7 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
     let said = refused(host, "bundle.tar.zst", "stranger.pub")?;
     assert!(said.contains("not by a trusted key"), "{said}");
     let said = refused(host, "arm64.tar.zst", "signing.pub")?;
-    assert!(said.contains("the bundle is for linux/arm64, this host is linux/amd64"), "{said}");
+    assert!(said.contains("the bundle is for linux/arm64, this kinstall is for linux/amd64"), "{said}");
     for name in ["flipped-head", "flipped-middle", "flipped-last", "truncated"] {
         let said = refused(host, &format!("{name}.tar.zst"), "signing.pub")?;
         assert!(said.contains("hint:"), "{name}: {said}");
