@@ -40,6 +40,17 @@ pub fn entry(path: &str, digest: Digest, size: u64) -> Entry {
     }
 }
 
+/// Bytes that do not compress, the same in every run.
+#[must_use]
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(byte).take(length).collect()
+}
+
 /// A list of `entries` for one platform.
 #[must_use]
 pub fn list(entries: Vec<Entry>) -> BundleList {

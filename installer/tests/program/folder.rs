@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
+use kbundle_format::fixtures::noise;
 use kbundle_format::key::Algorithm;
 use kbundle_format::list::{Compression, FORMAT_VERSION};
 use kbundle_format::{
@@ -111,16 +112,6 @@ fn list(platform: &Platform, contents: &[(&str, Vec<u8>)]) -> BundleList {
         images: vec![],
         entries: contents.iter().map(entry).collect(),
     }
-}
-
-/// Bytes that do not compress, the same in every run.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let byte = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    std::iter::repeat_with(byte).take(length).collect()
 }
 
 /// The text with the folder, digests, offsets, durations and the machine's platform replaced.

@@ -1,15 +1,13 @@
-//! Hosts that a stub of `ssh` stands for, and a bundle that a cluster could be planned from.
+//! Hosts that a stub of `ssh` stands for, and kinstall run on them.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
-use kbundle_format::fixtures;
-use kbundle_format::{
-    BundleList, Component, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Platform, Role, SigningKey,
-};
+use kbundle_format::Role;
 use serde_json::{Value, json};
+
+use super::cluster::{address, description, survey, write_bundle};
 
 /// A folder with stub hosts and a signed bundle `cluster.tar.zst` for them.
 pub struct Stubs {
@@ -48,7 +46,7 @@ impl Stubs {
         for number in 1..=stubs.hosts.len() {
             stubs.make_host(number);
         }
-        stubs.write_bundle();
+        write_bundle(stubs.directory.path());
         stubs.write_spec("");
         stubs
     }
@@ -69,12 +67,7 @@ impl Stubs {
 
     /// Writes cluster.yaml with these lines besides the hosts.
     pub fn write_spec(&self, more: &str) {
-        let host = |(index, (name, roles)): (usize, &(String, Vec<Role>))| {
-            let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-            format!("- {{name: {name}, address: {}, roles: [{}]}}\n", address(index + 1), roles.join(", "))
-        };
-        let hosts: String = self.hosts.iter().enumerate().map(host).collect();
-        fs::write(self.path("cluster.yaml"), format!("{more}\nhosts:\n{hosts}")).unwrap();
+        fs::write(self.path("cluster.yaml"), format!("{more}\n{}", description(&self.hosts))).unwrap();
     }
 
     /// The requests that the host with this number got.
@@ -87,17 +80,6 @@ impl Stubs {
         let machine = std::env::consts::ARCH;
         self.set(number, "uname", &format!("Linux {machine}\n0\n"));
         self.set(number, "survey", &format!("{}\n", survey(number)));
-    }
-
-    fn write_bundle(&self) {
-        let (key, _) = fixtures::key();
-        fs::write(self.path("signing.pub"), key.verifying_key().to_pem()).unwrap();
-        let (list, contents) = cluster_list();
-        let keys: [&SigningKey; 1] = [&key];
-        let content =
-            |entry: &Entry| contents.iter().find(|(path, _)| *path == entry.path).map(|found| found.1.as_slice());
-        let output = fs::File::create(self.path("cluster.tar.zst")).unwrap();
-        drop(fixtures::write(&list, &keys, output, content));
     }
 
     /// Runs `kinstall run` on the hosts.
@@ -135,47 +117,6 @@ impl Stubs {
     }
 }
 
-/// One of 500 addresses of documentation.
-pub fn address(number: usize) -> String {
-    format!("{}.{}", ["192.0.2", "198.51.100"][number / 250], number % 250 + 1)
-}
-
-/// A host that passes preflight.
-fn survey(number: usize) -> Value {
-    let address = address(number);
-    let setting = |value: u64| json!({ "value": value.to_string(), "writable": true });
-    let settings: serde_json::Map<_, _> = kinstall::kernel_settings::SETTINGS
-        .iter()
-        .map(|wanted| (wanted.name.to_owned(), setting(wanted.value())))
-        .collect();
-    let features: Vec<_> = kinstall::facts::MODULES.iter().map(|(name, _)| *name).collect();
-    let programs: serde_json::Map<_, _> =
-        kinstall::facts::PROGRAMS.iter().map(|name| ((*name).to_owned(), json!(format!("/usr/bin/{name}")))).collect();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let platform = Platform::of_this_program().to_string();
-    json!({
-        "reply": "survey", "clockMilliseconds": u64::try_from(now.as_millis()).unwrap(), "holdsBundle": false,
-        "installed": null, "controlPlane": "none", "etcd": "none", "join": "none",
-        "facts": {
-            "hostname": format!("h{number}"), "platform": platform, "userId": 0, "machineId": format!("{number:032x}"),
-            "os": { "id": "debian", "idLike": [], "versionId": "12", "prettyName": "Debian" }, "cpus": 4,
-            "memory": { "totalBytes": 8_u64 << 30, "availableBytes": 7_u64 << 30 },
-            "kernel": { "release": "6.1.0", "features": features, "hasModules": true, "sysctls": settings },
-            "cgroups": { "version": "v2", "controllers": ["cpu", "cpuset", "io", "memory", "pids"] },
-            "mounts": [{ "path": "/", "device": "/dev/sda1", "fileSystem": "ext4", "readOnly": false, "noExec": false,
-                         "totalBytes": 100_u64 << 30, "freeBytes": 80_u64 << 30 }],
-            "swapAreas": [],
-            "addresses": [{ "interface": "eth0", "address": address, "network": "192.0.2.0/24" }],
-            "mtus": { "eth0": 1500 },
-            "defaultRoute": { "interface": "eth0", "gateway": "192.0.2.254" },
-            "resolver": { "file": "/etc/resolv.conf", "nameservers": [] }, "listening": [],
-            "clock": { "unixSeconds": now.as_secs(), "keeper": "chrony.service" }, "selinux": "disabled",
-            "programs": programs, "units": {}, "leftovers": [], "installation": "none",
-            "canLowerOomScore": true, "conntrackMaxWritable": true,
-        },
-    })
-}
-
 /// Changes what a host says of itself.
 pub fn changed_survey(stubs: &Stubs, number: usize, change: impl FnOnce(&mut Value)) {
     let mut value: Value = serde_json::from_str(&fs::read_to_string(stubs.host(number, "survey")).unwrap()).unwrap();
@@ -198,61 +139,4 @@ pub fn set_up(stubs: &Stubs, servers: &[usize]) {
     let members: Vec<_> = servers.iter().map(member).collect();
     let answer = json!({ "reply": "answer", "answer": { "etcd-members": members } });
     fs::write(stubs.path("hosts/members"), format!("{answer}\n")).unwrap();
-}
-
-type Contents = Vec<(EntryPath, Vec<u8>)>;
-
-/// A list with what a cluster's plan asks for, and contents that are nothing of the sort.
-fn cluster_list() -> (BundleList, Contents) {
-    use Role::{ControlPlane, Etcd, Worker};
-    let platform = Platform::of_this_program();
-    let nodes: &[Role] = &[ControlPlane, Worker];
-    let (mut entries, mut contents, mut images) = (Vec::new(), Contents::new(), Vec::new());
-    let mut add = |path: EntryPath, content: Vec<u8>, kind, roles: &[Role], component| {
-        let (digest, size) = (Digest::of(&content), content.len() as u64);
-        let roles: BTreeSet<_> = roles.iter().copied().collect();
-        let entry = fixtures::entry(path.as_str(), digest, size);
-        entries.push(Entry { kind, roles, component, platform: Some(platform.clone()), ..entry });
-        contents.push((path, content));
-    };
-    let programs: [(&str, EntryKind, &[Role]); 8] = [
-        ("containerd", EntryKind::Archive, nodes),
-        ("runc", EntryKind::Binary, nodes),
-        ("cni-plugins", EntryKind::Archive, nodes),
-        ("crictl", EntryKind::Archive, nodes),
-        ("etcd", EntryKind::Archive, &[Etcd]),
-        ("kubelet", EntryKind::Binary, nodes),
-        ("kubeadm", EntryKind::Binary, nodes),
-        ("kubectl", EntryKind::Binary, nodes),
-    ];
-    for (number, (name, kind, roles)) in programs.into_iter().enumerate() {
-        let version = if name.starts_with("kube") { "1.25.2" } else { "3.5.6" };
-        let component = Component { name: name.to_owned(), version: version.to_owned() };
-        let content = crate::folder::noise(number as u64 + 1, 40_000);
-        add(format!("artifacts/{name}").parse().unwrap(), content, kind, roles, Some(component));
-    }
-    let named = [
-        ("kube-apiserver:v1.25.2", &[ControlPlane][..]),
-        ("kube-controller-manager:v1.25.2", &[ControlPlane]),
-        ("kube-scheduler:v1.25.2", &[ControlPlane]),
-        ("kube-proxy:v1.25.2", nodes),
-        ("pause:3.8", nodes),
-        ("coredns/coredns:v1.9.3", nodes),
-        ("haproxy:2.8.3", nodes),
-    ];
-    for (number, (name, roles)) in named.into_iter().enumerate() {
-        let content = crate::folder::noise(number as u64 + 40, 2000);
-        let manifest = Digest::of(&content);
-        images.push(Image {
-            reference: format!("registry.k8s.io/{name}").parse().unwrap(),
-            platform: platform.clone(),
-            manifest,
-            pinned: manifest,
-            roles: roles.iter().copied().collect(),
-        });
-        add(EntryPath::blob(&manifest), content, EntryKind::ImageManifest, roles, None);
-    }
-    let kubernetes_version: KubeVersion = "1.25.2".parse().unwrap();
-    let list = fixtures::list(entries);
-    (BundleList { kubernetes_version, platforms: [platform].into(), images, ..list }, contents)
 }
