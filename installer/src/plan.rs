@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
-    Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join, KernelModules,
-    KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready, SharedKeys, Step, Swap,
-    Sysctls, Taint, load_balancer, network, programs,
+    Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
+    KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
+    SharedKeys, Step, Swap, Sysctls, Taint, load_balancer, network, programs,
 };
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
@@ -19,7 +19,7 @@ pub enum Phase {
     Etcd,
     /// The API server and its companions: the first host's, and then the others'.
     ControlPlane,
-    /// Hosts that only run pods.
+    /// Hosts that only run pods join; those that joined before get what their own pods need.
     Worker,
     /// What connects pods.
     Network,
@@ -52,6 +52,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::ControlPlane, &Dns),
     (Phase::Worker, &LoadBalancer),
     (Phase::Worker, &Join),
+    (Phase::Worker, &Bridge),
     (Phase::Network, &Network),
     (Phase::Finish, &Taint),
     (Phase::Finish, &NodeSettings),
@@ -159,7 +160,8 @@ mod tests {
         control-plane: set up the control plane with kubeadm 1.25.2
         kubeconfig: give root a kubeconfig
         dns: let CoreDNS answer for the cluster alone, since this host knows no name server
-        network: connect pods by bridge
+        bridge: give this host's pods a bridge
+        network: connect pods with those of other hosts by routes
         taint: let node-1 run pods of users
         image-keeper: guard the images against deletion
         ready: wait until the node is ready and the system's pods run
@@ -176,9 +178,9 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns network image-keeper ready");
-        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig network image-keeper");
-        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join network image-keeper");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper ready");
+        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper");
+        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");

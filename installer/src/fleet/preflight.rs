@@ -1,6 +1,7 @@
 //! Whether the hosts can carry the cluster: each by itself, and all together. Nothing is changed.
 
 use anyhow::{Context as _, anyhow};
+use kbundle_format::Role;
 
 use super::lead::Leader;
 use super::show::few;
@@ -37,6 +38,8 @@ impl Leader<'_> {
             })
             .collect();
         findings.extend(between::examine(&visited, self.orders.ignored));
+        let etcd: Vec<_> = self.fleet.hosts.iter().filter(|host| host.has(Role::Etcd)).map(FleetHost::name).collect();
+        findings.extend(between::etcd_members(&etcd, self.standing.etcd, self.orders.ignored));
         findings.extend(self.reach());
         self.fleet.display.findings(&findings);
         refuse_rejected(&findings)

@@ -217,9 +217,12 @@ impl Leader<'_> {
         }
     }
 
+    /// The control planes get their bridge for pods meanwhile.
     fn workers(&mut self) {
         let workers = self.concerned(Phase::Worker);
-        let joins = |host: &FleetHost<'_>| host.survey.as_ref().is_some_and(|survey| survey.join != Progress::Done);
+        let joins = |host: &FleetHost<'_>| {
+            !host.has(Role::ControlPlane) && host.survey.as_ref().is_some_and(|survey| survey.join != Progress::Done)
+        };
         let joining: Vec<_> = workers.iter().copied().filter(|&index| joins(&self.fleet.hosts[index])).collect();
         match self.credentials(Stage::Workers, &joining) {
             Err(told) => self.fleet.fall(self.first, Stage::Workers, told),

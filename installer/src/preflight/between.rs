@@ -70,9 +70,33 @@ pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFindin
     HostFinding { host: host.to_owned(), finding: finding(REACH, wanted, answer, ignored) }
 }
 
+/// The check of how many members etcd has.
+const ETCD_MEMBERS: &str = "etcd-members";
+
+/// The finding about these hosts of etcd, told at the last of them. A cluster that stands may have an even number of members for
+/// a while, since they come and go one at a time.
+#[must_use]
+pub fn etcd_members(hosts: &[&str], stands: bool, ignored: &[CheckId]) -> Option<HostFinding> {
+    let (members, host) = (hosts.len(), *hosts.last()?);
+    let answer = if members % 2 == 1 {
+        Answer::pass(format!("{members} members"))
+    } else {
+        let lost = match (members - 1) / 2 {
+            0 => "none".to_owned(),
+            lost => lost.to_string(),
+        };
+        let found = format!("{members} members, of which {lost} may fail, as of {}", members - 1);
+        let advice =
+            format!("take the role etcd from one host, or give it to one more: {} or {}", members - 1, members + 1);
+        if stands { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
+    };
+    let wanted = "an odd number of members of etcd: one more than that only adds to what can fail";
+    Some(HostFinding { host: host.to_owned(), finding: finding(ETCD_MEMBERS, wanted, answer, ignored) })
+}
+
 /// The ids, which `--ignore` takes.
 pub(super) fn ids() -> impl Iterator<Item = CheckId> {
-    CHECKS.iter().map(|check| CheckId(check.id)).chain([CheckId(REACH)])
+    CHECKS.iter().map(|check| CheckId(check.id)).chain([CheckId(REACH), CheckId(ETCD_MEMBERS)])
 }
 
 /// Makes every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].
@@ -211,6 +235,18 @@ mod tests {
             "b distinct-hostnames Reject: `a`, as a",
         ]
         "#);
+    }
+
+    #[test]
+    fn an_even_number_of_etcds_members_is_for_clusters_that_change() {
+        let told = |hosts: &[&str], stands| {
+            let HostFinding { host, finding } = etcd_members(hosts, stands, &[]).unwrap();
+            format!("{host} {:?}: {}; {}", finding.verdict, finding.found, finding.advice)
+        };
+        insta::assert_snapshot!(told(&["a", "b"], false), @"b Reject: 2 members, of which none may fail, as of 1; take the role etcd from one host, or give it to one more: 1 or 3");
+        insta::assert_snapshot!(told(&["a", "b", "c", "d"], true), @"d Warn: 4 members, of which 1 may fail, as of 3; take the role etcd from one host, or give it to one more: 3 or 5");
+        insta::assert_snapshot!(told(&["a", "b", "c"], false), @"c Pass: 3 members; ");
+        assert_eq!(etcd_members(&[], false, &[]), None);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use kubeadm_config::KubeadmConfig;
 pub use kubeconfig::Kubeconfig;
 pub use kubelet::Kubelet;
 pub use load_balancer::LoadBalancer;
-pub use network::Network;
+pub use network::{Bridge, Network};
 pub use node_settings::NodeSettings;
 pub use programs::Programs;
 pub use ready::Ready;

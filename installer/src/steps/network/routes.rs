@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
+
 use super::{Check, Context, Inputs, needed};
 use crate::config::Cidr;
 use crate::handed::PodNetwork;
@@ -16,7 +18,10 @@ const UNIT_PATH: &str = "/etc/systemd/system/kinstall-pod-network.service";
 const COMMENT: &str = "kinstall: pods leave the cluster";
 
 pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<Check> {
-    if !context.host.has_file(UNIT_PATH, unit(context, networks).as_bytes(), 0o644)? {
+    if !networks.contains_key(&context.node_name()) {
+        return needed("the node has no addresses for pods yet");
+    }
+    if !context.host.has_file(UNIT_PATH, unit(context, networks)?.as_bytes(), 0o644)? {
         return needed(format!("{UNIT_PATH} is not as it should be"));
     }
     if !context.host.unit_is_up(UNIT)? {
@@ -30,7 +35,7 @@ pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> 
 }
 
 pub fn apply(context: &mut Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<()> {
-    let unit = unit(context, networks);
+    let unit = unit(context, networks)?;
     // Routes of hosts that left the cluster go with the old unit.
     context.host.stop_unit(UNIT)?;
     context.host.write_file(UNIT_PATH, unit.as_bytes(), 0o644)?;
@@ -46,9 +51,9 @@ fn others<'a>(
     networks.iter().filter(move |(name, _)| **name != own).map(|(_, network)| network)
 }
 
-fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> String {
-    let own = networks[&inputs.node_name()].pods;
-    commands(&own, &inputs.spec.network.pod_cidr, others(inputs, networks))
+fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<String> {
+    let own = networks.get(&inputs.node_name()).context("nobody has told where this node's pods are")?.pods;
+    Ok(commands(&own, &inputs.spec.network.pod_cidr, others(inputs, networks)))
 }
 
 fn commands<'a>(own: &Cidr, all: &Cidr, others: impl Iterator<Item = &'a PodNetwork>) -> String {

@@ -39,7 +39,7 @@ fn all_stages_are_gone_through_and_nothing_secret_is_kept() {
     let stubs = three();
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert_snapshot!(stubs.requests(1), @"survey connect listen receive prepare etcd control-plane join pods network finish");
+    assert_snapshot!(stubs.requests(1), @"survey connect listen receive prepare etcd control-plane join worker pods network finish");
     assert_snapshot!(stubs.requests(2), @"survey connect listen receive prepare worker network finish");
     let sent: Value = serde_json::from_slice(&fs::read(stubs.host(2, "apply-worker")).unwrap()).unwrap();
     assert_eq!(sent["work"]["handed"]["join"]["token"], "top.secret");
