@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::{NamedTempFile, PersistError, TempDir};
 
 /// How the names of files begin that are not whole yet. A program that was killed leaves them; the next one that writes the same
 /// file takes them away.
@@ -28,13 +28,24 @@ impl AtomicFile {
 
     /// Puts the file in place, replacing what was there, and makes that last through a power cut.
     pub fn commit(self) -> io::Result<()> {
+        self.persist(NamedTempFile::persist)
+    }
+
+    /// The same, but replaces nothing: where there is a file of that name already, it stays, and that is an error.
+    pub fn commit_new(self) -> io::Result<()> {
+        self.persist(NamedTempFile::persist_noclobber)
+    }
+
+    fn persist(
+        self,
+        name: impl FnOnce(NamedTempFile, PathBuf) -> Result<std::fs::File, PersistError>,
+    ) -> io::Result<()> {
         let file = self.writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
-        let directory = parent(&self.path).to_owned();
-        file.persist(&self.path).map_err(|error| {
+        name(file, self.path.clone()).map_err(|error| {
             io::Error::new(error.error.kind(), format!("cannot create {}: {}", self.path.display(), error.error))
         })?;
-        fs::File::open(directory)?.sync_all()
+        fs::File::open(parent(&self.path))?.sync_all()
     }
 }
 
@@ -179,6 +190,21 @@ mod tests {
         write_atomically(&path, b"whole", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("join.yaml");
+        let new = |content: &[u8]| {
+            let mut file = AtomicFile::create(&path, 0o600).unwrap();
+            file.write_all(content).unwrap();
+            file.commit_new()
+        };
+        new(b"first").unwrap();
+        assert_eq!(new(b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

@@ -1,5 +1,7 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod token;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -7,11 +9,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::preflight::CheckId;
 
+pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
-  kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml";
+  kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
+  kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
 
 /// Set up Kubernetes on this host from a signed bundle, without a network
 ///
@@ -35,7 +40,8 @@ pub enum Command {
     ///
     /// Verifies the bundle, looks whether the host can carry a cluster, says what it will cost, and then makes one change after
     /// the other. Each step looks first whether it is done: run it again after a failure or a power cut, and it goes on where
-    /// it was; run it on a finished host, and it changes nothing.
+    /// it was; run it on a finished host, and it changes nothing. A host that was begun knows what it is to be: there, no option but
+    /// the bundle and the key is needed.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
     /// Check a bundle: signature, and the digest of every entry
@@ -67,6 +73,9 @@ pub enum Command {
     ///
     /// Example: `kinstall remove worker-3 --config cluster.yaml`
     Remove(RemoveArguments),
+    /// Let a host that is set up by hand join this cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -173,6 +182,11 @@ pub struct RunArguments {
     /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
     #[arg(long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
+    /// Join the cluster that this file is of, as a worker; `-` is standard input
+    ///
+    /// `kinstall token create` on a control plane makes it. It is needed once: afterwards the host knows what it is.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "inventory"])]
+    pub join: Option<PathBuf>,
     /// Print the plan and change nothing
     ///
     /// Verifies the bundle, makes the checks and lists each step in the order it would be made, with the reason. Exits with 0

@@ -1,10 +1,12 @@
 //! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
 
 use anyhow::Context as _;
+use kbundle_format::Role;
 use serde_json::Value;
 
 use crate::host::{Command, Host, Output};
 use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
+use crate::topology::Member;
 
 const PROGRAM: &str = "/usr/local/bin/kubectl";
 /// kubectl would keep its cache in root's home otherwise.
@@ -24,10 +26,17 @@ impl<'a> Kubectl<'a> {
         Self { host, kubeconfig: ADMIN_KUBECONFIG }
     }
 
-    /// On a host that has joined, with what its kubelet may do: read nodes, and change its own.
+    /// On a host that has joined, with what its kubelet may do: read nodes (until Kubernetes 1.32; its own alone since), and
+    /// change its own.
     #[must_use]
     pub fn as_kubelet(host: &'a Host) -> Self {
         Self { host, kubeconfig: KUBELET_KUBECONFIG }
+    }
+
+    /// With the credential that this host has by its place in the cluster.
+    #[must_use]
+    pub fn of(host: &'a Host, this: &Member) -> Self {
+        if this.has(Role::ControlPlane) { Self::on(host) } else { Self::as_kubelet(host) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod handed;
 pub mod host;
 pub mod inventory;
+pub mod join_file;
 pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;

@@ -180,7 +180,7 @@ mod tests {
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
         insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper ready");
         insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper");
-        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper");
+        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");

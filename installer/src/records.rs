@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_format::atomic_file::write_atomically;
-use kbundle_format::{BundleList, Digest, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
+use kbundle_format::{BundleList, Digest, IndexedBundle, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
 
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
-use crate::host::{Change, Host, HostError, ledger};
+use crate::host::{Host, HostError, ledger};
+use crate::trust::Trust;
 
 const LIST: &str = "bundle/bundle.json";
 const SIGNATURES: &str = "bundle/signatures";
@@ -64,6 +65,14 @@ fn path(host: &Host, name: &str) -> PathBuf {
 }
 
 impl Records {
+    /// What a host is set up from: a verified bundle, and what the host is to be.
+    #[must_use]
+    pub fn of(bundle: &IndexedBundle, trust: &Trust, spec: ClusterSpec, name: Option<String>) -> Self {
+        let head = bundle.head();
+        let signatures = head.signatures.iter().chain(trust.detached()).cloned().collect();
+        Self { list_bytes: head.list_bytes.clone(), signatures, keys: trust.keys().to_vec(), spec, name }
+    }
+
     /// Reads what was kept; `None` where nothing, or not all of it, was.
     pub fn read(host: &Host) -> Result<Option<Self>, RecordsError> {
         let text = |name: &str| host.read(&format!("{}/{name}", ledger::DIRECTORY));
@@ -81,6 +90,11 @@ impl Records {
         let signatures = signatures.into_iter().map(|(name, content)| SignatureFile { name, content }).collect();
         let name = text(NAME)?.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
         Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
+    }
+
+    /// The same of a host that was begun with; before its first step nothing binds it to what was kept.
+    pub fn read_begun(host: &Host) -> Result<Option<Self>, RecordsError> {
+        if host.ledger().has_begun() { Self::read(host) } else { Ok(None) }
     }
 
     /// Keeps all of it; files that are there already with the same content are left alone.
@@ -103,8 +117,7 @@ impl Records {
 
     /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
-        let begun = host.ledger().changes().iter().any(|change| matches!(change, Change::StepStarted { .. }));
-        let Some(found) = Self::read(host)?.filter(|_| begun) else { return Ok(()) };
+        let Some(found) = Self::read_begun(host)? else { return Ok(()) };
         let other = |what| {
             format!("this host was set up from another {what}; changing a cluster that stands is not supported yet")
         };

@@ -10,6 +10,9 @@ use crate::report::Reporter;
 use crate::steps::etcd::layout::peer_url;
 use crate::steps::{etcd, join, network};
 
+/// What tokens are for that a leading kinstall asks for.
+const TOKEN_PURPOSE: &str = "kinstall run: hosts of cluster.yaml join";
+
 /// Answers one question.
 pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer> {
     let mut host = Host::local()?;
@@ -33,7 +36,8 @@ pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer
             join::shared_files(&host, &Place::find(work, &host)?.inputs()).map(Answer::SharedFiles)
         }
         Question::JoinCredentials(work) => {
-            join::credentials(&host, &Place::find(work, &host)?.inputs()).map(Answer::JoinCredentials)
+            let place = Place::find(work, &host)?;
+            join::credentials(&host, &place.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE).map(Answer::JoinCredentials)
         }
         Question::PodNetworks { nodes } => network::pod_networks(&host, nodes).map(Answer::PodNetworks),
         Question::DrainNode { name } => drain(&host, name).map(|()| Answer::Done),

@@ -65,14 +65,7 @@ impl<'a> Place<'a> {
     }
 
     fn records(&self) -> Records {
-        let head = self.bundle.head();
-        Records {
-            list_bytes: head.list_bytes.clone(),
-            signatures: head.signatures.iter().chain(self.work.trust.detached()).cloned().collect(),
-            keys: self.work.trust.keys().to_vec(),
-            spec: self.work.spec.clone(),
-            name: Some(self.work.host.clone()),
-        }
+        Records::of(&self.bundle, &self.work.trust, self.work.spec.clone(), Some(self.work.host.clone()))
     }
 }
 

@@ -10,6 +10,7 @@ mod remove;
 mod reset;
 mod run;
 mod status;
+mod token;
 mod verify;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
         Command::Remove(arguments) => remove::remove(arguments),
+        Command::Token(command) => token::token(command),
         Command::Config(command) => config::config(command),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),

@@ -136,15 +136,12 @@ fn nodes(host: &Host, this: &Member) -> anyhow::Result<Option<Vec<Node>>> {
         return Ok(None);
     }
     let own = format!("--field-selector=metadata.name={}", this.name);
-    let (api, wanted) = if this.has(Role::ControlPlane) {
-        (Kubectl::on(host), ["nodes", "--request-timeout=5s"])
-    } else {
-        (Kubectl::as_kubelet(host), ["nodes", own.as_str()])
-    };
+    let wanted = if this.has(Role::ControlPlane) { "--request-timeout=5s" } else { own.as_str() };
+    let api = Kubectl::of(host, this);
     if api.readiness()?.is_err() {
         return Ok(None);
     }
-    Ok(api.get(&wanted)?.map(|list| read_nodes(&list)))
+    Ok(api.get(&["nodes", wanted])?.map(|list| read_nodes(&list)))
 }
 
 /// Reads a `v1.NodeList`.

@@ -144,6 +144,18 @@ impl Ledger {
         &self.changes
     }
 
+    /// Whether any step was ever begun here.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::StepStarted { .. }))
+    }
+
+    /// Whether the step called `step` was completed once.
+    #[must_use]
+    pub fn is_done(&self, step: &str) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::StepDone { step: done } if done == step))
+    }
+
     /// Whether the state of `path` before our first change to it is on record.
     #[must_use]
     pub fn knows(&self, path: &str) -> bool {

@@ -10,10 +10,11 @@ use kbundle_format::{ImageRef, Role};
 use serde::Serialize;
 
 use super::images::{self, ClusterImages};
+use super::registration::NodeRegistration;
 use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ConfigApi, ENCRYPTION_PATH, LOWEST_TLS};
 use crate::config::Switch;
+use crate::steps::Inputs;
 use crate::steps::etcd::layout as etcd;
-use crate::steps::{Inputs, containerd};
 
 /// Settings of this run and this node.
 #[derive(Serialize)]
@@ -40,51 +41,27 @@ impl ApiEndpoint {
     }
 }
 
-/// How this host becomes a node.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct NodeRegistration {
-    name: String,
-    cri_socket: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_pull_policy: Option<&'static str>,
-    kubelet_extra_args: Arguments,
-}
-
 /// Flags of a program: a map until v1beta3, a list from v1beta4.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Arguments {
+pub(super) enum Arguments {
     Map(BTreeMap<&'static str, String>),
     List(Vec<Argument>),
 }
 
 #[derive(Serialize)]
-struct Argument {
+pub(super) struct Argument {
     name: &'static str,
     value: String,
 }
 
 impl Arguments {
-    fn new(api: ConfigApi, arguments: BTreeMap<&'static str, String>) -> Self {
+    pub(super) fn new(api: ConfigApi, arguments: BTreeMap<&'static str, String>) -> Self {
         match api {
             ConfigApi::V1Beta2 | ConfigApi::V1Beta3 => Self::Map(arguments),
             ConfigApi::V1Beta4 => {
                 Self::List(arguments.into_iter().map(|(name, value)| Argument { name, value }).collect())
             }
-        }
-    }
-}
-
-impl NodeRegistration {
-    pub(super) fn of(inputs: &Inputs<'_>) -> Self {
-        let api = ConfigApi::of(inputs.list.kubernetes_version);
-        Self {
-            name: inputs.node_name(),
-            cri_socket: containerd::SOCKET,
-            // There is nowhere to pull from; older versions look whether the image is there before they try.
-            image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
-            kubelet_extra_args: Arguments::new(api, [("node-ip", inputs.address().to_string())].into()),
         }
     }
 }

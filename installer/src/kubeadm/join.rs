@@ -3,7 +3,8 @@
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::cluster::{ApiEndpoint, NodeRegistration};
+use super::cluster::ApiEndpoint;
+use super::registration::NodeRegistration;
 use super::{ConfigApi, document};
 use crate::handed::JoinCredentials;
 use crate::steps::Inputs;

@@ -8,6 +8,7 @@ pub mod images;
 mod join;
 mod kubelet;
 mod proxy;
+mod registration;
 
 use kbundle_format::KubeVersion;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use images::{ClusterImages, MissingImage};
 
 pub use cluster::etcd_endpoints;
 pub use join::join_configuration;
+pub use registration::kubelet_may_set;
 
 /// Where kubeadm and the API server find their files.
 pub const DIRECTORY: &str = "/etc/kubernetes";

@@ -12,7 +12,7 @@ use kbundle_format::Role;
 
 use super::{Check, Context, Inputs, Step, join, needed};
 use crate::facts::CgroupVersion;
-use crate::host::{Change, Command, Host};
+use crate::host::{Command, Host};
 use crate::kubeadm::images::ClusterImages;
 use crate::kubeadm::{CONFIG_PATH, ConfigApi, MANIFESTS, etcd_endpoints};
 use crate::kubectl::Kubectl;
@@ -162,7 +162,7 @@ fn running(host: &Host, program: &str) -> anyhow::Result<Option<String>> {
 /// Whether the control plane of this host was completed once.
 #[must_use]
 pub fn is_set_up(host: &Host) -> bool {
-    host.ledger().changes().contains(&Change::StepDone { step: ID.to_owned() })
+    host.ledger().is_done(ID)
 }
 
 /// What kubeadm makes last, and what nothing works without.

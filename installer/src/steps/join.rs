@@ -1,5 +1,6 @@
 //! Joining a cluster that stands: by `kubeadm join`, with keys and credentials that were handed over.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use super::control_plane::{KUBEADM, kubeadm_ignoring, remove_half_written, wait_
 use super::{Check, Context, Inputs, Step, control_plane, kubelet, load_balancer, needed};
 use crate::config::Switch;
 use crate::handed::{JoinCredentials, SharedFile};
-use crate::host::{Command, Host};
+use crate::host::{Command, Host, HostError};
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
 use crate::kubectl::Kubectl;
 
@@ -25,7 +26,7 @@ const SHARED: [&str; 6] = [
     "/etc/kubernetes/pki/front-proxy-ca.key",
 ];
 /// Long enough for a whole installation of many hosts, too short to be found later.
-const TOKEN_LIFE: Duration = Duration::from_hours(1);
+pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
 /// Where kubeadm notes on the node how the kubelet reaches containerd, until 1.33.
 const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
@@ -40,19 +41,25 @@ pub fn shared_files(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Shar
     SHARED.into_iter().chain(encryption).map(file).collect()
 }
 
-/// Makes credentials for other hosts to join with, good for one hour. Runs on a control plane.
-pub fn credentials(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<JoinCredentials> {
-    let life = format!("--ttl={}s", TOKEN_LIFE.as_secs());
-    let command = Command::new(KUBEADM, ["token", "create", &life, &format!("--kubeconfig={ADMIN_KUBECONFIG}")]);
-    let token = host.run(&command).context("while making a token to join with")?.stdout.trim().to_owned();
-    let authority = host.read_text(AUTHORITY_PATH)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
+/// Makes credentials for other hosts to join with, good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
+pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
+    let flags = [format!("--ttl={}s", life.as_secs()), format!("--kubeconfig={ADMIN_KUBECONFIG}")];
+    let arguments = ["token", "create", "--description", purpose].into_iter().map(str::to_owned).chain(flags);
+    let token = host.run(&Command::new(KUBEADM, arguments)).context("while making a token to join with")?;
+    let authority = authority(host)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
     let authority_hash = public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is no certificate"))?;
-    let api_server = format!("{}:{}", inputs.address(), inputs.spec.api.port);
-    Ok(JoinCredentials { api_server, token, authority_hash })
+    let api_server = SocketAddr::new(inputs.address(), inputs.spec.api.port).to_string();
+    Ok(JoinCredentials { api_server, token: token.stdout.trim().to_owned(), authority_hash })
 }
 
-/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it.
-fn public_key_hash(certificate: &str) -> Option<String> {
+/// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
+pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
+    host.read_text(AUTHORITY_PATH)
+}
+
+/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; nothing of what is none.
+#[must_use]
+pub fn public_key_hash(certificate: &str) -> Option<String> {
     let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
     let certificate = pem.parse_x509().ok()?;
     Some(format!("sha256:{}", Digest::of(certificate.public_key().raw).hex()))
@@ -161,7 +168,7 @@ fn wants_annotation(inputs: &Inputs<'_>) -> bool {
 /// Runs `kubeadm join` with the credentials that were handed over.
 pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
     let Some(credentials) = &context.handed.join else {
-        bail!("this host has not joined the cluster, and no credentials were handed over to join with")
+        bail!("this host has not joined the cluster, and there are no credentials to join with")
     };
     let configuration = join_configuration(context, credentials);
     context.progress.detail("waiting for a kubeadm that a run before left behind");

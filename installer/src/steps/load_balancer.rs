@@ -1,5 +1,6 @@
 //! The node-local load balancer: `HAProxy` as a static pod on every host that only runs pods, so that the loss of a control
-//! plane is no loss to them. Control planes turn to their own API server first, and need none.
+//! plane is no loss to them. Control planes turn to their own API server first, and need none; nor do workers of a single
+//! control plane, which go without where the bundle has none.
 
 use std::time::Duration;
 
@@ -62,7 +63,9 @@ impl Step for LoadBalancer {
 /// Whether this host reaches the API through a load balancer of its own.
 #[must_use]
 pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
-    inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane) && inputs.spec.api.load_balancer == Kind::NodeLocal
+    let is_worker = inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane);
+    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image(inputs).is_some();
+    is_worker && inputs.spec.api.load_balancer == Kind::NodeLocal && chooses()
 }
 
 /// Whether the bundle has what `inputs` ask for.
@@ -142,6 +145,18 @@ mod tests {
             is_wanted(&cluster.inputs(&cluster.seen_from("w2")))
                 && !is_wanted(&cluster.inputs(&cluster.seen_from("c2")))
         );
+    }
+
+    #[test]
+    fn a_single_control_plane_needs_none() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let wanted = |cluster: &fixture::Cluster| is_wanted(&cluster.inputs(&cluster.seen_from("w1")));
+        cluster.list.images.retain(|image| image.reference.short_name() != "haproxy");
+        assert!(wanted(&cluster), "so that the plan is refused");
+        cluster.spec.hosts.retain(|host| !["c2", "c3"].contains(&host.name.as_str()));
+        assert!(!wanted(&cluster));
+        let with_image = fixture::Cluster { spec: cluster.spec, ..fixture::Cluster::of_three_and_two() };
+        assert!(wanted(&with_image), "more of them may come");
     }
 
     #[test]

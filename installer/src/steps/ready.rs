@@ -1,8 +1,10 @@
-//! Waits until the nodes are ready and what belongs to the cluster runs; says why when it does not.
+//! Waits until the nodes are ready and what belongs to the cluster runs; says why when it does not. The first control plane
+//! waits for all, a worker for itself.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kbundle_format::Role;
 use serde_json::Value;
 
 use super::{Check, Context, Inputs, Step, needed};
@@ -23,13 +25,16 @@ impl Step for Ready {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
+        if !inputs.leads() {
+            return format!("wait until {} is ready", inputs.node_name());
+        }
         let nodes = inputs.topology.members().iter().filter(|member| member.is_node()).count();
         let nodes = if nodes == 1 { "the node is".to_owned() } else { format!("all {nodes} nodes are") };
         format!("wait until {nodes} ready and the system's pods run")
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.leads()
+        inputs.leads() || is_worker(inputs)
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
@@ -50,11 +55,19 @@ impl Step for Ready {
     }
 }
 
+/// Whether it is a node and no control plane.
+fn is_worker(inputs: &Inputs<'_>) -> bool {
+    inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane)
+}
+
 /// Everything that is not as it should be, for people.
 fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
-    let api = Kubectl::on(&context.host);
+    let api = Kubectl::of(&context.host, context.topology.this());
     if let Err(said) = api.readiness()? {
         return Ok(vec![format!("the API server is not ready: {said}")]);
+    }
+    if is_worker(context) {
+        return own_unready(&api, &context.node_name());
     }
     let nodes = items(api.get(&["nodes"])?.as_ref());
     let absent = &context.handed.absent;
@@ -71,6 +84,14 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         reasons.extend(items(of("pods")?.as_ref()).iter().filter_map(pod_unready));
     }
     Ok(reasons)
+}
+
+/// Why the node called `name` is not ready, as its own kubelet may know it.
+fn own_unready(api: &Kubectl<'_>, name: &str) -> anyhow::Result<Vec<String>> {
+    Ok(match api.get(&["node", name])? {
+        Some(node) => node_unready(&node).into_iter().collect(),
+        None => vec![format!("the cluster has no node {name}")],
+    })
 }
 
 fn items(list: Option<&Value>) -> Vec<Value> {
@@ -122,6 +143,10 @@ fn pod_unready(pod: &Value) -> Option<String> {
 
 /// The cluster's last warnings, for the error.
 fn warnings(context: &Context<'_>) -> String {
+    if is_worker(context) {
+        // Which its kubelet may not read.
+        return "the node did not become ready; `journalctl -u kubelet` may say more".to_owned();
+    }
     let events = Kubectl::on(&context.host).get(&["events", "--all-namespaces", "--field-selector=type=Warning"]);
     let Ok(Some(list)) = events else {
         return "the cluster did not become ready, and its events cannot be read".to_owned();

@@ -1,4 +1,4 @@
-//! `kinstall run` for this host alone.
+//! `kinstall run` for this host: the only one of its cluster, or one of several by its own record or a join file.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -7,16 +7,15 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
+use super::place::Place;
 use super::{changed_something, suits_this_machine};
 use crate::cli::{OutputFormat, RunArguments};
-use crate::config::ClusterSpec;
 use crate::cost::cost;
 use crate::executor;
 use crate::facts::{HostFacts, Installation};
 use crate::failure::Advise;
-use crate::handed::Handed;
 use crate::host::Host;
-use crate::plan::plan;
+use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
@@ -24,28 +23,28 @@ use crate::steps::{Context, Inputs};
 use crate::topology::Topology;
 use crate::trust::Trust;
 
-/// Installs on this host, by the bundle and the description that were read.
-pub fn run(arguments: &RunArguments, trust: &Trust, spec: ClusterSpec) -> anyhow::Result<ExitCode> {
+/// Makes this host what `place` says, by the bundle.
+pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(arguments.output);
     if !arguments.dry_run {
         require_root()?;
     }
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
+    let host = Host::local()?;
+    place.refuse_hopeless(&host)?;
     let (bundle, _) = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
 
-    let host = Host::local()?;
-    let head = bundle.head();
-    let signatures = head.signatures.iter().chain(trust.detached()).cloned().collect();
-    let (list_bytes, keys) = (head.list_bytes.clone(), trust.keys().to_vec());
-    let records = Records { list_bytes, signatures, keys, spec, name: None };
+    let records = Records::of(&bundle, trust, place.spec.clone(), place.name.clone());
     records.refuse_another(&host)?;
     let facts = HostFacts::gather(&host)?;
-    let topology =
-        Topology::single(&records.spec, &facts).context("no plan could be made; nothing was changed").refused()?;
-    let inputs = Inputs { spec: &records.spec, facts: &facts, list: bundle.list(), topology: &topology };
-    let plan = check(&inputs, arguments, &reporter)?;
-    let mut context = Context { host, bundle: &bundle, inputs, handed: &Handed::default(), progress: &reporter };
+    place.refuse_unsuitable(&records, &facts)?;
+    let topology = Topology::seen_from(place.name.as_deref(), &place.spec, &facts);
+    let topology = topology.context("no plan could be made; nothing was changed").refused()?;
+    let inputs = Inputs { spec: &place.spec, facts: &facts, list: bundle.list(), topology: &topology };
+    let plan = check(&inputs, place, arguments, &reporter)?;
+    let handed = place.handed(&host, &bundle, &inputs)?;
+    let mut context = Context { host, bundle: &bundle, inputs, handed: &handed, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);
@@ -57,7 +56,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, spec: ClusterSpec) -> anyhow
     reporter.event(&Event::Finished { changed_steps: changed.len(), seconds: started.elapsed().as_secs_f64() });
     drop(lock);
     if arguments.output == OutputFormat::Text {
-        print_text(&next_steps(&records.spec))?;
+        print_text(&place.next_steps())?;
     }
     if arguments.assert_no_op && !changed.is_empty() {
         return Err(changed_something(&changed.join(", ")));
@@ -66,8 +65,9 @@ pub fn run(arguments: &RunArguments, trust: &Trust, spec: ClusterSpec) -> anyhow
 }
 
 /// Preflight, plan and cost: all that is decided before anything is changed.
-fn check(inputs: &Inputs<'_>, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<crate::plan::Plan> {
-    let findings = examine(&Subject { spec: inputs.spec, facts: inputs.facts, topology: None }, &arguments.ignored);
+fn check(inputs: &Inputs<'_>, place: &Place, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<Plan> {
+    let topology = place.name.as_ref().map(|_| inputs.topology);
+    let findings = examine(&Subject { spec: inputs.spec, facts: inputs.facts, topology }, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
@@ -82,14 +82,4 @@ fn check(inputs: &Inputs<'_>, arguments: &RunArguments, reporter: &Reporter) -> 
             .refused()
             .hint("make room, or mount a larger file system at one of the directories named"),
     }
-}
-
-fn next_steps(spec: &ClusterSpec) -> String {
-    format!(
-        "\nThe cluster `{}` stands. Next:\n  \
-         kubectl get nodes,pods -A      what runs\n  \
-         kinstall status                whether this host is well\n  \
-         kinstall reset                 remove it all again\n",
-        spec.name
-    )
 }

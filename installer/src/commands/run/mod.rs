@@ -2,6 +2,7 @@
 
 mod here;
 mod hosts;
+mod place;
 
 use std::process::ExitCode;
 
@@ -11,12 +12,26 @@ use kbundle_format::{BundleList, Platform};
 use super::{bundle, read_spec};
 use crate::cli::RunArguments;
 use crate::failure::Advise;
+use place::Place;
 
 /// Does what the command line says.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle)?;
+    if let Some(path) = &arguments.join {
+        return here::run(arguments, &trust, &Place::joining(path)?);
+    }
+    if arguments.config.is_none()
+        && arguments.inventory.is_none()
+        && let Some(place) = Place::recorded()?
+    {
+        return here::run(arguments, &trust, &place);
+    }
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
-    if spec.hosts.is_empty() { here::run(arguments, &trust, spec) } else { hosts::run(arguments, &trust, &spec) }
+    if spec.hosts.is_empty() {
+        here::run(arguments, &trust, &Place::alone(spec))
+    } else {
+        hosts::run(arguments, &trust, &spec)
+    }
 }
 
 fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {

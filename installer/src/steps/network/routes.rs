@@ -14,6 +14,8 @@ use crate::template::render;
 /// The unit.
 pub const UNIT: &str = "kinstall-pod-network.service";
 const UNIT_PATH: &str = "/etc/systemd/system/kinstall-pod-network.service";
+/// How the unit's lines begin that set a route.
+const SET_ROUTE: &str = "ExecStart=/bin/sh -c 'ip route replace ";
 /// Marks our rule among those of others; `reset` finds it by this.
 const COMMENT: &str = "kinstall: pods leave the cluster";
 
@@ -42,6 +44,16 @@ pub fn apply(context: &mut Context<'_>, networks: &BTreeMap<String, PodNetwork>)
     Ok(context.host.restart_unit(UNIT)?)
 }
 
+/// The networks that the unit has routes to, by the address that they are reached through: what this host was told last.
+pub fn remembered(host: &Host) -> anyhow::Result<BTreeMap<String, PodNetwork>> {
+    let unit = host.read_text(UNIT_PATH)?.unwrap_or_default();
+    let routes =
+        unit.lines().filter_map(|line| line.strip_prefix(SET_ROUTE)?.strip_suffix('\'')).filter_map(read_route);
+    let network =
+        |(pods, via): (String, String)| Ok((via.clone(), PodNetwork { pods: pods.parse()?, node: via.parse()? }));
+    routes.map(network).collect()
+}
+
 /// The pods of the other hosts.
 fn others<'a>(
     inputs: &Inputs<'_>,
@@ -64,7 +76,7 @@ fn commands<'a>(own: &Cidr, all: &Cidr, others: impl Iterator<Item = &'a PodNetw
         format!("ExecStop=-/bin/sh -c 'iptables -w -t nat -D {rule}'"),
     ];
     for PodNetwork { pods, node: via } in others {
-        lines.push(format!("ExecStart=/bin/sh -c 'ip route replace {pods} via {via}'"));
+        lines.push(format!("{SET_ROUTE}{pods} via {via}'"));
         lines.push(format!("ExecStop=-/bin/sh -c 'ip route delete {pods} via {via}'"));
     }
     render(

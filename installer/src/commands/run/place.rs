@@ -1,0 +1,175 @@
+//! What this host is to be, and by whose word: cluster.yaml's, a join file's, or that of its own record.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use kbundle_format::{IndexedBundle, Role};
+
+use super::super::token::again_on_others;
+use crate::config::{ClusterSpec, Cni};
+use crate::facts::HostFacts;
+use crate::failure::Advise;
+use crate::handed::Handed;
+use crate::host::Host;
+use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
+use crate::kubeadm::KUBELET_KUBECONFIG;
+use crate::kubectl::Kubectl;
+use crate::records::Records;
+use crate::steps::{ControlPlane, Etcd, Inputs, Join, Step, join};
+
+/// See the module.
+pub struct Place {
+    /// The cluster.
+    pub spec: ClusterSpec,
+    /// The host's name in it, where it has several hosts.
+    pub name: Option<String>,
+    word: Word,
+}
+
+/// Whose word it is.
+enum Word {
+    Description,
+    Record,
+    File { path: PathBuf, file: Box<JoinFile> },
+}
+
+impl Place {
+    /// The only host of a cluster.
+    pub fn alone(spec: ClusterSpec) -> Self {
+        Self { spec, name: None, word: Word::Description }
+    }
+
+    /// A host that joins by the file at `path`.
+    pub fn joining(path: &Path) -> anyhow::Result<Self> {
+        let file = Box::new(join_file::read(path)?);
+        let (spec, name) = (file.cluster.clone(), Some(file.host.to_string()));
+        Ok(Self { spec, name, word: Word::File { path: path.to_owned(), file } })
+    }
+
+    /// What this host was begun as; nothing where it was not.
+    pub fn recorded() -> anyhow::Result<Option<Self>> {
+        let records = Records::read_begun(&Host::local()?)?;
+        Ok(records.map(|Records { spec, name, .. }| Self { spec, name, word: Word::Record }))
+    }
+
+    /// Refuses what the host alone can tell to come to nothing, before the bundle is read.
+    pub fn refuse_hopeless(&self, host: &Host) -> anyhow::Result<()> {
+        match &self.word {
+            Word::Description => Ok(()),
+            Word::Record => self.refuse_unfinished(host),
+            Word::File { file, .. } => {
+                refuse_another_authority(host, file)?;
+                if has_credential(host) { Ok(()) } else { file.refuse_untimely(Moment::now()) }
+            }
+        }
+    }
+
+    /// What the record knows is enough only for a host that needs nothing from others any more: their keys, or a token.
+    fn refuse_unfinished(&self, host: &Host) -> anyhow::Result<()> {
+        let Some(this) = self.spec.hosts.iter().find(|host| Some(host.name.as_str()) == self.name.as_deref()) else {
+            return Ok(());
+        };
+        let has = |role| this.roles.contains(&role);
+        let done = |step: &dyn Step| host.ledger().is_done(step.id());
+        let begun_only = if has(Role::Etcd) && !done(&Etcd) {
+            "its member of etcd was never completed"
+        } else if has(Role::ControlPlane) && !done(&ControlPlane) {
+            "its control plane was never completed"
+        } else if has(Role::Worker) && !has(Role::ControlPlane) && !done(&Join) && !has_credential(host) {
+            "it never joined"
+        } else {
+            return Ok(());
+        };
+        Err(anyhow!("this host was begun as {} of the cluster {}, and {begun_only}", this.name, self.spec.name))
+            .refused()
+            .hint(
+                "run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which \
+                 `kinstall token create` on a control plane makes: `--join FILE`",
+            )
+    }
+
+    /// Refuses a bundle or a host that the join file is not for.
+    pub fn refuse_unsuitable(&self, records: &Records, facts: &HostFacts) -> anyhow::Result<()> {
+        let Word::File { file, .. } = &self.word else { return Ok(()) };
+        file.refuse_another_bundle(records.list_digest())?;
+        let wanted = file.host_spec().address;
+        if facts.addresses.iter().any(|found| found.address == wanted) {
+            return Ok(());
+        }
+        let found: Vec<_> = facts.addresses.iter().map(|found| found.address.to_string()).collect();
+        let (name, found) = (&file.host, found.join(", "));
+        Err(anyhow!("the join file is for {name} at {wanted}, and this host has {found}; nothing was changed"))
+            .refused()
+            .hint("take it to the host that it is for, or make one for this host on a control plane: `kinstall token create`")
+    }
+
+    /// What others know and this host needs. For a host that joins, the cluster is asked whether it may.
+    pub fn handed(&self, host: &Host, bundle: &IndexedBundle, inputs: &Inputs<'_>) -> anyhow::Result<Handed> {
+        match &self.word {
+            Word::File { file, .. } if has_credential(host) => {
+                Ok(Handed { pod_networks: file.pod_networks.clone(), ..Handed::default() })
+            }
+            Word::File { file, .. } => Ok(file.handed(probe(host, bundle, &inputs.facts.platform, file)?)),
+            Word::Record if self.name.is_some() && inputs.leads() => {
+                Ok(Handed { absent: absent(host, inputs)?, ..Handed::default() })
+            }
+            Word::Record | Word::Description => Ok(Handed::default()),
+        }
+    }
+
+    /// What to do when all is done.
+    pub fn next_steps(&self) -> String {
+        let cluster = &self.spec.name;
+        let Some(name) = &self.name else {
+            return format!(
+                "\nThe cluster `{cluster}` stands. Next:\n  \
+                 kubectl get nodes,pods -A      what runs\n  \
+                 kinstall status                whether this host is well\n  \
+                 kinstall reset                 remove it all again\n"
+            );
+        };
+        let mut text = format!(
+            "\nThis host is {name} of the cluster `{cluster}`. Next:\n  \
+             kinstall status                whether this host is well\n  \
+             kubectl get nodes              on a control plane: all hosts\n"
+        );
+        let Word::File { path, .. } = &self.word else { return text };
+        if path != Path::new(STANDARD_INPUT) {
+            text += &format!("{} is of no more use; delete it.\n", path.display());
+        }
+        if self.spec.network.cni == Cni::Bridge {
+            text += &again_on_others(name);
+        }
+        text
+    }
+}
+
+/// Whether this host's kubelet has a credential of its own, so that no token is needed.
+fn has_credential(host: &Host) -> bool {
+    host.exists(KUBELET_KUBECONFIG)
+}
+
+fn refuse_another_authority(host: &Host, file: &JoinFile) -> anyhow::Result<()> {
+    match join::authority(host)? {
+        Some(authority) if authority.trim() != file.authority.trim() => {
+            Err(anyhow!("this host is in another cluster than the join file is of; nothing was changed"))
+                .refused()
+                .hint("take the host out of that cluster first: `kubectl delete node` there, and `kinstall reset` here")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hosts of the record that left the cluster since, which nobody waits for.
+fn absent(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let api = Kubectl::on(host);
+    if api.readiness()?.is_err() {
+        return Ok(BTreeSet::new());
+    }
+    let nodes = api.get(&["nodes"])?.context("the cluster has no nodes")?;
+    let names: BTreeSet<_> =
+        nodes["items"].as_array().into_iter().flatten().filter_map(|node| node["metadata"]["name"].as_str()).collect();
+    let members = inputs.topology.members().iter().filter(|member| member.is_node());
+    Ok(members.map(|member| member.name.clone()).filter(|name| !names.contains(name.as_str())).collect())
+}

@@ -1,0 +1,305 @@
+//! `kinstall token`: letting hosts join by hand.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use kbundle_format::atomic_file::AtomicFile;
+use kbundle_format::{BundleList, Digest, Role};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::require_root;
+use crate::cli::{OutputFormat, TokenCommand, TokenCreateArguments};
+use crate::config::{ClusterSpec, Cni, HostSpec, Ssh};
+use crate::facts::HostFacts;
+use crate::failure::Advise;
+use crate::host::Host;
+use crate::join_file::{self, IssueError, JoinFile, Moment, STANDARD_INPUT, cluster_for, foreign_label};
+use crate::kubectl::Kubectl;
+use crate::plan::plan;
+use crate::records::Records;
+use crate::report::{SCHEMA, print_json, print_text};
+use crate::steps::{ControlPlane, Inputs, Step, join, network};
+use crate::topology::Topology;
+
+pub fn token(command: &TokenCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        TokenCommand::Create(arguments) => create(arguments),
+    }
+}
+
+fn create(arguments: &TokenCreateArguments) -> anyhow::Result<ExitCode> {
+    let newcomer = newcomer(arguments)?;
+    let place = Destination::choose(arguments)?;
+    require_root()?;
+    let host = Host::local()?;
+    let standing = Standing::find(&host)?;
+    let cluster = standing.cluster_with(&host, &newcomer)?;
+    let out = place.open()?;
+    let file = standing.issue(&host, &newcomer, cluster, arguments)?;
+    out.write(&file)?;
+    tell(&file, &place, arguments.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The host as the command line describes it.
+fn newcomer(arguments: &TokenCreateArguments) -> anyhow::Result<HostSpec> {
+    let labels = arguments.labels().map_err(|key| anyhow!("the label {key} is given twice")).usage()?;
+    let newcomer = HostSpec {
+        name: arguments.host.clone(),
+        address: arguments.address,
+        roles: [Role::Worker].into(),
+        ssh: Ssh::default(),
+        labels,
+        taints: arguments.taints.clone(),
+    };
+    match foreign_label(&newcomer) {
+        None => Ok(newcomer),
+        Some(key) => Err(anyhow!("a host cannot give itself the label {key}: Kubernetes keeps it for administrators"))
+            .usage()
+            .hint(format!(
+                "leave it out, and once the host has joined: `kubectl label node {} {key}=…`",
+                arguments.host
+            )),
+    }
+}
+
+/// Where the join file is to go.
+enum Destination {
+    Standard,
+    File(PathBuf),
+}
+
+/// The same, open.
+enum Out {
+    Standard,
+    File(Box<AtomicFile>),
+}
+
+impl Destination {
+    fn choose(arguments: &TokenCreateArguments) -> anyhow::Result<Self> {
+        let path = arguments.out.clone().unwrap_or_else(|| format!("{}.join.yaml", arguments.host).into());
+        if path != Path::new(STANDARD_INPUT) {
+            return Ok(Self::File(path));
+        }
+        if arguments.output == OutputFormat::Json {
+            return Err(anyhow!("the join file and the result as JSON cannot both go to standard output")).usage();
+        }
+        if io::stdout().is_terminal() {
+            return Err(anyhow!("the join file holds a secret, and standard output is a terminal; nothing was made"))
+                .usage()
+                .hint("pipe it to the other host, or leave out `--out -` and get a file");
+        }
+        Ok(Self::Standard)
+    }
+
+    /// Before there is a secret to lose.
+    fn open(&self) -> anyhow::Result<Out> {
+        let Self::File(path) = self else { return Ok(Out::Standard) };
+        if path.symlink_metadata().is_ok() {
+            return Err(anyhow!("{} is there already, and is not replaced; nothing was made", path.display()))
+                .refused()
+                .hint("delete it if it is of no more use, or give another name with `--out`");
+        }
+        let file = AtomicFile::create(path, 0o600).context("cannot write the join file").usage()?;
+        Ok(Out::File(Box::new(file)))
+    }
+}
+
+impl Out {
+    fn write(self, file: &JoinFile) -> anyhow::Result<()> {
+        let written = match self {
+            Self::Standard => print_text(&file.text()),
+            Self::File(mut out) => out.write_all(file.text().as_bytes()).and_then(|()| out.commit_new()),
+        };
+        written.context("cannot write the join file").hint(
+            "its token works until it expires; `kubeadm token list` shows it, and `kubeadm token delete` ends it at once",
+        )
+    }
+}
+
+/// The cluster that this control plane is one of.
+struct Standing {
+    records: Records,
+    list: BundleList,
+    facts: HostFacts,
+    topology: Topology,
+}
+
+impl Standing {
+    fn find(host: &Host) -> anyhow::Result<Self> {
+        let elsewhere = "run it on a control plane of the cluster that the host is to join";
+        let Some(records) = Records::read_begun(host)? else {
+            return Err(anyhow!("kinstall has not set up this host")).refused().hint(elsewhere);
+        };
+        let (list, _) = records.verified_list()?;
+        let facts = HostFacts::gather(host)?;
+        let topology = Topology::seen_from(records.name.as_deref(), &records.spec, &facts)?;
+        if !topology.this().has(Role::ControlPlane) {
+            return Err(anyhow!("this host, {}, is no control plane", topology.this().name)).refused().hint(elsewhere);
+        }
+        if !host.ledger().is_done(ControlPlane.id()) {
+            return Err(anyhow!("the control plane of this host was never completed"))
+                .refused()
+                .hint("`kinstall run` goes on with it");
+        }
+        Ok(Self { records, list, facts, topology })
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs { spec: &self.records.spec, facts: &self.facts, list: &self.list, topology: &self.topology }
+    }
+
+    /// The cluster as `newcomer` has to know it, if it can join.
+    fn cluster_with(&self, host: &Host, newcomer: &HostSpec) -> anyhow::Result<ClusterSpec> {
+        let cluster = match cluster_for(&self.records.spec, &self.topology, newcomer) {
+            Err(error @ IssueError::Cluster(_)) => return Err(error).usage(),
+            result => refuse_taken(result)?,
+        };
+        let topology = Topology::of(&cluster, newcomer.name.as_str())?;
+        // Its hardware is not known; its architecture is that of the bundle.
+        plan(&Inputs { spec: &cluster, topology: &topology, ..self.inputs() })
+            .with_context(|| format!("no plan could be made for {}", newcomer.name))
+            .refused()?;
+        let api = Kubectl::on(host);
+        if let Err(said) = api.readiness()? {
+            return Err(anyhow!("the API server does not answer: {said}"))
+                .refused()
+                .hint("`kinstall status` may say more");
+        }
+        refuse_taken(not_a_node_yet(&api.get(&["nodes"])?.unwrap_or_default(), newcomer))?;
+        Ok(cluster)
+    }
+
+    /// Makes the token, and all that goes with it.
+    fn issue(
+        &self,
+        host: &Host,
+        newcomer: &HostSpec,
+        cluster: ClusterSpec,
+        arguments: &TokenCreateArguments,
+    ) -> anyhow::Result<JoinFile> {
+        let bridge = cluster.network.cni == Cni::Bridge;
+        let pod_networks = if bridge { network::present_networks(host)? } else { [].into() };
+        let authority =
+            join::authority(host)?.context("this host does not have the certificate of the cluster's authority")?;
+        let (created, life) = (Moment::now(), arguments.ttl.duration());
+        let purpose = format!("kinstall token create: {} joins by hand", newcomer.name);
+        Ok(JoinFile {
+            schema: join_file::SCHEMA,
+            host: newcomer.name.clone(),
+            created,
+            expires: created.after(life),
+            bundle: Digest::of(&self.records.list_bytes),
+            credentials: join::credentials(host, &self.inputs(), life, &purpose)?,
+            authority,
+            pod_networks,
+            cluster,
+        })
+    }
+}
+
+/// Whether no node has the name or the address of `newcomer`, by the API's list of nodes.
+fn not_a_node_yet(nodes: &Value, newcomer: &HostSpec) -> Result<(), IssueError> {
+    let address = newcomer.address.to_string();
+    for node in nodes["items"].as_array().into_iter().flatten() {
+        let name = node["metadata"]["name"].as_str().unwrap_or_default();
+        if name == newcomer.name.as_str() {
+            return Err(IssueError::NameTaken { name: name.to_owned() });
+        }
+        if node["status"]["addresses"].as_array().into_iter().flatten().any(|found| found["address"] == *address) {
+            return Err(IssueError::AddressTaken { address: newcomer.address, holder: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_taken<T>(result: Result<T, IssueError>) -> anyhow::Result<T> {
+    let hint = match &result {
+        Err(IssueError::NameTaken { name }) => format!(
+            "give another name; a host of cluster.yaml is set up where the cluster is led, and the node of a host that is gone is \
+             removed by `kubectl delete node {name}`"
+        ),
+        Err(IssueError::AddressTaken { .. }) => "give the address of the host that is to join".to_owned(),
+        _ => "give the cluster a cluster.yaml with `hosts`, and set it up from there".to_owned(),
+    };
+    result.map_err(|error| anyhow!("{error}; nothing was made")).refused().hint(hint)
+}
+
+/// What was made, for programs. Nothing in it is secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made<'a> {
+    schema: u32,
+    file: &'a Path,
+    host: &'a str,
+    address: String,
+    expires: Moment,
+    /// What to run on the host; `BUNDLE` and `signing.pub` stand for what is carried there.
+    command: [&'a str; 7],
+    /// Whether kinstall has to run once more on the other hosts, so that they learn the way to the new one's pods.
+    run_again_on_others: bool,
+}
+
+fn tell(file: &JoinFile, place: &Destination, output: OutputFormat) -> anyhow::Result<()> {
+    let host = file.host_spec();
+    let bridge = file.cluster.network.cni == Cni::Bridge;
+    let Destination::File(path) = place else {
+        writeln!(io::stderr(), "{} can join until {} by what went to standard output", file.host, file.expires)?;
+        return Ok(());
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let command = ["kinstall", "run", "BUNDLE", "--key", "signing.pub", "--join", name.as_ref()];
+    if output == OutputFormat::Json {
+        let (host, address) = (host.name.as_str(), host.address.to_string());
+        let expires = file.expires;
+        print_json(&Made { schema: SCHEMA, file: path, host, address, expires, command, run_again_on_others: bridge })?;
+        return Ok(());
+    }
+    let again = if bridge { again_on_others(&file.host.to_string()) } else { String::new() };
+    print_text(&format!(
+        "{} lets {} ({}) join the cluster {} until {}. It holds a secret.\n\
+         Carry it to that host, with kinstall, the bundle and the key, and type there, as root:\n\n  {}\n\n{again}",
+        path.display(),
+        host.name,
+        host.address,
+        file.cluster.name,
+        file.expires,
+        command.join(" "),
+    ))?;
+    Ok(())
+}
+
+/// What has to be done on the other hosts, where the network is `bridge`.
+pub fn again_on_others(name: &str) -> String {
+    format!(
+        "Then type `kinstall run BUNDLE --key signing.pub` on every other host, or run kinstall where the cluster is led: the network\n\
+         is `bridge`, and they have to learn the way to the pods of {name}.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_and_addresses_of_nodes_are_taken() {
+        let nodes = json!({"items": [{"metadata": {"name": "w1"}, "status": {"addresses": [
+            {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}}]});
+        let newcomer = |name: &str, address: &str| HostSpec {
+            name: name.parse().unwrap(),
+            address: address.parse().unwrap(),
+            roles: [Role::Worker].into(),
+            ssh: Ssh::default(),
+            labels: [].into(),
+            taints: Vec::new(),
+        };
+        let said = |name, address| not_a_node_yet(&nodes, &newcomer(name, address)).map_err(|error| error.to_string());
+        assert_eq!(said("w2", "192.0.2.12"), Ok(()));
+        assert_eq!(said("w1", "192.0.2.12").unwrap_err(), "the cluster has a host w1 already");
+        assert_eq!(said("w2", "192.0.2.11").unwrap_err(), "192.0.2.11 is the address of w1");
+    }
+}

@@ -1,0 +1,73 @@
+//! What a control plane writes into a join file.
+
+use kbundle_format::Role;
+
+use crate::config::{ClusterSpec, ConfigError, HostSpec, Ssh};
+use crate::kubeadm::kubelet_may_set;
+use crate::topology::{Member, Topology};
+
+/// Why a host cannot be described for a cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The host that the cluster is has a name that no node of several can have.
+    #[error("the name of this host, {name}, is none that a cluster of several hosts can have")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A host has the name already.
+    #[error("the cluster has a host {name} already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// A host has the address already.
+    #[error("{address} is the address of {holder}")]
+    AddressTaken {
+        /// The address.
+        address: std::net::IpAddr,
+        /// Who has it.
+        holder: String,
+    },
+    /// With the host it is no cluster that can be.
+    #[error("the cluster cannot take such a host")]
+    Cluster(#[from] ConfigError),
+}
+
+/// The cluster as `newcomer` has to know it. `standing` is how one of its control planes knows it, which `topology` looks from.
+pub fn cluster_for(
+    standing: &ClusterSpec,
+    topology: &Topology,
+    newcomer: &HostSpec,
+) -> Result<ClusterSpec, IssueError> {
+    if let Some(holder) = topology.members().iter().find(|member| member.address == newcomer.address) {
+        return Err(IssueError::AddressTaken { address: newcomer.address, holder: holder.name.clone() });
+    }
+    if topology.members().iter().any(|member| member.name == newcomer.name.as_str()) {
+        return Err(IssueError::NameTaken { name: newcomer.name.to_string() });
+    }
+    let mut cluster = standing.clone();
+    if cluster.hosts.is_empty() {
+        // The host that was the cluster becomes its first control plane. The address that it advertises is its own now; with
+        // several hosts, `api.address` would be a load balancer's.
+        cluster.hosts = topology.members().iter().map(first_host).collect::<Result<_, _>>()?;
+        cluster.api.address = None;
+    }
+    cluster.hosts.push(newcomer.clone());
+    cluster.validate()?;
+    Ok(cluster.for_host(newcomer.name.as_str()))
+}
+
+fn first_host(member: &Member) -> Result<HostSpec, IssueError> {
+    let name = member.name.parse().map_err(|_| IssueError::Name { name: member.name.clone() })?;
+    let (address, roles) = (member.address, member.roles.clone());
+    Ok(HostSpec { name, address, roles, ssh: Ssh::default(), labels: [].into(), taints: Vec::new() })
+}
+
+/// The first label of a worker that its kubelet may not give it.
+#[must_use]
+pub fn foreign_label(newcomer: &HostSpec) -> Option<&str> {
+    debug_assert!(!newcomer.roles.contains(&Role::ControlPlane), "whose labels are not its kubelet's to give");
+    newcomer.labels.keys().map(String::as_str).find(|key| !kubelet_may_set(key))
+}

@@ -1,0 +1,77 @@
+//! Moments, as join files write them: RFC 3339, in UTC, to the second.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
+/// A moment, such as `2026-11-21T12:40:10Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Moment(OffsetDateTime);
+
+impl Moment {
+    /// By this host's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::of(OffsetDateTime::now_utc())
+    }
+
+    fn of(time: OffsetDateTime) -> Self {
+        Self(time.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(time))
+    }
+
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self::of(self.0 + duration)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Years of more than four digits have no such form.
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|time| (0..=9998).contains(&time.year()));
+        time.map(Self::of).ok_or_else(|| format!("`{text}` is no moment such as 2026-11-21T12:40:10Z"))
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        moment.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_in_utc_to_the_second() {
+        let moment: Moment = "2026-11-21T13:40:10.5+01:00".parse().unwrap();
+        assert_eq!(moment.to_string(), "2026-11-21T12:40:10Z");
+        assert_eq!(moment.after(Duration::from_hours(12)).to_string(), "2026-11-22T00:40:10Z");
+        for wrong in ["", "2026-11-21", "2026-13-21T12:40:10Z", "2026-11-21 12:40:10", "9999-12-31T23:59:59Z"] {
+            assert!(wrong.parse::<Moment>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How a host becomes a node: `NodeRegistration` of kubeadm's configuration.
+//!
+//! A worker says of itself which labels and taints it has, so that no pod comes to it before it has them, and so that nobody has to
+//! say it for a host that joins by hand. Which labels a kubelet may give itself, the API server decides (admission plugin
+//! `NodeRestriction`); the others are for the first control plane, or for an administrator.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use kbundle_format::Role;
+use serde::Serialize;
+
+use super::ConfigApi;
+use super::cluster::Arguments;
+use crate::config::HostSpec;
+use crate::steps::{Inputs, containerd};
+
+/// Labels of Kubernetes' own that a kubelet may set. Source: staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go.
+const OWN_LABELS: [&str; 5] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+];
+/// Of Kubernetes' own prefixes, those whose labels a kubelet may set. Source: as above.
+const OWN_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NodeRegistration {
+    name: String,
+    cri_socket: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_pull_policy: Option<&'static str>,
+    kubelet_extra_args: Arguments,
+}
+
+impl NodeRegistration {
+    pub(super) fn of(inputs: &Inputs<'_>) -> Self {
+        let api = ConfigApi::of(inputs.list.kubernetes_version);
+        Self {
+            name: inputs.node_name(),
+            cri_socket: containerd::SOCKET,
+            // There is nowhere to pull from; older versions look whether the image is there before they try.
+            image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
+            kubelet_extra_args: Arguments::new(api, kubelet_arguments(inputs.address(), worker(inputs))),
+        }
+    }
+}
+
+/// This host in cluster.yaml, where it only runs pods.
+fn worker<'a>(inputs: &Inputs<'a>) -> Option<&'a HostSpec> {
+    let name = inputs.node_name();
+    inputs.spec.hosts.iter().find(|host| host.name.as_str() == name && !host.roles.contains(&Role::ControlPlane))
+}
+
+fn kubelet_arguments(address: IpAddr, worker: Option<&HostSpec>) -> BTreeMap<&'static str, String> {
+    let mut arguments = BTreeMap::from([("node-ip", address.to_string())]);
+    let labels = worker.into_iter().flat_map(|host| &host.labels).filter(|(key, _)| kubelet_may_set(key));
+    let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+    let taints = worker.map(|host| host.taints.join(",")).unwrap_or_default();
+    let given = [("node-labels", labels.join(",")), ("register-with-taints", taints)];
+    arguments.extend(given.into_iter().filter(|(_, value)| !value.is_empty()));
+    arguments
+}
+
+/// Whether a kubelet may give its own node a label with this key.
+#[must_use]
+pub fn kubelet_may_set(key: &str) -> bool {
+    let Some((prefix, _)) = key.split_once('/') else { return true };
+    let within = |domain: &str| prefix == domain || prefix.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    let of_kubernetes = within("kubernetes.io") || within("k8s.io");
+    !of_kubernetes || OWN_LABELS.contains(&key) || OWN_PREFIXES.into_iter().any(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_worker_brings_its_labels_and_taints_and_a_control_plane_does_not() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        for host in &mut cluster.spec.hosts {
+            host.labels =
+                [("disk", "ssd"), ("node-role.kubernetes.io/gpu", "")].map(|(k, v)| (k.into(), v.into())).into();
+            host.taints = vec!["db=yes:NoSchedule".into(), "x:NoExecute".into()];
+        }
+        let written = |name: &str| {
+            let topology = cluster.seen_from(name);
+            serde_yaml::to_string(&NodeRegistration::of(&cluster.inputs(&topology))).unwrap()
+        };
+        insta::assert_snapshot!(written("w1"), @"
+        name: w1
+        criSocket: unix:///run/containerd/containerd.sock
+        imagePullPolicy: Never
+        kubeletExtraArgs:
+          node-ip: 192.0.2.11
+          node-labels: disk=ssd
+          register-with-taints: db=yes:NoSchedule,x:NoExecute
+        ");
+        assert!(!written("c2").contains("taints") && !written("c2").contains("labels"));
+    }
+
+    #[test]
+    fn kubernetes_own_labels_are_not_a_kubelets_to_give() {
+        for free in ["disk", "example.com/rack", "notkubernetes.io/x", "topology.kubernetes.io/zone"] {
+            assert!(kubelet_may_set(free), "{free}");
+        }
+        assert!(kubelet_may_set("node.kubernetes.io/speed") && kubelet_may_set("a.node.kubernetes.io/speed"));
+        for forbidden in
+            ["node-role.kubernetes.io/gpu", "kubernetes.io/x", "x.k8s.io/y", "node-restriction.kubernetes.io/z"]
+        {
+            assert!(!kubelet_may_set(forbidden), "{forbidden}");
+        }
+    }
+}
