@@ -15,7 +15,7 @@ use super::cluster::Arguments;
 use crate::config::HostSpec;
 use crate::steps::{Inputs, containerd};
 
-/// Labels of Kubernetes' own that a kubelet may set. Source: staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go.
+/// Labels of Kubernetes' own that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
 const OWN_LABELS: [&str; 5] = [
     "kubernetes.io/hostname",
     "kubernetes.io/arch",

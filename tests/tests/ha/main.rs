@@ -1,4 +1,4 @@
-//! A cluster of several hosts, set up by `kinstall run --config cluster.yaml` over SSH: `./ci/test ha`.
+//! A cluster of several hosts, set up by `kinstall run --config cluster.yaml` over SSH, or host by host: `./ci/test ha`.
 //!
 //! The programs are the static ones of `./ci/dist`; hosts, network, SSH and bundle are real. kinstall runs on a management place that
 //! reaches the hosts and nothing else. Tests that are ignored, each with its reason, are run by `./ci/test nightly`.
@@ -8,6 +8,7 @@
 
 mod apart;
 mod cut;
+mod join;
 mod life;
 mod refusals;
 mod site;

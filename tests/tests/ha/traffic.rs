@@ -33,7 +33,6 @@ pub fn assert_all_works(site: &Site, control_planes: &[&str], nodes: usize) -> a
     let cluster = site.cluster(control_planes[0]);
     cluster.assert_nodes_ready(nodes)?;
     cluster.deploy_web()?;
-    cluster.apply(EVERYWHERE)?;
     assert_pods_reach_each_other(&cluster, nodes)?;
     cluster.assert_web_answers()?;
     if carried().has_dns {
@@ -49,6 +48,7 @@ pub fn assert_all_works(site: &Site, control_planes: &[&str], nodes: usize) -> a
 
 /// A pod on every node asks a pod on every node, and the Service.
 pub fn assert_pods_reach_each_other(cluster: &Cluster<'_>, nodes: usize) -> anyhow::Result<()> {
+    cluster.apply(EVERYWHERE)?;
     cluster.kubectl("rollout status daemonset/everywhere --timeout=120s")?;
     let pods = cluster.json("get pods -l app=everywhere --field-selector=status.phase=Running")?;
     let pods = pods["items"].as_array().context("no items")?;

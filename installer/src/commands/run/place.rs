@@ -129,19 +129,20 @@ impl Place {
                  kinstall reset                 remove it all again\n"
             );
         };
-        let mut text = format!(
+        let used = match &self.word {
+            Word::File { path, .. } if path != Path::new(STANDARD_INPUT) => {
+                format!("{} is of no more use; delete it.\n", path.display())
+            }
+            _ => String::new(),
+        };
+        let by_hand = matches!(self.word, Word::File { .. }) && self.spec.network.cni == Cni::Bridge;
+        let again = if by_hand { again_on_others(name) } else { String::new() };
+        format!(
             "\nThis host is {name} of the cluster `{cluster}`. Next:\n  \
              kinstall status                whether this host is well\n  \
-             kubectl get nodes              on a control plane: all hosts\n"
-        );
-        let Word::File { path, .. } = &self.word else { return text };
-        if path != Path::new(STANDARD_INPUT) {
-            text += &format!("{} is of no more use; delete it.\n", path.display());
-        }
-        if self.spec.network.cni == Cni::Bridge {
-            text += &again_on_others(name);
-        }
-        text
+             kubectl get nodes              on a control plane: all hosts\n\
+             {used}{again}"
+        )
     }
 }
 
