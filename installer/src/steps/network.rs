@@ -5,7 +5,7 @@ mod bridge;
 mod given;
 mod routes;
 
-use super::{Check, Context, Inputs, Step};
+use super::{Check, Context, Inputs, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
 pub use addon::is_in_bundle;

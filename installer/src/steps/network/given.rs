@@ -73,3 +73,67 @@ fn internal_address(node: &Value) -> Option<&str> {
     let addresses = node["status"]["addresses"].as_array()?;
     addresses.iter().find(|address| address["type"] == "InternalIP")?["address"].as_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::{Bench, FAILS};
+    use crate::handed::Handed;
+    use crate::host::Command;
+
+    const W1: &str = r#"{"metadata": {"name": "w1"}, "spec": {"podCIDR": "10.244.3.0/24"},
+        "status": {"addresses": [{"type": "Hostname", "address": "w1"}, {"type": "InternalIP", "address": "192.0.2.11"}]}}"#;
+
+    /// The API until Kubernetes 1.31: a kubelet may read every node.
+    fn open_api(_: &Path, command: &Command) -> Option<String> {
+        assert!(command.arguments.iter().any(|argument| argument.ends_with("kubelet.conf")), "{command}");
+        command
+            .program
+            .ends_with("/kubectl")
+            .then(|| format!(r#"{{"items": [{W1}, {{"metadata": {{"name": "new"}}}}]}}"#))
+    }
+
+    /// The API since Kubernetes 1.32: only its own.
+    fn narrow_api(_: &Path, command: &Command) -> Option<String> {
+        let own = command.arguments.windows(2).any(|pair| pair == ["node", "w1"]);
+        let refusal =
+            r#"Error from server (Forbidden): nodes is forbidden: User "system:node:w1" cannot list resource "nodes""#;
+        let said = if own { W1.to_owned() } else { format!("{FAILS}{refusal}") };
+        command.program.ends_with("/kubectl").then_some(said)
+    }
+
+    fn networks(all: &[(&str, u8)]) -> PodNetworks {
+        let network = |&(name, number): &(&str, u8)| {
+            let pods = format!("10.244.{number}.0/24").parse().unwrap();
+            (name.to_owned(), PodNetwork { pods, node: [192, 0, 2, 8 + number].into() })
+        };
+        all.iter().map(network).collect()
+    }
+
+    fn known_to_w1(bench: &Bench, handed: &PodNetworks) -> PodNetworks {
+        let handed = Handed { pod_networks: handed.clone(), ..Handed::default() };
+        bench.look_as(&Cluster::of_three_and_two(), "w1", &handed, |context| known(context).unwrap())
+    }
+
+    #[test]
+    fn what_was_handed_over_counts_when_the_host_itself_is_in_it() {
+        let bench = Bench::with_programs(open_api);
+        let handed = networks(&[("w1", 3), ("w2", 4)]);
+        assert_eq!(known_to_w1(&bench, &handed), handed);
+        assert!(bench.ran().is_empty());
+        assert_eq!(known_to_w1(&bench, &networks(&[("w2", 4)])), networks(&[("w1", 3)]), "the API knows better");
+        assert_eq!(known_to_w1(&bench, &PodNetworks::new()), networks(&[("w1", 3)]));
+    }
+
+    #[test]
+    fn a_kubelet_that_may_read_no_other_node_keeps_to_what_it_was_told() {
+        let bench = Bench::with_programs(narrow_api);
+        assert_eq!(known_to_w1(&bench, &networks(&[("c1", 0)])), networks(&[("c1", 0), ("w1", 3)]));
+        let unit = "ExecStart=/bin/sh -c 'ip route replace 10.244.1.0/24 via 192.0.2.9'\nExecStop=-/bin/sh -c 'x'\n";
+        bench.file("etc/systemd/system/kinstall-pod-network.service", unit);
+        assert_eq!(known_to_w1(&bench, &PodNetworks::new()), networks(&[("192.0.2.9", 1), ("w1", 3)]));
+    }
+}

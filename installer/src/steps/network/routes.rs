@@ -30,7 +30,10 @@ pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> 
         return needed("the routes to other hosts' pods were not set");
     }
     let there = routes_of(&context.host)?;
-    match others(context, networks).find(|other| !there.contains(&(other.pods.to_string(), other.node.to_string()))) {
+    match others(context, networks)
+        .iter()
+        .find(|other| !there.contains(&(other.pods.to_string(), other.node.to_string())))
+    {
         Some(other) => needed(format!("there is no route to {} via {}", other.pods, other.node)),
         None => Ok(Check::Done),
     }
@@ -54,21 +57,20 @@ pub fn remembered(host: &Host) -> anyhow::Result<BTreeMap<String, PodNetwork>> {
     routes.map(network).collect()
 }
 
-/// The pods of the other hosts.
-fn others<'a>(
-    inputs: &Inputs<'_>,
-    networks: &'a BTreeMap<String, PodNetwork>,
-) -> impl Iterator<Item = &'a PodNetwork> + use<'a> {
+/// The pods of the other hosts, by those hosts' addresses: their names are not always known.
+fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<PodNetwork> {
     let own = inputs.node_name();
-    networks.iter().filter(move |(name, _)| **name != own).map(|(_, network)| network)
+    let mut others: Vec<_> = networks.iter().filter(|(name, _)| **name != own).map(|(_, network)| *network).collect();
+    others.sort_by_key(|other| (other.node, other.pods.to_string()));
+    others
 }
 
 fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<String> {
     let own = networks.get(&inputs.node_name()).context("nobody has told where this node's pods are")?.pods;
-    Ok(commands(&own, &inputs.spec.network.pod_cidr, others(inputs, networks)))
+    Ok(commands(&own, &inputs.spec.network.pod_cidr, &others(inputs, networks)))
 }
 
-fn commands<'a>(own: &Cidr, all: &Cidr, others: impl Iterator<Item = &'a PodNetwork>) -> String {
+fn commands(own: &Cidr, all: &Cidr, others: &[PodNetwork]) -> String {
     // Traffic between pods keeps its addresses; the rest of the site has no route back to them.
     let rule = format!("POSTROUTING -s {own} ! -d {all} -m comment --comment \"{COMMENT}\" -j MASQUERADE");
     let mut lines = vec![
@@ -111,7 +113,7 @@ mod tests {
             node: [192, 0, 2, number].into(),
         };
         let text =
-            commands(&"10.244.0.0/24".parse().unwrap(), &"10.244.0.0/16".parse().unwrap(), [other(1), other(2)].iter());
+            commands(&"10.244.0.0/24".parse().unwrap(), &"10.244.0.0/16".parse().unwrap(), &[other(1), other(2)]);
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("Exec")).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         ExecStart=/bin/sh -c 'iptables -w -t nat -C POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE 2>/dev/null || iptables -w -t nat -A POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE'
