@@ -7,4 +7,5 @@ mod config;
 mod fleet;
 mod folder;
 mod host;
+mod join;
 mod reference;

@@ -107,9 +107,8 @@ impl Place {
     /// What others know and this host needs. For a host that joins, the cluster is asked whether it may.
     pub fn handed(&self, host: &Host, bundle: &IndexedBundle, inputs: &Inputs<'_>) -> anyhow::Result<Handed> {
         match &self.word {
-            Word::File { file, .. } if has_credential(host) => {
-                Ok(Handed { pod_networks: file.pod_networks.clone(), ..Handed::default() })
-            }
+            // Its token is needed only if the node was deleted meanwhile.
+            Word::File { file, .. } if has_credential(host) => Ok(file.handed(file.credentials.clone())),
             Word::File { file, .. } => Ok(file.handed(probe(host, bundle, &inputs.facts.platform, file)?)),
             Word::Record if self.name.is_some() && inputs.leads() => {
                 Ok(Handed { absent: absent(host, inputs)?, ..Handed::default() })
