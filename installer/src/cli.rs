@@ -133,6 +133,20 @@ pub enum ConfigCommand {
         /// The inventory.
         inventory: PathBuf,
     },
+    /// Print a configuration for a HAProxy of the site's own in front of the API servers
+    ///
+    /// For `api.load-balancer: external`. It is complete, for `/etc/haproxy/haproxy.cfg` on the host that has `api.address`, and
+    /// takes only API servers that say that they are ready. Another load balancer does as well, if it passes TCP through.
+    ///
+    /// Example: `kinstall config load-balancer --config cluster.yaml > haproxy.cfg`
+    LoadBalancer {
+        /// The cluster's description (cluster.yaml)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Take the hosts from Kubespray's inventory.ini
+        #[arg(long, value_name = "FILE")]
+        inventory: Option<PathBuf>,
+    },
 }
 
 /// What to do with images. For the timer that `run` sets up.

@@ -168,6 +168,7 @@ impl Cluster {
         let text = format!("hosts:\n{}", control_planes.chain(workers).collect::<String>());
         let mut list = list("1.25.2");
         list.images.push(image("docker.io/library/haproxy:2.6.12"));
+        list.images.push(image("ghcr.io/kube-vip/kube-vip:v1.0.4"));
         Self { spec: ClusterSpec::parse(&text).unwrap(), facts: facts(), list }
     }
 

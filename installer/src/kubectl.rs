@@ -1,5 +1,7 @@
 //! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
@@ -97,6 +99,20 @@ impl<'a> Kubectl<'a> {
     /// The same of whatever API server is reached at `server`, such as `https://127.0.0.1:6443`.
     pub fn readiness_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
+    }
+
+    /// The address that the API server behind `balancer` gives as its own; if none answers, what kubectl says. The server has to
+    /// prove that it is called `name`.
+    pub fn server_behind(&self, balancer: SocketAddr, name: &str) -> anyhow::Result<Result<SocketAddr, String>> {
+        let (server, name) = (format!("--server=https://{balancer}"), format!("--tls-server-name={name}"));
+        let arguments = [server.as_str(), &name, "get", "--raw=/api"];
+        let output = self.host.try_run(&self.command(&arguments))?;
+        if output.code != Some(0) {
+            return Ok(Err(output.stderr.trim().to_owned()));
+        }
+        let api: Value = serde_json::from_str(&output.stdout).context("`/api` is not answered with JSON")?;
+        let own = api["serverAddressByClientCIDRs"][0]["serverAddress"].as_str();
+        Ok(Ok(own.context("`/api` tells no address")?.parse()?))
     }
 
     fn readiness_by(&self, arguments: &[&str]) -> anyhow::Result<Result<(), String>> {

@@ -17,6 +17,7 @@ pub mod failure;
 mod fixture;
 pub mod fleet;
 pub mod handed;
+pub mod haproxy;
 pub mod host;
 pub mod inventory;
 pub mod join_file;

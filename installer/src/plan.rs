@@ -6,7 +6,7 @@ use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
     Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
-    SharedKeys, Step, Swap, Sysctls, Taint, load_balancer, network, programs,
+    SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, load_balancer, network, programs, virtual_address,
 };
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
@@ -48,6 +48,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::ControlPlane, &SharedKeys),
     (Phase::ControlPlane, &KubeadmConfig),
     (Phase::ControlPlane, &ControlPlane),
+    (Phase::ControlPlane, &VirtualAddress),
     (Phase::ControlPlane, &Kubeconfig),
     (Phase::ControlPlane, &Dns),
     (Phase::Worker, &LoadBalancer),
@@ -85,6 +86,12 @@ pub enum PlanError {
          `--add-image docker.io/library/haproxy:VERSION@sha256:…`, or set api.load-balancer to `external`"
     )]
     NoLoadBalancer,
+    /// The bundle lacks what moves the address.
+    #[error(
+        "the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with \
+         `--addon kube-vip`, or set api.load-balancer to `node-local`"
+    )]
+    NoVirtualAddress,
 }
 
 /// The steps for this host, in order.
@@ -123,6 +130,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     }
     if !load_balancer::is_in_bundle(inputs) {
         return Err(PlanError::NoLoadBalancer);
+    }
+    if !virtual_address::is_in_bundle(inputs) {
+        return Err(PlanError::NoVirtualAddress);
     }
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
     let steps = concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();

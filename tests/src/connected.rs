@@ -103,6 +103,21 @@ impl Carried {
         Ok(bundle)
     }
 
+    /// Builds a bundle that has kube-vip as well; none where the mirror has no kube-vip, which is said loudly.
+    #[expect(clippy::print_stderr, reason = "what a test leaves out is said loudly")]
+    pub fn build_with_kube_vip(&self) -> anyhow::Result<Option<PathBuf>> {
+        let (mirror, bundle) = (Mirror::start()?, self.file("kube-vip.tar.zst"));
+        let has_kube_vip = mirror.has("kube-vip");
+        if has_kube_vip {
+            let options = ["--addon", "kube-vip", "--key", &self.text("signing.key")];
+            build(&mirror, &mirror.catalog(), &bundle, &options)?;
+        } else {
+            eprintln!("\n*** NOTICE: the mirror has no kube-vip: the load balancer `vip` is NOT checked\n");
+        }
+        mirror.stop()?;
+        Ok(has_kube_vip.then_some(bundle))
+    }
+
     /// The file of this name in the folder of keys and bundles.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {

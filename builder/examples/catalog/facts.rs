@@ -47,6 +47,8 @@ pub struct ImageFact {
     pub image: String,
     pub tag: Option<String>,
     pub digest: Option<String>,
+    /// Where the digest was found: text, or a list.
+    pub evidence: Option<serde_yaml::Value>,
 }
 
 impl ImageFact {
@@ -96,6 +98,9 @@ pub struct AddonVersionFact {
     pub version: String,
     #[serde(default)]
     pub manifests: Vec<ManifestFact>,
+    /// Of what runs as a static pod, and is not applied from a manifest.
+    #[serde(default)]
+    pub images: Vec<ImageFact>,
     #[serde(default)]
     pub kubernetes_tested: Vec<String>,
     #[serde(default)]

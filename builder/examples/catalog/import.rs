@@ -27,6 +27,9 @@ const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 5] = [
     ("etcd", "etcd", ComponentKind::Archive, &[Role::Etcd]),
 ];
 
+/// The facts' kind of what kinstall runs as a static pod.
+const STATIC_POD: &str = "control-plane-vip";
+
 /// Kubernetes' own programs.
 const KUBERNETES: [&str; 3] = ["kubelet", "kubeadm", "kubectl"];
 
@@ -147,7 +150,7 @@ fn image(fact: &ImageFact, roles: &[Role], licence: Option<String>) -> anyhow::R
 }
 
 /// The add-on versions that go with a release: the paired one if it is pinned, or else the newest that the project says it
-/// tested with the minor.
+/// tested with the minor; of a static pod, the newest pinned one.
 fn addon_versions(
     facts: &Facts,
     addons: &BTreeMap<String, Addon>,
@@ -176,7 +179,10 @@ fn addon_versions(
             tested.sort_by_key(|version| numbers(version));
             tested.pop()
         };
-        match paired.or_else(tested) {
+        // A static pod depends on little of Kubernetes, and its project says nothing of tested versions.
+        let newest = || pinned.keys().map(String::as_str).max_by_key(|version| numbers(version));
+        let chosen = if fact.kind == STATIC_POD { newest() } else { paired.or_else(tested) };
+        match chosen {
             Some(chosen) => drop(versions.insert(fact.name.clone(), chosen.to_owned())),
             None => left_out
                 .push(format!("{} for Kubernetes {version}: no pinned version is paired or tested with it", fact.name)),
@@ -260,7 +266,7 @@ fn addons(facts: &Facts, left_out: &mut Vec<String>) -> anyhow::Result<BTreeMap<
     for fact in &facts.addons.addons {
         let kind = match fact.kind.as_str() {
             "cni" => AddonKind::Cni,
-            "addon" => AddonKind::Addon,
+            "addon" | STATIC_POD => AddonKind::Addon,
             other => {
                 left_out.push(format!("{}: it is a {other}, not applied from a manifest", fact.name));
                 continue;
@@ -268,7 +274,8 @@ fn addons(facts: &Facts, left_out: &mut Vec<String>) -> anyhow::Result<BTreeMap<
         };
         let mut versions = BTreeMap::new();
         for version in &fact.versions {
-            match addon_version(fact, version)? {
+            let read = if fact.kind == STATIC_POD { static_pod_version } else { addon_version };
+            match read(fact, version)? {
                 Ok(files) => drop(versions.insert(version.version.trim_start_matches('v').to_owned(), files)),
                 Err(reason) => left_out.push(format!("{} {}: {reason}", fact.name, version.version)),
             }
@@ -282,6 +289,25 @@ fn addons(facts: &Facts, left_out: &mut Vec<String>) -> anyhow::Result<BTreeMap<
         }
     }
     Ok(addons)
+}
+
+/// The images of what kinstall runs as a static pod on control planes, or why they cannot be pinned.
+fn static_pod_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result<Result<AddonVersion, String>> {
+    let unpinned: Vec<_> =
+        version.images.iter().filter(|image| image.digest.is_none()).map(ImageFact::reference).collect();
+    if version.images.is_empty() || !unpinned.is_empty() {
+        return Ok(Err(format!("no digest for {}", unpinned.join(", "))));
+    }
+    let licence = fact.licence.as_str().map(str::to_owned);
+    Ok(Ok(AddonVersion {
+        pinned_by: version.images.iter().find_map(|image| Some(image.evidence.as_ref()?.as_str()?.to_owned())),
+        manifests: Vec::new(),
+        images: version
+            .images
+            .iter()
+            .map(|fact| image(fact, &[Role::ControlPlane], licence.clone()))
+            .collect::<anyhow::Result<_>>()?,
+    }))
 }
 
 /// The manifest that installs the whole add-on with its images, or why it cannot be pinned.

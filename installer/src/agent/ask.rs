@@ -2,6 +2,8 @@
 
 use anyhow::Context as _;
 
+use super::behind::behind;
+use super::neighbour::neighbour;
 use super::protocol::{Answer, Question};
 use super::work::{Place, wait_for_lock};
 use crate::host::Host;
@@ -40,6 +42,8 @@ pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer
             join::credentials(&host, &place.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE).map(Answer::JoinCredentials)
         }
         Question::PodNetworks { nodes } => network::pod_networks(&host, nodes).map(Answer::PodNetworks),
+        Question::Behind { balancer, name, wanted } => behind(&host, *balancer, name, wanted).map(Answer::Behind),
+        Question::Neighbour { address } => neighbour(&host, *address).map(Answer::Neighbour),
         Question::DrainNode { name } => drain(&host, name).map(|()| Answer::Done),
         Question::DeleteNode { name } => {
             // One that is gone already is no error.

@@ -3,6 +3,8 @@
 //! It is the same program and the same code as on a single host; see [`protocol`] for what is said.
 
 mod ask;
+mod behind;
+mod neighbour;
 pub mod protocol;
 mod reach;
 mod remove;
@@ -19,6 +21,7 @@ use crate::failure::{Advise, Told};
 use crate::report::{Reporter, print_json, print_text};
 use protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
 
+pub use behind::Behind;
 pub use reach::LISTENING;
 pub use store::{DIRECTORY, PROGRAM, needs};
 

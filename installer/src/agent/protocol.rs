@@ -5,13 +5,14 @@
 //! `sudo` did not ask for. Back comes the greeting as well, after whatever the login shell printed, then events a line
 //! ([`report`](crate::report)), and last a line with the [`Reply`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read as _};
 use std::net::{IpAddr, SocketAddr};
 
 use kbundle_format::{Digest, Role};
 use serde::{Deserialize, Serialize};
 
+use super::Behind;
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
 use crate::failure::Told;
@@ -129,6 +130,20 @@ pub enum Question {
         /// The nodes.
         nodes: Vec<String>,
     },
+    /// The API servers that are reached through a load balancer of the site's own.
+    Behind {
+        /// The load balancer.
+        balancer: SocketAddr,
+        /// The name that API servers prove to have.
+        name: String,
+        /// Those that should be reached.
+        wanted: BTreeSet<SocketAddr>,
+    },
+    /// Who has an address of the host's own network.
+    Neighbour {
+        /// The address.
+        address: IpAddr,
+    },
     /// A node without pods.
     DrainNode {
         /// Its name.
@@ -199,6 +214,10 @@ pub enum Answer {
     JoinCredentials(JoinCredentials),
     /// To [`Question::PodNetworks`].
     PodNetworks(BTreeMap<String, PodNetwork>),
+    /// To [`Question::Behind`].
+    Behind(Behind),
+    /// To [`Question::Neighbour`]: a hardware address.
+    Neighbour(Option<String>),
     /// To the others.
     Done,
 }

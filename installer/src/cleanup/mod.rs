@@ -17,6 +17,7 @@ pub fn clean(host: &Host) -> Result<(), HostError> {
     processes::kill_containers(host)?;
     mounts::unmount(host)?;
     network::remove_namespaces(host)?;
+    network::remove_virtual_address(host)?;
     network::remove_links(host)?;
     network::remove_rules(host)?;
     cgroups::remove(host)

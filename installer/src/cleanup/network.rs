@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fs_err as fs;
 
 use crate::host::{Command, Host, HostError};
+use crate::steps::virtual_address;
 
 /// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do ours.
 pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
@@ -15,6 +16,17 @@ pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
     }
     // Fails where it holds namespaces of others, or is mounted for them.
     let _ = fs::remove_dir(host.path("/run/netns"));
+    Ok(())
+}
+
+/// Removes the address that moves between control planes, where this host was left with it.
+pub fn remove_virtual_address(host: &Host) -> Result<(), HostError> {
+    let Some((address, interface)) = virtual_address::held(host)? else { return Ok(()) };
+    let shown = host.run_if_installed(&Command::new("ip", ["-oneline", "address", "show", "dev", &interface]))?;
+    let with_prefix = format!(" {address}/32 ");
+    if shown.is_some_and(|shown| shown.stdout.contains(&with_prefix)) {
+        host.run(&Command::new("ip", ["address", "delete", with_prefix.trim(), "dev", &interface]))?;
+    }
     Ok(())
 }
 

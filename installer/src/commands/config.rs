@@ -9,9 +9,11 @@ use fs_err as fs;
 use kbundle_format::Role;
 use serde::Serialize;
 
+use super::read_spec;
 use crate::cli::{ConfigCommand, OutputFormat};
-use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, Problem, Ssh};
+use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, Problem, Ssh};
 use crate::failure::Advise;
+use crate::haproxy;
 use crate::inventory::Inventory;
 use crate::report::{SCHEMA, print_json, print_text};
 
@@ -21,6 +23,7 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Validate { file, output } => return validate(file, *output),
         ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
         ConfigCommand::Import { inventory } => import(inventory)?,
+        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -127,4 +130,14 @@ fn import(path: &Path) -> anyhow::Result<()> {
     let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
     print_text(&format!("{head}{}", yaml(&Imported { schema, hosts, ssh })?))?;
     Ok(())
+}
+
+fn load_balancer(config: &Path, inventory: Option<&Path>) -> anyhow::Result<()> {
+    let spec = read_spec(Some(config), inventory)?;
+    if spec.api.load_balancer == LoadBalancer::External {
+        return Ok(print_text(&haproxy::external(&spec))?);
+    }
+    Err(anyhow!("the cluster has no load balancer of the site's own, so that there is nothing to configure"))
+        .usage()
+        .hint("write `load-balancer: external` and its `address` under `api` in cluster.yaml")
 }

@@ -92,8 +92,11 @@ pub struct Api {
     /// The name clients use; `api.<cluster name>.internal` where absent.
     pub endpoint: Option<DnsName>,
     /// The address that a single host advertises; that of the default route's interface where absent. Several hosts have
-    /// their own each, and this is the address of an `external` load balancer.
+    /// their own each, and this is the address of an `external` load balancer, or the `vip`.
     pub address: Option<IpAddr>,
+    /// The network interface that a `vip` is put on; the one in whose network it lies where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// What spreads requests over several control planes.
     pub load_balancer: LoadBalancer,
     /// Its TCP port.
@@ -111,6 +114,20 @@ pub enum LoadBalancer {
     NodeLocal,
     /// One of the site's own, at `address`.
     External,
+    /// Nothing spreads them: `address` is one that moves between the control planes, by `kube-vip`.
+    Vip,
+}
+
+impl LoadBalancer {
+    /// The name in cluster.yaml.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NodeLocal => "node-local",
+            Self::External => "external",
+            Self::Vip => "vip",
+        }
+    }
 }
 
 /// What hardening is in force. All of it, by default.
@@ -172,6 +189,7 @@ impl Default for Api {
         Self {
             endpoint: None,
             address: None,
+            interface: None,
             load_balancer: LoadBalancer::default(),
             port: 6443,
             certificate_sans: Vec::new(),
@@ -324,7 +342,7 @@ mod tests {
         insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
-        insta::assert_snapshot!(refusal("api: {load-balancer: vip}"), @"the configuration cannot be read: api.load-balancer: unknown variant `vip`, expected `node-local` or `external` at line 1 column 22");
+        insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");
         insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
@@ -346,8 +364,12 @@ mod tests {
         let host = "hosts: [{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}]\n";
         insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"load-balancer external is for clusters of several hosts, and there is no list of hosts; add `hosts`");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"api.address 192.0.2.9 is only for `load-balancer: external`, because each of several hosts has its own address; remove it, or add `load-balancer: external`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"api.address 192.0.2.9 is only for `load-balancer: external` or `vip`, because each of several hosts has its own address; remove it, or add `load-balancer`");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"api.address 10.100.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.1}}")), @"api.address 192.0.2.1 is that of host a; take another");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.9, interface: eth0}}")), @"api.interface is only for `load-balancer: vip`; remove it");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: vip}}")), @"load-balancer vip needs a free address of the hosts' network; add `api.address`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: vip, address: 192.0.2.9, interface: 'bond 0'}}")), @"api.interface `bond 0` is no name of a network interface");
         insta::assert_snapshot!(refusal("api: {port: 0, certificate-sans: ['*.example.com', 192.0.2.7, 'no name']}"), @"
         api.port 0 is no port; 6443 is usual
         certificate-sans has `no name`, which is neither an address nor a DNS name

@@ -255,6 +255,13 @@ impl HostFacts {
         }
     }
 
+    /// The interface in whose network `address` lies.
+    #[must_use]
+    pub fn interface_towards(&self, address: IpAddr) -> Option<&str> {
+        let found = self.addresses.iter().find(|found| found.network.contains(address))?;
+        Some(&found.interface)
+    }
+
     /// The largest packet that the interface with this address takes, in bytes.
     #[must_use]
     pub fn mtu_of(&self, address: IpAddr) -> Option<u32> {

@@ -12,7 +12,7 @@ use super::shares::{Parts, Shares};
 use super::{Fleet, FleetHost, Means, seconds};
 use crate::agent::protocol::{Wanted, Work};
 use crate::config::{ClusterSpec, HostSpec};
-use crate::failure::Advise;
+use crate::failure::{Advise, Told};
 use crate::handed::Handed;
 use crate::plan::Phase;
 use crate::preflight::CheckId;
@@ -45,6 +45,8 @@ pub(super) struct Leader<'a> {
     pub(super) standing: Standing,
     /// The phases in which each host has something to do.
     pub(super) phases: Vec<BTreeSet<Phase>>,
+    /// Control planes that the site's load balancer does not reach.
+    pub(super) unbalanced: Vec<(usize, Told)>,
 }
 
 /// How an installation went.
@@ -76,7 +78,8 @@ pub fn lead(
     let shares = Shares::led_by(spec, fleet.hosts[first].spec);
     let parts = Parts::of(orders.bundle, &spec.hosts).context("the bundle cannot be cut").refused()?;
     let phases = vec![BTreeSet::new(); fleet.hosts.len()];
-    let mut leader = Leader { orders: *orders, fleet, shares, parts, first, standing, phases };
+    let unbalanced = Vec::new();
+    let mut leader = Leader { orders: *orders, fleet, shares, parts, first, standing, phases, unbalanced };
     leader.run(started)
 }
 

@@ -3,6 +3,7 @@
 //!
 //! What happened to a host is noted at that host, so that one that fails does not end what the others do.
 
+mod balancer;
 mod connection;
 mod contact;
 mod gang;

@@ -24,6 +24,8 @@ pub enum Stage {
     FirstControlPlane,
     /// The others.
     ControlPlanes,
+    /// The site's own load balancer, before hosts join through it.
+    LoadBalancer,
     /// Hosts that only run pods.
     Workers,
     /// What connects pods.
@@ -44,6 +46,7 @@ impl fmt::Display for Stage {
             Self::Etcd => "etcd",
             Self::FirstControlPlane => "first control plane",
             Self::ControlPlanes => "other control planes",
+            Self::LoadBalancer => "load balancer",
             Self::Workers => "workers",
             Self::Network => "network",
             Self::Finish => "finish",
@@ -84,7 +87,10 @@ pub enum Course {
 pub fn course(stage: Stage, fallen: &[Fallen<'_>], standing: Standing) -> Course {
     let any = |what: fn(&Fallen<'_>) -> bool| fallen.iter().any(what);
     if any(|host| host.leads) {
-        return Course::Stop("nothing goes on without the first control plane");
+        return Course::Stop(match stage {
+            Stage::LoadBalancer => "hosts reach the API through the load balancer",
+            _ => "nothing goes on without the first control plane",
+        });
     }
     if stage <= Stage::Etcd && !standing.etcd && any(|host| host.roles.contains(&Role::Etcd)) {
         return Course::Stop("a new cluster of etcd needs all its members");
@@ -104,7 +110,7 @@ mod tests {
 
     const NEW: Standing = Standing { control_plane: false, etcd: false };
     const STANDS: Standing = Standing { control_plane: true, etcd: true };
-    const STAGES: [Stage; 10] = [
+    const STAGES: [Stage; 11] = [
         Stage::Connect,
         Stage::Preflight,
         Stage::Bundle,
@@ -112,6 +118,7 @@ mod tests {
         Stage::Etcd,
         Stage::FirstControlPlane,
         Stage::ControlPlanes,
+        Stage::LoadBalancer,
         Stage::Workers,
         Stage::Network,
         Stage::Finish,

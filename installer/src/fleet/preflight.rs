@@ -41,6 +41,8 @@ impl Leader<'_> {
         let etcd: Vec<_> = self.fleet.hosts.iter().filter(|host| host.has(Role::Etcd)).map(FleetHost::name).collect();
         findings.extend(between::etcd_members(&etcd, self.standing.etcd, self.orders.ignored));
         findings.extend(self.reach());
+        findings.extend(self.try_balancer());
+        findings.extend(self.try_virtual_address());
         self.fleet.display.findings(&findings);
         refuse_rejected(&findings)
     }

@@ -23,14 +23,15 @@ const UPLOADS: usize = 4;
 impl Leader<'_> {
     /// Goes through the stages. The answer is why the hosts that did not fail stopped early.
     pub(super) fn install(&mut self) -> Option<&'static str> {
-        use Stage::{Bundle, ControlPlanes, Etcd, Finish, FirstControlPlane, Network, Prepare, Workers};
-        for stage in [Bundle, Prepare, Etcd, FirstControlPlane, ControlPlanes, Workers, Network, Finish] {
+        use Stage::{Bundle, ControlPlanes, Etcd, Finish, FirstControlPlane, LoadBalancer, Network, Prepare, Workers};
+        for stage in [Bundle, Prepare, Etcd, FirstControlPlane, ControlPlanes, LoadBalancer, Workers, Network, Finish] {
             match stage {
                 Bundle => self.send_bundle(),
                 Prepare => self.prepare(),
                 Etcd => self.etcd(),
                 FirstControlPlane => self.first_control_plane(),
                 ControlPlanes => self.other_control_planes(),
+                LoadBalancer => self.ask_through_balancer(),
                 Workers => self.workers(),
                 Network => self.network(),
                 _ => self.finish(),
@@ -40,6 +41,9 @@ impl Leader<'_> {
                 Course::Stop(reason) if stage != Finish => return Some(reason),
                 _ => {}
             }
+        }
+        for (index, told) in std::mem::take(&mut self.unbalanced) {
+            self.fleet.fall(index, LoadBalancer, told);
         }
         None
     }

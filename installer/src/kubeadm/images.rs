@@ -2,6 +2,8 @@
 
 use kbundle_format::{BundleList, Image, ImageRef, Platform};
 
+use crate::steps::Inputs;
+
 /// The images that settings name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterImages {
@@ -50,6 +52,13 @@ impl ClusterImages {
 /// The images for `platform`.
 pub fn of_platform<'a>(list: &'a BundleList, platform: &'a Platform) -> impl Iterator<Item = &'a Image> {
     list.images.iter().filter(move |image| image.platform == *platform)
+}
+
+/// The image with this short name for this host, such as `haproxy`.
+#[must_use]
+pub fn image_called(name: &str, inputs: &Inputs<'_>) -> Option<String> {
+    let mut images = of_platform(inputs.list, &inputs.facts.platform);
+    images.find(|image| image.reference.short_name() == name).map(|image| image.reference.to_string())
 }
 
 /// Registry and repository, without the tag: `registry.k8s.io/coredns/coredns`.

@@ -2,6 +2,7 @@
 //! found, what is wanted and by whose word, and what to do.
 
 pub mod between;
+pub mod front;
 mod machine;
 mod network;
 mod system;
@@ -141,7 +142,7 @@ impl std::str::FromStr for CheckId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::all().chain(between::ids()).find(|id| id.0 == text).ok_or_else(|| {
+        Self::all().chain(between::ids()).chain(front::ids()).find(|id| id.0 == text).ok_or_else(|| {
             let known: Vec<_> = Self::all().map(|id| id.0).collect();
             format!("no check has this name; there are: {}", known.join(", "))
         })

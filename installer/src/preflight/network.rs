@@ -13,6 +13,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "networks", wanted: "pod-cidr and service-cidr apart from the host's own networks", look: networks },
     Check { id: "ports", wanted: "free for the API server, etcd, the kubelet and their companions", look: ports },
     Check {
+        id: "virtual-address",
+        wanted: "an address in a network of every control plane (kube-vip tells it by ARP)",
+        look: virtual_address,
+    },
+    Check {
         id: "nameservers",
         wanted: "any number; without one, pods resolve the cluster's names alone",
         look: nameservers,
@@ -90,6 +95,8 @@ const CONTROL_PLANE_PORTS: [(u16, &str); 2] = [(10257, "kube-controller"), (1025
 const NODE_PORTS: [(u16, &str); 4] =
     [(10248, "kubelet"), (10249, "kube-proxy"), (10250, "kubelet"), (10256, "kube-proxy")];
 const BALANCER_PORT: (u16, &str) = (6444, "haproxy");
+/// Its metrics.
+const VIRTUAL_ADDRESS_PORT: (u16, &str) = (2112, "kube-vip");
 
 fn wanted_ports(subject: &Subject<'_>) -> Vec<(u16, &'static str)> {
     let mut wanted = Vec::new();
@@ -102,6 +109,9 @@ fn wanted_ports(subject: &Subject<'_>) -> Vec<(u16, &'static str)> {
     if subject.has(Role::ControlPlane) {
         wanted.extend(CONTROL_PLANE_PORTS);
         wanted.push((subject.spec.api.port, "kube-apiserver"));
+        if subject.spec.api.load_balancer == LoadBalancer::Vip {
+            wanted.push(VIRTUAL_ADDRESS_PORT);
+        }
     } else if subject.has(Role::Worker) && subject.spec.api.load_balancer == LoadBalancer::NodeLocal {
         wanted.extend([BALANCER_PORT, (subject.spec.api.port, "haproxy")]);
     }
@@ -124,6 +134,28 @@ fn ports(subject: &Subject<'_>) -> Answer {
         return Answer::pass("free");
     }
     Answer::reject(format!("taken: {}", taken.join(", ")), "stop what listens there (`ss -ltnp` shows it)")
+}
+
+fn virtual_address(subject: &Subject<'_>) -> Answer {
+    let api = &subject.spec.api;
+    let Some(address) =
+        api.address.filter(|_| api.load_balancer == LoadBalancer::Vip && subject.has(Role::ControlPlane))
+    else {
+        return Answer::pass("none asked for");
+    };
+    match (api.interface.as_deref(), subject.facts.interface_towards(address)) {
+        (Some(wanted), _) if !subject.facts.mtus.contains_key(wanted) => {
+            let found: Vec<_> = subject.facts.mtus.keys().map(String::as_str).collect();
+            let advice =
+                "set `interface` under `api` in cluster.yaml to one that every control plane has, or leave it out";
+            Answer::reject(format!("no interface {wanted}, but {}", found.join(", ")), advice)
+        }
+        (Some(interface), _) | (None, Some(interface)) => Answer::pass(format!("{address} on {interface}")),
+        (None, None) => Answer::reject(
+            format!("{address} is in no network of this host"),
+            "set `address` under `api` in cluster.yaml to a free one of the control planes' network",
+        ),
+    }
 }
 
 fn nameservers(subject: &Subject<'_>) -> Answer {

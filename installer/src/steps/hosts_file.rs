@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use kbundle_format::Role;
+
 use super::{Check, Context, Inputs, Step, load_balancer};
 use crate::config::LoadBalancer;
 use crate::facts::network::address_in_hosts;
@@ -55,12 +57,14 @@ fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
 /// Where this host finds the API, best first. Programs that speak to it (Go's resolver) try one after the other, so that a
 /// host reaches it before its own API server or load balancer runs, and when that has stopped.
 fn api_addresses(inputs: &Inputs<'_>) -> Vec<IpAddr> {
-    if let (LoadBalancer::External, Some(balancer)) = (inputs.spec.api.load_balancer, inputs.spec.api.address) {
-        return vec![balancer];
-    }
-    let local = load_balancer::is_wanted(inputs).then_some(IpAddr::from([127, 0, 0, 1]));
+    let nearest = match inputs.spec.api.load_balancer {
+        LoadBalancer::External => inputs.spec.api.address,
+        // A control plane has an API server of its own, and no need of one that may be another's.
+        LoadBalancer::Vip => inputs.spec.api.address.filter(|_| !inputs.has(Role::ControlPlane)),
+        LoadBalancer::NodeLocal => load_balancer::is_wanted(inputs).then_some(IpAddr::from([127, 0, 0, 1])),
+    };
     let control_planes = inputs.topology.nearest_control_planes();
-    local.into_iter().chain(control_planes.iter().map(|member| member.address)).collect()
+    nearest.into_iter().chain(control_planes.iter().map(|member| member.address)).collect()
 }
 
 #[cfg(test)]
@@ -89,14 +93,21 @@ mod tests {
 
     #[test]
     fn each_host_turns_to_what_is_nearest() {
-        let cluster = fixture::Cluster::of_three_and_two();
-        let found = |name: &str| {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let found = |cluster: &fixture::Cluster, name: &str| {
             let topology = cluster.seen_from(name);
             let addresses = api_addresses(&cluster.inputs(&topology));
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(found("c2"), "192.0.2.2 192.0.2.1 192.0.2.3");
-        assert_eq!(found("w1"), "127.0.0.1 192.0.2.1 192.0.2.2 192.0.2.3");
+        assert_eq!(found(&cluster, "c2"), "192.0.2.2 192.0.2.1 192.0.2.3");
+        assert_eq!(found(&cluster, "w1"), "127.0.0.1 192.0.2.1 192.0.2.2 192.0.2.3");
+        cluster.spec.api.address = Some("192.0.2.9".parse().unwrap());
+        for (kind, control_plane) in [(LoadBalancer::External, "192.0.2.9 "), (LoadBalancer::Vip, "")] {
+            cluster.spec.api.load_balancer = kind;
+            assert_eq!(found(&cluster, "c2"), format!("{control_plane}192.0.2.2 192.0.2.1 192.0.2.3"));
+            assert_eq!(found(&cluster, "w1"), "192.0.2.9 192.0.2.1 192.0.2.2 192.0.2.3");
+        }
+        cluster.spec.api.load_balancer = LoadBalancer::NodeLocal;
         let text = wanted("127.0.0.1 localhost\n", &cluster.inputs(&cluster.seen_from("w1")));
         assert!(text.contains("\n192.0.2.12 w2\n") && text.contains("\n192.0.2.2 api.kubernetes.internal\n"), "{text}");
     }

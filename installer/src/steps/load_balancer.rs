@@ -9,7 +9,8 @@ use kbundle_format::{Digest, Role};
 
 use super::{Check, Context, Inputs, Step, needed};
 use crate::config::LoadBalancer as Kind;
-use crate::kubeadm::images::of_platform;
+use crate::haproxy;
+use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, KUBELET_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;
 use crate::template::render;
@@ -64,14 +65,14 @@ impl Step for LoadBalancer {
 #[must_use]
 pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
     let is_worker = inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane);
-    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image(inputs).is_some();
+    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image_called("haproxy", inputs).is_some();
     is_worker && inputs.spec.api.load_balancer == Kind::NodeLocal && chooses()
 }
 
 /// Whether the bundle has what `inputs` ask for.
 #[must_use]
 pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
-    !is_wanted(inputs) || image(inputs).is_some()
+    !is_wanted(inputs) || image_called("haproxy", inputs).is_some()
 }
 
 /// Waits until an API server answers through it, on a host that has joined.
@@ -95,14 +96,9 @@ fn readiness(context: &Context<'_>) -> anyhow::Result<Option<Result<(), String>>
     Kubectl::as_kubelet(&context.host).readiness_at(&server).map(Some)
 }
 
-fn image(inputs: &Inputs<'_>) -> Option<String> {
-    let mut images = of_platform(inputs.list, &inputs.facts.platform);
-    images.find(|image| image.reference.short_name() == "haproxy").map(|image| image.reference.to_string())
-}
-
 fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(String, String); 2]> {
-    let image = image(inputs).context("the bundle has no haproxy image for this platform")?;
-    let configuration = configuration(inputs);
+    let image = image_called("haproxy", inputs).context("the bundle has no haproxy image for this platform")?;
+    let configuration = haproxy::node_local(inputs.spec, HEALTH_PORT);
     let pod = render(
         include_str!("../../../manifests/templates/haproxy-pod.yaml"),
         &[
@@ -115,17 +111,6 @@ fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(String, String); 2]> {
     Ok([(CONFIG_PATH.to_owned(), configuration), (format!("{MANIFESTS}/haproxy.yaml"), pod)])
 }
 
-fn configuration(inputs: &Inputs<'_>) -> String {
-    let port = inputs.spec.api.port;
-    let servers = inputs.topology.with(Role::ControlPlane);
-    let servers: Vec<_> =
-        servers.map(|member| format!("    server {} {}:{port}", member.name, member.address)).collect();
-    render(
-        include_str!("../../../manifests/templates/haproxy.cfg"),
-        &[("port", &port.to_string()), ("health_port", &HEALTH_PORT.to_string()), ("servers", &servers.join("\n"))],
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +119,7 @@ mod tests {
     #[test]
     fn every_control_plane_is_asked() {
         let cluster = fixture::Cluster::of_three_and_two();
-        let text = configuration(&cluster.inputs(&cluster.seen_from("w1")));
+        let text = files(&cluster.inputs(&cluster.seen_from("w1"))).unwrap()[0].1.clone();
         let servers: Vec<_> = text.lines().filter(|line| line.trim().starts_with("server ")).collect();
         insta::assert_snapshot!(servers.join("\n"), @"
             server c1 192.0.2.1:6443

@@ -26,6 +26,7 @@ mod ready;
 mod swap;
 mod sysctls;
 mod taint;
+pub mod virtual_address;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -60,6 +61,7 @@ pub use ready::Ready;
 pub use swap::Swap;
 pub use sysctls::Sysctls;
 pub use taint::Taint;
+pub use virtual_address::VirtualAddress;
 
 /// What a look at the host found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! `kinstall config`, and inventories beside `cluster.yaml`.
 
+use std::process::Command;
+
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
@@ -239,5 +241,64 @@ fn run_takes_the_hosts_from_one_place() {
     --- stderr
     error: bad.ini cannot be used
       caused by: line 1: a section is written `[group]`
+    ");
+}
+
+#[test]
+fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
+    let external = format!("{HOSTS}api: {{load-balancer: external, address: 192.0.2.100, port: 8443}}\n");
+    let without_hosts = "api: {load-balancer: external, address: 192.0.2.100}\n";
+    let files = [("external.yaml", external.as_str()), ("node-local.yaml", HOSTS), ("bare.yaml", without_hosts)];
+    let folder = folder(&[&files[..], &[("inventory.ini", INVENTORY)]].concat());
+    let print = |more: &[&str]| folder.kinstall(&[&["config", "load-balancer", "--config"], more].concat());
+    let said = print(&["external.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_snapshot!(said.stdout, @"
+    # Written by kinstall. Spreads requests to the API of cluster plant-7 over the control planes that answer.
+    global
+        log stdout format raw local0 notice
+        maxconn 4000
+        user haproxy
+        group haproxy
+
+    defaults
+        log global
+        mode tcp
+        option dontlognull
+        option redispatch
+        option clitcpka
+        option srvtcpka
+        retries 3
+        timeout connect 3s
+        timeout check 3s
+        # Watches last long; whoever holds one sends something more often than this.
+        timeout client 10m
+        timeout server 10m
+
+    frontend api
+        bind *:8443
+        default_backend control-planes
+
+    backend control-planes
+        balance leastconn
+        option httpchk GET /readyz
+        http-check expect status 200
+        # What passes through is TLS between client and API server; only the question whether a server is ready trusts blindly.
+        default-server check check-ssl verify none inter 2s fall 2 rise 1 on-marked-down shutdown-sessions
+        server a 192.0.2.1:8443
+    ");
+    fs::write(folder.path("haproxy.cfg"), said.stdout).unwrap();
+    let haproxy = Command::new("haproxy").args(["-c", "-f"]).arg(folder.path("haproxy.cfg")).output();
+    let judged = haproxy.expect("no haproxy on this machine to judge with: apt-get install haproxy");
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
+
+    let said = print(&["bare.yaml", "--inventory", "inventory.ini"]);
+    assert!(said.stdout.contains("    server a 192.0.2.1:6443\n") && !said.stdout.contains(" b "), "{}", said.stdout);
+    assert_snapshot!(print(&["node-local.yaml"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: the cluster has no load balancer of the site's own, so that there is nothing to configure
+    hint: write `load-balancer: external` and its `address` under `api` in cluster.yaml
     ");
 }

@@ -100,12 +100,17 @@ catalog_platforms() { # DIR COMPONENT VERSION
     done
 }
 
-# Flannel's images belong to its add-on; those that no role needs are there to be run by tests.
+# Flannel's images belong to its add-on, and so does kube-vip's; those that no role needs are there to be run by tests.
 catalog_addons() { # DIR
     local flannel version manifest url
     printf 'addons:\n  lab-test:\n    kind: addon\n    licence: GPL-2.0-only\n    project: https://busybox.net\n    versions:\n'
     printf '      %s:\n        manifests: []\n        images:\n' "$(image_version "$1" docker.io/library/busybox)"
     catalog_images "$1" '$4 == "test"' '          ' '[control-plane, worker]'
+    if has_kube_vip; then
+        printf '  kube-vip:\n    kind: addon\n    licence: Apache-2.0\n    project: https://github.com/kube-vip/kube-vip\n    versions:\n'
+        printf '      %s:\n        manifests: []\n        images:\n' "$(kube_vip_version "$1")"
+        catalog_images "$1" '$1 ~ /kube-vip/' '          '
+    fi
     flannel=$(part_dir flannel)
     [[ -e $flannel/manifest ]] || return 0
     read -r version manifest url <"$flannel/manifest"
@@ -122,8 +127,9 @@ catalog_release() { # DIR
         printf '      %s: %s\n' "$component" "$(component_version "$1" "$component")"
     done
     printf '    images:\n'
-    catalog_images "$1" '$4 != "test" && $1 !~ /flannel/' '      '
+    catalog_images "$1" '$4 != "test" && $1 !~ /flannel|kube-vip/' '      '
     printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
+    ! has_kube_vip || printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
     [[ ! -e $(part_dir flannel)/manifest ]] || printf '      flannel: %s\n' "$(cut -d ' ' -f 1 "$(part_dir flannel)/manifest")"
 }
 
@@ -135,6 +141,8 @@ catalog_images() { # DIR AWK-CONDITION INDENT [ROLES]
     done
 }
 
+has_kube_vip() { [[ ! -e $(part_dir kube-vip)/MISSING ]]; }
+kube_vip_version() { image_version "$1" ghcr.io/kube-vip/kube-vip | sed 's/^v//'; } # DIR
 component_version() { awk -v c="$2" '$1 == c { print $2; exit }' "$1/components"; } # DIR COMPONENT
 image_version() { awk -v r="$2:" 'index($1, r) == 1 { print substr($1, length(r) + 1) }' "$1/images"; } # DIR NAME
 file_sha256() { sha256sum "$1" | cut -d ' ' -f 1; }

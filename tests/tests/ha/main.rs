@@ -8,6 +8,7 @@
 
 mod apart;
 mod cut;
+mod front;
 mod join;
 mod life;
 mod refusals;

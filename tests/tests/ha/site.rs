@@ -78,6 +78,8 @@ pub struct Site {
     folder: PathBuf,
     members: Vec<Member>,
     environment: Vec<(&'static str, String)>,
+    bundle: PathBuf,
+    api: String,
 }
 
 impl Site {
@@ -92,7 +94,8 @@ impl Site {
         let folder = carried().file(lab);
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;
-        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new() };
+        let (bundle, api) = (carried().file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
+        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new(), bundle, api };
         site.with(members)
     }
 
@@ -101,6 +104,17 @@ impl Site {
         self.members = members;
         fs::write(self.config(), self.cluster_yaml())?;
         Ok(self)
+    }
+
+    /// Another setting `api` in cluster.yaml.
+    pub fn set_api(&mut self, api: String) -> anyhow::Result<()> {
+        self.api = api;
+        Ok(fs::write(self.config(), self.cluster_yaml())?)
+    }
+
+    /// Another bundle to install from.
+    pub fn set_bundle(&mut self, bundle: PathBuf) {
+        self.bundle = bundle;
     }
 
     /// Sets a variable for every later run of kinstall.
@@ -114,10 +128,11 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {{cni: bridge}}\napi: {{load-balancer: node-local}}\n",
+             network: {{cni: bridge}}\napi: {}\n",
             key.display(),
             known.display(),
-            hosts.join("\n")
+            hosts.join("\n"),
+            self.api
         )
     }
 
@@ -160,8 +175,7 @@ impl Site {
     /// `kinstall run` of the bundle on all of the cluster, not yet started.
     pub fn run_command(&self, options: &[&str]) -> Command {
         let mut command = self.kinstall(&["run"]);
-        let carried = carried();
-        command.arg(carried.file("bundle.tar.zst")).arg("--key").arg(carried.file("signing.pub"));
+        command.arg(&self.bundle).arg("--key").arg(carried().file("signing.pub"));
         command.arg("--config").arg(self.config()).args(options);
         command
     }

@@ -14,7 +14,7 @@ const CREDENTIALS: &str = "/media/streams";
 
 const WRITER: &str = r#"
 cd /media/streams
-url=https://127.0.0.1:6443/api/v1/namespaces/default/configmaps/stream
+url=https://$1:6443/api/v1/namespaces/default/configmaps/stream
 while :; do
     read -r at _ </proc/uptime
     code=$(curl -s --max-time 3 --cacert ca.crt --cert admin.crt --key admin.key -o answer -w '%{http_code}' \
@@ -78,6 +78,11 @@ spec:
 
     /// A program on `host` changes a `ConfigMap` five times a second through the load balancer that listens there.
     pub fn of_writes(cluster: &Cluster<'_>, host: &'a Host) -> anyhow::Result<Self> {
+        Self::of_writes_to(cluster, host, "127.0.0.1")
+    }
+
+    /// The same through whoever has `address`.
+    pub fn of_writes_to(cluster: &Cluster<'_>, host: &'a Host, address: &str) -> anyhow::Result<Self> {
         cluster.kubectl("create configmap stream --from-literal=written=never")?;
         host.sh(&format!("mkdir -p {FOLDER} {CREDENTIALS} && chmod 700 {CREDENTIALS}"))?;
         let folder = host.root().join(CREDENTIALS.trim_start_matches('/'));
@@ -90,7 +95,7 @@ spec:
             fs::write(folder.join(file), text + "\n")?;
         }
         fs::write(folder.join("writer"), WRITER)?;
-        host.sh(&format!("systemd-run --quiet --unit=stream-of-writes bash {CREDENTIALS}/writer"))?;
+        host.sh(&format!("systemd-run --quiet --unit=stream-of-writes bash {CREDENTIALS}/writer {address}"))?;
         let stream = Self { host, file: "writes" };
         stream.wait_for_answers()?;
         Ok(stream)

@@ -7,9 +7,10 @@ mod labels;
 use std::fmt;
 use std::net::IpAddr;
 
+use kbundle_format::Role;
 use serde::Serialize;
 
-use super::{Api, Cidr, ClusterSpec, DnsName, LoadBalancer, Network};
+use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, LoadBalancer, Network};
 
 /// What every node takes of the pods' network: the controller manager's default.
 const NODE_PREFIX: u8 = 24;
@@ -86,25 +87,8 @@ fn room_for_nodes(spec: &ClusterSpec, problems: &mut Problems) {
 }
 
 fn api(spec: &ClusterSpec, problems: &mut Problems) {
-    let Api { address, load_balancer, port, certificate_sans, .. } = &spec.api;
-    let several = !spec.hosts.is_empty();
-    match (load_balancer, address) {
-        (LoadBalancer::External, _) if !several => problems.add(
-            "api.load-balancer",
-            "load-balancer external is for clusters of several hosts, and there is no list of hosts; add `hosts`",
-        ),
-        (LoadBalancer::External, None) => {
-            problems.add("api.address", "load-balancer external needs the load balancer's address; add `api.address`");
-        }
-        (LoadBalancer::NodeLocal, Some(address)) if several => problems.add(
-            "api.address",
-            format!(
-                "api.address {address} is only for `load-balancer: external`, because each of several hosts has its own address; \
-                 remove it, or add `load-balancer: external`"
-            ),
-        ),
-        _ => {}
-    }
+    let Api { address, port, certificate_sans, .. } = &spec.api;
+    in_front(spec, problems);
     if let Some(address) = *address {
         usable(spec, "api.address", "api.address", address, problems);
     }
@@ -123,6 +107,57 @@ fn api(spec: &ClusterSpec, problems: &mut Problems) {
             let message = format!("certificate-sans has `{san}`, which is neither an address nor a DNS name");
             problems.add(format!("api.certificate-sans[{index}]"), message);
         }
+    }
+}
+
+/// What stands in front of the API servers.
+fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
+    let (kind, several) = (spec.api.load_balancer, !spec.hosts.is_empty());
+    match (kind, spec.api.address) {
+        (LoadBalancer::External | LoadBalancer::Vip, _) if !several => problems.add(
+            "api.load-balancer",
+            format!(
+                "load-balancer {} is for clusters of several hosts, and there is no list of hosts; add `hosts`",
+                kind.as_str()
+            ),
+        ),
+        (LoadBalancer::External, None) => {
+            problems.add("api.address", "load-balancer external needs the load balancer's address; add `api.address`");
+        }
+        (LoadBalancer::Vip, None) => {
+            problems.add("api.address", "load-balancer vip needs a free address of the hosts' network; add `api.address`");
+        }
+        (LoadBalancer::NodeLocal, Some(address)) if several => problems.add(
+            "api.address",
+            format!(
+                "api.address {address} is only for `load-balancer: external` or `vip`, because each of several hosts has its own \
+                 address; remove it, or add `load-balancer`"
+            ),
+        ),
+        (LoadBalancer::External | LoadBalancer::Vip, Some(address)) => of_nobody_else(spec, address, problems),
+        (LoadBalancer::NodeLocal, _) => {}
+    }
+    if spec.api.interface.is_some() && kind != LoadBalancer::Vip {
+        problems.add("api.interface", "api.interface is only for `load-balancer: vip`; remove it");
+    }
+    // As the kernel takes them: `dev_valid_name` in net/core/dev.c.
+    let odd = |name: &str| {
+        name.is_empty() || name.len() > 15 || name.contains(['/', ':']) || name.contains(char::is_whitespace)
+    };
+    if let Some(name) = spec.api.interface.as_deref().filter(|name| odd(name)) {
+        problems.add("api.interface", format!("api.interface `{name}` is no name of a network interface"));
+    }
+}
+
+/// A load balancer beside an API server would take its port, and an address that moves can be no host's own.
+fn of_nobody_else(spec: &ClusterSpec, address: IpAddr, problems: &mut Problems) {
+    let is_taken = |host: &&HostSpec| {
+        host.address == address
+            && (spec.api.load_balancer == LoadBalancer::Vip || host.roles.contains(&Role::ControlPlane))
+    };
+    if let Some(host) = spec.hosts.iter().find(is_taken) {
+        let message = format!("api.address {address} is that of host {}; take another", host.name);
+        problems.add("api.address", message);
     }
 }
 

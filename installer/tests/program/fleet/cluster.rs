@@ -110,6 +110,7 @@ fn cluster_list() -> (BundleList, Contents) {
         ("pause:3.8", nodes),
         ("coredns/coredns:v1.9.3", nodes),
         ("haproxy:2.8.3", nodes),
+        ("kube-vip:v1.0.4", &[ControlPlane]),
     ];
     for (number, (name, roles)) in named.into_iter().enumerate() {
         let content = noise(number as u64 + 40, 2000);

@@ -2,6 +2,7 @@
 //! is sent to whom. What hosts do themselves is tested on real ones.
 
 mod cluster;
+mod front;
 mod leaving;
 mod scale;
 mod stubs;

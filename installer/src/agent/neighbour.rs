@@ -1,0 +1,48 @@
+//! Whether an address of the host's own network is somebody's.
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::host::Host;
+
+/// The kernel asks three times, a second apart.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
+/// Nobody has to listen there: whoever has the address is found by the kernel's own question.
+const ANY_PORT: u16 = 9;
+
+/// The hardware address of the machine that has `address`, if any has.
+pub fn neighbour(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
+    // Whatever comes of it, the kernel knows afterwards.
+    drop(TcpStream::connect_timeout(&SocketAddr::new(address, ANY_PORT), ANSWERS_WITHIN));
+    Ok(host.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
+}
+
+/// Reads the table of `/proc/net/arp`: address, type, flags, hardware address, mask, device.
+///
+/// Source: the kernel's `arp_format_neigh_entry`; the flag 2 is `ATF_COM`, an entry that was answered.
+fn hardware_address(table: &str, address: IpAddr) -> Option<String> {
+    const COMPLETE: u32 = 2;
+    table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let found: IpAddr = fields.next()?.parse().ok()?;
+        let flags = u32::from_str_radix(fields.nth(1)?.strip_prefix("0x")?, 16).ok()?;
+        (found == address && flags & COMPLETE != 0).then(|| fields.next().map(str::to_owned))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_that_was_answered_is_somebodys() {
+        let table = "\
+IP address       HW type     Flags       HW address            Mask     Device
+192.0.2.7        0x1         0x2         02:00:00:00:00:07     *        eth0
+192.0.2.9        0x1         0x0         00:00:00:00:00:00     *        eth0
+";
+        let of = |address: &str| hardware_address(table, address.parse().unwrap());
+        assert_eq!(of("192.0.2.7").as_deref(), Some("02:00:00:00:00:07"));
+        assert_eq!((of("192.0.2.9"), of("192.0.2.8")), (None, None));
+    }
+}

@@ -1,0 +1,51 @@
+//! Configurations of `HAProxy` in front of the API servers: the one on every worker, and the one that a site runs itself.
+
+use crate::config::{ClusterSpec, HostSpec};
+use crate::template::render;
+use kbundle_format::Role;
+
+/// What differs between the two.
+struct Place<'a> {
+    about: &'a str,
+    /// Further lines of the section `global`.
+    rights: &'a str,
+    /// Where it listens.
+    address: &'a str,
+}
+
+/// For a host of the cluster that only runs pods: for that host alone. It tells its health on `health_port`.
+#[must_use]
+pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
+    let about = "Spreads this host's requests to the API over the control planes that answer.";
+    let common = common(spec, &Place { about, rights: "", address: "127.0.0.1" });
+    let health = include_str!("../../manifests/templates/haproxy-health.cfg");
+    common + &render(health, &[("health_port", &health_port.to_string())])
+}
+
+/// For a load balancer of the site's own, in front of the whole cluster.
+#[must_use]
+pub fn external(spec: &ClusterSpec) -> String {
+    let about = format!("Spreads requests to the API of cluster {} over the control planes that answer.", spec.name);
+    // Any address: that of the load balancer may move between several hosts that run it.
+    common(spec, &Place { about: &about, rights: "    user haproxy\n    group haproxy\n", address: "*" })
+}
+
+fn common(spec: &ClusterSpec, place: &Place<'_>) -> String {
+    let port = spec.api.port;
+    let server = |host: &HostSpec| format!("    server {} {}:{port}", host.name, host.address);
+    let mut control_planes: Vec<_> =
+        spec.hosts.iter().filter(|host| host.roles.contains(&Role::ControlPlane)).collect();
+    // By address, so that the order in the file makes no other configuration.
+    control_planes.sort_by_key(|host| host.address);
+    let servers: Vec<_> = control_planes.into_iter().map(server).collect();
+    render(
+        include_str!("../../manifests/templates/haproxy.cfg"),
+        &[
+            ("about", place.about),
+            ("rights", place.rights),
+            ("address", place.address),
+            ("port", &port.to_string()),
+            ("servers", &servers.join("\n")),
+        ],
+    )
+}
