@@ -24,6 +24,8 @@ pub use issue::{IssueError, cluster_for, foreign_label};
 pub use moment::Moment;
 pub use probe::probe;
 pub use read::{STANDARD_INPUT, read};
+#[cfg(test)]
+pub(crate) use tests::example;
 
 /// The version of join files that this program writes and reads.
 pub const SCHEMA: u32 = 1;

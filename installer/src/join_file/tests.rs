@@ -9,7 +9,13 @@ fn authority() -> String {
     Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap()
 }
 
-/// The file of worker w3 in the cluster of three control planes and two workers.
+/// The file of worker w3 in the cluster of three control planes and two workers, good for an hour from now.
+pub fn example() -> JoinFile {
+    let (created, file) = (Moment::now(), file());
+    JoinFile { created, expires: created.after(std::time::Duration::from_hours(1)), ..file }
+}
+
+/// The same, good for an hour that is known.
 fn file() -> JoinFile {
     let cluster = fixture::Cluster::of_three_and_two();
     let newcomer = newcomer("w3", "192.0.2.13");

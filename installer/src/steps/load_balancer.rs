@@ -30,8 +30,11 @@ impl Step for LoadBalancer {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let count = inputs.topology.with(Role::ControlPlane).count();
-        format!("reach the {count} control planes through HAProxy on this host")
+        let whom = match inputs.topology.with(Role::ControlPlane).count() {
+            1 => "the control plane".to_owned(),
+            count => format!("the {count} control planes"),
+        };
+        format!("reach {whom} through HAProxy on this host")
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! A host that was set up alone gets a worker that is set up by hand as well: `kinstall token create` on the one, `kinstall run --join`
 //! on the other. And who is used to kubeadm finds what he knows.
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
@@ -10,6 +11,7 @@ use lab::files::Snapshot;
 use lab::{Host, Lab, Output};
 use serde_json::Value;
 
+use crate::site::{Member, Site};
 use crate::traffic::assert_pods_reach_each_other;
 
 const RUN: &str = "./kinstall run bundle.tar.zst --key signing.pub";
@@ -72,6 +74,8 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
     goes_through_a_pipe(first, second)?;
     before.assert_same(&Snapshot::of(second)?, "after refusals and dry runs");
 
+    is_cut_off(second)?;
+    refused(second, RUN, &["w1 of the cluster kubernetes, and it never joined"])?;
     let command = said.lines().find_map(|line| line.strip_prefix("  kinstall run BUNDLE")).context(said.clone())?;
     let joined = on_stick(second, &format!("./kinstall run bundle.tar.zst{command} 2>&1"))?.success()?;
     ensure!(joined.contains("This host is w1 of the cluster") && joined.contains("delete it"), "{joined}");
@@ -95,6 +99,42 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
     cluster.kubectl("delete node w1")?;
     ensure!(changed(first, "")? == ["network"], "the way to a host that left is given up");
     lab.down()
+}
+
+/// A host that joined by hand is not in cluster.yaml, and nobody minds: the others learn the way to its pods from a run of their own, by
+/// what their records say, or from one that leads.
+#[test]
+#[ignore = "another three minutes: ./ci/test nightly"]
+fn a_led_cluster_takes_a_worker_by_hand_and_is_led_again() -> anyhow::Result<()> {
+    let members = vec![Member::new("cp1", 1, "control-plane, etcd, worker"), Member::new("w1", 2, "worker")];
+    let site = Site::boot_hosts("ha-join-led", 3, members)?;
+    let third = &site.lab.hosts()[2];
+    let (first, second) = (site.host("cp1"), site.host("w1"));
+    for host in [first, second, third] {
+        carried().carry_into(host)?;
+    }
+    let before = Snapshot::of(third)?;
+    site.run(&[])?.succeeded()?;
+    let create = format!("./kinstall token create --host w2 --address {}", third.address());
+    refused(second, &create, &["w1, is no control plane"])?;
+    on_stick(first, &create)?.success()?;
+    carry(first, third, "w2.join.yaml")?;
+    on_stick(third, &format!("{RUN} --join w2.join.yaml"))?.success()?;
+
+    let cluster = site.cluster("cp1");
+    cluster.assert_nodes_ready(3)?;
+    ensure!(changed(second, "")? == ["network"], "a worker learns the way by its kubelet's credential");
+    on_stick(second, &format!("{RUN} --assert-no-op"))?.success()?;
+    let led = site.run(&["--assert-no-op"])?.failed(1, &["cp1: network"])?;
+    ensure!(!led.contains("w1: "), "{led}");
+    site.run(&["--assert-no-op"])?.succeeded()?;
+    on_stick(first, &format!("{RUN} --assert-no-op"))?.success()?;
+    cluster.deploy_web()?;
+    assert_pods_reach_each_other(&cluster, 3)?;
+
+    on_stick(third, "./kinstall reset --yes")?.success()?;
+    before.assert_same(&Snapshot::of(third)?, "after a reset");
+    site.down()
 }
 
 /// What an administrator knows from kubeadm, with an etcd that kubeadm did not make.
@@ -171,6 +211,21 @@ fn refuses_what_cannot_join(first: &Host, second: &Host) -> anyhow::Result<()> {
     second.sh(&format!("iptables -A {wall}"))?;
     refused(second, &format!("{RUN} --join w1.join.yaml"), &["no API server of the cluster kubernetes answers"])?;
     second.sh(&format!("iptables -D {wall}"))?;
+    Ok(())
+}
+
+/// A run that is killed before the host has joined.
+fn is_cut_off(host: &Host) -> anyhow::Result<()> {
+    let script =
+        format!("cd {STICK} && echo $$ > /run/kinstall-under-test && exec {RUN} --join w1.join.yaml --output json");
+    let mut child = host.ssh().arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let event: Value = serde_json::from_str(&line?)?;
+        if event["event"] == "step-done" && event["step"] == "containerd" {
+            host.sh("kill -9 $(cat /run/kinstall-under-test)")?;
+        }
+    }
+    ensure!(!child.wait()?.success(), "the run was not cut off");
     Ok(())
 }
 

@@ -42,9 +42,12 @@ impl Place {
 
     /// A host that joins by the file at `path`.
     pub fn joining(path: &Path) -> anyhow::Result<Self> {
-        let file = Box::new(join_file::read(path)?);
+        Ok(Self::of_file(path.to_owned(), join_file::read(path)?))
+    }
+
+    fn of_file(path: PathBuf, file: JoinFile) -> Self {
         let (spec, name) = (file.cluster.clone(), Some(file.host.to_string()));
-        Ok(Self { spec, name, word: Word::File { path: path.to_owned(), file } })
+        Self { spec, name, word: Word::File { path, file: Box::new(file) } }
     }
 
     /// What this host was begun as; nothing where it was not.
@@ -172,4 +175,70 @@ fn absent(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<BTreeSet<String>> 
         nodes["items"].as_array().into_iter().flatten().filter_map(|node| node["metadata"]["name"].as_str()).collect();
     let members = inputs.topology.members().iter().filter(|member| member.is_node());
     Ok(members.map(|member| member.name.clone()).filter(|name| !names.contains(name.as_str())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::Bench;
+    use crate::host::Change;
+
+    fn recorded(name: &str) -> Place {
+        Place { spec: Cluster::of_three_and_two().spec, name: Some(name.to_owned()), word: Word::Record }
+    }
+
+    /// Whether a host of this name goes on by its record, on which these steps are done.
+    fn goes_on(bench: &Bench, name: &str, done: &[&str]) -> bool {
+        let mut host = bench.host();
+        for step in done {
+            host.ledger_mut().record(Change::StepDone { step: (*step).to_owned() }).unwrap();
+        }
+        recorded(name).refuse_hopeless(&host).is_ok()
+    }
+
+    #[test]
+    fn a_host_that_needs_others_does_not_go_on_by_its_record() {
+        assert!(!goes_on(&Bench::new(), "c1", &["containerd"]));
+        assert!(!goes_on(&Bench::new(), "c1", &["etcd"]), "alone it would make a cluster of its own");
+        assert!(goes_on(&Bench::new(), "c1", &["etcd", "control-plane"]));
+        assert!(goes_on(&Bench::new(), "w1", &["join"]));
+        let bench = Bench::new();
+        let refusal = failure::message(&recorded("w1").refuse_hopeless(&bench.host()).unwrap_err());
+        insta::assert_snapshot!(refusal, @"
+        error: this host was begun as w1 of the cluster kubernetes, and it never joined
+        hint: run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which `kinstall token create` on a control plane makes: `--join FILE`
+        ");
+        bench.file("etc/kubernetes/kubelet.conf", "");
+        assert!(goes_on(&bench, "w1", &[]), "it was cut off after it had joined");
+    }
+
+    #[test]
+    fn a_host_of_another_cluster_is_not_taken_over() {
+        let place = Place::of_file("w3.join.yaml".into(), join_file::example());
+        let bench = Bench::new();
+        place.refuse_hopeless(&bench.host()).unwrap();
+        bench.file("etc/kubernetes/pki/ca.crt", &join_file::example().authority);
+        let refusal = failure::message(&place.refuse_hopeless(&bench.host()).unwrap_err());
+        insta::assert_snapshot!(refusal, @"
+        error: this host is in another cluster than the join file is of; nothing was changed
+        hint: take the host out of that cluster first: `kubectl delete node` there, and `kinstall reset` here
+        ");
+    }
+
+    #[test]
+    fn hosts_that_left_are_not_waited_for() {
+        let bench = Bench::with_programs(|_, command| {
+            let nodes = r#"{"items": [{"metadata": {"name": "c1"}}, {"metadata": {"name": "c2"}}, {"metadata": {"name": "w1"}}]}"#;
+            command.arguments.contains(&"nodes".to_owned()).then(|| nodes.to_owned())
+        });
+        let found = || {
+            let cluster = Cluster::of_three_and_two();
+            bench.look_as(&cluster, "c1", &Handed::default(), |context| absent(&context.host, context).unwrap())
+        };
+        assert_eq!(found(), BTreeSet::new(), "as long as the API does not answer");
+        bench.file("etc/kubernetes/admin.conf", "");
+        assert_eq!(found(), ["c3", "w2"].map(str::to_owned).into());
+    }
 }
