@@ -170,6 +170,7 @@ fn nameservers(subject: &Subject<'_>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::super::tests::verdicts;
+    use crate::config::LoadBalancer;
     use crate::facts::{HostFacts, Installation, InterfaceAddress, Listener};
 
     fn listener(port: u16, program: &str) -> Listener {
@@ -252,5 +253,23 @@ mod tests {
             "networks Reject: service-cidr 10.96.0.0/12 overlaps 10.100.0.0/16 of eth1 | choose other networks under `network` in cluster.yaml",
         ]
         "#);
+    }
+
+    #[test]
+    fn an_address_that_moves_lies_in_a_network_of_every_control_plane() {
+        let mut cluster = crate::fixture::Cluster::of_three_and_two();
+        cluster.spec.api.load_balancer = LoadBalancer::Vip;
+        let mut found = |name: &str, address: &str, interface: Option<&str>| {
+            cluster.spec.api.address = Some(address.parse().unwrap());
+            cluster.spec.api.interface = interface.map(str::to_owned);
+            let topology = cluster.seen_from(name);
+            let facts = &crate::fixture::facts();
+            super::virtual_address(&super::Subject { spec: &cluster.spec, facts, topology: Some(&topology) }).found
+        };
+        assert_eq!(found("c1", "10.0.0.100", None), "10.0.0.100 on eth0");
+        assert_eq!(found("c1", "198.51.100.1", None), "198.51.100.1 is in no network of this host");
+        assert_eq!(found("c1", "198.51.100.1", Some("eth0")), "198.51.100.1 on eth0");
+        assert_eq!(found("c1", "10.0.0.100", Some("bond0")), "no interface bond0, but eth0");
+        assert_eq!(found("w1", "198.51.100.1", None), "none asked for");
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
+use kinstall::config::ClusterSpec;
 use serde_json::Value;
 
 use crate::folder::{Folder, Signature};
@@ -287,10 +288,13 @@ fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
         default-server check check-ssl verify none inter 2s fall 2 rise 1 on-marked-down shutdown-sessions
         server a 192.0.2.1:8443
     ");
-    fs::write(folder.path("haproxy.cfg"), said.stdout).unwrap();
-    let haproxy = Command::new("haproxy").args(["-c", "-f"]).arg(folder.path("haproxy.cfg")).output();
-    let judged = haproxy.expect("no haproxy on this machine to judge with: apt-get install haproxy");
-    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
+    let node_local = kinstall::haproxy::node_local(&ClusterSpec::parse(HOSTS).unwrap(), 6444);
+    for configuration in [&said.stdout, &node_local] {
+        fs::write(folder.path("haproxy.cfg"), configuration).unwrap();
+        let haproxy = Command::new("haproxy").args(["-c", "-f"]).arg(folder.path("haproxy.cfg")).output();
+        let judged = haproxy.expect("no haproxy on this machine to judge with: apt-get install haproxy");
+        assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
+    }
 
     let said = print(&["bare.yaml", "--inventory", "inventory.ini"]);
     assert!(said.stdout.contains("    server a 192.0.2.1:6443\n") && !said.stdout.contains(" b "), "{}", said.stdout);
