@@ -102,13 +102,13 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
 }
 
 /// A host that joined by hand is not in cluster.yaml, and nobody minds: the others learn the way to its pods from a run of their own, by
-/// what their records say, or from one that leads.
+/// what their records say, or from one that leads. Later it is put into cluster.yaml, which changes nothing on it, and removed like any.
 #[test]
 #[ignore = "another three minutes: ./ci/test nightly"]
 fn a_led_cluster_takes_a_worker_by_hand_and_is_led_again() -> anyhow::Result<()> {
-    let members = vec![Member::new("cp1", 1, "control-plane, etcd, worker"), Member::new("w1", 2, "worker")];
-    let site = Site::boot_hosts("ha-join-led", 3, members)?;
-    let third = &site.lab.hosts()[2];
+    let mut members = vec![Member::new("cp1", 1, "control-plane, etcd, worker"), Member::new("w1", 2, "worker")];
+    let site = Site::boot_hosts("ha-join-led", 3, members.clone())?;
+    let third = &site.lab.hosts()[2].clone();
     let (first, second) = (site.host("cp1"), site.host("w1"));
     for host in [first, second, third] {
         carried().carry_into(host)?;
@@ -132,8 +132,13 @@ fn a_led_cluster_takes_a_worker_by_hand_and_is_led_again() -> anyhow::Result<()>
     cluster.deploy_web()?;
     assert_pods_reach_each_other(&cluster, 3)?;
 
-    on_stick(third, "./kinstall reset --yes")?.success()?;
-    before.assert_same(&Snapshot::of(third)?, "after a reset");
+    members.push(Member::new("w2", 3, "worker"));
+    let site = site.with(members)?;
+    site.run(&["--assert-no-op"])?.failed(1, &["none should: cp1: hosts-file"])?;
+    site.run(&["--assert-no-op"])?.succeeded()?;
+    site.command(&["remove", "w2", "--yes"])?.succeeded()?;
+    before.assert_same(&Snapshot::of(third)?, "after its removal");
+    site.cluster("cp1").assert_nodes_ready(2)?;
     site.down()
 }
 
