@@ -3,6 +3,7 @@
 //! Connections are shared: the first to a host stays open for those after it (`ControlMaster`), until [`Masters`] ends it.
 
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,11 +12,15 @@ use anyhow::{Context as _, bail};
 use fs_err as fs;
 use tempfile::TempDir;
 
+use super::gang;
 use super::password::Password;
 use crate::config::{Connection, HostSpec, Ssh, Sudo};
 
 /// What a socket's path may have (`sun_path`, 108 bytes), less the zero and what ssh appends while it makes one.
 const MAX_SOCKET_PATH_BYTES: usize = 108 - 1 - 17;
+
+/// Connections that are ended at the same time.
+const CLOSED_AT_ONCE: usize = 32;
 
 /// The way to a host.
 #[derive(Clone, Debug)]
@@ -181,14 +186,16 @@ impl Masters {
 
     /// Ends every connection.
     pub fn close(&self) -> anyhow::Result<()> {
-        for entry in fs::read_dir(self.directory.path())? {
-            let path = escaped(&entry?.path().display().to_string());
+        let sockets = fs::read_dir(self.directory.path())?.map(|entry| Ok(entry?.path()));
+        let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
+        let results = gang::each(&sockets, CLOSED_AT_ONCE, |socket| {
+            let path = escaped(&socket.display().to_string());
             let mut exit = Command::new("ssh");
             exit.args(["-O", "exit", "-o", &format!("ControlPath={path}"), "--", "host"]);
             // One that ended by itself is no failure.
-            exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")?;
-        }
-        Ok(())
+            exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")
+        });
+        results.into_iter().try_for_each(|ended| ended.map(drop))
     }
 }
 
