@@ -154,6 +154,7 @@ impl<'a> Fleet<'a> {
     ) -> anyhow::Result<()> {
         let program = Program::this()?;
         let all: Vec<_> = (0..self.hosts.len()).collect();
+        self.display.stage(Stage::Connect, all.len());
         let this: &Self = self;
         let results = gang::each(&all, self.parallel, |&index| {
             let host = this.hosts[index].spec;
@@ -164,7 +165,6 @@ impl<'a> Fleet<'a> {
             let survey = look_at(&connection, wanted(host))?;
             Ok((connection, survey))
         });
-        self.display.stage(Stage::Connect, all.len());
         for (index, result) in all.into_iter().zip(results) {
             match result {
                 Err(told) => self.fall(index, Stage::Connect, told),
