@@ -18,7 +18,7 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
 
-/// Set up Kubernetes on this host from a signed bundle, without a network
+/// Set up Kubernetes from a signed bundle, on this host or on many, without the internet
 ///
 /// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
 /// every entry, and only then the host is changed.
@@ -36,7 +36,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Set up a cluster on this host
+    /// Set up a cluster on this host, or on the hosts of cluster.yaml
     ///
     /// Verifies the bundle, looks whether the host can carry a cluster, says what it will cost, and then makes one change after
     /// the other. Each step looks first whether it is done: run it again after a failure or a power cut, and it goes on where

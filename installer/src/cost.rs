@@ -10,6 +10,7 @@ use kbundle_format::{Entry, EntryKind, Role};
 use serde::Serialize;
 
 use crate::facts::Mount;
+use crate::host::ledger;
 use crate::steps::Inputs;
 
 /// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
@@ -124,12 +125,14 @@ impl fmt::Display for DiskCost {
     }
 }
 
-/// Computes the cost of setting up what the bundle has for this host and its roles, in `steps` steps.
+/// Computes the cost of setting up what the bundle has for this host and its roles, in `steps` steps. `kept_bytes` are for the part
+/// of the bundle that the host is sent and keeps.
 #[must_use]
-pub fn cost(inputs: &Inputs<'_>, steps: usize) -> Cost {
+pub fn cost(inputs: &Inputs<'_>, steps: usize, kept_bytes: u64) -> Cost {
     let facts = inputs.facts;
     let mut disks: BTreeMap<_, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
-    for use_of in disk_uses(inputs) {
+    let kept = DiskUse { directory: ledger::DIRECTORY, needed_bytes: kept_bytes };
+    for use_of in disk_uses(inputs).into_iter().chain((kept_bytes > 0).then_some(kept)) {
         if let Some(mount) = facts.mount_of(use_of.directory) {
             // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
             // tmpfs has the same.
@@ -249,7 +252,7 @@ mod tests {
 
     /// The cost for a single host.
     fn cost(list: &BundleList, facts: &HostFacts, steps: usize) -> Cost {
-        super::cost(&Inputs { spec: &ClusterSpec::default(), facts, list, topology: &fixture::topology() }, steps)
+        super::cost(&Inputs { spec: &ClusterSpec::default(), facts, list, topology: &fixture::topology() }, steps, 0)
     }
 
     #[test]
@@ -261,12 +264,13 @@ mod tests {
         }
         let uses = |name: &str| {
             let topology = cluster.seen_from(name);
-            let cost = super::cost(&cluster.inputs(&topology), 9);
+            let cost = super::cost(&cluster.inputs(&topology), 9, 5 << 20);
             let uses = cost.disks[0].uses.iter().map(|found| (found.directory, found.needed_bytes >> 20));
             (uses.collect::<BTreeMap<_, _>>(), cost.memory_bytes >> 20)
         };
         let ((leader, leaders_memory), (worker, workers_memory)) = (uses("c1"), uses("w1"));
         assert!(leader["/var/lib/containerd"] > worker["/var/lib/containerd"], "{leader:?} {worker:?}");
+        assert_eq!(worker["/var/lib/kinstall"], 5);
         assert!(leader.contains_key("/var/lib/etcd") && !worker.contains_key("/var/lib/etcd"));
         assert!(leaders_memory > workers_memory);
     }

@@ -51,9 +51,10 @@ impl Leader<'_> {
     pub(super) fn plan(&mut self) -> anyhow::Result<()> {
         let mut shortages = Vec::new();
         for index in self.fleet.alive(|_| true) {
+            let kept_bytes = self.parts.for_host(self.fleet.hosts[index].spec).size_bytes();
             let (phases, lacks) = self.with_inputs(index, |inputs| {
                 let plan = plan(inputs)?;
-                let lacks = cost(inputs, plan.steps.len()).shortages();
+                let lacks = cost(inputs, plan.steps.len(), kept_bytes).shortages();
                 Ok((plan.steps.iter().map(|planned| planned.phase).collect(), lacks))
             })?;
             let host = &self.fleet.hosts[index];

@@ -71,7 +71,7 @@ fn check(inputs: &Inputs<'_>, place: &Place, arguments: &RunArguments, reporter:
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
-    let cost = cost(inputs, plan.steps.len());
+    let cost = cost(inputs, plan.steps.len(), 0);
     reporter.event(&Event::Cost(&cost));
     let shortages = cost.shortages();
     match inputs.facts.installation {
