@@ -188,8 +188,10 @@ impl Connection {
 
     fn silence(&self, code: Option<i32>, stderr: &str, begun: bool, sending: Option<io::Error>) -> ContactError {
         let destination = self.destination();
+        if let Some(said) = self.lost(code, stderr) {
+            return ContactError::Connection { destination, said, begun: true };
+        }
         match (code, sending) {
-            (Some(SSH_FAILED), _) => ContactError::Connection { destination, said: gist(stderr), begun: true },
             (_, Some(source)) if source.kind() != io::ErrorKind::BrokenPipe => self.talk(source),
             (code, _) => {
                 let ending = code.map_or("was ended".to_owned(), |code| format!("ended with code {code}"));
@@ -197,6 +199,15 @@ impl Connection {
                 let said = format!("{what} {ending} there without a reply; {}", gist(stderr));
                 ContactError::Command { act: "the request", destination, said }
             }
+        }
+    }
+
+    /// Why there is no connection, where it is that by which `ssh` ended: what runs there ends with codes of its own.
+    fn lost(&self, code: Option<i32>, stderr: &str) -> Option<String> {
+        match (&self.transport, code) {
+            (Transport::Ssh { .. }, Some(SSH_FAILED)) => Some(gist(stderr)),
+            (Transport::Ssh { .. }, None) => Some("`ssh` was ended here by a signal".to_owned()),
+            _ => None,
         }
     }
 
@@ -215,12 +226,8 @@ impl Connection {
         });
         let (code, stderr) = channel.end().map_err(|source| self.talk(source))?;
         self.log.note(&stderr);
-        if code == Some(SSH_FAILED) && matches!(self.transport, Transport::Ssh { .. }) {
-            return Err(ContactError::Connection {
-                destination: self.destination(),
-                said: gist(&stderr),
-                begun: false,
-            });
+        if let Some(said) = self.lost(code, &stderr) {
+            return Err(ContactError::Connection { destination: self.destination(), said, begun: false });
         }
         match sent {
             // A program that ends without reading all of its input is judged by its exit code.

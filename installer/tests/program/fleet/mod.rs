@@ -163,6 +163,19 @@ fn a_connection_that_is_cut_is_taken_up_once_more() {
 }
 
 #[test]
+fn an_ssh_that_is_killed_is_a_connection_that_is_cut() {
+    let stubs = three();
+    stubs.set(2, "kill-worker", "");
+    let said = stubs.run(&[]);
+    assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker worker");
+    assert!(
+        said.end().contains("the connection was cut to 192.0.2.3: `ssh` was ended here by a signal"),
+        "{}",
+        said.end()
+    );
+}
+
+#[test]
 fn a_cut_while_the_bundle_is_sent_is_told() {
     let stubs = three();
     stubs.set(3, "cut-receive", "");
