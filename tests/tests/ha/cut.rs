@@ -13,7 +13,9 @@ use crate::traffic::assert_all_works;
 /// kinstall's own names of its stages, in their order. Preflight only thinks over what the hosts said.
 const STAGES: [&str; 9] =
     ["connect", "bundle", "prepare", "etcd", "first-control-plane", "control-planes", "workers", "network", "finish"];
-/// Deep enough into a stage for its work to have begun.
+/// Those of them that may be over in a second.
+const SHORT: [&str; 3] = ["connect", "network", "finish"];
+/// Deep enough into another for its work to have begun.
 const INTO: Duration = Duration::from_millis(1500);
 
 /// Longer than kinstall takes to give up on hosts that it cannot reach again.
@@ -50,7 +52,7 @@ fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> an
         let (ran, came) = site.run_until(
             |event| stage_begins(event, stage),
             || {
-                sleep(if stage == "connect" { Duration::from_millis(300) } else { INTO });
+                sleep(if SHORT.contains(&stage) { Duration::from_millis(200) } else { INTO });
                 keep_cut(&site)
             },
         )?;
