@@ -4,7 +4,7 @@
 //! are plain; those that differ are made by version.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use kbundle_format::{ImageRef, Role};
 use serde::Serialize;
@@ -187,9 +187,16 @@ impl ClusterConfiguration {
     }
 }
 
-/// Where every member of etcd is reached by clients.
+/// Where the API servers reach etcd: at the member beside each of them, or else at all members.
+///
+/// A client that knows all members goes round them, and one whose host is gone without a word is noticed after ten seconds only
+/// (gRPC's `TCP_USER_TIMEOUT`): until then requests hang at every API server. One that loses the member beside it says that it is
+/// not ready, and load balancers turn to another.
 #[must_use]
 pub fn etcd_endpoints(inputs: &Inputs<'_>) -> Vec<String> {
+    if inputs.topology.with(Role::ControlPlane).all(|member| member.has(Role::Etcd)) {
+        return vec![etcd::client_url(Ipv4Addr::LOCALHOST.into())];
+    }
     inputs.topology.with(Role::Etcd).map(|member| etcd::client_url(member.address)).collect()
 }
 

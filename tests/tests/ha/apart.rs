@@ -37,6 +37,7 @@ fn etcd_on_hosts_of_its_own_loses_one_and_goes_without_a_trace() -> anyhow::Resu
     let worker = site.host("w1");
     let writes = Stream::of_writes(&site.cluster("cp1"), worker)?;
     let start = now()?;
+    site.host("etcd1").unplug()?;
     site.host("etcd1").power_cut()?;
     sleep(Duration::from_secs(30));
     let silence = writes.longest_silence(start)?;
@@ -45,6 +46,7 @@ fn etcd_on_hosts_of_its_own_loses_one_and_goes_without_a_trace() -> anyhow::Resu
         silence.as_secs_f64()
     );
     ensure!(silence <= Duration::from_secs(15), "writes failed for {silence:?}");
+    site.host("etcd1").plug()?;
     site.host("etcd1").boot()?;
     assert_etcd_healthy(site.host("etcd2"), 3)?;
     end_writes(worker)?;

@@ -1,0 +1,21 @@
+//! Registries of the site that stand for those that images name.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name that stands for every registry without an entry of its own.
+pub const EVERY_OTHER: &str = "*";
+
+/// Where the images of a registry are pulled from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Registry {
+    /// The registry that images name, with a port where they name one, such as `docker.io`; `*` is every other.
+    pub host: String,
+    /// Where its images come from instead, tried in this order: URLs that begin with `https://`, or with `http://` where the way
+    /// there is trusted. The registry itself is never asked, unless it is listed here.
+    pub mirrors: Vec<String>,
+    /// Certificates of the authorities that vouch for the mirrors, PEM; those that the host trusts where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}

@@ -1,0 +1,66 @@
+//! Add-ons of the bundle: objects that their manifests describe, applied to the API.
+
+use anyhow::Context as _;
+use kbundle_format::{Entry, EntryKind};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::{Check, Context, Inputs, needed};
+use crate::kubectl::Kubectl;
+
+/// Whether the bundle has the add-on called `name`.
+#[must_use]
+pub fn is_in_bundle(inputs: &Inputs<'_>, name: &str) -> bool {
+    manifests(inputs, name).next().is_some()
+}
+
+fn manifests<'a>(inputs: &Inputs<'a>, name: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    let folder = format!("manifests/{name}/");
+    let is_wanted = move |entry: &&Entry| entry.kind == EntryKind::Manifest && entry.path.as_str().starts_with(&folder);
+    inputs.list.entries.iter().filter(is_wanted)
+}
+
+/// The objects of an add-on's manifests, as they are there.
+pub fn objects(context: &Context<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    for entry in manifests(context, name) {
+        let bytes = context.bundle.read_entry(entry)?;
+        let in_file = parse(&bytes).with_context(|| format!("while reading {}", entry.path))?;
+        objects.extend(in_file);
+    }
+    Ok(objects)
+}
+
+/// Whether the API has all of them.
+pub fn check(context: &Context<'_>, objects: &[Value]) -> anyhow::Result<Check> {
+    for object in objects {
+        if !Kubectl::on(&context.host).has_object(object)? {
+            return needed(format!("{} {} is not there", text(&object["kind"]), text(&object["metadata"]["name"])));
+        }
+    }
+    Ok(Check::Done)
+}
+
+/// Gives them to the API.
+pub fn apply(context: &Context<'_>, objects: Vec<Value>) -> anyhow::Result<()> {
+    // Definitions of further kinds come first, but the API knows a new kind only a moment later. So do namespaces.
+    let comes_first = |object: &Value| matches!(text(&object["kind"]), "CustomResourceDefinition" | "Namespace");
+    let (first, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(comes_first);
+    for group in [first, others].into_iter().filter(|group| !group.is_empty()) {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": group});
+        Kubectl::on(&context.host).apply(serde_json::to_vec(&list)?)?;
+    }
+    Ok(())
+}
+
+/// Reads a file of YAML documents; empty ones are passed over.
+pub fn parse(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_slice(bytes);
+    let objects: Result<Vec<_>, _> = documents.map(Value::deserialize).collect();
+    Ok(objects?.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+/// A value's text, empty where it has none.
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
