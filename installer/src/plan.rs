@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
-    Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
+    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
-    SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, load_balancer, network, programs, virtual_address,
+    SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
@@ -58,6 +58,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Taint),
     (Phase::Finish, &NodeSettings),
     (Phase::Finish, &ImageKeeper),
+    (Phase::Finish, &Addons),
     (Phase::Finish, &Ready),
 ];
 
@@ -79,6 +80,14 @@ pub enum PlanError {
     NoNetwork {
         /// Its name.
         cni: &'static str,
+    },
+    /// The bundle lacks an add-on.
+    #[error(
+        "the bundle has no add-on {name}, which the configuration lists under addons; build it with `--addon {name}`"
+    )]
+    NoAddon {
+        /// Its name.
+        name: String,
     },
     /// The bundle lacks the load balancer.
     #[error(
@@ -127,6 +136,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     ClusterImages::find(inputs.list, &inputs.facts.platform)?;
     if !network::is_in_bundle(inputs) {
         return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
+    }
+    if let Some(name) = addons::missing(inputs) {
+        return Err(PlanError::NoAddon { name: name.to_owned() });
     }
     if !load_balancer::is_in_bundle(inputs) {
         return Err(PlanError::NoLoadBalancer);
@@ -212,6 +224,8 @@ mod tests {
         insta::assert_snapshot!(refused(|list| list.images.clear(), &spec), @"the bundle has no kube-apiserver image for linux/amd64");
         let mut calico = ClusterSpec::default();
         calico.network.cni = Cni::Calico;
+        let with_addon = ClusterSpec { addons: vec!["metallb".parse().unwrap()], ..ClusterSpec::default() };
+        insta::assert_snapshot!(refused(|_| (), &with_addon), @"the bundle has no add-on metallb, which the configuration lists under addons; build it with `--addon metallb`");
         insta::assert_snapshot!(refused(|_| (), &calico), @"the bundle has no add-on calico, which the configuration asks for as network.cni");
     }
 }

@@ -24,7 +24,8 @@ mod tests {
     fn uncommented_it_is_a_cluster_with_the_defaults() {
         let spec = ClusterSpec::parse(&uncommented()).unwrap();
         assert_eq!(spec.hosts.len(), 5);
-        let without_hosts = ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), ..spec };
+        assert_eq!(spec.registries[0].host, "docker.io");
+        let without_hosts = ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), ..spec };
         assert_eq!(without_hosts.filled_in(), ClusterSpec::default().filled_in());
     }
 

@@ -6,6 +6,7 @@
 mod example;
 mod hosts;
 mod names;
+mod registries;
 mod rules;
 mod share;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use names::{Cidr, DnsName, NameError};
+pub use registries::{EVERY_OTHER, Registry};
 pub use rules::Problem;
 pub use share::Difference;
 
@@ -39,6 +41,12 @@ pub struct ClusterSpec {
     pub ssh: Ssh,
     /// Addresses and names inside the cluster.
     pub network: Network,
+    /// Registries of the site that images are pulled from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<Registry>,
+    /// Add-ons of the bundle, by name. One that is taken off the list stays in the cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<DnsName>,
     /// How the API server is reached.
     pub api: Api,
     /// What hardening is in force.
@@ -166,6 +174,8 @@ impl Default for ClusterSpec {
             hosts: Vec::new(),
             ssh: Ssh::default(),
             network: Network::default(),
+            registries: Vec::new(),
+            addons: Vec::new(),
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
@@ -339,7 +349,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");

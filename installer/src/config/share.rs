@@ -43,6 +43,8 @@ impl ClusterSpec {
             hosts: known.collect(),
             ssh: Ssh::default(),
             network: self.network.clone(),
+            registries: self.registries.clone(),
+            addons: self.addons.clone(),
             api: self.api.clone(),
             security: self.security,
             kubelet: self.kubelet.clone(),
@@ -51,11 +53,14 @@ impl ClusterSpec {
 
     /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
     ///
-    /// Hosts may come and go, be labelled and tainted and be reached in another way. What else a cluster is, it stays, and so do
+    /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
+    /// site's registries and add-ons. What else a cluster is, it stays, and so do
     /// the address and the roles of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
-            let without_hosts = Self { hosts: Vec::new(), ssh: Ssh::default(), ..spec.filled_in() };
+            let spec = spec.filled_in();
+            let without_hosts =
+                Self { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), addons: Vec::new(), ..spec };
             serde_json::to_value(without_hosts).expect("a description is plain data")
         };
         if let Some(difference) = first_difference("", &settings(standing), &settings(self)) {

@@ -215,7 +215,12 @@ impl<'a> Fleet<'a> {
         let first = self.converse(index, stage, request, None, |_| Ok(()));
         let reply = match first {
             Err(error) if error.is_cut() => {
-                self.display.line(&format!("{}: {error}; going there once more", self.hosts[index].name()));
+                let host = self.hosts[index].name();
+                self.display.line(&format!("{host}: {error}; going there once more"));
+                let mut event: Value =
+                    json!({ "schema": SCHEMA, "event": "connection-cut", "host": host, "stage": stage });
+                event["error"] = json!(error.to_string());
+                self.display.event(&event);
                 self.converse(index, stage, request, None, |_| Ok(()))?
             }
             reply => reply?,

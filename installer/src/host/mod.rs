@@ -156,6 +156,15 @@ impl Host {
         self.path(path).symlink_metadata().is_ok()
     }
 
+    /// The names in a directory, in no order; none where it is not there.
+    pub fn names_in(&self, path: &str) -> Result<Vec<String>, HostError> {
+        let act = || format!("look into {path}");
+        let entries = absent(fs::read_dir(self.path(path)), act)?;
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        let names: io::Result<_> = entries.into_iter().flatten().map(name).collect();
+        names.map_err(|source| HostError::File { act: act(), source })
+    }
+
     /// Whether the file at `path` has exactly this content and these permission bits.
     pub fn has_file(&self, path: &str, content: &[u8], mode: u32) -> Result<bool, HostError> {
         let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;

@@ -32,7 +32,7 @@ impl Host {
         }
     }
 
-    fn remove_file(&self, path: &str) -> Result<bool, HostError> {
+    pub(crate) fn remove_file(&self, path: &str) -> Result<bool, HostError> {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Check, Context, Inputs, Step, addon};
+use crate::config::DnsName;
 
 /// See the module.
 pub struct Addons;
@@ -49,7 +50,7 @@ fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
 /// The first of the listed add-ons that the bundle does not have.
 #[must_use]
 pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    inputs.spec.addons.iter().map(|name| name.as_str()).find(|name| !addon::is_in_bundle(inputs, name))
+    inputs.spec.addons.iter().map(DnsName::as_str).find(|name| !addon::is_in_bundle(inputs, name))
 }
 
 /// Where their pods run.

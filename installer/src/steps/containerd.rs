@@ -1,4 +1,6 @@
-//! containerd: configuration, unit, and `crictl.yaml`, so that `crictl` finds it.
+//! containerd: configuration, registries, unit, and `crictl.yaml`, so that `crictl` finds it.
+
+mod registries;
 
 use anyhow::Context as _;
 
@@ -14,14 +16,8 @@ const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
 const CRICTL_PATH: &str = "/etc/crictl.yaml";
 /// What it and the containers fill: images and snapshots, state, plugins of its own, network configurations, address leases.
-const TREES: [&str; 6] = [
-    "/var/lib/containerd",
-    "/run/containerd",
-    "/opt/containerd",
-    "/etc/containerd/certs.d",
-    "/etc/cni",
-    "/var/lib/cni",
-];
+const TREES: [&str; 6] =
+    ["/var/lib/containerd", "/run/containerd", "/opt/containerd", registries::DIRECTORY, "/etc/cni", "/var/lib/cni"];
 
 /// See the module.
 pub struct Containerd;
@@ -41,9 +37,12 @@ impl Step for Containerd {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         for (path, content) in files(context)? {
-            if !context.host.has_file(path, content.as_bytes(), 0o644)? {
+            if !context.host.has_file(&path, content.as_bytes(), 0o644)? {
                 return needed(format!("{path} is not as it should be"));
             }
+        }
+        if let Some(path) = registries::stale(&context.host, &context.spec.registries)?.first() {
+            return needed(format!("{path} is for a registry that is not listed any more"));
         }
         if !context.host.unit_is_up(UNIT)? {
             return needed("its service does not run");
@@ -56,12 +55,16 @@ impl Step for Containerd {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let files = files(context)?;
+        let stale = registries::stale(&context.host, &context.spec.registries)?;
         let host = &mut context.host;
         for tree in TREES {
             host.claim_tree(tree)?;
         }
         for (path, content) in files {
-            host.write_file(path, content.as_bytes(), 0o644)?;
+            host.write_file(&path, content.as_bytes(), 0o644)?;
+        }
+        for path in stale {
+            host.remove_file(&path)?;
         }
         // Containers live on through a restart.
         host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;
@@ -74,16 +77,18 @@ impl Step for Containerd {
 }
 
 /// What is written, by path.
-fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(&'static str, String); 3]> {
+fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
     let version = inputs.version_of("containerd").context("the bundle has no containerd for this platform")?;
     let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
     let unit = include_str!("../../../manifests/templates/containerd.service");
     let crictl = include_str!("../../../manifests/templates/crictl.yaml");
-    Ok([
+    let own = [
         (CONFIG_PATH, config(version, &images.pause.to_string(), inputs.facts.can_lower_oom_score)),
         (UNIT_PATH, render(unit, &[("version", version)])),
         (CRICTL_PATH, render(crictl, &[("socket", SOCKET)])),
-    ])
+    ];
+    let own = own.into_iter().map(|(path, content)| (path.to_owned(), content));
+    Ok(own.chain(registries::files(&inputs.spec.registries)).collect())
 }
 
 /// The configuration for containerd `version`: the names of the plugins changed with 2.0, and the form's version to 3.

@@ -5,6 +5,8 @@
 //!
 //! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
 
+mod addon;
+pub mod addons;
 pub mod containerd;
 mod control_plane;
 mod dns;
@@ -41,6 +43,7 @@ use crate::handed::Handed;
 use crate::host::Host;
 use crate::topology::Topology;
 
+pub use addons::Addons;
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
 pub use dns::Dns;

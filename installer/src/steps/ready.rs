@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Inputs, Step, addons, needed};
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 
@@ -78,7 +78,9 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
             None => Some(format!("the cluster has no node {}", member.name)),
         })
         .collect();
-    for namespace in ["kube-system", "kube-flannel"] {
+    let mut namespaces = addons::namespaces(context)?;
+    namespaces.extend(["kube-system", "kube-flannel"].map(str::to_owned));
+    for namespace in namespaces {
         let of = |kinds: &str| api.get(&[kinds, &format!("--namespace={namespace}")]);
         reasons.extend(items(of("deployments,daemonsets")?.as_ref()).iter().filter_map(workload_unready));
         reasons.extend(items(of("pods")?.as_ref()).iter().filter_map(pod_unready));

@@ -3,7 +3,7 @@
 # Replaces the link `mirror` by one to a new tree, unless the tree for these parts is there.
 assemble() {
     local key tree aside name
-    key=$({ for name in "${MIRRORED[@]}"; do basename "$(part_dir "$name")"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml}; } | sha256sum)
+    key=$({ for name in "${MIRRORED[@]}"; do basename "$(part_dir "$name")"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml,lab-test.yaml}; } | sha256sum)
     tree=$(printf 'mirrors/%.12s' "$key")
     if [[ ! -d $CACHE/$tree ]]; then
         mkdir -p "$CACHE/mirrors"
@@ -36,6 +36,7 @@ lay_out() { # DIR
         [[ ! -e $dir/STAND-IN ]] || touch "$1/STAND-IN.$name"
         [[ ! -e $dir/MISSING ]] || touch "$1/MISSING.$name"
     done
+    install -D -m 644 "$MIRROR_SRC/lab-test.yaml" "$1/http/lab.example.com/lab-test.yaml"
     push_images "$1"
     write_catalog "$1" >"$1/catalog.yaml"
 }
@@ -104,7 +105,8 @@ catalog_platforms() { # DIR COMPONENT VERSION
 catalog_addons() { # DIR
     local flannel version manifest url
     printf 'addons:\n  lab-test:\n    kind: addon\n    licence: GPL-2.0-only\n    project: https://busybox.net\n    versions:\n'
-    printf '      %s:\n        manifests: []\n        images:\n' "$(image_version "$1" docker.io/library/busybox)"
+    printf '      %s:\n        manifests:\n          - {name: lab-test.yaml, url: "https://lab.example.com/lab-test.yaml", sha256: "%s"}\n        images:\n' \
+        "$(image_version "$1" docker.io/library/busybox)" "$(file_sha256 "$1/http/lab.example.com/lab-test.yaml")"
     catalog_images "$1" '$4 == "test"' '          ' '[control-plane, worker]'
     if has_kube_vip; then
         printf '  kube-vip:\n    kind: addon\n    licence: Apache-2.0\n    project: https://github.com/kube-vip/kube-vip\n    versions:\n'

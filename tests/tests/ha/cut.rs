@@ -49,6 +49,10 @@ fn keep_cut(site: &Site) -> anyhow::Result<()> {
 fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> anyhow::Result<()> {
     let site = Site::boot("ha-cut", five())?;
     for stage in STAGES {
+        if stage == "workers" {
+            cut_once(&site, stage)?;
+            continue;
+        }
         let (ran, came) = site.run_until(
             |event| stage_begins(event, stage),
             || {
@@ -62,24 +66,25 @@ fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> an
         let said = ran.failed(code, &["hint:"]).with_context(|| format!("cut in `{stage}`"))?;
         ensure!(["cp1", "cp2", "cp3", "w1", "w2"].iter().any(|name| said.contains(name)), "no host is named:\n{said}");
     }
-    cut_once(&site)?;
+    site.run(&[])?.succeeded()?;
     assert_all_works(&site, &["cp1", "cp2", "cp3"], 5)?;
     site.run(&["--assert-no-op"])?.succeeded()?;
     site.down()
 }
 
 /// A single cut is no failure: the hosts go on by themselves, and kinstall goes there once more.
-fn cut_once(site: &Site) -> anyhow::Result<()> {
+fn cut_once(site: &Site, stage: &str) -> anyhow::Result<()> {
     let (ran, came) = site.run_until(
-        |event| stage_begins(event, "finish"),
+        |event| stage_begins(event, stage),
         || {
+            sleep(INTO);
             ensure!(kill_connections(site)? > 0, "there was no connection to cut");
             Ok(())
         },
     )?;
-    ensure!(came, "the run never came to `finish`:\n{}", ran.said);
+    ensure!(came, "the run never came to `{stage}`:\n{}", ran.said);
     let said = ran.succeeded()?;
-    ensure!(said.contains("going there once more"), "nobody noticed the cut:\n{said}");
+    ensure!(said.contains("connection-cut"), "nobody noticed the cut:\n{said}");
     Ok(())
 }
 

@@ -128,7 +128,7 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {{cni: bridge}}\napi: {}\n",
+             network: {{cni: bridge}}\naddons: [lab-test]\napi: {}\n",
             key.display(),
             known.display(),
             hosts.join("\n"),

@@ -3,6 +3,7 @@
 
 mod hosts;
 mod labels;
+mod registries;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -46,6 +47,7 @@ pub(super) fn problems(spec: &ClusterSpec) -> Vec<Problem> {
     networks(spec, &mut problems);
     api(spec, &mut problems);
     hosts::check(spec, &mut problems);
+    registries::check(spec, &mut problems);
     problems.0
 }
 
