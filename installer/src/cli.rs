@@ -50,7 +50,7 @@ pub enum Command {
     ///
     /// Example: `kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub`
     Verify(VerifyArguments),
-    /// Look whether this host can carry a cluster
+    /// Look whether this host, or the hosts of cluster.yaml, can carry a cluster
     ///
     /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing
     /// and needs no bundle. Exits with 3 when anything would stop an installation.
@@ -253,6 +253,12 @@ pub struct PreflightArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+    /// How hosts are worked on.
+    #[command(flatten)]
+    pub hosts: HostsArguments,
     /// Count this check's rejection as ignored; may be repeated
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,

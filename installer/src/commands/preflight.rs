@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use super::read_spec;
+use super::{fleet, read_spec};
 use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
@@ -22,7 +22,12 @@ struct Examination<'a> {
 }
 
 pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
-    let spec = read_spec(arguments.config.as_deref(), None)?;
+    let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    if !spec.hosts.is_empty() {
+        let means = fleet::means(&arguments.hosts, arguments.output, &spec)?;
+        crate::fleet::preflight(&spec, &arguments.ignored, &means, fleet::end_connections_when_interrupted)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let facts = HostFacts::gather(&Host::local()?)?;
     let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &arguments.ignored);
     match arguments.output {

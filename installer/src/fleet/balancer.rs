@@ -10,6 +10,7 @@ use super::gang;
 use super::lead::Leader;
 use super::policy::Stage;
 use super::show::few;
+use super::visit::Visit;
 use crate::agent::Behind;
 use crate::agent::protocol::{Answer, Question, Reply, Request};
 use crate::config::LoadBalancer;
@@ -19,9 +20,9 @@ use crate::preflight::front;
 
 const PRINTED: &str = "`kinstall config load-balancer` prints a configuration for HAProxy that does";
 
-impl Leader<'_> {
+impl Visit<'_> {
     fn balancer(&self) -> Option<SocketAddr> {
-        let api = &self.orders.spec.api;
+        let api = &self.spec.api;
         let address = api.address.filter(|_| api.load_balancer == LoadBalancer::External)?;
         Some(SocketAddr::new(address, api.port))
     }
@@ -40,14 +41,14 @@ impl Leader<'_> {
                 Ok(other) => Some(super::unexpected(&other).error),
                 Err(told) => Some(told.error),
             };
-            front::load_balancer(self.fleet.hosts[*index].name(), balancer, failure, self.orders.ignored)
+            front::load_balancer(self.fleet.hosts[*index].name(), balancer, failure, self.ignored)
         };
         control_planes.iter().zip(replies).map(finding).collect()
     }
 
     /// Whether nobody has the address that is to move between the control planes, before one of them has it.
     pub(super) fn try_virtual_address(&self) -> Vec<HostFinding> {
-        let api = &self.orders.spec.api;
+        let api = &self.spec.api;
         let wanted = api.address.filter(|_| api.load_balancer == LoadBalancer::Vip && !self.standing.control_plane);
         let Some(address) = wanted else { return Vec::new() };
         let control_planes = self.fleet.alive(|host| host.has(Role::ControlPlane));
@@ -59,22 +60,33 @@ impl Leader<'_> {
             }
         });
         let name = |index: usize| self.fleet.hosts[index].name();
-        let finding = |(&index, found)| front::free_address(name(index), address, found, self.orders.ignored);
+        let finding = |(&index, found)| front::free_address(name(index), address, found, self.ignored);
         control_planes.iter().zip(found).map(finding).collect()
     }
 
+    fn behind(&self, index: usize, balancer: SocketAddr, wanted: BTreeSet<SocketAddr>) -> Behind {
+        let name = self.spec.api_name();
+        match self.fleet.ask(index, Stage::LoadBalancer, Question::Behind { balancer, name, wanted }) {
+            Ok(Answer::Behind(found)) => found,
+            Ok(_) => Behind { said: Some(super::astray().error), ..Behind::default() },
+            Err(told) => Behind { said: Some(told.error), ..Behind::default() },
+        }
+    }
+}
+
+impl Leader<'_> {
     /// Whether every API server is reached through it. Where none is, everybody stops; where some are not, they are told at the
     /// end, and the others go on.
     pub(super) fn ask_through_balancer(&mut self) {
-        let Some(balancer) = self.balancer() else { return };
-        let control_planes = self.fleet.alive(|host| host.has(Role::ControlPlane));
-        let server = |index: usize| SocketAddr::new(self.fleet.hosts[index].spec.address, balancer.port());
+        let Some(balancer) = self.visit.balancer() else { return };
+        let control_planes = self.visit.fleet.alive(|host| host.has(Role::ControlPlane));
+        let server = |index: usize| SocketAddr::new(self.visit.fleet.hosts[index].spec.address, balancer.port());
         let mut missing: BTreeMap<_, _> = control_planes.iter().map(|&index| (server(index), index)).collect();
-        self.fleet.display.stage(Stage::LoadBalancer, missing.len());
+        self.visit.fleet.display.stage(Stage::LoadBalancer, missing.len());
         let (mut tries, mut said) = (0, String::new());
         // The first one asks; others only then, when the load balancer keeps each client at one server, or does not reach all.
         for &index in &control_planes {
-            let found = self.behind(index, balancer, missing.keys().copied().collect());
+            let found = self.visit.behind(index, balancer, missing.keys().copied().collect());
             missing.retain(|server, _| !found.seen.contains(server));
             (tries, said) = (tries + found.tries, found.said.unwrap_or(said));
             if missing.is_empty() {
@@ -87,23 +99,19 @@ impl Leader<'_> {
                 "let it pass TCP connections on to port {} of every control plane; {PRINTED}",
                 balancer.port()
             ));
-            return self.fleet.fall(self.first, Stage::LoadBalancer, Told { error, causes: vec![said], hint });
+            return self.visit.fleet.fall(
+                self.visit.first,
+                Stage::LoadBalancer,
+                Told { error, causes: vec![said], hint },
+            );
         }
-        let names: Vec<_> = missing.values().map(|&index| self.fleet.hosts[index].name()).collect();
-        self.fleet
+        let names: Vec<_> = missing.values().map(|&index| self.visit.fleet.hosts[index].name()).collect();
+        self.visit
+            .fleet
             .display
             .line(&format!("the load balancer {balancer} does not reach the API server of {}", few(&names)));
         self.unbalanced =
             missing.into_iter().map(|(server, index)| (index, unreached(balancer, server, tries))).collect();
-    }
-
-    fn behind(&self, index: usize, balancer: SocketAddr, wanted: BTreeSet<SocketAddr>) -> Behind {
-        let name = self.orders.spec.api_name();
-        match self.fleet.ask(index, Stage::LoadBalancer, Question::Behind { balancer, name, wanted }) {
-            Ok(Answer::Behind(found)) => found,
-            Ok(_) => Behind { said: Some(super::astray().error), ..Behind::default() },
-            Err(told) => Behind { said: Some(told.error), ..Behind::default() },
-        }
     }
 }
 

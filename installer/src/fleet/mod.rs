@@ -18,6 +18,7 @@ mod show;
 mod stages;
 mod teardown;
 mod transport;
+mod visit;
 
 use std::io;
 use std::process::ChildStdin;
@@ -45,6 +46,7 @@ use transport::{Masters, Transport};
 
 pub use lead::{Orders, lead};
 pub use teardown::{Leaver, remove, reset_all};
+pub use visit::preflight;
 
 /// How hosts are worked on.
 pub struct Means {

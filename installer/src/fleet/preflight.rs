@@ -5,6 +5,7 @@ use kbundle_format::Role;
 
 use super::lead::Leader;
 use super::show::few;
+use super::visit::Visit;
 use super::{FleetHost, Stage};
 use crate::cost::cost;
 use crate::facts::{HostFacts, Installation};
@@ -15,7 +16,7 @@ use crate::preflight::{Subject, examine};
 use crate::steps::Inputs;
 use crate::topology::Topology;
 
-impl Leader<'_> {
+impl Visit<'_> {
     /// Examines every host that was reached, and refuses when anything is found that no cluster comes of.
     pub(super) fn examine(&mut self) -> anyhow::Result<()> {
         let alive = self.fleet.alive(|_| true);
@@ -26,7 +27,7 @@ impl Leader<'_> {
             let (spec, facts) = (self.shares.of(host.spec), facts(host));
             let topology = Topology::of(&spec, host.name())?;
             let subject = Subject { spec: &spec, facts, topology: Some(&topology) };
-            let own = examine(&subject, self.orders.ignored);
+            let own = examine(&subject, self.ignored);
             findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().to_owned(), finding }));
         }
         let visited: Vec<_> = alive
@@ -37,27 +38,29 @@ impl Leader<'_> {
                 Visited { name: host.name(), address: host.spec.address, facts: facts(host), clock_offset_seconds }
             })
             .collect();
-        findings.extend(between::examine(&visited, self.orders.ignored));
+        findings.extend(between::examine(&visited, self.ignored));
         let etcd: Vec<_> = self.fleet.hosts.iter().filter(|host| host.has(Role::Etcd)).map(FleetHost::name).collect();
-        findings.extend(between::etcd_members(&etcd, self.standing.etcd, self.orders.ignored));
+        findings.extend(between::etcd_members(&etcd, self.standing.etcd, self.ignored));
         findings.extend(self.reach());
         findings.extend(self.try_balancer());
         findings.extend(self.try_virtual_address());
         self.fleet.display.findings(&findings);
         refuse_rejected(&findings)
     }
+}
 
+impl Leader<'_> {
     /// Plans what every host does, and looks whether it fits. Fills in which phases concern which host.
     pub(super) fn plan(&mut self) -> anyhow::Result<()> {
         let mut shortages = Vec::new();
-        for index in self.fleet.alive(|_| true) {
-            let kept_bytes = self.parts.for_host(self.fleet.hosts[index].spec).size_bytes();
+        for index in self.visit.fleet.alive(|_| true) {
+            let kept_bytes = self.parts.for_host(self.visit.fleet.hosts[index].spec).size_bytes();
             let (phases, lacks) = self.with_inputs(index, |inputs| {
                 let plan = plan(inputs)?;
                 let lacks = cost(inputs, plan.steps.len(), kept_bytes).shortages();
                 Ok((plan.steps.iter().map(|planned| planned.phase).collect(), lacks))
             })?;
-            let host = &self.fleet.hosts[index];
+            let host = &self.visit.fleet.hosts[index];
             // Part of the cost of a host that was begun is paid already, and how much of it cannot be told.
             if facts(host).installation == Installation::None && !lacks.is_empty() {
                 shortages.push(format!("on {}: {}", host.name(), lacks.join("; ")));
@@ -77,8 +80,8 @@ impl Leader<'_> {
         index: usize,
         look: impl FnOnce(&Inputs<'_>) -> Result<T, PlanError>,
     ) -> anyhow::Result<T> {
-        let host = &self.fleet.hosts[index];
-        let spec = self.shares.of(host.spec);
+        let host = &self.visit.fleet.hosts[index];
+        let spec = self.visit.shares.of(host.spec);
         let topology = Topology::of(&spec, host.name())?;
         let list = self.orders.bundle.list();
         let inputs = Inputs { spec: &spec, facts: facts(host), list, topology: &topology };
@@ -87,16 +90,16 @@ impl Leader<'_> {
 
     /// Prints what would be done, on every host.
     pub(super) fn dry_run(&mut self) -> anyhow::Result<()> {
-        for index in self.fleet.alive(|_| true) {
-            let host = &self.fleet.hosts[index];
+        for index in self.visit.fleet.alive(|_| true) {
+            let host = &self.visit.fleet.hosts[index];
             if host.survey.as_ref().is_some_and(|survey| survey.holds_bundle) && !host.is_new() {
                 let request = crate::agent::protocol::Request::Look(Box::new(self.work(index)));
-                if let Err(told) = self.fleet.request(index, Stage::Preflight, &request) {
-                    self.fleet.fall(index, Stage::Preflight, told);
+                if let Err(told) = self.visit.fleet.request(index, Stage::Preflight, &request) {
+                    self.visit.fleet.fall(index, Stage::Preflight, told);
                 }
                 continue;
             }
-            let watch = self.fleet.display.watch(host.name(), Stage::Preflight, None);
+            let watch = self.visit.fleet.display.watch(host.name(), Stage::Preflight, None);
             for planned in &self.with_inputs(index, plan)?.steps {
                 watch.told(&serde_json::json!({
                     "schema": crate::report::SCHEMA, "event": "step-planned", "step": planned.step.id(),

@@ -9,8 +9,8 @@ use std::thread;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::lead::Leader;
 use super::policy::Stage;
+use super::visit::Visit;
 use super::{FleetHost, gang, unexpected};
 use crate::agent::LISTENING;
 use crate::agent::protocol::{Reply, Request};
@@ -68,7 +68,7 @@ impl FleetHost<'_> {
     }
 }
 
-impl Leader<'_> {
+impl Visit<'_> {
     /// Tries the connections that a cluster with a host more than before will make.
     pub(super) fn reach(&mut self) -> Vec<HostFinding> {
         if self.fleet.alive(FleetHost::is_new).is_empty() {
@@ -93,7 +93,7 @@ impl Leader<'_> {
         }
         let finding = |index: usize| {
             let failures = tried.unreached.get(&index).map_or(&[][..], Vec::as_slice);
-            between::reach(self.fleet.hosts[index].name(), failures, self.orders.ignored)
+            between::reach(self.fleet.hosts[index].name(), failures, self.ignored)
         };
         servers.into_iter().chain(workers).map(finding).collect()
     }
@@ -101,7 +101,7 @@ impl Leader<'_> {
     /// Has `from` connect to what they will need on `to`.
     fn connect(&self, from: &[usize], to: &[usize]) -> Tried {
         let hosts = &self.fleet.hosts;
-        let api = self.orders.spec.api.port;
+        let api = self.spec.api.port;
         let names: BTreeMap<_, _> = to.iter().map(|&index| (hosts[index].spec.address, hosts[index].name())).collect();
         let results = gang::each(from, self.fleet.parallel, |&index| {
             let others = to.iter().filter(|&&other| other != index);
@@ -160,7 +160,7 @@ impl Leader<'_> {
     fn listen(&self, index: usize, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), Told> {
         let host = &self.fleet.hosts[index];
         let connection = host.connection.as_ref().expect("only hosts that were reached are worked on");
-        let request = Request::Listen { ports: host.ports(self.orders.spec.api.port) };
+        let request = Request::Listen { ports: host.ports(self.spec.api.port) };
         let wait = move |_: &mut _| {
             // Nothing is ever sent: the other end goes when it is time.
             let _ = ended.recv();

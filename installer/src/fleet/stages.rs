@@ -36,27 +36,27 @@ impl Leader<'_> {
                 Network => self.network(),
                 _ => self.finish(),
             }
-            match self.course(stage) {
+            match self.visit.course(stage) {
                 // After the last stage nothing is left to stop.
                 Course::Stop(reason) if stage != Finish => return Some(reason),
                 _ => {}
             }
         }
         for (index, told) in std::mem::take(&mut self.unbalanced) {
-            self.fleet.fall(index, LoadBalancer, told);
+            self.visit.fleet.fall(index, LoadBalancer, told);
         }
         None
     }
 
     fn send_bundle(&mut self) {
-        let lacking = self.fleet.alive(|host| host.survey.as_ref().is_some_and(|survey| !survey.holds_bundle));
+        let lacking = self.visit.fleet.alive(|host| host.survey.as_ref().is_some_and(|survey| !survey.holds_bundle));
         if lacking.is_empty() {
             return;
         }
-        self.fleet.display.stage(Stage::Bundle, lacking.len());
+        self.visit.fleet.display.stage(Stage::Bundle, lacking.len());
         let request = Request::Receive { trust: self.orders.trust.clone() };
         let parts = &self.parts;
-        self.fleet.on_each(Stage::Bundle, &lacking, UPLOADS, |fleet, index| {
+        self.visit.fleet.on_each(Stage::Bundle, &lacking, UPLOADS, |fleet, index| {
             let started = Instant::now();
             let host = &fleet.hosts[index];
             let excerpt = parts.for_host(host.spec);
@@ -73,12 +73,12 @@ impl Leader<'_> {
     }
 
     fn etcd(&mut self) {
-        let members = self.fleet.alive(|host| host.has(Role::Etcd));
-        let alone = members.len() == 1 && self.fleet.alive(|host| host.has(Role::ControlPlane)) == members;
-        let running = members.iter().copied().find(|&index| self.fleet.hosts[index].has_etcd());
+        let members = self.visit.fleet.alive(|host| host.has(Role::Etcd));
+        let alone = members.len() == 1 && self.visit.fleet.alive(|host| host.has(Role::ControlPlane)) == members;
+        let running = members.iter().copied().find(|&index| self.visit.fleet.hosts[index].has_etcd());
         let Some(&asked) = running.as_ref().or(members.first()) else { return };
         let authority = if alone { None } else { self.etcd_authority(asked) };
-        if !self.fleet.is_alive(asked) {
+        if !self.visit.fleet.is_alive(asked) {
             return;
         }
         let handed = Handed { etcd_authority: authority, ..Handed::default() };
@@ -86,17 +86,17 @@ impl Leader<'_> {
             return self.apply(Stage::Etcd, Phase::Etcd, &members, |_| handed.clone());
         };
         let (there, missing): (Vec<_>, Vec<_>) =
-            members.into_iter().partition(|&index| self.fleet.hosts[index].has_etcd());
+            members.into_iter().partition(|&index| self.visit.fleet.hosts[index].has_etcd());
         self.apply(Stage::Etcd, Phase::Etcd, &there, |_| handed.clone());
         self.add_members(running, &missing, &handed);
     }
 
     fn etcd_authority(&mut self, asked: usize) -> Option<Pair> {
-        match self.fleet.ask(asked, Stage::Etcd, Question::EtcdAuthority) {
+        match self.visit.fleet.ask(asked, Stage::Etcd, Question::EtcdAuthority) {
             Ok(Answer::EtcdAuthority(pair)) => Some(pair),
             Ok(_) => None,
             Err(told) => {
-                self.fleet.fall(asked, Stage::Etcd, told);
+                self.visit.fleet.fall(asked, Stage::Etcd, told);
                 None
             }
         }
@@ -107,17 +107,19 @@ impl Leader<'_> {
     fn add_members(&mut self, running: usize, missing: &[usize], handed: &Handed) {
         for (place, &index) in missing.iter().enumerate() {
             match self.make_room(running, index) {
-                Err(told) => self.fleet.fall(index, Stage::Etcd, told),
+                Err(told) => self.visit.fleet.fall(index, Stage::Etcd, told),
                 Ok(members) => {
                     let handed = Handed { etcd_members: Some(members), ..handed.clone() };
                     self.apply(Stage::Etcd, Phase::Etcd, &[index], |_| handed.clone());
                 }
             }
-            if !self.fleet.is_alive(index) {
+            if !self.visit.fleet.is_alive(index) {
                 for &waiting in &missing[place + 1..] {
-                    let error =
-                        format!("not begun: etcd takes no member before {} is well", self.fleet.hosts[index].name());
-                    self.fleet.fall(waiting, Stage::Etcd, Told { error, causes: vec![], hint: None });
+                    let error = format!(
+                        "not begun: etcd takes no member before {} is well",
+                        self.visit.fleet.hosts[index].name()
+                    );
+                    self.visit.fleet.fall(waiting, Stage::Etcd, Told { error, causes: vec![], hint: None });
                 }
                 return;
             }
@@ -125,32 +127,32 @@ impl Leader<'_> {
     }
 
     fn make_room(&self, running: usize, index: usize) -> Asked<BTreeMap<String, String>> {
-        let host = &self.fleet.hosts[index];
-        let (here, address) = (self.fleet.hosts[running].spec.address, host.spec.address);
+        let host = &self.visit.fleet.hosts[index];
+        let (here, address) = (self.visit.fleet.hosts[running].spec.address, host.spec.address);
         let begun = host.survey.as_ref().is_some_and(|survey| survey.etcd != Progress::None);
         if !begun && self.is_listed(running, address)? {
             // It lost what it had, so that it must not come back as the one that it was.
-            self.fleet.ask(running, Stage::Etcd, Question::RemoveEtcdMember { here, address })?;
+            self.visit.fleet.ask(running, Stage::Etcd, Question::RemoveEtcdMember { here, address })?;
         }
         let name = host.name().to_owned();
-        match self.fleet.ask(running, Stage::Etcd, Question::AddEtcdMember { here, name, address })? {
+        match self.visit.fleet.ask(running, Stage::Etcd, Question::AddEtcdMember { here, name, address })? {
             Answer::EtcdMembers(all) => Ok(all.into_iter().map(|member| (member.name, member.peer_url)).collect()),
             _ => Err(astray()),
         }
     }
 
     fn is_listed(&self, running: usize, address: IpAddr) -> Asked<bool> {
-        let here = self.fleet.hosts[running].spec.address;
-        match self.fleet.ask(running, Stage::Etcd, Question::EtcdMembers { here })? {
+        let here = self.visit.fleet.hosts[running].spec.address;
+        match self.visit.fleet.ask(running, Stage::Etcd, Question::EtcdMembers { here })? {
             Answer::EtcdMembers(all) => Ok(all.iter().any(|member| member.peer_url == peer_url(address))),
             _ => Err(astray()),
         }
     }
 
     fn first_control_plane(&mut self) {
-        let first = self.first;
+        let first = self.visit.first;
         match self.etcd_client(first) {
-            Err(told) => self.fleet.fall(first, Stage::FirstControlPlane, told),
+            Err(told) => self.visit.fleet.fall(first, Stage::FirstControlPlane, told),
             Ok(etcd_client) => {
                 let handed = Handed { etcd_client, ..Handed::default() };
                 self.apply(Stage::FirstControlPlane, Phase::ControlPlane, &[first], |_| handed.clone());
@@ -160,31 +162,31 @@ impl Leader<'_> {
 
     /// What the API server of a host without etcd needs to speak to it; nothing where it has that already.
     fn etcd_client(&self, index: usize) -> Asked<Option<EtcdClient>> {
-        let host = &self.fleet.hosts[index];
+        let host = &self.visit.fleet.hosts[index];
         if host.has(Role::Etcd) || host.is_control_plane() {
             return Ok(None);
         }
-        let members = self.fleet.alive(|host| host.has(Role::Etcd));
+        let members = self.visit.fleet.alive(|host| host.has(Role::Etcd));
         let Some(&member) = members.first() else { return Ok(None) };
-        match self.fleet.ask(member, Stage::Etcd, Question::EtcdClient)? {
+        match self.visit.fleet.ask(member, Stage::Etcd, Question::EtcdClient)? {
             Answer::EtcdClient(client) => Ok(Some(client)),
             _ => Err(astray()),
         }
     }
 
     fn other_control_planes(&mut self) {
-        let first = self.first;
+        let first = self.visit.first;
         let others: Vec<_> = self.concerned(Phase::ControlPlane).into_iter().filter(|&index| index != first).collect();
         let joining: Vec<_> =
-            others.iter().copied().filter(|&index| !self.fleet.hosts[index].is_control_plane()).collect();
+            others.iter().copied().filter(|&index| !self.visit.fleet.hosts[index].is_control_plane()).collect();
         let (shared_files, join) = match self.keys(&joining) {
             Ok(keys) => keys,
-            Err(told) => return self.fleet.fall(first, Stage::ControlPlanes, told),
+            Err(told) => return self.visit.fleet.fall(first, Stage::ControlPlanes, told),
         };
         let mut handed = BTreeMap::new();
         for &index in &others {
             match self.etcd_client(index) {
-                Err(told) => self.fleet.fall(index, Stage::ControlPlanes, told),
+                Err(told) => self.visit.fleet.fall(index, Stage::ControlPlanes, told),
                 Ok(etcd_client) => {
                     let (join, shared_files) = (join.clone(), shared_files.clone());
                     handed.insert(index, Handed { etcd_client, shared_files, join, ..Handed::default() });
@@ -200,10 +202,10 @@ impl Leader<'_> {
         if joining.is_empty() {
             return Ok((Vec::new(), None));
         }
-        match self.fleet.ask(
-            self.first,
+        match self.visit.fleet.ask(
+            self.visit.first,
             Stage::ControlPlanes,
-            Question::SharedFiles(Box::new(self.work(self.first))),
+            Question::SharedFiles(Box::new(self.work(self.visit.first))),
         )? {
             Answer::SharedFiles(files) => Ok((files, self.credentials(Stage::ControlPlanes, joining)?)),
             _ => Err(astray()),
@@ -215,7 +217,11 @@ impl Leader<'_> {
         if joining.is_empty() {
             return Ok(None);
         }
-        match self.fleet.ask(self.first, stage, Question::JoinCredentials(Box::new(self.work(self.first))))? {
+        match self.visit.fleet.ask(
+            self.visit.first,
+            stage,
+            Question::JoinCredentials(Box::new(self.work(self.visit.first))),
+        )? {
             Answer::JoinCredentials(credentials) => Ok(Some(credentials)),
             _ => Err(astray()),
         }
@@ -227,9 +233,9 @@ impl Leader<'_> {
         let joins = |host: &FleetHost<'_>| {
             !host.has(Role::ControlPlane) && host.survey.as_ref().is_some_and(|survey| survey.join != Progress::Done)
         };
-        let joining: Vec<_> = workers.iter().copied().filter(|&index| joins(&self.fleet.hosts[index])).collect();
+        let joining: Vec<_> = workers.iter().copied().filter(|&index| joins(&self.visit.fleet.hosts[index])).collect();
         match self.credentials(Stage::Workers, &joining) {
-            Err(told) => self.fleet.fall(self.first, Stage::Workers, told),
+            Err(told) => self.visit.fleet.fall(self.visit.first, Stage::Workers, told),
             Ok(join) => {
                 let handed = Handed { join, ..Handed::default() };
                 self.apply(Stage::Workers, Phase::Worker, &workers, |_| handed.clone());
@@ -241,11 +247,11 @@ impl Leader<'_> {
         let hosts = self.concerned(Phase::Network);
         let mut handed = Handed::default();
         if self.orders.spec.network.cni == Cni::Bridge {
-            let nodes = hosts.iter().map(|&index| self.fleet.hosts[index].name().to_owned()).collect();
-            match self.fleet.ask(self.first, Stage::Network, Question::PodNetworks { nodes }) {
+            let nodes = hosts.iter().map(|&index| self.visit.fleet.hosts[index].name().to_owned()).collect();
+            match self.visit.fleet.ask(self.visit.first, Stage::Network, Question::PodNetworks { nodes }) {
                 Ok(Answer::PodNetworks(networks)) => handed.pod_networks = networks,
-                Ok(_) => return self.fleet.fall(self.first, Stage::Network, astray()),
-                Err(told) => return self.fleet.fall(self.first, Stage::Network, told),
+                Ok(_) => return self.visit.fleet.fall(self.visit.first, Stage::Network, astray()),
+                Err(told) => return self.visit.fleet.fall(self.visit.first, Stage::Network, told),
             }
         }
         self.apply(Stage::Network, Phase::Network, &hosts, |_| handed.clone());
@@ -253,12 +259,12 @@ impl Leader<'_> {
 
     /// The first control plane comes last: it waits for all nodes, except those that failed.
     fn finish(&mut self) {
-        let first = self.first;
+        let first = self.visit.first;
         let all = self.concerned(Phase::Finish);
-        self.fleet.display.stage(Stage::Finish, all.len());
+        self.visit.fleet.display.stage(Stage::Finish, all.len());
         let others: Vec<_> = all.into_iter().filter(|&index| index != first).collect();
         self.apply_quietly(Stage::Finish, Phase::Finish, &others, |_| Handed::default());
-        let fallen = self.fleet.hosts.iter().filter(|host| host.failure.is_some());
+        let fallen = self.visit.fleet.hosts.iter().filter(|host| host.failure.is_some());
         let absent = fallen.map(|host| host.name().to_owned()).collect();
         let handed = Handed { absent, ..Handed::default() };
         self.apply_quietly(Stage::Finish, Phase::Finish, &[first], |_| handed.clone());
@@ -266,20 +272,20 @@ impl Leader<'_> {
 
     /// The hosts that have not failed and have something to do in a phase.
     fn concerned(&self, phase: Phase) -> Vec<usize> {
-        self.fleet.alive(|_| true).into_iter().filter(|&index| self.concerns(index, phase)).collect()
+        self.visit.fleet.alive(|_| true).into_iter().filter(|&index| self.concerns(index, phase)).collect()
     }
 
     /// Has these hosts do a phase at the same time.
     fn apply(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> Handed + Sync) {
         if !hosts.is_empty() {
-            self.fleet.display.stage(stage, hosts.len());
+            self.visit.fleet.display.stage(stage, hosts.len());
             self.apply_quietly(stage, phase, hosts, handed);
         }
     }
 
     fn apply_quietly(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> Handed + Sync) {
-        let (shares, trust) = (&self.shares, self.orders.trust);
-        let done = self.fleet.on_each(stage, hosts, usize::MAX, |fleet, index| {
+        let (shares, trust) = (&self.visit.shares, self.orders.trust);
+        let done = self.visit.fleet.on_each(stage, hosts, usize::MAX, |fleet, index| {
             let host = fleet.hosts[index].spec;
             let (name, trust) = (host.name.to_string(), trust.clone());
             let work = Work { host: name, spec: shares.of(host), trust, handed: handed(index) };
@@ -290,7 +296,7 @@ impl Leader<'_> {
 
     fn note_changes(&mut self, done: Vec<(usize, Vec<String>)>) {
         for (index, changed) in done {
-            self.fleet.hosts[index].changed.extend(changed);
+            self.visit.fleet.hosts[index].changed.extend(changed);
         }
     }
 }

@@ -248,6 +248,20 @@ fn a_control_plane_that_cannot_be_reached_refuses_a_new_cluster_and_leaves_nothi
 }
 
 #[test]
+fn preflight_looks_at_all_hosts_and_leaves_nothing() {
+    let stubs = three();
+    let preflight = |more: &[&str]| stubs.kinstall(&[&["preflight", "--config", "cluster.yaml"], more].concat(), &[]);
+    let said = preflight(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "3 hosts can carry the cluster\n"), "{}", said.stderr);
+    assert_eq!(stubs.requests(3), "survey connect listen withdraw");
+    changed_survey(&stubs, 3, |survey| survey["facts"]["cpus"] = json!(1));
+    let said = preflight(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("on: h3") && stubs.requests(3).ends_with("withdraw"), "{}", said.stderr);
+    assert_eq!(preflight(&["--ignore", "cpus"]).code, Some(0));
+}
+
+#[test]
 fn all_findings_of_all_hosts_are_told_before_one_refusal() {
     let stubs = three();
     changed_survey(&stubs, 1, |survey| survey["facts"]["cpus"] = json!(1));
