@@ -212,6 +212,23 @@ mod tests {
     }
 
     #[test]
+    fn control_planes_hold_an_address_that_moves_where_the_bundle_lets_them() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.spec.api.load_balancer = crate::config::LoadBalancer::Vip;
+        cluster.spec.api.address = Some("10.0.0.100".parse().unwrap());
+        let holds = |cluster: &fixture::Cluster, name: &str| {
+            let topology = cluster.seen_from(name);
+            let plan = plan(&cluster.inputs(&topology)).map_err(|error| error.to_string())?;
+            Ok(plan.steps.iter().any(|planned| planned.step.id() == "virtual-address"))
+        };
+        assert_eq!((holds(&cluster, "c2"), holds(&cluster, "w1")), (Ok(true), Ok(false)));
+        cluster.list.images.retain(|image| image.reference.short_name() != "kube-vip");
+        let refusal: String = holds(&cluster, "c2").unwrap_err();
+        insta::assert_snapshot!(refusal, @"the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with `--addon kube-vip`, or set api.load-balancer to `node-local`");
+        assert_eq!(holds(&cluster, "w1"), Ok(false));
+    }
+
+    #[test]
     fn refuses_a_bundle_that_lacks_something() {
         let refused = |change: fn(&mut BundleList), spec: &ClusterSpec| {
             let mut list = fixture::list("1.25.2");

@@ -13,16 +13,14 @@ use lab::connected::{STICK, carried, copy_in};
 use crate::site::{Member, Site};
 use crate::streams::{Stream, end_writes, now};
 
+const CONTROL_PLANES: [&str; 3] = ["host-1", "host-2", "host-3"];
 /// How long the address may be silent when its holder's plug is pulled. The lease ends after 5 s, but whoever takes it needs etcd,
 /// and an API server that waits for a member that is off goes on to another after 10 s (gRPC's time-out of a silent connection).
 const MOVES_WITHIN: Duration = Duration::from_secs(25);
 
 /// Named as they call themselves: the kube-vip that the mirror has speaks to its own host's API server by that name.
 fn three() -> Vec<Member> {
-    (1..=3)
-        .zip(["host-1", "host-2", "host-3"])
-        .map(|(host, name)| Member::new(name, host, "control-plane, etcd"))
-        .collect()
+    (1..=3).zip(CONTROL_PLANES).map(|(host, name)| Member::new(name, host, "control-plane, etcd")).collect()
 }
 
 #[test]
@@ -94,8 +92,8 @@ fn an_address_that_moves_is_taken_over_when_its_holders_plug_is_pulled() -> anyh
     site.cluster("host-1").assert_nodes_ready(3)?;
     site.run(&["--assert-no-op"])?.succeeded()?;
 
-    let holder = holder(&site, address)?;
-    let watcher = ["host-1", "host-2", "host-3"].into_iter().find(|name| *name != holder).context("another host")?;
+    let holder = holder_of(&site, address)?;
+    let watcher = CONTROL_PLANES.into_iter().find(|name| *name != holder).context("another host")?;
     let writes = Stream::of_writes_to(&site.cluster(watcher), site.host(watcher), address)?;
     let start = now()?;
     // The lab's kernel would answer for a host that is off.
@@ -113,23 +111,30 @@ fn an_address_that_moves_is_taken_over_when_its_holders_plug_is_pulled() -> anyh
     site.host(holder).boot()?;
     // A machine that was off has lost it; the lab keeps the network of a host for as long as the host is there.
     site.host(holder).sh(&format!("ip address delete {address}/32 dev eth0 || true"))?;
-    // The kubelet starts every pod anew, and a run that comes in between may find one that is not ready.
-    eventually("a run after the boot", || site.run(&[])?.succeeded())?;
-    site.run(&["--assert-no-op"])?.succeeded()?;
+    // The kubelet starts every pod anew: until all are ready, a run waits for them, and that is something to do.
+    eventually("nothing to be done", || site.run(&["--assert-no-op"])?.succeeded())?;
 
+    // A kube-vip that is killed leaves the address where it is.
+    site.host(holder_of(&site, address)?).sh("systemctl stop kubelet; pkill -KILL -x kube-vip")?;
     site.command(&["reset", "--all", "--yes"])?.succeeded()?;
+    ensure!(holders(&site, address)?.is_empty(), "a host that was reset has {address}");
     site.assert_clean(&before, "after `reset --all`")?;
     site.down()
 }
 
 /// The one host that has the address.
-fn holder(site: &Site, address: &str) -> anyhow::Result<&'static str> {
+fn holder_of(site: &Site, address: &str) -> anyhow::Result<&'static str> {
+    let holders = holders(site, address)?;
+    let [holder] = holders.as_slice() else { anyhow::bail!("{address} is held by {holders:?}") };
+    Ok(holder)
+}
+
+fn holders(site: &Site, address: &str) -> anyhow::Result<Vec<&'static str>> {
     let mut holders = Vec::new();
-    for name in ["host-1", "host-2", "host-3"] {
+    for name in CONTROL_PLANES {
         if site.host(name).sh("ip -oneline address show dev eth0")?.contains(&format!(" {address}/32 ")) {
             holders.push(name);
         }
     }
-    let [holder] = holders.as_slice() else { anyhow::bail!("{address} is held by {holders:?}") };
-    Ok(holder)
+    Ok(holders)
 }
