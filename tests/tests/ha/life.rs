@@ -46,6 +46,7 @@ fn a_cluster_shrinks_and_goes_without_a_trace() -> anyhow::Result<()> {
     site.run(&[])?.succeeded()?;
     let site = shrinks_by_a_control_plane(site)?;
     assert_removed_host_is_clean(&site, &before)?;
+    let site = takes_the_control_plane_back(site)?;
 
     site.command(&["reset", "--all", "--yes"])?.succeeded()?;
     site.assert_clean(&before, "after `reset --all`")?;
@@ -220,6 +221,20 @@ fn shrinks_by_a_control_plane(site: Site) -> anyhow::Result<Site> {
     assert_etcd_healthy(site.host("cp1"), 2)?;
     assert_all_works(&site, &["cp1", "cp2"], 5)?;
     site.run(&[])?.succeeded()?;
+    site.run(&["--assert-no-op"])?.succeeded()?;
+    Ok(site)
+}
+
+/// As a new host: one more member of etcd, and one more API server behind every worker's `HAProxy`.
+fn takes_the_control_plane_back(site: Site) -> anyhow::Result<Site> {
+    let mut members = five();
+    members.push(third_worker());
+    let site = site.with(members)?;
+    let started = Instant::now();
+    site.run(&[])?.succeeded()?;
+    measured("one more control plane, with a member of etcd", started.elapsed());
+    assert_etcd_healthy(site.host("cp3"), 3)?;
+    assert_all_works(&site, &CONTROL_PLANES, 6)?;
     site.run(&["--assert-no-op"])?.succeeded()?;
     Ok(site)
 }
