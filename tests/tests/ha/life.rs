@@ -8,7 +8,7 @@ use anyhow::ensure;
 use lab::cluster::eventually;
 use lab::connected::{carried, kbundle, program};
 
-use crate::site::{Member, Site, five};
+use crate::site::{MIRROR, Member, Site, five};
 use crate::streams::{Stream, end_writes, now};
 use crate::traffic::{
     assert_all_works, assert_api_server_works, assert_etcd_healthy, assert_new_pods_run, assert_pods_reach_each_other,
@@ -29,7 +29,7 @@ fn a_cluster_of_five_works_survives_faults_under_load_and_grows() -> anyhow::Res
     let site = Site::boot_hosts("ha-life", 6, five())?;
     makes_a_cluster(&site)?;
     assert_all_works(&site, &CONTROL_PLANES, 5)?;
-    assert_labels_and_load_balancers(&site)?;
+    assert_settings_are_in_force(&site)?;
 
     survives_faults_under_load(&site)?;
     site.run(&["--assert-no-op"])?.succeeded()?;
@@ -89,11 +89,14 @@ fn assert_workers_get_their_part(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn assert_labels_and_load_balancers(site: &Site) -> anyhow::Result<()> {
+/// Labels, load balancers, add-ons and registries.
+fn assert_settings_are_in_force(site: &Site) -> anyhow::Result<()> {
     let labelled = site.cluster("cp1").kubectl("get nodes -l disk=ssd -o name")?;
     assert_eq!(labelled, "node/w1");
     let addon = site.cluster("cp1").kubectl("-n lab-test get deployment idle -o jsonpath='{.status.readyReplicas}'")?;
     assert_eq!(addon, "1");
+    let pull = site.host("w1").sh("crictl pull docker.io/library/nothing:1 2>&1 || true")?;
+    ensure!(pull.contains(MIRROR) && !pull.contains("registry-1.docker.io"), "it was pulled from elsewhere: {pull}");
     for worker in ["w1", "w2"] {
         site.host(worker).sh("test -e /etc/kubernetes/manifests/haproxy.yaml")?;
         site.host(worker).sh("curl -sSk --max-time 5 https://127.0.0.1:6443/readyz")?;

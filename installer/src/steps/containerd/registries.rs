@@ -24,15 +24,16 @@ pub fn files(registries: &[Registry]) -> Vec<(String, String)> {
     files
 }
 
-/// The last mirror is what containerd calls the server: whatever has no server falls back to the registry that the image names, which
-/// nobody here can reach.
+/// The last mirror is also what containerd calls the server: without one it would fall back to the registry that the image names,
+/// which nobody here can reach. It takes no file without a table `host`, so that the last mirror is in one as well.
 fn hosts(registry: &Registry, ca_path: &str) -> String {
     let trust = registry.ca.as_ref().map(|_| format!("ca = \"{ca_path}\"\n")).unwrap_or_default();
     let settings = format!("capabilities = [\"pull\", \"resolve\"]\n{trust}");
     let mut text = format!("{MARK}registry {}.\n", registry.host);
-    let Some((server, first)) = registry.mirrors.split_last() else { return text };
-    let _ = write!(text, "server = \"{server}\"\n{settings}");
-    for mirror in first {
+    if let Some(last) = registry.mirrors.last() {
+        let _ = write!(text, "server = \"{last}\"\n{settings}");
+    }
+    for mirror in &registry.mirrors {
         let _ = write!(text, "\n[host.\"{mirror}\"]\n{settings}");
     }
     text
@@ -78,11 +79,18 @@ mod tests {
         capabilities = ["pull", "resolve"]
         ca = "/etc/containerd/certs.d/docker.io/ca.crt"
 
+        [host."http://192.0.2.7"]
+        capabilities = ["pull", "resolve"]
+        ca = "/etc/containerd/certs.d/docker.io/ca.crt"
+
         --- /etc/containerd/certs.d/docker.io/ca.crt
         PEM
         --- /etc/containerd/certs.d/_default/hosts.toml
         # Written by kinstall: registry *.
         server = "http://192.0.2.7"
+        capabilities = ["pull", "resolve"]
+
+        [host."http://192.0.2.7"]
         capabilities = ["pull", "resolve"]
         "#);
     }
