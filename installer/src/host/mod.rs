@@ -310,6 +310,10 @@ impl Host {
             return Ok(());
         }
         if !self.exists(path) {
+            // What it lies in is recorded first, so that it is undone last, when it is empty.
+            if let Some(parent) = Path::new(path).parent() {
+                self.make_directory(&parent.to_string_lossy(), 0o755)?;
+            }
             return Ok(self.ledger.record(Change::ClaimedTree { path: path.to_owned() })?);
         }
         let found = empty_directories(&self.path(path), Path::new(""));

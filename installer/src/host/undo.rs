@@ -208,10 +208,17 @@ mod tests {
         host.write_file("/etc/new/deep/file", b"x", 0o600).unwrap();
         host.edit_file("/etc/hosts", &marked::with_block("127.0.0.1 localhost\n", &["10.0.0.5 api".into()])).unwrap();
         host.make_link("/etc/masked.swap", "/dev/null").unwrap();
-        for tree in ["/var/lib/kubelet", "/var/lib/etcd", "/var/lib/containerd"] {
+        for tree in ["/var/lib/kubelet", "/var/lib/etcd", "/var/lib/containerd", "/etc/new/too/claimed"] {
             host.claim_tree(tree).unwrap();
         }
-        for file in ["var/lib/kubelet/pods/1/volume", "var/lib/kubelet/config.yaml", "var/lib/containerd/io/db"] {
+        // Beside a claimed tree, in a folder that is new as well.
+        host.write_file("/etc/new/too/file", b"x", 0o600).unwrap();
+        for file in [
+            "var/lib/kubelet/pods/1/volume",
+            "var/lib/kubelet/config.yaml",
+            "var/lib/containerd/io/db",
+            "etc/new/too/claimed/by-others",
+        ] {
             let path = host.path(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "made by others").unwrap();
