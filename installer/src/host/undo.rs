@@ -32,7 +32,7 @@ impl Host {
         }
     }
 
-    pub(crate) fn remove_file(&self, path: &str) -> Result<bool, HostError> {
+    fn remove_file(&self, path: &str) -> Result<bool, HostError> {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 
@@ -47,7 +47,8 @@ impl Host {
         }
     }
 
-    fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
+    /// Removes a file or directory with all in it; whether anything was there.
+    pub(crate) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
         let target = self.path(path);
         let removed = match target.symlink_metadata() {
             Ok(found) if !found.is_dir() => fs::remove_file(target),

@@ -63,8 +63,8 @@ impl Step for Containerd {
         for (path, content) in files {
             host.write_file(&path, content.as_bytes(), 0o644)?;
         }
-        for path in stale {
-            host.remove_file(&path)?;
+        for folder in stale {
+            host.remove_tree(&folder)?;
         }
         // Containers live on through a restart.
         host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;

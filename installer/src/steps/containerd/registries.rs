@@ -39,15 +39,17 @@ fn hosts(registry: &Registry, ca_path: &str) -> String {
     text
 }
 
-/// Files of ours for registries that are listed no more.
+/// Folders of ours for registries that are listed no more. Even an empty one would keep containerd from looking into the one for every
+/// other registry.
 pub fn stale(host: &Host, registries: &[Registry]) -> Result<Vec<String>, HostError> {
     let wanted = files(registries);
     let mut stale = Vec::new();
     for name in host.names_in(DIRECTORY)? {
-        let path = format!("{DIRECTORY}/{name}/hosts.toml");
+        let folder = format!("{DIRECTORY}/{name}");
+        let path = format!("{folder}/hosts.toml");
         let is_ours = host.read_text(&path)?.is_some_and(|text| text.starts_with(MARK));
         if is_ours && !wanted.iter().any(|(known, _)| *known == path) {
-            stale.push(path);
+            stale.push(folder);
         }
     }
     Ok(stale)
@@ -104,6 +106,6 @@ mod tests {
         }
         host.write_file(&format!("{DIRECTORY}/c/hosts.toml"), b"server = 'https://c'", 0o644).unwrap();
         let left = stale(&host, &[registry("a", &["https://y"], None)]).unwrap();
-        assert_eq!(left, [format!("{DIRECTORY}/b/hosts.toml")]);
+        assert_eq!(left, [format!("{DIRECTORY}/b")]);
     }
 }
