@@ -5,6 +5,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
+//! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
@@ -32,6 +33,7 @@ pub mod names;
 mod ordered;
 mod pieces;
 pub mod seek_table;
+pub mod sha256;
 pub mod signature;
 pub mod source;
 pub mod stream;
