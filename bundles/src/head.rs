@@ -185,26 +185,42 @@ impl<S: FrameSource> TarReader<S> {
         Ok(header)
     }
 
+    /// Decodes more of the content after `header` where nothing is [`unread`](Self::unread); there has to be more.
+    pub fn decode_more(&mut self, header: &TarHeader) -> Result<(), ReadError> {
+        self.refill(|| format!("within {}", header.path))
+    }
+
+    /// What is decoded and not yet consumed of the content, of which `left` bytes are still to come.
+    pub fn unread(&self, left: u64) -> &[u8] {
+        let rest = &self.frame.content[self.position..];
+        &rest[..rest.len().min(usize::try_from(left).unwrap_or(usize::MAX))]
+    }
+
+    /// Goes on behind the next `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        self.position += count;
+    }
+
     /// Hands the content after `header` to `sink`, piece by piece, and checks that padding and frame end where they should.
     pub fn content(
         &mut self,
         header: &TarHeader,
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), ReadError> {
-        let path = &header.path;
         let mut left = header.size;
         while left > 0 {
-            self.refill(|| format!("within {path}"))?;
-            let rest = &self.frame.content[self.position..];
-            let piece = &rest[..rest.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-            sink(piece).map_err(|source| ReadError::Sink { path: path.clone(), source })?;
-            self.position += piece.len();
-            left -= piece.len() as u64;
+            self.decode_more(header)?;
+            let piece = self.unread(left);
+            sink(piece).map_err(|source| ReadError::Sink { path: header.path.clone(), source })?;
+            let count = piece.len();
+            self.consume(count);
+            left -= count as u64;
         }
         self.padding(header)
     }
 
-    fn padding(&mut self, header: &TarHeader) -> Result<(), ReadError> {
+    /// Checks that padding and frame end where they should, behind the content after `header`.
+    pub fn padding(&mut self, header: &TarHeader) -> Result<(), ReadError> {
         let mut left = header.padding();
         while left > 0 {
             self.refill(|| format!("within the padding of {}", header.path))?;
@@ -348,8 +364,15 @@ pub(crate) fn copy_verified(
     let mut hasher = Hasher::new(sink);
     tar.content(&TarHeader::of_entry(entry), |piece| hasher.write_all(piece))?;
     let (actual, _, sink) = hasher.finish();
-    if actual != entry.digest {
-        return Err(ReadError::Digest { path: entry.path.clone(), expected: entry.digest, actual });
-    }
+    compare(entry, actual)?;
     sink.flush().map_err(|source| ReadError::Sink { path: entry.path.clone(), source })
+}
+
+/// Compares the digest of an entry's content with the list.
+pub(crate) fn compare(entry: &Entry, actual: Digest) -> Result<(), ReadError> {
+    if actual == entry.digest {
+        Ok(())
+    } else {
+        Err(ReadError::Digest { path: entry.path.clone(), expected: entry.digest, actual })
+    }
 }

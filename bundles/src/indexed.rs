@@ -3,6 +3,7 @@
 //! Opening reads the head and the first bytes of each entry, to learn where it lies. Nothing that the seek table says is
 //! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
+mod check;
 mod excerpt;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};
 
+pub(crate) use check::EntryCheck;
 pub use excerpt::Excerpt;
 
 /// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
@@ -51,9 +53,9 @@ impl Location {
     }
 }
 
-/// How much of a frame is read and decoded at once: small enough that it, and what it becomes, stays in a core's cache until it is
-/// hashed.
-const PIECE_BYTES: u32 = 128 << 10;
+/// How much of a frame is read and decoded at once. Small, so that it and what it becomes stay in a core's cache until it is hashed; not
+/// so small that a check of two entries has to change between their windows all the time.
+const PIECE_BYTES: u32 = 1 << 20;
 
 /// What decoding a frame takes. Kept for the next entry: giving 8 MiB back and asking for them again costs as much as a part of the
 /// decoding.
@@ -310,16 +312,18 @@ impl IndexedBundle {
     /// # Errors
     /// [`ReadError::Missing`] when the file does not carry it. On any error, what `sink` got must be thrown away.
     pub fn copy_entry(&self, entry: &Entry, sink: &mut dyn Write) -> Result<(), ReadError> {
+        let mut tar = self.tar_at(entry)?;
+        copy_verified(&mut tar, entry, sink)?;
+        put_back(tar);
+        Ok(())
+    }
+
+    /// The archive from the content of `entry` on.
+    fn tar_at(&self, entry: &Entry) -> Result<TarReader<Sequence<'_>>, ReadError> {
         let missing = || ReadError::Missing { path: entry.path.clone() };
         let start = self.start(entry).ok_or_else(missing)?;
         let mut tar = TarReader::new(Sequence::starting_at(&self.frames, start)?);
-        if tar.header()?.as_ref() != Some(&TarHeader::of_entry(entry)) {
-            return Err(missing());
-        }
-        copy_verified(&mut tar, entry, sink)?;
-        let (sequence, spent) = tar.into_parts();
-        sequence.finish(spent);
-        Ok(())
+        if tar.header()?.as_ref() == Some(&TarHeader::of_entry(entry)) { Ok(tar) } else { Err(missing()) }
     }
 
     /// The content of a small entry.
@@ -336,6 +340,12 @@ impl IndexedBundle {
         let frames = self.start(entry).map_or(0..0, |start| start..start + frame_count(entry));
         frames.map(|index| self.frames.compressed(index))
     }
+}
+
+/// Leaves what decoding took to the next entry.
+fn put_back(tar: TarReader<Sequence<'_>>) {
+    let (sequence, spent) = tar.into_parts();
+    sequence.finish(spent);
 }
 
 /// Walks over the frames and notes at which each entry begins, and which begin none. Entries keep the order of the list; some

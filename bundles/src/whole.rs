@@ -1,15 +1,16 @@
 //! Reads many entries of a bundle file at once: each thread takes the next entry, decodes its frames and hashes them.
 //!
-//! So decoding and hashing are spread over the cores whatever the mix of entries, and a thread needs one frame's memory. The
-//! one pass of [`stream`](crate::stream) is for what cannot be read out of order.
+//! So decoding and hashing are spread over the cores whatever the mix of entries, and a thread needs one frame's memory, or two where it
+//! checks two entries at a time. The one pass of [`stream`](crate::stream) is for what cannot be read out of order.
 
-use std::io::{self, Write};
+use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::frame;
 use crate::head::ReadError;
+use crate::indexed::EntryCheck;
 use crate::list::Entry;
 use crate::stream::{Carriage, Summary};
 use crate::{EntryPath, IndexedBundle};
@@ -21,6 +22,18 @@ pub struct Damage {
     pub path: EntryPath,
     /// What is wrong with it.
     pub error: ReadError,
+}
+
+impl Damage {
+    /// What is wrong, in words that follow the entry's name.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.error {
+            ReadError::Digest { expected, actual, .. } => format!("digest {actual} instead of {expected}"),
+            ReadError::Missing { .. } => "in the signed list but not in the file".to_owned(),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// What a check of all entries found.
@@ -42,7 +55,7 @@ impl IndexedBundle {
     pub fn check_entries(&self, carriage: Carriage, progress: &(dyn Fn(u64) + Sync)) -> Result<Findings, ReadError> {
         let layout = self.check_layout();
         let (carried, left_out): (Vec<_>, Vec<_>) = self.list().entries.iter().partition(|entry| self.carries(entry));
-        let mut damage = self.each(&carried, |entry| self.copy_entry(entry, &mut Passing { progress }));
+        let mut damage = self.check_each(&carried, progress);
         if carriage == Carriage::Full {
             damage.extend(left_out.iter().map(|entry| {
                 let path = entry.path.clone();
@@ -60,42 +73,102 @@ impl IndexedBundle {
         Ok(Findings { summary, damage })
     }
 
+    /// Checks the content of `entries`, telling `progress` how many bytes went by; the damaged ones in the order of `entries`.
+    pub fn check_each(&self, entries: &[&Entry], progress: &(dyn Fn(u64) + Sync)) -> Vec<Damage> {
+        // The largest first, so that no thread is left alone with one at the end.
+        let mut by_size = entries.to_vec();
+        by_size.sort_by_key(|entry| Reverse(entry.size));
+        in_order(entries, on_all_cores(&by_size, |work| self.check_in_pairs(work, progress)))
+    }
+
+    /// Two entries at a time, because two messages are hashed faster in turn than one after the other.
+    fn check_in_pairs<'a>(&'a self, work: &Work<'a>, progress: &(dyn Fn(u64) + Sync)) {
+        let mut pair = [None, None];
+        loop {
+            for check in &mut pair {
+                self.make_ready(check, work);
+            }
+            progress(match &mut pair {
+                [Some(one), Some(other)] => EntryCheck::hash_pair([one, other]),
+                [Some(only), None] | [None, Some(only)] => only.hash(),
+                [None, None] => return,
+            });
+        }
+    }
+
+    /// Sees to it that `check` has something to hash: of its entry, or of the next one that was not taken. `None` when none is left.
+    fn make_ready<'a>(&'a self, check: &mut Option<EntryCheck<'a>>, work: &Work<'a>) {
+        loop {
+            let Some(mut begun) = check.take().or_else(|| self.begin_next(work)) else { return };
+            let entry = begun.entry();
+            match begun.decode() {
+                Ok(true) => {
+                    *check = Some(begun);
+                    return;
+                }
+                Ok(false) => work.note(entry, begun.finish()),
+                Err(error) => work.note(entry, Err(error)),
+            }
+        }
+    }
+
+    fn begin_next<'a>(&'a self, work: &Work<'a>) -> Option<EntryCheck<'a>> {
+        loop {
+            let entry = work.next()?;
+            match EntryCheck::begin(self, entry) {
+                Ok(check) => return Some(check),
+                Err(error) => work.note(entry, Err(error)),
+            }
+        }
+    }
+
     /// Calls `task` for each of `entries`, several at a time, and returns the failures in the order of `entries`.
     pub fn each(&self, entries: &[&Entry], task: impl Fn(&Entry) -> Result<(), ReadError> + Sync) -> Vec<Damage> {
-        let next = AtomicUsize::new(0);
-        let failures = Mutex::new(Vec::new());
-        let work = || {
-            while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = task(entry) {
-                    let damage = Damage { path: entry.path.clone(), error };
-                    failures.lock().expect("no thread panics while it holds the lock").push(damage);
+        in_order(
+            entries,
+            on_all_cores(entries, |work| {
+                while let Some(entry) = work.next() {
+                    work.note(entry, task(entry));
                 }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 0..frame::threads() {
-                scope.spawn(work);
-            }
-        });
-        let mut failures = failures.into_inner().expect("no thread panics while it holds the lock");
-        let place = |damage: &Damage| entries.iter().position(|entry| entry.path == damage.path);
-        failures.sort_by_key(place);
-        failures
+            }),
+        )
     }
 }
 
-/// Throws bytes away and tells how many.
-struct Passing<'a> {
-    progress: &'a (dyn Fn(u64) + Sync),
+/// Entries that threads take, and what became of them.
+struct Work<'a> {
+    entries: &'a [&'a Entry],
+    taken: AtomicUsize,
+    failures: Mutex<Vec<Damage>>,
 }
 
-impl Write for Passing<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        (self.progress)(buffer.len() as u64);
-        Ok(buffer.len())
+impl<'a> Work<'a> {
+    /// The next entry that nobody has taken.
+    fn next(&self) -> Option<&'a Entry> {
+        self.entries.get(self.taken.fetch_add(1, Ordering::Relaxed)).copied()
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn note(&self, entry: &Entry, result: Result<(), ReadError>) {
+        if let Err(error) = result {
+            let damage = Damage { path: entry.path.clone(), error };
+            self.failures.lock().expect("no thread panics while it holds the lock").push(damage);
+        }
     }
+}
+
+/// Calls `task` in a thread for each core; the failures that they noted.
+fn on_all_cores<'a>(entries: &'a [&'a Entry], task: impl Fn(&Work<'a>) + Sync) -> Vec<Damage> {
+    let work = Work { entries, taken: AtomicUsize::new(0), failures: Mutex::default() };
+    thread::scope(|scope| {
+        for _ in 0..frame::threads() {
+            scope.spawn(|| task(&work));
+        }
+    });
+    work.failures.into_inner().expect("no thread panics while it holds the lock")
+}
+
+/// Sorts `damage` as `entries` are.
+fn in_order(entries: &[&Entry], mut damage: Vec<Damage>) -> Vec<Damage> {
+    damage.sort_by_key(|damage| entries.iter().position(|entry| entry.path == damage.path));
+    damage
 }

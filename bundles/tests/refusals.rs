@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use kbundle_format::fixtures::{self, Piece, assemble, body, bundle, end, head, key, list_of};
 use kbundle_format::head::{ReadError, SignatureCheck};
 use kbundle_format::list::ListError;
@@ -12,7 +14,7 @@ use kbundle_format::signature::TrustError;
 use kbundle_format::tar_layer::{TarError, TarHeader};
 use kbundle_format::{BundleSource, BundleStream, IndexedBundle, SignatureFile};
 
-use common::verify;
+use common::{content, verify};
 
 const CONTENTS: [(&str, &[u8]); 3] = [("bin/a", b"first"), ("bin/b", b"second"), ("bin/c", b"third")];
 
@@ -252,6 +254,43 @@ fn a_file_that_is_replaced_while_it_is_read() {
     let entry = opened.list().entries[0].clone();
     let error = opened.read_entry(&entry).unwrap_err();
     assert!(matches!(error, ReadError::Digest { .. } | ReadError::Frame(_) | ReadError::Missing { .. }), "{error}");
+}
+
+/// Entries of all sizes, so that two that are hashed side by side end at different places.
+#[test]
+fn a_check_of_all_entries_says_of_each_what_reading_it_says() {
+    let (key, trust) = key();
+    let sizes = [0, 1, 63, 64, 65, 3000, 200_000, 1 << 20, (8 << 20) + 5, 0, 17 << 20, 100, 2 << 20];
+    let contents: Vec<_> = (0_u8..).zip(sizes).map(|(seed, size)| content(size, seed)).collect();
+    let names: Vec<_> = (10..10 + sizes.len()).map(|number| format!("bin/{number}")).collect();
+    let named: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+    let list = list_of(&named);
+    let mut pieces = head(&list.to_bytes(), &key);
+    pieces.extend(body(&list, &named));
+    for (entry, byte) in [(3, 512 + 60), (6, 512), (8, 512 + (8 << 20)), (10, 512 + 12_000_000)] {
+        pieces[2 + entry][byte] ^= 1;
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs_err::write(file.path(), assemble(&pieces)).unwrap();
+    let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+    let bundle = IndexedBundle::open(file.path(), check).unwrap();
+    let entries: Vec<_> = bundle.list().entries.iter().collect();
+    let hashed = AtomicU64::new(0);
+    let progress = |count| {
+        hashed.fetch_add(count, Ordering::Relaxed);
+    };
+    let found = bundle.check_each(&entries, &progress);
+    assert_eq!(
+        found.iter().map(|damage| damage.path.as_str()).collect::<Vec<_>>(),
+        ["bin/13", "bin/16", "bin/18", "bin/20"]
+    );
+    let alone = entries.iter().filter_map(|entry| bundle.copy_entry(entry, &mut std::io::sink()).err());
+    let words = |error: &ReadError| error.to_string();
+    assert_eq!(
+        found.iter().map(|damage| words(&damage.error)).collect::<Vec<_>>(),
+        alone.map(|error| words(&error)).collect::<Vec<_>>()
+    );
+    assert_eq!(hashed.into_inner(), sizes.iter().sum::<usize>() as u64);
 }
 
 #[test]

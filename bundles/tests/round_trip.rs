@@ -14,12 +14,7 @@ use kbundle_format::tar_layer::BLOCK_BYTES;
 use kbundle_format::{BundleStream, BundleWriter, IndexedBundle, SignatureFile};
 use proptest::prelude::*;
 
-use common::verify;
-
-/// Bytes that compress somewhat and differ by `seed`.
-fn content(size: usize, seed: u8) -> Vec<u8> {
-    (0..size).map(|index| ((index / 7 * 31 + index % 5) % 251).to_le_bytes()[0] ^ seed).collect()
-}
+use common::{content, verify};
 
 /// Sizes around the places where frames and padding begin.
 fn sizes() -> Vec<usize> {

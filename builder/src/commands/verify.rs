@@ -104,7 +104,7 @@ fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<a
     if format == Format::Json {
         let damaged_entries = damage
             .iter()
-            .map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.error.to_string() })
+            .map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() })
             .collect();
         let damaged_volumes = volumes.clone();
         let report = DamageReport { schema: 1, bundle: &input.name, verified: false, damaged_volumes, damaged_entries };
@@ -116,7 +116,7 @@ fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<a
         let _ = write!(what, "\n  volume {volume} is damaged");
     }
     for damage in damage {
-        let _ = write!(what, "\n  {}: {}", damage.path, damage.error);
+        let _ = write!(what, "\n  {}: {}", damage.path, damage.reason());
     }
     let hint = if volumes.is_empty() {
         "copy the file again from where it was built, and verify it there as well"
@@ -157,11 +157,7 @@ fn check_left_out(left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<
 /// Compares the content of some entries with their digests.
 pub fn check_entries(bundle: &IndexedBundle, entries: &[&Entry]) -> Result<(), ReadError> {
     let bar = output::bar("verifying", entries.iter().map(|entry| entry.size).sum());
-    let damage = bundle.each(entries, |entry| {
-        bundle.copy_entry(entry, &mut std::io::sink())?;
-        bar.inc(entry.size);
-        Ok(())
-    });
+    let damage = bundle.check_each(entries, &|count| bar.inc(count));
     bar.finish_and_clear();
     damage.into_iter().next().map_or(Ok(()), |damage| Err(damage.error))
 }

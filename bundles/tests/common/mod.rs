@@ -1,4 +1,4 @@
-//! How the tests read: both ways, which have to agree.
+//! What the tests pack, and how they read it: both ways, which have to agree.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
@@ -8,6 +8,11 @@ use std::io::Cursor;
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::{BundleStream, IndexedBundle, ReadError, TrustPolicy};
+
+/// Bytes that compress somewhat and differ by `seed`.
+pub fn content(size: usize, seed: u8) -> Vec<u8> {
+    (0..size).map(|index| ((index / 7 * 31 + index % 5) % 251).to_le_bytes()[0] ^ seed).collect()
+}
 
 /// Reads a whole bundle in one pass, checking everything, and makes sure that the reader by entry says the same.
 pub fn verify(bytes: Vec<u8>, trust: &TrustPolicy) -> Result<Summary, ReadError> {
