@@ -6,7 +6,8 @@
 
 use std::io::{Cursor, Read, Write};
 
-use crate::frame::compressor;
+use crate::frame::{Guard, compress, compressor};
+use crate::head::is_head;
 use crate::key::Algorithm;
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::FORMAT_VERSION;
@@ -149,13 +150,22 @@ pub fn end() -> Piece {
 pub fn frames(pieces: &[Piece]) -> (Vec<u8>, Vec<FrameSizes>) {
     let mut compressor = compressor(LEVEL).unwrap();
     let (mut bytes, mut rows) = (Vec::new(), Vec::new());
-    for content in pieces.iter().flat_map(|piece| piece.chunks(MAX_FRAME_BYTES)) {
-        let frame = compressor.compress(content).unwrap();
-        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
-        rows.push(FrameSizes { compressed: size(&frame), content: size(content) });
-        bytes.extend(frame);
+    for piece in pieces {
+        let guard = guard(piece);
+        for content in piece.chunks(MAX_FRAME_BYTES) {
+            let frame = compress(&mut compressor, content, guard).unwrap();
+            let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+            rows.push(FrameSizes { compressed: size(&frame), content: size(content) });
+            bytes.extend(frame);
+        }
     }
     (bytes, rows)
+}
+
+/// What the writer guards a piece with.
+fn guard(piece: &Piece) -> Guard {
+    let header = piece.first_chunk().and_then(|block| TarHeader::parse(block).ok().flatten());
+    if header.is_some_and(|header| is_head(&header.path)) { Guard::Checksum } else { Guard::Digest }
 }
 
 /// Compresses the pieces and appends a true seek table.

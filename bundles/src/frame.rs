@@ -76,7 +76,7 @@ pub enum RawFrame {
     },
 }
 
-/// The compressed bytes of one frame, header and checksum included.
+/// The compressed bytes of one frame, from its header on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CompressedFrame {
     /// Offset in the file.
@@ -93,14 +93,28 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS)
 }
 
-/// A compressor that writes frames as [`read_frame`] wants them.
+/// What shows that a frame's content was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A checksum of zstd's, at the end of the frame.
+    Checksum,
+    /// Something better that the reader compares anyway, such as an entry's digest in the list.
+    Digest,
+}
+
+/// A compressor that writes frames as [`read_frame`] wants them, without checksums.
 pub fn compressor(level: i32) -> io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(level)?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
     // With a window as large as the largest frame, zstd makes each frame a single segment.
     compressor.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG))?;
     Ok(compressor)
+}
+
+/// Makes one frame of `content`.
+pub fn compress(compressor: &mut Compressor<'_>, content: &[u8], guard: Guard) -> io::Result<Vec<u8>> {
+    compressor.set_parameter(CParameter::ChecksumFlag(guard == Guard::Checksum))?;
+    compressor.compress(content)
 }
 
 /// A decompressor for [`decode`].
@@ -214,8 +228,11 @@ impl<R: Read> FrameReader<'_, R> {
 
     fn content(mut self) -> Result<RawFrame, FrameError> {
         let content_bytes = self.header()?;
+        let checksum = self.bytes[MAGIC.len()] & CHECKSUM != 0;
         self.blocks()?;
-        self.take(4)?; // the checksum
+        if checksum {
+            self.take(4)?;
+        }
         Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
     }
 
@@ -223,9 +240,9 @@ impl<R: Read> FrameReader<'_, R> {
     fn header(&mut self) -> Result<usize, FrameError> {
         // RFC 8878, 3.1.1.1: descriptor, window, dictionary, content size.
         let descriptor = self.take(1)?[0];
-        // A bundle's frames are single segments with a checksum and without a dictionary; a single segment states its size.
-        if descriptor & 0x3F != SINGLE_SEGMENT | CHECKSUM {
-            return self.refuse("is not a single segment with a size and a checksum, as a bundle's are");
+        // A bundle's frames are single segments without a dictionary; a single segment states its size.
+        if descriptor & 0x3F & !CHECKSUM != SINGLE_SEGMENT {
+            return self.refuse("is not a single segment with a size, as a bundle's are");
         }
         let content_bytes = match descriptor >> 6 {
             0 => self.number(1)?,
@@ -275,8 +292,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame_of(content: &[u8]) -> Vec<u8> {
-        compressor(3).unwrap().compress(content).unwrap()
+    fn frame_of(content: &[u8], guard: Guard) -> Vec<u8> {
+        compress(&mut compressor(3).unwrap(), content, guard).unwrap()
     }
 
     fn read_content(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
@@ -288,9 +305,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_come_back_and_end_where_they_end(content in proptest::collection::vec(any::<u8>(), 0..70_000), repeat in 1..4_usize) {
+        fn frames_come_back_and_end_where_they_end(content in proptest::collection::vec(any::<u8>(), 0..70_000), repeat in 1..4_usize,
+            guard in prop_oneof![Just(Guard::Checksum), Just(Guard::Digest)]) {
             let content = content.repeat(repeat);
-            let mut bytes = frame_of(&content);
+            let mut bytes = frame_of(&content, guard);
             let length = bytes.len();
             bytes.extend(b"next");
             let mut input = &bytes[..];
@@ -312,17 +330,18 @@ mod tests {
 
     #[test]
     fn a_cut_frame_is_refused_at_every_length() {
-        let bytes = frame_of(b"some content that is cut");
-        for length in 1..bytes.len() {
-            let error = read_frame(&mut &bytes[..length], 0).unwrap_err();
-            assert!(matches!(error, FrameError::Read { .. }), "{length}: {error}");
+        for bytes in [Guard::Checksum, Guard::Digest].map(|guard| frame_of(b"some content that is cut", guard)) {
+            for length in 1..bytes.len() {
+                let error = read_frame(&mut &bytes[..length], 0).unwrap_err();
+                assert!(matches!(error, FrameError::Read { .. }), "{length}: {error}");
+            }
         }
         assert!(read_frame(&mut &b""[..], 0).unwrap().is_none());
     }
 
     #[test]
     fn a_flipped_bit_is_refused() {
-        let bytes = frame_of(&b"content with a checksum".repeat(50));
+        let bytes = frame_of(&b"content with a checksum".repeat(50), Guard::Checksum);
         for index in 5..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[index] ^= 1;

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::thread::{self, JoinHandle};
 
 use crate::digest::Hasher;
-use crate::frame::{self, CompressedFrame, compressor};
+use crate::frame::{self, CompressedFrame, Guard, compressor};
 use crate::head::Attestation;
 use crate::limits::MAX_FRAME_BYTES;
 use crate::list::Entry;
@@ -63,7 +63,7 @@ pub enum WriteError {
 
 /// What the compressing threads are given.
 enum Job {
-    Compress(Vec<u8>),
+    Compress(Vec<u8>, Guard),
     /// A frame taken over from another bundle as it is.
     Verbatim(CompressedFrame),
 }
@@ -88,8 +88,8 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
         compressor(level).map_err(|source| WriteError::Output { source })?;
         let tool = move || compressor(level).expect("the same level worked before");
         let (intake, results) = workers(threads(level), tool, |compressor, job| match job {
-            Job::Compress(content) => {
-                let bytes = compressor.compress(&content)?;
+            Job::Compress(content, guard) => {
+                let bytes = frame::compress(compressor, &content, guard)?;
                 Ok(Done { bytes, content_bytes: content.len() })
             }
             Job::Verbatim(frame) => Ok(Done { bytes: frame.bytes, content_bytes: frame.content_bytes }),
@@ -118,7 +118,8 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
 
     fn file(&mut self, path: EntryPath, content: &[u8]) -> Result<(), WriteError> {
         let header = TarHeader::of_file(path, content.len() as u64);
-        self.content(&header, &mut &content[..]).map(drop)
+        // Signatures and attestations of strangers are covered by nothing else.
+        self.content(&header, &mut &content[..], Guard::Checksum).map(drop)
     }
 
     /// Writes a listed entry, in the order of the list. What `content` gives is hashed on the way.
@@ -126,7 +127,7 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
     /// # Errors
     /// [`WriteError::Content`] when it is not what the list says; the file is then worthless.
     pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), WriteError> {
-        let (actual, actual_size) = self.content(&TarHeader::of_entry(entry), content)?;
+        let (actual, actual_size) = self.content(&TarHeader::of_entry(entry), content, Guard::Digest)?;
         if (actual, actual_size) == (entry.digest, entry.size) {
             return Ok(());
         }
@@ -140,7 +141,12 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
     }
 
     /// Cuts header, content and padding into frames. At most `header.size` bytes, and one to notice more, are read.
-    fn content(&mut self, header: &TarHeader, content: &mut dyn Read) -> Result<(Digest, u64), WriteError> {
+    fn content(
+        &mut self,
+        header: &TarHeader,
+        content: &mut dyn Read,
+        guard: Guard,
+    ) -> Result<(Digest, u64), WriteError> {
         let failed = |source| WriteError::Read { path: header.path.clone(), source };
         let mut content = content.take(header.size + 1);
         let mut hasher = Hasher::new(io::sink());
@@ -153,10 +159,10 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
             if frame.len() < MAX_FRAME_BYTES || read == 0 {
                 break;
             }
-            self.push(Job::Compress(std::mem::take(&mut frame)))?;
+            self.push(Job::Compress(std::mem::take(&mut frame), guard))?;
         }
         for part in padded(frame, header.padding()) {
-            self.push(Job::Compress(part))?;
+            self.push(Job::Compress(part, guard))?;
         }
         let (digest, size_bytes, _) = hasher.finish();
         Ok((digest, size_bytes))
@@ -170,7 +176,7 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
     /// Ends the archive, writes the seek table and gives the output back, flushed.
     pub fn finish(mut self) -> Result<W, WriteError> {
         // A failed push means that the output failed, and its own error says more.
-        let ended = self.push(Job::Compress(END.to_vec()));
+        let ended = self.push(Job::Compress(END.to_vec(), Guard::Digest));
         drop(self.intake);
         let failed = |source| WriteError::Output { source };
         let written = self.output.join().map_err(|_| failed(io::Error::other("a writing thread ended early")))?;

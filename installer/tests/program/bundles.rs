@@ -122,14 +122,12 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the zstd frame at offset OFFSET is damaged
-      caused by: Restored data doesn't match checksum
+      caused by: entry artifacts/linux-amd64/kubelet has digest sha256:DIGEST instead of sha256:DIGEST
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the zstd frame at offset OFFSET is damaged
-      caused by: Restored data doesn't match checksum
+      caused by: entry artifacts/linux-amd64/kubectl has digest sha256:DIGEST instead of sha256:DIGEST
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
 }
