@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
-//! | [`key`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`key`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
@@ -27,6 +27,7 @@ pub mod frame;
 pub mod head;
 pub mod indexed;
 pub mod key;
+pub mod key_notes;
 pub mod limits;
 pub mod list;
 pub mod names;
@@ -48,6 +49,7 @@ pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
+pub use key_notes::KeyNotes;
 pub use list::{BundleList, Component, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use kbundle_format::key::Algorithm;
+use kbundle_format::key_notes::Day;
 
 use super::reading::BundleArgs;
 
@@ -21,6 +22,11 @@ pub struct PassphraseArgs {
 ///
 /// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
 /// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
+///
+/// Comment and days are written above the public key, where OpenSSL and cosign pass over them; `kbundle verify` shows them, and warns
+/// outside these days. They are words of whoever keeps the file and decide nothing.
+///
+/// Example: kbundle keygen --comment 'releases of site A' --valid-until 2027-12-31
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
     /// Kind of key
@@ -32,6 +38,15 @@ pub struct KeygenArgs {
     /// Encrypt the private key with a passphrase
     #[arg(long)]
     pub encrypt: bool,
+    /// Say whose key it is and what for
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// The first day of its use
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub valid_from: Option<Day>,
+    /// The last day of its use
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub valid_until: Option<Day>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
 }

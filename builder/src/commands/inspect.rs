@@ -50,11 +50,12 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let stream = input.open_stream(check)?;
     let head = stream.head();
     let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
+    let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).transpose()?;
     let report = Report {
         schema: 1,
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },
         signers: stream.list().signers(),
-        signed_by: trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).unwrap_or_default(),
+        signed_by: signed_by.unwrap_or_default(),
         provenance: provenance.with_context(|| input.refused())?,
         attestations: head.attestations.iter().map(|file| file.path.as_str()).collect(),
         bundle: input.name,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use kbundle_format::SigningKey;
+use kbundle_format::{KeyNotes, SigningKey};
 
 use super::keys;
 use crate::cli::KeygenArgs;
@@ -28,6 +28,10 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
             return Err(exists(path));
         }
     }
+    let notes =
+        KeyNotes::new(arguments.comment.clone(), arguments.valid_from, arguments.valid_until).map_err(|error| {
+            CommandError::Usage { what: error.to_string(), hint: "see `kbundle keygen --help`".to_owned() }
+        })?;
     let key = SigningKey::generate(arguments.algorithm.into())?;
     let verifying = key.verifying_key();
     let pem = if arguments.encrypt {
@@ -36,7 +40,7 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
         key.to_pem()?
     };
     write_new(private, &pem, 0o600)?;
-    write_new(&public, &verifying.to_pem(), 0o644)?;
+    write_new(&public, &format!("{notes}{}", verifying.to_pem()), 0o644)?;
     output::note(&format!(
         "{}: private key, {}; keep it secret\n{}: public key {}; kinstall and `kbundle verify` need it",
         private.display(),

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_format::key::{Algorithm, KeyError};
+use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::limits::MAX_SIGNATURE_BYTES;
-use kbundle_format::{KeyId, SignatureFile, SigningKey, TrustPolicy, VerifyingKey};
+use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey};
 use serde::Serialize;
 
 use crate::cli::{PassphraseArgs, SignatureArgs};
 use crate::failure::CommandError;
+use crate::output;
 
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
@@ -71,6 +73,11 @@ pub fn new_passphrase(arguments: &PassphraseArgs) -> anyhow::Result<String> {
 
 /// Reads a public key.
 pub fn verifying_key(path: &Path) -> anyhow::Result<VerifyingKey> {
+    Ok(read_public(path)?.0)
+}
+
+/// Reads a public key and what its file says about it.
+fn read_public(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
     let pem = fs::read_to_string(path)?;
     if matches!(SigningKey::from_pem(&pem), Ok(_) | Err(KeyError::Encrypted)) {
         return Err(CommandError::Usage {
@@ -79,13 +86,23 @@ pub fn verifying_key(path: &Path) -> anyhow::Result<VerifyingKey> {
         }
         .into());
     }
-    VerifyingKey::from_pem(&pem).with_context(|| format!("while reading the key {}", path.display()))
+    let reading = || format!("while reading the key {}", path.display());
+    let key = VerifyingKey::from_pem(&pem).with_context(reading)?;
+    let notes = KeyNotes::above(&pem).with_context(reading)?;
+    Ok((key, notes))
 }
 
 /// The keys that a command trusts, and the files they came from.
 pub struct Trusted {
     pub policy: TrustPolicy,
-    keys: Vec<(PathBuf, VerifyingKey)>,
+    keys: Vec<TrustedKey>,
+}
+
+/// A public key and where it came from.
+struct TrustedKey {
+    path: PathBuf,
+    key: VerifyingKey,
+    notes: KeyNotes,
 }
 
 /// A signer as reports show it.
@@ -95,39 +112,67 @@ pub struct Signer {
     pub key_id: KeyId,
     pub algorithm: Algorithm,
     pub key_file: String,
+    /// What the key's file says about it.
+    #[serde(flatten)]
+    pub notes: KeyNotes,
 }
 
 impl Trusted {
     /// Reads public keys.
     pub fn read(paths: &[PathBuf], threshold: usize) -> anyhow::Result<Self> {
-        let keys =
-            paths.iter().map(|path| Ok((path.clone(), verifying_key(path)?))).collect::<anyhow::Result<Vec<_>>>()?;
-        let policy = TrustPolicy::new(keys.iter().map(|(_, key)| key.clone()), threshold)?;
+        let read = |path: &PathBuf| {
+            let (key, notes) = read_public(path)?;
+            Ok(TrustedKey { path: path.clone(), key, notes })
+        };
+        let keys = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        let policy = TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), threshold)?;
         Ok(Self { policy, keys })
     }
 
     /// The public keys.
     pub fn keys(&self) -> Vec<VerifyingKey> {
-        self.keys.iter().map(|(_, key)| key.clone()).collect()
+        self.keys.iter().map(|trusted| trusted.key.clone()).collect()
     }
 
-    /// What is known about those who signed.
-    pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
-        let named = |id: &KeyId| self.keys.iter().find(|(_, key)| key.id() == *id);
-        ids.iter()
-            .filter_map(named)
-            .map(|(path, key)| Signer {
-                key_id: key.id(),
-                algorithm: key.algorithm(),
-                key_file: path.display().to_string(),
-            })
-            .collect()
+    /// What is known about those who signed. Says so where a key's file states another time than this for its use.
+    pub fn signers(&self, ids: &[KeyId]) -> anyhow::Result<Vec<Signer>> {
+        let named = |id: &KeyId| self.keys.iter().find(|trusted| trusted.key.id() == *id);
+        let signers: Vec<_> = ids.iter().filter_map(named).map(TrustedKey::signer).collect();
+        for signer in &signers {
+            let outside = match signer.notes.validity(Day::today()) {
+                Validity::Current => continue,
+                Validity::NotYet(from) => format!("is to be used from {from} on"),
+                Validity::Over(until) => format!("was to be used until {until}"),
+            };
+            output::note(&format!(
+                "WARNING: by its file {} the key {} {outside}, and this machine's clock says {}. Its signature counts all the same",
+                signer.key_file,
+                signer.key_id,
+                Day::today()
+            ))?;
+        }
+        Ok(signers)
+    }
+}
+
+impl TrustedKey {
+    fn signer(&self) -> Signer {
+        Signer {
+            key_id: self.key.id(),
+            algorithm: self.key.algorithm(),
+            key_file: self.path.display().to_string(),
+            notes: self.notes.clone(),
+        }
     }
 }
 
 impl std::fmt::Display for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {})", self.key_id, self.algorithm, self.key_file)
+        write!(f, "{} ({}, {})", self.key_id, self.algorithm, self.key_file)?;
+        match self.notes.summary() {
+            Some(notes) => write!(f, ": {notes}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         schema: 1,
         bundle: input.name,
         verified: true,
-        signed_by: trusted.signers(&signers),
+        signed_by: trusted.signers(&signers)?,
         signers,
         list_digest,
         entries: summary.entries,

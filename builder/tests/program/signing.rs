@@ -52,6 +52,60 @@ fn an_encrypted_key_needs_its_passphrase() {
     assert_eq!(failure(&with("", &["keygen", "--encrypt", "--out=empty.key"])).0, 2);
 }
 
+#[test]
+fn verify_shows_what_the_files_of_the_keys_say_about_them() {
+    let upstream = unsigned();
+    let with_notes = ["--comment=releases of site A", "--valid-from=2001-01-01", "--valid-until=9999-12-31"];
+    success(&upstream.kbundle([&["keygen", "--out=a.key"][..], &with_notes].concat()));
+    success(&upstream.kbundle(["keygen", "--algorithm=ed25519", "--out=old.key", "--valid-until=2001-12-31"]));
+    for key in ["--key=a.key", "--key=old.key"] {
+        success(&upstream.kbundle(["sign", BUNDLE, key]));
+    }
+    let verify = ["verify", BUNDLE, "--key=a.pub", "--key=old.pub", "--threshold=2"];
+    let output = upstream.kbundle(verify);
+    let shown = success(&output);
+    assert!(shown.contains("(ECDSA P-256, a.pub): releases of site A, from 2001-01-01 until 9999-12-31\n"), "{shown}");
+    assert!(shown.contains("(Ed25519, old.pub): until 2001-12-31\n"), "{shown}");
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(warned.matches("WARNING").count(), 1, "{warned}");
+    assert!(warned.contains("WARNING: by its file old.pub the key "), "{warned}");
+    assert!(warned.contains(" was to be used until 2001-12-31, and this machine's clock says "), "{warned}");
+
+    let report = success(&upstream.kbundle(verify.into_iter().chain(["--output=json"])));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let signer =
+        |file: &str| report["signedBy"].as_array().unwrap().iter().find(|signer| signer["keyFile"] == file).unwrap();
+    assert_eq!(signer("a.pub")["comment"], "releases of site A");
+    assert_eq!(signer("a.pub")["validFrom"], "2001-01-01");
+    assert_eq!(signer("old.pub")["validUntil"], "2001-12-31");
+    assert_eq!(signer("old.pub").get("comment"), None);
+
+    // Other people's tools pass over the notes.
+    let plain = fs::read_to_string(upstream.path("a.pub")).unwrap();
+    let plain = &plain[plain.find("-----BEGIN").unwrap()..];
+    assert_eq!(openssl(&upstream, &["pkey", "-pubin", "-in", "a.pub"]), plain);
+}
+
+#[test]
+fn notes_that_make_no_sense_are_refused() {
+    let upstream = unsigned();
+    for (arguments, words) in [
+        (&["--valid-until=31.12.2027"][..], "`31.12.2027` is no day as 2027-12-31 is"),
+        (&["--valid-from=2027-01-01", "--valid-until=2026-01-01"], "2027-01-01 comes after 2026-01-01"),
+        (&["--comment=two\nlines"], "the comment is longer than 200 characters or holds control characters"),
+    ] {
+        let (code, text) = failure(&upstream.kbundle([&["keygen", "--out=new.key"][..], arguments].concat()));
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains(words), "{text}");
+        assert!(!upstream.path("new.key").exists() && !upstream.path("new.pub").exists());
+    }
+    let file = fs::read_to_string(upstream.path("signing.pub")).unwrap();
+    fs::write(upstream.path("odd.pub"), format!("Valid-Until: soon\n{file}")).unwrap();
+    let (code, text) = failure(&upstream.kbundle(["verify", BUNDLE, "--key=odd.pub"]));
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("while reading the key odd.pub") && text.contains("`soon` is no day"), "{text}");
+}
+
 /// `script` gives the program a terminal of its own.
 #[test]
 fn a_terminal_is_asked_for_the_passphrase_and_does_not_show_it() {
@@ -217,7 +271,8 @@ fn cosign_and_kbundle_accept_each_other() {
     let ours = fs::read_dir(upstream.path("signatures")).unwrap().next().unwrap().unwrap().path();
     let (accepted, text) = verify("signing.pub", ours.to_str().unwrap());
     assert!(accepted && text.contains("Verified OK"), "{text}");
-    success(&upstream.kbundle(["keygen", "--algorithm=ed25519", "--out=ed25519.key"]));
+    let notes = ["--comment=releases of site A", "--valid-until=2001-12-31"];
+    success(&upstream.kbundle([&["keygen", "--algorithm=ed25519", "--out=ed25519.key"][..], &notes].concat()));
     success(&upstream.kbundle(["sign", BUNDLE, "--key=ed25519.key", "--detached"]));
     let mut files = fs::read_dir(upstream.directory.path()).unwrap().map(|item| item.unwrap().path());
     let detached = files.find(|path| path.extension().is_some_and(|ending| ending == "sig")).unwrap();
