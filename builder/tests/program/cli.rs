@@ -1,11 +1,12 @@
 //! The program run as people run it: whole outputs, exit codes, files left behind.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
 
-use crate::upstream::{KUBELET, Upstream, failure, success};
+use crate::upstream::{KUBELET, Upstream, failure, kbundle_in, program_in, success};
 
 /// Key names differ from run to run, digests of lists with the zstd library: 64 hex digits become `HEX`.
 fn filtered(text: &str) -> String {
@@ -85,6 +86,34 @@ fn the_same_lock_gives_the_same_bytes() {
     assert_eq!(fs::read(upstream.path("three.tar.zst")).unwrap(), locked("four.tar.zst", "cache"));
     success(&upstream.run("lock", &[]));
     assert_eq!(fs::read_to_string(upstream.path("kbundle.lock")).unwrap(), lock);
+}
+
+/// Another clock, locale, umask, number of cores, and a cache whose folders list their files in another order.
+#[test]
+fn the_same_lock_gives_the_same_bytes_on_a_machine_that_is_set_up_otherwise() {
+    let upstream = Upstream::new();
+    success(&upstream.run("lock", &[]));
+    let port = upstream.server.port();
+    let build = |program: &mut Command, out: &str, cache: &Path| {
+        program
+            .args(["build", "--locked=kbundle.lock", "--unsigned", &format!("--out={out}")])
+            .arg(format!("--cache={}", cache.display()))
+            .arg(format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"))
+            .arg(format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"));
+        let output = program.output().expect("faketime and taskset are needed");
+        success(&output);
+        (fs::read(upstream.path(out)).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (here, _) = build(&mut kbundle_in(upstream.directory.path()), "here.tar.zst", &upstream.path("cache"));
+    let in_memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut otherwise = program_in("faketime", upstream.directory.path());
+    let script = "umask 077; { date +%Y; nproc; umask; } >&2; exec \"$@\"";
+    otherwise.args(["2031-02-03 04:05:06", "taskset", "-c", "0", "sh", "-c", script, "sh"]);
+    otherwise.arg(env!("CARGO_BIN_EXE_kbundle"));
+    otherwise.envs([("LC_ALL", "tr_TR.UTF-8"), ("TZ", "Asia/Kathmandu"), ("DONT_FAKE_MONOTONIC", "1")]);
+    let (there, said) = build(&mut otherwise, "there.tar.zst", in_memory.path());
+    assert!(said.starts_with("2031\n1\n0077\n"), "{said}");
+    assert!(here == there);
 }
 
 #[test]
