@@ -1,9 +1,14 @@
 //! The main way: install, use, install again, reboot, reset.
 
-use lab::Lab;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use fs_err as fs;
+use lab::{Host, Lab};
 
 use lab::cluster::{Cluster, install};
-use lab::connected::{STICK, carried};
+use lab::connected::{STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
 #[test]
@@ -52,8 +57,34 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
     cluster.assert_nothing_was_pulled()?;
 
     cluster.assert_a_removed_image_comes_back()?;
+    assert_ctr_takes_exported_images(host)?;
 
     host.sh(&format!("{STICK}/kinstall reset --yes"))?;
     before.assert_same(&Snapshot::of(host)?, "after a reset");
     lab.down()
+}
+
+/// containerd imports what `kbundle export` wrote, under the names and digests of upstream.
+fn assert_ctr_takes_exported_images(host: &Host) -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let (layout, archive) = (place.path().join("layout"), place.path().join("layout.tar"));
+    let text = |path: &Path| path.display().to_string();
+    let key = format!("--key={}", text(&carried().file("signing.pub")));
+    kbundle(&["export", &text(&carried().file("bundle.tar.zst")), "--oci", &text(&layout), &key])?;
+    let packed = Command::new("tar").args(["-C", &text(&layout), "-cf", &text(&archive), "."]).status()?;
+    ensure!(packed.success(), "tar could not pack the layout");
+    copy_in(host, &archive, "layout.tar")?;
+    host.sh(&format!("ctr -n exported images import {STICK}/layout.tar && rm {STICK}/layout.tar"))?;
+
+    let listed = host.sh("ctr -n exported images ls")?;
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(layout.join("index.json"))?)?;
+    let manifests = index["manifests"].as_array().context("the layout has no index")?;
+    ensure!(!manifests.is_empty());
+    for manifest in manifests {
+        let name = manifest["annotations"]["io.containerd.image.name"].as_str().context("an image without a name")?;
+        let digest = manifest["digest"].as_str().context("an image without a digest")?;
+        let line = listed.lines().find(|line| line.split_whitespace().next() == Some(name));
+        ensure!(line.is_some_and(|line| line.contains(digest)), "{name} is not there as {digest}:\n{listed}");
+    }
+    Ok(())
 }
