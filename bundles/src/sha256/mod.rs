@@ -1,6 +1,6 @@
 //! SHA-256 of two messages at a time, for a thread that has two to hash.
 //!
-//! A SHA instruction waits for the one before it, so one message leaves half of the unit idle; blocks of another fill the gaps.
+//! A SHA instruction waits for the one before it, so one message leaves the unit idle part of the time; blocks of another fill the gaps.
 //! Everywhere else [`Digest::of`](crate::Digest::of) and [`Hasher`](crate::Hasher) do. Source: FIPS 180-4.
 
 #[cfg(target_arch = "x86_64")]
@@ -84,7 +84,7 @@ impl Message {
     }
 }
 
-/// Takes the next bytes of two messages; what they have in common in length costs little more than one of them.
+/// Takes the next bytes of two messages, side by side as far as they have a length in common.
 pub fn update_pair(messages: [&mut Message; 2], data: [&[u8]; 2]) {
     let [one, other] = messages;
     let (blocks, other_blocks) = (one.take(data[0]), other.take(data[1]));
