@@ -112,6 +112,14 @@ impl<'a> Cluster<'a> {
         })
     }
 
+    /// Every node's kubelet is of this version.
+    pub fn assert_kubelets_are(&self, version: &str) -> anyhow::Result<()> {
+        let versions = self.kubectl("get nodes -o jsonpath='{.items[*].status.nodeInfo.kubeletVersion}'")?;
+        let others: Vec<_> = versions.split_whitespace().filter(|one| *one != format!("v{version}")).collect();
+        ensure!(!versions.is_empty() && others.is_empty(), "not all kubelets are {version}: {versions}");
+        Ok(())
+    }
+
     /// Two pods that answer requests, and a Service before them.
     pub fn deploy_web(&self) -> anyhow::Result<()> {
         self.apply(WEB)?;

@@ -1,33 +1,44 @@
 //! The connected side: keys and bundles, built once from the mirror, which is stopped before any host is booted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use anyhow::Context as _;
 use fs_err as fs;
 
 use crate::{Host, Mirror, repository};
 
-/// The Kubernetes release that the mirror has.
-pub const KUBERNETES: &str = "1.20.2";
+/// The Kubernetes release of the project's brief, and the oldest that is tested.
+pub const OLDEST: &str = "1.25.2";
+/// The newest Kubernetes release that the mirror has.
+pub const NEWEST: &str = "1.36.3";
 /// Where a bundle, the program and the key lie on a host, as if a stick were mounted there.
 pub const STICK: &str = "/media/stick";
 
-/// What the builder carries over.
+/// What the builder carries over: keys, and bundles of one Kubernetes release with one pod network.
 #[derive(Debug)]
 pub struct Carried {
+    /// The Kubernetes release of its bundles.
+    pub kubernetes: String,
+    /// The pod network of its bundles, as `kbundle build --cni` calls it.
+    pub cni: String,
     folder: PathBuf,
-    /// Whether the mirror could build CoreDNS; without it there are no checks of names, and that is said loudly.
-    pub has_dns: bool,
 }
 
-static CARRIED: LazyLock<Carried> = LazyLock::new(|| Carried::build().expect("the bundle can be built"));
+type Made = Mutex<BTreeMap<(String, String), &'static Carried>>;
+static CARRIED: LazyLock<Made> = LazyLock::new(Made::default);
 
-/// The keys and bundles of this test program, built at the first call.
+/// The keys and bundles of this test program for a release and a pod network, built at the first call.
 #[must_use]
-pub fn carried() -> &'static Carried {
-    &CARRIED
+pub fn carried(kubernetes: &str, cni: &str) -> &'static Carried {
+    let mut made = CARRIED.lock().expect("no test failed while it built bundles");
+    let key = (kubernetes.to_owned(), cni.to_owned());
+    made.entry(key).or_insert_with(|| {
+        let carried = Carried::build(kubernetes, cni).expect("the bundle can be built");
+        Box::leak(Box::new(carried))
+    })
 }
 
 /// A program of `./ci/dist`.
@@ -54,26 +65,11 @@ pub fn kbundle(arguments: &[impl AsRef<str>]) -> anyhow::Result<String> {
     Ok(text(&output.stdout))
 }
 
-/// Builds a bundle of Kubernetes [`KUBERNETES`] from the mirror, by `catalog`.
-fn build(mirror: &Mirror, catalog: &Path, out: &Path, options: &[&str]) -> anyhow::Result<()> {
-    let mut arguments = ["build", "--k8s", KUBERNETES, "--cni", "bridge", "--addon", "lab-test", "--level", "3"]
-        .map(str::to_owned)
-        .to_vec();
-    for setting in mirror.settings()? {
-        arguments.extend(["--mirror".to_owned(), setting]);
-    }
-    arguments.extend(["--catalog".to_owned(), catalog.display().to_string()]);
-    arguments.extend(["--out".to_owned(), out.display().to_string()]);
-    arguments.extend(options.iter().map(ToString::to_string));
-    kbundle(&arguments)?;
-    Ok(())
-}
-
 impl Carried {
-    fn build() -> anyhow::Result<Self> {
-        let folder = repository().join("target/carried");
+    fn build(kubernetes: &str, cni: &str) -> anyhow::Result<Self> {
+        let folder = repository().join("target/carried").join(format!("{kubernetes}-{cni}"));
         fs::create_dir_all(&folder)?;
-        let carried = Self { folder, has_dns: lab_has_dns()? };
+        let carried = Self { kubernetes: kubernetes.to_owned(), cni: cni.to_owned(), folder };
         let mirror = Mirror::start()?;
         for key in ["signing", "stranger"] {
             for file in [carried.file(&format!("{key}.key")), carried.file(&format!("{key}.pub"))] {
@@ -82,40 +78,51 @@ impl Carried {
             kbundle(&["keygen", "--out", &carried.text(&format!("{key}.key"))])?;
         }
         let signing_key = carried.text("signing.key");
-        build(&mirror, &mirror.catalog(), &carried.file("bundle.tar.zst"), &["--key", &signing_key])?;
-        build(&mirror, &mirror.catalog(), &carried.file("unsigned.tar.zst"), &["--unsigned"])?;
+        let catalog = mirror.catalog();
+        carried.build_bundle(&mirror, &catalog, &carried.file("bundle.tar.zst"), &["--key", &signing_key])?;
+        carried.build_bundle(&mirror, &catalog, &carried.file("unsigned.tar.zst"), &["--unsigned"])?;
         mirror.stop()?;
         Ok(carried)
     }
 
-    /// Builds a small signed bundle for arm64 out of what the mirror has for it: runc and busybox.
+    /// Builds a bundle from the mirror, by `catalog`.
+    fn build_bundle(&self, mirror: &Mirror, catalog: &Path, out: &Path, options: &[&str]) -> anyhow::Result<()> {
+        let mut arguments =
+            ["build", "--k8s", &self.kubernetes, "--cni", &self.cni, "--addon", "lab-test", "--level", "3"]
+                .map(str::to_owned)
+                .to_vec();
+        for setting in mirror.settings()? {
+            arguments.extend(["--mirror".to_owned(), setting]);
+        }
+        arguments.extend(["--catalog".to_owned(), catalog.display().to_string()]);
+        arguments.extend(["--out".to_owned(), out.display().to_string()]);
+        arguments.extend(options.iter().map(ToString::to_string));
+        kbundle(&arguments)?;
+        Ok(())
+    }
+
+    /// Builds a small signed bundle for arm64 out of what the mirror has for it: busybox.
     pub fn build_arm64(&self) -> anyhow::Result<PathBuf> {
         let mirror = Mirror::start()?;
         let mut catalog: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(mirror.catalog())?)?;
-        let release = &mut catalog["releases"][KUBERNETES];
-        let components = release["components"].as_mapping_mut().context("the release has no components")?;
-        components.retain(|name, _| name == "runc");
+        let release = &mut catalog["releases"][self.kubernetes.as_str()];
+        release["components"].as_mapping_mut().context("the release has no components")?.clear();
         release["images"] = serde_yaml::Value::Sequence(Vec::new());
         let (catalog_file, bundle) = (self.file("arm64-catalog.yaml"), self.file("arm64.tar.zst"));
         fs::write(&catalog_file, serde_yaml::to_string(&catalog)?)?;
-        build(&mirror, &catalog_file, &bundle, &["--arch", "arm64", "--key", &self.text("signing.key")])?;
+        let options = ["--arch", "arm64", "--key", &self.text("signing.key")];
+        self.build_bundle(&mirror, &catalog_file, &bundle, &options)?;
         mirror.stop()?;
         Ok(bundle)
     }
 
-    /// Builds a bundle that has kube-vip as well; none where the mirror has no kube-vip, which is said loudly.
-    #[expect(clippy::print_stderr, reason = "what a test leaves out is said loudly")]
-    pub fn build_with_kube_vip(&self) -> anyhow::Result<Option<PathBuf>> {
+    /// Builds a bundle that has kube-vip as well.
+    pub fn build_with_kube_vip(&self) -> anyhow::Result<PathBuf> {
         let (mirror, bundle) = (Mirror::start()?, self.file("kube-vip.tar.zst"));
-        let has_kube_vip = mirror.has("kube-vip");
-        if has_kube_vip {
-            let options = ["--addon", "kube-vip", "--key", &self.text("signing.key")];
-            build(&mirror, &mirror.catalog(), &bundle, &options)?;
-        } else {
-            eprintln!("\n*** NOTICE: the mirror has no kube-vip: the load balancer `vip` is NOT checked\n");
-        }
+        let options = ["--addon", "kube-vip", "--key", &self.text("signing.key")];
+        self.build_bundle(&mirror, &mirror.catalog(), &bundle, &options)?;
         mirror.stop()?;
-        Ok(has_kube_vip.then_some(bundle))
+        Ok(bundle)
     }
 
     /// The file of this name in the folder of keys and bundles.
@@ -145,15 +152,4 @@ impl Carried {
 /// Copies a file onto the host's stick.
 pub fn copy_in(host: &Host, from: &Path, name: &str) -> anyhow::Result<()> {
     host.copy_in(from, &format!("{STICK}/{name}"))
-}
-
-#[expect(clippy::print_stderr, reason = "what a test leaves out is said loudly")]
-fn lab_has_dns() -> anyhow::Result<bool> {
-    let mirror = Mirror::start()?;
-    let has_dns = mirror.has("coredns");
-    if !has_dns {
-        eprintln!("\n*** NOTICE: the mirror has no CoreDNS: names in the cluster are NOT checked\n");
-    }
-    mirror.stop()?;
-    Ok(has_dns)
 }

@@ -16,6 +16,7 @@ mod machine;
 mod mirror;
 mod network;
 mod paths;
+pub mod policy;
 mod state;
 mod topology;
 

@@ -73,12 +73,6 @@ impl Mirror {
         Ok(settings)
     }
 
-    /// Whether the mirror has this part, e.g. `coredns`; what could not be built is not there.
-    #[must_use]
-    pub fn has(&self, part: &str) -> bool {
-        !self.tree.join(format!("MISSING.{part}")).exists()
-    }
-
     /// One line for each HTTP request for a file so far: method, path, status, bytes, `Range`.
     pub fn requests(&self) -> Result<Vec<String>> {
         Ok(fs::read_to_string(self.logs().join("access.log"))?.lines().map(str::to_owned).collect())

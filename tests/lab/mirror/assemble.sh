@@ -1,15 +1,16 @@
 # Lays the parts out as one mirror and writes its catalog. Sourced by `fill`.
 
 # Replaces the link `mirror` by one to a new tree, unless the tree for these parts is there.
-assemble() {
+assemble() { # KUBERNETES-VERSION...
     local key tree aside name
+    mapfile -t MIRRORED < <(mirrored_parts "$@")
     key=$({ for name in "${MIRRORED[@]}"; do basename "$(part_dir "$name")"; done; cat "$MIRROR_SRC"/{assemble.sh,components.yaml,lab-test.yaml}; } | sha256sum)
     tree=$(printf 'mirrors/%.12s' "$key")
     if [[ ! -d $CACHE/$tree ]]; then
         mkdir -p "$CACHE/mirrors"
         aside=$(mktemp -d "$CACHE/mirrors/.aside.XXXXXX")
         chmod 755 "$aside"
-        lay_out "$aside"
+        lay_out "$aside" "$@"
         sync -f "$aside"
         mv -T "$aside" "$CACHE/$tree"
         touch "$CACHE/$tree"
@@ -26,19 +27,17 @@ drop_old_trees() {
     done
 }
 
-lay_out() { # DIR
+lay_out() { # DIR KUBERNETES-VERSION...
     local name dir
     mkdir -p "$1/http" "$1/registry"
     for name in "${MIRRORED[@]}"; do
         dir=$(part_dir "$name")
         [[ ! -d $dir/http ]] || cp -al "$dir/http/." "$1/http/"
         [[ ! -e $dir/components ]] || cat "$dir/components" >>"$1/components"
-        [[ ! -e $dir/STAND-IN ]] || touch "$1/STAND-IN.$name"
-        [[ ! -e $dir/MISSING ]] || touch "$1/MISSING.$name"
     done
     install -D -m 644 "$MIRROR_SRC/lab-test.yaml" "$1/http/lab.example.com/lab-test.yaml"
     push_images "$1"
-    write_catalog "$1" >"$1/catalog.yaml"
+    write_catalog "$@" >"$1/catalog.yaml"
 }
 
 # Pushes every layout into a registry that stores in DIR and runs only as long as this takes.
@@ -77,7 +76,7 @@ registry_digest() { # SERVER REFERENCE -> the digest that the tag resolves to
 # ---- the catalog ----
 
 # What no file in the mirror tells comes from components.yaml: kind, licence, project, roles.
-write_catalog() { # DIR
+write_catalog() { # DIR KUBERNETES-VERSION...
     local component version
     printf '# Written by tests/lab/mirror/fill: the lab'"'"'s mirror as it is.\nschema: 1\ncomponents:\n'
     for component in $(cut -d ' ' -f 1 "$1/components" | sort -u); do
@@ -91,7 +90,8 @@ write_catalog() { # DIR
         done
     done
     catalog_addons "$1"
-    catalog_release "$1"
+    printf 'releases:\n'
+    for version in "${@:2}"; do catalog_release "$1" "$version"; done
 }
 
 catalog_platforms() { # DIR COMPONENT VERSION
@@ -101,50 +101,55 @@ catalog_platforms() { # DIR COMPONENT VERSION
     done
 }
 
-# Flannel's images belong to its add-on, and so does kube-vip's; those that no role needs are there to be run by tests.
 catalog_addons() { # DIR
-    local flannel version manifest url
-    printf 'addons:\n  lab-test:\n    kind: addon\n    licence: GPL-2.0-only\n    project: https://busybox.net\n    versions:\n'
-    printf '      %s:\n        manifests:\n          - {name: lab-test.yaml, url: "https://lab.example.com/lab-test.yaml", sha256: "%s"}\n        images:\n' \
-        "$(image_version "$1" docker.io/library/busybox)" "$(file_sha256 "$1/http/lab.example.com/lab-test.yaml")"
-    catalog_images "$1" '$4 == "test"' '          ' '[control-plane, worker]'
-    if has_kube_vip; then
-        printf '  kube-vip:\n    kind: addon\n    licence: Apache-2.0\n    project: https://github.com/kube-vip/kube-vip\n    versions:\n'
-        printf '      %s:\n        manifests: []\n        images:\n' "$(kube_vip_version "$1")"
-        catalog_images "$1" '$1 ~ /kube-vip/' '          '
-    fi
-    flannel=$(part_dir flannel)
-    [[ -e $flannel/manifest ]] || return 0
-    read -r version manifest url <"$flannel/manifest"
-    printf '  flannel:\n    kind: cni\n    licence: Apache-2.0\n    project: https://github.com/flannel-io/flannel\n    versions:\n'
-    printf '      %s:\n        manifests:\n          - {name: %s, url: "%s", sha256: "%s"}\n        images:\n' \
-        "$version" "$manifest" "$url" "$(file_sha256 "$1/http/${url#https://}")"
-    catalog_images "$1" '$1 ~ /flannel/' '          '
+    printf 'addons:\n'
+    catalog_addon "$1" lab-test addon https://busybox.net "$(image_version "$1" docker.io/library/busybox) lab-test.yaml https://lab.example.com/lab-test.yaml" \
+        '$4 == "test"' '[control-plane, worker]'
+    catalog_addon "$1" kube-vip addon https://github.com/kube-vip/kube-vip "$(kube_vip_version "$1")" '$1 ~ /kube-vip/'
+    catalog_addon "$1" flannel cni https://github.com/flannel-io/flannel "$(addon_manifest flannel)" '$1 ~ /flannel/'
+    catalog_addon "$1" calico cni https://github.com/projectcalico/calico "$(addon_manifest calico)" '$1 ~ /calico/'
 }
 
-catalog_release() { # DIR
-    local component version
-    printf 'releases:\n  %s:\n    components:\n' "$(component_version "$1" kubelet)"
-    for component in $(cut -d ' ' -f 1 "$1/components" | sort -u); do
-        printf '      %s: %s\n' "$component" "$(component_version "$1" "$component")"
-    done
+# One add-on. Images that no role needs are there to be run by tests.
+catalog_addon() { # DIR NAME KIND PROJECT "VERSION [FILE URL]" AWK-CONDITION-OF-IMAGES [ROLES]
+    local version file url
+    read -r version file url <<<"$5"
+    printf '  %s:\n    kind: %s\n    project: %s\n    versions:\n      %s:\n' "$2" "$3" "$4" "$version"
+    if [[ -n $url ]]; then
+        printf '        manifests:\n          - {name: %s, url: "%s", sha256: "%s"}\n' "$file" "$url" "$(file_sha256 "$1/http/${url#https://}")"
+    else
+        printf '        manifests: []\n'
+    fi
+    printf '        images:\n'
+    catalog_images "$1" "$6" '          ' "${7:-}"
+}
+
+catalog_release() { # DIR VERSION
+    local component version reference roles
+    printf '  %s:\n    components:\n' "$2"
+    release_components "$2" | while read -r component version; do printf '      %s: %s\n' "$component" "$version"; done
     printf '    images:\n'
-    catalog_images "$1" '$4 != "test" && $1 !~ /flannel|kube-vip/' '      '
+    release_images "$2" | while read -r reference roles; do catalog_images "$1" "\$1 == \"$reference\"" '      '; done
+    catalog_images "$1" '$1 ~ /haproxy/' '      '
     printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
-    ! has_kube_vip || printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
-    [[ ! -e $(part_dir flannel)/manifest ]] || printf '      flannel: %s\n' "$(cut -d ' ' -f 1 "$(part_dir flannel)/manifest")"
+    printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
+    printf '      flannel: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest flannel)")"
+    printf '      calico: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest calico)")"
 }
 
 catalog_images() { # DIR AWK-CONDITION INDENT [ROLES]
     local reference digest licence roles
-    awk "$2" "$1/images" | while read -r reference digest licence roles; do
+    awk "$2" "$1/images" | awk '!seen[$1]++' | while read -r reference digest licence roles; do
         printf '%s- {reference: "%s", digest: "%s", licence: %s, roles: %s}\n' \
             "$3" "$reference" "$digest" "$licence" "${4:-[${roles//,/, }]}"
     done
 }
 
-has_kube_vip() { [[ ! -e $(part_dir kube-vip)/MISSING ]]; }
+addon_manifest() { # NAME -> VERSION FILE URL, as its part has them
+    local name
+    for name in "${MIRRORED[@]}"; do [[ ${name%@*} != "$1" ]] || cat "$(part_dir "$name")/manifest"; done
+}
+
 kube_vip_version() { image_version "$1" ghcr.io/kube-vip/kube-vip | sed 's/^v//'; } # DIR
-component_version() { awk -v c="$2" '$1 == c { print $2; exit }' "$1/components"; } # DIR COMPONENT
 image_version() { awk -v r="$2:" 'index($1, r) == 1 { print substr($1, length(r) + 1) }' "$1/images"; } # DIR NAME
 file_sha256() { sha256sum "$1" | cut -d ' ' -f 1; }

@@ -21,15 +21,20 @@ notice() { # OUT TEXT
 }
 
 # ---- parts -------------------------------------------------------------------------------------
-# A part is a script in parts/ with two verbs:
-#   parts/NAME version     prints what decides the content, besides the script itself
-#   parts/NAME build DIR   makes the content in DIR, which exists and is empty
-# Its result is kept as $CACHE/parts/NAME-KEY. It is built aside and renamed, so that
+# A part is NAME or NAME@VERSION. NAME is a script in parts/ with two verbs:
+#   parts/NAME key [VERSION]         prints what decides the content, besides the script itself
+#   parts/NAME build DIR [VERSION]   makes the content in DIR, which exists and is empty
+# Its result is kept as $CACHE/parts/PART-KEY. It is built aside and renamed, so that
 # what has the final name is whole.
 
-part_dir() { # NAME -> the directory that holds (or will hold) the part
-    local key
-    key=$({ cat "$MIRROR_SRC/parts/$1"; "$MIRROR_SRC/parts/$1" version; } | sha256sum)
+part_script() { printf '%s/parts/%s\n' "$MIRROR_SRC" "${1%@*}"; } # PART
+part_version() { [[ $1 != *@* ]] || printf '%s\n' "${1#*@}"; }    # PART
+
+part_dir() { # PART -> the directory that holds (or will hold) the part
+    local script key
+    script=$(part_script "$1")
+    # shellcheck disable=SC2046
+    key=$({ cat "$script"; "$script" key $(part_version "$1"); } | sha256sum)
     printf '%s/parts/%s-%.12s\n' "$CACHE" "$1" "$key"
 }
 
@@ -40,7 +45,7 @@ in_work_dir() {
     cd "$WORK"
 }
 
-part() { # NAME -> builds the part where it is missing, prints its directory
+part() { # PART -> builds it where it is missing, prints its directory
     local name=$1 dir aside log started=$SECONDS
     dir=$(part_dir "$name")
     log=$CACHE/log/$name.log
@@ -51,14 +56,15 @@ part() { # NAME -> builds the part where it is missing, prints its directory
         if [[ ! -d $dir ]]; then
             aside=$(mktemp -d "$CACHE/parts/.$name.XXXXXX")
             chmod 755 "$aside"
-            if ! "$MIRROR_SRC/parts/$name" build "$aside" >"$log" 2>&1; then
+            # shellcheck disable=SC2046
+            if ! "$(part_script "$name")" build "$aside" $(part_version "$name") >"$log" 2>&1; then
                 rm -rf --one-file-system "$aside"
                 tail -n 40 "$log" >&2
                 die "part $name was not built" "the whole log is $log"
             fi
             sync -f "$aside"
             mv -T "$aside" "$dir"
-            printf '%-14s built in %4d s\n' "$name" $((SECONDS - started)) >&2
+            printf '%-22s built in %4d s\n' "$name" $((SECONDS - started)) >&2
         fi
         exec {lock}>&-
     fi
@@ -72,7 +78,7 @@ point() { # NAME TARGET
 }
 
 # Removes what earlier versions of a part left behind.
-drop_old_parts() { # NAME...
+drop_old_parts() { # PART...
     local name keep old
     for name in "$@"; do
         keep=$(part_dir "$name")
@@ -116,10 +122,6 @@ deb_version() { # PACKAGE[:ARCH] -> the version that apt would download
     remembered "$1" apt_private apt-cache show --no-all-versions "$1"
 }
 
-deb_source_version() { # SOURCE-PACKAGE
-    remembered "source:$1" apt_private apt-cache showsrc --only-source "$1"
-}
-
 # The highest Version that the command names. Kept until the lists are fetched again: apt-cache
 # takes a second for each question, and every part's key asks several.
 remembered() { # QUESTION COMMAND...
@@ -134,9 +136,9 @@ remembered() { # QUESTION COMMAND...
     cat "$answer"
 }
 
-# 1.6.20~ds1-1+deb12u3 -> 1.6.20, 2:1.35.0-4 -> 1.35.0, 1.20.5+really1.20.2-1.1 -> 1.20.2
+# 2.6.12-1+deb12u3 -> 2.6.12, 2:1.35.0-4 -> 1.35.0
 upstream_version() { # DEBIAN-VERSION
-    printf '%s\n' "$1" | sed -E 's/^[0-9]+://; s/-[^-]*$//; s/.*\+really//; s/[~+].*//'
+    printf '%s\n' "$1" | sed -E 's/^[0-9]+://; s/-[^-]*$//; s/[~+].*//'
 }
 
 unpack_deb() { # PACKAGE[:ARCH] DIR
@@ -148,22 +150,47 @@ unpack_deb() { # PACKAGE[:ARCH] DIR
     rm -r "$aside"
 }
 
-# Unpacks Debian's Kubernetes source as gopath/src/k8s.io/kubernetes below the working directory.
-#
-# Debian's Go 1.19 needs a newer modern-go/reflect2 than the tree vendors: with 1.0.1 kubeadm
-# dies of a nil pointer at run time. Debian's own package of it takes its place.
-unpack_kubernetes_source() {
-    local tree=gopath/src/k8s.io/kubernetes
-    apt_private apt-get source --only-source "kubernetes=$(deb_source_version kubernetes)"
-    mkdir -p "$(dirname "$tree")"
-    mv kubernetes-*/ "$tree"
-    rm -r "$tree/vendor/github.com/modern-go/reflect2"
-    cp -r /usr/share/gocode/src/github.com/modern-go/reflect2 "$tree/vendor/github.com/modern-go/"
+# ---- Go ----------------------------------------------------------------------------------------
+# Programs are built from the modules that the Go module proxy serves, at the versions that the
+# built-in catalog pairs.
+
+DEBIAN_GO=/usr/lib/go-1.19/bin/go
+
+# The Go on the path, which has to be a recent one.
+new_go() {
+    command -v go || die "no Go on the path" "the mirror needs Go 1.26 or later for today's releases: https://go.dev/dl"
 }
 
-# As Debian does: GOPATH mode, because the tree's go.mod does not agree with its vendor directory.
-go_build_kubernetes() { # GO-BUILD-ARGS...
-    GO111MODULE=off GOPATH=$PWD/gopath CGO_ENABLED=0 /usr/lib/go-1.19/bin/go build -trimpath "$@"
+# What was current when modules of that time were released: newer versions compile some of them no
+# more, or to programs that behave differently.
+go_of_kubernetes() { # VERSION
+    if [[ $(cut -d. -f2 <<<"$1") -le 26 ]]; then printf '%s\n' "$DEBIAN_GO"; else new_go; fi
+}
+
+go_module_dir() { # GO MODULE@VERSION -> the directory of its source
+    GOTOOLCHAIN=local "$1" mod download -json "$2" | sed -n 's/^\t"Dir": "\(.*\)".*/\1/p' | grep . || die "the Go module proxy did not give $2"
+}
+
+# Writes go.mod of a module that builds programs of another as that one's own go.mod says, which
+# `go install` refuses where it replaces modules. A module that it replaces by a folder beside it is
+# taken at the version that it requires; Kubernetes requires none of its own, hence STAGING.
+go_wrapper() { # GO MODULE VERSION [STAGING-VERSION]
+    local source
+    source=$(go_module_dir "$1" "$2@v$3")
+    {
+        printf 'module lab.example.com/build\n'
+        grep -E '^(go|godebug) ' "$source/go.mod"
+        printf 'require %s v%s\nreplace (\n' "$2" "$3"
+        sed -n 's/^replace \([^(]\)/\1/; s,//.*,,; /=>/p' "$source/go.mod" |
+            sed -E "s,=> \./staging/src/(\S+),=> \1 v${4:-},; /=> \./d"
+        printf ')\n'
+    } >go.mod
+}
+
+go_build() { # GO GO-BUILD-ARGS...
+    local go=$1
+    shift
+    GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=${CGO_ENABLED:-0} "$go" build -trimpath "$@"
 }
 
 # ---- what a part puts into the mirror ----------------------------------------------------------

@@ -24,7 +24,7 @@ fn seven() -> Vec<Member> {
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn etcd_on_hosts_of_its_own_loses_one_and_goes_without_a_trace() -> anyhow::Result<()> {
-    let site = Site::boot("ha-apart", seven())?;
+    let site = Site::boot("ha-apart", "bridge", seven())?;
     let before = site.snapshots()?;
     site.run(&[])?.succeeded()?;
     assert_all_works(&site, &["cp1"], 4)?;

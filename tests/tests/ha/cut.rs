@@ -47,7 +47,7 @@ fn keep_cut(site: &Site) -> anyhow::Result<()> {
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> anyhow::Result<()> {
-    let site = Site::boot("ha-cut", five())?;
+    let site = Site::boot("ha-cut", "bridge", five())?;
     for stage in STAGES {
         if stage == "workers" {
             cut_once(&site, stage)?;
@@ -92,7 +92,7 @@ fn cut_once(site: &Site, stage: &str) -> anyhow::Result<()> {
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn a_worker_whose_cable_is_pulled_is_named_and_the_others_are_finished() -> anyhow::Result<()> {
-    let site = Site::boot("ha-cable", five())?;
+    let site = Site::boot("ha-cable", "bridge", five())?;
     let (ran, came) = site.run_until(|event| stage_begins(event, "prepare"), || site.host("w2").unplug())?;
     ensure!(came, "the run never came to `prepare`:\n{}", ran.said);
     ran.failed(1, &["w2", "hint:"])?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use fs_err as fs;
 use lab::Host;
 use lab::cluster::eventually;
-use lab::connected::{STICK, carried, copy_in};
+use lab::connected::{NEWEST, STICK, carried, copy_in};
 
 use crate::site::{Member, Site};
 use crate::streams::{Stream, end_writes, now};
@@ -27,7 +27,7 @@ fn three() -> Vec<Member> {
 fn a_load_balancer_of_the_sites_own_reaches_every_api_server_or_the_one_it_lacks_is_named() -> anyhow::Result<()> {
     let mut members = three();
     members.push(Member::new("host-4", 4, "worker"));
-    let mut site = Site::boot_hosts("ha-external", 5, members)?;
+    let mut site = Site::boot_hosts("ha-external", "bridge", 5, members)?;
     let address = site.lab.hosts()[4].address();
     site.set_api(format!("{{load-balancer: external, address: {address}}}"))?;
     let balancer = &site.lab.hosts()[4];
@@ -53,7 +53,7 @@ fn a_load_balancer_of_the_sites_own_reaches_every_api_server_or_the_one_it_lacks
 
 /// Debian's own, as an administrator installs it.
 fn install_haproxy(host: &Host) -> anyhow::Result<()> {
-    let folder = carried().file("haproxy");
+    let folder = carried(NEWEST, "bridge").file("haproxy");
     fs::create_dir_all(&folder)?;
     let apt = Command::new("apt-get")
         .args(["download", "haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"])
@@ -76,8 +76,8 @@ fn balance_by(host: &Host, configuration: &str) -> anyhow::Result<()> {
 #[test]
 #[ignore = "three minutes: ./ci/test nightly"]
 fn an_address_that_moves_is_taken_over_when_its_holders_plug_is_pulled() -> anyhow::Result<()> {
-    let Some(bundle) = carried().build_with_kube_vip()? else { return Ok(()) };
-    let mut site = Site::boot("ha-vip", three())?;
+    let bundle = carried(NEWEST, "bridge").build_with_kube_vip()?;
+    let mut site = Site::boot("ha-vip", "bridge", three())?;
     site.set_bundle(bundle);
     let before = site.snapshots()?;
     // The switch's own, and one of a network that no host is in.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use lab::cluster::{Cluster, eventually, install};
-use lab::connected::{STICK, carried};
+use lab::connected::{NEWEST, STICK, carried};
 use lab::files::Snapshot;
 use lab::{Host, Lab, Output};
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
     let lab = Lab::boot("ha-join", 2)?;
     let [first, second] = lab.hosts() else { unreachable!("two hosts") };
     for host in [first, second] {
-        carried().carry_into(host)?;
+        carried(NEWEST, "bridge").carry_into(host)?;
     }
     let before = Snapshot::of(second)?;
     refused(
@@ -107,11 +107,11 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
 #[ignore = "another three minutes: ./ci/test nightly"]
 fn a_led_cluster_takes_a_worker_by_hand_and_is_led_again() -> anyhow::Result<()> {
     let mut members = vec![Member::new("cp1", 1, "control-plane, etcd, worker"), Member::new("w1", 2, "worker")];
-    let site = Site::boot_hosts("ha-join-led", 3, members.clone())?;
+    let site = Site::boot_hosts("ha-join-led", "bridge", 3, members.clone())?;
     let third = &site.lab.hosts()[2].clone();
     let (first, second) = (site.host("cp1"), site.host("w1"));
     for host in [first, second, third] {
-        carried().carry_into(host)?;
+        carried(NEWEST, "bridge").carry_into(host)?;
     }
     let before = Snapshot::of(third)?;
     site.run(&[])?.succeeded()?;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use lab::cluster::eventually;
-use lab::connected::{carried, kbundle, program};
+use lab::connected::{kbundle, program};
+use lab::policy::assert_policies_are_enforced;
 
 use crate::site::{MIRROR, Member, Site, five};
 use crate::streams::{Stream, end_writes, now};
@@ -26,10 +27,11 @@ const HAPROXY_RESTARTS: Duration = Duration::from_secs(45);
 
 #[test]
 fn a_cluster_of_five_works_survives_faults_under_load_and_grows() -> anyhow::Result<()> {
-    let site = Site::boot_hosts("ha-life", 6, five())?;
+    let site = Site::boot_hosts("ha-life", "calico", 6, five())?;
     makes_a_cluster(&site)?;
     assert_all_works(&site, &CONTROL_PLANES, 5)?;
     assert_settings_are_in_force(&site)?;
+    assert_policies_are_enforced(&site.cluster("cp1"))?;
 
     survives_faults_under_load(&site)?;
     site.run(&["--assert-no-op"])?.succeeded()?;
@@ -41,7 +43,7 @@ fn a_cluster_of_five_works_survives_faults_under_load_and_grows() -> anyhow::Res
 fn a_cluster_shrinks_and_goes_without_a_trace() -> anyhow::Result<()> {
     let mut members = five();
     members.push(third_worker());
-    let site = Site::boot("ha-shrink", members)?;
+    let site = Site::boot("ha-shrink", "flannel", members)?;
     let before = site.snapshots()?;
     site.run(&[])?.succeeded()?;
     let site = shrinks_by_a_control_plane(site)?;
@@ -68,7 +70,7 @@ fn makes_a_cluster(site: &Site) -> anyhow::Result<()> {
 /// What a worker gets is what a bundle for workers holds, the program, and the talk of SSH and Kubernetes.
 fn assert_workers_get_their_part(site: &Site) -> anyhow::Result<()> {
     let part = site.folder().join("worker.tar.zst");
-    let whole = carried().file("bundle.tar.zst");
+    let whole = site.carried.file("bundle.tar.zst");
     kbundle(&["subset", &whole.display().to_string(), "--role", "worker", "--out", &part.display().to_string()])?;
     let size = |path: &Path| fs_err::metadata(path).map(|metadata| metadata.len());
     let least = size(&part)?;

@@ -44,7 +44,7 @@ fn refused(site: &Site, words: &[&str]) -> anyhow::Result<()> {
 
 #[test]
 fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow::Result<()> {
-    let mut site = Site::boot("ha-refusals", three())?;
+    let mut site = Site::boot("ha-refusals", "bridge", three())?;
     add_administrator(site.host("cp1"))?;
     let before = site.snapshots()?;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use fs_err as fs;
 use lab::cluster::Cluster;
-use lab::connected::{carried, program};
+use lab::connected::{Carried, NEWEST, carried, program};
 use lab::files::Snapshot;
 use lab::{Host, Lab};
 use serde_json::Value;
@@ -81,24 +81,27 @@ pub struct Site {
     folder: PathBuf,
     members: Vec<Member>,
     environment: Vec<(&'static str, String)>,
+    /// The bundles of this site; their pod network is the one in cluster.yaml.
+    pub carried: &'static Carried,
     bundle: PathBuf,
     api: String,
 }
 
 impl Site {
-    /// Boots as many hosts as the members need, and writes cluster.yaml.
-    pub fn boot(lab: &str, members: Vec<Member>) -> anyhow::Result<Self> {
+    /// Boots as many hosts as the members need for a cluster with this pod network, and writes cluster.yaml.
+    pub fn boot(lab: &str, cni: &str, members: Vec<Member>) -> anyhow::Result<Self> {
         let hosts = members.iter().map(|member| member.host).max().context("no members")?;
-        Self::boot_hosts(lab, hosts, members)
+        Self::boot_hosts(lab, cni, hosts, members)
     }
 
-    pub fn boot_hosts(lab: &str, hosts: usize, members: Vec<Member>) -> anyhow::Result<Self> {
+    pub fn boot_hosts(lab: &str, cni: &str, hosts: usize, members: Vec<Member>) -> anyhow::Result<Self> {
         // The mirror is stopped before any host is booted.
-        let folder = carried().file(lab);
+        let carried = carried(NEWEST, cni);
+        let folder = carried.file(lab);
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;
-        let (bundle, api) = (carried().file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
-        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new(), bundle, api };
+        let (bundle, api) = (carried.file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
+        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new(), carried, bundle, api };
         site.with(members)
     }
 
@@ -131,10 +134,11 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {{cni: bridge}}\naddons: [lab-test]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
+             network: {{cni: {}}}\naddons: [lab-test]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
             key.display(),
             known.display(),
             hosts.join("\n"),
+            self.carried.cni,
             self.api
         )
     }
@@ -178,7 +182,7 @@ impl Site {
     /// `kinstall run` of the bundle on all of the cluster, not yet started.
     pub fn run_command(&self, options: &[&str]) -> Command {
         let mut command = self.kinstall(&["run"]);
-        command.arg(&self.bundle).arg("--key").arg(carried().file("signing.pub"));
+        command.arg(&self.bundle).arg("--key").arg(self.carried.file("signing.pub"));
         command.arg("--config").arg(self.config()).args(options);
         command
     }

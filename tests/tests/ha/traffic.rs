@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use lab::Host;
 use lab::cluster::{Cluster, eventually};
-use lab::connected::carried;
 use serde_json::Value;
 
 use crate::site::Site;
@@ -35,9 +34,7 @@ pub fn assert_all_works(site: &Site, control_planes: &[&str], nodes: usize) -> a
     cluster.deploy_web()?;
     assert_pods_reach_each_other(&cluster, nodes)?;
     cluster.assert_web_answers()?;
-    if carried().has_dns {
-        cluster.assert_names_resolve()?;
-    }
+    cluster.assert_names_resolve()?;
     for control_plane in control_planes {
         Cluster::through(site.host(control_plane))
             .assert_logs_and_exec()
@@ -90,7 +87,7 @@ pub fn assert_new_pods_run(cluster: &Cluster<'_>, name: &str) -> anyhow::Result<
 
 /// etcd has so many members, and all are healthy; asked on one of their hosts.
 pub fn assert_etcd_healthy(host: &Host, members: usize) -> anyhow::Result<()> {
-    let etcdctl = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/etcd/pki/ca.crt \
+    let etcdctl = "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/etcd/pki/ca.crt \
                    --cert=/etc/etcd/pki/peer.crt --key=/etc/etcd/pki/peer.key";
     eventually("etcd to be healthy", || {
         let health = host.sh(&format!("{etcdctl} endpoint health --cluster 2>&1"))?;

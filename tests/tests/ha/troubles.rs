@@ -12,7 +12,7 @@ fn three() -> Vec<Member> {
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn a_disk_that_fills_up_stops_its_host_alone() -> anyhow::Result<()> {
-    let site = Site::boot("ha-disk-full", three())?;
+    let site = Site::boot("ha-disk-full", "bridge", three())?;
     let host = site.host("w1");
     host.sh("mkdir /var/lib/containerd && mount -t tmpfs -o size=6g tmpfs /var/lib/containerd")?;
     let (ran, came) = site.run_until(
@@ -33,7 +33,7 @@ fn a_disk_that_fills_up_stops_its_host_alone() -> anyhow::Result<()> {
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn a_worker_that_cannot_reach_the_api_is_named_and_joins_when_it_can() -> anyhow::Result<()> {
-    let site = Site::boot("ha-no-way", three())?;
+    let site = Site::boot("ha-no-way", "bridge", three())?;
     let (host, api) = (site.host("w1"), site.host("cp1").address());
     let (ran, came) = site.run_until(
         |event| stage_begins(event, "workers"),

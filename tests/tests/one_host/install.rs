@@ -8,13 +8,21 @@ use fs_err as fs;
 use lab::{Host, Lab};
 
 use lab::cluster::{Cluster, install};
-use lab::connected::{STICK, carried, copy_in, kbundle};
+use lab::connected::{Carried, NEWEST, OLDEST, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
 #[test]
-fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
-    let carried = carried();
-    let lab = Lab::boot("one-install", 1)?;
+fn the_oldest_release_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
+    serves_survives_a_reboot_and_is_removed_without_a_trace("one-oldest", carried(OLDEST, "calico"))
+}
+
+#[test]
+fn the_newest_release_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
+    serves_survives_a_reboot_and_is_removed_without_a_trace("one-newest", carried(NEWEST, "bridge"))
+}
+
+fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carried: &Carried) -> anyhow::Result<()> {
+    let lab = Lab::boot(lab, 1)?;
     let host = &lab.hosts()[0];
     carried.carry_into(host)?;
     let before = Snapshot::of(host)?;
@@ -26,11 +34,10 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
     install(host)?;
     let cluster = Cluster::new(host);
     cluster.assert_nodes_ready(1)?;
+    cluster.assert_kubelets_are(&carried.kubernetes)?;
     cluster.deploy_web()?;
     cluster.assert_web_answers()?;
-    if carried.has_dns {
-        cluster.assert_names_resolve()?;
-    }
+    cluster.assert_names_resolve()?;
     cluster.assert_logs_and_exec()?;
     cluster.assert_secrets_are_encrypted()?;
     cluster.assert_nothing_was_pulled()?;
@@ -51,13 +58,11 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
     host.reboot()?;
     cluster.assert_nodes_ready(1)?;
     cluster.assert_web_answers()?;
-    if carried.has_dns {
-        cluster.assert_names_resolve()?;
-    }
+    cluster.assert_names_resolve()?;
     cluster.assert_nothing_was_pulled()?;
 
     cluster.assert_a_removed_image_comes_back()?;
-    assert_ctr_takes_exported_images(host)?;
+    assert_ctr_takes_exported_images(host, carried)?;
 
     host.sh(&format!("{STICK}/kinstall reset --yes"))?;
     before.assert_same(&Snapshot::of(host)?, "after a reset");
@@ -65,12 +70,12 @@ fn a_cluster_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow
 }
 
 /// containerd imports what `kbundle export` wrote, under the names and digests of upstream.
-fn assert_ctr_takes_exported_images(host: &Host) -> anyhow::Result<()> {
+fn assert_ctr_takes_exported_images(host: &Host, carried: &Carried) -> anyhow::Result<()> {
     let place = tempfile::tempdir()?;
     let (layout, archive) = (place.path().join("layout"), place.path().join("layout.tar"));
     let text = |path: &Path| path.display().to_string();
-    let key = format!("--key={}", text(&carried().file("signing.pub")));
-    kbundle(&["export", &text(&carried().file("bundle.tar.zst")), "--oci", &text(&layout), &key])?;
+    let key = format!("--key={}", text(&carried.file("signing.pub")));
+    kbundle(&["export", &text(&carried.file("bundle.tar.zst")), "--oci", &text(&layout), &key])?;
     let packed = Command::new("tar").args(["-C", &text(&layout), "-cf", &text(&archive), "."]).status()?;
     ensure!(packed.success(), "tar could not pack the layout");
     copy_in(host, &archive, "layout.tar")?;

@@ -1,13 +1,14 @@
-//! A run that is killed after any of its steps is completed by the next.
+//! A run that is killed after any of its steps, or anywhere inside of kubeadm, is completed by the next.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use anyhow::Context as _;
 use lab::{Host, Lab};
 use serde_json::Value;
 
-use lab::cluster::Cluster;
-use lab::connected::{STICK, carried};
+use lab::cluster::{Cluster, install};
+use lab::connected::{NEWEST, OLDEST, STICK, carried};
 
 const RUN: &str = "exec ./kinstall run bundle.tar.zst --key signing.pub --output json";
 
@@ -35,7 +36,7 @@ fn run_until(host: &Host, kill_at: impl Fn(&Value) -> bool) -> anyhow::Result<Op
 fn a_run_killed_after_each_step_in_turn_is_completed_by_the_next() -> anyhow::Result<()> {
     let lab = Lab::boot("one-killed", 1)?;
     let host = &lab.hosts()[0];
-    carried().carry_into(host)?;
+    carried(NEWEST, "bridge").carry_into(host)?;
     let mut killed_after: Vec<String> = Vec::new();
     // Each round does the steps that earlier rounds completed (finding nothing to do) and one more, then is killed.
     while let Some(step) = run_until(host, |event| {
@@ -46,10 +47,7 @@ fn a_run_killed_after_each_step_in_turn_is_completed_by_the_next() -> anyhow::Re
     }
     assert!(killed_after.len() >= 15, "only {} steps were seen: {killed_after:?}", killed_after.len());
 
-    let cluster = Cluster::new(host);
-    cluster.assert_nodes_ready(1)?;
-    cluster.deploy_web()?;
-    cluster.assert_web_answers()?;
+    works(host)?;
     lab.down()
 }
 
@@ -57,7 +55,7 @@ fn a_run_killed_after_each_step_in_turn_is_completed_by_the_next() -> anyhow::Re
 fn a_run_killed_within_its_longest_steps_is_completed_by_the_next() -> anyhow::Result<()> {
     let lab = Lab::boot("one-within", 1)?;
     let host = &lab.hosts()[0];
-    carried().carry_into(host)?;
+    carried(NEWEST, "bridge").carry_into(host)?;
     for step in ["programs", "images", "control-plane"] {
         let within = run_until(host, |event| {
             let started = event["event"] == "step-started" && event["step"] == step;
@@ -69,9 +67,100 @@ fn a_run_killed_within_its_longest_steps_is_completed_by_the_next() -> anyhow::R
         assert_eq!(within.as_deref(), Some(step), "the run never came to {step}");
     }
     assert_eq!(run_until(host, |_| false)?, None);
+    works(host)?;
+    lab.down()
+}
+
+fn works(host: &Host) -> anyhow::Result<()> {
     let cluster = Cluster::new(host);
     cluster.assert_nodes_ready(1)?;
     cluster.deploy_web()?;
-    cluster.assert_web_answers()?;
+    cluster.assert_web_answers()
+}
+
+/// A point inside `kubeadm init`: what is there, and what has to come by itself before kubeadm is killed.
+struct Point {
+    name: &'static str,
+    /// A condition of the shell. kubeadm is stopped as soon as it holds.
+    reached: &'static str,
+    /// A condition of the shell. kubeadm is killed when it holds, stopped all the while.
+    then: &'static str,
+}
+
+const KUBECTL: &str = "kubectl --kubeconfig=$(ls /etc/kubernetes/super-admin.conf /etc/kubernetes/admin.conf 2>/dev/null | tail -n 1)";
+
+const fn point(name: &'static str, reached: &'static str) -> Point {
+    Point { name, reached, then: "true" }
+}
+
+/// In the order in which `kubeadm init` comes to them.
+const POINTS: [Point; 7] = [
+    point("certificates", "test -e /etc/kubernetes/pki/ca.crt"),
+    point("kubeconfigs", "test -e /etc/kubernetes/admin.conf"),
+    point("the kubelet's configuration", "test -e /var/lib/kubelet/config.yaml"),
+    WITHOUT_RIGHTS,
+    point("its own configuration", "KUBECTL -n kube-system get configmap kubeadm-config"),
+    point("what joining hosts read", "KUBECTL -n kube-public get configmap cluster-info"),
+    point("add-ons", "KUBECTL -n kube-system get deployment/coredns || KUBECTL -n kube-system get daemonset/kube-proxy"),
+];
+
+/// From 1.29 on kubeadm gives the administrator his rights only after the API server is ready; a slow host is cut there by itself.
+const WITHOUT_RIGHTS: Point = Point {
+    name: "an API server that gives the administrator no rights yet",
+    reached: "test -e /etc/kubernetes/manifests/kube-scheduler.yaml",
+    then: "curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok",
+};
+
+/// Runs until kubeadm has come to the point, and kills it and kinstall there.
+fn cut_off_at(host: &Host, point: &Point) -> anyhow::Result<()> {
+    let condition = |text: &str| text.replace("KUBECTL", KUBECTL);
+    let script = format!(
+        "until pgrep -x kubeadm >/dev/null && {{ {}; }} >/dev/null 2>&1; do sleep 0.02; done; pkill -STOP -x kubeadm; \
+         until {{ {}; }} >/dev/null 2>&1; do sleep 0.1; done; pkill -KILL -x kinstall; pkill -KILL -x kubeadm",
+        condition(point.reached),
+        condition(point.then)
+    );
+    host.exec(&["systemd-run", "--quiet", "--unit=cutter", "--collect", "bash", "-c", &script])?.success()?;
+    let output = host.exec(&["sh", "-c", &format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub")])?;
+    anyhow::ensure!(
+        output.status.code() != Some(0),
+        "the run was not cut off at {}:\n{}",
+        point.name,
+        output.stdout
+    );
+    Ok(())
+}
+
+fn is_completed_after_a_cut_at(points: &[Point], lab: &str, kubernetes: &str) -> anyhow::Result<()> {
+    let lab = Lab::boot(lab, 1)?;
+    let host = &lab.hosts()[0];
+    carried(kubernetes, "bridge").carry_into(host)?;
+    for point in points {
+        cut_off_at(host, point).with_context(|| point.name)?;
+        let status = host.exec(&["kinstall", "status"])?;
+        let said = format!("{}{}", status.stdout, status.stderr);
+        anyhow::ensure!(
+            status.status.code() != Some(0) && said.contains("control-plane") && !said.contains("forbidden"),
+            "{}: status does not tell of the step that was cut off:\n{said}",
+            point.name
+        );
+        install(host).with_context(|| point.name)?;
+        works(host).with_context(|| point.name)?;
+        host.sh(&format!("{STICK}/kinstall reset --yes"))?;
+    }
     lab.down()
+}
+
+#[test]
+fn a_kubeadm_killed_before_the_administrator_has_rights_is_completed_by_the_next_run() -> anyhow::Result<()> {
+    is_completed_after_a_cut_at(&[WITHOUT_RIGHTS], "one-rights", NEWEST)
+}
+
+#[test]
+#[ignore = "fifteen minutes: ./ci/test nightly"]
+fn a_kubeadm_killed_anywhere_is_completed_by_the_next_run() -> anyhow::Result<()> {
+    for kubernetes in [OLDEST, NEWEST] {
+        is_completed_after_a_cut_at(&POINTS, "one-cut", kubernetes)?;
+    }
+    Ok(())
 }

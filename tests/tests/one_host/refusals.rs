@@ -8,7 +8,7 @@ use std::thread;
 use fs_err as fs;
 use lab::{Host, Lab, mirror_tree};
 
-use lab::connected::{KUBERNETES, STICK, carried, copy_in, kbundle};
+use lab::connected::{NEWEST, OLDEST, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
 /// Where dl.k8s.io has the kubelet of 1.25.2, and the digest of the genuine file.
@@ -33,7 +33,7 @@ fn flipped(bundle: &Path, to: &Path, position: u64) -> anyhow::Result<()> {
 
 #[test]
 fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> {
-    let carried = carried();
+    let carried = carried(NEWEST, "bridge");
     let lab = Lab::boot("one-refusals", 1)?;
     let host = &lab.hosts()[0];
     carried.carry_into(host)?;
@@ -68,7 +68,7 @@ fn bad_bundles_are_refused_and_the_host_stays_as_it_was() -> anyhow::Result<()> 
 /// The built-in catalog's pins are the genuine ones, so the lab's own kubelet is not taken for upstream's.
 #[test]
 fn the_labs_kubelet_is_refused_against_the_genuine_pin() -> anyhow::Result<()> {
-    let kubelet = mirror_tree()?.join(format!("http/dl.k8s.io/release/v{KUBERNETES}/bin/linux/amd64/kubelet"));
+    let kubelet = mirror_tree()?.join(format!("http/dl.k8s.io/release/v{OLDEST}/bin/linux/amd64/kubelet"));
     let actual = fs::read_to_string(kubelet.with_added_extension("sha256"))?;
     let server = TcpListener::bind("127.0.0.1:0")?;
     let address = server.local_addr()?;
@@ -76,7 +76,7 @@ fn the_labs_kubelet_is_refused_against_the_genuine_pin() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).display().to_string();
     let mut arguments =
-        ["build", "--k8s", "1.25.2", "--cni", "bridge", "--unsigned", "--jobs", "16"].map(str::to_owned).to_vec();
+        ["build", "--k8s", OLDEST, "--cni", "bridge", "--unsigned", "--jobs", "16"].map(str::to_owned).to_vec();
     arguments.extend(["--cache".to_owned(), path("cache"), "--out".to_owned(), path("never.tar.zst")]);
     for host in ["dl.k8s.io", "github.com", "registry.k8s.io"] {
         arguments.extend(["--mirror".to_owned(), format!("{host}=http://{address}/{host}")]);
