@@ -187,10 +187,11 @@ go_wrapper() { # GO MODULE VERSION [STAGING-VERSION]
     } >go.mod
 }
 
+# The compiler collects its garbage less often than Go's default would: memory is there, time is dear.
 go_build() { # GO GO-BUILD-ARGS...
     local go=$1
     shift
-    GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=${CGO_ENABLED:-0} "$go" build -trimpath "$@"
+    GOGC=400 GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=${CGO_ENABLED:-0} "$go" build -trimpath "$@"
 }
 
 # ---- what a part puts into the mirror ----------------------------------------------------------
