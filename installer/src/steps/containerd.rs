@@ -8,6 +8,8 @@ use super::{Check, Context, Inputs, Step, needed};
 use crate::host::{Command, Host};
 use crate::kubeadm::images::ClusterImages;
 use crate::template::render;
+use crate::version_rules::containerd::{CNI_BIN_DIRS, FORM_3, FORM_4};
+use crate::version_rules::{Release, Rule};
 
 /// Where it listens, as the CRI's clients write it.
 pub const SOCKET: &str = "unix:///run/containerd/containerd.sock";
@@ -91,15 +93,55 @@ fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
     Ok(own.chain(registries::files(&inputs.spec.registries)).collect())
 }
 
-/// The configuration for containerd `version`: the names of the plugins changed with 2.0, and the form's version to 3.
+/// The configuration for containerd `version`, in the form that it would migrate others to at every start.
 fn config(version: &str, pause: &str, can_lower_oom_score: bool) -> String {
-    let template = match version.split('.').next() {
-        Some("1") => include_str!("../../../manifests/templates/containerd-1.toml"),
-        _ => include_str!("../../../manifests/templates/containerd-2.toml"),
-    };
     // Pods ask for scores lower than containerd's own; on a host inside of a container the kernel forbids that.
     let restrict = if can_lower_oom_score { "false" } else { "true" };
-    render(template, &[("pause", pause), ("restrict_oom_score_adj", restrict)])
+    let common = [("pause", pause), ("restrict_oom_score_adj", restrict)];
+    let form = Form::of(version);
+    let plugins = match form.cni_plugins {
+        CniPlugins::Directory => r#"bin_dir = "/opt/cni/bin""#,
+        CniPlugins::Directories => r#"bin_dirs = ["/opt/cni/bin"]"#,
+    };
+    match form.number {
+        2 => render(include_str!("../../../manifests/templates/containerd-1.toml"), &common),
+        number => {
+            let own = [("release", form.release), ("form", &number.to_string()), ("cni_plugins", plugins)];
+            render(include_str!("../../../manifests/templates/containerd-2.toml"), &[&common[..], &own].concat())
+        }
+    }
+}
+
+/// How a version of containerd has its configuration written.
+struct Form {
+    /// `version` in the file.
+    number: u8,
+    /// The releases that read it without a word, for people.
+    release: &'static str,
+    cni_plugins: CniPlugins,
+}
+
+/// How it is told where the plugins of the CNI lie.
+enum CniPlugins {
+    Directory,
+    Directories,
+}
+
+impl Form {
+    /// That of a version which is none of upstream's is the newest.
+    fn of(version: &str) -> Self {
+        let holds =
+            |rule: &Rule<Release>| Release::read(version).map_or(rule.until.is_none(), |found| rule.holds(found));
+        let directories = holds(&CNI_BIN_DIRS);
+        let (number, release) = match (holds(&FORM_4), holds(&FORM_3), directories) {
+            (true, ..) => (4, "2.3 and later"),
+            (false, true, true) => (3, "2.1 and 2.2"),
+            (false, true, false) => (3, "2.0"),
+            (false, false, _) => (2, "1.x"),
+        };
+        let cni_plugins = if directories { CniPlugins::Directories } else { CniPlugins::Directory };
+        Self { number, release, cni_plugins }
+    }
 }
 
 /// Whether containerd and its CRI plugin answer; if not, what they said.
@@ -124,12 +166,12 @@ mod tests {
 
     #[test]
     fn form_2_for_containerd_1_on_a_nested_host() {
-        insta::assert_snapshot!(config("1.6.20", "k8s.gcr.io/pause:3.2", false), @r#"
+        insta::assert_snapshot!(config("1.7.13", "registry.k8s.io/pause:3.8", false), @r#"
         # Written by kinstall for containerd 1.x.
         version = 2
 
         [plugins."io.containerd.grpc.v1.cri"]
-          sandbox_image = "k8s.gcr.io/pause:3.2"
+          sandbox_image = "registry.k8s.io/pause:3.8"
           restrict_oom_score_adj = true
 
           [plugins."io.containerd.grpc.v1.cri".cni]
@@ -152,33 +194,29 @@ mod tests {
     }
 
     #[test]
-    fn form_3_for_containerd_2() {
-        insta::assert_snapshot!(config("2.0.5", "registry.k8s.io/pause:3.10", true), @r#"
-        # Written by kinstall for containerd 2.x.
-        version = 3
+    fn form_3_for_containerd_2_0() {
+        insta::assert_snapshot!(config("2.0.5", "registry.k8s.io/pause:3.10", true));
+    }
 
-        [plugins."io.containerd.cri.v1.images".pinned_images]
-          sandbox = "registry.k8s.io/pause:3.10"
+    #[test]
+    fn form_4_for_containerd_2_3() {
+        insta::assert_snapshot!(config("2.3.4", "registry.k8s.io/pause:3.10.2", true));
+    }
 
-        [plugins."io.containerd.cri.v1.images".registry]
-          config_path = "/etc/containerd/certs.d"
-
-        [plugins."io.containerd.cri.v1.runtime"]
-          restrict_oom_score_adj = false
-
-          [plugins."io.containerd.cri.v1.runtime".cni]
-            bin_dir = "/opt/cni/bin"
-            conf_dir = "/etc/cni/net.d"
-
-          [plugins."io.containerd.cri.v1.runtime".containerd]
-            default_runtime_name = "runc"
-
-            [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-              runtime_type = "io.containerd.runc.v2"
-
-              [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-                BinaryName = "/usr/local/bin/runc"
-                SystemdCgroup = true
-        "#);
+    #[test]
+    fn each_release_is_spoken_to_in_its_own_form() {
+        for (version, form, plugins) in [
+            ("1.7.13", "version = 2\n", "bin_dir = "),
+            ("2.0.6", "version = 3\n", "bin_dir = "),
+            ("2.1.5", "version = 3\n", "bin_dirs = ["),
+            ("2.2.3", "version = 3\n", "bin_dirs = ["),
+            ("2.3.4", "version = 4\n", "bin_dirs = ["),
+            ("2.4.2", "version = 4\n", "bin_dirs = ["),
+            ("a build of ours", "version = 4\n", "bin_dirs = ["),
+        ] {
+            let text = config(version, "registry.k8s.io/pause:3.10", true);
+            assert!(text.contains(form) && text.contains(plugins), "{version}: {text}");
+            assert!(!text.contains("{{"), "{text}");
+        }
     }
 }
