@@ -80,8 +80,7 @@ pub fn platform() -> Platform {
 /// A list with the programs and images that a cluster needs, with versions of the time of Kubernetes `version`.
 pub fn list(version: &str) -> BundleList {
     let version: KubeVersion = version.parse().unwrap();
-    let old = version.minor() < (1, 25);
-    let containerd = if version.minor() >= (1, 31) { "2.0.5" } else { "1.6.20" };
+    let (etcd, containerd) = paired(version);
     let kubernetes = version.to_string();
     let archive = EntryKind::Archive;
     let mut entries: Vec<_> = [
@@ -89,21 +88,19 @@ pub fn list(version: &str) -> BundleList {
         ("runc", "1.1.4", EntryKind::Binary),
         ("cni-plugins", "1.2.0", archive),
         ("crictl", "1.25.0", archive),
-        ("etcd", if old { "3.4.23" } else { "3.5.6" }, archive),
+        ("etcd", etcd, archive),
         ("kubelet", &kubernetes, EntryKind::Binary),
         ("kubeadm", &kubernetes, EntryKind::Binary),
         ("kubectl", &kubernetes, EntryKind::Binary),
     ]
     .map(|(name, version, kind)| program(name, version, kind))
     .into();
-    let registry = if old { "k8s.gcr.io" } else { "registry.k8s.io" };
-    let coredns = if old { "coredns:1.7.0" } else { "coredns/coredns:v1.9.3" };
     let mut images = Vec::new();
     for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"] {
-        images.push(image(&format!("{registry}/{name}:v{version}")));
+        images.push(image(&format!("registry.k8s.io/{name}:v{version}")));
     }
-    images.push(image(&format!("{registry}/pause:{}", if old { "3.2" } else { "3.8" })));
-    images.push(image(&format!("{registry}/{coredns}")));
+    images.push(image("registry.k8s.io/pause:3.8"));
+    images.push(image("registry.k8s.io/coredns/coredns:v1.9.3"));
     entries.extend(images.iter().map(|image| Entry {
         digest: image.manifest,
         ..entry(EntryPath::blob(&image.manifest), EntryKind::ImageManifest)
@@ -117,6 +114,11 @@ pub fn list(version: &str) -> BundleList {
         entries,
         sources: Vec::new(),
     }
+}
+
+/// Versions of etcd and containerd that Kubernetes `version` takes.
+fn paired(version: KubeVersion) -> (&'static str, &'static str) {
+    if version < KubeVersion::new(1, 31, 0) { ("3.5.6", "1.6.20") } else { ("3.5.24", "2.0.5") }
 }
 
 fn program(name: &str, version: &str, kind: EntryKind) -> Entry {

@@ -35,4 +35,5 @@ pub mod steps;
 pub mod template;
 pub mod topology;
 pub mod trust;
+pub mod version_rules;
 pub mod wait;

@@ -1,5 +1,6 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
+use kbundle_format::KubeVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::kubeadm::images::{ClusterImages, MissingImage};
@@ -8,6 +9,7 @@ use crate::steps::{
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
     SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };
+use crate::version_rules::{OLDEST_KUBERNETES, pairing};
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +68,15 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
+    /// The bundle is of a Kubernetes that is too old.
+    #[error("Kubernetes {version} is too old for this kinstall; the oldest that it installs is {OLDEST_KUBERNETES}")]
+    TooOld {
+        /// The bundle's.
+        version: KubeVersion,
+    },
+    /// The bundle pairs Kubernetes with a program that it does not take.
+    #[error(transparent)]
+    Pairing(#[from] pairing::TooOld),
     /// The bundle lacks programs.
     #[error("the bundle has no {} for this host's platform", components.join(", "))]
     NoProgram {
@@ -129,10 +140,15 @@ pub struct PlannedStep {
 
 /// Decides what is to be done.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+    let version = inputs.list.kubernetes_version;
+    if version < OLDEST_KUBERNETES {
+        return Err(PlanError::TooOld { version });
+    }
     let components = programs::missing(inputs);
     if !components.is_empty() {
         return Err(PlanError::NoProgram { components });
     }
+    pairing::check(version, |component| inputs.version_of(component))?;
     ClusterImages::find(inputs.list, &inputs.facts.platform)?;
     if !network::is_in_bundle(inputs) {
         return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
@@ -238,6 +254,10 @@ mod tests {
         let spec = ClusterSpec::default();
         let without_programs = refused(|list| list.entries.retain(|entry| entry.component.is_none()), &spec);
         insta::assert_snapshot!(without_programs, @"the bundle has no containerd, runc, cni-plugins, crictl, etcd, kubelet, kubeadm, kubectl for this host's platform");
+        let older = refused(|list| list.kubernetes_version = "1.24.17".parse().unwrap(), &spec);
+        insta::assert_snapshot!(older, @"Kubernetes 1.24.17 is too old for this kinstall; the oldest that it installs is 1.25.0");
+        let ill_paired = refused(|list| list.kubernetes_version = "1.34.3".parse().unwrap(), &spec);
+        insta::assert_snapshot!(ill_paired, @"Kubernetes 1.34.3 takes etcd 3.5.24 or later (cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion), and the bundle has 3.5.6");
         insta::assert_snapshot!(refused(|list| list.images.clear(), &spec), @"the bundle has no kube-apiserver image for linux/amd64");
         let mut calico = ClusterSpec::default();
         calico.network.cni = Cni::Calico;

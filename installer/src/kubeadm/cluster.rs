@@ -1,6 +1,6 @@
 //! `InitConfiguration` and `ClusterConfiguration`, in kubeadm's own words.
 //!
-//! Source: cmd/kubeadm/app/apis/kubeadm/v1beta2, v1beta3 and v1beta4 of Kubernetes. Fields that all three versions share
+//! Source: cmd/kubeadm/app/apis/kubeadm/v1beta3 and v1beta4 of Kubernetes. Fields that both versions share
 //! are plain; those that differ are made by version.
 
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ pub(super) struct Argument {
 impl Arguments {
     pub(super) fn new(api: ConfigApi, arguments: BTreeMap<&'static str, String>) -> Self {
         match api {
-            ConfigApi::V1Beta2 | ConfigApi::V1Beta3 => Self::Map(arguments),
+            ConfigApi::V1Beta3 => Self::Map(arguments),
             ConfigApi::V1Beta4 => {
                 Self::List(arguments.into_iter().map(|(name, value)| Argument { name, value }).collect())
             }

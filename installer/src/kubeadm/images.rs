@@ -42,8 +42,7 @@ impl ClusterImages {
         }
         Ok(Self {
             pause: sibling("pause").ok_or_else(|| missing("pause"))?,
-            // Since 1.21 CoreDNS lies one level deeper.
-            coredns: sibling("coredns/coredns").or_else(|| sibling("coredns")),
+            coredns: sibling("coredns/coredns"),
             repository,
         })
     }

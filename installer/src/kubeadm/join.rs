@@ -1,4 +1,4 @@
-//! `JoinConfiguration`. Source: cmd/kubeadm/app/apis/kubeadm/v1beta2, v1beta3 and v1beta4 of Kubernetes.
+//! `JoinConfiguration`. Source: cmd/kubeadm/app/apis/kubeadm/v1beta3 and v1beta4 of Kubernetes.
 
 use kbundle_format::Role;
 use serde::Serialize;

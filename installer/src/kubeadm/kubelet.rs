@@ -6,6 +6,7 @@ use super::{CIPHER_SUITES, LOWEST_TLS};
 use crate::facts::CgroupVersion;
 use crate::kernel_settings::kubelet_defaults_hold;
 use crate::steps::Inputs;
+use crate::version_rules::kubernetes::FAIL_CGROUP_V1;
 
 /// Settings of every kubelet of the cluster.
 ///
@@ -53,9 +54,8 @@ struct Authorization {
 impl KubeletConfiguration {
     pub fn new(inputs: &Inputs<'_>) -> Self {
         let Inputs { spec, facts, list, .. } = *inputs;
-        // The field is known since 1.31; from 1.35 on its default stops kubelets on hosts with cgroup v1.
         let on_cgroup_v1 = facts.cgroups.version == CgroupVersion::V1;
-        let fail_cgroup_v1 = (on_cgroup_v1 && list.kubernetes_version.minor() >= (1, 31)).then_some(false);
+        let fail_cgroup_v1 = (on_cgroup_v1 && FAIL_CGROUP_V1.holds(list.kubernetes_version)).then_some(false);
         Self {
             api_version: "kubelet.config.k8s.io/v1beta1",
             kind: "KubeletConfiguration",

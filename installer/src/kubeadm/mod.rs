@@ -14,6 +14,7 @@ use kbundle_format::KubeVersion;
 use serde::Serialize;
 
 use crate::steps::Inputs;
+use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 use images::{ClusterImages, MissingImage};
 
 pub use cluster::etcd_endpoints;
@@ -52,11 +53,9 @@ pub const LOWEST_TLS: &str = "VersionTLS12";
 /// A version of kubeadm's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigApi {
-    /// Kubernetes up to 1.21.
-    V1Beta2,
-    /// Kubernetes 1.22 to 1.30.
+    /// Before [`KUBEADM_V1BETA4`] holds.
     V1Beta3,
-    /// Kubernetes 1.31 and later.
+    /// From then on.
     V1Beta4,
 }
 
@@ -64,16 +63,11 @@ impl ConfigApi {
     /// The newest version that kubeadm `version` reads without a warning.
     #[must_use]
     pub fn of(version: KubeVersion) -> Self {
-        match version.minor() {
-            (1, ..=21) => Self::V1Beta2,
-            (1, 22..=30) => Self::V1Beta3,
-            _ => Self::V1Beta4,
-        }
+        if KUBEADM_V1BETA4.holds(version) { Self::V1Beta4 } else { Self::V1Beta3 }
     }
 
     fn api_version(self) -> &'static str {
         match self {
-            Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
             Self::V1Beta3 => "kubeadm.k8s.io/v1beta3",
             Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
         }

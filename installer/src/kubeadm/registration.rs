@@ -31,8 +31,7 @@ const OWN_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 pub(super) struct NodeRegistration {
     name: String,
     cri_socket: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_pull_policy: Option<&'static str>,
+    image_pull_policy: &'static str,
     kubelet_extra_args: Arguments,
 }
 
@@ -42,8 +41,8 @@ impl NodeRegistration {
         Self {
             name: inputs.node_name(),
             cri_socket: containerd::SOCKET,
-            // There is nowhere to pull from; older versions look whether the image is there before they try.
-            image_pull_policy: (api != ConfigApi::V1Beta2).then_some("Never"),
+            // There is nowhere to pull from.
+            image_pull_policy: "Never",
             kubelet_extra_args: Arguments::new(api, kubelet_arguments(inputs.address(), worker(inputs))),
         }
     }

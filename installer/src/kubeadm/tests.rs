@@ -18,9 +18,7 @@ fn configuration_of(version: &str, change: impl FnOnce(&mut crate::facts::HostFa
 #[test]
 fn each_release_gets_the_form_it_reads() {
     for (version, api) in [
-        ("1.20.2", ConfigApi::V1Beta2),
-        ("1.21.14", ConfigApi::V1Beta2),
-        ("1.22.0", ConfigApi::V1Beta3),
+        ("1.25.0", ConfigApi::V1Beta3),
         ("1.30.14", ConfigApi::V1Beta3),
         ("1.31.0", ConfigApi::V1Beta4),
         ("1.36.4", ConfigApi::V1Beta4),
@@ -30,8 +28,8 @@ fn each_release_gets_the_form_it_reads() {
 }
 
 #[test]
-fn v1beta2_on_a_nested_host_with_cgroup_v1() {
-    insta::assert_snapshot!(configuration_of("1.20.2", |facts| {
+fn v1beta3_on_a_nested_host_with_cgroup_v1() {
+    insta::assert_snapshot!(configuration_of("1.25.2", |facts| {
         facts.cgroups.version = CgroupVersion::V1;
         facts.conntrack_max_writable = false;
     }));

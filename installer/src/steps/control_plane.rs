@@ -14,8 +14,9 @@ use super::{Check, Context, Inputs, Step, join, needed};
 use crate::facts::CgroupVersion;
 use crate::host::{Command, Host};
 use crate::kubeadm::images::ClusterImages;
-use crate::kubeadm::{CONFIG_PATH, ConfigApi, MANIFESTS, etcd_endpoints};
+use crate::kubeadm::{CONFIG_PATH, MANIFESTS, etcd_endpoints};
 use crate::kubectl::Kubectl;
+use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 use crate::wait::{Look, until};
 
 const ID: &str = "control-plane";
@@ -23,7 +24,7 @@ pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
 /// Its own wait for the API server is four minutes.
 const KUBEADM_ENDS_WITHIN: Duration = Duration::from_mins(5);
 const PKI: &str = "/etc/kubernetes/pki";
-/// What kubeadm marks the node of a control plane with; next to an older one until 1.23.
+/// What kubeadm marks the node of a control plane with.
 const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
@@ -107,7 +108,7 @@ fn init(context: &Context<'_>) -> anyhow::Result<()> {
     wait_for_kubeadm(&context.host)?;
     remove_half_written(&context.host)?;
     let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
-    arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context, &context.host, has_dns)?));
+    arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context, &context.host)?));
     if !has_dns {
         arguments.push("--skip-phases=addon/coredns".to_owned());
     }
@@ -198,7 +199,7 @@ fn manifest_path(name: &str) -> String {
 }
 
 /// What kubeadm's preflight would find of our own making, by kubeadm's names; never `all`.
-pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns: bool) -> anyhow::Result<Vec<String>> {
+pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host) -> anyhow::Result<Vec<String>> {
     let mut ignored: Vec<_> = STATIC_PODS
         .iter()
         .filter(|name| host.exists(&manifest_path(name)))
@@ -208,12 +209,7 @@ pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host, has_dns
         // The API server's port, and those of scheduler, controller manager and kubelet.
         ignored.extend([inputs.spec.api.port, 10259, 10257, 10250].map(|port| format!("Port-{port}")));
     }
-    let version = inputs.list.kubernetes_version;
-    if !has_dns && ConfigApi::of(version) == ConfigApi::V1Beta2 {
-        // It looks for the image of CoreDNS even when told to leave CoreDNS out; later versions are told not to pull.
-        ignored.push("ImagePull".to_owned());
-    }
-    if inputs.facts.cgroups.version == CgroupVersion::V1 && version.minor() >= (1, 35) {
+    if inputs.facts.cgroups.version == CgroupVersion::V1 && CGROUP_V1_REFUSED.holds(inputs.list.kubernetes_version) {
         ignored.push("SystemVerification".to_owned());
     }
     Ok(ignored)

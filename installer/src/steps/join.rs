@@ -14,6 +14,7 @@ use crate::handed::{JoinCredentials, SharedFile};
 use crate::host::{Command, Host, HostError};
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
 use crate::kubectl::Kubectl;
+use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
 const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
@@ -27,7 +28,7 @@ const SHARED: [&str; 6] = [
 ];
 /// Long enough for a whole installation of many hosts, too short to be found later.
 pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
-/// Where kubeadm notes on the node how the kubelet reaches containerd, until 1.33.
+/// Where kubeadm notes on the node how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
 const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
 /// What another control plane takes over from this one. All of it is secret, or as good as.
@@ -162,7 +163,7 @@ pub(super) fn has_joined(host: &Host) -> anyhow::Result<bool> {
 }
 
 fn wants_annotation(inputs: &Inputs<'_>) -> bool {
-    inputs.list.kubernetes_version.minor() < (1, 34)
+    CRI_SOCKET_ANNOTATION.holds(inputs.list.kubernetes_version)
 }
 
 /// Runs `kubeadm join` with the credentials that were handed over.
@@ -202,7 +203,7 @@ fn run_join(context: &Context<'_>) -> anyhow::Result<()> {
 /// What kubeadm's preflight would find of our own making, by kubeadm's names.
 fn ignored_preflight_errors(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     let host = &context.host;
-    let mut ignored = control_plane::ignored_preflight_errors(context, host, true)?;
+    let mut ignored = control_plane::ignored_preflight_errors(context, host)?;
     let files = [KUBELET_KUBECONFIG, "/etc/kubernetes/bootstrap-kubelet.conf", AUTHORITY_PATH];
     let found = files.into_iter().filter(|path| host.exists(path));
     ignored.extend(found.map(|path| format!("FileAvailable-{}", path.replace('/', "-"))));

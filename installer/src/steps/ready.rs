@@ -129,8 +129,7 @@ fn workload_unready(object: &Value) -> Option<String> {
     (!is_seen || ready < wanted).then(|| format!("{name} has {ready} of {wanted} pods ready"))
 }
 
-/// Why a pod does not run. That it runs is enough: until 1.21 controller manager and scheduler take over a minute to count as
-/// ready, while they work.
+/// Why a pod does not run. That it runs is enough here; whether enough of them are ready, their workload says.
 fn pod_unready(pod: &Value) -> Option<String> {
     let name = text(&pod["metadata"]["name"]);
     let phase = text(&pod["status"]["phase"]);

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::{Check, Context, Inputs, Step, needed};
 use crate::kubectl::Kubectl;
 
-/// The taint's key until 1.23, both in 1.24, the second alone since 1.25.
-const KEYS: [&str; 2] = ["node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane"];
+/// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, LabelNodeRoleControlPlane.
+const KEY: &str = "node-role.kubernetes.io/control-plane";
 
 /// See the module.
 pub struct Taint;
@@ -26,30 +26,26 @@ impl Step for Taint {
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        match taints(context)?.first() {
-            Some(key) => needed(format!("the node has the taint {key}")),
-            None => Ok(Check::Done),
-        }
+        if is_tainted(context)? { needed(format!("the node has the taint {KEY}")) } else { Ok(Check::Done) }
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        for key in taints(context)? {
-            Kubectl::on(&context.host).run(&["taint", "node", &context.node_name(), &format!("{key}-")])?;
+        if is_tainted(context)? {
+            Kubectl::on(&context.host).run(&["taint", "node", &context.node_name(), &format!("{KEY}-")])?;
         }
         Ok(())
     }
 }
 
-fn taints(context: &Context<'_>) -> anyhow::Result<Vec<&'static str>> {
+fn is_tainted(context: &Context<'_>) -> anyhow::Result<bool> {
     let name = context.node_name();
     let node = Kubectl::on(&context.host).get(&["node", &name])?;
     let Some(node) = node else { anyhow::bail!("the cluster has no node {name}") };
-    Ok(keys_of(&node))
+    Ok(has_key(&node))
 }
 
-fn keys_of(node: &Value) -> Vec<&'static str> {
-    let taints = node["spec"]["taints"].as_array().map(Vec::as_slice).unwrap_or_default();
-    KEYS.into_iter().filter(|key| taints.iter().any(|taint| taint["key"] == *key)).collect()
+fn has_key(node: &Value) -> bool {
+    node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|taint| taint["key"] == KEY))
 }
 
 #[cfg(test)]
@@ -58,10 +54,9 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn taints_of_others_stay() {
+    fn taints_of_others_do_not_count() {
         let taint = |key: &str| json!({"key": key, "effect": "NoSchedule"});
-        let node = json!({"spec": {"taints": [taint("gpu"), taint(KEYS[1])]}});
-        assert_eq!(keys_of(&node), [KEYS[1]]);
-        assert!(keys_of(&json!({"spec": {}})).is_empty());
+        assert!(has_key(&json!({"spec": {"taints": [taint("gpu"), taint(KEY)]}})));
+        assert!(!has_key(&json!({"spec": {"taints": [taint("gpu")]}})) && !has_key(&json!({"spec": {}})));
     }
 }

@@ -1,4 +1,4 @@
-//! etcd's configuration file. Source: `etcd.conf.yml.sample` of etcd 3.4, 3.5 and 3.6.
+//! etcd's configuration file. Source: `etcd.conf.yml.sample` of etcd 3.5 and 3.6.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use crate::kubeadm::CIPHER_SUITES;
 use crate::topology::Member;
+use crate::version_rules::Release;
+use crate::version_rules::etcd::FEATURE_GATES;
 
 /// The members that a member starts with: names and peer URLs, its own among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +102,8 @@ impl Transport {
 
 /// The configuration of `member`, one of those that it starts with, for etcd `version`.
 pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> String {
-    // A member whose data differs from the others' does not start. Became a feature gate in 3.6.
-    let is_36 = !["3.4.", "3.5."].iter().any(|line| version.starts_with(line));
+    // A member whose data differs from the others' does not start. A version that is none of upstream's counts as new.
+    let has_gates = Release::read(version).is_none_or(|version| FEATURE_GATES.holds(version));
     let loopback = IpAddr::from([127, 0, 0, 1]);
     let initial: Vec<_> = start.members().iter().map(|(name, url)| format!("{name}={url}")).collect();
     let config = Config {
@@ -116,8 +118,8 @@ pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> S
         initial_cluster_token: cluster,
         initial_cluster_state: start.state(),
         logger: "zap",
-        experimental_initial_corrupt_check: (!is_36).then_some(true),
-        feature_gates: is_36.then_some("InitialCorruptCheck=true"),
+        experimental_initial_corrupt_check: (!has_gates).then_some(true),
+        feature_gates: has_gates.then_some("InitialCorruptCheck=true"),
         cipher_suites: CIPHER_SUITES,
         client_transport_security: Transport::of("server"),
         peer_transport_security: Transport::of("peer"),
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn one_member() {
-        insta::assert_snapshot!(config("3.4.23", "kubernetes", &member(1), &Start::New(members(1..=1))), @"
+        insta::assert_snapshot!(config("3.5.4", "kubernetes", &member(1), &Start::New(members(1..=1))), @"
         # Written by kinstall.
         name: node-1
         data-dir: /var/lib/etcd

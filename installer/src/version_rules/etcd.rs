@@ -1,0 +1,14 @@
+//! Rows about etcd.
+
+use super::{Release, Rule};
+
+/// How the check for corruption at the start is asked for.
+pub const FEATURE_GATES: Rule<Release> = Rule {
+    what: "the check for corruption at the start is the feature gate InitialCorruptCheck; before, it is a flag of its own",
+    since: Some(Release::new(3, 6, 0)),
+    until: None,
+    source: "etcd-io/etcd server/features/etcd_features.go",
+};
+
+/// Every row.
+pub const RULES: [Rule<Release>; 1] = [FEATURE_GATES];

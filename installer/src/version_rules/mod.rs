@@ -1,0 +1,73 @@
+//! What differs between versions of Kubernetes, etcd and containerd: one table, in which each row says from and until when it holds,
+//! and names upstream's own file for it. Code that depends on a version asks a row here and compares no numbers by itself.
+//!
+//! Rows about Kubernetes are in [`kubernetes`], about containerd's configuration in [`containerd`], and what may be paired with a
+//! version of Kubernetes in [`pairing`]. Paths in a source are those of kubernetes/kubernetes unless another repository is named;
+//! each was read at the versions to both sides of the change.
+
+pub mod containerd;
+pub mod etcd;
+pub mod kubernetes;
+pub mod pairing;
+
+use std::fmt;
+
+use kbundle_format::KubeVersion;
+
+/// The oldest Kubernetes that is installed.
+pub const OLDEST_KUBERNETES: KubeVersion = KubeVersion::new(1, 25, 0);
+
+/// A row of the table: something that holds for a range of versions of one program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule<Version> {
+    /// What holds, for people.
+    pub what: &'static str,
+    /// The first version that it holds for; all older ones too where absent.
+    pub since: Option<Version>,
+    /// The first version that it does not hold for any more; it still holds where absent.
+    pub until: Option<Version>,
+    /// By whose word.
+    pub source: &'static str,
+}
+
+impl<Version: Copy + Ord> Rule<Version> {
+    /// Whether it holds for `version`.
+    pub fn holds(&self, version: Version) -> bool {
+        self.since.is_none_or(|since| since <= version) && self.until.is_none_or(|until| version < until)
+    }
+}
+
+/// The numbers of a release of etcd or containerd, such as 3.5.24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    major: u16,
+    minor: u16,
+    patch: u16,
+}
+
+impl Release {
+    /// Built from its numbers.
+    #[must_use]
+    pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
+        Self { major, minor, patch }
+    }
+
+    /// Read from a component's version: three numbers, and what a distribution or builder appends to them is left out
+    /// (`1.6.20~ds1`, `2.3.4+unknown`). Nothing for other text.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix('v').unwrap_or(text).splitn(3, '.');
+        let [major, minor, last] = [parts.next()?, parts.next()?, parts.next()?];
+        let end = last.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(last.len());
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()?, patch: last[..end].parse().ok()? })
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests;
