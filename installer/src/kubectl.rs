@@ -64,6 +64,21 @@ impl<'a> Kubectl<'a> {
         serde_json::from_str(&output.stdout).map(Some).with_context(|| format!("while reading {}", arguments.join(" ")))
     }
 
+    /// Whether this credential may do all in the cluster.
+    pub fn may_do_all(&self) -> anyhow::Result<bool> {
+        Ok(self.host.try_run(&self.command(&["auth", "can-i", "*", "*", "--quiet"]))?.code == Some(0))
+    }
+
+    /// A list of objects, as JSON; if the API did not give it, what it or kubectl says.
+    pub fn list(&self, arguments: &[&str]) -> anyhow::Result<Result<Value, String>> {
+        let all: Vec<_> = ["get"].iter().chain(arguments).chain(&["--output=json"]).copied().collect();
+        let output = self.host.try_run(&self.command(&all))?;
+        if output.code != Some(0) {
+            return Ok(Err(output.stderr.trim().to_owned()));
+        }
+        serde_json::from_str(&output.stdout).map(Ok).with_context(|| format!("while reading {}", arguments.join(" ")))
+    }
+
     /// Whether there is such an object.
     pub fn has(&self, arguments: &[&str]) -> anyhow::Result<bool> {
         Ok(self.get(arguments)?.is_some())

@@ -1,6 +1,8 @@
 //! One kinstall at a time: a locked file, which the kernel lets go of when the process ends, however it ends.
 
+use std::fmt;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -25,10 +27,10 @@ pub struct Lock {
 #[non_exhaustive]
 pub enum LockError {
     /// Someone else has it.
-    #[error("another kinstall is changing this host (process {process})")]
+    #[error("another kinstall is changing this host: {holder}")]
     Held {
-        /// Its process id, as it wrote it.
-        process: String,
+        /// Who.
+        holder: Holder,
     },
     /// The file.
     #[error("cannot lock this host against other kinstalls")]
@@ -36,6 +38,40 @@ pub enum LockError {
         /// The cause.
         source: io::Error,
     },
+}
+
+/// Who has a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, as it wrote it.
+    pub process: String,
+    /// Its command line, where it can be read.
+    pub command: Option<String>,
+    /// For how long it has had the lock.
+    pub held_for: Duration,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.process)?;
+        if let Some(command) = &self.command {
+            write!(f, " (`{command}`)")?;
+        }
+        write!(f, ", for {} s so far", self.held_for.as_secs())
+    }
+}
+
+impl Holder {
+    /// Reads who has written itself into the lock's file.
+    fn read(file: &mut std::fs::File) -> io::Result<Self> {
+        let mut process = String::new();
+        file.read_to_string(&mut process)?;
+        let line = fs::read(format!("/proc/{process}/cmdline")).ok().filter(|line| !line.is_empty());
+        let words = |line: Vec<u8>| String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+        // A clock that was set back meanwhile is no reason to fail.
+        let held_for = file.metadata()?.modified()?.elapsed().unwrap_or_default();
+        Ok(Self { process, command: line.map(words), held_for })
+    }
 }
 
 impl Lock {
@@ -62,9 +98,7 @@ impl Lock {
                     }
                 }
                 Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
-                    let mut process = String::new();
-                    file.read_to_string(&mut process).map_err(failed)?;
-                    return Err(LockError::Held { process });
+                    return Err(LockError::Held { holder: Holder::read(&mut file).map_err(failed)? });
                 }
                 Err((_, errno)) => return Err(failed(errno.into())),
             }
@@ -73,15 +107,23 @@ impl Lock {
 }
 
 impl Lock {
-    /// Takes the lock as soon as it is free, telling `waiting` now and then which process has it.
+    /// Takes the lock as soon as it is free, telling `waiting` now and then who has it; that says whether to wait on.
     ///
     /// # Errors
-    /// [`LockError::Held`] when it was not free within `limit`.
-    pub fn take_within(path: &Path, limit: Duration, mut waiting: impl FnMut(&str)) -> Result<Self, LockError> {
+    /// [`LockError::Held`] when it was not free within `limit`, or for as long as it was waited for.
+    pub fn take_within(
+        path: &Path,
+        limit: Duration,
+        mut waiting: impl FnMut(&Holder) -> ControlFlow<()>,
+    ) -> Result<Self, LockError> {
         let started = Instant::now();
         loop {
             match Self::take(path) {
-                Err(LockError::Held { process }) if started.elapsed() < limit => waiting(&process),
+                Err(LockError::Held { holder }) if started.elapsed() < limit => {
+                    if waiting(&holder).is_break() {
+                        return Err(LockError::Held { holder });
+                    }
+                }
                 result => return result,
             }
             thread::sleep(PAUSE);
@@ -106,15 +148,33 @@ mod tests {
         let path = directory.path().join("lock");
         let mut held = Some(Lock::take(&path).unwrap());
         let mut told = Vec::new();
-        Lock::take_within(&path, Duration::from_mins(1), |process| {
-            told.push(process.to_owned());
+        Lock::take_within(&path, Duration::from_mins(1), |holder| {
+            told.push(holder.clone());
             held.take();
+            ControlFlow::Continue(())
         })
         .unwrap();
-        assert_eq!(told, [std::process::id().to_string()]);
+        let [holder] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(holder.process, std::process::id().to_string());
+        assert!(holder.command.as_ref().is_some_and(|command| command.contains("kinstall")), "{holder}");
+        assert!(holder.held_for < Duration::from_mins(1), "{holder}");
         let _held = Lock::take(&path).unwrap();
         let late = Lock::take_within(&path, Duration::ZERO, |_| unreachable!("time is up at once"));
         assert!(matches!(late, Err(LockError::Held { .. })));
+        let given_up = Lock::take_within(&path, Duration::from_mins(1), |_| ControlFlow::Break(()));
+        assert!(matches!(given_up, Err(LockError::Held { .. })));
+    }
+
+    #[test]
+    fn who_has_it_is_said_in_a_line() {
+        let mut holder = Holder {
+            process: "4711".into(),
+            command: Some("kinstall agent".into()),
+            held_for: Duration::from_secs(95),
+        };
+        assert_eq!(holder.to_string(), "process 4711 (`kinstall agent`), for 95 s so far");
+        holder.command = None;
+        assert_eq!(holder.to_string(), "process 4711, for 95 s so far");
     }
 
     #[test]
@@ -123,7 +183,7 @@ mod tests {
         let path = directory.path().join("lock");
         let held = Lock::take(&path).unwrap();
         let process = std::process::id().to_string();
-        assert!(matches!(Lock::take(&path), Err(LockError::Held { process: holder }) if holder == process));
+        assert!(matches!(Lock::take(&path), Err(LockError::Held { holder }) if holder.process == process));
         drop(held);
         assert!(!path.exists());
         Lock::take(&path).unwrap();

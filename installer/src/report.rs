@@ -5,9 +5,11 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::cli::OutputFormat;
@@ -79,6 +81,11 @@ pub enum Event<'a> {
         /// For people.
         text: &'a str,
     },
+    /// Another kinstall changes the host, and is waited for.
+    LockHeld {
+        /// Which, for people.
+        holder: String,
+    },
     /// A step is done, or was.
     StepDone {
         /// The step's id.
@@ -109,6 +116,12 @@ pub trait Observer: Progress {
     fn event(&self, event: &Event<'_>);
 }
 
+/// The line that says who is waited for.
+#[must_use]
+pub fn waiting_for(holder: &str) -> String {
+    format!("waiting for another kinstall that changes this host: {holder}")
+}
+
 /// Who listens to a reporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
@@ -120,6 +133,8 @@ enum Audience {
 /// Tells the person or program that called.
 pub struct Reporter {
     audience: Audience,
+    /// Whether another kinstall leads this one, and reads what it tells.
+    is_led: bool,
     bar: ProgressBar,
     /// Percent of the bar that was told last, so that programs get at most a hundred events.
     told: Cell<u64>,
@@ -144,6 +159,14 @@ impl Reporter {
         }
     }
 
+    /// Tells the kinstall that leads this one and reads its standard output.
+    #[must_use]
+    pub fn to_leader() -> Self {
+        let mut reporter = Self::new(OutputFormat::Json);
+        reporter.is_led = true;
+        reporter
+    }
+
     /// Tells nobody: for commands whose result for programs is one value.
     #[must_use]
     pub fn silent() -> Self {
@@ -151,7 +174,7 @@ impl Reporter {
     }
 
     fn telling(audience: Audience, target: ProgressDrawTarget) -> Self {
-        Self { audience, bar: ProgressBar::with_draw_target(None, target), told: Cell::new(0) }
+        Self { audience, is_led: false, bar: ProgressBar::with_draw_target(None, target), told: Cell::new(0) }
     }
 
     /// Shows that `done` of `total` bytes are verified.
@@ -223,6 +246,7 @@ impl Reporter {
                 let step = message.split(" · ").next().unwrap_or_default();
                 self.bar.set_message(format!("{step} · {text}"));
             }
+            Event::LockHeld { holder } => self.line(&waiting_for(holder)),
             Event::StepDone { step, title, changed, seconds, number, of } => {
                 self.hide_bar();
                 let ending = if *changed { format!("done in {seconds:.1} s") } else { "already so".to_owned() };
@@ -253,6 +277,20 @@ impl Progress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text });
     }
+
+    fn is_heard(&self) -> bool {
+        !self.is_led || has_reader(io::stdout())
+    }
+}
+
+/// Whether the other end of a pipe or socket is open. What cannot be told counts as open.
+fn has_reader(output: impl AsFd) -> bool {
+    let mut ends = [PollFd::new(output.as_fd(), PollFlags::empty())];
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    match poll(&mut ends, PollTimeout::ZERO) {
+        Ok(_) => !ends[0].revents().is_some_and(|found| found.intersects(gone)),
+        Err(_) => true,
+    }
 }
 
 impl Drop for Reporter {
@@ -275,4 +313,24 @@ pub fn print_text(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// sshd gives a program either.
+    #[test]
+    fn an_end_that_is_closed_is_noticed_on_pipes_and_sockets() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(has_reader(&writer));
+        drop(reader);
+        assert!(!has_reader(&writer));
+        let (here, there) = UnixStream::pair().unwrap();
+        assert!(has_reader(&here));
+        drop(there);
+        assert!(!has_reader(&here));
+    }
 }

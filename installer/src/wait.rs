@@ -1,9 +1,11 @@
-//! Waiting for something that others do: looking again and again, for a bounded time.
+//! Waiting for something that others do: looking again and again, for a bounded time and for as long as somebody asks for it.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+
+use crate::steps::Progress;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -15,11 +17,24 @@ pub enum Look<T> {
     NotYet(String),
 }
 
+/// Nobody follows the work any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the kinstall that led this host is gone while it waited for {what}")]
+pub struct Unheard {
+    what: String,
+}
+
 /// Looks until something is there, for at most `limit`.
 ///
 /// # Errors
-/// When time is up, with what was waited for and the last state seen; or what `look` returns.
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> anyhow::Result<Look<T>>) -> anyhow::Result<T> {
+/// When time is up, with what was waited for and the last state seen; when `progress` says that whoever led this host is gone;
+/// or what `look` returns.
+pub fn until<T>(
+    progress: &dyn Progress,
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Look<T>>,
+) -> anyhow::Result<T> {
     let started = Instant::now();
     loop {
         match look()? {
@@ -27,6 +42,8 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> anyhow::R
             Look::NotYet(state) if started.elapsed() >= limit => {
                 bail!("waited {} s for {what}; last seen: {state}", limit.as_secs());
             }
+            // It would only hold up the next run, which waits for the same.
+            Look::NotYet(_) if !progress.is_heard() => return Err(Unheard { what: what.to_owned() }.into()),
             Look::NotYet(_) => thread::sleep(PAUSE),
         }
     }
@@ -36,10 +53,39 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> anyhow::R
 mod tests {
     use super::*;
 
+    /// Tells nobody; how many looks there is somebody for.
+    struct Audience(std::cell::Cell<usize>);
+
+    impl Progress for Audience {
+        fn detail(&self, _text: &str) {}
+
+        fn is_heard(&self) -> bool {
+            self.0.replace(self.0.get().saturating_sub(1)) > 0
+        }
+    }
+
+    fn audience(looks: usize) -> Audience {
+        Audience(std::cell::Cell::new(looks))
+    }
+
+    #[test]
+    fn nobody_is_waited_for_when_the_leader_is_gone() {
+        let mut looks = 0;
+        let error = until::<()>(&audience(2), "the moon", Duration::from_mins(1), || {
+            looks += 1;
+            Ok(Look::NotYet("half".into()))
+        });
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the kinstall that led this host is gone while it waited for the moon"
+        );
+        assert_eq!(looks, 3);
+    }
+
     #[test]
     fn looks_again_until_it_is_there() {
         let mut looks = 0;
-        let found = until("three", Duration::from_mins(1), || {
+        let found = until(&audience(9), "three", Duration::from_mins(1), || {
             looks += 1;
             Ok(if looks == 3 { Look::Ready(looks) } else { Look::NotYet(looks.to_string()) })
         });
@@ -48,7 +94,8 @@ mod tests {
 
     #[test]
     fn says_what_it_waited_for_and_how_that_was() {
-        let error = until::<()>("the moon", Duration::ZERO, || Ok(Look::NotYet("half".into()))).unwrap_err();
+        let error =
+            until::<()>(&audience(9), "the moon", Duration::ZERO, || Ok(Look::NotYet("half".into()))).unwrap_err();
         assert_eq!(error.to_string(), "waited 0 s for the moon; last seen: half");
     }
 }

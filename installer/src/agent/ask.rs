@@ -41,7 +41,7 @@ pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer
             let place = Place::find(work, &host)?;
             join::credentials(&host, &place.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE).map(Answer::JoinCredentials)
         }
-        Question::PodNetworks { nodes } => network::pod_networks(&host, nodes).map(Answer::PodNetworks),
+        Question::PodNetworks { nodes } => network::pod_networks(&host, nodes, reporter).map(Answer::PodNetworks),
         Question::Behind { balancer, name, wanted } => behind(&host, *balancer, name, wanted).map(Answer::Behind),
         Question::Neighbour { address } => neighbour(&host, *address).map(Answer::Neighbour),
         Question::DrainNode { name } => drain(&host, name).map(|()| Answer::Done),

@@ -16,7 +16,6 @@ use std::io::{BufReader, Read};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::OutputFormat;
 use crate::failure::{Advise, Told};
 use crate::report::{Reporter, print_json, print_text};
 use protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
@@ -31,7 +30,7 @@ pub use store::{DIRECTORY, PROGRAM, needs};
 /// When the reply could not be told. A request that failed is a reply like any other.
 pub fn serve(input: impl Read + Send + 'static) -> anyhow::Result<()> {
     print_text(&format!("{GREETING}\n")).context("nobody listens")?;
-    let reporter = Reporter::new(OutputFormat::Json);
+    let reporter = Reporter::to_leader();
     let reply = answer(BufReader::with_capacity(1 << 18, input), &reporter)
         .unwrap_or_else(|error| Reply::Failed(Told::from(&error)));
     print_json(&reply).context("nobody listens to the reply")

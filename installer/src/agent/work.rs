@@ -1,5 +1,6 @@
 //! A phase of an installation on this host: the same plan and the same steps as on a single one.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::host::Host;
 use crate::lock::{self, Lock};
 use crate::plan::{Phase, Plan, plan};
 use crate::records::Records;
-use crate::report::Reporter;
+use crate::report::{Event, Observer as _, Reporter};
 use crate::steps::{Context, Inputs, Progress as _};
 use crate::topology::Topology;
 
@@ -25,11 +26,12 @@ const LOCK_WITHIN: Duration = Duration::from_mins(10);
 /// Takes the lock on this host, waiting for whoever has it.
 pub fn wait_for_lock(reporter: &Reporter) -> anyhow::Result<Lock> {
     let mut told = String::new();
-    let lock = Lock::take_within(Path::new(lock::PATH), LOCK_WITHIN, |process| {
-        if told != process {
-            process.clone_into(&mut told);
-            reporter.detail(&format!("waiting for the kinstall that changes this host already (process {process})"));
+    let lock = Lock::take_within(Path::new(lock::PATH), LOCK_WITHIN, |holder| {
+        if told != holder.process {
+            holder.process.clone_into(&mut told);
+            reporter.event(&Event::LockHeld { holder: holder.to_string() });
         }
+        if reporter.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     lock.refused().hint("look what that process does, and run the same command again when it has ended")
 }

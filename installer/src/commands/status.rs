@@ -29,9 +29,12 @@ struct Status {
     units: BTreeMap<String, UnitState>,
     /// Units of ours that do not exist any more.
     missing_units: Vec<String>,
-    /// The cluster's nodes, or just this host's where it is no control plane; absent where the API cannot be reached, and on a
-    /// host that has etcd alone.
+    /// The cluster's nodes, or just this host's where it is no control plane; absent where the API server does not tell them, and
+    /// on a host that has etcd alone.
     nodes: Option<Vec<Node>>,
+    /// Why the API server does not tell them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,8 +73,8 @@ struct Node {
 impl Status {
     /// Of a host that kinstall has not set up.
     fn nothing() -> Self {
-        let (steps, units, missing_units) = Default::default();
-        Self { schema: SCHEMA, healthy: false, installed: None, steps, units, missing_units, nodes: None }
+        let (steps, units, missing_units, nodes, api_error) = Default::default();
+        Self { schema: SCHEMA, healthy: false, installed: None, steps, units, missing_units, nodes, api_error }
     }
 }
 
@@ -101,7 +104,10 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
-    let nodes = nodes(host, topology.this())?;
+    let (nodes, api_error) = match nodes(host, topology.this())? {
+        Ok(nodes) => (nodes, None),
+        Err(said) => (None, Some(said)),
+    };
     let healthy = steps.iter().all(|step| step.state == StepState::Done)
         && missing_units.is_empty()
         && units.values().all(UnitState::is_active)
@@ -115,7 +121,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         list_digest: kbundle_format::Digest::of(&records.list_bytes).to_string(),
         signers: signers.iter().map(ToString::to_string).collect(),
     };
-    Ok(Status { schema: SCHEMA, healthy, installed: Some(installed), steps, units, missing_units, nodes })
+    Ok(Status { schema: SCHEMA, healthy, installed: Some(installed), steps, units, missing_units, nodes, api_error })
 }
 
 fn step_state(host: &Host, id: &str) -> StepState {
@@ -129,19 +135,19 @@ fn step_state(host: &Host, id: &str) -> StepState {
     }
 }
 
-/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` where it does not answer,
-/// and on a host that is no node.
-fn nodes(host: &Host, this: &Member) -> anyhow::Result<Option<Vec<Node>>> {
+/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
+/// it does not tell them, what is said: it is not up yet, or kubeadm was cut off before it gave the administrator rights.
+fn nodes(host: &Host, this: &Member) -> anyhow::Result<Result<Option<Vec<Node>>, String>> {
     if !this.is_node() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     let own = format!("--field-selector=metadata.name={}", this.name);
     let wanted = if this.has(Role::ControlPlane) { "--request-timeout=5s" } else { own.as_str() };
     let api = Kubectl::of(host, this);
-    if api.readiness()?.is_err() {
-        return Ok(None);
+    if let Err(said) = api.readiness()? {
+        return Ok(Err(said));
     }
-    Ok(api.get(&["nodes", wanted])?.map(|list| read_nodes(&list)))
+    Ok(api.list(&["nodes", wanted])?.map(|list| Some(read_nodes(&list))))
 }
 
 /// Reads a `v1.NodeList`.
@@ -181,10 +187,10 @@ fn describe(status: &Status) -> String {
     lines
         .extend(status.units.iter().map(|(name, state)| format!("  {name}: {}, {} at boot", state.active, state.file)));
     lines.extend(status.missing_units.iter().map(|name| format!("  {name}: gone")));
+    if let Some(said) = &status.api_error {
+        lines.push(format!("nodes: the API server does not tell them: {}", said.lines().last().unwrap_or_default()));
+    }
     match &status.nodes {
-        None if status.steps.iter().any(|step| step.id == "kubelet") => {
-            lines.push("nodes: the API server does not answer".to_owned());
-        }
         None => {}
         Some(nodes) => {
             lines.push("nodes:".to_owned());
@@ -202,6 +208,39 @@ fn describe(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{self, bench::Bench};
+
+    /// From 1.29 on an API server that is ready may know the administrator and let it do nothing.
+    #[test]
+    fn an_administrator_without_rights_is_no_failure_and_the_step_is_cut_off() {
+        const FORBIDDEN: &str =
+            "fails: Error from server (Forbidden): nodes is forbidden: User \"kubernetes-admin\" cannot list resource";
+        let bench = Bench::with_programs(|_, command| {
+            command.arguments.contains(&"nodes".to_owned()).then(|| FORBIDDEN.to_owned())
+        });
+        bench.file("etc/kubernetes/admin.conf", "");
+        let topology = fixture::topology();
+        let said = nodes(&bench.host(), topology.this()).unwrap().unwrap_err();
+        let cut_off = StepStatus { id: "control-plane", state: StepState::CutOff };
+        let installed = Installed {
+            kubernetes_version: "1.36.3".into(),
+            cluster: "try".into(),
+            list_digest: "sha256:0".into(),
+            signers: vec!["key".into()],
+        };
+        let status =
+            Status { installed: Some(installed), steps: vec![cut_off], api_error: Some(said), ..Status::nothing() };
+        insta::assert_snapshot!(describe(&status), @r#"
+        cluster try, Kubernetes 1.36.3
+        from the bundle with list sha256:0
+        signed by key
+        steps: 0 of 1 done
+          control-plane: cut off; `kinstall run` goes on with it
+        services:
+        nodes: the API server does not tell them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
+        something is not as it should be
+        "#);
+    }
 
     #[test]
     fn a_node_is_ready_only_when_it_says_so() {

@@ -12,7 +12,7 @@ use super::policy::Stage;
 use crate::cli::OutputFormat;
 use crate::preflight::Finding;
 use crate::preflight::between::HostFinding;
-use crate::report::{SCHEMA, print_json, print_text};
+use crate::report::{SCHEMA, print_json, print_text, waiting_for};
 
 /// Of many hosts, how many are named.
 const SHOWN: usize = 10;
@@ -52,6 +52,9 @@ enum Told {
     },
     VerifyProgress {
         content_bytes: u64,
+    },
+    LockHeld {
+        holder: String,
     },
     #[serde(other)]
     Other,
@@ -155,6 +158,7 @@ impl Watch<'_> {
             Told::StepDone { step, title, changed: true, seconds, number, of } => {
                 self.line(&format!("[{number:2}/{of}] {step}: {title} … done in {seconds:.1} s"));
             }
+            Told::LockHeld { holder } => self.line(&waiting_for(&holder)),
             Told::VerifyProgress { content_bytes } => self.bar.set_position(content_bytes),
             Told::StepDone { changed: false, .. } | Told::Other => {}
         }

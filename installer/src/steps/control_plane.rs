@@ -1,32 +1,28 @@
 //! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others. kubeadm's phases can be repeated, so
 //! that a run that was cut off is completed by the next; only its preflight has to be told that what it finds is its own.
+//! What kubeadm leaves at each point where it can be cut off: docs/decisions/kubeadm-cut-off.md.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fs_err as fs;
-
 use kbundle_format::Role;
 
-use super::{Check, Context, Inputs, Step, join, needed};
+use super::kubeadm_run::{self, ignoring, patiently};
+use super::{Check, Context, Inputs, Step, half_written, join, needed};
 use crate::facts::CgroupVersion;
-use crate::host::{Command, Host};
+use crate::host::Host;
 use crate::kubeadm::images::ClusterImages;
 use crate::kubeadm::{CONFIG_PATH, MANIFESTS, etcd_endpoints};
 use crate::kubectl::Kubectl;
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
-use crate::wait::{Look, until};
+use crate::wait::{Look, Unheard, until};
 
 const ID: &str = "control-plane";
-pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
-/// Its own wait for the API server is four minutes.
-const KUBEADM_ENDS_WITHIN: Duration = Duration::from_mins(5);
-const PKI: &str = "/etc/kubernetes/pki";
 /// What kubeadm marks the node of a control plane with.
 const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
-const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// The static pods of a control plane whose etcd is a service.
+pub(super) const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
 const API_READY_WITHIN: Duration = Duration::from_mins(2);
 
@@ -55,6 +51,10 @@ impl Step for ControlPlane {
             return needed(format!("the API server is not ready: {said}"));
         }
         let api = Kubectl::on(&context.host);
+        // From 1.29 on admin.conf may do nothing until kubeadm, well after the API server is ready, binds its group to a role.
+        if !is_set_up(&context.host) && !api.may_do_all()? {
+            return needed("kubeadm was cut off before it gave the administrator rights");
+        }
         for object in objects(context)? {
             if !api.has(&["--namespace=kube-system", object])? {
                 return needed(format!("{object} is not there"));
@@ -68,12 +68,16 @@ impl Step for ControlPlane {
         if !asks_every_etcd_member(context)? {
             return needed("the API server does not know every member of etcd");
         }
-        Ok(Check::Done)
+        join::check_credential_removed(&context.host)
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let was_left = join::remove_credential(context)?;
         if is_set_up(&context.host) && !asks_every_etcd_member(context)? {
             return tell_etcd_members(context);
+        }
+        if was_left && self.check(context)? == Check::Done {
+            return Ok(());
         }
         if context.leads() {
             init(context)?;
@@ -87,11 +91,11 @@ impl Step for ControlPlane {
 }
 
 /// Waits for the API server of this host. Until it answers, every request from here meets it first and fails.
-fn wait_for_own_api(context: &Context<'_>) -> anyhow::Result<()> {
+pub(super) fn wait_for_own_api(context: &Context<'_>) -> anyhow::Result<()> {
     let api = Kubectl::on(&context.host);
     let server = format!("https://{}", SocketAddr::new(context.address(), context.spec.api.port));
     context.progress.detail("waiting for this host's API server");
-    until("the API server of this host", API_READY_WITHIN, || {
+    until(context.progress, "the API server of this host", API_READY_WITHIN, || {
         Ok(match api.readiness_at(&server)? {
             Ok(()) => Look::Ready(()),
             Err(said) => Look::NotYet(said),
@@ -104,23 +108,19 @@ fn init(context: &Context<'_>) -> anyhow::Result<()> {
     if !has_dns {
         tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
     }
-    context.progress.detail("waiting for a kubeadm that a run before left behind");
-    wait_for_kubeadm(&context.host)?;
-    remove_half_written(&context.host)?;
-    let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
-    arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context, &context.host)?));
-    if !has_dns {
-        arguments.push("--skip-phases=addon/coredns".to_owned());
-    }
-    context.progress.detail("kubeadm init");
-    let command = Command::new(KUBEADM, arguments);
-    context.host.run(&command).context("while setting up the control plane; `journalctl -u kubelet` may say more")?;
-    Ok(())
-}
-
-/// The flag by which kubeadm lets such findings of its preflight pass.
-pub(super) fn kubeadm_ignoring(errors: &[String]) -> Option<String> {
-    (!errors.is_empty()).then(|| format!("--ignore-preflight-errors={}", errors.join(",")))
+    kubeadm_run::wait_for_another(context)?;
+    let attempt = || {
+        half_written::remove(&context.host, true)?;
+        let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
+        arguments.extend(ignoring(&ignored_preflight_errors(context, &context.host)?));
+        if !has_dns {
+            arguments.push("--skip-phases=addon/coredns".to_owned());
+        }
+        context.progress.detail("kubeadm init");
+        kubeadm_run::call(&context.host, arguments)
+            .context("while setting up the control plane; `journalctl -u kubelet` may say more")
+    };
+    patiently(context, attempt, || wait_for_own_api(context))
 }
 
 /// Whether the API server of this host is told of just the members of etcd that there are.
@@ -135,29 +135,9 @@ fn tell_etcd_members(context: &Context<'_>) -> anyhow::Result<()> {
     let configuration = format!("--config={CONFIG_PATH}");
     for phase in [["control-plane", "apiserver"], ["upload-config", "kubeadm"]] {
         let arguments = ["init", "phase"].into_iter().chain(phase).chain([configuration.as_str()]);
-        context.host.run(&Command::new(KUBEADM, arguments))?;
+        kubeadm_run::call(&context.host, arguments.map(str::to_owned))?;
     }
     wait_for_api(context)?.map_err(|said| anyhow::anyhow!("the API server did not come back: {said}"))
-}
-
-/// A run that was killed leaves its kubeadm running; two at once would trip over each other.
-pub(super) fn wait_for_kubeadm(host: &Host) -> anyhow::Result<()> {
-    until("another kubeadm on this host to end", KUBEADM_ENDS_WITHIN, || {
-        let running = running(host, KUBEADM)?;
-        Ok(running.map_or(Look::Ready(()), |process| Look::NotYet(format!("process {process} runs"))))
-    })
-}
-
-/// A process that runs the program at this path.
-fn running(host: &Host, program: &str) -> anyhow::Result<Option<String>> {
-    for process in fs::read_dir(host.path("/proc"))? {
-        let process = process?;
-        // Anything else in /proc, and a process that ended meanwhile, has no program.
-        if fs::read_link(process.path().join("exe")).is_ok_and(|found| found == Path::new(program)) {
-            return Ok(Some(process.file_name().to_string_lossy().into_owned()));
-        }
-    }
-    Ok(None)
 }
 
 /// Whether the control plane of this host was completed once.
@@ -166,11 +146,14 @@ pub fn is_set_up(host: &Host) -> bool {
     host.ledger().is_done(ID)
 }
 
-/// What kubeadm makes last, and what nothing works without.
+/// What kubeadm makes last of all, so that whatever comes before is there too, and what nothing works without.
+///
+/// Source: `printOrCreateKubeProxyObjects` of kubeadm's `app/phases/addons/proxy`, and the order of phases in `app/cmd/init.go`;
+/// the same in 1.25.2 and 1.36.3.
 fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
-    let mut objects = vec!["configmap/kubeadm-config", "daemonset/kube-proxy"];
+    let mut objects = vec!["rolebinding/kube-proxy", "daemonset/kube-proxy", "configmap/kubeadm-config"];
     if has_coredns(inputs)? {
-        objects.push("deployment/coredns");
+        objects.extend(["service/kube-dns", "deployment/coredns"]);
     }
     Ok(objects)
 }
@@ -185,13 +168,17 @@ fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
     if !is_set_up(&context.host) {
         return api.readiness();
     }
-    let ready = until("the API server", API_READY_WITHIN, || {
+    let ready = until(context.progress, "the API server", API_READY_WITHIN, || {
         Ok(match api.readiness()? {
             Ok(()) => Look::Ready(()),
             Err(said) => Look::NotYet(said),
         })
     });
-    Ok(ready.map_err(|error| error.to_string()))
+    match ready {
+        // It tells nothing of the API server.
+        Err(error) if error.is::<Unheard>() => Err(error),
+        ready => Ok(ready.map_err(|error| error.to_string())),
+    }
 }
 
 fn manifest_path(name: &str) -> String {
@@ -215,60 +202,112 @@ pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host) -> anyh
     Ok(ignored)
 }
 
-/// Removes certificates and keys of kubeadm's that a run that was cut off left empty or without their other half: kubeadm
-/// takes what is there for the administrator's own and fails on it.
-pub(super) fn remove_half_written(host: &Host) -> anyhow::Result<()> {
-    if is_set_up(host) || !host.exists(PKI) {
-        return Ok(());
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(host.path(PKI))? {
-        let entry = entry?;
-        if entry.metadata()?.is_file() {
-            names.push((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()));
-        }
-    }
-    for name in half_written(&names) {
-        tracing::info!(%name, "removed half of a certificate and its key, to be made anew");
-        fs::remove_file(host.path(&format!("{PKI}/{name}")))?;
-    }
-    Ok(())
-}
-
-/// Of files with their sizes, those that are empty and those whose other half is missing or empty.
-fn half_written(files: &[(String, u64)]) -> Vec<&str> {
-    let whole = |name: &str| files.iter().any(|(found, size)| found == name && *size > 0);
-    let other_half = |name: &str| {
-        let (stem, extension) = name.rsplit_once('.')?;
-        match (stem, extension) {
-            ("sa", "key") => Some("sa.pub".to_owned()),
-            ("sa", "pub") => Some("sa.key".to_owned()),
-            (_, "key") => Some(format!("{stem}.crt")),
-            (_, "crt") => Some(format!("{stem}.key")),
-            _ => None,
-        }
-    };
-    let is_half = |name: &str| other_half(name).is_some_and(|other| !whole(name) || !whole(&other));
-    files.iter().map(|(name, _)| name.as_str()).filter(|name| is_half(name)).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::{Bench, KUBECONFIG};
+    use crate::handed::Handed;
+
+    /// A cluster that lacks what lies in the root's `cut`, until kubeadm makes it.
+    fn programs(root: &std::path::Path, command: &crate::host::Command) -> Option<String> {
+        const FORBIDDEN: &str = "fails: Error from server (Forbidden): User \"kubernetes-admin\" cannot get resource";
+        let lacks = |what: &str| root.join("cut").join(what.replace('/', "-")).exists();
+        let said = command.arguments.join(" ");
+        if command.program == kubeadm_run::KUBEADM {
+            for (cause, words) in
+                [("time", "Client.Timeout exceeded while awaiting headers"), ("port", "Port 6443 is in use")]
+            {
+                if lacks(cause) {
+                    fs::remove_file(root.join("cut").join(cause)).unwrap();
+                    return Some(format!("fails: {words}"));
+                }
+            }
+            fs::remove_dir_all(root.join("cut")).unwrap();
+            return None;
+        }
+        if said.contains("can-i") {
+            return lacks("rights").then(|| "fails: no".to_owned());
+        }
+        if !said.contains(" get ") || said.contains("--raw") {
+            return None;
+        }
+        if lacks("rights") {
+            return Some(FORBIDDEN.to_owned());
+        }
+        if said.contains("node c1") {
+            let label = if lacks("label") { "other" } else { NODE_LABEL };
+            return Some(serde_json::json!({ "metadata": { "labels": { label: "" } } }).to_string());
+        }
+        let object = command.arguments.iter().find(|argument| argument.contains('/') && !argument.starts_with('-'))?;
+        (!lacks(object)).then(|| "{}".to_owned())
+    }
+
+    /// The first control plane, once the kubelet has brought the API server up; kubeadm made all but `lacking`.
+    fn cut_off(cluster: &Cluster, lacking: &[&str]) -> Bench {
+        let bench = Bench::with_programs(programs);
+        bench.file("proc/uptime", "");
+        bench.file("etc/kubernetes/admin.conf", KUBECONFIG);
+        for what in lacking {
+            bench.file(&format!("cut/{}", what.replace('/', "-")), "");
+        }
+        let flag = bench.look_as(cluster, "c1", &Handed::default(), |context| {
+            format!("    - --etcd-servers={}\n", etcd_endpoints(context).join(","))
+        });
+        for name in STATIC_PODS {
+            bench.file(manifest_path(name).trim_start_matches('/'), &flag);
+        }
+        bench
+    }
+
+    fn check(bench: &Bench, cluster: &Cluster) -> Check {
+        bench.look_as(cluster, "c1", &Handed::default(), |context| ControlPlane.check(context).unwrap())
+    }
+
+    fn apply(bench: &Bench, cluster: &Cluster) -> (anyhow::Result<()>, usize) {
+        bench.ran();
+        let result = bench.act_as(cluster, "c1", &Handed::default(), |context| ControlPlane.apply(context));
+        (result, bench.ran().iter().filter(|command| command.starts_with("/usr/local/bin/kubeadm init")).count())
+    }
 
     #[test]
-    fn halves_of_pairs_are_found() {
-        let file = |name: &str, size| (name.to_owned(), size);
-        let files = [
-            file("ca.key", 1), // without ca.crt
-            file("apiserver.key", 1),
-            file("apiserver.crt", 0),
-            file("sa.key", 1),
-            file("sa.pub", 1),
-            file("front-proxy-ca.crt", 1),
-            file("front-proxy-ca.key", 1),
-            file("README", 0),
+    fn a_kubeadm_that_was_cut_off_anywhere_is_called_again() {
+        let cluster = Cluster::of_three_and_two();
+        // In the order in which kubeadm makes them.
+        let all = [
+            "rights",
+            "configmap/kubeadm-config",
+            "label",
+            "deployment/coredns",
+            "service/kube-dns",
+            "daemonset/kube-proxy",
+            "rolebinding/kube-proxy",
         ];
-        assert_eq!(half_written(&files), ["ca.key", "apiserver.key", "apiserver.crt"]);
+        for made in 0..all.len() {
+            let bench = cut_off(&cluster, &all[made..]);
+            assert!(matches!(check(&bench, &cluster), Check::Needed(_)), "cut off before {}", all[made]);
+            let (result, calls) = apply(&bench, &cluster);
+            result.unwrap();
+            assert_eq!((calls, check(&bench, &cluster)), (1, Check::Done), "cut off before {}", all[made]);
+        }
+        assert_eq!(check(&cut_off(&cluster, &[]), &cluster), Check::Done);
+    }
+
+    #[test]
+    fn an_api_server_that_was_slow_is_asked_again_within_the_run() {
+        let cluster = Cluster::of_three_and_two();
+        let (result, calls) = apply(&cut_off(&cluster, &["time", "label"]), &cluster);
+        result.unwrap();
+        assert_eq!(calls, 2);
+    }
+
+    #[test]
+    fn what_is_no_time_out_is_told_at_once() {
+        let cluster = Cluster::of_three_and_two();
+        let (result, calls) = apply(&cut_off(&cluster, &["port", "label"]), &cluster);
+        assert!(format!("{:#}", result.unwrap_err()).contains("Port 6443 is in use"));
+        assert_eq!(calls, 1);
     }
 }

@@ -1,14 +1,15 @@
 //! Joining a cluster that stands: by `kubeadm join`, with keys and credentials that were handed over.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kbundle_format::{Digest, Role};
 use x509_parser::pem::parse_x509_pem;
 
-use super::control_plane::{KUBEADM, kubeadm_ignoring, remove_half_written, wait_for_kubeadm};
-use super::{Check, Context, Inputs, Step, control_plane, kubelet, load_balancer, needed};
+use super::kubeadm_run::{self, KUBEADM, ignoring, patiently};
+use super::{Check, Context, Inputs, Step, control_plane, half_written, kubelet, load_balancer, needed};
 use crate::config::Switch;
 use crate::handed::{JoinCredentials, SharedFile};
 use crate::host::{Command, Host, HostError};
@@ -26,6 +27,10 @@ const SHARED: [&str; 6] = [
     "/etc/kubernetes/pki/front-proxy-ca.crt",
     "/etc/kubernetes/pki/front-proxy-ca.key",
 ];
+/// The kubelet's first credential: the token to join with.
+const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+/// Before kubeadm is called again, when an API server was too slow for it.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Long enough for a whole installation of many hosts, too short to be found later.
 pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
 /// Where kubeadm notes on the node how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
@@ -136,16 +141,18 @@ impl Step for Join {
         if wants_annotation(context) && node["metadata"]["annotations"][SOCKET_ANNOTATION].is_null() {
             return needed("kubeadm was cut off while it joined");
         }
-        Ok(Check::Done)
+        check_credential_removed(&context.host)
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let is_node = || Kubectl::as_kubelet(&context.host).has(&["node", &context.node_name()]);
         if has_joined(&context.host)? && is_node()? {
-            let annotation = format!("{SOCKET_ANNOTATION}={}", super::containerd::SOCKET);
-            let name = context.node_name();
-            Kubectl::as_kubelet(&context.host).run(&["annotate", "--overwrite", "node", &name, &annotation])?;
-            return Ok(());
+            if wants_annotation(context) {
+                let annotation = format!("{SOCKET_ANNOTATION}={}", super::containerd::SOCKET);
+                let name = context.node_name();
+                Kubectl::as_kubelet(&context.host).run(&["annotate", "--overwrite", "node", &name, &annotation])?;
+            }
+            return remove_credential(context).map(drop);
         }
         join(context)?;
         if load_balancer::is_wanted(context) {
@@ -158,8 +165,30 @@ impl Step for Join {
 }
 
 /// Whether the kubelet of this host has a credential of its own and runs.
-pub(super) fn has_joined(host: &Host) -> anyhow::Result<bool> {
-    Ok(host.exists(KUBELET_KUBECONFIG) && host.unit_state(kubelet::UNIT)?.is_some_and(|state| state.is_active()))
+fn has_joined(host: &Host) -> anyhow::Result<bool> {
+    Ok(half_written::kubelet_is_told(host)? && host.unit_state(kubelet::UNIT)?.is_some_and(|state| state.is_active()))
+}
+
+/// Whether the token that a host joins with lies on it no more. kubeadm removes it at the end of its join.
+pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
+    if host.exists(BOOTSTRAP_KUBECONFIG) {
+        return needed(format!("{BOOTSTRAP_KUBECONFIG} is left, with a token in it"));
+    }
+    Ok(Check::Done)
+}
+
+/// Removes that token where the kubelet's own credential works, so that it is needed no more; `true` when there was one.
+pub(super) fn remove_credential(context: &Context<'_>) -> anyhow::Result<bool> {
+    let host = &context.host;
+    if !host.exists(BOOTSTRAP_KUBECONFIG) || !has_joined(host)? {
+        return Ok(false);
+    }
+    if let Err(said) = Kubectl::as_kubelet(host).list(&["node", &context.node_name()])? {
+        tracing::info!(said, path = BOOTSTRAP_KUBECONFIG, "left, since the kubelet's own credential does not work yet");
+        return Ok(false);
+    }
+    fs_err::remove_file(host.path(BOOTSTRAP_KUBECONFIG))?;
+    Ok(true)
 }
 
 fn wants_annotation(inputs: &Inputs<'_>) -> bool {
@@ -172,11 +201,14 @@ pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
         bail!("this host has not joined the cluster, and there are no credentials to join with")
     };
     let configuration = join_configuration(context, credentials);
-    context.progress.detail("waiting for a kubeadm that a run before left behind");
-    wait_for_kubeadm(&context.host)?;
-    remove_half_written(&context.host)?;
+    kubeadm_run::wait_for_another(context)?;
     context.host.write_file(JOIN_PATH, configuration.as_bytes(), 0o600)?;
-    let joined = run_join(context);
+    // The API server is another host's, and kubeadm itself waits for it when it begins.
+    let pause = || {
+        thread::sleep(PAUSE);
+        Ok(())
+    };
+    let joined = patiently(context, || run_join(context), pause).and_then(|()| remove_credential(context).map(drop));
     // It holds a credential, so it goes whatever came of it.
     let removed = fs_err::remove_file(context.host.path(JOIN_PATH));
     joined?;
@@ -184,27 +216,29 @@ pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
 }
 
 fn run_join(context: &Context<'_>) -> anyhow::Result<()> {
+    half_written::remove(&context.host, false)?;
+    let call = |arguments: &[&str]| {
+        let all = ["join"].iter().chain(arguments).map(|&argument| argument.to_owned());
+        context.progress.detail(&format!("kubeadm join {}", arguments.join(" ")));
+        kubeadm_run::call(&context.host, all).context("while joining the cluster; `journalctl -u kubelet` may say more")
+    };
     let configuration = format!("--config={JOIN_PATH}");
-    let mut arguments = vec!["join".to_owned()];
     if context.has(Role::ControlPlane) && has_joined(&context.host)? {
-        // Cut off after the kubelet had joined: what is left is to mark the node as a control plane.
-        arguments.extend(["phase", "control-plane-join", "all"].map(str::to_owned));
-        arguments.push(configuration);
-    } else {
-        arguments.push(configuration);
-        arguments.extend(kubeadm_ignoring(&ignored_preflight_errors(context)?));
+        // Cut off after the kubelet had joined. What came before may have been lost in a power cut, and is made anew where it was.
+        call(&["phase", "control-plane-prepare", "all", &configuration])?;
+        control_plane::wait_for_own_api(context)?;
+        return call(&["phase", "control-plane-join", "all", &configuration]);
     }
-    context.progress.detail("kubeadm join");
-    let command = Command::new(KUBEADM, arguments);
-    context.host.run(&command).context("while joining the cluster; `journalctl -u kubelet` may say more")?;
-    Ok(())
+    let ignoring = ignoring(&ignored_preflight_errors(context)?);
+    let arguments: Vec<_> = [configuration.as_str()].into_iter().chain(ignoring.as_deref()).collect();
+    call(&arguments)
 }
 
 /// What kubeadm's preflight would find of our own making, by kubeadm's names.
 fn ignored_preflight_errors(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     let host = &context.host;
     let mut ignored = control_plane::ignored_preflight_errors(context, host)?;
-    let files = [KUBELET_KUBECONFIG, "/etc/kubernetes/bootstrap-kubelet.conf", AUTHORITY_PATH];
+    let files = [KUBELET_KUBECONFIG, BOOTSTRAP_KUBECONFIG, AUTHORITY_PATH];
     let found = files.into_iter().filter(|path| host.exists(path));
     ignored.extend(found.map(|path| format!("FileAvailable-{}", path.replace('/', "-"))));
     if load_balancer::is_wanted(context) {
@@ -215,8 +249,12 @@ fn ignored_preflight_errors(context: &Context<'_>) -> anyhow::Result<Vec<String>
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::fixture;
+    use crate::fixture::bench::Bench;
+    use crate::handed::Handed;
     use crate::pki::{Authority, PrivateKey};
 
     #[test]
@@ -233,14 +271,79 @@ mod tests {
         assert_eq!(public_key_hash("nonsense"), None);
     }
 
-    #[test]
-    fn control_planes_and_workers_join_differently() {
-        let cluster = fixture::Cluster::of_three_and_two();
-        let credentials = JoinCredentials {
+    /// A kubelet that runs and a cluster that knows its node.
+    fn joined(_: &Path, command: &Command) -> Option<String> {
+        const UNIT: &str = "Id=kubelet.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n";
+        let node = || serde_json::json!({"metadata": {"annotations": {SOCKET_ANNOTATION: "unix:///x"}}}).to_string();
+        match command.program.as_str() {
+            "systemctl" => Some(UNIT.to_owned()),
+            program if program.ends_with("kubectl") => command.arguments.contains(&"node".to_owned()).then(node),
+            _ => None,
+        }
+    }
+
+    fn credentials_to_join_with() -> JoinCredentials {
+        JoinCredentials {
             api_server: "192.0.2.1:6443".into(),
             token: "abcdef.0123456789abcdef".into(),
             authority_hash: "sha256:00".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_token_that_a_cut_off_join_left_is_removed() {
+        let (cluster, bench) = (fixture::Cluster::of_three_and_two(), Bench::with_programs(joined));
+        bench.join_kubelet();
+        let handed = Handed::default();
+        let check = || bench.look_as(&cluster, "w1", &handed, |context| Join.check(context).unwrap());
+        assert_eq!(check(), Check::Done);
+        bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
+        assert!(matches!(check(), Check::Needed(reason) if reason.contains("token")));
+        bench.ran();
+        bench.act_as(&cluster, "w1", &handed, |context| Join.apply(context)).unwrap();
+        assert!(!bench.ran().iter().any(|command| command.starts_with(KUBEADM)));
+        assert_eq!(check(), Check::Done);
+    }
+
+    #[test]
+    fn a_kubelet_without_a_whole_credential_has_not_joined() {
+        let (cluster, bench) = (fixture::Cluster::of_three_and_two(), Bench::with_programs(joined));
+        bench.join_kubelet();
+        for file in ["etc/kubernetes/kubelet.conf", "var/lib/kubelet/config.yaml", "var/lib/kubelet/kubeadm-flags.env"]
+        {
+            let whole = bench.read(file);
+            bench.file(file, "");
+            let found = bench.look_as(&cluster, "w1", &Handed::default(), |context| Join.check(context).unwrap());
+            assert!(matches!(found, Check::Needed(_)), "{file}");
+            bench.file(file, &whole);
+        }
+    }
+
+    #[test]
+    fn a_control_plane_cut_off_after_its_kubelet_joined_repeats_the_rest_and_drops_the_token() {
+        let (cluster, bench) = (fixture::Cluster::of_three_and_two(), Bench::with_programs(joined));
+        bench.join_kubelet();
+        bench.file("proc/uptime", "");
+        bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
+        let handed = Handed { join: Some(credentials_to_join_with()), ..Handed::default() };
+        bench.act_as(&cluster, "c2", &handed, join).unwrap();
+        let ran: Vec<_> = bench.ran().into_iter().filter(|command| command.contains("kubeadm join")).collect();
+        assert_eq!(
+            ran,
+            [
+                "/usr/local/bin/kubeadm join phase control-plane-prepare all --config=/etc/kubernetes/join.yaml",
+                "/usr/local/bin/kubeadm join phase control-plane-join all --config=/etc/kubernetes/join.yaml",
+            ]
+        );
+        for gone in ["bootstrap-kubelet.conf", "join.yaml"] {
+            assert!(!bench.path("etc/kubernetes").join(gone).exists(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn control_planes_and_workers_join_differently() {
+        let cluster = fixture::Cluster::of_three_and_two();
+        let credentials = credentials_to_join_with();
         let written = |name: &str| join_configuration(&cluster.inputs(&cluster.seen_from(name)), &credentials);
         insta::assert_snapshot!(written("w1"), @"
         apiVersion: kubeadm.k8s.io/v1beta3

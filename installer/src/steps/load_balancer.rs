@@ -14,8 +14,11 @@ use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, KUBELET_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;
 use crate::template::render;
+use crate::topology::Member;
 use crate::wait::{Look, until};
 
+/// Its static pod.
+pub(super) const POD: &str = "haproxy";
 const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
 const HEALTH_PORT: u16 = 6444;
 /// The kubelet starts a new static pod within seconds.
@@ -67,7 +70,12 @@ impl Step for LoadBalancer {
 /// Whether this host reaches the API through a load balancer of its own.
 #[must_use]
 pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
-    let is_worker = inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane);
+    is_wanted_on(inputs.topology.this(), inputs)
+}
+
+/// Whether that host of the cluster does.
+pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
+    let is_worker = member.has(Role::Worker) && !member.has(Role::ControlPlane);
     let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image_called("haproxy", inputs).is_some();
     is_worker && inputs.spec.api.load_balancer == Kind::NodeLocal && chooses()
 }
@@ -81,7 +89,7 @@ pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
 /// Waits until an API server answers through it, on a host that has joined.
 pub fn wait(context: &Context<'_>) -> anyhow::Result<()> {
     context.progress.detail("waiting for the node-local load balancer");
-    until("an answer of the API through HAProxy on this host", READY_WITHIN, || {
+    until(context.progress, "an answer of the API through HAProxy on this host", READY_WITHIN, || {
         Ok(match readiness(context)? {
             None | Some(Ok(())) => Look::Ready(()),
             Some(Err(said)) => Look::NotYet(said),
@@ -111,7 +119,7 @@ fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(String, String); 2]> {
             ("health_port", &HEALTH_PORT.to_string()),
         ],
     );
-    Ok([(CONFIG_PATH.to_owned(), configuration), (format!("{MANIFESTS}/haproxy.yaml"), pod)])
+    Ok([(CONFIG_PATH.to_owned(), configuration), (format!("{MANIFESTS}/{POD}.yaml"), pod)])
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ pub mod containerd;
 mod control_plane;
 mod dns;
 pub mod etcd;
+mod half_written;
 mod hosts_file;
 mod image_keeper;
 pub mod images;
 pub mod join;
 mod kernel_modules;
 mod kubeadm_config;
+mod kubeadm_run;
 mod kubeconfig;
 mod kubelet;
 pub mod load_balancer;
@@ -168,6 +170,11 @@ impl<'a> Deref for Context<'a> {
 pub trait Progress {
     /// A short line about what is happening now, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
     fn detail(&self, text: &str);
+
+    /// Whether whoever asked for the work still follows it. One who started it here need not: the work goes on.
+    fn is_heard(&self) -> bool {
+        true
+    }
 }
 
 /// One change to a host. Cut off anywhere, a repeat finishes it.

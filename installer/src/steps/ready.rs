@@ -45,7 +45,7 @@ impl Step for Ready {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        until("the cluster", LIMIT, || {
+        until(context.progress, "the cluster", LIMIT, || {
             let reasons = unready(context)?;
             let Some(first) = reasons.first() else { return Ok(Look::Ready(())) };
             context.progress.detail(first);

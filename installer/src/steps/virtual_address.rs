@@ -15,8 +15,11 @@ use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;
 use crate::template::render;
+use crate::topology::Member;
 use crate::wait::{Look, until};
 
+/// Its static pod.
+pub(super) const POD: &str = "kube-vip";
 /// The pod starts within seconds, and a lease of one that is gone ends within five.
 const HELD_WITHIN: Duration = Duration::from_mins(2);
 
@@ -60,7 +63,7 @@ impl Step for VirtualAddress {
 fn wait(context: &Context<'_>) -> anyhow::Result<()> {
     context.progress.detail("waiting for the address to be held");
     let (api, server) = (Kubectl::on(&context.host), server(context)?);
-    until("an API server at the address that moves", HELD_WITHIN, || {
+    until(context.progress, "an API server at the address that moves", HELD_WITHIN, || {
         Ok(match api.readiness_at(&server)? {
             Ok(()) => Look::Ready(()),
             Err(said) => Look::NotYet(said),
@@ -72,7 +75,12 @@ fn wait(context: &Context<'_>) -> anyhow::Result<()> {
 /// Whether this host may hold the address.
 #[must_use]
 pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
-    inputs.has(Role::ControlPlane) && inputs.spec.api.load_balancer == LoadBalancer::Vip
+    is_wanted_on(inputs.topology.this(), inputs)
+}
+
+/// Whether that host of the cluster may.
+pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
+    member.has(Role::ControlPlane) && inputs.spec.api.load_balancer == LoadBalancer::Vip
 }
 
 /// Whether the bundle has what `inputs` ask for.
@@ -94,7 +102,7 @@ fn address_in(manifest: &str) -> Option<(IpAddr, String)> {
 }
 
 fn manifest_path() -> String {
-    format!("{MANIFESTS}/kube-vip.yaml")
+    format!("{MANIFESTS}/{POD}.yaml")
 }
 
 fn address(inputs: &Inputs<'_>) -> anyhow::Result<IpAddr> {

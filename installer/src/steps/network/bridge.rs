@@ -44,7 +44,7 @@ impl Step for Bridge {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         context.progress.detail("waiting for the node's pod addresses");
-        let own = until("the node's pod addresses (spec.podCIDR)", POD_CIDR_WITHIN, || {
+        let own = until(context.progress, "the node's pod addresses (spec.podCIDR)", POD_CIDR_WITHIN, || {
             let own = own_network(&context.host, &context.node_name())?;
             Ok(own.map_or_else(|| Look::NotYet("none given yet".to_owned()), Look::Ready))
         })

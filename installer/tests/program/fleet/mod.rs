@@ -338,3 +338,16 @@ fn programs_get_every_hosts_events() {
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["changedSteps"]), (&json!("finished"), &json!(1)));
 }
+
+#[test]
+fn whom_a_host_waits_for_is_said_without_a_terminal_too() {
+    let stubs = three();
+    let holder = "process 4711 (`kinstall agent`), for 95 s so far";
+    let event = json!({ "schema": 1, "event": "lock-held", "holder": holder });
+    let reply = json!({ "reply": "applied", "changed": [] });
+    stubs.set(2, "reply-prepare", &format!("{event}\n{reply}\n"));
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let line = format!("h2  waiting for another kinstall that changes this host: {holder}");
+    assert!(said.stderr.lines().any(|found| found == line), "{}", said.stderr);
+}
