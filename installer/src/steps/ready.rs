@@ -1,18 +1,23 @@
 //! Waits until the nodes are ready and what belongs to the cluster runs; says why when it does not. The first control plane
-//! waits for all, a worker for itself.
+//! waits for all but the hosts that are absent, a worker for itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, addons, needed};
+use super::control_plane::STATIC_PODS;
+use super::{Check, Context, Inputs, Step, addons, load_balancer, needed, virtual_address};
 use crate::kubectl::Kubectl;
+use crate::topology::Member;
 use crate::wait::{Look, until};
 
-/// Slow disks and two cores need about one minute.
+/// Slow disks and two cores need about one minute, and a kubelet that registered late tells of its static pods a minute later.
 const LIMIT: Duration = Duration::from_mins(5);
+/// The namespace of the control plane, kube-proxy and CoreDNS.
+const SYSTEM: &str = "kube-system";
 /// Warnings that are shown when time is up.
 const SHOWN_EVENTS: usize = 8;
 
@@ -79,13 +84,45 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         })
         .collect();
     let mut namespaces = addons::namespaces(context)?;
-    namespaces.extend(["kube-system", "kube-flannel"].map(str::to_owned));
+    namespaces.extend([SYSTEM, "kube-flannel"].map(str::to_owned));
     for namespace in namespaces {
-        let of = |kinds: &str| api.get(&[kinds, &format!("--namespace={namespace}")]);
-        reasons.extend(items(of("deployments,daemonsets")?.as_ref()).iter().filter_map(workload_unready));
-        reasons.extend(items(of("pods")?.as_ref()).iter().filter_map(pod_unready));
+        let of = |kinds: &str| {
+            Ok::<_, anyhow::Error>(items(api.get(&[kinds, &format!("--namespace={namespace}")])?.as_ref()))
+        };
+        let workloads = of("deployments,daemonsets")?;
+        let (lost, pods): (Vec<_>, Vec<_>) = of("pods")?.into_iter().partition(|pod| is_on(pod, absent));
+        reasons.extend(workloads.iter().filter_map(|workload| workload_unready(workload, &lost)));
+        reasons.extend(pods.iter().filter_map(pod_unready));
+        if namespace == SYSTEM {
+            reasons
+                .extend(static_pods(context, absent).into_iter().filter_map(|name| static_pod_unknown(&name, &pods)));
+        }
     }
     Ok(reasons)
+}
+
+/// The static pods that the hosts have which are not absent, as the API names them: pod and node.
+fn static_pods(inputs: &Inputs<'_>, absent: &BTreeSet<String>) -> Vec<String> {
+    let present = inputs.topology.members().iter().filter(|member| !absent.contains(&member.name));
+    let of_member = |member: &Member| {
+        let control_plane = STATIC_PODS.into_iter().filter(|_| member.has(Role::ControlPlane));
+        let address = virtual_address::is_wanted_on(member, inputs).then_some(virtual_address::POD);
+        let balancer = load_balancer::is_wanted_on(member, inputs).then_some(load_balancer::POD);
+        let names: Vec<_> = control_plane.chain(address).chain(balancer).collect();
+        names.into_iter().map(|pod| format!("{pod}-{}", member.name)).collect::<Vec<_>>()
+    };
+    present.flat_map(of_member).collect()
+}
+
+/// That the API does not list a static pod. Its kubelet tells of it when the node is registered, or up to a minute later.
+fn static_pod_unknown(name: &str, pods: &[Value]) -> Option<String> {
+    let is_listed = pods.iter().any(|pod| text(&pod["metadata"]["name"]) == name);
+    (!is_listed).then(|| format!("pod {name} was not reported by its kubelet yet"))
+}
+
+/// Whether a pod is bound to one of these nodes.
+fn is_on(pod: &Value, nodes: &BTreeSet<String>) -> bool {
+    nodes.contains(text(&pod["spec"]["nodeName"]))
 }
 
 /// Why the node called `name` is not ready, as its own kubelet may know it.
@@ -115,18 +152,44 @@ fn node_unready(node: &Value) -> Option<String> {
     }
 }
 
-/// Why a Deployment or `DaemonSet` is not rolled out.
-fn workload_unready(object: &Value) -> Option<String> {
+/// Why a Deployment or `DaemonSet` is not rolled out, its pods among `lost` left out on either side: they are on hosts that are
+/// absent. What the controller counts of them changes only minutes after a host went.
+fn workload_unready(object: &Value, lost: &[Value]) -> Option<String> {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let status = &object["status"];
     let (wanted, ready) = match text(&object["kind"]) {
         "DaemonSet" => (number(&status["desiredNumberScheduled"]), number(&status["numberReady"])),
         _ => (number(&object["spec"]["replicas"]), number(&status["readyReplicas"])),
     };
+    // Another pod is wanted in the place of one that is being deleted.
+    let lost: Vec<_> =
+        lost.iter().filter(|pod| owns(object, pod) && pod["metadata"]["deletionTimestamp"].is_null()).collect();
+    let lost_ready = lost.iter().filter(|pod| is_ready(pod)).count() as u64;
+    let (wanted, ready) = (wanted.saturating_sub(lost.len() as u64), ready.saturating_sub(lost_ready));
     // Before its controller has looked at it for the first time, a DaemonSet wants nothing.
     let is_seen = number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"]);
     let name = text(&object["metadata"]["name"]);
     (!is_seen || ready < wanted).then(|| format!("{name} has {ready} of {wanted} pods ready"))
+}
+
+/// Whether a pod is one of a Deployment's or `DaemonSet`'s. A Deployment has them by a `ReplicaSet` that is named by the hash which
+/// the pod has as a label.
+fn owns(workload: &Value, pod: &Value) -> bool {
+    let (owner, name) = (&pod["metadata"]["ownerReferences"][0], text(&workload["metadata"]["name"]));
+    match text(&owner["kind"]) {
+        "DaemonSet" => workload["kind"] == "DaemonSet" && owner["name"] == name,
+        "ReplicaSet" => {
+            let hash = text(&pod["metadata"]["labels"]["pod-template-hash"]);
+            workload["kind"] == "Deployment" && text(&owner["name"]) == format!("{name}-{hash}")
+        }
+        _ => false,
+    }
+}
+
+/// Whether a node or a pod says that it is ready.
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 /// Why a pod does not run. That it runs is enough here; whether enough of them are ready, their workload says.
@@ -171,6 +234,7 @@ fn warnings(context: &Context<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
     use serde_json::json;
 
     #[test]
@@ -190,9 +254,64 @@ mod tests {
             json!({"kind": "DaemonSet", "metadata": {"name": "kube-proxy", "generation": 1},
                 "status": {"observedGeneration": observed, "desiredNumberScheduled": wanted, "numberReady": ready}})
         };
-        assert_eq!(workload_unready(&set(1, 1, 1)), None);
-        assert_eq!(workload_unready(&set(1, 2, 1)).unwrap(), "kube-proxy has 1 of 2 pods ready");
-        assert!(workload_unready(&set(0, 0, 0)).is_some());
+        assert_eq!(workload_unready(&set(1, 1, 1), &[]), None);
+        assert_eq!(workload_unready(&set(1, 2, 1), &[]).unwrap(), "kube-proxy has 1 of 2 pods ready");
+        assert!(workload_unready(&set(0, 0, 0), &[]).is_some());
+    }
+
+    fn pod(owner: (&str, &str), ready: &str) -> Value {
+        let references = json!([{"kind": owner.0, "name": owner.1}]);
+        json!({"metadata": {"name": "p", "ownerReferences": references, "labels": {"pod-template-hash": "5d8"}},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
+    }
+
+    #[test]
+    fn pods_of_absent_hosts_count_for_nothing() {
+        let set = |wanted: u64, ready: u64| {
+            json!({"kind": "DaemonSet", "metadata": {"name": "kube-proxy"},
+                "status": {"desiredNumberScheduled": wanted, "numberReady": ready}})
+        };
+        let of_proxy = |ready| pod(("DaemonSet", "kube-proxy"), ready);
+        assert_eq!(workload_unready(&set(2, 1), &[of_proxy("False")]), None);
+        // Its host went just now, and counts as ready still.
+        let said = workload_unready(&set(3, 2), &[of_proxy("True")]);
+        assert_eq!(said.unwrap(), "kube-proxy has 1 of 2 pods ready");
+        assert!(workload_unready(&set(2, 1), &[pod(("DaemonSet", "other"), "False")]).is_some());
+    }
+
+    #[test]
+    fn a_deployment_is_judged_by_the_pods_that_are_left() {
+        let deployment = json!({"kind": "Deployment", "metadata": {"name": "coredns"},
+            "spec": {"replicas": 2}, "status": {"readyReplicas": 1}});
+        let lost = pod(("ReplicaSet", "coredns-5d8"), "False");
+        assert_eq!(workload_unready(&deployment, std::slice::from_ref(&lost)), None);
+        assert!(workload_unready(&deployment, &[pod(("ReplicaSet", "coredns-extra-5d8"), "False")]).is_some());
+        // It is being moved elsewhere, and the one in its place has to run.
+        let mut leaving = lost;
+        leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(workload_unready(&deployment, &[leaving]).unwrap(), "coredns has 1 of 2 pods ready");
+    }
+
+    #[test]
+    fn static_pods_of_all_hosts_but_the_absent_are_waited_for() {
+        let cluster = fixture::Cluster::of_three_and_two();
+        let absent = ["c3".to_owned(), "w2".to_owned()].into();
+        let wanted = static_pods(&cluster.inputs(&cluster.seen_from("c1")), &absent);
+        assert_eq!(
+            wanted,
+            [
+                "kube-apiserver-c1",
+                "kube-controller-manager-c1",
+                "kube-scheduler-c1",
+                "kube-apiserver-c2",
+                "kube-controller-manager-c2",
+                "kube-scheduler-c2",
+                "haproxy-w1",
+            ]
+        );
+        let listed = [json!({"metadata": {"name": "kube-apiserver-c1"}})];
+        assert_eq!(static_pod_unknown("kube-apiserver-c1", &listed), None);
+        assert!(static_pod_unknown("kube-apiserver-c2", &listed).unwrap().contains("kube-apiserver-c2"));
     }
 
     #[test]
