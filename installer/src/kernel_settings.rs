@@ -1,5 +1,5 @@
 //! The kernel settings that a cluster wants, each with its reason. One table for facts, preflight, the step that sets them,
-//! and the kubelet's configuration.
+//! and the kubelet's configuration. And those that programs of the cluster set by themselves, for `reset`.
 
 use std::collections::BTreeMap;
 
@@ -71,6 +71,50 @@ const fn headroom(name: &'static str, wanted: Wanted, reason: &'static str) -> S
     Setting { name, wanted, need: Need::Headroom, reason }
 }
 
+/// A kernel setting that a program of the cluster writes by itself, for the whole host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetByOthers {
+    /// Dotted name.
+    pub name: &'static str,
+    /// What the program writes.
+    pub value: u64,
+}
+
+/// Every such setting on a host with so many processors, with the values of a cluster that kinstall sets up.
+///
+/// What the kubelet writes is in [`SETTINGS`]: kinstall has written it before. Left out are settings of interfaces that go with the
+/// cluster, kube-proxy's UDP time-outs, which it writes only when it is told a value, and Calico's
+/// `kernel.unprivileged_bpf_disabled`, which no kernel takes back.
+///
+/// Sources: `cmd/kube-proxy/app/conntrack.go` and `pkg/proxy/{iptables,ipvs}/proxier.go` of Kubernetes 1.25.2,
+/// `pkg/proxy/conntrack/sysctls.go` of 1.36.3; `pkg/ip/ipforward_linux.go` of the CNI plugins 1.9.1;
+/// `felix/dataplane/linux/int_dataplane.go` and `felix/wireguard/wireguard.go` of Calico.
+#[must_use]
+pub fn set_by_others(cpus: usize) -> Vec<SetByOthers> {
+    let connections = (32_768 * cpus as u64).clamp(131_072, 1_048_576);
+    let settings = [
+        // kube-proxy, so that a Service's port on every node answers at 127.0.0.1 too.
+        ("net.ipv4.conf.all.route_localnet", 1),
+        ("net.netfilter.nf_conntrack_max", connections),
+        // The table for as many connections, which kube-proxy writes as the module's parameter.
+        ("net.netfilter.nf_conntrack_buckets", connections / 4),
+        ("net.netfilter.nf_conntrack_tcp_timeout_established", 86_400),
+        ("net.netfilter.nf_conntrack_tcp_timeout_close_wait", 3600),
+        ("net.netfilter.nf_conntrack_tcp_be_liberal", 1),
+        // kube-proxy in its mode ipvs, which a site may have changed it to.
+        ("net.ipv4.vs.conntrack", 1),
+        ("net.ipv4.vs.conn_reuse_mode", 0),
+        ("net.ipv4.vs.expire_nodest_conn", 1),
+        ("net.ipv4.vs.expire_quiescent_template", 1),
+        ("net.ipv4.conf.all.arp_ignore", 1),
+        ("net.ipv4.conf.all.arp_announce", 2),
+        // CNI plugins and Calico, for pods with IPv6; Calico with WireGuard.
+        ("net.ipv6.conf.all.forwarding", 1),
+        ("net.ipv4.conf.all.src_valid_mark", 1),
+    ];
+    settings.map(|(name, value)| SetByOthers { name, value }).into()
+}
+
 impl Setting {
     /// Whether `value`, as the kernel shows it, will do.
     #[must_use]
@@ -123,6 +167,17 @@ mod tests {
             assert_eq!(setting(name).suits(value), suits, "{name} {value:?}");
         }
         assert_eq!(setting("net.ipv4.ip_forward").path(), "/proc/sys/net/ipv4/ip_forward");
+    }
+
+    /// kube-proxy's own bounds: `getConntrackMax`.
+    #[test]
+    fn the_table_of_connections_grows_with_the_processors() {
+        for (cpus, connections) in [(1, 131_072), (4, 131_072), (8, 262_144), (128, 1_048_576)] {
+            let settings = set_by_others(cpus);
+            let value = |name| settings.iter().find(|setting| setting.name == name).unwrap().value;
+            assert_eq!(value("net.netfilter.nf_conntrack_max"), connections, "{cpus}");
+            assert_eq!(value("net.netfilter.nf_conntrack_buckets"), connections / 4, "{cpus}");
+        }
     }
 
     #[test]

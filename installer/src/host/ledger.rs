@@ -71,6 +71,15 @@ pub enum Change {
         /// Its value before.
         was: String,
     },
+    /// A kernel setting that a program of the cluster may write by itself.
+    SysctlOfOthers {
+        /// Its path below `/proc/sys`.
+        key: String,
+        /// Its value before that program was started.
+        was: String,
+        /// What the program writes.
+        theirs: String,
+    },
     /// A swap area that was switched off.
     SwapOff {
         /// The device or file.

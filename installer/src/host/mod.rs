@@ -19,6 +19,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomically};
 
+use crate::facts::is_writable;
+
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
 pub use systemd::UnitState;
@@ -300,6 +302,23 @@ impl Host {
         // Not written aside: it is the kernel that takes it.
         let written = fs::write(self.path(&path), value);
         written.map_err(|source| HostError::File { act: format!("set {name} to {value}"), source })
+    }
+
+    /// Notes a kernel setting by its dotted name before a program is started that may write the value `theirs` to it, so that
+    /// `reset` can take that back. Nothing where the kernel does not have it, or lets nobody write it.
+    pub fn note_sysctl(&mut self, name: &str, theirs: &str) -> Result<(), HostError> {
+        let key = name.replace('.', "/");
+        let path = format!("/proc/sys/{key}");
+        let Some(was) = self.read_text(&path)?.filter(|_| is_writable(self, &path)) else { return Ok(()) };
+        let noted = |change: &Change| match change {
+            Change::Sysctl { key: known, .. } | Change::SysctlOfOthers { key: known, .. } => *known == key,
+            _ => false,
+        };
+        if !self.ledger.changes().iter().any(noted) {
+            let (was, theirs) = (was.trim().to_owned(), theirs.to_owned());
+            self.ledger.record(Change::SysctlOfOthers { key, was, theirs })?;
+        }
+        Ok(())
     }
 
     /// Claims `path` for a tree that others fill (a data directory): `reset` removes what it holds then.

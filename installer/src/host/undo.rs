@@ -25,6 +25,7 @@ impl Host {
             Change::EditedFile { path } => self.clean_file(path),
             Change::SystemUser { name } => self.remove_system_user(name),
             Change::Sysctl { key, was } => self.restore_sysctl(key, was),
+            Change::SysctlOfOthers { key, was, theirs } => self.take_back_sysctl(key, was, theirs),
             Change::SwapOff { area } => self.swap_on(area),
             Change::Unit { name, was_enabled, was_active } => self.restore_unit(name, *was_enabled, *was_active),
             Change::Module { name } => self.unload(name),
@@ -88,6 +89,19 @@ impl Host {
         }
         fs::write(self.path(&path), was).map_err(|source| HostError::File { act: format!("restore {key}"), source })?;
         Ok(true)
+    }
+
+    /// Restores a setting that has the value which the cluster's program writes. Any other is somebody's choice since, and stays.
+    fn take_back_sysctl(&self, key: &str, was: &str, theirs: &str) -> Result<bool, HostError> {
+        let now = self.read_text(&format!("/proc/sys/{key}"))?;
+        match now.as_deref().map(str::trim) {
+            Some(now) if now == theirs => self.restore_sysctl(key, was),
+            Some(now) if now != was => {
+                tracing::warn!(key, now, was, "left as it is, since somebody set it after the cluster was set up");
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
     }
 
     fn swap_on(&self, area: &str) -> Result<bool, HostError> {
@@ -282,6 +296,25 @@ mod tests {
         }
         assert_eq!(undo_all(&host), 0);
         assert_eq!(tree(root.path()), before);
+    }
+
+    #[test]
+    fn a_setting_of_others_is_taken_back_unless_somebody_chose_another_since() {
+        for (now, after) in [("1", "0"), ("0", "0"), ("2", "2")] {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join("proc/sys/net/ipv4/conf/all/arp_ignore");
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "0\n").unwrap();
+            let mut host = host(root.path());
+            host.note_sysctl("net.ipv4.conf.all.arp_ignore", "1").unwrap();
+            host.note_sysctl("net.ipv4.vs.conntrack", "1").unwrap();
+            fs::write(&file, now).unwrap();
+            // A later run finds it changed, and the first note counts.
+            host.note_sysctl("net.ipv4.conf.all.arp_ignore", "1").unwrap();
+            assert_eq!(host.ledger().changes().len(), 1);
+            undo_all(&host);
+            assert_eq!(fs::read_to_string(&file).unwrap().trim(), after, "from {now}");
+        }
     }
 
     #[test]

@@ -17,9 +17,17 @@ const UNIT: &str = "containerd.service";
 const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
 const CRICTL_PATH: &str = "/etc/crictl.yaml";
-/// What it and the containers fill: images and snapshots, state, plugins of its own, network configurations, address leases.
-const TREES: [&str; 6] =
-    ["/var/lib/containerd", "/run/containerd", "/opt/containerd", registries::DIRECTORY, "/etc/cni", "/var/lib/cni"];
+/// What it and the containers fill: images and snapshots, state, the socket of its resource interface (NRI, on from 2.0),
+/// plugins of its own, network configurations, address leases.
+const TREES: [&str; 7] = [
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/run/nri",
+    "/opt/containerd",
+    registries::DIRECTORY,
+    "/etc/cni",
+    "/var/lib/cni",
+];
 
 /// See the module.
 pub struct Containerd;

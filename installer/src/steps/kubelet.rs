@@ -2,8 +2,9 @@
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, Step, needed, pods};
+use super::{Check, Context, Inputs, Step, needed, network, pods};
 use crate::host::Host;
+use crate::kernel_settings::set_by_others;
 use crate::kubeadm;
 use crate::template::render;
 
@@ -14,9 +15,15 @@ const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.con
 /// Its data.
 pub const DIRECTORY: &str = "/var/lib/kubelet";
 const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";
-/// What the kubelet, kubeadm and the control plane fill.
-const TREES: [&str; 5] =
-    [kubeadm::DIRECTORY, DIRECTORY, "/var/log/pods", "/var/log/containers", "/usr/libexec/kubernetes"];
+/// What the kubelet, kubeadm, the control plane and kube-proxy fill.
+const TREES: [&str; 6] = [
+    kubeadm::DIRECTORY,
+    DIRECTORY,
+    "/var/log/pods",
+    "/var/log/containers",
+    "/usr/libexec/kubernetes",
+    "/run/xtables.lock",
+];
 
 /// See the module.
 pub struct Kubelet;
@@ -52,9 +59,14 @@ impl Step for Kubelet {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let files = files(context);
+        let (cpus, cni) = (context.facts.cpus, context.spec.network.cni);
         let host = &mut context.host;
-        for tree in TREES {
+        // From here on pods may run: what they are about to change is noted.
+        for tree in TREES.iter().chain(network::trees(cni)) {
             host.claim_tree(tree)?;
+        }
+        for setting in set_by_others(cpus) {
+            host.note_sysctl(setting.name, &setting.value.to_string())?;
         }
         // kube-proxy mounts it, and a host without modules may not have it.
         host.make_directory("/lib/modules", 0o755)?;
@@ -84,4 +96,41 @@ fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
     let unit = include_str!("../../../manifests/templates/kubelet.service");
     let drop_in = include_str!("../../../manifests/templates/kubelet-kubeadm.conf");
     [(UNIT_PATH, render(unit, &[("version", &version)])), (DROP_IN_PATH, drop_in.to_owned())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Cni;
+    use crate::fixture::{self, bench::Bench};
+    use crate::handed::Handed;
+
+    /// What kube-proxy, containerd's plugins and the network's pods write, which kinstall does not.
+    #[test]
+    fn what_pods_change_on_any_host_is_taken_back() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.spec.network.cni = Cni::Calico;
+        let bench = Bench::new();
+        let settings = set_by_others(cluster.facts.cpus);
+        let path = |name: &str| format!("proc/sys/{}", name.replace('.', "/"));
+        for setting in &settings {
+            bench.file(&path(setting.name), "7\n");
+        }
+        bench.file("run/systemd/by-others", "");
+        bench.act_as(&cluster, "w1", &Handed::default(), |context| Kubelet.apply(context)).unwrap();
+        for setting in &settings {
+            bench.file(&path(setting.name), &format!("{}\n", setting.value));
+        }
+        for made in ["run/xtables.lock", "run/calico/cgroup", "var/lib/calico/nodename", "var/log/calico/cni/cni.log"] {
+            bench.file(made, "");
+        }
+        bench.undo();
+        for setting in &settings {
+            assert_eq!(bench.read(&path(setting.name)).trim(), "7", "{}", setting.name);
+        }
+        for gone in ["run/xtables.lock", "run/calico", "var/lib/calico", "var/log/calico"] {
+            assert!(!bench.path(gone).exists(), "{gone}");
+        }
+        assert!(bench.path("run/systemd/by-others").exists());
+    }
 }

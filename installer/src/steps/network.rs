@@ -8,7 +8,7 @@ mod routes;
 use super::{Check, Context, Inputs, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
-pub use addon::is_in_bundle;
+pub use addon::{is_in_bundle, trees};
 pub use bridge::Bridge;
 pub use given::{pod_networks, present_networks};
 

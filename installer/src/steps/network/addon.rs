@@ -17,8 +17,8 @@ pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
     addon::check(context, &objects(context)?)
 }
 
-/// What the add-on's pods fill on the host, beside what every network does.
-fn trees(cni: Cni) -> &'static [&'static str] {
+/// What the add-on's pods fill on every host, beside what every network does.
+pub fn trees(cni: Cni) -> &'static [&'static str] {
     match cni {
         Cni::Bridge => &[],
         Cni::Flannel => &["/run/flannel"],
@@ -27,9 +27,6 @@ fn trees(cni: Cni) -> &'static [&'static str] {
 }
 
 pub fn apply(context: &mut Context<'_>) -> anyhow::Result<()> {
-    for tree in trees(context.spec.network.cni) {
-        context.host.claim_tree(tree)?;
-    }
     addon::apply(context, objects(context)?)
 }
 
