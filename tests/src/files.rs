@@ -1,8 +1,8 @@
-//! What a host holds: its files and its units, to be compared before and after.
+//! What a host is: its files, its units, and what its kernel holds, to be compared before and after.
 
 use std::collections::BTreeMap;
 
-use crate::Host;
+use crate::{Host, kernel};
 
 /// Trees that change on their own, or that hold what the test itself brings.
 const PASSED_OVER: [&str; 10] = [
@@ -18,7 +18,7 @@ const PASSED_OVER: [&str; 10] = [
     "/var/cache/ldconfig",
 ];
 
-/// Files by path, with all that is known of them, and the units.
+/// Files by path, with all that is known of them, the units, and what [`kernel`] finds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
     entries: BTreeMap<String, String>,
@@ -39,12 +39,20 @@ impl Snapshot {
         // Transient units live in /run; systemd forgets them when their processes have ended.
         let units = words(&units).filter(|words| words[1] != "transient");
         entries.extend(units.map(|words| (format!("unit {}", words[0]), words[1].to_owned())));
-        let active = host.sh("systemctl list-units --no-legend --no-pager --plain --type=service,timer,socket")?;
+        let active =
+            host.sh("systemctl list-units --no-legend --no-pager --plain --type=service,timer,socket,path,slice")?;
         let lasting = words(&active)
-            .filter(|words| words.len() > 3 && ["running", "waiting", "listening"].contains(&words[3]))
+            .filter(|words| words.len() > 3 && ["running", "waiting", "listening", "active"].contains(&words[3]))
+            // Systemd makes a slice for each kind of unit with instances, when the first one starts.
+            .filter(|words| !words[0].starts_with("system-"))
             // Systemd starts timedated for whoever asks for the time's source, and ends it soon after.
             .filter(|words| !["session", "user", "systemd-timedated"].iter().any(|name| words[0].starts_with(name)));
         entries.extend(lasting.map(|words| (format!("active {}", words[0]), words[3].to_owned())));
+        // What lies deeper there changes on its own.
+        let top = host.sh("find /run -mindepth 1 -maxdepth 1 ! -name motd.dynamic ! -name nologin; \
+             find /var/log -mindepth 1 -maxdepth 1 -type d")?;
+        entries.extend(top.lines().map(|path| (format!("top {path}"), String::new())));
+        entries.extend(kernel::entries(host)?);
         anyhow::ensure!(entries.contains_key("content /etc/passwd"), "the look at the host found next to nothing");
         anyhow::ensure!(entries.keys().any(|key| key.starts_with("unit ")), "the look at the host found no units");
         Ok(Self { entries })
@@ -60,7 +68,9 @@ impl Snapshot {
                 Some(_) => {}
             }
         }
-        let new = after.entries.keys().filter(|key| !self.entries.contains_key(*key));
+        // A kernel module that was loaded meanwhile brings its settings, and may be in use elsewhere by now.
+        let of_module = |key: &&String| key.starts_with(kernel::SETTING);
+        let new = after.entries.keys().filter(|key| !self.entries.contains_key(*key) && !of_module(key));
         differences.extend(new.map(|key| format!("new: {key}")));
         assert!(differences.is_empty(), "{when}, the host differs:\n{}", differences.join("\n"));
     }

@@ -11,6 +11,7 @@ pub mod connected;
 mod disk;
 pub mod files;
 mod host;
+mod kernel;
 mod launch;
 mod machine;
 mod mirror;
