@@ -20,5 +20,6 @@ pub fn clean(host: &Host) -> Result<(), HostError> {
     network::remove_virtual_address(host)?;
     network::remove_links(host)?;
     network::remove_rules(host)?;
+    network::remove_sets_and_tables(host)?;
     cgroups::remove(host)
 }

@@ -42,7 +42,18 @@ pub fn remove_links(host: &Host) -> Result<(), HostError> {
 }
 
 fn is_link_of_a_cluster(name: &str) -> bool {
-    const LINKS: [&str; 4] = ["cni0", "flannel.1", "kube-ipvs0", "vxlan.calico"];
+    const LINKS: [&str; 10] = [
+        "cni0",
+        "flannel.1",
+        "flannel-v6.1",
+        "flannel-wg",
+        "flannel-wg-v6",
+        "kube-ipvs0",
+        "vxlan.calico",
+        "vxlan-v6.calico",
+        "wireguard.cali",
+        "wg-v6.cali",
+    ];
     LINKS.contains(&name) || name.starts_with("cali")
 }
 
@@ -97,9 +108,37 @@ fn is_ours(chain: &str) -> bool {
     ["KUBE-", "CNI-", "FLANNEL-", "cali-"].iter().any(|prefix| chain.starts_with(prefix))
 }
 
+/// Removes the IP sets of kube-proxy and Calico, which no rule uses any more, and the tables that kube-proxy and Flannel have for
+/// themselves where they work by nftables. Only where the host has the programs for it: theirs are gone with the pods.
+pub fn remove_sets_and_tables(host: &Host) -> Result<(), HostError> {
+    let listed = |program: &str, arguments: &[&str]| {
+        let output = host.run_if_installed(&Command::new(program, arguments.iter().copied()))?;
+        Ok::<_, HostError>(output.unwrap_or_default().stdout)
+    };
+    for set in listed("ipset", &["list", "-name"])?.lines().filter(|set| is_set_of_a_cluster(set)) {
+        host.run(&Command::new("ipset", ["destroy", set]))?;
+    }
+    for table in listed("nft", &["list", "tables"])?.lines().filter_map(table_of_a_cluster) {
+        host.run(&Command::new("nft", ["delete", "table"].into_iter().chain(table)))?;
+    }
+    Ok(())
+}
+
+fn is_set_of_a_cluster(set: &str) -> bool {
+    ["KUBE-", "cali4", "cali6"].iter().any(|prefix| set.starts_with(prefix))
+}
+
+/// The family and the name in `table ip kube-proxy`.
+fn table_of_a_cluster(line: &str) -> Option<[&str; 2]> {
+    const TABLES: [&str; 3] = ["kube-proxy", "flannel-ipv4", "flannel-ipv6"];
+    let (family, name) = line.strip_prefix("table ")?.split_once(' ')?;
+    TABLES.contains(&name).then_some([family, name])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::bench::Bench;
 
     #[test]
     fn links_are_read_without_their_peers() {
@@ -108,6 +147,24 @@ mod tests {
                      3: cni0: <NO-CARRIER> mtu 1500\n";
         assert_eq!(links(shown).collect::<Vec<_>>(), ["lo", "eth0", "cni0"]);
         assert!(is_link_of_a_cluster("cni0") && is_link_of_a_cluster("cali12ab") && !is_link_of_a_cluster("eth0"));
+    }
+
+    #[test]
+    fn sets_and_tables_of_others_stay() {
+        let bench = Bench::with_programs(|_, command| {
+            let said = match command.to_string().as_str() {
+                "ipset list -name" => "KUBE-CLUSTER-IP\ncali40s:abc\nblocked-by-site\n",
+                "nft list tables" => "table ip kube-proxy\ntable ip nat\ntable inet site\n",
+                _ => "",
+            };
+            Some(said.to_owned())
+        });
+        remove_sets_and_tables(&bench.host()).unwrap();
+        let changes: Vec<_> = bench.ran().into_iter().filter(|command| !command.contains(" list ")).collect();
+        assert_eq!(
+            changes,
+            ["ipset destroy KUBE-CLUSTER-IP", "ipset destroy cali40s:abc", "nft delete table ip kube-proxy"]
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
 }
 
 /// What the add-on's pods fill on every host, beside what every network does.
+#[must_use]
 pub fn trees(cni: Cni) -> &'static [&'static str] {
     match cni {
         Cni::Bridge => &[],
