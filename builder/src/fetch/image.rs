@@ -165,6 +165,33 @@ pub fn choose<'a>(manifests: &'a [IndexEntry], platform: &Platform) -> Option<&'
     fitting.next().map(|entry| &entry.descriptor)
 }
 
+/// How an image fits the platform that it is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Its config says so.
+    Same,
+    /// Its index says so, and its config names another architecture.
+    IndexSaysSo,
+    /// Nothing says so.
+    Other,
+}
+
+/// Judges an image by the platform that its config states, and by whether an index has it for `wanted`.
+///
+/// Images for arm64 have been published whose config says amd64 (kubernetes/kubernetes issues 98229 and 113543). A pull goes by
+/// the index, and so does containerd (`Manifest` in `images/image.go`). Another operating system is no such slip.
+#[must_use]
+pub fn judge(stated: &str, wanted: &Platform, index_has_it: bool) -> Fit {
+    let same_os = stated.split('/').next() == Some(wanted.os());
+    if stated == wanted.to_string() {
+        Fit::Same
+    } else if index_has_it && same_os {
+        Fit::IndexSaysSo
+    } else {
+        Fit::Other
+    }
+}
+
 /// The platform that an image config states.
 ///
 /// # Errors
@@ -205,6 +232,15 @@ mod tests {
             assert_eq!(choose(&manifests, &platform.parse().unwrap()), Some(&manifests[index].descriptor));
         }
         assert_eq!(choose(&manifests, &"linux/s390x".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn an_index_outweighs_a_config() {
+        let arm64 = "linux/arm64".parse().unwrap();
+        assert_eq!(judge("linux/arm64", &arm64, true), Fit::Same);
+        assert_eq!(judge("linux/amd64", &arm64, true), Fit::IndexSaysSo);
+        assert_eq!(judge("linux/amd64", &arm64, false), Fit::Other);
+        assert_eq!(judge("windows/arm64", &arm64, true), Fit::Other);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::http::{Access, Downloader, Wanted};
-use self::image::Document;
+use self::image::{Document, Fit};
 use self::progress::Progress;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
@@ -242,9 +242,16 @@ impl Fetcher {
             .fetch(&content(repository, &config), &self.progress.step(&named("config"), Some(config.size)))
             .await?;
         let bytes = self.downloader.cache.read(&config.digest, MAX_DOCUMENT_BYTES)?;
-        match image::config_platform(&bytes).map_err(|reason| refuse(&image, config.digest, reason))? {
-            found if found == platform.to_string() => {}
-            found => return Err(refuse(&image, config.digest, format!("is for {found} instead of {platform}"))),
+        let stated = image::config_platform(&bytes).map_err(|reason| refuse(&image, config.digest, reason))?;
+        match image::judge(&stated, &platform, index.is_some()) {
+            Fit::Same => {}
+            Fit::IndexSaysSo => self.progress.note(&format!(
+                "warning: {}: its config says {stated}, its index {platform}; the index is what counts",
+                image.reference
+            )),
+            Fit::Other => {
+                return Err(refuse(&image, config.digest, format!("is for {stated} instead of {platform}")));
+            }
         }
         let manifest = Descriptor { media_type, digest, size };
         let SelectedImage { reference, roles, licence, .. } = image;

@@ -157,10 +157,21 @@ fn a_body_longer_than_its_descriptor_is_refused() {
 
 #[test]
 fn an_image_for_another_architecture_is_refused() {
-    let upstream = Upstream::with_mislabelled_image();
+    let upstream = Upstream::with_foreign_image();
     let (code, text) = failure(&upstream.build(&["--key=signing.key"]));
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("is for linux/arm64 instead of linux/amd64"), "{text}");
+}
+
+/// As upstream's own images for arm64 were for years.
+#[test]
+fn an_image_whose_config_contradicts_its_index_is_taken_with_a_warning() {
+    let upstream = Upstream::with_mislabelled_image();
+    let built = upstream.build(&["--key=signing.key"]);
+    success(&built);
+    let said = String::from_utf8(built.stderr).unwrap();
+    let warning = "warning: registry.k8s.io/pause:3.9: its config says linux/arm64, its index linux/amd64; the index is what counts";
+    assert!(said.contains(warning), "{said}");
 }
 
 #[test]

@@ -83,15 +83,26 @@ impl Image {
 
 impl Upstream {
     pub fn new() -> Self {
-        Self::with_image(Image::new("amd64"))
+        let image = Image::new("amd64");
+        let pin = Digest::of(&image.index);
+        Self::with_image(image, &pin)
     }
 
     /// One whose image says in its config that it is for another architecture than its index says.
     pub fn with_mislabelled_image() -> Self {
-        Self::with_image(Image::new("arm64"))
+        let image = Image::new("arm64");
+        let pin = Digest::of(&image.index);
+        Self::with_image(image, &pin)
     }
 
-    fn with_image(image: Image) -> Self {
+    /// One whose image is for another architecture, pinned by its manifest, so that no index says otherwise.
+    pub fn with_foreign_image() -> Self {
+        let image = Image::new("arm64");
+        let pin = Digest::of(&image.manifest);
+        Self::with_image(image, &pin)
+    }
+
+    fn with_image(image: Image, pin: &Digest) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let kubelet = noise(1, 700_000);
         let server = Server::start();
@@ -116,7 +127,7 @@ releases:
       - {{reference: 'registry.k8s.io/pause:3.9', digest: '{}', roles: [control-plane, worker]}}
 ",
             Digest::of(&kubelet).hex(),
-            Digest::of(&image.index),
+            pin,
         );
         fs::write(directory.path().join("catalog.yaml"), catalog).unwrap();
         let upstream = Self { directory, server, kubelet, image };
