@@ -26,7 +26,6 @@ fn restore() -> anyhow::Result<ExitCode> {
     if lost.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let names: Vec<_> = lost.iter().map(ToString::to_string).collect();
-    Err(anyhow!("of these images the content is gone too: {}", names.join(", ")))
+    Err(anyhow!("of these images the content is gone too: {}", lost.join(", ")))
         .hint("`kinstall run` loads them from the bundle again")
 }

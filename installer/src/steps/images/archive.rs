@@ -1,5 +1,10 @@
 //! An image as an OCI archive: a tar of an OCI image layout, `index.json` last, so that a reader which gets only a part of it
 //! has no image.
+//!
+//! It bears every name that a pod may call it by. containerd's CRI plugin looks for the very name, without the tag where a
+//! digest is given (`ParseDockerRef` in `reference/docker` of containerd), so that `repo:tag`, `repo@sha256:INDEX` and
+//! `repo@sha256:MANIFEST` are all of them. What a name stands for is what a registry would answer to it: the index, with no
+//! more of its content than this host's platform, just as after a pull.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
@@ -8,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH};
 use kbundle_format::{BundleList, Digest, Entry, EntryPath, Image, ImageRef, Platform};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Manifests are a few KB; what registries accept ends at 4 MB.
@@ -34,7 +40,9 @@ pub struct Descriptor {
     media_type: String,
     digest: Digest,
     size: u64,
-    platform: DescriptorPlatform,
+    /// Of a manifest; an index has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<DescriptorPlatform>,
     annotations: BTreeMap<String, String>,
 }
 
@@ -73,7 +81,7 @@ impl Index {
         self.manifests.is_empty()
     }
 
-    /// Those of the images whose manifests are among `content`, and the others.
+    /// Those of the names whose index or manifest is among `content`, and the others.
     #[must_use]
     pub fn partition(&self, content: &BTreeSet<Digest>) -> (Self, Self) {
         let (inside, outside): (Vec<_>, Vec<_>) =
@@ -81,7 +89,7 @@ impl Index {
         (inside.into_iter().collect(), outside.into_iter().collect())
     }
 
-    /// Those of the images whose names are not among `names`.
+    /// Those that are not among `names`.
     #[must_use]
     pub fn without_names(&self, names: &BTreeSet<String>) -> Self {
         let is_missing =
@@ -89,25 +97,39 @@ impl Index {
         self.manifests.iter().filter(is_missing).cloned().collect()
     }
 
-    /// Each image's name and the digest of its manifest.
-    pub fn images(&self) -> anyhow::Result<BTreeMap<ImageRef, Digest>> {
-        let image = |descriptor: &Descriptor| {
+    /// Each name and the digest that it stands for: an index or a manifest.
+    pub fn names(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
+        let name = |descriptor: &Descriptor| {
             let name = descriptor.annotations.get(NAME).context("the record of images has one without a name")?;
-            Ok((name.parse()?, descriptor.digest))
+            Ok((name.clone(), descriptor.digest))
         };
-        self.manifests.iter().map(image).collect()
+        self.manifests.iter().map(name).collect()
     }
 }
 
-/// How an index names `image`.
-pub fn descriptor(list: &BundleList, image: &Image) -> anyhow::Result<Descriptor> {
-    let entry = blob(list, &image.manifest)?;
+/// How an index names `image`: by its tag and by digest.
+pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<Descriptor>> {
+    let by_tag = image.reference.to_string();
+    let mut names = vec![(by_tag, image.pinned), (by_digest(&image.reference, &image.pinned), image.pinned)];
+    if image.pinned != image.manifest {
+        names.push((by_digest(&image.reference, &image.manifest), image.manifest));
+    }
+    names.into_iter().map(|(name, target)| descriptor(list, image, name, &target)).collect()
+}
+
+/// `registry.k8s.io/pause@sha256:…`, as the CRI plugin looks for it.
+fn by_digest(reference: &ImageRef, digest: &Digest) -> String {
+    format!("{}/{}@{digest}", reference.registry(), reference.repository())
+}
+
+fn descriptor(list: &BundleList, image: &Image, name: String, target: &Digest) -> anyhow::Result<Descriptor> {
+    let entry = blob(list, target)?;
     Ok(Descriptor {
         media_type: entry.media_type.clone(),
         digest: entry.digest,
         size: entry.size,
-        platform: (&image.platform).into(),
-        annotations: [(NAME.to_owned(), image.reference.to_string())].into(),
+        platform: (*target == image.manifest).then(|| (&image.platform).into()),
+        annotations: [(NAME.to_owned(), name)].into(),
     })
 }
 
@@ -116,6 +138,12 @@ pub fn descriptor(list: &BundleList, image: &Image) -> anyhow::Result<Descriptor
 struct Manifest {
     config: Blob,
     layers: Vec<Blob>,
+}
+
+/// The part of an image index that names manifests; the same in OCI's and Docker's form.
+#[derive(Deserialize)]
+struct Manifests {
+    manifests: Vec<Blob>,
 }
 
 #[derive(Deserialize)]
@@ -127,25 +155,33 @@ struct Blob {
 pub struct ImageArchive<'a> {
     bundle: &'a IndexedBundle,
     index: Index,
-    /// Config, layers, and the manifest last.
+    /// Config, layers, the manifest, and last the index where there is one.
     blobs: Vec<&'a Entry>,
 }
 
 impl<'a> ImageArchive<'a> {
-    /// Reads the image's manifest and finds its blobs.
+    /// Reads the image's documents and finds its blobs.
     pub fn open(bundle: &'a IndexedBundle, image: &Image) -> anyhow::Result<Self> {
         let list: &BundleList = bundle.list();
-        let entry = blob(list, &image.manifest)?;
-        ensure!(entry.size <= MAX_MANIFEST_BYTES, "the manifest of {} has {} bytes", image.reference, entry.size);
-        let bytes = bundle.read_entry(entry)?;
-        let manifest: Manifest = serde_json::from_slice(&bytes)
-            .with_context(|| format!("while reading the manifest of {}", image.reference))?;
-        let mut blobs = vec![blob(list, &manifest.config.digest)?];
-        for layer in &manifest.layers {
+        let manifest = blob(list, &image.manifest)?;
+        let Manifest { config, layers } = read_document(bundle, image, manifest)?;
+        let mut blobs = vec![blob(list, &config.digest)?];
+        for layer in &layers {
             blobs.push(blob(list, &layer.digest)?);
         }
-        blobs.push(entry);
-        Ok(Self { bundle, index: [descriptor(list, image)?].into_iter().collect(), blobs })
+        blobs.push(manifest);
+        if image.pinned != image.manifest {
+            let index = blob(list, &image.pinned)?;
+            let Manifests { manifests } = read_document(bundle, image, index)?;
+            ensure!(
+                manifests.iter().any(|named| named.digest == image.manifest),
+                "the index of {} does not name manifest {}",
+                image.reference,
+                image.manifest
+            );
+            blobs.push(index);
+        }
+        Ok(Self { bundle, index: descriptors(list, image)?.into_iter().collect(), blobs })
     }
 
     /// Writes the archive. Blobs in `sent` are left out: they went with an image before, and containerd has them.
@@ -170,6 +206,13 @@ pub fn write_index(out: &mut dyn Write, index: &Index) -> io::Result<()> {
     write_file(out, OCI_LAYOUT_PATH, LAYOUT)?;
     write_file(out, OCI_INDEX_PATH, &index.to_bytes())?;
     write_end(out)
+}
+
+/// Reads an index or a manifest.
+fn read_document<T: DeserializeOwned>(bundle: &IndexedBundle, image: &Image, entry: &Entry) -> anyhow::Result<T> {
+    ensure!(entry.size <= MAX_MANIFEST_BYTES, "{} of {} has {} bytes", entry.digest, image.reference, entry.size);
+    let bytes = bundle.read_entry(entry)?;
+    serde_json::from_slice(&bytes).with_context(|| format!("while reading {} of {}", entry.digest, image.reference))
 }
 
 fn blob<'a>(list: &'a BundleList, digest: &Digest) -> anyhow::Result<&'a Entry> {
@@ -206,27 +249,63 @@ fn write_end(out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use kbundle_format::EntryKind;
+
     use super::*;
     use crate::fixture;
 
     fn index() -> Index {
         let list = fixture::list("1.25.2");
-        list.images.iter().take(2).map(|image| descriptor(&list, image).unwrap()).collect()
+        list.images.iter().take(2).flat_map(|image| descriptors(&list, image).unwrap()).collect()
     }
 
     #[test]
     fn the_record_of_images_comes_back() {
         assert_eq!(serde_json::from_slice::<Index>(&index().to_bytes()).unwrap(), index());
         let first = &fixture::list("1.25.2").images[0];
-        assert_eq!(index().images().unwrap()[&first.reference], first.manifest);
+        assert_eq!(index().names().unwrap()[&first.reference.to_string()], first.manifest);
+    }
+
+    #[test]
+    fn an_image_bears_all_names_that_a_registry_would_know_it_by() {
+        let mut list = fixture::list("1.25.2");
+        let pinned = Digest::of(b"index");
+        let entry = Entry {
+            path: EntryPath::blob(&pinned),
+            digest: pinned,
+            media_type: "application/vnd.oci.image.index.v1+json".into(),
+            kind: EntryKind::ImageIndex,
+            ..list.entries[0].clone()
+        };
+        list.entries.push(entry);
+        let image = Image { pinned, ..list.images[0].clone() };
+        let repository = "registry.k8s.io/kube-apiserver";
+        let named = |image: &Image| descriptors(&list, image).unwrap().into_iter().collect::<Index>().names().unwrap();
+        let of_an_index = [
+            (format!("{repository}:v1.25.2"), pinned),
+            (format!("{repository}@{pinned}"), pinned),
+            (format!("{repository}@{}", image.manifest), image.manifest),
+        ];
+        assert_eq!(named(&image), of_an_index.into());
+        let platforms: Vec<_> =
+            descriptors(&list, &image).unwrap().iter().map(|named| named.platform.is_some()).collect();
+        assert_eq!(platforms, [false, false, true], "an index is of no platform");
+
+        let image = &list.images[0];
+        let of_a_manifest = [
+            (format!("{repository}:v1.25.2"), image.manifest),
+            (format!("{repository}@{}", image.manifest), image.manifest),
+        ];
+        assert_eq!(named(image), of_a_manifest.into());
     }
 
     #[test]
     fn only_names_that_are_gone_are_put_back() {
-        let names = ["registry.k8s.io/kube-apiserver:v1.25.2".to_owned(), "other".to_owned()].into();
-        let missing: Vec<_> =
-            index().without_names(&names).images().unwrap().into_keys().map(|name| name.to_string()).collect();
-        assert_eq!(missing, ["registry.k8s.io/kube-controller-manager:v1.25.2"]);
+        let names = index().names().unwrap().into_keys();
+        let (there, gone): (BTreeSet<_>, BTreeSet<_>) = names.partition(|name| name.contains("apiserver"));
+        let missing: BTreeSet<_> = index().without_names(&there).names().unwrap().into_keys().collect();
+        assert_eq!(missing, gone);
+        assert_eq!(missing.len(), 2);
     }
 
     #[test]

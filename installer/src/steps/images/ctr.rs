@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kbundle_format::{Digest, Image, ImageRef};
+use kbundle_format::{Digest, Platform};
 
 use crate::host::{Command, Feed, Host};
 
@@ -21,10 +21,10 @@ fn ctr(arguments: &[&str]) -> Command {
 pub struct Present(BTreeMap<String, Digest>);
 
 impl Present {
-    /// Whether this very image is there.
+    /// Whether `name` is there and stands for `target`.
     #[must_use]
-    pub fn has(&self, image: &Image) -> bool {
-        self.0.get(&image.reference.to_string()) == Some(&image.manifest)
+    pub fn has(&self, name: &str, target: &Digest) -> bool {
+        self.0.get(name) == Some(target)
     }
 }
 
@@ -56,16 +56,46 @@ pub fn kept_content(host: &Host) -> anyhow::Result<BTreeSet<Digest>> {
     Ok(rows.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect())
 }
 
-/// Gives containerd an OCI archive, which `feed` writes, and has it unpacked.
-pub fn import(host: &Host, feed: Feed<'_>) -> anyhow::Result<()> {
-    host.feed(&ctr(&["images", "import", "-"]), feed)?;
+/// `ctr images import`, as this host's `ctr` has it.
+pub struct Importer(Command);
+
+impl Importer {
+    /// Asks `ctr` what it offers.
+    pub fn find(host: &Host, platform: &Platform) -> anyhow::Result<Self> {
+        let help = host.run(&ctr(&["images", "import", "--help"]))?.stdout;
+        Ok(Self(import_command(&help, platform)))
+    }
+
+    /// Gives containerd an OCI archive, which `feed` writes, and has it unpacked.
+    pub fn import(&self, host: &Host, feed: Feed<'_>) -> anyhow::Result<()> {
+        host.feed(&self.0, feed)?;
+        Ok(())
+    }
+}
+
+/// The command that imports what it reads for `platform` alone, whose `--help` says `help`.
+///
+/// - `--platform`: without it, `ctr` wants the content of related platforms too (386 on amd64) and finds it missing.
+/// - `--local`, which 1.6 lacks and 1.7 does anyway: the transfer service of 2.0 does not unpack an image whose config states
+///   another architecture than its index (`plugins/transfer`, before `check_platform_supported`).
+/// - `--sync-fs`, newer still: files reach the disk before the snapshot counts as made.
+fn import_command(help: &str, platform: &Platform) -> Command {
+    let platform = format!("--platform={platform}");
+    let mut arguments = vec!["images", "import", &platform];
+    arguments.extend(["--local", "--sync-fs"].into_iter().filter(|flag| help.contains(flag)));
+    arguments.push("-");
+    ctr(&arguments)
+}
+
+/// Tells containerd, since 1.7, that an image is pinned: one of its names suffices.
+pub fn pin(host: &Host, name: &str) -> anyhow::Result<()> {
+    host.run(&ctr(&["images", "label", name, PINNED]))?;
     Ok(())
 }
 
-/// Guards an image; see the module above.
-pub fn keep(host: &Host, reference: &ImageRef, manifest: &Digest) -> anyhow::Result<()> {
-    host.run(&ctr(&["images", "label", &reference.to_string(), PINNED]))?;
-    host.run(&ctr(&["content", "label", &manifest.to_string(), &format!("{ROOT}=kinstall")]))?;
+/// Keeps an index or a manifest, and what it names, from containerd's collector.
+pub fn keep_content(host: &Host, digest: &Digest) -> anyhow::Result<()> {
+    host.run(&ctr(&["content", "label", &digest.to_string(), &format!("{ROOT}=kinstall")]))?;
     Ok(())
 }
 
@@ -83,5 +113,13 @@ mod tests {
              r.io/part:1 application/vnd.oci.image.manifest.v1+json {digest} incomplete (2/3) 0.5 MiB/1.0 MiB false\n"
         );
         assert_eq!(parse_check(&table).into_keys().collect::<Vec<_>>(), ["r.io/whole:1"]);
+    }
+
+    #[test]
+    fn an_import_uses_what_this_ctr_offers() {
+        let command = |help| import_command(help, &"linux/arm64".parse().unwrap()).arguments[2..].join(" ");
+        assert_eq!(command("--platform value"), "images import --platform=linux/arm64 -");
+        let newest = "--platform value\n--local  Run import locally\n--sync-fs  Synchronize";
+        assert_eq!(command(newest), "images import --platform=linux/arm64 --local --sync-fs -");
     }
 }

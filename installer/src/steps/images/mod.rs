@@ -1,26 +1,30 @@
 //! Images: streamed out of the bundle into containerd, with nothing stored on the way, and kept there.
 //!
 //! Nobody on a site can pull again what is deleted, so each image is guarded twice. It bears the label by which containerd
-//! since 1.7 tells the kubelet that it is pinned. And its manifest's content is marked as a root for containerd's
-//! collector: should the image be removed all the same (older containerd; an administrator), manifest, config, layers and
-//! unpacked snapshots stay, and [`restore`] needs to put back no more than the name. Neither stores anything twice.
+//! since 1.7 tells the kubelet that it is pinned. And its index and manifest are marked as roots for containerd's collector:
+//! should the image be removed all the same (older containerd; an administrator), its content and its unpacked snapshots
+//! stay, and [`restore`] needs to put back no more than the names. Neither stores anything twice.
 
 mod archive;
 pub mod ctr;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Context as _;
-use kbundle_format::{Image, ImageRef};
+use fs_err as fs;
+use kbundle_format::{BundleList, Digest, Image, Platform};
 
 use super::{Check, Context, Inputs, Step, needed};
 use crate::host::Host;
 use crate::kubeadm::images::of_platform;
-use archive::ImageArchive;
-pub use archive::Index;
+use archive::{ImageArchive, Index};
+use ctr::Importer;
 
 /// The images that this host should have, as an OCI image index.
 pub const INDEX_PATH: &str = "/var/lib/kinstall/images.json";
+
+/// Where containerd has content and snapshots.
+const CONTAINERD_DIRECTORY: &str = "/var/lib/containerd";
 
 /// See the module.
 pub struct Images;
@@ -41,10 +45,15 @@ impl Step for Images {
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let present = ctr::images(&context.host)?;
         let kept = ctr::kept_content(&context.host)?;
-        let lacking = wanted(context).filter(|image| !present.has(image) || !kept.contains(&image.manifest));
-        let names: Vec<_> = lacking.map(|image| image.reference.to_string()).collect();
-        if !names.is_empty() {
-            return needed(format!("not loaded: {}", names.join(", ")));
+        let mut lacking = Vec::new();
+        for image in wanted(context) {
+            let names = names(context.list, image)?;
+            if !names.iter().all(|(name, target)| present.has(name, target) && kept.contains(target)) {
+                lacking.push(image.reference.to_string());
+            }
+        }
+        if !lacking.is_empty() {
+            return needed(format!("not loaded: {}", lacking.join(", ")));
         }
         if !context.host.has_file(INDEX_PATH, &index(context)?.to_bytes(), 0o644)? {
             return needed("the record of images is not in place");
@@ -54,22 +63,45 @@ impl Step for Images {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let index = index(context)?;
-        context.host.write_file(INDEX_PATH, &index.to_bytes(), 0o644)?;
-        put_back(&context.host, &index)?;
+        let importer = Importer::find(&context.host, &context.facts.platform)?;
+        put_back(&context.host, &importer, &index)?;
         let present = ctr::images(&context.host)?;
         let count = wanted(context).count();
         let mut sent = HashSet::new();
         for (number, image) in wanted(context).enumerate() {
             context.progress.detail(&format!("image {} of {count}: {}", number + 1, image.reference));
-            if !present.has(image) {
+            let names = names(context.list, image)?;
+            if !names.iter().all(|(name, target)| present.has(name, target)) {
                 let archive = ImageArchive::open(context.bundle, image)?;
-                ctr::import(&context.host, &mut |stdin| archive.write(stdin, &mut sent))
+                importer
+                    .import(&context.host, &mut |stdin| archive.write(stdin, &mut sent))
                     .with_context(|| format!("while loading {}", image.reference))?;
             }
-            ctr::keep(&context.host, &image.reference, &image.manifest)?;
+            keep(&context.host, &names)?;
         }
+        flush(&context.host)?;
+        // Last: what it names is on the disk.
+        context.host.write_file(INDEX_PATH, &index.to_bytes(), 0o644)?;
         Ok(())
     }
+}
+
+/// Has the kernel write out the file system that images lie on. containerd records a snapshot as made, and waits for that
+/// record to be on the disk, while the files in it may be in memory alone: after a power cut they would be empty or gone.
+fn flush(host: &Host) -> anyhow::Result<()> {
+    let directory = fs::File::open(host.path(CONTAINERD_DIRECTORY))?;
+    nix::unistd::syncfs(&directory).with_context(|| format!("while writing {CONTAINERD_DIRECTORY} to the disk"))
+}
+
+/// Guards an image, whose names and what they stand for these are.
+fn keep(host: &Host, names: &BTreeMap<String, Digest>) -> anyhow::Result<()> {
+    for name in names.keys().filter(|name| !name.contains('@')) {
+        ctr::pin(host, name)?;
+    }
+    for target in names.values().collect::<BTreeSet<_>>() {
+        ctr::keep_content(host, target)?;
+    }
+    Ok(())
 }
 
 /// The images for this host's platform and roles.
@@ -78,39 +110,50 @@ fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Image> + use<'a> 
     of_platform(inputs.list, &inputs.facts.platform).filter(move |image| !image.roles.is_disjoint(roles))
 }
 
+/// All that a pod may call the image, and the index or manifest that each stands for.
+fn names(list: &BundleList, image: &Image) -> anyhow::Result<BTreeMap<String, Digest>> {
+    archive::descriptors(list, image)?.into_iter().collect::<Index>().names()
+}
+
 fn index(inputs: &Inputs<'_>) -> anyhow::Result<Index> {
-    wanted(inputs).map(|image| archive::descriptor(inputs.list, image)).collect()
+    let descriptors = wanted(inputs).map(|image| archive::descriptors(inputs.list, image));
+    Ok(descriptors.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// What [`restore`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Images that were put back.
-    pub put_back: Vec<ImageRef>,
-    /// Images whose content is gone as well; they have to be loaded from the bundle again.
-    pub lost: Vec<ImageRef>,
+    /// Names that were put back.
+    pub put_back: Vec<String>,
+    /// Names whose content is gone as well; it has to be loaded from the bundle again.
+    pub lost: Vec<String>,
+}
+
+/// The images that kinstall loaded on this host; `None` where it has loaded none.
+pub fn record(host: &Host) -> anyhow::Result<Option<Index>> {
+    let Some(bytes) = host.read(INDEX_PATH)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).with_context(|| format!("while reading {INDEX_PATH}"))
 }
 
 /// Puts back the names of images that were removed.
 pub fn restore(host: &Host) -> anyhow::Result<Restored> {
-    let bytes = host.read(INDEX_PATH)?.context("no images were loaded on this host by kinstall")?;
-    let index: Index = serde_json::from_slice(&bytes).with_context(|| format!("while reading {INDEX_PATH}"))?;
-    put_back(host, &index)
+    let index = record(host)?.context("no images were loaded on this host by kinstall")?;
+    // What was loaded on this host is for its platform.
+    put_back(host, &Importer::find(host, &Platform::of_this_program())?, &index)
 }
 
-fn put_back(host: &Host, index: &Index) -> anyhow::Result<Restored> {
+fn put_back(host: &Host, importer: &Importer, index: &Index) -> anyhow::Result<Restored> {
     let missing = index.without_names(&ctr::names(host)?);
     if missing.is_empty() {
         return Ok(Restored::default());
     }
     let (kept, lost) = missing.partition(&ctr::kept_content(host)?);
-    let images = kept.images()?;
+    let names = kept.names()?;
     if !kept.is_empty() {
-        ctr::import(host, &mut |stdin| archive::write_index(stdin, &kept))
+        importer
+            .import(host, &mut |stdin| archive::write_index(stdin, &kept))
             .context("while putting back names of images")?;
     }
-    for (reference, manifest) in &images {
-        ctr::keep(host, reference, manifest)?;
-    }
-    Ok(Restored { put_back: images.into_keys().collect(), lost: lost.images()?.into_keys().collect() })
+    keep(host, &names)?;
+    Ok(Restored { put_back: names.into_keys().collect(), lost: lost.names()?.into_keys().collect() })
 }
