@@ -80,7 +80,7 @@ pub struct BuildArgs {
     /// Build exactly what this lock names
     ///
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
-    #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "cni", "addons", "images", "arch", "trust_on_first_use"])]
+    #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use"])]
     pub locked: Option<PathBuf>,
     /// Carry only what this older bundle lacks; repeatable
     ///
@@ -92,11 +92,13 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
-    /// Show what would be fetched and change nothing
+    /// Show what would be fetched and what pins it, and change nothing
+    ///
+    /// Shows content that nothing pins as well, which a build refuses without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the result as text or JSON
@@ -129,7 +131,8 @@ pub struct SpecArgs {
     pub kubernetes: Option<KubeVersion>,
     /// Read settings from this file; flags win
     ///
-    /// YAML with the fields schema (1), kubernetes, arch, catalog, mirrors, cni, addons, images, trust-on-first-use, key, level,
+    /// YAML with the fields schema (1), kubernetes, arch, catalog, mirrors, cni, load-balancer,
+    /// addons, images, trust-on-first-use, key, level,
     /// out and ca-file. Paths in it are relative to it.
     #[arg(short, long, value_name = "BUNDLE.YAML")]
     pub file: Option<PathBuf>,
@@ -148,6 +151,11 @@ pub struct SpecArgs {
     /// Pod network: an add-on of the catalog, or bridge [default: calico]
     #[arg(long, value_name = "NAME")]
     pub cni: Option<String>,
+    /// Load balancer on workers: an add-on of the catalog, or none [default: haproxy, where the catalog has it]
+    ///
+    /// Workers of several control planes reach the API through it, unless cluster.yaml has `load-balancer: external` or `vip`.
+    #[arg(long, value_name = "NAME")]
+    pub load_balancer: Option<String>,
     /// Add an add-on of the catalog; repeatable
     #[arg(long = "addon", value_name = "NAME")]
     pub addons: Vec<String>,
@@ -169,6 +177,7 @@ impl SpecArgs {
             kubernetes: self.kubernetes,
             arch: self.arch.clone(),
             cni: self.cni.clone(),
+            load_balancer: self.load_balancer.clone(),
             addons: self.addons.clone(),
             images: self.images.clone(),
             mirrors: self.mirrors.clone(),

@@ -8,7 +8,7 @@ use kbundle::fetch::FetchError;
 use kbundle::lock::LockError;
 use kbundle::pack::PackError;
 use kbundle::reproduce::ReproduceError;
-use kbundle::resolve::ResolveError;
+use kbundle::resolve::{Loose, ResolveError};
 use kbundle::spec::SpecError;
 use kbundle_format::ReadError;
 use kbundle_format::attestation::AttestationError;
@@ -159,10 +159,7 @@ fn hint(cause: Cause<'_>) -> Option<String> {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
             ResolveError::Release { .. } => Some("give a catalog that has it with `--catalog PATH`".to_owned()),
-            ResolveError::Unpinned { .. } => Some(
-                "add its digest to the catalog or to `--add-image`; `--trust-on-first-use` takes it as it comes and pins that in the lock"
-                    .to_owned(),
-            ),
+            ResolveError::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
             _ => None,
         };
     }
@@ -214,6 +211,17 @@ fn volume_hint(error: &VolumeError) -> Option<&'static str> {
         VolumeError::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
         _ => return None,
     })
+}
+
+fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
+    let mut hint = "`--trust-on-first-use` pins it at this build, and the lock then holds it; or give its digest, in the catalog or by `--add-image`".to_owned();
+    if !pinned_networks.is_empty() {
+        hint += &format!("; or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni "));
+    }
+    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.name == "haproxy")) {
+        hint += "; `--load-balancer none` leaves HAProxy out, for a single control plane";
+    }
+    hint
 }
 
 fn trust_hint(error: &TrustError) -> Option<String> {

@@ -78,6 +78,7 @@ fn selected(list: &BundleList, image: &Image) -> SelectedImage {
         digest: Some(image.pinned),
         roles: image.roles.clone(),
         licence: manifest.and_then(|entry| entry.licence.clone()),
+        addon: None,
     }
 }
 

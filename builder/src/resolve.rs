@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
 
-use crate::catalog::{Catalog, CatalogImage, Download, Release};
-use crate::spec::{BundleSpec, Cni, ImageRequest, Unpinned};
+use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release};
+use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
 
 /// Components in the order a host needs them; others come after, by name.
 const ORDER_OF_NEED: [&str; 8] =
@@ -71,6 +71,17 @@ pub struct SelectedImage {
     pub roles: BTreeSet<Role>,
     /// SPDX licence expression.
     pub licence: Option<String>,
+    /// The add-on that it belongs to; absent where it is Kubernetes' own or the site's.
+    pub addon: Option<Component>,
+}
+
+/// Content of a selection that nothing pins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loose {
+    /// Its address or image reference.
+    pub what: String,
+    /// The component or add-on that it belongs to; absent where it is Kubernetes' own image or the site's.
+    pub of: Option<Component>,
 }
 
 /// Why a spec cannot be met from a catalog.
@@ -118,10 +129,12 @@ pub enum ResolveError {
         known: Vec<String>,
     },
     /// Nobody pins the content, and nobody said that this is fine.
-    #[error("nothing pins the content of {what}")]
+    #[error("nothing pins {}", loose_words(loose))]
     Unpinned {
-        /// An address or an image reference.
-        what: String,
+        /// All of it.
+        loose: Vec<Loose>,
+        /// Networks of the release that could be had instead, because they are pinned; empty where the network is not at fault.
+        pinned_networks: Vec<String>,
     },
     /// One reference with two digests.
     #[error("image {reference} is pinned to {first} and to {second}")]
@@ -143,16 +156,67 @@ pub enum ResolveError {
     },
 }
 
+/// `calico 3.32.1 (https://…, quay.io/…) and quay.io/site/app:1`.
+fn loose_words(loose: &[Loose]) -> String {
+    let mut groups: Vec<(Option<&Component>, Vec<&str>)> = Vec::new();
+    for Loose { what, of } in loose {
+        match groups.last_mut().filter(|(group, _)| group.is_some() && *group == of.as_ref()) {
+            Some((_, whats)) => whats.push(what),
+            None => groups.push((of.as_ref(), vec![what])),
+        }
+    }
+    let group = |(of, whats): &(Option<&Component>, Vec<&str>)| match of {
+        Some(of) => format!("{} {} ({})", of.name, of.version, whats.join(", ")),
+        None => whats.join(", "),
+    };
+    groups.iter().map(group).collect::<Vec<_>>().join(" and ")
+}
+
 fn words(known: &[String]) -> String {
     if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
+impl Selection {
+    /// What a build would have to take as it comes.
+    #[must_use]
+    pub fn loose(&self) -> Vec<Loose> {
+        let files = self.artifacts.iter().filter(|file| file.pin == Pin::FirstUse);
+        let files = files.map(|file| Loose { what: file.url.clone(), of: Some(file.component.clone()) });
+        let images = self.images.iter().filter(|image| image.digest.is_none());
+        let images = images.map(|image| Loose { what: image.reference.to_string(), of: image.addon.clone() });
+        let mut loose: Vec<_> = files.chain(images).collect();
+        loose.sort_by(|one, other| name_of(one).cmp(&name_of(other)));
+        loose
+    }
+}
+
+fn name_of(loose: &Loose) -> Option<&str> {
+    loose.of.as_ref().map(|component| component.name.as_str())
+}
+
 impl Catalog {
-    /// Selects what `spec` asks for.
+    /// Selects what `spec` asks for, and refuses what nothing pins unless `spec` takes it as it comes.
     ///
     /// # Errors
     /// [`ResolveError`]: what is missing, and what there is instead.
     pub fn resolve(&self, spec: &BundleSpec) -> Result<Selection, ResolveError> {
+        let selection = self.select(spec)?;
+        let loose = selection.loose();
+        if loose.is_empty() || spec.unpinned == Unpinned::TrustOnFirstUse {
+            return Ok(selection);
+        }
+        let pinned_networks = match &spec.cni {
+            Cni::Addon(cni) if loose.iter().any(|loose| name_of(loose) == Some(cni)) => self.pinned_networks(spec),
+            _ => Vec::new(),
+        };
+        Err(ResolveError::Unpinned { loose, pinned_networks })
+    }
+
+    /// Selects what `spec` asks for, pinned or not.
+    ///
+    /// # Errors
+    /// [`ResolveError`], but not [`ResolveError::Unpinned`].
+    pub fn select(&self, spec: &BundleSpec) -> Result<Selection, ResolveError> {
         let version = spec.kubernetes;
         let release = self.releases.get(&version).ok_or_else(|| ResolveError::Release {
             version,
@@ -165,29 +229,49 @@ impl Catalog {
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
         };
-        let mut images: Vec<SelectedImage> = Vec::new();
-        add_images(&mut images, &release.images)?;
+        add_images(&mut selection.images, &release.images, None)?;
+        for name in self.addon_names(release, spec) {
+            self.addon(&mut selection, release, name)?;
+        }
+        for ImageRequest { reference, digest } in &spec.images {
+            let (reference, roles) = (reference.clone(), BTreeSet::from([Role::ControlPlane, Role::Worker]));
+            let image = SelectedImage { reference, digest: *digest, roles, licence: None, addon: None };
+            add_image(&mut selection.images, image)?;
+        }
+        selection.images.sort_by_key(|image| image_rank(image.reference.short_name()));
+        Ok(selection)
+    }
+
+    /// The names of all add-ons that `spec` asks for, by itself or by default.
+    fn addon_names<'a>(&'a self, release: &'a Release, spec: &'a BundleSpec) -> BTreeSet<&'a String> {
         let cni = match &spec.cni {
             Cni::Bridge => None,
             Cni::Addon(name) => Some(name),
         };
-        let names: BTreeSet<&String> = cni.into_iter().chain(&spec.addons).collect();
-        for name in names {
-            self.addon(&mut selection.artifacts, &mut images, (version, release), name, spec.unpinned)?;
-        }
-        for ImageRequest { reference, digest } in &spec.images {
-            let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
-            add_image(
-                &mut images,
-                SelectedImage { reference: reference.clone(), digest: *digest, roles, licence: None },
-            )?;
-        }
-        images.sort_by_key(|image| image_rank(image.reference.short_name()));
-        if let Some(image) = images.iter().find(|image| image.digest.is_none() && spec.unpinned == Unpinned::Refuse) {
-            return Err(ResolveError::Unpinned { what: format!("image {}", image.reference) });
-        }
-        selection.images = images;
-        Ok(selection)
+        let load_balancer = match &spec.load_balancer {
+            LoadBalancer::None => None,
+            LoadBalancer::Addon(name) => Some(name),
+            LoadBalancer::OfCatalog => self.of_kind(release, AddonKind::LoadBalancer).next().map(|(name, _)| name),
+        };
+        cni.into_iter().chain(load_balancer).chain(&spec.addons).collect()
+    }
+
+    /// The add-ons of a kind that go with a release.
+    fn of_kind<'a>(
+        &'a self,
+        release: &'a Release,
+        kind: AddonKind,
+    ) -> impl Iterator<Item = (&'a String, &'a AddonVersion)> {
+        release.addons.iter().filter_map(move |(name, version)| {
+            let addon = self.addons.get(name).filter(|addon| addon.kind == kind)?;
+            Some((name, addon.versions.get(version)?))
+        })
+    }
+
+    fn pinned_networks(&self, spec: &BundleSpec) -> Vec<String> {
+        let networks = self.releases.get(&spec.kubernetes).map(|release| self.of_kind(release, AddonKind::Cni));
+        let pinned = networks.into_iter().flatten().filter(|(_, files)| files.is_pinned());
+        pinned.map(|(name, _)| name.clone()).chain(["bridge".to_owned()]).collect()
     }
 
     fn components(
@@ -220,7 +304,7 @@ impl Catalog {
                         &download.url,
                     )?,
                     url: download.url.clone(),
-                    pin: pin(download, spec.unpinned)?,
+                    pin: pin(download),
                     kind: family.kind.into(),
                     component: Component { name: name.clone(), version: version.clone() },
                     platform: Some(platform.clone()),
@@ -233,37 +317,31 @@ impl Catalog {
         Ok(artifacts)
     }
 
-    fn addon(
-        &self,
-        artifacts: &mut Vec<SelectedArtifact>,
-        images: &mut Vec<SelectedImage>,
-        (kubernetes, release): (KubeVersion, &Release),
-        name: &String,
-        unpinned: Unpinned,
-    ) -> Result<(), ResolveError> {
+    fn addon(&self, selection: &mut Selection, release: &Release, name: &str) -> Result<(), ResolveError> {
         let known = self.addons.get(name).zip(release.addons.get(name));
         let (addon, version, files) = known
             .and_then(|(addon, version)| Some((addon, version, addon.versions.get(version)?)))
             .ok_or_else(|| ResolveError::Addon {
-                release: kubernetes,
-                name: name.clone(),
+                release: selection.kubernetes,
+                name: name.to_owned(),
                 known: release.addons.keys().cloned().collect(),
             })?;
+        let component = Component { name: name.to_owned(), version: version.clone() };
         for manifest in &files.manifests {
             let download = Download { url: manifest.url.clone(), sha256: manifest.sha256, sha256_url: None };
-            artifacts.push(SelectedArtifact {
+            selection.artifacts.push(SelectedArtifact {
                 path: path(&format!("manifests/{name}/{}", manifest.name), &manifest.name)?,
                 url: manifest.url.clone(),
-                pin: pin(&download, unpinned)?,
+                pin: pin(&download),
                 kind: EntryKind::Manifest,
-                component: Component { name: name.clone(), version: version.clone() },
+                component: component.clone(),
                 platform: None,
                 roles: BTreeSet::from([Role::ControlPlane]),
                 licence: addon.licence.clone(),
                 pinned_by: files.pinned_by.clone(),
             });
         }
-        add_images(images, &files.images)
+        add_images(&mut selection.images, &files.images, Some(&component))
     }
 }
 
@@ -271,19 +349,22 @@ fn path(text: &str, what: &str) -> Result<EntryPath, ResolveError> {
     text.parse().map_err(|source| ResolveError::Name { what: what.to_owned(), source })
 }
 
-fn pin(download: &Download, unpinned: Unpinned) -> Result<Pin, ResolveError> {
-    match (download.sha256, &download.sha256_url, unpinned) {
-        (Some(hex), _, _) => Ok(Pin::Catalog(hex.0)),
-        (None, Some(url), _) => Ok(Pin::UpstreamChecksum(url.clone())),
-        (None, None, Unpinned::TrustOnFirstUse) => Ok(Pin::FirstUse),
-        (None, None, Unpinned::Refuse) => Err(ResolveError::Unpinned { what: download.url.clone() }),
+fn pin(download: &Download) -> Pin {
+    match (download.sha256, &download.sha256_url) {
+        (Some(hex), _) => Pin::Catalog(hex.0),
+        (None, Some(url)) => Pin::UpstreamChecksum(url.clone()),
+        (None, None) => Pin::FirstUse,
     }
 }
 
-fn add_images(images: &mut Vec<SelectedImage>, more: &[CatalogImage]) -> Result<(), ResolveError> {
+fn add_images(
+    images: &mut Vec<SelectedImage>,
+    more: &[CatalogImage],
+    addon: Option<&Component>,
+) -> Result<(), ResolveError> {
     more.iter().try_for_each(|image| {
         let CatalogImage { reference, digest, licence, roles } = image.clone();
-        add_image(images, SelectedImage { reference, digest, roles, licence })
+        add_image(images, SelectedImage { reference, digest, roles, licence, addon: addon.cloned() })
     })
 }
 

@@ -23,6 +23,8 @@ pub struct BundleSpec {
     pub platforms: BTreeSet<Platform>,
     /// The pod network.
     pub cni: Cni,
+    /// What spreads requests of workers over several control planes.
+    pub load_balancer: LoadBalancer,
     /// Other add-ons, by name.
     pub addons: Vec<String>,
     /// Images of the site itself.
@@ -43,6 +45,24 @@ pub enum Cni {
 impl From<String> for Cni {
     fn from(name: String) -> Self {
         if name == "bridge" { Self::Bridge } else { Self::Addon(name) }
+    }
+}
+
+/// What spreads requests of workers over several control planes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LoadBalancer {
+    /// What the catalog has for it, if anything.
+    #[default]
+    OfCatalog,
+    /// Nothing: the bundle is for one control plane, or for `external` and `vip`.
+    None,
+    /// This add-on of the catalog.
+    Addon(String),
+}
+
+impl From<String> for LoadBalancer {
+    fn from(name: String) -> Self {
+        if name == "none" { Self::None } else { Self::Addon(name) }
     }
 }
 
@@ -108,6 +128,8 @@ pub struct SpecFile {
     pub mirrors: BTreeMap<MirrorHost, MirrorAddress>,
     /// `--cni`
     pub cni: Option<String>,
+    /// `--load-balancer`
+    pub load_balancer: Option<String>,
     /// `--addon`
     #[serde(default)]
     pub addons: Vec<String>,
@@ -205,6 +227,8 @@ pub struct SpecFlags {
     pub arch: Vec<String>,
     /// `--cni`
     pub cni: Option<String>,
+    /// `--load-balancer`
+    pub load_balancer: Option<String>,
     /// `--addon`
     pub addons: Vec<String>,
     /// `--add-image`
@@ -235,6 +259,11 @@ impl SpecFlags {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
             platforms,
             cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| "calico".to_owned()).into(),
+            load_balancer: self
+                .load_balancer
+                .or_else(|| file.load_balancer.clone())
+                .map(Into::into)
+                .unwrap_or_default(),
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
             images: file.images.iter().cloned().chain(self.images).collect(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
@@ -254,7 +283,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_lists_are_joined() {
         let file = parse(
-            "schema: 1\nkubernetes: 1.25.2\narch: [arm64]\ncni: flannel\naddons: [metallb]\nmirrors: {dl.k8s.io: 'http://a'}\n",
+            "schema: 1\nkubernetes: 1.25.2\narch: [arm64]\ncni: flannel\nload-balancer: none\naddons: [metallb]\nmirrors: {dl.k8s.io: 'http://a'}\n",
         )
         .unwrap();
         let flags = SpecFlags {
@@ -265,6 +294,7 @@ mod tests {
         };
         let (spec, mirrors) = flags.join(&file).unwrap();
         assert_eq!(spec.cni, Cni::Bridge);
+        assert_eq!(spec.load_balancer, LoadBalancer::None);
         assert_eq!(spec.addons, ["metallb", "ingress-nginx"]);
         assert_eq!(spec.platforms, BTreeSet::from(["linux/arm64".parse().unwrap()]));
         assert_eq!(spec.unpinned, Unpinned::Refuse);

@@ -11,12 +11,12 @@ use serde_yaml::Value;
 use crate::facts::Facts;
 use crate::import;
 
-/// Every pair of a name and a digest that the facts state, found without knowing their shape.
+/// What the facts state, found without knowing their shape.
 #[derive(Default)]
 struct Stated {
-    /// Image reference and digest.
-    images: BTreeSet<(String, String)>,
-    /// Hex digests of files.
+    /// Image references, each with a digest that the facts state, or with none.
+    images: BTreeSet<(String, Option<String>)>,
+    /// Hex digests of files, and addresses of those that have none.
     files: BTreeSet<String>,
 }
 
@@ -42,13 +42,15 @@ impl Stated {
         match value {
             Value::Mapping(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
-                if let (Some(image), Some(tag), Some(digest)) = (text("image"), text("tag"), text("digest")) {
-                    self.images.insert((format!("{image}:{tag}"), digest.to_owned()));
+                if let (Some(image), Some(tag)) = (text("image"), text("tag")) {
+                    self.images.insert((format!("{image}:{tag}"), text("digest").map(str::to_owned)));
                 }
                 fields.values().for_each(|inner| self.walk(inner));
             }
             Value::Sequence(items) => items.iter().for_each(|inner| self.walk(inner)),
-            Value::String(text) if text.len() == 64 => drop(self.files.insert(text.clone())),
+            Value::String(text) if text.len() == 64 || text.starts_with("https://") => {
+                self.files.insert(text.clone());
+            }
             _ => {}
         }
     }
@@ -61,8 +63,9 @@ fn check_files(stated: &Stated, catalog: &Catalog) -> anyhow::Result<usize> {
     let manifests = addons.flat_map(|version| &version.manifests).map(|file| (&file.url, file.sha256));
     let mut compared = 0;
     for (url, sha256) in programs.chain(manifests) {
-        let digest = sha256.with_context(|| format!("{url} is not pinned"))?.0.hex();
-        ensure!(stated.files.contains(&digest), "{url} is pinned to {digest}, which the facts do not state");
+        // What no digest pins has to be fetched from where the facts say.
+        let stated_as = sha256.map_or_else(|| url.clone(), |sha256| sha256.0.hex());
+        ensure!(stated.files.contains(&stated_as), "{url}: the facts do not state {stated_as}");
         compared += 1;
     }
     Ok(compared)
@@ -73,13 +76,10 @@ fn check_images(stated: &Stated, catalog: &Catalog) -> anyhow::Result<usize> {
     let images = catalog.releases.values().flat_map(|release| &release.images);
     let mut compared = 0;
     for image in images.chain(addons.flat_map(|version| &version.images)) {
-        let digest = image.digest.with_context(|| format!("{} is not pinned", image.reference))?;
-        let pair = (image.reference.to_string(), digest.to_string());
-        ensure!(
-            stated.images.contains(&pair),
-            "{} is pinned to {digest}, which the facts do not state",
-            image.reference
-        );
+        let pair = (image.reference.to_string(), image.digest.map(|digest| digest.to_string()));
+        ensure!(stated.images.contains(&pair), "the facts do not state {} with {:?}", pair.0, pair.1);
+        let is_pinned = stated.images.iter().any(|(reference, digest)| *reference == pair.0 && digest.is_some());
+        ensure!(image.digest.is_some() || !is_pinned, "{} lost the digest that the facts state", pair.0);
         compared += 1;
     }
     Ok(compared)

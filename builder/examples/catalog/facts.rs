@@ -91,6 +91,16 @@ pub struct AddonFact {
     pub kind: String,
     #[serde(default)]
     pub versions: Vec<AddonVersionFact>,
+    /// Which lines suit which minors, in words: `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`.
+    pub kubernetes_support: Option<String>,
+    /// Of the load balancer on workers, which has no versions of its own.
+    #[serde(default)]
+    pub images_by_minor: Vec<MinorImages>,
+}
+
+#[derive(Deserialize)]
+pub struct MinorImages {
+    pub haproxy: ImageFact,
 }
 
 #[derive(Deserialize)]
@@ -98,13 +108,15 @@ pub struct AddonVersionFact {
     pub version: String,
     #[serde(default)]
     pub manifests: Vec<ManifestFact>,
-    /// Of what runs as a static pod, and is not applied from a manifest.
+    /// Of what runs as a static pod, or of a manifest whose own images are not told apart.
     #[serde(default)]
     pub images: Vec<ImageFact>,
     #[serde(default)]
     pub kubernetes_tested: Vec<String>,
     #[serde(default)]
     pub kubernetes_supported: Vec<String>,
+    /// The first and the last minor.
+    pub kubernetes_supported_range: Option<(String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +127,41 @@ pub struct ManifestFact {
     pub sha256: Option<String>,
     #[serde(default)]
     pub images: Vec<ImageFact>,
+}
+
+impl AddonFact {
+    /// What the project says of this version and a minor; `None` where it says nothing of any minor.
+    pub fn supports(&self, version: &AddonVersionFact, minor: &str) -> Option<bool> {
+        let listed: Vec<_> = version.kubernetes_tested.iter().chain(&version.kubernetes_supported).collect();
+        if !listed.is_empty() {
+            return Some(listed.into_iter().any(|known| known == minor));
+        }
+        if let Some((first, last)) = &version.kubernetes_supported_range {
+            return Some((numbers(first)..=numbers(last)).contains(&numbers(minor)));
+        }
+        self.kubernetes_support.as_deref().map(|words| line_supports(words, version.number(), minor))
+    }
+}
+
+impl AddonVersionFact {
+    /// The version without a leading `v`.
+    pub fn number(&self) -> &str {
+        self.version.trim_start_matches('v')
+    }
+}
+
+/// Reads `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`: whether the line of `version` begins at `minor` or before.
+fn line_supports(words: &str, version: &str, minor: &str) -> bool {
+    let lines = words.split(['(', ',']).filter_map(|part| part.trim().strip_suffix('+')?.split_once(".x: "));
+    lines.into_iter().any(|(line, first)| {
+        version.strip_prefix(line).is_some_and(|rest| rest.starts_with('.')) && numbers(first) <= numbers(minor)
+    })
+}
+
+/// A version to compare by; what follows a hyphen does not count.
+pub fn numbers(version: &str) -> Vec<u32> {
+    let version = version.split('-').next().unwrap_or_default();
+    version.split('.').map(|part| part.parse().unwrap_or_default()).collect()
 }
 
 #[derive(Deserialize)]

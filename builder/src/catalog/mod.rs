@@ -162,6 +162,8 @@ pub struct Addon {
 pub enum AddonKind {
     /// The pod network; a cluster has one.
     Cni,
+    /// What spreads the requests of a worker over the control planes; a bundle has it unless it was left out.
+    LoadBalancer,
     /// Anything else.
     Addon,
 }
@@ -179,6 +181,15 @@ pub struct AddonVersion {
     /// Images that the objects name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<CatalogImage>,
+}
+
+impl AddonVersion {
+    /// Whether every file and image of it has a digest.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.manifests.iter().all(|manifest| manifest.sha256.is_some())
+            && self.images.iter().all(|image| image.digest.is_some())
+    }
 }
 
 /// A file of Kubernetes objects.

@@ -10,7 +10,7 @@ use indicatif::HumanBytes;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{self, Around, Contents};
-use kbundle::resolve::{Pin, Selection};
+use kbundle::resolve::Selection;
 use kbundle::spec::SpecFile;
 use kbundle_format::head::Attestation;
 use kbundle_format::{
@@ -20,10 +20,11 @@ use kbundle_format::{
 use serde::Serialize;
 
 use super::input::Input;
-use super::{keys, provenance, reproduce, source};
+use super::source::{self, Wishes};
+use super::{dry_run, keys, provenance, reproduce};
 use crate::cli::BuildArgs;
 use crate::failure::CommandError;
-use crate::output::{self, Format};
+use crate::output;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
 const DEFAULT_LEVEL: i32 = 9;
@@ -57,10 +58,10 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
         return reproduce::run(&arguments, bundle);
     }
     let file = source::spec_file(&arguments.spec)?;
-    let (source, mirrors) = find_source(&arguments, &file)?;
     if arguments.dry_run {
-        return dry_run(&source, &mirrors);
+        return dry_run::run(&arguments, &file);
     }
+    let (source, mirrors) = find_source(&arguments, &file)?;
     let keys = signing_keys(&arguments, &file)?;
     let bases = open_bases(&arguments.since)?;
     let cache = source::cache(&arguments.fetch)?;
@@ -130,10 +131,20 @@ fn names(files: &[PathBuf]) -> Vec<String> {
 }
 
 fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source, Mirrors)> {
-    let Some(path) = &arguments.locked else {
-        let (selection, mirrors) = source::select(&arguments.spec, file)?;
-        return Ok((Source::Selected(selection), mirrors));
-    };
+    if let Some(path) = &arguments.locked {
+        return Ok((Source::Locked(read_lock(path, arguments, file)?), locked_mirrors(arguments, file)));
+    }
+    let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
+    Ok((Source::Selected(catalog.resolve(&spec)?), mirrors))
+}
+
+/// The mirrors that flags and file name; the rest of what they say about content is the lock's.
+pub fn locked_mirrors(arguments: &BuildArgs, file: &SpecFile) -> Mirrors {
+    file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect()
+}
+
+/// Reads the lock, which has to be for the version that flags or file ask for, where they do.
+pub fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
     let lock = Lock::read(path)?;
     if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
         && asked != lock.kubernetes
@@ -144,8 +155,7 @@ fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source
         }
         .into());
     }
-    let mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
-    Ok((Source::Locked(lock), mirrors))
+    Ok(lock)
 }
 
 fn signing_keys(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<(PathBuf, SigningKey)>> {
@@ -159,36 +169,6 @@ fn signing_keys(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<(P
         .into());
     }
     paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
-}
-
-fn dry_run(source: &Source, mirrors: &Mirrors) -> anyhow::Result<()> {
-    let first_use = || "(trusted on first use)".to_owned();
-    let lines: Vec<String> = match source {
-        Source::Locked(lock) => {
-            let files = lock.artifacts.iter().map(|file| format!("{} {}", file.digest, mirrors.rewrite(&file.url)));
-            let images = lock.images.iter();
-            files
-                .chain(images.map(|image| format!("{} {} {}", image.pinned().digest, image.reference, image.platform)))
-                .collect()
-        }
-        Source::Selected(selection) => {
-            let files = selection.artifacts.iter().map(|file| {
-                let pin = match &file.pin {
-                    Pin::Catalog(digest) => digest.to_string(),
-                    Pin::UpstreamChecksum(url) => format!("(digest from {})", mirrors.rewrite(url)),
-                    Pin::FirstUse => first_use(),
-                };
-                format!("{pin} {}", mirrors.rewrite(&file.url))
-            });
-            let images = selection.images.iter().map(|image| {
-                format!("{} {}", image.digest.map_or_else(first_use, |digest| digest.to_string()), image.reference)
-            });
-            files.chain(images).collect()
-        }
-    };
-    output::note("dry run: nothing is fetched and nothing is written")?;
-    output::result(Format::Text, &lines.join("\n"), &())?;
-    Ok(())
 }
 
 fn text(report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {

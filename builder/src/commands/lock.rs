@@ -3,13 +3,14 @@
 use anyhow::Context as _;
 use kbundle_format::atomic_file::write_atomically;
 
-use super::source;
+use super::source::{self, Wishes};
 use crate::cli::LockArgs;
 use crate::output;
 
 pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let file = source::spec_file(&arguments.spec)?;
-    let (selection, mirrors) = source::select(&arguments.spec, &file)?;
+    let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, &file)?;
+    let selection = catalog.resolve(&spec)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let lock = source::runtime()?.block_on(fetcher.pin(selection))?;

@@ -4,6 +4,7 @@ pub mod build;
 pub mod cat;
 pub mod composed;
 pub mod documentation;
+pub mod dry_run;
 pub mod export;
 pub mod extract;
 pub mod input;

@@ -8,8 +8,7 @@ use kbundle::catalog::Catalog;
 use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::mirror::Mirrors;
-use kbundle::resolve::Selection;
-use kbundle::spec::SpecFile;
+use kbundle::spec::{BundleSpec, SpecFile};
 
 use crate::cli::{FetchArgs, SpecArgs};
 use crate::failure::CommandError;
@@ -22,14 +21,24 @@ pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
     })
 }
 
-/// What flags and file ask for, resolved against the catalog.
-pub fn select(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<(Selection, Mirrors)> {
+/// What flags and file ask for, and the catalog to find it in.
+pub struct Wishes {
+    /// What is wanted.
+    pub spec: BundleSpec,
+    /// Where it is found.
+    pub catalog: Catalog,
+    /// Where it is fetched from.
+    pub mirrors: Mirrors,
+}
+
+/// Reads what flags and file ask for.
+pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     let (spec, mirrors) = arguments.flags().join(file)?;
     let catalog = match arguments.catalog.as_ref().or(file.catalog.as_ref()) {
         Some(path) => Catalog::read(path)?,
         None => Catalog::built_in()?,
     };
-    Ok((catalog.resolve(&spec)?, mirrors))
+    Ok(Wishes { spec, catalog, mirrors })
 }
 
 /// Where downloads are kept.

@@ -6,6 +6,7 @@ fn spec(version: &str) -> BundleSpec {
         kubernetes: version.parse().unwrap(),
         platforms: BTreeSet::from(["linux/amd64".parse().unwrap()]),
         cni: Cni::Bridge,
+        load_balancer: LoadBalancer::None,
         addons: Vec::new(),
         images: Vec::new(),
         unpinned: Unpinned::Refuse,
@@ -77,7 +78,7 @@ fn unpinned_content_is_refused_unless_it_was_asked_for() {
     }
     let mut spec = spec("1.25.2");
     let error = catalog.resolve(&spec).unwrap_err();
-    assert!(matches!(&error, ResolveError::Unpinned { what } if what.contains("runc")), "{error}");
+    insta::assert_snapshot!(error, @"nothing pins runc 1.1.12 (https://github.com/opencontainers/runc/releases/download/v1.1.12/runc.amd64)");
     spec.unpinned = Unpinned::TrustOnFirstUse;
     assert!(catalog.resolve(&spec).unwrap().artifacts.iter().any(|artifact| artifact.pin == Pin::FirstUse));
 }
@@ -97,5 +98,49 @@ proptest! {
         let sorted = { let mut sorted = addons.clone(); sorted.sort(); sorted };
         let with = |addons: Vec<String>| built_in().resolve(&BundleSpec { addons, ..spec("1.25.2") }).unwrap();
         prop_assert_eq!(with(addons), with(sorted));
+    }
+}
+
+#[test]
+fn what_nothing_pins_is_shown_and_then_refused_with_what_there_is_instead() {
+    let mut newest = spec("1.36.3");
+    newest.cni = Cni::from("calico".to_owned());
+    let selection = built_in().select(&newest).unwrap();
+    assert!(selection.artifacts.iter().all(|artifact| artifact.pin != Pin::FirstUse), "the manifest is pinned");
+    let error = built_in().resolve(&newest).unwrap_err();
+    insta::assert_snapshot!(error, @"nothing pins calico 3.32.1 (quay.io/calico/kube-controllers:v3.32.1, quay.io/calico/cni:v3.32.1, quay.io/calico/node:v3.32.1)");
+    let ResolveError::Unpinned { pinned_networks, .. } = error else { panic!("{error}") };
+    assert_eq!(pinned_networks, ["flannel", "bridge"]);
+    newest.unpinned = Unpinned::TrustOnFirstUse;
+    assert_eq!(built_in().resolve(&newest).unwrap(), selection);
+}
+
+#[test]
+fn workers_get_a_load_balancer_unless_it_is_left_out() {
+    let images = |load_balancer: LoadBalancer| {
+        let selection = built_in().select(&BundleSpec { load_balancer, ..spec("1.25.2") }).unwrap();
+        selection.images.into_iter().filter(|image| image.reference.short_name() == "haproxy").collect::<Vec<_>>()
+    };
+    assert!(images(LoadBalancer::None).is_empty());
+    let found = images(LoadBalancer::OfCatalog);
+    assert_eq!(found, images(LoadBalancer::from("haproxy".to_owned())));
+    assert_eq!(found[0].roles, BTreeSet::from([Role::Worker]));
+
+    let mut site = spec("1.25.2");
+    site.load_balancer = LoadBalancer::OfCatalog;
+    assert!(matches!(built_in().resolve(&site), Err(ResolveError::Unpinned { .. })));
+    site.images = vec![format!("{}@{}", found[0].reference, Digest::of(b"as the site found it")).parse().unwrap()];
+    let pinned = built_in().resolve(&site).unwrap();
+    assert_eq!(pinned.images.iter().filter(|image| image.reference == found[0].reference).count(), 1);
+}
+
+/// Upstream's own word on what it tested is in the facts; here is only that no release goes without.
+#[test]
+fn every_release_of_the_built_in_catalog_has_the_defaults() {
+    let catalog = built_in();
+    for (version, release) in &catalog.releases {
+        for name in ["calico", "haproxy", "kube-vip"] {
+            assert!(release.addons.contains_key(name), "Kubernetes {version} has no {name}");
+        }
     }
 }

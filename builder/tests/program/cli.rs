@@ -197,6 +197,37 @@ fn a_dry_run_shows_pins_and_fetches_nothing() {
     assert!(upstream.server.requests(KUBELET).is_empty());
 }
 
+/// What a user types first, for every version and both architectures: with the defaults, and without a network.
+#[test]
+fn a_dry_run_of_every_version_of_the_built_in_catalog_says_what_pins_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = kbundle::catalog::Catalog::built_in().unwrap();
+    assert!(!catalog.releases.is_empty());
+    for (version, arch) in catalog.releases.keys().flat_map(|version| [(version, "amd64"), (version, "arm64")]) {
+        let run = |more: &[&str]| {
+            let mut command = kbundle_in(directory.path());
+            command.args(["build", "--unsigned", &format!("--k8s={version}"), &format!("--arch={arch}")]);
+            command.env("KBUNDLE_CACHE", directory.path().join("cache")).args(more).output().unwrap()
+        };
+        let report: serde_json::Value = serde_json::from_str(&success(&run(&["--dry-run", "--output=json"]))).unwrap();
+        let named = |key: &str, pointer: &str, wanted: &str| {
+            report[key].as_array().unwrap().iter().filter(|item| item.pointer(pointer).unwrap() == wanted).count()
+        };
+        assert_eq!(named("files", "/component/name", "calico"), 1, "{version} {arch}");
+        let loose = report["pinnedAtFirstBuild"].as_array().unwrap();
+        assert_eq!(
+            named("files", "/pin/source", "trust-on-first-use") + named("images", "/pin/source", "trust-on-first-use"),
+            loose.len()
+        );
+        // HAProxy's tags are made anew upstream, and nobody pins them.
+        assert!(loose.iter().any(|what| what.as_str().unwrap().contains("/haproxy:")), "{loose:?}");
+        let (code, said) = failure(&run(&[]));
+        assert!(code == 3 && said.contains("--trust-on-first-use"), "{said}");
+        assert!(loose.iter().all(|what| said.contains(what.as_str().unwrap())), "{said}");
+        assert!(!directory.path().join("cache").exists(), "nothing was fetched");
+    }
+}
+
 #[test]
 fn bundle_yaml_says_what_flags_say() {
     let upstream = Upstream::new();

@@ -4,7 +4,7 @@ use fs_err as fs;
 use kbundle::catalog::Catalog;
 use kbundle::lock::{Artifact, Lock};
 use kbundle::resolve::Pin;
-use kbundle::spec::{BundleSpec, Cni, Unpinned};
+use kbundle::spec::{BundleSpec, Cni, LoadBalancer, Unpinned};
 use kbundle_format::{Digest, PinSource};
 
 use crate::server::Answer;
@@ -210,7 +210,7 @@ fn the_built_in_catalog_refuses_files_of_another_origin() {
     let mirrors = ["dl.k8s.io", "github.com", "registry.k8s.io"]
         .map(|host| format!("--mirror={host}=http://127.0.0.1:{port}/{host}"));
     let mirrors = mirrors.each_ref().map(String::as_str);
-    let lock = ["lock", "--cache=cache", "--jobs=1", "--k8s=1.25.2", "--cni=bridge"];
+    let lock = ["lock", "--cache=cache", "--jobs=1", "--k8s=1.25.2", "--cni=bridge", "--load-balancer=none"];
     let build = ["build", "--unsigned", "--cache=cache", "--jobs=1", "--locked=one.lock"];
 
     let (code, text) = failure(&upstream.kbundle(lock.into_iter().chain(mirrors)));
@@ -235,6 +235,7 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         cni: Cni::Bridge,
         addons: Vec::new(),
         images: Vec::new(),
+        load_balancer: LoadBalancer::None,
         unpinned: Unpinned::Refuse,
     };
     let selection = Catalog::built_in().unwrap().resolve(&spec).unwrap();

@@ -1,0 +1,196 @@
+//! Add-ons: which version goes with which minor of Kubernetes, and what it is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use kbundle::catalog::{Addon, AddonKind, AddonVersion, CatalogImage, ManifestFile};
+use kbundle_format::Role;
+
+use crate::facts::{AddonFact, AddonVersionFact, Facts, ImageFact, Pairing, numbers};
+use crate::import::{POD_HOSTS, image};
+
+/// The facts' kind of what kinstall runs as a static pod on control planes.
+const STATIC_POD: &str = "control-plane-vip";
+/// The facts' name of what kinstall runs as a static pod on workers, and the catalog's.
+const LOAD_BALANCER: (&str, &str) = ("node-local-apiserver-lb", "haproxy");
+
+/// The add-ons of the catalog.
+#[derive(Default)]
+pub struct Addons {
+    /// Every add-on in the versions that a release uses.
+    pub addons: BTreeMap<String, Addon>,
+    /// By minor, then by add-on: the version.
+    chosen: BTreeMap<String, BTreeMap<String, String>>,
+    /// What a reader may miss, in words.
+    pub left_out: Vec<String>,
+    /// What has no digest, in words.
+    pub unpinned: Vec<String>,
+}
+
+/// Versions that may be chosen, with the facts that each comes from.
+type Candidates<'a> = BTreeMap<String, (AddonVersion, &'a AddonVersionFact)>;
+
+impl Addons {
+    /// Chooses the version of each add-on that goes with each of these minors.
+    pub fn choose(facts: &Facts, minors: &[&Pairing]) -> anyhow::Result<Self> {
+        let mut addons = Self::default();
+        for fact in &facts.addons.addons {
+            let kind = match fact.kind.as_str() {
+                _ if fact.name == LOAD_BALANCER.0 => {
+                    addons.choose_load_balancer(fact, minors)?;
+                    continue;
+                }
+                "cni" => AddonKind::Cni,
+                "addon" | STATIC_POD => AddonKind::Addon,
+                other => {
+                    addons.left_out.push(format!("{}: it is a {other}, not applied from a manifest", fact.name));
+                    continue;
+                }
+            };
+            addons.choose_versions(fact, kind, minors)?;
+        }
+        addons.note_unpinned();
+        Ok(addons)
+    }
+
+    /// The version of each add-on that goes with a minor.
+    pub fn of_minor(&self, minor: &str) -> BTreeMap<String, String> {
+        self.chosen.get(minor).cloned().unwrap_or_default()
+    }
+
+    fn choose_versions(&mut self, fact: &AddonFact, kind: AddonKind, minors: &[&Pairing]) -> anyhow::Result<()> {
+        let mut candidates = Candidates::new();
+        for version in &fact.versions {
+            match addon_version(fact, version)? {
+                Ok(files) => drop(candidates.insert(version.number().to_owned(), (files, version))),
+                Err(reason) => self.left_out.push(format!("{} {}: {reason}", fact.name, version.version)),
+            }
+        }
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let mut versions = BTreeMap::new();
+        let mut without = BTreeSet::new();
+        for pairing in minors {
+            let minor = &pairing.kubernetes;
+            if let Some(chosen) = best(fact, &candidates, pairing) {
+                versions.insert(chosen.to_owned(), candidates[chosen].0.clone());
+                self.chosen.entry(minor.clone()).or_default().insert(fact.name.clone(), chosen.to_owned());
+            } else {
+                without.insert(format!("{} for Kubernetes {minor}: no version is paired or tested with it", fact.name));
+            }
+        }
+        if !versions.is_empty() {
+            self.left_out.extend(without);
+        }
+        self.add(&fact.name, kind, (text(&fact.licence), text(&fact.project)), versions);
+        Ok(())
+    }
+
+    /// `HAProxy` comes as the pairing has it. Its project tests no version of Kubernetes, and pairing names the image's tag.
+    fn choose_load_balancer(&mut self, fact: &AddonFact, minors: &[&Pairing]) -> anyhow::Result<()> {
+        let (_, name) = LOAD_BALANCER;
+        let of_name = |value: &serde_yaml::Value| value.get(name).and_then(text);
+        // What is in brackets is no SPDX expression.
+        let licence = of_name(&fact.licence).and_then(|words| Some(words.split(" (").next()?.to_owned()));
+        let mut versions = BTreeMap::new();
+        for pairing in minors {
+            let tag = pairing.version_of(name).with_context(|| format!("no {name} for {}", pairing.kubernetes))?;
+            let known = fact.images_by_minor.iter().map(|images| &images.haproxy);
+            let known = known.into_iter().find(|image| image.tag.as_deref() == Some(tag));
+            let known = known.with_context(|| format!("no image of {name} {tag}"))?;
+            let images = vec![image(known, &[Role::Worker], licence.clone())?];
+            versions.insert(tag.to_owned(), AddonVersion { pinned_by: None, manifests: Vec::new(), images });
+            self.chosen.entry(pairing.kubernetes.clone()).or_default().insert(name.to_owned(), tag.to_owned());
+        }
+        self.add(name, AddonKind::LoadBalancer, (licence, of_name(&fact.project)), versions);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        kind: AddonKind,
+        (licence, project): (Option<String>, Option<String>),
+        versions: BTreeMap<String, AddonVersion>,
+    ) {
+        if versions.is_empty() {
+            return self.left_out.push(format!("{name}: no version goes with a Kubernetes of this catalog"));
+        }
+        self.addons.insert(name.to_owned(), Addon { kind, licence, project, versions });
+    }
+
+    fn note_unpinned(&mut self) {
+        for (name, addon) in &self.addons {
+            for (version, files) in &addon.versions {
+                let unpinned = unpinned(files);
+                if !unpinned.is_empty() {
+                    self.unpinned.push(format!("{name} {version}: {}", unpinned.join(", ")));
+                }
+            }
+        }
+    }
+}
+
+/// The version that goes with a minor: one that the project says it tested with it; of a version of which it says nothing, the
+/// paired one. Among those a completely pinned one, then the paired one, then the newest.
+fn best<'a>(fact: &AddonFact, candidates: &'a Candidates<'_>, pairing: &Pairing) -> Option<&'a str> {
+    let paired = pairing.version_of(&fact.name.replace('-', "_"));
+    let fits = |(number, (_, version)): &(&String, &(AddonVersion, &AddonVersionFact))| {
+        // A static pod depends on little of Kubernetes, and its project says nothing of tested versions.
+        let is_paired = fact.kind == STATIC_POD || paired == Some(number.as_str());
+        fact.supports(version, &pairing.kubernetes).unwrap_or(is_paired)
+    };
+    let rank = |(number, (files, _)): &(&String, &(AddonVersion, &AddonVersionFact))| {
+        let is_paired = fact.kind != STATIC_POD && paired == Some(number.as_str());
+        (unpinned(files).is_empty(), is_paired, numbers(number))
+    };
+    candidates.iter().filter(fits).max_by_key(rank).map(|(number, _)| number.as_str())
+}
+
+/// The addresses and references that nothing pins.
+fn unpinned(files: &AddonVersion) -> Vec<String> {
+    let manifests = files.manifests.iter().filter(|manifest| manifest.sha256.is_none());
+    let images = files.images.iter().filter(|image| image.digest.is_none());
+    manifests.map(|manifest| manifest.url.clone()).chain(images.map(|image| image.reference.to_string())).collect()
+}
+
+/// What a version is made of, or why a bundle cannot carry it.
+fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result<Result<AddonVersion, String>> {
+    // The first manifest is the one that stands alone; others of a version are variants of it.
+    let manifest = version.manifests.first();
+    if manifest.is_none() && fact.kind != STATIC_POD {
+        return Ok(Err("no manifest".to_owned()));
+    }
+    let of_manifest = manifest.map(|manifest| &manifest.images).filter(|images| !images.is_empty());
+    let images = of_manifest.unwrap_or(&version.images);
+    if images.is_empty() {
+        return Ok(Err("its images are not listed".to_owned()));
+    }
+    if let Some(image) = images.iter().find(|image| image.tag.is_none()) {
+        return Ok(Err(format!("its manifest names {} without a tag", image.image)));
+    }
+    let roles = if fact.kind == STATIC_POD { &[Role::ControlPlane][..] } else { POD_HOSTS };
+    let images = catalog_images(images, roles, text(&fact.licence).as_ref())?;
+    let mut files = AddonVersion { pinned_by: evidence(version), manifests: Vec::new(), images };
+    if let Some(manifest) = manifest {
+        let sha256 = manifest.sha256.as_deref().map(str::parse).transpose()?;
+        files.pinned_by = sha256.map(|_| format!("git blob of {} at {}", manifest.path, version.version));
+        let name = manifest.url.rsplit('/').next().unwrap_or_default().to_owned();
+        files.manifests.push(ManifestFile { name, url: manifest.url.clone(), sha256 });
+    }
+    Ok(Ok(files))
+}
+
+fn catalog_images(facts: &[ImageFact], roles: &[Role], licence: Option<&String>) -> anyhow::Result<Vec<CatalogImage>> {
+    facts.iter().map(|fact| image(fact, roles, licence.cloned())).collect()
+}
+
+/// Where the digest of a static pod's image was found.
+fn evidence(version: &AddonVersionFact) -> Option<String> {
+    version.images.iter().find_map(|image| Some(image.evidence.as_ref()?.as_str()?.to_owned()))
+}
+
+fn text(value: &serde_yaml::Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
