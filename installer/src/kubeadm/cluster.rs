@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use kbundle_format::{ImageRef, Role};
 use serde::Serialize;
 
+use super::host_settings::Patches;
 use super::images::{self, ClusterImages};
 use super::registration::NodeRegistration;
 use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ConfigApi, ENCRYPTION_PATH, LOWEST_TLS};
@@ -25,6 +26,7 @@ pub struct InitConfiguration {
     #[serde(rename = "localAPIEndpoint")]
     local_api_endpoint: ApiEndpoint,
     node_registration: NodeRegistration,
+    patches: Patches,
 }
 
 /// Where this host's API server is reached.
@@ -73,6 +75,7 @@ impl InitConfiguration {
             kind: "InitConfiguration",
             local_api_endpoint: ApiEndpoint::of(inputs),
             node_registration: NodeRegistration::of(inputs),
+            patches: Patches::OURS,
         }
     }
 }

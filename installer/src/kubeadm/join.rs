@@ -4,6 +4,7 @@ use kbundle_format::Role;
 use serde::Serialize;
 
 use super::cluster::ApiEndpoint;
+use super::host_settings::Patches;
 use super::registration::NodeRegistration;
 use super::{ConfigApi, document};
 use crate::handed::JoinCredentials;
@@ -16,6 +17,7 @@ struct JoinConfiguration<'a> {
     kind: &'static str,
     discovery: Discovery<'a>,
     node_registration: NodeRegistration,
+    patches: Patches,
     #[serde(skip_serializing_if = "Option::is_none")]
     control_plane: Option<JoinControlPlane>,
 }
@@ -56,6 +58,7 @@ pub fn join_configuration(inputs: &Inputs<'_>, credentials: &JoinCredentials) ->
             },
         },
         node_registration: NodeRegistration::of(inputs),
+        patches: Patches::OURS,
         control_plane: inputs.has(Role::ControlPlane).then_some(control_plane),
     })
 }

@@ -1,12 +1,10 @@
-//! `KubeletConfiguration`. Source: staging/src/k8s.io/kubelet/config/v1beta1 of Kubernetes.
+//! `KubeletConfiguration`: what all kubelets of the cluster have alike. What depends on the host is in [`host_settings`](super::host_settings).
+//! Source: staging/src/k8s.io/kubelet/config/v1beta1 of Kubernetes.
 
 use serde::Serialize;
 
 use super::{CIPHER_SUITES, LOWEST_TLS};
-use crate::facts::CgroupVersion;
-use crate::kernel_settings::kubelet_defaults_hold;
 use crate::steps::Inputs;
-use crate::version_rules::kubernetes::FAIL_CGROUP_V1;
 
 /// Settings of every kubelet of the cluster.
 ///
@@ -22,14 +20,10 @@ pub struct KubeletConfiguration {
     cgroup_driver: &'static str,
     #[serde(rename = "eventRecordQPS")]
     event_record_qps: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fail_cgroup_v1: Option<bool>,
     #[serde(rename = "imageGCHighThresholdPercent")]
     image_gc_high_threshold_percent: u8,
     max_pods: u16,
-    protect_kernel_defaults: bool,
     read_only_port: u16,
-    resolv_conf: String,
     rotate_certificates: bool,
     tls_cipher_suites: [&'static str; 4],
     tls_min_version: &'static str,
@@ -53,9 +47,6 @@ struct Authorization {
 
 impl KubeletConfiguration {
     pub fn new(inputs: &Inputs<'_>) -> Self {
-        let Inputs { spec, facts, list, .. } = *inputs;
-        let on_cgroup_v1 = facts.cgroups.version == CgroupVersion::V1;
-        let fail_cgroup_v1 = (on_cgroup_v1 && FAIL_CGROUP_V1.holds(list.kubernetes_version)).then_some(false);
         Self {
             api_version: "kubelet.config.k8s.io/v1beta1",
             kind: "KubeletConfiguration",
@@ -64,15 +55,13 @@ impl KubeletConfiguration {
                 webhook: Enabled { enabled: true },
             },
             authorization: Authorization { mode: "Webhook" },
+            // Alike on all: containerd is told the same (`steps::containerd`), and no host without systemd is taken.
             cgroup_driver: "systemd",
             event_record_qps: 5,
-            fail_cgroup_v1,
             // Off: the site cannot pull again what is collected. See `steps::image_keeper` for what this does not stop.
             image_gc_high_threshold_percent: 100,
-            max_pods: spec.kubelet.max_pods,
-            protect_kernel_defaults: kubelet_defaults_hold(&facts.kernel.sysctls),
+            max_pods: inputs.spec.kubelet.max_pods,
             read_only_port: 0,
-            resolv_conf: facts.resolver.file.clone(),
             rotate_certificates: true,
             tls_cipher_suites: CIPHER_SUITES,
             tls_min_version: LOWEST_TLS,

@@ -4,6 +4,7 @@
 //! `KubeletConfiguration` and `KubeProxyConfiguration`. All of it is decided from [`Inputs`]; nothing is read from the host.
 
 mod cluster;
+pub mod host_settings;
 pub mod images;
 mod join;
 mod kubelet;

@@ -360,6 +360,8 @@ mod tests {
           imagePullPolicy: Never
           kubeletExtraArgs:
             node-ip: 192.0.2.11
+        patches:
+          directory: /etc/kubernetes/patches
         ");
         insta::assert_snapshot!(written("c2"), @"
         apiVersion: kubeadm.k8s.io/v1beta3
@@ -376,6 +378,8 @@ mod tests {
           imagePullPolicy: Never
           kubeletExtraArgs:
             node-ip: 192.0.2.2
+        patches:
+          directory: /etc/kubernetes/patches
         controlPlane:
           localAPIEndpoint:
             advertiseAddress: 192.0.2.2

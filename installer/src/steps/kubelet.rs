@@ -1,11 +1,12 @@
-//! The kubelet's unit. kubeadm starts it, once it has written its configuration.
+//! The kubelet's unit, and what its configuration has of this host alone. kubeadm starts it, once it has written the whole of its
+//! configuration.
 
 use anyhow::Context as _;
 
 use super::{Check, Context, Inputs, Step, needed, network, pods};
 use crate::host::Host;
 use crate::kernel_settings::set_by_others;
-use crate::kubeadm;
+use crate::kubeadm::{self, host_settings};
 use crate::template::render;
 
 /// The unit.
@@ -48,6 +49,10 @@ impl Step for Kubelet {
                 return needed(format!("{path} is not as it should be"));
             }
         }
+        let configuration = host.read_text(CONFIG_PATH)?;
+        if let Some(key) = configuration.and_then(|text| host_settings::disagreement(&text, context)) {
+            return needed(format!("{key} in {CONFIG_PATH} does not suit this host"));
+        }
         let Some(state) = host.unit_state(UNIT)?.filter(|state| state.is_enabled() && !state.needs_reload) else {
             return needed("its service does not start at boot");
         };
@@ -60,6 +65,9 @@ impl Step for Kubelet {
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let files = files(context);
         let (cpus, cni) = (context.facts.cpus, context.spec.network.cni);
+        let configuration = context.host.read_text(CONFIG_PATH)?;
+        let disagrees = configuration.filter(|text| host_settings::disagreement(text, context).is_some());
+        let mended = disagrees.and_then(|text| host_settings::mended(&text, context));
         let host = &mut context.host;
         // From here on pods may run: what they are about to change is noted.
         for tree in TREES.iter().chain(network::trees(cni)) {
@@ -72,6 +80,9 @@ impl Step for Kubelet {
         host.make_directory("/lib/modules", 0o755)?;
         for (path, content) in files {
             host.write_file(path, content.as_bytes(), 0o644)?;
+        }
+        if let Some(text) = mended {
+            host.write_file(CONFIG_PATH, text.as_bytes(), 0o644)?;
         }
         if is_configured(host) {
             return host.restart_unit(UNIT).context("while starting the kubelet; `journalctl -u kubelet` has its log");
@@ -91,11 +102,15 @@ fn is_configured(host: &Host) -> bool {
     host.exists(CONFIG_PATH)
 }
 
-fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
+fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 3] {
     let version = inputs.list.kubernetes_version.to_string();
     let unit = include_str!("../../../manifests/templates/kubelet.service");
     let drop_in = include_str!("../../../manifests/templates/kubelet-kubeadm.conf");
-    [(UNIT_PATH, render(unit, &[("version", &version)])), (DROP_IN_PATH, drop_in.to_owned())]
+    [
+        (UNIT_PATH, render(unit, &[("version", &version)])),
+        (DROP_IN_PATH, drop_in.to_owned()),
+        (host_settings::PATCH_PATH, host_settings::patch(inputs)),
+    ]
 }
 
 #[cfg(test)]

@@ -1,0 +1,169 @@
+//! What the kubelet of one host has otherwise than the cluster's `KubeletConfiguration`: it depends on that host's facts.
+//!
+//! It is a patch for kubeadm, which puts it over the cluster's configuration in `init`, `join` and `upgrade node --patches` and writes
+//! the result to the host. Source: cmd/kubeadm/app/util/patches/patches.go and cmd/kubeadm/app/phases/kubelet/config.go
+//! (`WriteConfigToDisk`) of Kubernetes, since 1.25. Why it is so: `docs/decisions/kubelet-of-each-host.md`.
+
+use serde::Serialize;
+use serde_yaml::{Mapping, Value};
+
+use crate::facts::CgroupVersion;
+use crate::kernel_settings::kubelet_defaults_hold;
+use crate::steps::Inputs;
+use crate::version_rules::kubernetes::FAIL_CGROUP_V1;
+
+/// Where kubeadm looks for patches.
+pub const PATCHES_DIRECTORY: &str = "/etc/kubernetes/patches";
+/// The patch; its name says what it is for and how it is put over it.
+pub const PATCH_PATH: &str = "/etc/kubernetes/patches/kubeletconfiguration+merge.yaml";
+
+/// `patches` of kubeadm's `InitConfiguration` and `JoinConfiguration`.
+#[derive(Serialize)]
+pub(super) struct Patches {
+    directory: &'static str,
+}
+
+impl Patches {
+    pub(super) const OURS: Self = Self { directory: PATCHES_DIRECTORY };
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostSettings<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fail_cgroup_v1: Option<bool>,
+    protect_kernel_defaults: bool,
+    resolv_conf: &'a str,
+}
+
+impl<'a> HostSettings<'a> {
+    fn of(inputs: &Inputs<'a>) -> Self {
+        let facts = inputs.facts;
+        let may_be_v1 =
+            facts.cgroups.version == CgroupVersion::V1 && FAIL_CGROUP_V1.holds(inputs.list.kubernetes_version);
+        Self {
+            fail_cgroup_v1: may_be_v1.then_some(false),
+            protect_kernel_defaults: kubelet_defaults_hold(&facts.kernel.sysctls),
+            resolv_conf: &facts.resolver.file,
+        }
+    }
+
+    fn values(&self) -> Mapping {
+        match serde_yaml::to_value(self) {
+            Ok(Value::Mapping(values)) => values,
+            _ => unreachable!("a structure with names is a mapping"),
+        }
+    }
+}
+
+/// The patch, as YAML.
+#[must_use]
+pub fn patch(inputs: &Inputs<'_>) -> String {
+    let values = super::document(&HostSettings::of(inputs));
+    format!("# Written by kinstall: what the kubelet of this host has otherwise than the cluster's.\n{values}")
+}
+
+/// The first key of the kubelet's `configuration` (`/var/lib/kubelet/config.yaml`) that is not as this host needs it.
+///
+/// Nothing for text that is no mapping: a kubeadm that was cut off left it, and writes it anew when it is repeated.
+#[must_use]
+pub fn disagreement(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
+    let found = read(configuration)?;
+    let wanted = HostSettings::of(inputs).values();
+    let differs = |(key, value): &(Value, Value)| found.get(key) != Some(value);
+    wanted.into_iter().find(differs).and_then(|(key, _)| Some(key.as_str()?.to_owned()))
+}
+
+/// The same configuration with what this host needs; nothing for text that is no mapping.
+#[must_use]
+pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
+    let mut settings = read(configuration)?;
+    settings.extend(HostSettings::of(inputs).values());
+    Some(super::document(&settings))
+}
+
+fn read(configuration: &str) -> Option<Mapping> {
+    serde_yaml::from_str(configuration).ok().filter(|settings: &Mapping| !settings.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{HostFacts, Sysctl};
+    use crate::fixture;
+    use crate::kubeadm::configuration;
+
+    /// A host with systemd-resolved, cgroup v2 and settings of its own; and one with cgroup v1, whose settings are read-only.
+    fn unlike_hosts() -> [HostFacts; 2] {
+        let mut resolved = fixture::facts();
+        resolved.resolver.file = "/run/systemd/resolve/resolv.conf".into();
+        let mut plain = fixture::facts();
+        plain.cgroups.version = CgroupVersion::V1;
+        plain.kernel.sysctls.insert("kernel.panic".into(), Sysctl { value: "0".into(), writable: false });
+        [resolved, plain]
+    }
+
+    fn with_inputs<T>(facts: HostFacts, name: &str, look: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.list = fixture::list("1.36.3");
+        cluster.facts = facts;
+        let topology = cluster.seen_from(name);
+        look(&cluster.inputs(&topology))
+    }
+
+    #[test]
+    fn unlike_hosts_get_each_their_own() {
+        let [leader, worker] = unlike_hosts();
+        insta::assert_snapshot!(with_inputs(leader, "c1", patch), @"
+        # Written by kinstall: what the kubelet of this host has otherwise than the cluster's.
+        protectKernelDefaults: true
+        resolvConf: /run/systemd/resolve/resolv.conf
+        ");
+        insta::assert_snapshot!(with_inputs(worker, "w1", patch), @"
+        # Written by kinstall: what the kubelet of this host has otherwise than the cluster's.
+        failCgroupV1: false
+        protectKernelDefaults: false
+        resolvConf: /etc/resolv.conf
+        ");
+    }
+
+    /// Case 02 of the public reports: what one host is must not reach another through the cluster's configuration, whoever leads.
+    #[test]
+    fn the_clusters_configuration_is_the_same_whoever_leads() {
+        let kubelet_of_all = |facts| {
+            let written = with_inputs(facts, "c1", |inputs| configuration(inputs).unwrap());
+            let document = written.split("---\n").find(|part| part.contains("kind: KubeletConfiguration"));
+            document.unwrap().to_owned()
+        };
+        let [one, other] = unlike_hosts().map(kubelet_of_all);
+        assert_eq!(one, other);
+        for key in ["resolvConf", "failCgroupV1", "protectKernelDefaults"] {
+            assert!(!one.contains(key), "{key}: {one}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_host_is_noticed_and_mended() {
+        let [resolved, plain] = unlike_hosts();
+        // As kubeadm writes it: the cluster's configuration with the patch of a host over it.
+        let written =
+            with_inputs(resolved.clone(), "w1", |inputs| mended("kind: KubeletConfiguration\nmaxPods: 110\n", inputs));
+        let written = written.unwrap();
+        assert_eq!(with_inputs(resolved, "w1", |inputs| disagreement(&written, inputs)), None);
+        with_inputs(plain, "w1", |inputs| {
+            assert_eq!(disagreement(&written, inputs).unwrap(), "failCgroupV1");
+            let mended = mended(&written, inputs).unwrap();
+            assert_eq!(disagreement(&mended, inputs), None);
+            insta::assert_snapshot!(mended, @"
+            kind: KubeletConfiguration
+            maxPods: 110
+            protectKernelDefaults: false
+            resolvConf: /etc/resolv.conf
+            failCgroupV1: false
+            ");
+            for cut_off in ["", "kind"] {
+                assert_eq!(disagreement(cut_off, inputs), None, "{cut_off:?}");
+            }
+        });
+    }
+}
