@@ -122,7 +122,7 @@ impl Records {
             format!("this host was set up from another {what}; changing a cluster that stands is not supported yet")
         };
         let result = if found.list_bytes != self.list_bytes {
-            Err(anyhow!(other("bundle")))
+            Err(anyhow!(other_bundle(&found.list_bytes, &self.list_bytes).unwrap_or_else(|| other("bundle"))))
         } else if found.name != self.name {
             let called = |name: &Option<String>| name.clone().unwrap_or_else(|| "the only host".to_owned());
             Err(anyhow!("this host was set up as {}, and is called {} now", called(&found.name), called(&self.name)))
@@ -147,6 +147,18 @@ impl Records {
     }
 }
 
+/// What is wrong with a list that is not the one a host was set up from, where the versions of Kubernetes say it.
+fn other_bundle(found: &[u8], given: &[u8]) -> Option<String> {
+    let version = |bytes| BundleList::parse(bytes).ok().map(|list| list.kubernetes_version);
+    let (standing, given) = (version(found)?, version(given)?);
+    (standing != given).then(|| {
+        format!(
+            "this host was set up with Kubernetes {standing}; the bundle has {given}; changing the version of a cluster that stands is \
+             not supported yet"
+        )
+    })
+}
+
 fn keep_file(path: &std::path::Path, content: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|found| found == content) {
         return Ok(());
@@ -169,4 +181,21 @@ fn files(directory: PathBuf) -> Result<Vec<(String, Vec<u8>)>, RecordsError> {
         Ok(found)
     };
     read().map_err(|source| RecordsError::File { act: "read", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_bundle_of_another_version_is_told_by_both_versions() {
+        let list = |version: &str| fixture::list(version).to_bytes();
+        insta::assert_snapshot!(
+            other_bundle(&list("1.25.2"), &list("1.36.3")).unwrap(),
+            @"this host was set up with Kubernetes 1.25.2; the bundle has 1.36.3; changing the version of a cluster that stands is not supported yet"
+        );
+        assert_eq!(other_bundle(&list("1.25.2"), &list("1.25.2")), None);
+        assert_eq!(other_bundle(b"damaged", &list("1.25.2")), None);
+    }
 }

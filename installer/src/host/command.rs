@@ -12,8 +12,6 @@ pub struct Command {
     pub program: String,
     /// Its arguments. No secret belongs here: every user of the host can read them.
     pub arguments: Vec<String>,
-    /// Variables set for it, beside those it inherits.
-    pub environment: Vec<(String, String)>,
     /// What it reads; nothing where empty.
     pub input: Vec<u8>,
 }
@@ -24,16 +22,8 @@ impl Command {
         Self {
             program: program.to_owned(),
             arguments: arguments.into_iter().map(Into::into).collect(),
-            environment: Vec::new(),
             input: Vec::new(),
         }
-    }
-
-    /// Sets a variable.
-    #[must_use]
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
     }
 
     /// Sets what the program reads.
@@ -150,7 +140,6 @@ impl Commands for SystemCommands {
         let failed = |source| CommandError::Start { command: command.to_string(), source };
         let mut child = process::Command::new(&command.program)
             .args(&command.arguments)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
