@@ -52,8 +52,9 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Look whether this host, or the hosts of cluster.yaml, can carry a cluster
     ///
-    /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing
-    /// and needs no bundle. Exits with 3 when anything would stop an installation.
+    /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing.
+    /// With a bundle it looks for what that version of Kubernetes demands too; without one it says what depends on the version. Exits
+    /// with 3 when anything would stop an installation.
     Preflight(PreflightArguments),
     /// Say what is installed here and whether it is well
     ///
@@ -173,6 +174,14 @@ pub struct BundleArguments {
     /// The bundle: its file, any of its volumes, or folders that hold the volumes
     #[arg(value_name = "BUNDLE", required = true)]
     pub places: Vec<PathBuf>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
+}
+
+/// Whose word on a bundle counts.
+#[derive(Debug, Args)]
+pub struct TrustArguments {
     /// A public key to trust (PEM, ECDSA P-256 or Ed25519); may be repeated
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
@@ -250,6 +259,12 @@ pub struct VerifyArguments {
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
+    /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
+    #[arg(value_name = "BUNDLE")]
+    pub places: Vec<PathBuf>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Opening a bundle the only way there is: signatures first, then every entry's digest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
@@ -12,20 +12,20 @@ use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{BundleStream, Summary};
 use kbundle_format::{BundleList, SignatureFile, VerifyingKey};
 
-use crate::cli::BundleArguments;
+use crate::cli::TrustArguments;
 use crate::failure::Advise;
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
 
 /// Reads keys and detached signatures. Without a key there is nothing to go on.
-pub fn read_trust(arguments: &BundleArguments) -> anyhow::Result<Trust> {
+pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     if arguments.keys.is_empty() {
         return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
             .refused()
             .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
     }
     let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let signature = |path: &std::path::PathBuf| {
+    let signature = |path: &PathBuf| {
         let content = fs::read(path).context("cannot read a signature").usage()?;
         Ok(SignatureFile { name: path.display().to_string(), content })
     };
@@ -38,17 +38,17 @@ fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {
     VerifyingKey::from_pem(&pem).with_context(|| format!("{} cannot be used as a key", path.display())).usage()
 }
 
-/// Verifies all of a bundle in one pass. `accept` looks at the list after the signatures and before the content.
+/// Verifies all of the bundle at `places` in one pass. `accept` looks at the list after the signatures and before the content.
 ///
 /// The bundle that comes back reads from the same open files, and its list is compared with the one that was verified.
 pub fn verify(
-    arguments: &BundleArguments,
+    places: &[PathBuf],
     trust: &Trust,
     reporter: &Reporter,
     accept: impl FnOnce(&BundleList) -> anyhow::Result<()>,
 ) -> anyhow::Result<(IndexedBundle, Summary)> {
     let started = Instant::now();
-    let source = open(arguments)?;
+    let source = open(places)?;
     let stream = read(BundleStream::open(source.reader(), trust.check()))?;
     let list = stream.list();
     accept(list)?;
@@ -69,11 +69,11 @@ pub fn verify(
     Ok((bundle, summary))
 }
 
-fn open(arguments: &BundleArguments) -> anyhow::Result<BundleSource> {
-    for place in &arguments.places {
+fn open(places: &[PathBuf]) -> anyhow::Result<BundleSource> {
+    for place in places {
         fs::metadata(place).context("there is no such bundle").usage()?;
     }
-    match BundleSource::open_all(&arguments.places) {
+    match BundleSource::open_all(places) {
         Err(error @ SourceError::Open { .. }) => Err(error).usage(),
         result => read(result.map_err(ReadError::from)),
     }

@@ -3,15 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use kbundle_format::KubeVersion;
 use serde::Serialize;
 
-use super::{fleet, read_spec};
+use super::run::suits_this_machine;
+use super::{bundle, fleet, read_spec};
 use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::preflight::{CheckId, Finding, Subject, examine, rejections};
-use crate::report::{SCHEMA, print_json, print_text};
+use crate::report::{Reporter, SCHEMA, print_json, print_text};
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -23,13 +25,16 @@ struct Examination<'a> {
 
 pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    let kubernetes = version_of_bundle(arguments)?;
     if !spec.hosts.is_empty() {
         let means = fleet::means(&arguments.hosts, arguments.output, &spec)?;
-        crate::fleet::preflight(&spec, &arguments.ignored, &means, fleet::end_connections_when_interrupted)?;
+        let begun = fleet::end_connections_when_interrupted;
+        crate::fleet::preflight(&spec, &arguments.ignored, kubernetes, &means, begun)?;
         return Ok(ExitCode::SUCCESS);
     }
     let facts = HostFacts::gather(&Host::local()?)?;
-    let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &arguments.ignored);
+    let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes };
+    let findings = examine(&subject, &arguments.ignored);
     match arguments.output {
         OutputFormat::Json => print_json(&Examination { schema: SCHEMA, findings: &findings, facts: &facts })?,
         OutputFormat::Text => {
@@ -39,6 +44,20 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     }
     refuse_rejected(&findings, &arguments.ignored)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
+fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<KubeVersion>> {
+    if arguments.places.is_empty() {
+        return Ok(None);
+    }
+    let trust = bundle::read_trust(&arguments.trust)?;
+    let reporter = match arguments.output {
+        OutputFormat::Text => Reporter::new(OutputFormat::Text),
+        OutputFormat::Json => Reporter::silent(),
+    };
+    let (bundle, _) = bundle::verify(&arguments.places, &trust, &reporter, suits_this_machine)?;
+    Ok(Some(bundle.list().kubernetes_version))
 }
 
 /// Refuses when a check rejects.

@@ -24,12 +24,12 @@ struct Verification {
 }
 
 pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
-    let trust = bundle::read_trust(&arguments.bundle)?;
+    let trust = bundle::read_trust(&arguments.bundle.trust)?;
     let reporter = match arguments.output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let (bundle, summary) = bundle::verify(&arguments.bundle, &trust, &reporter, |_| Ok(()))?;
+    let (bundle, summary) = bundle::verify(&arguments.bundle.places, &trust, &reporter, |_| Ok(()))?;
     let list = bundle.list();
     let result = Verification {
         schema: SCHEMA,

@@ -36,6 +36,7 @@ pub const PROGRAMS: &[&str] = &[
     "ethtool",
     "ip",
     "iptables",
+    "losetup",
     "modprobe",
     "mount",
     "nsenter",

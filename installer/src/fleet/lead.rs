@@ -8,7 +8,7 @@ use kbundle_format::{Digest, IndexedBundle};
 use serde_json::json;
 
 use super::shares::Parts;
-use super::visit::Visit;
+use super::visit::{Goal, Visit};
 use super::{Fleet, Means, seconds};
 use crate::agent::protocol::Work;
 use crate::config::ClusterSpec;
@@ -64,8 +64,11 @@ pub fn lead(
 ) -> anyhow::Result<Led> {
     let started = Instant::now();
     let spec = orders.spec;
-    let list = Digest::of(&orders.bundle.head().list_bytes);
-    let visit = Visit::begin(spec, orders.ignored, Some(list), means, begun)?;
+    let goal = Goal {
+        kubernetes: Some(orders.bundle.list().kubernetes_version),
+        list: Some(Digest::of(&orders.bundle.head().list_bytes)),
+    };
+    let visit = Visit::begin(spec, orders.ignored, goal, means, begun)?;
     let parts = Parts::of(orders.bundle, &spec.hosts).context("the bundle cannot be cut").refused()?;
     let phases = vec![BTreeSet::new(); spec.hosts.len()];
     let unbalanced = Vec::new();

@@ -26,7 +26,7 @@ impl Visit<'_> {
             let host = &self.fleet.hosts[index];
             let (spec, facts) = (self.shares.of(host.spec), facts(host));
             let topology = Topology::of(&spec, host.name())?;
-            let subject = Subject { spec: &spec, facts, topology: Some(&topology) };
+            let subject = Subject { spec: &spec, facts, topology: Some(&topology), kubernetes: self.kubernetes };
             let own = examine(&subject, self.ignored);
             findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().to_owned(), finding }));
         }

@@ -1,6 +1,6 @@
 //! The hosts as they were found: gone to, and looked at. Nothing is changed there but that kinstall lies on them.
 
-use kbundle_format::{Digest, Role};
+use kbundle_format::{Digest, KubeVersion, Role};
 
 use super::policy::{Course, Fallen, Stage, Standing, course};
 use super::shares::Shares;
@@ -15,6 +15,8 @@ pub(super) struct Visit<'a> {
     pub(super) spec: &'a ClusterSpec,
     /// Preflight checks whose rejection counts for nothing.
     pub(super) ignored: &'a [CheckId],
+    /// The version that is to be installed, where a bundle says it.
+    pub(super) kubernetes: Option<KubeVersion>,
     pub(super) fleet: Fleet<'a>,
     pub(super) shares: Shares,
     /// The number of the host that acts for the whole cluster.
@@ -22,7 +24,15 @@ pub(super) struct Visit<'a> {
     pub(super) standing: Standing,
 }
 
-/// Looks whether the hosts can carry the cluster, by themselves and together. `begun` is told the fleet before anything is connected
+/// What hosts are gone to for.
+pub(super) struct Goal {
+    /// The version that is to be installed, where it is known.
+    pub(super) kubernetes: Option<KubeVersion>,
+    /// The list of the bundle that they may hold already.
+    pub(super) list: Option<Digest>,
+}
+
+/// Looks whether the hosts can carry the cluster, by themselves and together; Kubernetes `kubernetes`, where it is known which. `begun` is told the fleet before anything is connected
 /// to.
 ///
 /// # Errors
@@ -30,10 +40,11 @@ pub(super) struct Visit<'a> {
 pub fn preflight(
     spec: &ClusterSpec,
     ignored: &[CheckId],
+    kubernetes: Option<KubeVersion>,
     means: &Means,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut visit = Visit::begin(spec, ignored, None, means, begun)?;
+    let mut visit = Visit::begin(spec, ignored, Goal { kubernetes, list: None }, means, begun)?;
     let examined = visit.decide();
     visit.fleet.withdraw();
     examined?;
@@ -43,22 +54,23 @@ pub fn preflight(
 }
 
 impl<'a> Visit<'a> {
-    /// Goes to all hosts of `spec`. `list` is of the bundle that they may hold already.
+    /// Goes to all hosts of `spec`.
     pub(super) fn begin(
         spec: &'a ClusterSpec,
         ignored: &'a [CheckId],
-        list: Option<Digest>,
+        goal: Goal,
         means: &Means,
         begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let mut fleet = Fleet::new(spec, spec.hosts.iter().collect(), means)?;
         begun(&fleet)?;
+        let Goal { kubernetes, list } = goal;
         let wanted = |host: &HostSpec| Wanted { roles: host.roles.iter().copied().collect(), list };
         fleet.connect(spec, means.password.as_ref(), wanted)?;
         let standing = standing(&fleet.hosts);
         let first = first(&fleet.hosts);
         let shares = Shares::led_by(spec, fleet.hosts[first].spec);
-        Ok(Self { spec, ignored, fleet, shares, first, standing })
+        Ok(Self { spec, ignored, kubernetes, fleet, shares, first, standing })
     }
 
     /// Refuses hosts that no cluster comes of.

@@ -1,8 +1,9 @@
 //! Checks of the machine: processors, memory, kernel, control groups, file systems.
 
-use super::{Answer, Check, Subject};
+use super::{Answer, Applies, Check, Subject};
 use crate::facts::{CgroupVersion, MODULES};
 use crate::kernel_settings::{Need, SETTINGS};
+use crate::version_rules::kubernetes::{CGROUP_V1_REFUSED, FAIL_CGROUP_V1};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "cpus", wanted: "2 processors (kubeadm's preflight: NumCPU)", look: cpus },
@@ -96,10 +97,25 @@ fn cgroups(subject: &Subject<'_>) -> Answer {
     let missing: Vec<_> =
         wanted.iter().copied().filter(|&controller| !cgroups.controllers.contains(controller)).collect();
     if missing.is_empty() {
-        return Answer::pass(name);
+        return if cgroups.version == CgroupVersion::V1 { cgroup_v1(subject) } else { Answer::pass(name) };
     }
     let advice = "boot the kernel with these controllers on, such as `cgroup_enable=memory`";
     Answer::reject(format!("{name} without {}", missing.join(", ")), advice)
+}
+
+/// A host with all controllers, and the old version of them.
+fn cgroup_v1(subject: &Subject<'_>) -> Answer {
+    let refused =
+        "Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host";
+    let found = match (subject.applies(&FAIL_CGROUP_V1), subject.applies(&CGROUP_V1_REFUSED)) {
+        (Applies::No, _) => return Answer::pass("version 1"),
+        (_, Applies::Yes) => format!("version 1; {refused}"),
+        (Applies::Yes, _) => format!("version 1, which is only maintained from Kubernetes 1.31 on; {refused}"),
+        (Applies::DependsOnVersion, _) => {
+            format!("version 1, which Kubernetes below 1.31 takes without a word; {refused}")
+        }
+    };
+    Answer::warn(found, "boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1")
 }
 
 fn file_systems(subject: &Subject<'_>) -> Answer {
@@ -147,7 +163,7 @@ fn nesting(subject: &Subject<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::verdicts;
+    use super::super::tests::{verdicts, verdicts_for};
     use crate::facts::{CgroupVersion, Mount, Sysctl};
 
     #[test]
@@ -179,6 +195,24 @@ mod tests {
         insta::assert_debug_snapshot!(verdicts(|facts| facts.cgroups.version = CgroupVersion::Absent), @r#"
         [
             "cgroups Reject: none mounted | boot with systemd, which mounts /sys/fs/cgroup",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn cgroup_v1_is_said_where_upstream_minds_it() {
+        let found = |version: &str| {
+            verdicts_for(version, |facts| {
+                facts.cgroups.version = CgroupVersion::V1;
+                facts.cgroups.controllers.extend(["cpuacct", "devices", "freezer"].map(str::to_owned));
+            })
+        };
+        assert!(found("1.30.14").is_empty(), "{:?}", found("1.30.14"));
+        insta::assert_debug_snapshot!([found("1.34.3"), found("1.35.4"), found("")].concat(), @r#"
+        [
+            "cgroups Warn: version 1, which is only maintained from Kubernetes 1.31 on; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
+            "cgroups Warn: version 1; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
+            "cgroups Warn: version 1, which Kubernetes below 1.31 takes without a word; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
         ]
         "#);
     }

@@ -9,12 +9,13 @@ mod system;
 
 use std::fmt;
 
-use kbundle_format::Role;
+use kbundle_format::{KubeVersion, Role};
 use serde::Serialize;
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
 use crate::topology::Topology;
+use crate::version_rules::Rule;
 
 /// What checks look at.
 #[derive(Clone, Copy)]
@@ -25,11 +26,30 @@ pub struct Subject<'a> {
     pub facts: &'a HostFacts,
     /// Its place among several hosts; a single host does everything.
     pub topology: Option<&'a Topology>,
+    /// The version of Kubernetes that is to be installed, where a bundle says it.
+    pub kubernetes: Option<KubeVersion>,
+}
+
+/// Whether a rule holds for what is to be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Applies {
+    Yes,
+    No,
+    /// No bundle was given.
+    DependsOnVersion,
 }
 
 impl Subject<'_> {
     fn has(&self, role: Role) -> bool {
         self.topology.is_none_or(|topology| topology.this().has(role))
+    }
+
+    fn applies(&self, rule: &Rule<KubeVersion>) -> Applies {
+        match self.kubernetes.map(|version| rule.holds(version)) {
+            Some(true) => Applies::Yes,
+            Some(false) => Applies::No,
+            None => Applies::DependsOnVersion,
+        }
     }
 }
 
@@ -176,10 +196,15 @@ mod tests {
 
     /// The verdicts other than `pass` on a host that `change` was done to.
     pub(super) fn verdicts(change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
+        verdicts_for("1.25.2", change)
+    }
+
+    /// The same for a version of Kubernetes; for none where it is empty.
+    pub(super) fn verdicts_for(version: &str, change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
         let mut facts = fixture::facts();
         change(&mut facts);
-        let spec = ClusterSpec::default();
-        examine(&Subject { spec: &spec, facts: &facts, topology: None }, &[])
+        let (spec, kubernetes) = (ClusterSpec::default(), version.parse().ok());
+        examine(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes }, &[])
             .into_iter()
             .filter(|finding| finding.verdict != Verdict::Pass)
             .map(|finding| {
@@ -191,7 +216,9 @@ mod tests {
 
     #[test]
     fn a_plain_host_passes() {
-        assert_eq!(verdicts(|_| ()), Vec::<String>::new());
+        for version in ["1.25.2", "1.36.3", ""] {
+            assert_eq!(verdicts_for(version, |_| ()), Vec::<String>::new(), "{version}");
+        }
     }
 
     #[test]
@@ -208,7 +235,10 @@ mod tests {
         let mut facts = fixture::facts();
         facts.memory.total_bytes = 1 << 30;
         let spec = ClusterSpec::default();
-        let findings = examine(&Subject { spec: &spec, facts: &facts, topology: None }, &["memory".parse().unwrap()]);
+        let findings = examine(
+            &Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None },
+            &["memory".parse().unwrap()],
+        );
         assert!(rejections(&findings).is_empty());
         assert!(findings.iter().any(|finding| finding.check == "memory" && finding.verdict == Verdict::Ignored));
     }

@@ -231,7 +231,8 @@ mod tests {
             let mut facts = crate::fixture::facts();
             facts.listening = vec![listener(port, "nginx")];
             let topology = cluster.seen_from(name);
-            let subject = super::Subject { spec: &cluster.spec, facts: &facts, topology: Some(&topology) };
+            let subject =
+                super::Subject { spec: &cluster.spec, facts: &facts, topology: Some(&topology), kubernetes: None };
             super::ports(&subject).verdict == super::super::Verdict::Reject
         };
         assert!(taken("c1", 2379) && taken("c1", 6443) && taken("w1", 6443) && taken("w1", 10250) && taken("w1", 6444));
@@ -264,7 +265,13 @@ mod tests {
             cluster.spec.api.interface = interface.map(str::to_owned);
             let topology = cluster.seen_from(name);
             let facts = &crate::fixture::facts();
-            super::virtual_address(&super::Subject { spec: &cluster.spec, facts, topology: Some(&topology) }).found
+            super::virtual_address(&super::Subject {
+                spec: &cluster.spec,
+                facts,
+                topology: Some(&topology),
+                kubernetes: None,
+            })
+            .found
         };
         assert_eq!(found("c1", "10.0.0.100", None), "10.0.0.100 on eth0");
         assert_eq!(found("c1", "198.51.100.1", None), "198.51.100.1 is in no network of this host");

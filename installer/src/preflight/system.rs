@@ -3,9 +3,10 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Answer, Check, Subject};
+use super::{Answer, Applies, Check, Subject};
 use crate::facts::{OsRelease, Selinux};
 use crate::host::UnitState;
+use crate::version_rules::kubernetes::{CONNTRACK_FOR_KUBEADM, HELPERS_FOR_KUBEADM, LOSETUP_FOR_KUBEADM};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "root", wanted: "user id 0, to change the host", look: root },
@@ -86,12 +87,23 @@ fn selinux(subject: &Subject<'_>) -> Answer {
 }
 
 fn programs(subject: &Subject<'_>) -> Answer {
-    const NEEDED: [&str; 7] = ["conntrack", "ip", "iptables", "mount", "nsenter", "swapoff", "umount"];
-    const WANTED: [&str; 2] = ["ethtool", "socat"];
+    /// What kinstall itself runs, whatever the version.
+    const OWN: [&str; 6] = ["ip", "iptables", "mount", "nsenter", "swapoff", "umount"];
     let missing = |names: &[&'static str]| {
         names.iter().copied().filter(|name| program(subject, name).is_none()).collect::<Vec<_>>()
     };
-    let (needed, wanted) = (missing(&NEEDED), missing(&WANTED));
+    let (mut needed, mut wanted) = (missing(&OWN), Vec::new());
+    for (name, rule) in [("conntrack", CONNTRACK_FOR_KUBEADM), ("losetup", LOSETUP_FOR_KUBEADM)] {
+        match subject.applies(&rule) {
+            Applies::Yes => needed.extend(missing(&[name])),
+            // Some versions refuse to go on without it.
+            Applies::DependsOnVersion => wanted.extend(missing(&[name])),
+            Applies::No => {}
+        }
+    }
+    if subject.applies(&HELPERS_FOR_KUBEADM) != Applies::No {
+        wanted.extend(missing(&["ethtool", "socat"]));
+    }
     let all: Vec<_> = needed.iter().chain(&wanted).copied().collect();
     if all.is_empty() {
         return Answer::pass("all there");
@@ -170,7 +182,7 @@ fn firewall(subject: &Subject<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::verdicts;
+    use super::super::tests::{verdicts, verdicts_for};
     use crate::facts::Selinux;
     use crate::host::UnitState;
 
@@ -200,7 +212,7 @@ mod tests {
             facts.os.id_like = vec!["rhel".into()];
         }), @r#"
         [
-            "programs Reject: no conntrack, ip, socat | install the packages conntrack-tools, iproute, socat from the distribution's own medium; upstream releases do not hold them",
+            "programs Reject: no ip, conntrack, socat | install the packages conntrack-tools, iproute, socat from the distribution's own medium; upstream releases do not hold them",
         ]
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| {
@@ -212,6 +224,22 @@ mod tests {
             "programs Warn: no socat | install the packages socat from the distribution's own medium; upstream releases do not hold them",
         ]
         "#);
+    }
+
+    #[test]
+    fn programs_are_demanded_where_kubeadm_demands_them() {
+        let without = |version: &str| {
+            verdicts_for(version, |facts| {
+                for program in ["conntrack", "ethtool", "losetup", "socat"] {
+                    facts.programs.insert(program.into(), None);
+                }
+            })
+        };
+        let found = |version: &str| without(version)[0].split(" | ").next().unwrap().to_owned();
+        assert_eq!(found("1.31.14"), "programs Reject: no conntrack, ethtool, socat");
+        assert_eq!(found("1.32.2"), "programs Warn: no ethtool, socat");
+        assert_eq!(found("1.33.6"), "programs Reject: no losetup");
+        assert_eq!(found(""), "programs Warn: no conntrack, losetup, ethtool, socat");
     }
 
     #[test]

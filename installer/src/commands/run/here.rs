@@ -33,7 +33,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let host = Host::local()?;
     place.refuse_hopeless(&host)?;
-    let (bundle, _) = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
+    let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
 
     let records = Records::of(&bundle, trust, place.spec.clone(), place.name.clone());
     records.refuse_another(&host)?;
@@ -67,7 +67,9 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
 /// Preflight, plan and cost: all that is decided before anything is changed.
 fn check(inputs: &Inputs<'_>, place: &Place, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<Plan> {
     let topology = place.name.as_ref().map(|_| inputs.topology);
-    let findings = examine(&Subject { spec: inputs.spec, facts: inputs.facts, topology }, &arguments.ignored);
+    let kubernetes = Some(inputs.list.kubernetes_version);
+    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
+    let findings = examine(&subject, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: &findings });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;

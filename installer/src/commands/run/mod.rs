@@ -16,7 +16,7 @@ use place::Place;
 
 /// Does what the command line says.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let trust = bundle::read_trust(&arguments.bundle)?;
+    let trust = bundle::read_trust(&arguments.bundle.trust)?;
     if let Some(path) = &arguments.join {
         return here::run(arguments, &trust, &Place::joining(path)?);
     }
@@ -34,7 +34,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
+/// Refuses a bundle for other machines.
+pub(super) fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
     let here = Platform::of_this_program();
     if list.platforms.contains(&here) {
         return Ok(());
