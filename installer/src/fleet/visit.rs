@@ -25,6 +25,7 @@ pub(super) struct Visit<'a> {
 }
 
 /// What hosts are gone to for.
+#[derive(Clone, Copy)]
 pub(super) struct Goal {
     /// The version that is to be installed, where it is known.
     pub(super) kubernetes: Option<KubeVersion>,

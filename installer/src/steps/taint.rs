@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Check, Context, Inputs, Step, needed};
 use crate::kubectl::Kubectl;
 
-/// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, LabelNodeRoleControlPlane.
+/// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, `LabelNodeRoleControlPlane`.
 const KEY: &str = "node-role.kubernetes.io/control-plane";
 
 /// See the module.

@@ -6,14 +6,14 @@ use super::Rule;
 
 type KubeRule = Rule<KubeVersion>;
 
-const fn minor(minor: u16) -> Option<KubeVersion> {
-    Some(KubeVersion::new(1, minor, 0))
+const fn minor(minor: u16) -> KubeVersion {
+    KubeVersion::new(1, minor, 0)
 }
 
 /// kubeadm's configuration is v1beta4; before, it is v1beta3.
 pub const KUBEADM_V1BETA4: KubeRule = Rule {
     what: "kubeadm reads kubeadm.k8s.io/v1beta4, and warns of v1beta3",
-    since: minor(31),
+    since: Some(minor(31)),
     until: None,
     source: "cmd/kubeadm/app/apis/kubeadm/scheme/scheme.go; v1beta3 leaves with 1.37 (CHANGELOG-1.37.md)",
 };
@@ -22,7 +22,7 @@ pub const KUBEADM_V1BETA4: KubeRule = Rule {
 /// `kubeadm:cluster-admins`, which has no rights until it is bound.
 pub const SUPER_ADMIN_KUBECONFIG: KubeRule = Rule {
     what: "kubeadm writes super-admin.conf, and admin.conf works only once its group is bound",
-    since: minor(29),
+    since: Some(minor(29)),
     until: None,
     source: "cmd/kubeadm/app/constants/constants.go, SuperAdminKubeConfigFileName",
 };
@@ -31,14 +31,14 @@ pub const SUPER_ADMIN_KUBECONFIG: KubeRule = Rule {
 pub const CONNTRACK_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm refuses hosts without the program conntrack",
     since: None,
-    until: minor(32),
+    until: Some(minor(32)),
     source: "cmd/kubeadm/app/preflight/checks_linux.go, addExecChecks",
 };
 
 /// `losetup` on the host.
 pub const LOSETUP_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm refuses hosts without the program losetup",
-    since: minor(33),
+    since: Some(minor(33)),
     until: None,
     source: "cmd/kubeadm/app/preflight/checks_linux.go, addExecChecks",
 };
@@ -47,14 +47,14 @@ pub const LOSETUP_FOR_KUBEADM: KubeRule = Rule {
 pub const HELPERS_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm warns of hosts without ethtool and socat",
     since: None,
-    until: minor(33),
+    until: Some(minor(33)),
     source: "cmd/kubeadm/app/preflight/checks.go and checks_linux.go, addExecChecks; late patches of some minors leave socat out",
 };
 
 /// The kubelet can be told to start with cgroup v1 or not.
 pub const FAIL_CGROUP_V1: KubeRule = Rule {
     what: "the kubelet knows failCgroupV1, and cgroup v1 is in maintenance",
-    since: minor(31),
+    since: Some(minor(31)),
     until: None,
     source: "pkg/kubelet/apis/config/v1beta1/defaults.go, FailCgroupV1",
 };
@@ -62,7 +62,7 @@ pub const FAIL_CGROUP_V1: KubeRule = Rule {
 /// cgroup v1 is refused unless asked for.
 pub const CGROUP_V1_REFUSED: KubeRule = Rule {
     what: "failCgroupV1 is true by default, and kubeadm's SystemVerification refuses cgroup v1",
-    since: minor(35),
+    since: Some(minor(35)),
     until: None,
     source: "pkg/kubelet/apis/config/v1beta1/defaults.go; kubernetes/system-validators v1.12.1 validators/cgroup_validator_linux.go",
 };
@@ -70,7 +70,7 @@ pub const CGROUP_V1_REFUSED: KubeRule = Rule {
 /// A kubelet is shown only what concerns its own node.
 pub const NODE_SELECTORS: KubeRule = Rule {
     what: "the node authoriser lets a kubelet list only its own node and pods",
-    since: minor(32),
+    since: Some(minor(32)),
     until: None,
     source: "pkg/features/kube_features.go, AuthorizeNodeWithSelectors",
 };
@@ -79,14 +79,14 @@ pub const NODE_SELECTORS: KubeRule = Rule {
 pub const CRI_SOCKET_ANNOTATION: KubeRule = Rule {
     what: "kubeadm notes the CRI socket on the node as kubeadm.alpha.kubernetes.io/cri-socket",
     since: None,
-    until: minor(34),
+    until: Some(minor(34)),
     source: "cmd/kubeadm/app/features/features.go, NodeLocalCRISocket",
 };
 
 /// The CRI socket in a file of the host instead.
 pub const KUBELET_INSTANCE_CONFIG: KubeRule = Rule {
     what: "kubeadm writes the CRI socket to /var/lib/kubelet/instance-config.yaml, which it merges into config.yaml",
-    since: minor(34),
+    since: Some(minor(34)),
     until: None,
     source: "cmd/kubeadm/app/features/features.go, NodeLocalCRISocket; cmd/kubeadm/app/phases/kubelet/config.go",
 };
@@ -94,7 +94,7 @@ pub const KUBELET_INSTANCE_CONFIG: KubeRule = Rule {
 /// A control plane's kubelet speaks to its own API server.
 pub const KUBELET_LOCAL_MODE: KubeRule = Rule {
     what: "the kubelet of a control plane speaks to the API server beside it, not to the cluster's name",
-    since: minor(33),
+    since: Some(minor(33)),
     until: None,
     source: "cmd/kubeadm/app/features/features.go, ControlPlaneKubeletLocalMode",
 };
@@ -103,7 +103,7 @@ pub const KUBELET_LOCAL_MODE: KubeRule = Rule {
 pub const CONTAINER_RUNTIME_FLAG: KubeRule = Rule {
     what: "the kubelet takes --container-runtime, which kubeadm 1.25 writes to kubeadm-flags.env",
     since: None,
-    until: minor(27),
+    until: Some(minor(27)),
     source: "CHANGELOG-1.27.md (pull request #114017)",
 };
 
@@ -111,14 +111,14 @@ pub const CONTAINER_RUNTIME_FLAG: KubeRule = Rule {
 pub const POD_INFRA_IMAGE_FLAG: KubeRule = Rule {
     what: "the kubelet takes --pod-infra-container-image, which older kubeadms write to kubeadm-flags.env",
     since: None,
-    until: minor(35),
+    until: Some(minor(35)),
     source: "CHANGELOG-1.35.md (pull request #133779)",
 };
 
 /// kube-proxy can leave `route_localnet` alone.
 pub const LOCALHOST_NODE_PORTS: KubeRule = Rule {
     what: "kube-proxy knows iptables.localhostNodePorts; false keeps it from setting net.ipv4.conf.all.route_localnet",
-    since: minor(26),
+    since: Some(minor(26)),
     until: None,
     source: "pkg/proxy/apis/config/types.go; pkg/proxy/iptables/proxier.go",
 };
@@ -126,7 +126,7 @@ pub const LOCALHOST_NODE_PORTS: KubeRule = Rule {
 /// kube-proxy's mode nftables.
 pub const NFTABLES_PROXY: KubeRule = Rule {
     what: "kube-proxy takes the mode nftables without a feature gate",
-    since: minor(31),
+    since: Some(minor(31)),
     until: None,
     source: "pkg/features/kube_features.go, NFTablesProxyMode: alpha and off in 1.29, beta and on in 1.31, general in 1.33",
 };
@@ -134,7 +134,7 @@ pub const NFTABLES_PROXY: KubeRule = Rule {
 /// kube-proxy's mode ipvs.
 pub const IPVS_DEPRECATED: KubeRule = Rule {
     what: "kube-proxy warns that the mode ipvs may be removed",
-    since: minor(35),
+    since: Some(minor(35)),
     until: None,
     source: "cmd/kube-proxy/app/server_linux.go, IPVSDeprecation; CHANGELOG-1.35.md (pull request #134539)",
 };
