@@ -3,12 +3,14 @@
 use kbundle_format::KubeVersion;
 use serde::{Deserialize, Serialize};
 
+use crate::config::KubeProxyMode;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::{
     Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
     SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };
+use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
 
 /// A stage of an installation. With several hosts, each ends on all of them before the next begins.
@@ -77,6 +79,16 @@ pub enum PlanError {
     /// The bundle pairs Kubernetes with a program that it does not take.
     #[error(transparent)]
     Pairing(#[from] pairing::TooOld),
+    /// kube-proxy has not the mode that was asked for.
+    #[error(
+        "the kube-proxy of Kubernetes {version} has no mode nftables yet, which needs {first}; set network.kube-proxy.mode to iptables"
+    )]
+    NoNftables {
+        /// The bundle's.
+        version: KubeVersion,
+        /// The first that has it.
+        first: KubeVersion,
+    },
     /// The bundle lacks programs.
     #[error("the bundle has no {} for this host's platform", components.join(", "))]
     NoProgram {
@@ -143,6 +155,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let version = inputs.list.kubernetes_version;
     if version < OLDEST_KUBERNETES {
         return Err(PlanError::TooOld { version });
+    }
+    if let (KubeProxyMode::Nftables, Some(first)) = (inputs.spec.network.kube_proxy.mode, NFTABLES_PROXY.since)
+        && !NFTABLES_PROXY.holds(version)
+    {
+        return Err(PlanError::NoNftables { version, first });
     }
     let components = programs::missing(inputs);
     if !components.is_empty() {
@@ -245,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_the_sites_own_is_left_to_it() {
+        let mut spec = ClusterSpec::default();
+        spec.network.cni = Cni::None;
+        let steps = planned(&fixture::list("1.25.2"), &spec).unwrap();
+        assert!(!steps.contains("bridge:") && !steps.contains("network:"), "{steps}");
+        assert!(steps.ends_with("ready: wait until the kubelet of each node reports; nodes are not ready and pods wait until you bring the network (network.cni: none)"), "{steps}");
+    }
+
+    #[test]
     fn refuses_a_bundle_that_lacks_something() {
         let refused = |change: fn(&mut BundleList), spec: &ClusterSpec| {
             let mut list = fixture::list("1.25.2");
@@ -261,6 +287,10 @@ mod tests {
         insta::assert_snapshot!(refused(|list| list.images.clear(), &spec), @"the bundle has no kube-apiserver image for linux/amd64");
         let mut calico = ClusterSpec::default();
         calico.network.cni = Cni::Calico;
+        let mut nftables = ClusterSpec::default();
+        nftables.network.kube_proxy.mode = KubeProxyMode::Nftables;
+        insta::assert_snapshot!(refused(|_| (), &nftables), @"the kube-proxy of Kubernetes 1.25.2 has no mode nftables yet, which needs 1.31.0; set network.kube-proxy.mode to iptables");
+        assert!(planned(&fixture::list("1.31.0"), &nftables).is_ok());
         let with_addon = ClusterSpec { addons: vec!["metallb".parse().unwrap()], ..ClusterSpec::default() };
         insta::assert_snapshot!(refused(|_| (), &with_addon), @"the bundle has no add-on metallb, which the configuration lists under addons; build it with `--addon metallb`");
         insta::assert_snapshot!(refused(|_| (), &calico), @"the bundle has no add-on calico, which the configuration asks for as network.cni");

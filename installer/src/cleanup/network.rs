@@ -76,6 +76,19 @@ pub fn remove_rules(host: &Host) -> Result<(), HostError> {
             host.run(&Command::new(&format!("{family}-restore"), ["--noflush"]).input(removal))?;
         }
     }
+    remove_nft_tables(host)
+}
+
+/// Removes the tables of kube-proxy's mode nftables. Source: pkg/proxy/nftables/proxier.go, `kubeProxyTable`.
+fn remove_nft_tables(host: &Host) -> Result<(), HostError> {
+    const TABLE: &str = "kube-proxy";
+    for family in ["ip", "ip6"] {
+        let shown = host.run_if_installed(&Command::new("nft", ["list", "tables", family]))?;
+        let wanted = format!("table {family} {TABLE}");
+        if shown.is_some_and(|shown| shown.stdout.lines().any(|line| line.trim() == wanted)) {
+            host.run(&Command::new("nft", ["delete", "table", family, TABLE]))?;
+        }
+    }
     Ok(())
 }
 

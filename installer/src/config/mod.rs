@@ -5,6 +5,7 @@
 
 mod example;
 mod hosts;
+mod kube_proxy;
 mod names;
 mod registries;
 mod rules;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
+pub use kube_proxy::{KubeProxy, KubeProxyMode};
 pub use names::{Cidr, DnsName, NameError};
 pub use registries::{EVERY_OTHER, Registry};
 pub use rules::Problem;
@@ -67,6 +69,8 @@ pub struct Network {
     pub dns_domain: DnsName,
     /// What connects pods.
     pub cni: Cni,
+    /// What brings requests to Services to their pods.
+    pub kube_proxy: KubeProxy,
 }
 
 /// What connects pods.
@@ -79,6 +83,8 @@ pub enum Cni {
     Flannel,
     /// Calico, from the bundle.
     Calico,
+    /// Nothing of ours: the site brings it, and until then nodes are not ready and most pods wait.
+    None,
 }
 
 impl Cni {
@@ -89,6 +95,7 @@ impl Cni {
             Self::Bridge => "bridge",
             Self::Flannel => "flannel",
             Self::Calico => "calico",
+            Self::None => "none",
         }
     }
 }
@@ -190,6 +197,7 @@ impl Default for Network {
             service_cidr: Cidr::known([10, 96, 0, 0], 12),
             dns_domain: DnsName::known("cluster.local"),
             cni: Cni::Bridge,
+            kube_proxy: KubeProxy::default(),
         }
     }
 }
@@ -326,6 +334,9 @@ mod tests {
           service-cidr: 10.96.0.0/12
           dns-domain: cluster.local
           cni: bridge
+          kube-proxy:
+            mode: iptables
+            strict-arp: false
         api:
           endpoint: null
           address: null
@@ -351,7 +362,7 @@ mod tests {
     fn refuses_what_it_does_not_know() {
         insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
-        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16");
+        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");
         insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }

@@ -157,6 +157,9 @@ mod tests {
           service-cidr: 10.96.0.0/12
           dns-domain: cluster.local
           cni: calico
+          kube-proxy:
+            mode: iptables
+            strict-arp: false
         api:
           endpoint: null
           address: null

@@ -28,6 +28,9 @@ pub const MODULES: &[(&str, &str)] = &[
     ("overlay", ""),
 ];
 
+/// The kernel's load balancer, for kube-proxy's mode ipvs.
+const IPVS: (&str, &str) = ("ip_vs", "/proc/net/ip_vs");
+
 /// Programs that a cluster needs from the host, since no upstream archive has them.
 ///
 /// Source: kubeadm's preflight (cmd/kubeadm/app/preflight/checks.go) and this program's own steps.
@@ -39,6 +42,7 @@ pub const PROGRAMS: &[&str] = &[
     "losetup",
     "modprobe",
     "mount",
+    "nft",
     "nsenter",
     "socat",
     "swapoff",
@@ -156,7 +160,12 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
 pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
     let file_systems = kernel::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
     let at_work = |name: &str, trace: &str| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
-    Ok(MODULES.iter().filter(|(name, trace)| at_work(name, trace)).map(|&(name, _)| name.to_owned()).collect())
+    Ok(MODULES
+        .iter()
+        .chain([&IPVS])
+        .filter(|(name, trace)| at_work(name, trace))
+        .map(|&(name, _)| name.to_owned())
+        .collect())
 }
 
 /// Whether root may write there; settings of the kernel say no by their permission bits, also to root.

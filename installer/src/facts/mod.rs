@@ -103,7 +103,7 @@ pub struct Memory {
 pub struct Kernel {
     /// As `uname -r`.
     pub release: String,
-    /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
+    /// Of [`MODULES`] and `ip_vs`, those whose work is seen to be there, built in or loaded.
     pub features: BTreeSet<String>,
     /// Whether modules for this kernel lie under `/lib/modules`.
     pub has_modules: bool,

@@ -1,7 +1,7 @@
 //! The configuration that kubeadm reads: which form each version takes, and what is in it.
 //!
-//! One YAML file with four documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
-//! `KubeletConfiguration` and `KubeProxyConfiguration`. All of it is decided from [`Inputs`]; nothing is read from the host.
+//! One YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
+//! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. All of it is decided from [`Inputs`]; nothing is read from the host.
 
 mod cluster;
 pub mod host_settings;
@@ -78,13 +78,13 @@ impl ConfigApi {
 /// The whole configuration as YAML.
 pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> {
     let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
-    Ok([
+    let mut documents = vec![
         document(&cluster::InitConfiguration::new(inputs)),
         document(&cluster::ClusterConfiguration::new(inputs, &images)),
         document(&kubelet::KubeletConfiguration::new(inputs)),
-        document(&proxy::KubeProxyConfiguration::new(inputs)),
-    ]
-    .join("---\n"))
+    ];
+    documents.extend(proxy::KubeProxyConfiguration::new(inputs).as_ref().map(document));
+    Ok(documents.join("---\n"))
 }
 
 /// Why no configuration can be written. Planning refuses for the same reasons.

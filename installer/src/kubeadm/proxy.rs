@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::config::KubeProxyMode;
 use crate::steps::Inputs;
+use crate::version_rules::kubernetes::LOCALHOST_NODE_PORTS;
 
 /// Settings of every kube-proxy of the cluster.
 #[derive(Serialize)]
@@ -13,6 +15,10 @@ pub struct KubeProxyConfiguration {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     conntrack: Option<Conntrack>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iptables: Option<Iptables>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipvs: Option<Ipvs>,
 }
 
 /// The size of the connection table; 0 leaves it as the kernel has it.
@@ -23,16 +29,35 @@ struct Conntrack {
     min: u32,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Iptables {
+    localhost_node_ports: bool,
+}
+
+#[derive(Serialize)]
+struct Ipvs {
+    #[serde(rename = "strictARP")]
+    strict_arp: bool,
+}
+
 impl KubeProxyConfiguration {
-    pub fn new(inputs: &Inputs<'_>) -> Self {
+    /// Nothing where the site brings what does its work.
+    pub fn new(inputs: &Inputs<'_>) -> Option<Self> {
+        let kube_proxy = inputs.spec.network.kube_proxy;
         let untouched = Conntrack { max_per_core: 0, min: 0 };
-        Self {
+        // Else it sets `route_localnet`, by which neighbours reach what listens on 127.0.0.1.
+        let own_ports = Iptables { localhost_node_ports: false };
+        let keeps_localhost =
+            kube_proxy.mode == KubeProxyMode::Iptables && LOCALHOST_NODE_PORTS.holds(inputs.list.kubernetes_version);
+        (kube_proxy.mode != KubeProxyMode::None).then(|| Self {
             api_version: "kubeproxy.config.k8s.io/v1alpha1",
             kind: "KubeProxyConfiguration",
-            // Every kernel has it; ipvs needs modules that many hosts lack.
-            mode: "iptables",
+            mode: kube_proxy.mode.as_str(),
             // kube-proxy does not start where it may not set the size.
             conntrack: (!inputs.facts.conntrack_max_writable).then_some(untouched),
-        }
+            iptables: keeps_localhost.then_some(own_ports),
+            ipvs: kube_proxy.strict_arp.then_some(Ipvs { strict_arp: true }),
+        })
     }
 }

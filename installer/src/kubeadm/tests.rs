@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::ClusterSpec;
+use crate::config::{ClusterSpec, KubeProxy, KubeProxyMode};
 use crate::facts::CgroupVersion;
 use crate::fixture;
 
@@ -43,6 +43,24 @@ fn v1beta3() {
 #[test]
 fn v1beta4_on_cgroup_v1() {
     insta::assert_snapshot!(configuration_of("1.34.0", |facts| facts.cgroups.version = CgroupVersion::V1));
+}
+
+#[test]
+fn kube_proxy_is_told_its_mode_or_left_out() {
+    let written = |version: &str, mode, strict_arp| {
+        let mut spec = ClusterSpec::default();
+        spec.network.kube_proxy = KubeProxy { mode, strict_arp };
+        let (facts, list, topology) = (fixture::facts(), fixture::list(version), fixture::topology());
+        let text = configuration(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology }).unwrap();
+        let (_, document) = text.split_once("kind: KubeProxyConfiguration\n")?;
+        Some(document.to_owned())
+    };
+    assert_eq!(written("1.25.2", KubeProxyMode::Iptables, false).unwrap(), "mode: iptables\n", "field of 1.26");
+    let newer = "mode: iptables\niptables:\n  localhostNodePorts: false\n";
+    assert_eq!(written("1.26.0", KubeProxyMode::Iptables, false).unwrap(), newer);
+    assert_eq!(written("1.36.3", KubeProxyMode::Ipvs, true).unwrap(), "mode: ipvs\nipvs:\n  strictARP: true\n");
+    assert_eq!(written("1.36.3", KubeProxyMode::Nftables, false).unwrap(), "mode: nftables\n");
+    assert_eq!(written("1.36.3", KubeProxyMode::None, false), None);
 }
 
 #[test]

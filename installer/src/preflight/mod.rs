@@ -3,6 +3,7 @@
 
 pub mod between;
 pub mod front;
+mod kube_proxy;
 mod machine;
 mod network;
 mod system;
@@ -145,7 +146,7 @@ struct Check {
     look: fn(&Subject<'_>) -> Answer,
 }
 
-const CHECKS: [&[Check]; 3] = [machine::CHECKS, system::CHECKS, network::CHECKS];
+const CHECKS: [&[Check]; 4] = [machine::CHECKS, system::CHECKS, network::CHECKS, kube_proxy::CHECKS];
 
 /// The id of a check, such as `memory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

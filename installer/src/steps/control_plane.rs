@@ -10,6 +10,7 @@ use kbundle_format::Role;
 
 use super::kubeadm_run::{self, ignoring, patiently};
 use super::{Check, Context, Inputs, Step, half_written, join, needed};
+use crate::config::KubeProxyMode;
 use crate::facts::CgroupVersion;
 use crate::host::Host;
 use crate::kubeadm::images::ClusterImages;
@@ -113,14 +114,19 @@ fn init(context: &Context<'_>) -> anyhow::Result<()> {
         half_written::remove(&context.host, true)?;
         let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
         arguments.extend(ignoring(&ignored_preflight_errors(context, &context.host)?));
-        if !has_dns {
-            arguments.push("--skip-phases=addon/coredns".to_owned());
-        }
+        arguments.extend(skipped_phases(has_dns, has_kube_proxy(context)));
         context.progress.detail("kubeadm init");
         kubeadm_run::call(&context.host, arguments)
             .context("while setting up the control plane; `journalctl -u kubelet` may say more")
     };
     patiently(context, attempt, || wait_for_own_api(context))
+}
+
+/// The flag by which kubeadm leaves out add-ons that the cluster does without.
+fn skipped_phases(has_dns: bool, has_kube_proxy: bool) -> Option<String> {
+    let skipped = [(!has_dns, "addon/coredns"), (!has_kube_proxy, "addon/kube-proxy")];
+    let skipped: Vec<_> = skipped.into_iter().filter_map(|(is_skipped, phase)| is_skipped.then_some(phase)).collect();
+    (!skipped.is_empty()).then(|| format!("--skip-phases={}", skipped.join(",")))
 }
 
 /// Whether the API server of this host is told of just the members of etcd that there are.
@@ -151,11 +157,18 @@ pub fn is_set_up(host: &Host) -> bool {
 /// Source: `printOrCreateKubeProxyObjects` of kubeadm's `app/phases/addons/proxy`, and the order of phases in `app/cmd/init.go`;
 /// the same in 1.25.2 and 1.36.3.
 fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
-    let mut objects = vec!["rolebinding/kube-proxy", "daemonset/kube-proxy", "configmap/kubeadm-config"];
+    let mut objects = vec!["configmap/kubeadm-config"];
+    if has_kube_proxy(inputs) {
+        objects.extend(["rolebinding/kube-proxy", "daemonset/kube-proxy"]);
+    }
     if has_coredns(inputs)? {
         objects.extend(["service/kube-dns", "deployment/coredns"]);
     }
     Ok(objects)
+}
+
+fn has_kube_proxy(inputs: &Inputs<'_>) -> bool {
+    inputs.spec.network.kube_proxy.mode != KubeProxyMode::None
 }
 
 fn has_coredns(inputs: &Inputs<'_>) -> anyhow::Result<bool> {

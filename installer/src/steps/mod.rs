@@ -24,6 +24,7 @@ mod kubelet;
 pub mod load_balancer;
 pub mod network;
 mod node_settings;
+mod own_network;
 mod pods;
 pub mod programs;
 mod ready;

@@ -24,6 +24,7 @@ impl Step for Network {
         let cni = inputs.spec.network.cni;
         let version = inputs.version_of_addon(cni.as_str());
         match (cni, version) {
+            (Cni::None, _) => "leave the network of pods to the site".to_owned(),
             (Cni::Bridge, _) => "connect pods with those of other hosts by routes".to_owned(),
             (_, Some(version)) => format!("connect pods by {} {version}", cni.as_str()),
             (_, None) => format!("connect pods by {}", cni.as_str()),
@@ -34,6 +35,7 @@ impl Step for Network {
         match inputs.spec.network.cni {
             Cni::Bridge => inputs.topology.this().is_node(),
             Cni::Flannel | Cni::Calico => inputs.leads(),
+            Cni::None => false,
         }
     }
 
@@ -41,6 +43,7 @@ impl Step for Network {
         match context.spec.network.cni {
             Cni::Bridge => routes::check(context, &given::known(context)?),
             Cni::Flannel | Cni::Calico => addon::check(context),
+            Cni::None => Ok(Check::Done),
         }
     }
 
@@ -48,6 +51,7 @@ impl Step for Network {
         match context.spec.network.cni {
             Cni::Bridge => routes::apply(context, &given::known(context)?),
             Cni::Flannel | Cni::Calico => addon::apply(context),
+            Cni::None => Ok(()),
         }
     }
 

@@ -9,7 +9,7 @@ use kbundle_format::Role;
 use serde_json::Value;
 
 use super::control_plane::STATIC_PODS;
-use super::{Check, Context, Inputs, Step, addons, load_balancer, needed, virtual_address};
+use super::{Check, Context, Inputs, Step, addons, load_balancer, needed, own_network, virtual_address};
 use crate::kubectl::Kubectl;
 use crate::topology::Member;
 use crate::wait::{Look, until};
@@ -30,6 +30,11 @@ impl Step for Ready {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
+        if let Some(setting) = own_network::left_to_the_site(inputs) {
+            return format!(
+                "wait until the kubelet of each node reports; nodes are not ready and pods wait until you bring the network ({setting})"
+            );
+        }
         if !inputs.leads() {
             return format!("wait until {} is ready", inputs.node_name());
         }
@@ -72,13 +77,14 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         return Ok(vec![format!("the API server is not ready: {said}")]);
     }
     if is_worker(context) {
-        return own_unready(&api, &context.node_name());
+        return own_unready(context, &api, &context.node_name());
     }
     let nodes = items(api.get(&["nodes"])?.as_ref());
     let absent = &context.handed.absent;
     let wanted = context.topology.members().iter().filter(|member| member.is_node() && !absent.contains(&member.name));
     let mut reasons: Vec<_> = wanted
         .filter_map(|member| match nodes.iter().find(|node| node["metadata"]["name"] == *member.name) {
+            Some(node) if own_network::lacks_only_the_network(context, node) => None,
             Some(node) => node_unready(node),
             None => Some(format!("the cluster has no node {}", member.name)),
         })
@@ -91,8 +97,9 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         };
         let workloads = of("deployments,daemonsets")?;
         let (lost, pods): (Vec<_>, Vec<_>) = of("pods")?.into_iter().partition(|pod| is_on(pod, absent));
-        reasons.extend(workloads.iter().filter_map(|workload| workload_unready(workload, &lost)));
-        reasons.extend(pods.iter().filter_map(pod_unready));
+        let can_run = |object: &&Value| own_network::can_run(context, object);
+        reasons.extend(workloads.iter().filter(can_run).filter_map(|workload| workload_unready(workload, &lost)));
+        reasons.extend(pods.iter().filter(can_run).filter_map(pod_unready));
         if namespace == SYSTEM {
             reasons
                 .extend(static_pods(context, absent).into_iter().filter_map(|name| static_pod_unknown(&name, &pods)));
@@ -126,8 +133,9 @@ fn is_on(pod: &Value, nodes: &BTreeSet<String>) -> bool {
 }
 
 /// Why the node called `name` is not ready, as its own kubelet may know it.
-fn own_unready(api: &Kubectl<'_>, name: &str) -> anyhow::Result<Vec<String>> {
+fn own_unready(inputs: &Inputs<'_>, api: &Kubectl<'_>, name: &str) -> anyhow::Result<Vec<String>> {
     Ok(match api.get(&["node", name])? {
+        Some(node) if own_network::lacks_only_the_network(inputs, &node) => Vec::new(),
         Some(node) => node_unready(&node).into_iter().collect(),
         None => vec![format!("the cluster has no node {name}")],
     })

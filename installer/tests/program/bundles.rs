@@ -165,6 +165,17 @@ fn refuses_a_bundle_for_another_machine() {
 }
 
 #[test]
+fn preflight_uses_no_bundle_that_is_not_verified() {
+    let (folder, _) = folder();
+    let said = folder.kinstall(&["preflight", "good.tar.zst"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""));
+    assert!(said.stderr.contains("no key to verify the bundle with"), "{}", said.stderr);
+    let said = folder.kinstall(&["preflight", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(value["findings"].is_array(), "one value, without the bundle's own events: {}", said.stdout);
+}
+
+#[test]
 fn what_makes_no_sense_is_usage() {
     let (folder, _) = folder();
     fs::write(folder.path("cluster.yaml"), "network: {cni: weave}\n").unwrap();
@@ -175,7 +186,7 @@ fn what_makes_no_sense_is_usage() {
     --- stderr
     error: cluster.yaml cannot be used
       caused by: the configuration cannot be read
-      caused by: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico` at line 1 column 16
+      caused by: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16
     ");
     assert_snapshot!(folder.kinstall(&["verify", "nowhere.tar.zst", "--key", "signing.pub"]), @"
     exit code 2

@@ -144,6 +144,9 @@ fn print_fills_in_every_default() {
       service-cidr: 10.96.0.0/12
       dns-domain: cluster.local
       cni: bridge
+      kube-proxy:
+        mode: iptables
+        strict-arp: false
     api:
       endpoint: api.plant-7.internal
       address: null

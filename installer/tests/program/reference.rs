@@ -85,6 +85,7 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
         }
         "object" if inner["properties"].is_object() => (String::new(), Some((inner, false))),
         "object" => ("map of texts".to_owned(), None),
+        "boolean" => ("`true`, `false`".to_owned(), None),
         "integer" => ("number".to_owned(), None),
         _ if inner["format"] == "ip" => ("IPv4 address".to_owned(), None),
         _ if inner["pattern"].as_str().is_some_and(|pattern| pattern.contains('/')) => ("network".to_owned(), None),

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, LoadBalancer, Network};
+use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
 
 /// What every node takes of the pods' network: the controller manager's default.
 const NODE_PREFIX: u8 = 24;
@@ -73,6 +73,13 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
         );
     }
     room_for_nodes(spec, problems);
+    let kube_proxy = spec.network.kube_proxy;
+    if kube_proxy.strict_arp && kube_proxy.mode != KubeProxyMode::Ipvs {
+        problems.add(
+            "network.kube-proxy.strict-arp",
+            format!("strict-arp is of mode ipvs alone, and the mode is {}; remove it", kube_proxy.mode.as_str()),
+        );
+    }
 }
 
 fn room_for_nodes(spec: &ClusterSpec, problems: &mut Problems) {

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::config::{Cidr, Cni};
 use crate::steps::{Check, Context, Inputs, addon};
 
-/// Whether the bundle has what `inputs` ask for; nothing is asked for the bridge.
+/// Whether the bundle has what `inputs` ask for; nothing is asked for the bridge and for what the site brings.
 #[must_use]
 pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
     let cni = inputs.spec.network.cni;
-    cni == Cni::Bridge || addon::is_in_bundle(inputs, cni.as_str())
+    matches!(cni, Cni::Bridge | Cni::None) || addon::is_in_bundle(inputs, cni.as_str())
 }
 
 pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
@@ -21,7 +21,7 @@ pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
 #[must_use]
 pub fn trees(cni: Cni) -> &'static [&'static str] {
     match cni {
-        Cni::Bridge => &[],
+        Cni::Bridge | Cni::None => &[],
         Cni::Flannel => &["/run/flannel"],
         Cni::Calico => &["/run/calico", "/var/lib/calico", "/var/log/calico"],
     }

@@ -1,0 +1,82 @@
+//! A cluster whose site brings the network of its pods, or what does kube-proxy's work: until it does, nodes are not ready and most
+//! pods wait, so that a run can only wait for what needs neither.
+
+use serde_json::Value;
+
+use super::Inputs;
+use crate::config::{Cni, KubeProxyMode};
+
+/// What pods wait for, as `cluster.yaml` says it; nothing where all of it is set up here.
+#[must_use]
+pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
+    let network = &inputs.spec.network;
+    match (network.cni, network.kube_proxy.mode) {
+        (Cni::None, KubeProxyMode::None) => Some("network.cni and network.kube-proxy.mode: none"),
+        (Cni::None, _) => Some("network.cni: none"),
+        (_, KubeProxyMode::None) => Some("network.kube-proxy.mode: none"),
+        _ => None,
+    }
+}
+
+/// Whether a node's kubelet reports that it lacks nothing but the network that the site brings.
+///
+/// Source: pkg/kubelet/nodestatus/setters.go, `ReadyCondition`; several reasons stand in brackets.
+#[must_use]
+pub fn lacks_only_the_network(inputs: &Inputs<'_>, node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "False");
+    let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or_default();
+    left_to_the_site(inputs).is_some() && message.contains("NetworkPluginNotReady") && !message.starts_with('[')
+}
+
+/// Whether a pod, Deployment or `DaemonSet` comes up although the site's part is missing: the static pods and kube-proxy.
+#[must_use]
+pub fn can_run(inputs: &Inputs<'_>, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let is_static = !metadata["annotations"]["kubernetes.io/config.mirror"].is_null();
+    left_to_the_site(inputs).is_none() || is_static || metadata["labels"]["k8s-app"] == "kube-proxy"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::fixture;
+    use serde_json::json;
+
+    fn judged(cni: Cni, mode: KubeProxyMode, look: impl Fn(&Inputs<'_>) -> bool) -> bool {
+        let mut spec = ClusterSpec::default();
+        spec.network.cni = cni;
+        spec.network.kube_proxy.mode = mode;
+        let (facts, list, topology) = (fixture::facts(), fixture::list("1.36.3"), fixture::topology());
+        look(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology })
+    }
+
+    #[test]
+    fn a_node_is_excused_for_the_network_alone() {
+        let node = |message: &str| json!({"status": {"conditions": [{"type": "Ready", "status": "False", "message": message}]}});
+        let network = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+        let excused = |cni, message: &str| {
+            judged(cni, KubeProxyMode::Iptables, |inputs| lacks_only_the_network(inputs, &node(message)))
+        };
+        assert!(excused(Cni::None, network));
+        assert!(!excused(Cni::Bridge, network), "ours has to come up");
+        assert!(!excused(Cni::None, &format!("[{network}, PLEG is not healthy]")));
+        assert!(!excused(Cni::None, "PLEG is not healthy"));
+    }
+
+    #[test]
+    fn only_what_needs_no_network_is_waited_for() {
+        let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
+        let proxy = json!({"metadata": {"labels": {"k8s-app": "kube-proxy"}}});
+        let dns = json!({"metadata": {"labels": {"k8s-app": "kube-dns"}}});
+        for (cni, mode, waits) in [
+            (Cni::None, KubeProxyMode::Iptables, [true, true, false]),
+            (Cni::Bridge, KubeProxyMode::None, [true, true, false]),
+            (Cni::Bridge, KubeProxyMode::Iptables, [true, true, true]),
+        ] {
+            let found = [&mirror, &proxy, &dns].map(|object| judged(cni, mode, |inputs| can_run(inputs, object)));
+            assert_eq!(found, waits, "{cni:?} {mode:?}");
+        }
+    }
+}
