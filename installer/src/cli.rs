@@ -285,6 +285,9 @@ pub struct PreflightArguments {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
+    /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
+    #[arg(long)]
+    pub deep: bool,
     /// How results are written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,

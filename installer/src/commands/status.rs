@@ -15,10 +15,11 @@ use crate::plan::STEPS;
 use crate::records::Records;
 use crate::report::{SCHEMA, print_json, print_text};
 use crate::steps::Inputs;
+use crate::steps::images::unpacked::{self, ImageFault};
 use crate::topology::{Member, Topology};
 
 /// What is installed and how it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     schema: u32,
@@ -35,6 +36,9 @@ struct Status {
     /// Why the API server does not tell them.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_error: Option<String>,
+    /// Files that unpacked images lack; absent where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_faults: Option<Vec<ImageFault>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,13 +77,18 @@ struct Node {
 impl Status {
     /// Of a host that kinstall has not set up.
     fn nothing() -> Self {
-        let (steps, units, missing_units, nodes, api_error) = Default::default();
-        Self { schema: SCHEMA, healthy: false, installed: None, steps, units, missing_units, nodes, api_error }
+        Self { schema: SCHEMA, ..Self::default() }
     }
 }
 
 pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
-    let status = look(&Host::local()?)?;
+    let host = Host::local()?;
+    let mut status = look(&host)?;
+    if arguments.deep {
+        let faults = unpacked::faults(&host)?;
+        status.healthy &= faults.is_empty();
+        status.image_faults = Some(faults);
+    }
     match arguments.output {
         OutputFormat::Json => print_json(&status)?,
         OutputFormat::Text => print_text(&describe(&status))?,
@@ -121,7 +130,8 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         list_digest: kbundle_format::Digest::of(&records.list_bytes).to_string(),
         signers: signers.iter().map(ToString::to_string).collect(),
     };
-    Ok(Status { schema: SCHEMA, healthy, installed: Some(installed), steps, units, missing_units, nodes, api_error })
+    let installed = Some(installed);
+    Ok(Status { schema: SCHEMA, healthy, installed, steps, units, missing_units, nodes, api_error, image_faults: None })
 }
 
 fn step_state(host: &Host, id: &str) -> StepState {
@@ -199,6 +209,16 @@ fn describe(status: &Status) -> String {
                 None => format!("  {} {}: not ready", node.name, node.kubelet_version),
                 Some(message) => format!("  {} {}: not ready: {message}", node.name, node.kubelet_version),
             }));
+        }
+    }
+    match status.image_faults.as_deref() {
+        None => {}
+        Some([]) => lines.push("unpacked images: whole".to_owned()),
+        Some(faults) => {
+            lines.push(format!("unpacked images: {} files are not as they should be", faults.len()));
+            let line =
+                |ImageFault { image, path, fault }: &ImageFault| format!("  {image}: /{} {fault}", path.display());
+            lines.extend(faults.iter().map(line));
         }
     }
     lines.push(if status.healthy { "all is well" } else { "something is not as it should be" }.to_owned());

@@ -105,9 +105,23 @@ impl Index {
         };
         self.manifests.iter().map(name).collect()
     }
+
+    /// Each image's name with a tag and the digest of its manifest.
+    pub fn manifests(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
+        let mut manifests = BTreeMap::new();
+        let mut by_tag = None;
+        for descriptor in &self.manifests {
+            by_tag = descriptor.annotations.get(NAME).filter(|name| !name.contains('@')).or(by_tag);
+            if descriptor.platform.is_some() {
+                let name = by_tag.context("the record of images has a digest before a tag")?;
+                manifests.insert(name.clone(), descriptor.digest);
+            }
+        }
+        Ok(manifests)
+    }
 }
 
-/// How an index names `image`: by its tag and by digest.
+/// How an index names `image`: by its tag, which comes first, and by digest.
 pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<Descriptor>> {
     let by_tag = image.reference.to_string();
     let mut names = vec![(by_tag, image.pinned), (by_digest(&image.reference, &image.pinned), image.pinned)];
@@ -135,9 +149,9 @@ fn descriptor(list: &BundleList, image: &Image, name: String, target: &Digest) -
 
 /// The part of an image manifest that names blobs; the same in OCI's and Docker's form.
 #[derive(Deserialize)]
-struct Manifest {
-    config: Blob,
-    layers: Vec<Blob>,
+pub struct Manifest {
+    pub config: Blob,
+    pub layers: Vec<Blob>,
 }
 
 /// The part of an image index that names manifests; the same in OCI's and Docker's form.
@@ -147,8 +161,8 @@ struct Manifests {
 }
 
 #[derive(Deserialize)]
-struct Blob {
-    digest: Digest,
+pub struct Blob {
+    pub digest: Digest,
 }
 
 /// An image in a bundle, with all that belongs to it.
@@ -290,6 +304,8 @@ mod tests {
         let platforms: Vec<_> =
             descriptors(&list, &image).unwrap().iter().map(|named| named.platform.is_some()).collect();
         assert_eq!(platforms, [false, false, true], "an index is of no platform");
+        let record: Index = descriptors(&list, &image).unwrap().into_iter().collect();
+        assert_eq!(record.manifests().unwrap(), [(format!("{repository}:v1.25.2"), image.manifest)].into());
 
         let image = &list.images[0];
         let of_a_manifest = [

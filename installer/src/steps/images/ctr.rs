@@ -1,7 +1,9 @@
 //! `ctr`, containerd's own client, in the namespace that the kubelet's images are in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use anyhow::Context as _;
 use kbundle_format::{Digest, Platform};
 
 use crate::host::{Command, Feed, Host};
@@ -11,6 +13,9 @@ const PROGRAM: &str = "/usr/local/bin/ctr";
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
 /// By which containerd's collector knows what it keeps without being asked (docs/garbage-collection.md of containerd).
 const ROOT: &str = "containerd.io/gc.root";
+
+/// A read-only snapshot for the time of a look at what it is made of.
+const VIEW: &str = "kinstall-status";
 
 fn ctr(arguments: &[&str]) -> Command {
     let common = ["--address=/run/containerd/containerd.sock", "--namespace=k8s.io"];
@@ -99,6 +104,30 @@ pub fn keep_content(host: &Host, digest: &Digest) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The directories that a committed snapshot is made of, the lowest first.
+///
+/// containerd tells them for a view alone, so that one is made and taken away.
+pub fn snapshot_directories(host: &Host, snapshot: &Digest) -> anyhow::Result<Vec<PathBuf>> {
+    let remove = ctr(&["snapshots", "rm", VIEW]);
+    // Left by a run that was cut off, as a rule not there.
+    host.try_run(&remove)?;
+    let view = ctr(&["snapshots", "view", "--target=/", VIEW, &snapshot.to_string()]);
+    let mount = host.run(&view)?.stdout;
+    host.run(&remove)?;
+    parse_mount(&mount).with_context(|| format!("`{view}` said `{}`", mount.trim()))
+}
+
+/// Reads `mount -t overlay overlay / -o …,lowerdir=TOP:…:LOWEST`, or for a single layer `mount -t bind DIRECTORY / -o …`.
+fn parse_mount(mount: &str) -> Option<Vec<PathBuf>> {
+    let words: Vec<_> = mount.split_whitespace().collect();
+    let [.., "-t", kind, source, "/", "-o", options] = words[..] else { return None };
+    if kind == "bind" {
+        return Some(vec![source.into()]);
+    }
+    let lower = options.split(',').find_map(|option| option.strip_prefix("lowerdir="))?;
+    Some(lower.split(':').rev().map(PathBuf::from).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +150,14 @@ mod tests {
         assert_eq!(command("--platform value"), "images import --platform=linux/arm64 -");
         let newest = "--platform value\n--local  Run import locally\n--sync-fs  Synchronize";
         assert_eq!(command(newest), "images import --platform=linux/arm64 --local --sync-fs -");
+    }
+
+    #[test]
+    fn a_snapshot_is_read_from_the_mount_of_a_view() {
+        let one = "mount -t bind /c/snapshots/1/fs / -o ro,rbind\n";
+        assert_eq!(parse_mount(one).unwrap(), [PathBuf::from("/c/snapshots/1/fs")]);
+        let two = "mount -t overlay overlay / -o index=off,lowerdir=/c/snapshots/2/fs:/c/snapshots/1/fs\n";
+        assert_eq!(parse_mount(two).unwrap(), ["/c/snapshots/1/fs", "/c/snapshots/2/fs"].map(PathBuf::from));
+        assert_eq!(parse_mount(""), None);
     }
 }

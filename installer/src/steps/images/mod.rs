@@ -7,6 +7,8 @@
 
 mod archive;
 pub mod ctr;
+mod layer;
+pub mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

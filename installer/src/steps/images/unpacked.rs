@@ -1,0 +1,139 @@
+//! Whether what containerd unpacked is whole: every image of the record, layer by layer, against its archive.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use flate2::bufread::MultiGzDecoder;
+use fs_err as fs;
+use kbundle_format::Digest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::archive::{Blob, Manifest};
+use super::layer::{self, Fault};
+use super::{CONTAINERD_DIRECTORY, ctr, record};
+use crate::host::Host;
+
+/// Where containerd keeps content, by digest.
+const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
+/// Layers are read in pieces of this many bytes.
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// A file that an image has and its snapshot has not, or not so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageFault {
+    /// The image's name.
+    pub image: String,
+    /// The path within the image.
+    pub path: PathBuf,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// The part of an image config that names layers (image-spec 1.1, `config.md`).
+#[derive(serde::Deserialize)]
+struct Config {
+    rootfs: RootFs,
+}
+
+#[derive(serde::Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+/// Compares each image that kinstall loaded with its unpacked snapshot. Reads all layers once.
+///
+/// # Errors
+/// An image's content is gone or it is not unpacked at all, which `kinstall run` mends.
+pub fn faults(host: &Host) -> anyhow::Result<Vec<ImageFault>> {
+    let Some(index) = record(host)? else { return Ok(Vec::new()) };
+    let mut seen: HashMap<Digest, BTreeMap<PathBuf, Fault>> = HashMap::new();
+    let mut all = Vec::new();
+    for (image, manifest) in index.manifests()? {
+        let layers = layers(host, &manifest).with_context(|| format!("while looking at image {image}"))?;
+        for Layer { chain, archive, directory } in layers {
+            let faults = match seen.entry(chain) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(
+                    open(&archive)
+                        .and_then(|archive| Ok(layer::compare(archive, &directory)?))
+                        .with_context(|| format!("while comparing {} with {image}", directory.display()))?,
+                ),
+            };
+            let faults = faults.iter().map(|(path, fault)| (path.clone(), *fault));
+            all.extend(faults.map(|(path, fault)| ImageFault { image: image.clone(), path, fault }));
+        }
+    }
+    Ok(all)
+}
+
+/// A layer of an image on this host.
+struct Layer {
+    /// What containerd calls the snapshot of it and all below.
+    chain: Digest,
+    /// As it came.
+    archive: PathBuf,
+    /// As it was unpacked.
+    directory: PathBuf,
+}
+
+/// The layers of an image, the lowest first.
+fn layers(host: &Host, manifest: &Digest) -> anyhow::Result<Vec<Layer>> {
+    let Manifest { config, layers } = read(host, manifest)?;
+    let Config { rootfs } = read(host, &config.digest)?;
+    ensure!(layers.len() == rootfs.diff_ids.len(), "{} layers, of which the config names another number", layers.len());
+    let chains = chains(&rootfs.diff_ids);
+    let Some(top) = chains.last() else { return Ok(Vec::new()) };
+    let directories = ctr::snapshot_directories(host, top)?;
+    ensure!(directories.len() == layers.len(), "{} layers, unpacked to {}", layers.len(), directories.len());
+    let layer = |((chain, Blob { digest }), directory): ((Digest, Blob), PathBuf)| {
+        // On a host below a directory, as in tests, the snapshotter's paths are what they are.
+        Layer { chain, archive: content(host, &digest), directory }
+    };
+    Ok(chains.into_iter().zip(layers).zip(directories).map(layer).collect())
+}
+
+/// The names of snapshots: each is the digest over the one below and the layer's own (image-spec 1.1, "Layer `ChainID`").
+fn chains(layers: &[Digest]) -> Vec<Digest> {
+    let next = |below: &mut Option<Digest>, layer: &Digest| {
+        let chain = below.map_or(*layer, |below| Digest::of(format!("{below} {layer}").as_bytes()));
+        *below = Some(chain);
+        Some(chain)
+    };
+    layers.iter().scan(None, next).collect()
+}
+
+fn content(host: &Host, digest: &Digest) -> PathBuf {
+    host.path(CONTAINERD_DIRECTORY).join(CONTENT).join(digest.hex())
+}
+
+fn read<T: DeserializeOwned>(host: &Host, digest: &Digest) -> anyhow::Result<T> {
+    let bytes = fs::read(content(host, digest))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("while reading {digest}"))
+}
+
+/// Opens a layer, which is a tar, plain or compressed with gzip or zstd, as its first bytes say.
+fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, fs::File::open(path)?);
+    Ok(match reader.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(reader)?),
+        _ => Box::new(reader),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: `printf '%s %s' sha256:… sha256:… | sha256sum`, as image-spec has it.
+    #[test]
+    fn a_snapshot_is_named_by_all_that_is_below() {
+        let [a, b] = [b"a", b"b"].map(|layer| Digest::of(layer));
+        assert_eq!(chains(&[a, b]), [a, Digest::of(format!("{a} {b}").as_bytes())]);
+        assert_eq!(chains(&[]), []);
+    }
+}
