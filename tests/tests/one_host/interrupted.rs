@@ -93,7 +93,7 @@ const fn point(name: &'static str, reached: &'static str) -> Point {
     Point { name, reached, then: "true" }
 }
 
-/// In the order in which `kubeadm init` comes to them.
+/// In about the order in which `kubeadm init` comes to them, which differs between versions.
 const POINTS: [Point; 7] = [
     point("certificates", "test -e /etc/kubernetes/pki/ca.crt"),
     point("kubeconfigs", "test -e /etc/kubernetes/admin.conf"),
@@ -107,7 +107,7 @@ const POINTS: [Point; 7] = [
 /// From 1.29 on kubeadm gives the administrator his rights only after the API server is ready; a slow host is cut there by itself.
 const WITHOUT_RIGHTS: Point = Point {
     name: "an API server that gives the administrator no rights yet",
-    reached: "test -e /etc/kubernetes/manifests/kube-scheduler.yaml",
+    reached: "test -e /etc/kubernetes/manifests/kube-scheduler.yaml && systemctl is-active --quiet kubelet && test -e /var/lib/kubelet/config.yaml",
     then: "curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok",
 };
 
