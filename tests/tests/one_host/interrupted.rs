@@ -137,7 +137,7 @@ fn is_completed_after_a_cut_at(points: &[Point], lab: &str, kubernetes: &str) ->
     carried(kubernetes, "bridge").carry_into(host)?;
     for point in points {
         cut_off_at(host, point).with_context(|| point.name)?;
-        let status = host.exec(&["kinstall", "status"])?;
+        let status = host.exec(&["sh", "-c", &format!("{STICK}/kinstall status")])?;
         let said = format!("{}{}", status.stdout, status.stderr);
         anyhow::ensure!(
             status.status.code() != Some(0) && said.contains("control-plane") && !said.contains("forbidden"),
