@@ -166,7 +166,7 @@ pub struct SpecArgs {
     pub images: Vec<ImageRequest>,
     /// Take content that nothing pins as it comes
     ///
-    /// It is pinned in the lock from then on, and the bundle's list says how it was obtained.
+    /// The bundle's list holds its digest and says how it was obtained. A lock (`kbundle lock`) pins it for later builds.
     #[arg(long)]
     pub trust_on_first_use: bool,
 }

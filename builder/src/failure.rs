@@ -214,7 +214,7 @@ fn volume_hint(error: &VolumeError) -> Option<&'static str> {
 }
 
 fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
-    let mut hint = "`--trust-on-first-use` pins it at this build, and the lock then holds it; or give its digest, in the catalog or by `--add-image`".to_owned();
+    let mut hint = "`--trust-on-first-use` takes it as it comes, and the bundle's list then holds its digest (with `kbundle lock`, a lock for later builds); or give its digest, in the catalog or by `--add-image`".to_owned();
     if !pinned_networks.is_empty() {
         hint += &format!("; or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni "));
     }

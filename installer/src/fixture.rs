@@ -127,6 +127,13 @@ fn program(name: &str, version: &str, kind: EntryKind) -> Entry {
     Entry { component, ..entry(path, kind) }
 }
 
+/// An add-on's manifest.
+pub fn manifest(name: &str, version: &str) -> Entry {
+    let path = format!("manifests/{name}/{name}.yaml").parse().unwrap();
+    let component = Some(Component { name: name.to_owned(), version: version.to_owned() });
+    Entry { component, platform: None, ..entry(path, EntryKind::Manifest) }
+}
+
 fn image(reference: &str) -> Image {
     let manifest = Digest::of(reference.as_bytes());
     let reference = reference.parse().unwrap();

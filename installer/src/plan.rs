@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::KubeProxyMode;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
+use crate::steps::network::NetworkError;
 use crate::steps::{
     Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
@@ -98,12 +99,9 @@ pub enum PlanError {
     /// The bundle lacks an image.
     #[error(transparent)]
     NoImage(#[from] MissingImage),
-    /// The bundle lacks the network that was asked for.
-    #[error("the bundle has no add-on {cni}, which the configuration asks for as network.cni")]
-    NoNetwork {
-        /// Its name.
-        cni: &'static str,
-    },
+    /// The bundle's network and the configuration contradict each other.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The bundle lacks an add-on.
     #[error(
         "the bundle has no add-on {name}, which the configuration lists under addons; build it with `--addon {name}`"
@@ -114,8 +112,8 @@ pub enum PlanError {
     },
     /// The bundle lacks the load balancer.
     #[error(
-        "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it with \
-         `--add-image docker.io/library/haproxy:VERSION@sha256:…`, or set api.load-balancer to `external`"
+        "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it without \
+         `--load-balancer none`, or set api.load-balancer to `external` or `vip`"
     )]
     NoLoadBalancer,
     /// The bundle lacks what moves the address.
@@ -167,9 +165,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     }
     pairing::check(version, |component| inputs.version_of(component))?;
     ClusterImages::find(inputs.list, &inputs.facts.platform)?;
-    if !network::is_in_bundle(inputs) {
-        return Err(PlanError::NoNetwork { cni: inputs.spec.network.cni.as_str() });
-    }
+    network::refuse_contradiction(inputs)?;
     if let Some(name) = addons::missing(inputs) {
         return Err(PlanError::NoAddon { name: name.to_owned() });
     }
@@ -264,7 +260,7 @@ mod tests {
     #[test]
     fn a_network_of_the_sites_own_is_left_to_it() {
         let mut spec = ClusterSpec::default();
-        spec.network.cni = Cni::None;
+        spec.network.cni = Some(Cni::None);
         let steps = planned(&fixture::list("1.25.2"), &spec).unwrap();
         assert!(!steps.contains("bridge:") && !steps.contains("network:"), "{steps}");
         assert!(steps.ends_with("ready: wait until the kubelet of each node reports; nodes are not ready and pods wait until you bring the network (network.cni: none)"), "{steps}");
@@ -286,13 +282,13 @@ mod tests {
         insta::assert_snapshot!(ill_paired, @"Kubernetes 1.34.3 takes etcd 3.5.24 or later (cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion), and the bundle has 3.5.6");
         insta::assert_snapshot!(refused(|list| list.images.clear(), &spec), @"the bundle has no kube-apiserver image for linux/amd64");
         let mut calico = ClusterSpec::default();
-        calico.network.cni = Cni::Calico;
+        calico.network.cni = Some(Cni::Calico);
         let mut nftables = ClusterSpec::default();
         nftables.network.kube_proxy.mode = KubeProxyMode::Nftables;
         insta::assert_snapshot!(refused(|_| (), &nftables), @"the kube-proxy of Kubernetes 1.25.2 has no mode nftables yet, which needs 1.31.0; set network.kube-proxy.mode to iptables");
         assert!(planned(&fixture::list("1.31.0"), &nftables).is_ok());
         let with_addon = ClusterSpec { addons: vec!["metallb".parse().unwrap()], ..ClusterSpec::default() };
         insta::assert_snapshot!(refused(|_| (), &with_addon), @"the bundle has no add-on metallb, which the configuration lists under addons; build it with `--addon metallb`");
-        insta::assert_snapshot!(refused(|_| (), &calico), @"the bundle has no add-on calico, which the configuration asks for as network.cni");
+        insta::assert_snapshot!(refused(|_| (), &calico), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another: `kbundle build --cni calico`");
     }
 }

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use cluster::Network;
 use measure::{Cost, Stage};
 
 /// How many hosts, and how often, for the mean.
@@ -33,12 +34,12 @@ fn main() -> anyhow::Result<ExitCode> {
     let [_, program] = arguments.as_slice() else { anyhow::bail!("usage: fleet-scale KINSTALL") };
     let program = fs_err::canonicalize(program)?;
     let mut missed = Vec::new();
-    for cni in ["flannel", "bridge"] {
+    for (cni, network) in [("flannel", Network::Flannel), ("bridge", Network::Bridge)] {
         println!("\nnetwork {cni}\n\n{}", Cost::HEADS);
         let costs: Vec<_> = SIZES
             .iter()
             .map(|&(hosts, times)| {
-                let cost = Stage::set_up(&program, hosts, cni)?.mean_of(times)?;
+                let cost = Stage::set_up(&program, hosts, network)?.mean_of(times)?;
                 println!("{}", cost.row(hosts));
                 Ok((hosts, cost))
             })

@@ -11,7 +11,7 @@ use kbundle_format::Role;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
-use crate::cluster::{address, description, survey, write_bundle};
+use crate::cluster::{Network, address, description, survey, write_bundle};
 
 /// A folder in which kinstall finds hosts that are stubs.
 pub struct Stage {
@@ -39,7 +39,7 @@ pub struct Cost {
 
 impl Stage {
     /// Up to three control planes with etcd, and workers.
-    pub fn set_up(program: &Path, hosts: usize, cni: &str) -> anyhow::Result<Self> {
+    pub fn set_up(program: &Path, hosts: usize, network: Network) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name);
         fs::create_dir_all(path("bin"))?;
@@ -52,14 +52,11 @@ impl Stage {
             false => vec![Role::Worker],
         };
         let all: Vec<_> = (0..hosts).map(|index| (format!("h{index:03}"), roles(index))).collect();
-        fs::write(
-            path("cluster.yaml"),
-            format!("network: {{cni: {cni}, pod-cidr: 10.244.0.0/15}}\n{}", description(&all)),
-        )?;
+        fs::write(path("cluster.yaml"), format!("network: {{pod-cidr: 10.244.0.0/15}}\n{}", description(&all)))?;
         for number in 1..=hosts {
             fs::write(path(&format!("hosts/{}.survey", address(number))), survey(number).to_string())?;
         }
-        write_bundle(directory.path());
+        write_bundle(directory.path(), network);
         Ok(Self { directory, program: program.to_owned(), hosts })
     }
 

@@ -19,7 +19,10 @@ pub fn clean(host: &Host) -> Result<(), HostError> {
     network::remove_namespaces(host)?;
     network::remove_virtual_address(host)?;
     network::remove_links(host)?;
+    network::empty_tunnel(host)?;
+    network::remove_routes(host)?;
     network::remove_rules(host)?;
+    // Rules name sets: these go after them.
     network::remove_sets_and_tables(host)?;
     cgroups::remove(host)
 }

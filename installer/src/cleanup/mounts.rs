@@ -1,12 +1,12 @@
-//! Mounts that the kubelet and containerd made for pods.
+//! Mounts that the kubelet and containerd made for pods, and Calico for itself: control groups below /run/calico.
 
 use nix::mount::{MntFlags, umount2};
 
 use crate::facts::kernel::mounts;
 use crate::host::{Host, HostError};
 
-/// Below these, every mount is a pod's. The directories themselves may be file systems that the site mounted.
-const TREES: [&str; 3] = ["/run/containerd", "/var/lib/containerd", "/var/lib/kubelet"];
+/// Below these, every mount is a pod's or was made by one. The directories themselves may be file systems that the site mounted.
+const TREES: [&str; 4] = ["/run/containerd", "/var/lib/containerd", "/var/lib/kubelet", "/run/calico"];
 
 /// Unmounts all of them, the last mounted first.
 pub fn unmount(host: &Host) -> Result<(), HostError> {
@@ -37,6 +37,7 @@ mod tests {
         for (path, ours) in [
             ("/var/lib/kubelet", false),
             ("/var/lib/kubelet/pods/1/volumes/x", true),
+            ("/run/calico/cgroup", true),
             ("/run/netns/cni-1", true),
             ("/run/netns/tenant", false),
             ("/var/lib/kubelet2/x", false),

@@ -1,11 +1,18 @@
-//! Network namespaces, links and packet filter rules that kube-proxy and CNI plugins made.
+//! Network namespaces, links, routes, packet filter rules and sets of addresses that kube-proxy and CNI plugins made.
 
 use std::collections::BTreeSet;
 
 use fs_err as fs;
 
+use crate::config::Cidr;
 use crate::host::{Command, Host, HostError};
+use crate::records::Records;
 use crate::steps::virtual_address;
+
+/// The protocols of `ip route` whose routes to pods Calico sets: Felix's own (`RouteTableProtocol`), and BIRD's (`rtnetlink.h`).
+const CALICO_ROUTES: [&str; 2] = ["80", "12"];
+/// What Calico's node keeps on every host that it ran on.
+const CALICO_NODE: &str = "/var/lib/calico/nodename";
 
 /// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do ours.
 pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
@@ -39,6 +46,55 @@ pub fn remove_links(host: &Host) -> Result<(), HostError> {
         host.run(&Command::new("ip", ["link", "delete", link]))?;
     }
     Ok(())
+}
+
+/// Empties the tunnel of IP in IP, where Calico gave it an address. The kernel's module makes it and keeps it; the site may have a
+/// use of its own for it on a host without Calico.
+pub fn empty_tunnel(host: &Host) -> Result<(), HostError> {
+    let Some(shown) = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))? else { return Ok(()) };
+    if host.exists(CALICO_NODE) && links(&shown.stdout).any(|name| name == "tunl0") {
+        host.run(&Command::new("ip", ["address", "flush", "dev", "tunl0"]))?;
+        host.run(&Command::new("ip", ["link", "set", "tunl0", "down"]))?;
+    }
+    Ok(())
+}
+
+/// Removes the routes to pods that Calico set, also to those of other hosts; those that lead through its links went with them.
+/// A routing daemon of the site may use BIRD's protocol too, but not for the pods' network.
+pub fn remove_routes(host: &Host) -> Result<(), HostError> {
+    if !host.exists(CALICO_NODE) {
+        return Ok(());
+    }
+    let pods = match Records::read(host) {
+        Ok(Some(records)) => records.spec.network.pod_cidr,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "Calico's routes stay, since it is not known where pods were");
+            return Ok(());
+        }
+    };
+    for protocol in CALICO_ROUTES {
+        let Some(shown) = host.run_if_installed(&Command::new("ip", ["-4", "route", "show", "proto", protocol]))?
+        else {
+            return Ok(());
+        };
+        for route in routes_into(&shown.stdout, &pods) {
+            host.run(&Command::new("ip", ["-4", "route", "delete"].into_iter().chain(route)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Of what `ip route show` prints, the routes into `network`, each as `ip route delete` takes it: `blackhole 10.244.1.0/26`.
+fn routes_into<'a>(shown: &'a str, network: &Cidr) -> Vec<Vec<&'a str>> {
+    let target = |line: &'a str| {
+        let words: Vec<_> = line.split_whitespace().take(2).collect();
+        let route = if words.first() == Some(&"blackhole") { words } else { words[..1].to_vec() };
+        let text = *route.last()?;
+        let address = text.split('/').next()?.parse().ok()?;
+        network.contains(address).then_some(route)
+    };
+    shown.lines().filter(|line| !line.trim().is_empty()).filter_map(target).collect()
 }
 
 fn is_link_of_a_cluster(name: &str) -> bool {
@@ -76,19 +132,6 @@ pub fn remove_rules(host: &Host) -> Result<(), HostError> {
             host.run(&Command::new(&format!("{family}-restore"), ["--noflush"]).input(removal))?;
         }
     }
-    remove_nft_tables(host)
-}
-
-/// Removes the tables of kube-proxy's mode nftables. Source: pkg/proxy/nftables/proxier.go, `kubeProxyTable`.
-fn remove_nft_tables(host: &Host) -> Result<(), HostError> {
-    const TABLE: &str = "kube-proxy";
-    for family in ["ip", "ip6"] {
-        let shown = host.run_if_installed(&Command::new("nft", ["list", "tables", family]))?;
-        let wanted = format!("table {family} {TABLE}");
-        if shown.is_some_and(|shown| shown.stdout.lines().any(|line| line.trim() == wanted)) {
-            host.run(&Command::new("nft", ["delete", "table", family, TABLE]))?;
-        }
-    }
     Ok(())
 }
 
@@ -106,7 +149,8 @@ fn removal_from_table(table: &str) -> Vec<String> {
     };
     let leads_to_ours = |rule: &&str| {
         let mut words = rule.split(' ');
-        words.next().is_some_and(|chain| !chains.contains(chain)) && words.any(|word| chains.contains(word))
+        let is_elsewhere = words.next().is_some_and(|chain| !chains.contains(chain));
+        is_elsewhere && (words.any(|word| chains.contains(word)) || is_marked(rule))
     };
     let rules = table.lines().filter_map(|line| line.strip_prefix("-A "));
     let mut script = vec![name.to_owned()];
@@ -117,12 +161,17 @@ fn removal_from_table(table: &str) -> Vec<String> {
     script
 }
 
+/// Whether Calico says of a rule that it is its own: some of them, in chains of others, lead nowhere.
+fn is_marked(rule: &str) -> bool {
+    ["--comment \"cali:", "--comment cali:"].iter().any(|mark| rule.contains(mark))
+}
+
 fn is_ours(chain: &str) -> bool {
     ["KUBE-", "CNI-", "FLANNEL-", "cali-"].iter().any(|prefix| chain.starts_with(prefix))
 }
 
-/// Removes the IP sets of kube-proxy and Calico, which no rule uses any more, and the tables that kube-proxy and Flannel have for
-/// themselves where they work by nftables. Only where the host has the programs for it: theirs are gone with the pods.
+/// Removes the IP sets of kube-proxy and Calico, which no rule uses any more, and the tables that kube-proxy, Flannel and
+/// Calico have for themselves where they work by nftables. Only where the host has the programs for it: theirs are gone with the pods.
 pub fn remove_sets_and_tables(host: &Host) -> Result<(), HostError> {
     let listed = |program: &str, arguments: &[&str]| {
         let output = host.run_if_installed(&Command::new(program, arguments.iter().copied()))?;
@@ -143,7 +192,7 @@ fn is_set_of_a_cluster(set: &str) -> bool {
 
 /// The family and the name in `table ip kube-proxy`.
 fn table_of_a_cluster(line: &str) -> Option<[&str; 2]> {
-    const TABLES: [&str; 3] = ["kube-proxy", "flannel-ipv4", "flannel-ipv6"];
+    const TABLES: [&str; 4] = ["calico", "flannel-ipv4", "flannel-ipv6", "kube-proxy"];
     let (family, name) = line.strip_prefix("table ")?.split_once(' ')?;
     TABLES.contains(&name).then_some([family, name])
 }
@@ -216,5 +265,54 @@ COMMIT
         "#);
         assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), "");
         assert_eq!(removal(""), "");
+    }
+
+    #[test]
+    fn what_calico_put_into_chains_of_others_goes_too() {
+        let saved = "\
+*filter
+:FORWARD ACCEPT [0:0]
+:cali-FORWARD - [0:0]
+-A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD
+-A FORWARD -m comment --comment \"cali:S93hcgKJrXEqnTfs\" -m mark --mark 0x10000/0x10000 -j ACCEPT
+-A FORWARD -s 192.0.2.0/24 -j ACCEPT
+-A cali-FORWARD -m comment --comment \"cali:1ABC\" -j MARK --set-xmark 0x0/0xe0000
+COMMIT
+";
+        insta::assert_snapshot!(removal(saved), @r#"
+        *filter
+        -D FORWARD -m comment --comment "cali:wUHhoiAYhphO9Mso" -j cali-FORWARD
+        -D FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -m mark --mark 0x10000/0x10000 -j ACCEPT
+        -F cali-FORWARD
+        -X cali-FORWARD
+        COMMIT
+        "#);
+    }
+
+    #[test]
+    fn routes_to_pods_go_and_those_of_the_site_stay() {
+        let shown = "blackhole 10.244.36.64/26\n10.244.1.0/26 via 192.0.2.12 dev eth0 \n10.244.36.65 dev cali1 scope link\n\
+                     172.16.0.0/12 via 192.0.2.1 dev eth0 \ndefault via 192.0.2.1 dev eth0\n\n";
+        assert_eq!(
+            routes_into(shown, &"10.244.0.0/16".parse().unwrap()),
+            [vec!["blackhole", "10.244.36.64/26"], vec!["10.244.1.0/26"], vec!["10.244.36.65"]]
+        );
+    }
+
+    #[test]
+    fn routes_and_the_tunnel_are_calicos_only_where_it_ran() {
+        let bench = Bench::with_programs(|_, command| {
+            command.to_string().contains("link show").then(|| "4: tunl0@NONE: <NOARP,UP>".to_owned())
+        });
+        empty_tunnel(&bench.host()).unwrap();
+        remove_routes(&bench.host()).unwrap();
+        assert_eq!(bench.ran(), ["ip -oneline link show"]);
+        bench.file(CALICO_NODE.trim_start_matches('/'), "n1");
+        empty_tunnel(&bench.host()).unwrap();
+        insta::assert_snapshot!(bench.ran().join("\n"), @"
+        ip -oneline link show
+        ip address flush dev tunl0
+        ip link set tunl0 down
+        ");
     }
 }

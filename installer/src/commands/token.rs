@@ -181,7 +181,7 @@ impl Standing {
         cluster: ClusterSpec,
         arguments: &TokenCreateArguments,
     ) -> anyhow::Result<JoinFile> {
-        let bridge = cluster.network.cni == Cni::Bridge;
+        let bridge = cluster.network.cni == Some(Cni::Bridge);
         let pod_networks = if bridge { network::present_networks(host)? } else { [].into() };
         let authority =
             join::authority(host)?.context("this host does not have the certificate of the cluster's authority")?;
@@ -245,7 +245,7 @@ struct Made<'a> {
 
 fn tell(file: &JoinFile, place: &Destination, output: OutputFormat) -> anyhow::Result<()> {
     let host = file.host_spec();
-    let bridge = file.cluster.network.cni == Cni::Bridge;
+    let bridge = file.cluster.network.cni == Some(Cni::Bridge);
     let Destination::File(path) = place else {
         writeln!(io::stderr(), "{} can join until {} by what went to standard output", file.host, file.expires)?;
         return Ok(());

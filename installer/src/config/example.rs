@@ -6,7 +6,7 @@ pub const EXAMPLE: &str = include_str!("example.yaml");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClusterSpec, Ssh, schema};
+    use crate::config::{CalicoMode, ClusterSpec, Encapsulation, Network, Ssh, schema};
     use std::collections::BTreeSet;
 
     /// The example with every setting in force.
@@ -25,7 +25,11 @@ mod tests {
         let spec = ClusterSpec::parse(&uncommented()).unwrap();
         assert_eq!(spec.hosts.len(), 5);
         assert_eq!(spec.registries[0].host, "docker.io");
-        let without_hosts = ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), ..spec };
+        let calico = spec.network.calico.clone().unwrap();
+        assert_eq!((calico.mode, calico.encapsulation), (CalicoMode::default(), Some(Encapsulation::default())));
+        let network = Network { calico: None, ..spec.network };
+        let without_hosts =
+            ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), network, ..spec };
         assert_eq!(without_hosts.filled_in(), ClusterSpec::default().filled_in());
     }
 

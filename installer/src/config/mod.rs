@@ -3,10 +3,12 @@
 //! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
 //! for a newer kinstall is not half understood by an older one.
 
+mod calico;
 mod example;
 mod hosts;
 mod kube_proxy;
 mod names;
+mod networks;
 mod registries;
 mod rules;
 mod share;
@@ -16,6 +18,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use calico::{Calico, CalicoMode, Encapsulation};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
@@ -67,8 +70,11 @@ pub struct Network {
     pub service_cidr: Cidr,
     /// The DNS domain of Services and pods.
     pub dns_domain: DnsName,
-    /// What connects pods.
-    pub cni: Cni,
+    /// What connects pods; the network that the bundle has where absent, which is the bridge where it has none.
+    pub cni: Option<Cni>,
+    /// How Calico carries packets between hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calico: Option<Calico>,
     /// What brings requests to Services to their pods.
     pub kube_proxy: KubeProxy,
 }
@@ -196,8 +202,9 @@ impl Default for Network {
             pod_cidr: Cidr::known([10, 244, 0, 0], 16),
             service_cidr: Cidr::known([10, 96, 0, 0], 12),
             dns_domain: DnsName::known("cluster.local"),
-            cni: Cni::Bridge,
             kube_proxy: KubeProxy::default(),
+            cni: None,
+            calico: None,
         }
     }
 }
@@ -333,7 +340,7 @@ mod tests {
           pod-cidr: 10.244.0.0/16
           service-cidr: 10.96.0.0/12
           dns-domain: cluster.local
-          cni: bridge
+          cni: null
           kube-proxy:
             mode: iptables
             strict-arp: false

@@ -246,7 +246,7 @@ impl Leader<'_> {
     fn network(&mut self) {
         let hosts = self.concerned(Phase::Network);
         let mut handed = Handed::default();
-        if self.orders.spec.network.cni == Cni::Bridge {
+        if self.orders.spec.network.cni == Some(Cni::Bridge) {
             let nodes = hosts.iter().map(|&index| self.visit.fleet.hosts[index].name().to_owned()).collect();
             match self.visit.fleet.ask(self.visit.first, Stage::Network, Question::PodNetworks { nodes }) {
                 Ok(Answer::PodNetworks(networks)) => handed.pod_networks = networks,

@@ -64,13 +64,13 @@ impl Step for Kubelet {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let files = files(context);
-        let (cpus, cni) = (context.facts.cpus, context.spec.network.cni);
+        let (cpus, of_network) = (context.facts.cpus, network::trees(context.cni()));
         let configuration = context.host.read_text(CONFIG_PATH)?;
         let disagrees = configuration.filter(|text| host_settings::disagreement(text, context).is_some());
         let mended = disagrees.and_then(|text| host_settings::mended(&text, context));
         let host = &mut context.host;
         // From here on pods may run: what they are about to change is noted.
-        for tree in TREES.iter().chain(network::trees(cni)) {
+        for tree in TREES.iter().chain(of_network) {
             host.claim_tree(tree)?;
         }
         for setting in set_by_others(cpus) {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn what_pods_change_on_any_host_is_taken_back() {
         let mut cluster = fixture::Cluster::of_three_and_two();
-        cluster.spec.network.cni = Cni::Calico;
+        cluster.spec.network.cni = Some(Cni::Calico);
         let bench = Bench::new();
         let settings = set_by_others(cluster.facts.cpus);
         let path = |name: &str| format!("proc/sys/{}", name.replace('.', "/"));

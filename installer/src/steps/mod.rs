@@ -40,7 +40,7 @@ use std::ops::Deref;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::{BundleList, EntryKind, Role};
 
-use crate::config::ClusterSpec;
+use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
 use crate::handed::Handed;
 use crate::host::Host;
@@ -126,6 +126,12 @@ impl Inputs<'_> {
     #[must_use]
     pub fn roles(&self) -> &BTreeSet<Role> {
         &self.topology.this().roles
+    }
+
+    /// What connects pods. The plan is refused where the bundle has several networks and none was asked for.
+    #[must_use]
+    pub fn cni(&self) -> Cni {
+        self.spec.network.cni.or_else(|| Cni::brought_by(self.list)).unwrap_or(Cni::Bridge)
     }
 
     /// The version of a component in the bundle for this host's platform.

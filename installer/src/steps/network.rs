@@ -2,14 +2,17 @@
 
 mod addon;
 mod bridge;
+mod calico;
+mod choice;
 mod given;
 mod routes;
 
 use super::{Check, Context, Inputs, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
-pub use addon::{is_in_bundle, trees};
+pub use addon::trees;
 pub use bridge::Bridge;
+pub use choice::{NetworkError, refuse_contradiction};
 pub use given::{pod_networks, present_networks};
 
 /// See the module.
@@ -21,7 +24,7 @@ impl Step for Network {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let cni = inputs.spec.network.cni;
+        let cni = inputs.cni();
         let version = inputs.version_of_addon(cni.as_str());
         match (cni, version) {
             (Cni::None, _) => "leave the network of pods to the site".to_owned(),
@@ -32,7 +35,7 @@ impl Step for Network {
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        match inputs.spec.network.cni {
+        match inputs.cni() {
             Cni::Bridge => inputs.topology.this().is_node(),
             Cni::Flannel | Cni::Calico => inputs.leads(),
             Cni::None => false,
@@ -40,7 +43,7 @@ impl Step for Network {
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        match context.spec.network.cni {
+        match context.cni() {
             Cni::Bridge => routes::check(context, &given::known(context)?),
             Cni::Flannel | Cni::Calico => addon::check(context),
             Cni::None => Ok(Check::Done),
@@ -48,7 +51,7 @@ impl Step for Network {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        match context.spec.network.cni {
+        match context.cni() {
             Cni::Bridge => routes::apply(context, &given::known(context)?),
             Cni::Flannel | Cni::Calico => addon::apply(context),
             Cni::None => Ok(()),

@@ -11,8 +11,8 @@ use crate::config::{Cni, KubeProxyMode};
 pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
     let network = &inputs.spec.network;
     match (network.cni, network.kube_proxy.mode) {
-        (Cni::None, KubeProxyMode::None) => Some("network.cni and network.kube-proxy.mode: none"),
-        (Cni::None, _) => Some("network.cni: none"),
+        (Some(Cni::None), KubeProxyMode::None) => Some("network.cni and network.kube-proxy.mode: none"),
+        (Some(Cni::None), _) => Some("network.cni: none"),
         (_, KubeProxyMode::None) => Some("network.kube-proxy.mode: none"),
         _ => None,
     }
@@ -46,7 +46,7 @@ mod tests {
 
     fn judged(cni: Cni, mode: KubeProxyMode, look: impl Fn(&Inputs<'_>) -> bool) -> bool {
         let mut spec = ClusterSpec::default();
-        spec.network.cni = cni;
+        spec.network.cni = Some(cni);
         spec.network.kube_proxy.mode = mode;
         let (facts, list, topology) = (fixture::facts(), fixture::list("1.36.3"), fixture::topology());
         look(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology })

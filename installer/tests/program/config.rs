@@ -143,7 +143,7 @@ fn print_fills_in_every_default() {
       pod-cidr: 10.244.0.0/16
       service-cidr: 10.96.0.0/12
       dns-domain: cluster.local
-      cni: bridge
+      cni: null
       kube-proxy:
         mode: iptables
         strict-arp: false

@@ -76,7 +76,9 @@ fn the_labs_kubelet_is_refused_against_the_genuine_pin() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).display().to_string();
     let mut arguments =
-        ["build", "--k8s", OLDEST, "--cni", "bridge", "--unsigned", "--jobs", "16"].map(str::to_owned).to_vec();
+        ["build", "--k8s", OLDEST, "--cni", "bridge", "--load-balancer", "none", "--unsigned", "--jobs", "16"]
+            .map(str::to_owned)
+            .to_vec();
     arguments.extend(["--cache".to_owned(), path("cache"), "--out".to_owned(), path("never.tar.zst")]);
     for host in ["dl.k8s.io", "github.com", "registry.k8s.io"] {
         arguments.extend(["--mirror".to_owned(), format!("{host}=http://{address}/{host}")]);

@@ -35,13 +35,14 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     place.refuse_hopeless(&host)?;
     let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
 
-    let records = Records::of(&bundle, trust, place.spec.clone(), place.name.clone());
+    let spec = place.spec.with_network_of(bundle.list());
+    let records = Records::of(&bundle, trust, spec.clone(), place.name.clone());
     records.refuse_another(&host)?;
     let facts = HostFacts::gather(&host)?;
     place.refuse_unsuitable(&records, &facts)?;
-    let topology = Topology::seen_from(place.name.as_deref(), &place.spec, &facts);
+    let topology = Topology::seen_from(place.name.as_deref(), &spec, &facts);
     let topology = topology.context("no plan could be made; nothing was changed").refused()?;
-    let inputs = Inputs { spec: &place.spec, facts: &facts, list: bundle.list(), topology: &topology };
+    let inputs = Inputs { spec: &spec, facts: &facts, list: bundle.list(), topology: &topology };
     let plan = check(&inputs, place, arguments, &reporter)?;
     let handed = place.handed(&host, &bundle, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, handed: &handed, progress: &reporter };

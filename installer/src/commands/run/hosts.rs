@@ -15,6 +15,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyho
     let reporter = Reporter::new(arguments.output);
     let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
     drop(reporter);
+    let spec = &spec.with_network_of(bundle.list());
     let means = fleet::means(&arguments.hosts, arguments.output, spec)?;
     let orders = Orders { spec, bundle: &bundle, trust, ignored: &arguments.ignored, dry_run: arguments.dry_run };
     let led = lead(&orders, &means, fleet::end_connections_when_interrupted)?;

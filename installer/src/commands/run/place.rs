@@ -137,7 +137,7 @@ impl Place {
             }
             _ => String::new(),
         };
-        let by_hand = matches!(self.word, Word::File { .. }) && self.spec.network.cni == Cni::Bridge;
+        let by_hand = matches!(self.word, Word::File { .. }) && self.spec.network.cni == Some(Cni::Bridge);
         let again = if by_hand { again_on_others(name) } else { String::new() };
         format!(
             "\nThis host is {name} of the cluster `{cluster}`. Next:\n  \

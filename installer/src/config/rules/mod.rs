@@ -1,6 +1,7 @@
 //! What has to hold between the values of `cluster.yaml`, beyond each value's own shape. Reads nothing but the values, and
 //! finds everything at once.
 
+mod calico;
 mod hosts;
 mod labels;
 mod registries;
@@ -45,6 +46,7 @@ impl Problems {
 pub(super) fn problems(spec: &ClusterSpec) -> Vec<Problem> {
     let mut problems = Problems::default();
     networks(spec, &mut problems);
+    calico::check(&spec.network, &mut problems);
     api(spec, &mut problems);
     hosts::check(spec, &mut problems);
     registries::check(spec, &mut problems);

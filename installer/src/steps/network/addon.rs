@@ -3,43 +3,43 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::calico;
 use crate::config::{Cidr, Cni};
-use crate::steps::{Check, Context, Inputs, addon};
-
-/// Whether the bundle has what `inputs` ask for; nothing is asked for the bridge and for what the site brings.
-#[must_use]
-pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
-    let cni = inputs.spec.network.cni;
-    matches!(cni, Cni::Bridge | Cni::None) || addon::is_in_bundle(inputs, cni.as_str())
-}
+use crate::steps::{Check, Context, addon};
 
 pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
     addon::check(context, &objects(context)?)
 }
 
-/// What the add-on's pods fill on every host, beside what every network does.
+/// What the network's pods fill on every node, beside what every network does (`/etc/cni`, `/var/lib/cni`, `/opt/cni`). It is
+/// claimed before the kubelet starts, because the pods start as soon as a node has joined.
 #[must_use]
 pub fn trees(cni: Cni) -> &'static [&'static str] {
     match cni {
         Cni::Bridge | Cni::None => &[],
         Cni::Flannel => &["/run/flannel"],
-        Cni::Calico => &["/run/calico", "/var/lib/calico", "/var/log/calico"],
+        Cni::Calico => &["/run/calico", "/run/nodeagent", "/var/lib/calico", "/var/log/calico"],
     }
 }
 
-pub fn apply(context: &mut Context<'_>) -> anyhow::Result<()> {
+pub fn apply(context: &Context<'_>) -> anyhow::Result<()> {
     addon::apply(context, objects(context)?)
 }
 
 fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
-    let mut objects = addon::objects(context, context.spec.network.cni.as_str())?;
-    for object in &mut objects {
-        set_flannel_network(object, &context.spec.network.pod_cidr)?;
+    let network = &context.spec.network;
+    let mut objects = addon::objects(context, context.cni().as_str())?;
+    match context.cni() {
+        Cni::Calico => calico::set(&mut objects, &network.calico.clone().unwrap_or_default(), &network.pod_cidr)?,
+        Cni::Flannel => {
+            objects.iter_mut().try_for_each(|object| set_flannel_network(object, &network.pod_cidr))?;
+        }
+        Cni::Bridge | Cni::None => {}
     }
     Ok(objects)
 }
 
-/// Flannel has the pod network in a `ConfigMap`. Calico asks kubeadm's.
+/// Flannel has the pod network in a `ConfigMap`.
 fn set_flannel_network(object: &mut Value, pod_cidr: &Cidr) -> anyhow::Result<()> {
     if object["kind"] != "ConfigMap" || object["metadata"]["name"] != "kube-flannel-cfg" {
         return Ok(());

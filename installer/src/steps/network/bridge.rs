@@ -31,7 +31,7 @@ impl Step for Bridge {
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.spec.network.cni == Cni::Bridge && inputs.topology.this().is_node()
+        inputs.cni() == Cni::Bridge && inputs.topology.this().is_node()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

@@ -58,11 +58,18 @@ pub fn survey(number: usize) -> Value {
     })
 }
 
+/// The network that a bundle brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Bridge,
+    Flannel,
+}
+
 /// Writes a signed bundle `cluster.tar.zst` and its key `signing.pub`.
-pub fn write_bundle(directory: &Path) {
+pub fn write_bundle(directory: &Path, network: Network) {
     let (key, _) = fixtures::key();
     fs::write(directory.join("signing.pub"), key.verifying_key().to_pem()).unwrap();
-    let (list, contents) = cluster_list();
+    let (list, contents) = cluster_list(network);
     let content = |entry: &Entry| contents.iter().find(|(path, _)| *path == entry.path).map(|found| found.1.as_slice());
     let output = fs::File::create(directory.join("cluster.tar.zst")).unwrap();
     drop(fixtures::write(&list, &[&key], output, content));
@@ -71,7 +78,7 @@ pub fn write_bundle(directory: &Path) {
 type Contents = Vec<(EntryPath, Vec<u8>)>;
 
 /// A list with what a cluster's plan asks for, and contents that are nothing of the sort.
-fn cluster_list() -> (BundleList, Contents) {
+fn cluster_list(network: Network) -> (BundleList, Contents) {
     use Role::{ControlPlane, Etcd, Worker};
     let platform = Platform::of_this_program();
     let nodes: &[Role] = &[ControlPlane, Worker];
@@ -99,9 +106,11 @@ fn cluster_list() -> (BundleList, Contents) {
         let content = noise(number as u64 + 1, 40_000);
         add(format!("artifacts/{name}").parse().unwrap(), content, kind, roles, Some(component));
     }
-    let flannel = Component { name: "flannel".to_owned(), version: "0.22.3".to_owned() };
-    let manifest = "manifests/flannel/kube-flannel.yml".parse().unwrap();
-    add(manifest, noise(30, 4000), EntryKind::Manifest, &[ControlPlane], Some(flannel));
+    if network == Network::Flannel {
+        let flannel = Component { name: "flannel".to_owned(), version: "0.22.3".to_owned() };
+        let manifest = "manifests/flannel/kube-flannel.yml".parse().unwrap();
+        add(manifest, noise(30, 4000), EntryKind::Manifest, &[ControlPlane], Some(flannel));
+    }
     let named = [
         ("kube-apiserver:v1.25.2", &[ControlPlane][..]),
         ("kube-controller-manager:v1.25.2", &[ControlPlane]),

@@ -2,6 +2,7 @@
 
 use fs_err as fs;
 
+use super::cluster::Network;
 use super::stubs::Stubs;
 use super::{SERVER, WORKER};
 
@@ -36,7 +37,7 @@ impl Told {
 fn told(count: usize) -> (Vec<Told>, Vec<Told>) {
     let roles: Vec<_> = (0..count).map(|index| if index < SERVERS { SERVER } else { WORKER }).collect();
     let stubs = Stubs::new(&roles);
-    stubs.write_spec("network: {cni: flannel}");
+    stubs.write_bundle(Network::Flannel);
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let told = |number: usize| {

@@ -7,7 +7,7 @@ use fs_err as fs;
 use kbundle_format::Role;
 use serde_json::{Value, json};
 
-use super::cluster::{address, description, survey, write_bundle};
+use super::cluster::{Network, address, description, survey, write_bundle};
 
 /// A folder with stub hosts and a signed bundle `cluster.tar.zst` for them.
 pub struct Stubs {
@@ -46,7 +46,7 @@ impl Stubs {
         for number in 1..=stubs.hosts.len() {
             stubs.make_host(number);
         }
-        write_bundle(stubs.directory.path());
+        stubs.write_bundle(Network::Bridge);
         stubs.write_spec("");
         stubs
     }
@@ -63,6 +63,11 @@ impl Stubs {
     /// Writes such a file.
     pub fn set(&self, number: usize, file: &str, content: &str) {
         fs::write(self.host(number, file), content).unwrap();
+    }
+
+    /// Writes the bundle anew, with another network.
+    pub fn write_bundle(&self, network: Network) {
+        write_bundle(self.directory.path(), network);
     }
 
     /// Writes cluster.yaml with these lines besides the hosts.

@@ -1,0 +1,64 @@
+//! What Calico's settings have to be.
+
+use super::Problems;
+use crate::config::{CalicoMode, Cni, Network};
+
+/// The least that a host has to take as one packet (RFC 791), and what is left of the largest with a header around it.
+const MTUS: std::ops::RangeInclusive<u16> = 576..=65485;
+
+pub(super) fn check(network: &Network, problems: &mut Problems) {
+    let Some(calico) = &network.calico else { return };
+    if let Some(cni) = network.cni.filter(|cni| *cni != Cni::Calico) {
+        let message =
+            format!("network.calico is only for `cni: calico`, and cni is {}; remove one of them", cni.as_str());
+        problems.add("network.calico", message);
+    }
+    if calico.mode == CalicoMode::Bgp && calico.encapsulation.is_some() {
+        problems.add(
+            "network.calico.encapsulation",
+            "encapsulation is for the modes vxlan and ipip; with bgp nothing is wrapped",
+        );
+    }
+    if let Some(mtu) = calico.mtu.filter(|mtu| !MTUS.contains(mtu)) {
+        let message =
+            format!("mtu {mtu} is no size for packets; take {} to {}, or leave it out", MTUS.start(), MTUS.end());
+        problems.add("network.calico.mtu", message);
+    }
+    if let Some(cidr) = calico.node_cidr.filter(|cidr| cidr.address().is_ipv6()) {
+        problems.add("network.calico.node-cidr", format!("node-cidr {cidr} is IPv6, which is not supported yet"));
+    }
+    let inner = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
+    for (key, inner) in inner {
+        if let Some(cidr) = calico.node_cidr.filter(|cidr| cidr.overlaps(&inner)) {
+            problems.add(
+                "network.calico.node-cidr",
+                format!("node-cidr {cidr} and {key} {inner} overlap; no host has an address there"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{ClusterSpec, ConfigError};
+
+    fn told(text: &str) -> String {
+        match ClusterSpec::parse(text) {
+            Ok(_) => "fine".to_owned(),
+            Err(error @ ConfigError::Invalid { .. }) => error.to_string(),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn settings_of_calico_are_for_calico_and_make_sense() {
+        assert_eq!(told("network: {calico: {mode: vxlan, mtu: 1400, node-cidr: 192.0.2.0/24}}"), "fine");
+        assert_eq!(told("network: {cni: calico, calico: {encapsulation: always}}"), "fine");
+        insta::assert_snapshot!(told("network: {cni: bridge, calico: {mtu: 90, mode: bgp, encapsulation: always, node-cidr: 10.96.0.0/12}}"), @"
+        network.calico is only for `cni: calico`, and cni is bridge; remove one of them
+        encapsulation is for the modes vxlan and ipip; with bgp nothing is wrapped
+        mtu 90 is no size for packets; take 576 to 65485, or leave it out
+        node-cidr 10.96.0.0/12 and service-cidr 10.96.0.0/12 overlap; no host has an address there
+        ");
+    }
+}

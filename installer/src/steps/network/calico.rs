@@ -1,0 +1,206 @@
+//! Upstream's `calico.yaml`, made to fit this cluster: the file stays as its project signed it off, and the objects read from it are
+//! changed as its comments and Calico's documentation say.
+//!
+//! Sources: `manifests/calico.yaml` and `manifests/calico-vxlan.yaml` of github.com/projectcalico/calico, which differ in these
+//! settings alone, and docs.tigera.io, "Configuring calico/node".
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use crate::config::{Calico, CalicoMode, Cidr, Encapsulation};
+use crate::steps::addon::text;
+
+/// What `calico-node` asks of BIRD, which speaks BGP and does not run with VXLAN alone.
+const PROBES: [(&str, &str); 2] = [("livenessProbe", "-bird-live"), ("readinessProbe", "-bird-ready")];
+
+/// Changes the objects of `calico.yaml` so that they do what `settings` say.
+pub fn set(objects: &mut [Value], settings: &Calico, pod_cidr: &Cidr) -> anyhow::Result<()> {
+    let config = find(objects, "ConfigMap", "calico-config")?;
+    config["data"]["calico_backend"] = json!(if uses_bird(settings.mode) { "bird" } else { "vxlan" });
+    // 0 is Calico's word for what fits.
+    config["data"]["veth_mtu"] = json!(settings.mtu.unwrap_or(0).to_string());
+
+    let daemons = find(objects, "DaemonSet", "calico-node")?;
+    let containers = daemons["spec"]["template"]["spec"]["containers"].as_array_mut();
+    let node = containers.and_then(|all| all.iter_mut().find(|container| container["name"] == "calico-node"));
+    let node = node.context("the DaemonSet calico-node of the bundle's manifest has no container calico-node")?;
+    for (name, value) in variables(settings, pod_cidr) {
+        set_variable(node, name, &value)?;
+    }
+    PROBES.iter().try_for_each(|(probe, question)| set_probe(node, probe, question, uses_bird(settings.mode)))
+}
+
+fn uses_bird(mode: CalicoMode) -> bool {
+    mode != CalicoMode::Vxlan
+}
+
+fn find<'a>(objects: &'a mut [Value], kind: &str, name: &str) -> anyhow::Result<&'a mut Value> {
+    let mut found = objects.iter_mut().filter(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.next().with_context(|| format!("the bundle's manifest of Calico has no {kind} {name}"))
+}
+
+/// The environment of `calico-node` as far as it depends on the cluster.
+fn variables(settings: &Calico, pod_cidr: &Cidr) -> [(&'static str, String); 5] {
+    let wrapped = match settings.encapsulation.unwrap_or_default() {
+        Encapsulation::CrossSubnet => "CrossSubnet",
+        Encapsulation::Always => "Always",
+    };
+    let only_in = |mode| if settings.mode == mode { wrapped } else { "Never" }.to_owned();
+    // Without it, the first interface that looks right is taken, which on hosts of several networks is often another one.
+    let address = settings.node_cidr.map_or_else(|| "kubernetes-internal-ip".to_owned(), |cidr| format!("cidr={cidr}"));
+    [
+        ("CALICO_IPV4POOL_CIDR", pod_cidr.to_string()),
+        ("CALICO_IPV4POOL_IPIP", only_in(CalicoMode::Ipip)),
+        ("CALICO_IPV4POOL_VXLAN", only_in(CalicoMode::Vxlan)),
+        // Of no effect without IPv6, and the same in upstream's manifests.
+        ("CALICO_IPV6POOL_VXLAN", only_in(CalicoMode::Vxlan)),
+        ("IP_AUTODETECTION_METHOD", address),
+    ]
+}
+
+fn set_variable(container: &mut Value, name: &str, value: &str) -> anyhow::Result<()> {
+    let variables = container["env"].as_array_mut().context("the container calico-node has no environment")?;
+    let wanted = json!({"name": name, "value": value});
+    match variables.iter_mut().find(|variable| variable["name"] == name) {
+        Some(variable) => *variable = wanted,
+        None => variables.push(wanted),
+    }
+    Ok(())
+}
+
+/// Lets a probe ask `question`, or not.
+fn set_probe(container: &mut Value, probe: &str, question: &str, asks: bool) -> anyhow::Result<()> {
+    let command = container[probe]["exec"]["command"].as_array_mut();
+    let command = command.with_context(|| format!("the container calico-node has no {probe} that runs a command"))?;
+    ensure!(
+        command.iter().any(|word| text(word).starts_with("-felix-")),
+        "the {probe} of calico-node does not ask Felix"
+    );
+    command.retain(|word| text(word) != question);
+    if asks {
+        command.push(json!(question));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+    use crate::steps::addon::parse;
+
+    /// Of the same shape as upstream's, with what is changed and a little of what is not.
+    const MANIFEST: &str = r#"
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: calico-config, namespace: kube-system}
+data: {typha_service_name: none, calico_backend: bird, veth_mtu: "0"}
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {name: calico-node, namespace: kube-system}
+spec:
+  template:
+    spec:
+      containers:
+      - name: calico-node
+        env:
+        - {name: IP, value: autodetect}
+        - {name: CALICO_IPV4POOL_IPIP, value: Always}
+        - {name: CALICO_IPV4POOL_VXLAN, value: Never}
+        livenessProbe: {exec: {command: [/bin/calico-node, -felix-live, -bird-live]}}
+        readinessProbe: {exec: {command: [/bin/calico-node, -felix-ready, -bird-ready]}}
+"#;
+    const MODULE: &str = "github.com/projectcalico/calico@v1.11.0-cni-plugin.0.20250813170300-a0db560f0520";
+
+    fn after(manifest: &[u8], settings: &str) -> Vec<Value> {
+        let mut objects = parse(manifest).unwrap();
+        let settings = serde_yaml::from_str(settings).unwrap();
+        set(&mut objects, &settings, &"10.0.0.0/16".parse().unwrap()).unwrap();
+        objects
+    }
+
+    /// What of the manifest was set, in few words.
+    fn shown(settings: &str) -> String {
+        let objects = after(MANIFEST.as_bytes(), settings);
+        let data = &objects[0]["data"];
+        let node = &objects[1]["spec"]["template"]["spec"]["containers"][0];
+        let mut lines = vec![format!("backend {}, mtu {}", text(&data["calico_backend"]), text(&data["veth_mtu"]))];
+        let variables = node["env"].as_array().unwrap().iter();
+        lines.extend(variables.map(|variable| format!("{} {}", text(&variable["name"]), text(&variable["value"]))));
+        lines.extend(PROBES.map(|(probe, _)| node[probe]["exec"]["command"].to_string()));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn vxlan_is_what_comes_by_default_and_asks_nothing_of_bird() {
+        insta::assert_snapshot!(shown("{}"), @r#"
+        backend vxlan, mtu 0
+        IP autodetect
+        CALICO_IPV4POOL_IPIP Never
+        CALICO_IPV4POOL_VXLAN CrossSubnet
+        CALICO_IPV4POOL_CIDR 10.0.0.0/16
+        CALICO_IPV6POOL_VXLAN CrossSubnet
+        IP_AUTODETECTION_METHOD kubernetes-internal-ip
+        ["/bin/calico-node","-felix-live"]
+        ["/bin/calico-node","-felix-ready"]
+        "#);
+    }
+
+    #[test]
+    fn ipip_and_bgp_need_bird() {
+        insta::assert_snapshot!(shown("{mode: ipip, encapsulation: always, mtu: 1400, node-cidr: 192.0.2.0/24}"), @r#"
+        backend bird, mtu 1400
+        IP autodetect
+        CALICO_IPV4POOL_IPIP Always
+        CALICO_IPV4POOL_VXLAN Never
+        CALICO_IPV4POOL_CIDR 10.0.0.0/16
+        CALICO_IPV6POOL_VXLAN Never
+        IP_AUTODETECTION_METHOD cidr=192.0.2.0/24
+        ["/bin/calico-node","-felix-live","-bird-live"]
+        ["/bin/calico-node","-felix-ready","-bird-ready"]
+        "#);
+        let bgp = shown("{mode: bgp}");
+        assert!(bgp.starts_with("backend bird") && bgp.contains("IPIP Never") && bgp.contains("VXLAN Never"), "{bgp}");
+    }
+
+    #[test]
+    fn a_manifest_of_another_shape_is_refused() {
+        for gone in ["calico-config", "- name: calico-node", "livenessProbe", "-felix-ready", "env"] {
+            let manifest = MANIFEST.replace(gone, if gone.starts_with("- ") { "- name: x" } else { "x" });
+            let mut objects = parse(manifest.as_bytes()).unwrap();
+            let error = set(&mut objects, &Calico::default(), &"10.0.0.0/16".parse().unwrap());
+            assert!(error.is_err(), "without {gone}");
+        }
+    }
+
+    /// Upstream's own manifest for VXLAN is a variant of the one that bundles carry: what we make of that has to be the same.
+    #[test]
+    fn what_vxlan_makes_of_upstreams_manifest_is_upstreams_manifest_for_vxlan() {
+        let Some(manifests) = upstream() else {
+            return eprintln!("SKIPPED: no Go module {MODULE} on this machine; `go mod download {MODULE}` fetches it");
+        };
+        let read = |name: &str| fs_err::read(manifests.join(name)).unwrap();
+        let ours = after(&read("calico.yaml"), "{mode: vxlan}");
+        let mut theirs = parse(&read("calico-vxlan.yaml")).unwrap();
+        assert!(ours.len() > 20 && ours.len() == theirs.len());
+        assert_eq!(ours, after(&read("calico-vxlan.yaml"), "{mode: vxlan}"), "their variant is set to the same");
+        // Beyond it, we say what the addresses of pods and of hosts are.
+        let node = find(&mut theirs, "DaemonSet", "calico-node").unwrap();
+        let node = &mut node["spec"]["template"]["spec"]["containers"][0];
+        set_variable(node, "CALICO_IPV4POOL_CIDR", "10.0.0.0/16").unwrap();
+        set_variable(node, "IP_AUTODETECTION_METHOD", "kubernetes-internal-ip").unwrap();
+        assert_eq!(ours, theirs);
+        assert_eq!(after(&read("calico-vxlan.yaml"), "{mode: ipip}"), after(&read("calico.yaml"), "{mode: ipip}"));
+    }
+
+    /// Where Go keeps the module's manifests, if it does.
+    fn upstream() -> Option<PathBuf> {
+        let cache = Command::new("go").args(["env", "GOMODCACHE"]).output().ok()?;
+        let cache = String::from_utf8(cache.stdout).ok()?;
+        let manifests = PathBuf::from(cache.trim()).join(MODULE).join("manifests");
+        manifests.is_dir().then_some(manifests)
+    }
+}

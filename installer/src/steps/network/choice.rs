@@ -1,0 +1,101 @@
+//! Whether the network that was asked for and the one that the bundle brings go together.
+
+use crate::config::Cni;
+use crate::steps::Inputs;
+
+/// The bundle's list and the configuration contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Another network than the bundle's, or none of several.
+    #[error(
+        "the configuration has network.cni {}, and the bundle has {}; take one of the bundle's, or build another: \
+         `kbundle build --cni {}`",
+        asked.as_str(), names(carried), option(*asked)
+    )]
+    Another {
+        /// What the configuration says.
+        asked: Cni,
+        /// What the bundle has.
+        carried: Vec<Cni>,
+    },
+    /// Several, and nobody says which.
+    #[error("the bundle has {}; say in network.cni which of them the cluster gets", names(carried))]
+    Several {
+        /// What the bundle has.
+        carried: Vec<Cni>,
+    },
+    /// Settings of a network that the cluster does not get.
+    #[error("the configuration has settings under network.calico, and the bundle's network is {}", cni.as_str())]
+    Settings {
+        /// The network.
+        cni: Cni,
+    },
+}
+
+fn names(carried: &[Cni]) -> String {
+    match carried {
+        [] => "no network add-on, which is for `bridge` and `none`".to_owned(),
+        [only] => format!("the network {}", only.as_str()),
+        several => format!("the networks {}", several.iter().map(|cni| cni.as_str()).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+/// What kbundle is told for a bundle with this network: one without a network suits both the bridge and a network of the site's.
+fn option(cni: Cni) -> &'static str {
+    if cni == Cni::None { Cni::Bridge.as_str() } else { cni.as_str() }
+}
+
+/// Refuses a configuration that the bundle's list contradicts.
+pub fn refuse_contradiction(inputs: &Inputs<'_>) -> Result<(), NetworkError> {
+    let carried = Cni::carried_by(inputs.list);
+    let network = &inputs.spec.network;
+    match network.cni {
+        None if carried.len() > 1 => return Err(NetworkError::Several { carried }),
+        Some(Cni::Bridge | Cni::None) if carried.is_empty() => {}
+        Some(asked) if !carried.contains(&asked) => return Err(NetworkError::Another { asked, carried }),
+        _ => {}
+    }
+    match inputs.cni() {
+        cni if cni != Cni::Calico && network.calico.is_some() => Err(NetworkError::Settings { cni }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::fixture;
+
+    /// What is decided with a bundle that has `carried`, and this under `network`.
+    fn decided(carried: &[&str], network: &str) -> String {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.list.entries.extend(carried.iter().map(|name| fixture::manifest(name, "1.0.0")));
+        cluster.spec.network = ClusterSpec::parse(&format!("network: {{{network}}}")).unwrap().network;
+        let topology = cluster.seen_from("c1");
+        let inputs = cluster.inputs(&topology);
+        match refuse_contradiction(&inputs) {
+            Ok(()) => inputs.cni().as_str().to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_bundle_decides_where_nothing_is_said() {
+        assert_eq!(decided(&[], ""), "bridge");
+        assert_eq!(decided(&["metallb"], ""), "bridge");
+        assert_eq!(decided(&["calico", "metallb"], "calico: {mode: bgp}"), "calico");
+        assert_eq!(decided(&["flannel"], ""), "flannel");
+        assert_eq!(decided(&["flannel", "calico"], "cni: flannel"), "flannel");
+    }
+
+    #[test]
+    fn a_contradiction_names_both_sides() {
+        insta::assert_snapshot!(decided(&["calico"], "cni: flannel"), @"the configuration has network.cni flannel, and the bundle has the network calico; take one of the bundle's, or build another: `kbundle build --cni flannel`");
+        insta::assert_snapshot!(decided(&["calico"], "cni: bridge"), @"the configuration has network.cni bridge, and the bundle has the network calico; take one of the bundle's, or build another: `kbundle build --cni bridge`");
+        insta::assert_snapshot!(decided(&[], "cni: calico"), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another: `kbundle build --cni calico`");
+        insta::assert_snapshot!(decided(&["flannel", "calico"], ""), @"the bundle has the networks calico and flannel; say in network.cni which of them the cluster gets");
+        insta::assert_snapshot!(decided(&["flannel"], "calico: {mode: bgp}"), @"the configuration has settings under network.calico, and the bundle's network is flannel");
+    }
+}
