@@ -208,4 +208,34 @@ impl<'a> Cluster<'a> {
         ensure!(listed()? == image, "{image} did not come back");
         Ok(())
     }
+
+    /// A pod starts by each name that it may call an image by, of which none can be pulled.
+    pub fn assert_images_answer_to_every_name(&self) -> anyhow::Result<()> {
+        const REPOSITORY: &str = "docker.io/library/busybox";
+        let by_digest = self.host.sh(&format!("ctr -n k8s.io images ls -q | grep '^{REPOSITORY}@'"))?;
+        let by_digest: Vec<_> = by_digest.lines().map(str::to_owned).collect();
+        ensure!(by_digest.len() == 2, "an index and a manifest, not {by_digest:?}");
+        let with_tag = by_digest.iter().map(|name| name.replacen('@', ":1.35.0@", 1));
+        let names: Vec<_> = with_tag.chain(by_digest.iter().cloned()).chain([format!("{REPOSITORY}:1.35.0")]).collect();
+        for (number, name) in names.iter().enumerate() {
+            let pod = format!("by-name-{number}");
+            self.kubectl(&format!(
+                "run {pod} --image={name} --image-pull-policy=IfNotPresent --restart=Never --command -- true"
+            ))?;
+            eventually(&format!("a pod with image {name}"), || {
+                let phase = self.json(&format!("get pod {pod}"))?["status"]["phase"].clone();
+                ensure!(phase == "Succeeded", "pod {pod} is {phase}");
+                Ok(())
+            })?;
+            self.kubectl(&format!("delete pod {pod} --wait=false"))?;
+        }
+        self.assert_nothing_was_pulled()
+    }
+
+    /// What was unpacked on this host is whole, as `kinstall status --deep` sees it.
+    pub fn assert_unpacked_images_are_whole(&self) -> anyhow::Result<()> {
+        let said = self.host.sh("kinstall status --deep")?;
+        ensure!(said.contains("unpacked images: whole"), "{said}");
+        Ok(())
+    }
 }

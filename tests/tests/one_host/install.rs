@@ -62,6 +62,8 @@ fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carried: &
     cluster.assert_nothing_was_pulled()?;
 
     cluster.assert_a_removed_image_comes_back()?;
+    cluster.assert_images_answer_to_every_name()?;
+    cluster.assert_unpacked_images_are_whole()?;
     assert_ctr_takes_exported_images(host, carried)?;
 
     host.sh(&format!("{STICK}/kinstall reset --yes"))?;

@@ -8,6 +8,8 @@
 mod archive;
 pub mod ctr;
 mod layer;
+#[cfg(test)]
+mod real;
 pub mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -158,4 +160,29 @@ fn put_back(host: &Host, importer: &Importer, index: &Index) -> anyhow::Result<R
     }
     keep(host, &names)?;
     Ok(Restored { put_back: names.into_keys().collect(), lost: lost.names()?.into_keys().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_host_loads_the_images_of_its_own_platform_alone() {
+        let mut list = fixture::list("1.25.2");
+        let arm64: Platform = "linux/arm64".parse().unwrap();
+        let others: Vec<_> =
+            list.images.iter().map(|image| Image { platform: arm64.clone(), ..image.clone() }).collect();
+        let (count, names) = (list.images.len(), |images: &[Image]| -> Vec<_> {
+            images.iter().map(|image| (image.reference.clone(), image.platform.clone())).collect()
+        });
+        list.images.extend(others);
+        let (spec, topology) = (crate::config::ClusterSpec::default(), fixture::topology());
+        for (platform, expected) in [(fixture::platform(), &list.images[..count]), (arm64, &list.images[count..])] {
+            let facts = crate::facts::HostFacts { platform, ..fixture::facts() };
+            let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+            let loaded: Vec<_> = wanted(&inputs).cloned().collect();
+            assert_eq!(names(&loaded), names(expected));
+        }
+    }
 }
