@@ -216,9 +216,7 @@ fn describe(status: &Status) -> String {
         Some([]) => lines.push("unpacked images: whole".to_owned()),
         Some(faults) => {
             lines.push(format!("unpacked images: {} files are not as they should be", faults.len()));
-            let line =
-                |ImageFault { image, path, fault }: &ImageFault| format!("  {image}: /{} {fault}", path.display());
-            lines.extend(faults.iter().map(line));
+            lines.extend(faults.iter().map(|fault| format!("  {fault}")));
         }
     }
     lines.push(if status.healthy { "all is well" } else { "something is not as it should be" }.to_owned());

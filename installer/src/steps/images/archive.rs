@@ -89,12 +89,13 @@ impl Index {
         (inside.into_iter().collect(), outside.into_iter().collect())
     }
 
-    /// Those that are not among `names`.
+    /// Those that `is_wanted` says yes to, by name and digest.
     #[must_use]
-    pub fn without_names(&self, names: &BTreeSet<String>) -> Self {
-        let is_missing =
-            |descriptor: &&Descriptor| descriptor.annotations.get(NAME).is_some_and(|name| !names.contains(name));
-        self.manifests.iter().filter(is_missing).cloned().collect()
+    pub fn only(&self, is_wanted: impl Fn(&str, &Digest) -> bool) -> Self {
+        let is_wanted = |descriptor: &&Descriptor| {
+            descriptor.annotations.get(NAME).is_some_and(|name| is_wanted(name, &descriptor.digest))
+        };
+        self.manifests.iter().filter(is_wanted).cloned().collect()
     }
 
     /// Each name and the digest that it stands for: an index or a manifest.
@@ -319,7 +320,7 @@ mod tests {
     fn only_names_that_are_gone_are_put_back() {
         let names = index().names().unwrap().into_keys();
         let (there, gone): (BTreeSet<_>, BTreeSet<_>) = names.partition(|name| name.contains("apiserver"));
-        let missing: BTreeSet<_> = index().without_names(&there).names().unwrap().into_keys().collect();
+        let missing: BTreeSet<_> = index().only(|name, _| !there.contains(name)).names().unwrap().into_keys().collect();
         assert_eq!(missing, gone);
         assert_eq!(missing.len(), 2);
     }

@@ -1,13 +1,12 @@
 //! A layer's archive against the directory that it was unpacked to.
 //!
 //! Archive: OCI image-spec 1.1, `layer.md`. Directory: as containerd's overlayfs snapshotter leaves it, where a whiteout is a
-//! character device 0/0 (`archive/tar_opts_linux.go` of containerd). Content is streamed; only faults are held.
+//! character device (`archive/tar_opts_linux.go` of containerd). Content is streamed; only faults are held.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
@@ -18,7 +17,7 @@ use tar::{Archive, EntryType};
 const WHITEOUT: &str = ".wh.";
 /// Such names are about their directory, not about a file: `.wh..wh..opq`.
 const WHITEOUT_META: &str = ".wh..wh.";
-/// The kernel follows as many links in one path (path_resolution(7)).
+/// The kernel follows as many links in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
 /// What is wrong with a file.
@@ -59,7 +58,6 @@ enum Found {
     Directory,
     File(u64),
     Symlink,
-    Whiteout,
     Device,
 }
 
@@ -72,8 +70,6 @@ impl From<&Metadata> for Found {
             Self::File(metadata.len())
         } else if kind.is_symlink() {
             Self::Symlink
-        } else if kind.is_char_device() && metadata.rdev() == 0 {
-            Self::Whiteout
         } else {
             Self::Device
         }
@@ -90,10 +86,8 @@ impl Expected {
             | (Self::File(_) | Self::HardLink, Some(Found::File(_)))
             | (Self::HardLink | Self::Symlink, Some(Found::Symlink))
             | (Self::HardLink | Self::Device, Some(Found::Device))
-            // In the lowest layer there is nothing to hide, and containerd leaves nothing behind.
-            | (Self::Whiteout, None | Some(Found::Whiteout)) => None,
-            // Taken away, and put there anew by the same layer.
-            (Self::Whiteout, Some(_)) => None,
+            // What hides a file of a lower layer is a device, nothing in the lowest, and what the same layer puts there anew.
+            | (Self::Whiteout, _) => None,
             (_, None) => Some(Fault::Missing),
             (_, Some(_)) => Some(Fault::Kind),
         }

@@ -14,11 +14,12 @@ pub mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_format::{BundleList, Digest, Image, Platform};
 
 use super::{Check, Context, Inputs, Step, needed};
+use crate::failure::Advise as _;
 use crate::host::Host;
 use crate::kubeadm::images::of_platform;
 use archive::{ImageArchive, Index};
@@ -70,6 +71,9 @@ impl Step for Images {
         let importer = Importer::find(&context.host, &context.facts.platform)?;
         put_back(&context.host, &importer, &index)?;
         let present = ctr::images(&context.host)?;
+        if record(&context.host)?.as_ref() != Some(&index) {
+            refuse_half_made(&context.host, &index.only(|name, target| present.has(name, target)))?;
+        }
         let count = wanted(context).count();
         let mut sent = HashSet::new();
         for (number, image) in wanted(context).enumerate() {
@@ -95,6 +99,15 @@ impl Step for Images {
 fn flush(host: &Host) -> anyhow::Result<()> {
     let directory = fs::File::open(host.path(CONTAINERD_DIRECTORY))?;
     nix::unistd::syncfs(&directory).with_context(|| format!("while writing {CONTAINERD_DIRECTORY} to the disk"))
+}
+
+/// Refuses images that a run which did not come to its end left in containerd without all of their files.
+fn refuse_half_made(host: &Host, present: &Index) -> anyhow::Result<()> {
+    match unpacked::faults_of(host, present)?.first() {
+        None => Ok(()),
+        Some(fault) => Err(anyhow!("an image that is counted as unpacked is not whole: {fault}"))
+            .hint("the host lost power while images were loaded: `kinstall reset`, then `kinstall run` again"),
+    }
 }
 
 /// Guards an image, whose names and what they stand for these are.
@@ -147,7 +160,8 @@ pub fn restore(host: &Host) -> anyhow::Result<Restored> {
 }
 
 fn put_back(host: &Host, importer: &Importer, index: &Index) -> anyhow::Result<Restored> {
-    let missing = index.without_names(&ctr::names(host)?);
+    let names = ctr::names(host)?;
+    let missing = index.only(|name, _| !names.contains(name));
     if missing.is_empty() {
         return Ok(Restored::default());
     }

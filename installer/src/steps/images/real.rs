@@ -261,12 +261,14 @@ fn a_real_containerd_finds_an_image_by_every_name_and_keeps_it() {
         fs::create_dir_all(containerd.root.path().join("var/lib/kinstall")).unwrap();
         fs::write(host.path(INDEX_PATH), index.to_bytes()).unwrap();
         assert_eq!(unpacked::faults(&host).unwrap(), []);
+        refuse_half_made(&host, &index).unwrap();
         let snapshots =
             containerd.root.path().join("var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots");
         fs::remove_file(snapshots.join("1/fs/bin/busybox")).unwrap();
         fs::write(snapshots.join("2/fs/etc/motd"), "").unwrap();
         let faults = unpacked::faults(&host).unwrap();
         let said: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.path.display(), fault.fault)).collect();
+        assert!(refuse_half_made(&host, &index).is_err());
         assert_eq!(said, ["bin/busybox is missing", "etc/motd has 0 bytes instead of 8"]);
     }
 }

@@ -1,6 +1,8 @@
 //! Whether what containerd unpacked is whole: every image of the record, layer by layer, against its archive.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +13,16 @@ use kbundle_format::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::archive::{Blob, Manifest};
+use super::archive::{Blob, Index, Manifest};
 use super::layer::{self, Fault};
 use super::{CONTAINERD_DIRECTORY, ctr, record};
 use crate::host::Host;
+
+impl fmt::Display for ImageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: /{} {}", self.image, self.path.display(), self.fault)
+    }
+}
 
 /// Where containerd keeps content, by digest.
 const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
@@ -44,20 +52,27 @@ struct RootFs {
     diff_ids: Vec<Digest>,
 }
 
-/// Compares each image that kinstall loaded with its unpacked snapshot. Reads all layers once.
+/// Compares each image that kinstall loaded with its unpacked snapshot.
+///
+/// # Errors
+/// As [`faults_of`].
+pub fn faults(host: &Host) -> anyhow::Result<Vec<ImageFault>> {
+    record(host)?.map_or(Ok(Vec::new()), |index| faults_of(host, &index))
+}
+
+/// Compares each image of `index` with its unpacked snapshot. Reads every layer once.
 ///
 /// # Errors
 /// An image's content is gone or it is not unpacked at all, which `kinstall run` mends.
-pub fn faults(host: &Host) -> anyhow::Result<Vec<ImageFault>> {
-    let Some(index) = record(host)? else { return Ok(Vec::new()) };
+pub fn faults_of(host: &Host, index: &Index) -> anyhow::Result<Vec<ImageFault>> {
     let mut seen: HashMap<Digest, BTreeMap<PathBuf, Fault>> = HashMap::new();
     let mut all = Vec::new();
     for (image, manifest) in index.manifests()? {
         let layers = layers(host, &manifest).with_context(|| format!("while looking at image {image}"))?;
         for Layer { chain, archive, directory } in layers {
             let faults = match seen.entry(chain) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(
                     open(&archive)
                         .and_then(|archive| Ok(layer::compare(archive, &directory)?))
                         .with_context(|| format!("while comparing {} with {image}", directory.display()))?,
@@ -89,9 +104,10 @@ fn layers(host: &Host, manifest: &Digest) -> anyhow::Result<Vec<Layer>> {
     let Some(top) = chains.last() else { return Ok(Vec::new()) };
     let directories = ctr::snapshot_directories(host, top)?;
     ensure!(directories.len() == layers.len(), "{} layers, unpacked to {}", layers.len(), directories.len());
-    let layer = |((chain, Blob { digest }), directory): ((Digest, Blob), PathBuf)| {
-        // On a host below a directory, as in tests, the snapshotter's paths are what they are.
-        Layer { chain, archive: content(host, &digest), directory }
+    let layer = |((chain, Blob { digest }), directory): ((Digest, Blob), PathBuf)| Layer {
+        chain,
+        archive: content(host, &digest),
+        directory,
     };
     Ok(chains.into_iter().zip(layers).zip(directories).map(layer).collect())
 }
