@@ -214,14 +214,17 @@ fn volume_hint(error: &VolumeError) -> Option<&'static str> {
 }
 
 fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
-    let mut hint = "`--trust-on-first-use` takes it as it comes, and the bundle's list then holds its digest (with `kbundle lock`, a lock for later builds); or give its digest, in the catalog or by `--add-image`".to_owned();
+    let mut ways = vec![
+        "`--trust-on-first-use` takes it as it comes, and the bundle's list then holds its digest (with `kbundle lock`, a lock for later builds)".to_owned(),
+        "or give its digest, in the catalog or by `--add-image`".to_owned(),
+    ];
     if !pinned_networks.is_empty() {
-        hint += &format!("; or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni "));
+        ways.push(format!("or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni ")));
     }
     if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.name == "haproxy")) {
-        hint += "; `--load-balancer none` leaves HAProxy out, for a single control plane";
+        ways.push("`--load-balancer none` leaves HAProxy out, for a single control plane".to_owned());
     }
-    hint
+    ways.join("; ")
 }
 
 fn trust_hint(error: &TrustError) -> Option<String> {

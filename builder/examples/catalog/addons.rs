@@ -18,7 +18,7 @@ const LOAD_BALANCER: (&str, &str) = ("node-local-apiserver-lb", "haproxy");
 #[derive(Default)]
 pub struct Addons {
     /// Every add-on in the versions that a release uses.
-    pub addons: BTreeMap<String, Addon>,
+    pub found: BTreeMap<String, Addon>,
     /// By minor, then by add-on: the version.
     chosen: BTreeMap<String, BTreeMap<String, String>>,
     /// What a reader may miss, in words.
@@ -117,11 +117,11 @@ impl Addons {
         if versions.is_empty() {
             return self.left_out.push(format!("{name}: no version goes with a Kubernetes of this catalog"));
         }
-        self.addons.insert(name.to_owned(), Addon { kind, licence, project, versions });
+        self.found.insert(name.to_owned(), Addon { kind, licence, project, versions });
     }
 
     fn note_unpinned(&mut self) {
-        for (name, addon) in &self.addons {
+        for (name, addon) in &self.found {
             for (version, files) in &addon.versions {
                 let unpinned = unpinned(files);
                 if !unpinned.is_empty() {

@@ -41,7 +41,7 @@ pub fn files(facts: &Facts) -> anyhow::Result<Vec<(&'static str, String)>> {
     let file =
         CatalogFile { schema: SCHEMA, components: BTreeMap::new(), addons: BTreeMap::new(), releases: BTreeMap::new() };
     let addons_head = [("Left out", &addons.left_out), ("Pinned at the first build", &addons.unpinned)];
-    let addons = CatalogFile { addons: addons.addons, ..file.clone() };
+    let addons = CatalogFile { addons: addons.found, ..file.clone() };
     Ok(vec![
         ("addons.yaml", render(&addons, &addons_head)?),
         ("components.yaml", render(&CatalogFile { components, ..file.clone() }, &[])?),

@@ -1,12 +1,13 @@
 //! `kbundle build --dry-run`: what a build would fetch, and what pins each of it. Nothing is asked of the network.
 
+use std::collections::BTreeSet;
+
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 use super::build::{locked_mirrors, read_lock};
 use super::source::{self, Wishes};
@@ -65,12 +66,11 @@ struct Image {
 }
 
 pub fn run(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
-    let report = match &arguments.locked {
-        Some(path) => of_lock(read_lock(path, arguments, file)?, &locked_mirrors(arguments, file)),
-        None => {
-            let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-            of_selection(catalog.select(&spec)?, &mirrors)
-        }
+    let report = if let Some(path) = &arguments.locked {
+        of_lock(read_lock(path, arguments, file)?, &locked_mirrors(arguments, file))
+    } else {
+        let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
+        of_selection(catalog.select(&spec)?, &mirrors)
     };
     output::note("dry run: nothing is fetched and nothing is written")?;
     output::result(arguments.output, &text(&report), &report)?;
