@@ -1,7 +1,5 @@
 //! Mounts that the kubelet and containerd made for pods, and Calico for itself: control groups below /run/calico.
 
-use nix::mount::{MntFlags, umount2};
-
 use crate::facts::kernel::mounts;
 use crate::host::{Host, HostError};
 
@@ -12,13 +10,7 @@ const TREES: [&str; 4] = ["/run/containerd", "/var/lib/containerd", "/var/lib/ku
 pub fn unmount(host: &Host) -> Result<(), HostError> {
     let text = host.read_text("/proc/self/mounts")?.unwrap_or_default();
     for mount in mounts(&text).iter().rev().filter(|mount| is_of_a_pod(&mount.path)) {
-        // Detached: a process that still looks into it does not keep the reset from going on.
-        let unmounted = umount2(host.path(&mount.path).as_path(), MntFlags::MNT_DETACH);
-        match unmounted {
-            // It went with one below it, or with its namespace.
-            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
-            Err(errno) => return Err(HostError::File { act: format!("unmount {}", mount.path), source: errno.into() }),
-        }
+        host.unmount(&mount.path)?;
     }
     Ok(())
 }

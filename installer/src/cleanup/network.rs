@@ -43,9 +43,17 @@ pub fn remove_virtual_address(host: &Host) -> Result<(), HostError> {
 pub fn remove_links(host: &Host) -> Result<(), HostError> {
     let Some(shown) = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))? else { return Ok(()) };
     for link in links(&shown.stdout).filter(|name| is_link_of_a_cluster(name)) {
-        host.run(&Command::new("ip", ["link", "delete", link]))?;
+        let deletion = Command::new("ip", ["link", "delete", link]);
+        // A pod's end of it may go meanwhile, with its network namespace, and takes this end along.
+        if host.try_run(&deletion)?.code != Some(0) && is_there(host, link)? {
+            host.run(&deletion)?;
+        }
     }
     Ok(())
+}
+
+fn is_there(host: &Host, link: &str) -> Result<bool, HostError> {
+    Ok(host.try_run(&Command::new("ip", ["link", "show", "dev", link]))?.code == Some(0))
 }
 
 /// Empties the tunnel of IP in IP, where Calico gave it an address. The kernel's module makes it and keeps it; the site may have a

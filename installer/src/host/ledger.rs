@@ -80,6 +80,11 @@ pub enum Change {
         /// What the program writes.
         theirs: String,
     },
+    /// A place where a program of the cluster mounts something by itself, and where nothing was mounted before.
+    MountOfOthers {
+        /// Where.
+        path: String,
+    },
     /// A swap area that was switched off.
     SwapOff {
         /// The device or file.

@@ -20,6 +20,7 @@ use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomically};
 
 use crate::facts::is_writable;
+use crate::facts::kernel::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
@@ -319,6 +320,16 @@ impl Host {
             self.ledger.record(Change::SysctlOfOthers { key, was, theirs })?;
         }
         Ok(())
+    }
+
+    /// Notes that nothing is mounted at `path` before a program is started that mounts something there.
+    pub fn note_mount(&mut self, path: &str) -> Result<(), HostError> {
+        let text = self.read_text("/proc/self/mounts")?.unwrap_or_default();
+        let change = Change::MountOfOthers { path: path.to_owned() };
+        if self.ledger.changes().contains(&change) || mounts(&text).iter().any(|mount| mount.path == path) {
+            return Ok(());
+        }
+        Ok(self.ledger.record(change)?)
     }
 
     /// Claims `path` for a tree that others fill (a data directory): `reset` removes what it holds then.

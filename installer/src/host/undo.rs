@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::AtomicFile;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 
 use super::{Change, Command, Host, HostError, absent, marked};
 
@@ -26,10 +28,21 @@ impl Host {
             Change::SystemUser { name } => self.remove_system_user(name),
             Change::Sysctl { key, was } => self.restore_sysctl(key, was),
             Change::SysctlOfOthers { key, was, theirs } => self.take_back_sysctl(key, was, theirs),
+            Change::MountOfOthers { path } => self.unmount(path),
             Change::SwapOff { area } => self.swap_on(area),
             Change::Unit { name, was_enabled, was_active } => self.restore_unit(name, *was_enabled, *was_active),
             Change::Module { name } => self.unload(name),
             Change::StepStarted { .. } | Change::StepDone { .. } => Ok(false),
+        }
+    }
+
+    /// Detached: a process that still looks into it does not keep the reset from going on.
+    pub(crate) fn unmount(&self, path: &str) -> Result<bool, HostError> {
+        match umount2(self.path(path).as_path(), MntFlags::MNT_DETACH) {
+            Ok(()) => Ok(true),
+            // Nothing is mounted there, or it went with one below it, or with its namespace.
+            Err(Errno::EINVAL | Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(HostError::File { act: format!("unmount {path}"), source: errno.into() }),
         }
     }
 

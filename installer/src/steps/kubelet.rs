@@ -65,6 +65,7 @@ impl Step for Kubelet {
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let files = files(context);
         let (cpus, of_network) = (context.facts.cpus, network::trees(context.cni()));
+        let mounts_of_network = network::mounts(context.cni());
         let configuration = context.host.read_text(CONFIG_PATH)?;
         let disagrees = configuration.filter(|text| host_settings::disagreement(text, context).is_some());
         let mended = disagrees.and_then(|text| host_settings::mended(&text, context));
@@ -75,6 +76,9 @@ impl Step for Kubelet {
         }
         for setting in set_by_others(cpus) {
             host.note_sysctl(setting.name, &setting.value.to_string())?;
+        }
+        for place in mounts_of_network {
+            host.note_mount(place)?;
         }
         // kube-proxy mounts it, and a host without modules may not have it.
         host.make_directory("/lib/modules", 0o755)?;
@@ -119,6 +123,7 @@ mod tests {
     use crate::config::Cni;
     use crate::fixture::{self, bench::Bench};
     use crate::handed::Handed;
+    use crate::host::Change;
 
     /// What kube-proxy, containerd's plugins and the network's pods write, which kinstall does not.
     #[test]
@@ -132,7 +137,10 @@ mod tests {
             bench.file(&path(setting.name), "7\n");
         }
         bench.file("run/systemd/by-others", "");
+        bench.file("proc/self/mounts", "tmpfs /run tmpfs rw 0 0\n");
         bench.act_as(&cluster, "w1", &Handed::default(), |context| Kubelet.apply(context)).unwrap();
+        let mount = Change::MountOfOthers { path: "/sys/fs/bpf".to_owned() };
+        assert!(bench.host().ledger().changes().contains(&mount));
         for setting in &settings {
             bench.file(&path(setting.name), &format!("{}\n", setting.value));
         }

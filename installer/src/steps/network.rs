@@ -10,7 +10,7 @@ mod routes;
 use super::{Check, Context, Inputs, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
-pub use addon::trees;
+pub use addon::{mounts, trees};
 pub use bridge::Bridge;
 pub use choice::{NetworkError, refuse_contradiction};
 pub use given::{pod_networks, present_networks};

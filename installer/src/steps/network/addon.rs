@@ -22,6 +22,15 @@ pub fn trees(cni: Cni) -> &'static [&'static str] {
     }
 }
 
+/// Where the network's pods mount a file system on the host, unless systemd did at boot.
+#[must_use]
+pub fn mounts(cni: Cni) -> &'static [&'static str] {
+    match cni {
+        Cni::Calico => &["/sys/fs/bpf"],
+        Cni::Bridge | Cni::Flannel | Cni::None => &[],
+    }
+}
+
 pub fn apply(context: &Context<'_>) -> anyhow::Result<()> {
     addon::apply(context, objects(context)?)
 }
