@@ -7,6 +7,7 @@
 mod cgroups;
 pub mod cluster;
 mod command;
+pub mod conformance;
 pub mod connected;
 mod disk;
 pub mod files;
