@@ -153,7 +153,12 @@ mod tests {
 
     #[test]
     fn every_test_asked_for_is_told_of() {
-        let names = ["[sig-node] Pods fail", "[sig-node] Pods deep run [Conformance]", "[sig-node] Pods renamed", "[sig-node] Pods want two nodes"];
+        let names = [
+            "[sig-node] Pods fail",
+            "[sig-node] Pods deep run [Conformance]",
+            "[sig-node] Pods renamed",
+            "[sig-node] Pods want two nodes",
+        ];
         let outcomes = outcomes(REPORT, &names.map(str::to_owned)).unwrap();
         let ends: Vec<&End> = outcomes.iter().map(|outcome| &outcome.end).collect();
         assert_eq!(

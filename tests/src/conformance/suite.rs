@@ -40,11 +40,7 @@ impl Suite {
         let folder = mirror_tree()?.join("conformance").join(version);
         let suite = Self { e2e_test: folder.join("e2e.test"), ginkgo: folder.join("ginkgo") };
         for program in [&suite.e2e_test, &suite.ginkgo] {
-            ensure!(
-                program.is_file(),
-                "{} is missing; run tests/lab/mirror/fill {version}",
-                program.display()
-            );
+            ensure!(program.is_file(), "{} is missing; run tests/lab/mirror/fill {version}", program.display());
         }
         Ok(suite)
     }
@@ -102,10 +98,18 @@ impl Suite {
         let status = ginkgo.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch).status();
         let status = status.with_context(|| format!("cannot start {}", self.ginkgo.display()))?;
         // A failed test and a runner that broke end alike; only the report tells them apart.
-        ensure!(path.is_file(), "ginkgo ended with {status} and without a report; see {kind}.log in {}", scratch.display());
+        ensure!(
+            path.is_file(),
+            "ginkgo ended with {status} and without a report; see {kind}.log in {}",
+            scratch.display()
+        );
         let outcomes = outcomes(&fs::read_to_string(path)?, names)?;
         let failed = outcomes.iter().any(|outcome| outcome.end != super::End::Passed);
-        ensure!(status.success() || failed, "ginkgo ended with {status}, though every test passed; see {kind}.log in {}", scratch.display());
+        ensure!(
+            status.success() || failed,
+            "ginkgo ended with {status}, though every test passed; see {kind}.log in {}",
+            scratch.display()
+        );
         Ok(outcomes)
     }
 }
