@@ -19,7 +19,7 @@ struct Cli {
     /// Kubernetes version; the mirror has to have it
     #[arg(long, default_value = "1.36.3")]
     version: String,
-    /// Network of the pods; one with NetworkPolicies gets the tests of those too
+    /// Network of the pods; with `calico`, tests of network policies are chosen too
     #[arg(long, default_value = "bridge")]
     cni: String,
     /// Run the tests whose names match this regular expression (Go's syntax) instead of the chosen ones
@@ -49,7 +49,9 @@ fn main() -> Result<ExitCode> {
     let suite = Suite::of_mirror(&cli.version)?;
     let names = wanted(&cli, &suite, &scratch)?;
     if cli.list {
-        names.iter().for_each(|name| say(name));
+        for name in &names {
+            say(name);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let outcomes = run(&cli, &suite, &names, &scratch)?;
@@ -84,7 +86,7 @@ fn wanted(cli: &Cli, suite: &Suite, scratch: &Path) -> Result<Vec<String>> {
 fn run(cli: &Cli, suite: &Suite, names: &[String], scratch: &Path) -> Result<Vec<Outcome>> {
     let bundle = timed("bundle", || build_bundle(cli, scratch))?;
     let lab = timed("hosts", || Lab::boot("conformance", usize::from(cli.hosts)))?;
-    timed("kinstall run", || install(cli, &lab, &bundle, scratch))?;
+    timed("kinstall run", || install(&lab, &bundle, scratch))?;
     let kubectl = take_kubectl(&cli.version, scratch)?;
     let kubeconfig = take_kubeconfig(&lab.hosts()[0], scratch)?;
     say(&format!("{} tests, {} at a time; what they say goes to {}", names.len(), cli.processes, scratch.display()));
@@ -131,13 +133,13 @@ fn build_bundle(cli: &Cli, scratch: &Path) -> Result<PathBuf> {
     Ok(bundle)
 }
 
-fn install(cli: &Cli, lab: &Lab, bundle: &Path, scratch: &Path) -> Result<()> {
+fn install(lab: &Lab, bundle: &Path, scratch: &Path) -> Result<()> {
     let first = &lab.hosts()[0];
     first.sh(&format!("mkdir -p {STICK}"))?;
     copy_in(first, &program("kinstall"), "kinstall")?;
     copy_in(first, &scratch.join("signing.pub"), "signing.pub")?;
     copy_in(first, bundle, "bundle.tar.zst")?;
-    let mut command = format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --cni {}", cli.cni);
+    let mut command = format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub");
     if lab.hosts().len() > 1 {
         let config = scratch.join("cluster.yaml");
         fs::write(&config, cluster_yaml(lab.hosts()))?;
@@ -152,14 +154,14 @@ fn install(cli: &Cli, lab: &Lab, bundle: &Path, scratch: &Path) -> Result<()> {
 
 /// One control plane, with etcd on it; the others are workers.
 fn cluster_yaml(hosts: &[Host]) -> String {
-    let mut text = format!(
-        "schema: 1\nname: conformance\nssh: {{user: root, key: {STICK}/ssh-key, known-hosts: {STICK}/known-hosts}}\nhosts:\n"
-    );
-    for (index, host) in hosts.iter().enumerate() {
+    let entry = |(index, host): (usize, &Host)| {
         let roles = if index == 0 { "control-plane, etcd, worker" } else { "worker" };
-        text.push_str(&format!("- {{name: {}, address: {}, roles: [{roles}]}}\n", host.name(), host.address()));
-    }
-    text
+        format!("- {{name: {}, address: {}, roles: [{roles}]}}\n", host.name(), host.address())
+    };
+    format!(
+        "schema: 1\nname: conformance\nssh: {{user: root, key: {STICK}/ssh-key, known-hosts: {STICK}/known-hosts}}\nhosts:\n{}",
+        hosts.iter().enumerate().map(entry).collect::<String>()
+    )
 }
 
 /// kubectl as the mirror has it, made a program.
