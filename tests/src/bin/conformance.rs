@@ -130,6 +130,7 @@ fn build_bundle(cli: &Cli, scratch: &Path) -> Result<PathBuf> {
     arguments.extend(["--level", "3", "--key", &path(&key), "--out", &path(&bundle)].map(str::to_owned));
     kbundle(&arguments)?;
     mirror.stop()?;
+    fs::remove_file(key)?;
     Ok(bundle)
 }
 

@@ -47,7 +47,7 @@ impl Suite {
 
     /// Names of the tests that match the regular expression `focus` (Go's syntax).
     pub fn names(&self, focus: &str, scratch: &Path) -> anyhow::Result<Vec<String>> {
-        let report = scratch.join("dry-run.json");
+        let report = fresh(scratch.join("dry-run.json"))?;
         let mut dry_run = Command::new(&self.e2e_test);
         dry_run.args(["--provider=local", "--ginkgo.dry-run"]);
         dry_run.arg(format!("--ginkgo.focus={focus}")).arg(format!("--ginkgo.json-report={}", report.display()));
@@ -87,7 +87,8 @@ impl Suite {
         scratch: &Path,
     ) -> anyhow::Result<Vec<Outcome>> {
         let report = format!("{kind}.json");
-        let (path, log) = (scratch.join(&report), fs::File::create(scratch.join(format!("{kind}.log")))?.into_file());
+        let path = fresh(scratch.join(&report))?;
+        let log = fs::File::create(scratch.join(format!("{kind}.log")))?.into_file();
         let mut ginkgo = cluster.lab.management(&self.ginkgo);
         ginkgo.args(["--no-color", TIMEOUT]).arg(format!("--procs={processes}"));
         ginkgo.arg(format!("--focus={}", focus(names)));
@@ -112,4 +113,12 @@ impl Suite {
         );
         Ok(outcomes)
     }
+}
+
+/// The path, with nothing there: a report of an earlier run is not to be taken for that of a run that left none.
+fn fresh(path: PathBuf) -> anyhow::Result<PathBuf> {
+    if path.exists() {
+        fs::remove_file(&path)?;
+    }
+    Ok(path)
 }
