@@ -1,6 +1,7 @@
 //! Lists of tests by their exact names.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use fs_err as fs;
@@ -15,14 +16,27 @@ const SUITE: &str = "Kubernetes e2e suite";
 /// # Errors
 /// When there is no list for the version's minor, or a list is not well formed.
 pub fn chosen(version: &str, cni: &str) -> anyhow::Result<Vec<String>> {
-    let minor = version.rsplit_once('.').with_context(|| format!("`{version}` is no version"))?.0;
-    let folder = repository().join("tests/conformance");
-    let mut text = fs::read_to_string(folder.join(format!("{minor}.txt")))?;
-    let of_cni = folder.join(format!("{minor}.{cni}.txt"));
+    let mut text = fs::read_to_string(file(version, "txt")?)?;
+    let of_cni = file(version, &format!("{cni}.txt"))?;
     if of_cni.exists() {
         text.push_str(&fs::read_to_string(of_cni)?);
     }
     parse(&text)
+}
+
+/// The tests that are known not to pass in the lab when all are run. The list says why.
+///
+/// # Errors
+/// When the list is not well formed.
+pub fn known_failures(version: &str) -> anyhow::Result<Vec<String>> {
+    let list = file(version, "failing.txt")?;
+    if list.exists() { parse(&fs::read_to_string(list)?) } else { Ok(Vec::new()) }
+}
+
+/// Lists are for a minor version: patch releases do not change upstream's tests.
+fn file(version: &str, kind: &str) -> anyhow::Result<PathBuf> {
+    let minor = version.rsplit_once('.').with_context(|| format!("`{version}` is no version"))?.0;
+    Ok(repository().join("tests/conformance").join(format!("{minor}.{kind}")))
 }
 
 /// Reads a list: one name a line, as `e2e.test` has it. Empty lines and those that begin with `#` are for people.

@@ -7,6 +7,6 @@ mod list;
 mod report;
 mod suite;
 
-pub use list::{chosen, parse};
-pub use report::{End, Outcome, table};
+pub use list::{chosen, known_failures, parse};
+pub use report::{End, Outcome, surprises, table};
 pub use suite::{Cluster, Suite};

@@ -107,6 +107,12 @@ pub(super) fn outcomes(report: &str, names: &[String]) -> anyhow::Result<Vec<Out
     Ok(asked_for.chain(steps.map(|spec| spec.outcome(spec.leaf_node_type.clone()))).collect())
 }
 
+/// Tests that failed though they are not known to, and those that are known to fail and passed.
+#[must_use]
+pub fn surprises<'a>(outcomes: &'a [Outcome], known_failures: &[String]) -> Vec<&'a Outcome> {
+    outcomes.iter().filter(|outcome| (outcome.end == End::Passed) == known_failures.contains(&outcome.name)).collect()
+}
+
 /// The outcomes for people: a line each, and below them why tests failed.
 #[must_use]
 pub fn table(outcomes: &[Outcome]) -> String {
@@ -181,6 +187,17 @@ mod tests {
              \n[sig-node] Pods want two nodes\n    requires >= 2 nodes\n\
              \nSynchronizedAfterSuite\n    panicked: boom\n"
         );
+    }
+
+    #[test]
+    fn a_known_failure_is_no_surprise_and_its_end_is_one() {
+        let names = ["[sig-node] Pods fail", "[sig-node] Pods deep run [Conformance]"].map(str::to_owned);
+        let outcomes = outcomes(REPORT, &names).unwrap();
+        let surprising = |known: &[String]| -> Vec<&str> {
+            surprises(&outcomes, known).into_iter().map(|outcome| outcome.name.as_str()).collect()
+        };
+        assert_eq!(surprising(&[]), [names[0].as_str(), "SynchronizedAfterSuite"]);
+        assert_eq!(surprising(&names), [names[1].as_str(), "SynchronizedAfterSuite"]);
     }
 
     #[test]
