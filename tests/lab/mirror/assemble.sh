@@ -33,6 +33,7 @@ lay_out() { # DIR KUBERNETES-VERSION...
     for name in "${MIRRORED[@]}"; do
         dir=$(part_dir "$name")
         [[ ! -d $dir/http ]] || cp -al "$dir/http/." "$1/http/"
+        [[ ! -d $dir/conformance ]] || cp -al "$dir/conformance" "$1/"
         [[ ! -e $dir/components ]] || cat "$dir/components" >>"$1/components"
     done
     install -D -m 644 "$MIRROR_SRC/lab-test.yaml" "$1/http/lab.example.com/lab-test.yaml"
@@ -106,8 +107,23 @@ catalog_addons() { # DIR
     catalog_addon "$1" lab-test addon https://busybox.net "$(image_version "$1" docker.io/library/busybox) lab-test.yaml https://lab.example.com/lab-test.yaml" \
         '$4 == "test"' '[control-plane, worker]'
     catalog_addon "$1" kube-vip addon https://github.com/kube-vip/kube-vip "$(kube_vip_version "$1")" '$1 ~ /kube-vip/'
+    catalog_addon "$1" haproxy load-balancer https://www.haproxy.org "$(image_version "$1" docker.io/library/haproxy)" '$1 ~ /haproxy/'
     catalog_addon "$1" flannel cni https://github.com/flannel-io/flannel "$(addon_manifest flannel)" '$1 ~ /flannel/'
     catalog_addon "$1" calico cni https://github.com/projectcalico/calico "$(addon_manifest calico)" '$1 ~ /calico/'
+    catalog_conformance "$1"
+}
+
+# What e2e.test of each Kubernetes version runs in its pods.
+catalog_conformance() { # DIR
+    local version reference
+    [[ ${#CONFORMANCE[@]} -gt 0 ]] || return 0
+    printf '  conformance-images:\n    kind: addon\n    project: https://github.com/kubernetes/kubernetes\n    versions:\n'
+    for version in "${CONFORMANCE[@]}"; do
+        printf '      %s:\n        manifests: []\n        images:\n' "$version"
+        cut -d ' ' -f 2 "$(part_dir "conformance@$version")/image-names" | while read -r reference; do
+            catalog_images "$1" "\$1 == \"$reference\"" '          '
+        done
+    done
 }
 
 # One add-on. Images that no role needs are there to be run by tests.
@@ -130,9 +146,10 @@ catalog_release() { # DIR VERSION
     release_components "$2" | while read -r component version; do printf '      %s: %s\n' "$component" "$version"; done
     printf '    images:\n'
     release_images "$2" | while read -r reference roles; do catalog_images "$1" "\$1 == \"$reference\"" '      '; done
-    catalog_images "$1" '$1 ~ /haproxy/' '      '
     printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
+    [[ " ${CONFORMANCE[*]} " != *" $2 "* ]] || printf '      conformance-images: %s\n' "$2"
     printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
+    printf '      haproxy: %s\n' "$(image_version "$1" docker.io/library/haproxy)"
     printf '      flannel: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest flannel)")"
     printf '      calico: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest calico)")"
 }

@@ -187,11 +187,26 @@ go_wrapper() { # GO MODULE VERSION [STAGING-VERSION]
     } >go.mod
 }
 
-# The compiler collects its garbage less often than Go's default would: memory is there, time is dear.
 go_build() { # GO GO-BUILD-ARGS...
-    local go=$1
-    shift
-    GOGC=400 GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=${CGO_ENABLED:-0} "$go" build -trimpath "$@"
+    go_compile "$1" build "${@:2}"
+}
+
+go_test_binary() { # GO GO-TEST-ARGS...
+    go_compile "$1" test -c "${@:2}"
+}
+
+# The compiler collects its garbage less often than Go's default would: memory is there, time is dear.
+go_compile() { # GO VERB...
+    GOGC=400 GOTOOLCHAIN=local GOFLAGS='-mod=mod -trimpath' CGO_ENABLED=${CGO_ENABLED:-0} "$@"
+}
+
+# What makes a program of Kubernetes say its version.
+kubernetes_link_flags() { # VERSION
+    local package fields=(gitVersion="v$1" gitMajor=1 gitMinor="$(cut -d. -f2 <<<"$1")" gitTreeState=archive buildDate=1970-01-01T00:00:00Z)
+    printf -- '-s -w'
+    for package in k8s.io/{client-go/pkg,component-base}/version; do
+        printf -- ' -X %s' "${fields[@]/#/$package.}"
+    done
 }
 
 # ---- what a part puts into the mirror ----------------------------------------------------------

@@ -31,12 +31,16 @@ release_images() { # VERSION -> REFERENCE ROLES (with commas), one a line
 
 coredns_version() { release_images "$1" | sed -n 's,.*/coredns:v\([^ ]*\) .*,\1,p'; } # VERSION
 
+# Those whose conformance tests the mirror has too; `fill` sets it.
+CONFORMANCE=()
+
 # All parts of a mirror with these releases, one a line; the longest builds first.
 mirrored_parts() { # VERSION...
     local version
     {
         printf 'kubernetes@%s\n' "$@"
         printf 'calico\n'
+        [[ ${#CONFORMANCE[@]} -eq 0 ]] || printf 'conformance@%s\n' "${CONFORMANCE[@]}"
         for version in "$@"; do
             printf 'coredns@%s\n' "$(coredns_version "$version")"
             release_components "$version" | grep -v ^kube | tr ' ' '@'
