@@ -1,4 +1,4 @@
-//! NetworkPolicy, enforced: who may ask whom.
+//! `NetworkPolicy`, enforced: who may ask whom.
 
 use anyhow::ensure;
 
@@ -45,7 +45,7 @@ spec:
 
 /// Allowed, denied, egress and DNS; the pods of [`Cluster::deploy_web`] have to be there. Removes what it made.
 pub fn assert_policies_are_enforced(cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    cluster.apply(CLIENTS.replace("", "").as_str())?;
+    cluster.apply(CLIENTS)?;
     cluster.kubectl("wait pod/friend pod/stranger --for=condition=Ready --timeout=120s")?;
     for client in ["friend", "stranger"] {
         assert_page(cluster, client, true, "without a policy")?;

@@ -40,7 +40,11 @@ impl Suite {
         let folder = mirror_tree()?.join("conformance").join(version);
         let suite = Self { e2e_test: folder.join("e2e.test"), ginkgo: folder.join("ginkgo") };
         for program in [&suite.e2e_test, &suite.ginkgo] {
-            ensure!(program.is_file(), "{} is missing; run tests/lab/mirror/fill --conformance {version}", program.display());
+            ensure!(
+                program.is_file(),
+                "{} is missing; run tests/lab/mirror/fill --conformance {version}",
+                program.display()
+            );
         }
         Ok(suite)
     }
