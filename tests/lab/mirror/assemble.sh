@@ -106,7 +106,7 @@ catalog_addons() { # DIR
     printf 'addons:\n'
     catalog_addon "$1" lab-test addon https://busybox.net "$(image_version "$1" docker.io/library/busybox) lab-test.yaml https://lab.example.com/lab-test.yaml" \
         '$4 == "test"' '[control-plane, worker]'
-    catalog_addon "$1" kube-vip addon https://github.com/kube-vip/kube-vip "$(kube_vip_version "$1")" '$1 ~ /kube-vip/'
+    [[ -z $KUBE_VIP ]] || catalog_addon "$1" kube-vip addon https://github.com/kube-vip/kube-vip "$(kube_vip_version "$1")" '$1 ~ /kube-vip/'
     catalog_addon "$1" haproxy load-balancer https://www.haproxy.org "$(image_version "$1" docker.io/library/haproxy)" '$1 ~ /haproxy/'
     catalog_addon "$1" flannel cni https://github.com/flannel-io/flannel "$(addon_manifest flannel)" '$1 ~ /flannel/'
     catalog_addon "$1" calico cni https://github.com/projectcalico/calico "$(addon_manifest calico)" '$1 ~ /calico/'
@@ -148,7 +148,7 @@ catalog_release() { # DIR VERSION
     release_images "$2" | while read -r reference roles; do catalog_images "$1" "\$1 == \"$reference\"" '      '; done
     printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
     [[ " ${CONFORMANCE[*]} " != *" $2 "* ]] || printf '      conformance-images: %s\n' "$2"
-    printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
+    [[ -z $KUBE_VIP ]] || printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
     printf '      haproxy: %s\n' "$(image_version "$1" docker.io/library/haproxy)"
     printf '      flannel: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest flannel)")"
     printf '      calico: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest calico)")"

@@ -33,6 +33,8 @@ coredns_version() { release_images "$1" | sed -n 's,.*/coredns:v\([^ ]*\) .*,\1,
 
 # Those whose conformance tests the mirror has too; `fill` sets it.
 CONFORMANCE=()
+# Whether the mirror has kube-vip; likewise.
+KUBE_VIP=
 
 # All parts of a mirror with these releases, one a line; the longest builds first.
 mirrored_parts() { # VERSION...
@@ -45,7 +47,7 @@ mirrored_parts() { # VERSION...
             printf 'coredns@%s\n' "$(coredns_version "$version")"
             release_components "$version" | grep -v ^kube | tr ' ' '@'
         done
-        printf '%s\n' flannel@0.28.4 kube-vip busybox haproxy
+        printf '%s\n' flannel@0.28.4 ${KUBE_VIP:+kube-vip} busybox haproxy
         printf 'kubernetes-images@%s\n' "$@"
     } | awk '!seen[$0]++'
 }

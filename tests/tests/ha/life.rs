@@ -40,6 +40,7 @@ fn a_cluster_of_five_works_survives_faults_under_load_and_grows() -> anyhow::Res
 }
 
 #[test]
+#[ignore = "seven minutes: ./ci/test nightly"]
 fn a_cluster_shrinks_and_goes_without_a_trace() -> anyhow::Result<()> {
     let mut members = five();
     members.push(third_worker());

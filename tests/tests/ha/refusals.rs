@@ -9,6 +9,7 @@ use lab::Host;
 use lab::cluster::eventually;
 
 use crate::site::{Member, Site};
+use crate::traffic::assert_all_works;
 
 /// `ssh` on the management place, for one host with a clock that is ten minutes behind: all hosts of the lab share this machine's clock,
 /// and the programs are static, so no library can tell them another time. What the host answers is real but for that number.
@@ -44,7 +45,7 @@ fn refused(site: &Site, words: &[&str]) -> anyhow::Result<()> {
 
 #[test]
 fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow::Result<()> {
-    let mut site = Site::boot("ha-refusals", "bridge", three())?;
+    let mut site = Site::boot("ha-refusals", "flannel", three())?;
     add_administrator(site.host("cp1"))?;
     let before = site.snapshots()?;
 
@@ -73,7 +74,7 @@ fn hosts_that_cannot_be_a_cluster_are_refused_and_stay_as_they_were() -> anyhow:
 
     site.assert_clean(&before, "after refusals")?;
     site.run(&[])?.succeeded()?;
-    site.cluster("cp1").assert_nodes_ready(3)?;
+    assert_all_works(&site, &["cp1"], 3)?;
     site.down()
 }
 
