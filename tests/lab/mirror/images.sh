@@ -4,6 +4,8 @@
 source "$MIRROR_SRC/oci.sh"
 
 PATH_ENV='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
+# Found once: each look at a part's key takes a moment.
+DEBIAN_TREE=$(part_dir debian)/tree
 NETFILTER_TOOLS=(usr/sbin/xtables-nft-multi usr/sbin/xtables-legacy-multi usr/sbin/nft usr/sbin/conntrack usr/sbin/ipset usr/bin/kmod)
 
 images_key() { # what decides the content of images, besides their own part
@@ -47,7 +49,7 @@ netfilter_layer() { # DIR
     local tool name
     merged_usr "$1"
     for tool in "${NETFILTER_TOOLS[@]}"; do copy_with_libraries "$tool" "$1"; done
-    for tool in "$(debian_tree)"/usr/lib/x86_64-linux-gnu/xtables/*.so; do copy_with_libraries "${tool#"$(debian_tree)/"}" "$1"; done
+    for tool in "$DEBIAN_TREE"/usr/lib/x86_64-linux-gnu/xtables/*.so; do copy_with_libraries "${tool#"$DEBIAN_TREE/"}" "$1"; done
     for name in iptables ip6tables; do
         ln -s xtables-nft-multi "$1/usr/sbin/$name"
         for tool in save restore; do
@@ -63,8 +65,6 @@ netfilter_layer() { # DIR
 
 # ---- files out of the Debian tree ----
 
-debian_tree() { printf '%s/tree\n' "$(part_dir debian)"; }
-
 merged_usr() { # DIR
     local name
     mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
@@ -73,14 +73,14 @@ merged_usr() { # DIR
 
 copy_with_libraries() { # PATH DIR
     local path
-    { printf '/%s\n' "$1"; chroot "$(debian_tree)" ldd "/$1" | grep -o '/[^ ]*'; } | sort -u | while read -r path; do
+    { printf '/%s\n' "$1"; chroot "$DEBIAN_TREE" ldd "/$1" | grep -o '/[^ ]*'; } | sort -u | while read -r path; do
         path=$(merge_path "$path")
         [[ -e $2$path ]] || install -D -m 755 "$(resolve_in_tree "$path")" "$2$path"
     done
 }
 
 # The file that a path in the tree stands for; links there are of the tree, not of this machine.
-resolve_in_tree() { printf '%s%s\n' "$(debian_tree)" "$(chroot "$(debian_tree)" readlink -f "$1")"; } # PATH
+resolve_in_tree() { printf '%s%s\n' "$DEBIAN_TREE" "$(chroot "$DEBIAN_TREE" readlink -f "$1")"; } # PATH
 
 # /lib/x -> /usr/lib/x, as both trees have the merged layout
 merge_path() {

@@ -10,6 +10,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lab::conformance::{Cluster, End, Outcome, Suite, chosen, known_failures, surprises, table};
 use lab::connected::{STICK, copy_in, kbundle, program};
+use lab::connected::NEWEST;
 use lab::{Host, Lab, Mirror, mirror_tree, repository};
 
 /// Upstream's conformance tests against a cluster that kinstall sets up on a host without a way out
@@ -17,7 +18,7 @@ use lab::{Host, Lab, Mirror, mirror_tree, repository};
 #[command(name = "conformance")]
 struct Cli {
     /// Kubernetes version; the mirror has to have it
-    #[arg(long, default_value = "1.36.3")]
+    #[arg(long, default_value = NEWEST)]
     version: String,
     /// Network of the pods; with `calico`, tests of network policies are chosen too
     #[arg(long, default_value = "bridge")]
