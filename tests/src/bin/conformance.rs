@@ -9,8 +9,7 @@ use clap::Parser;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lab::conformance::{Cluster, End, Outcome, Suite, chosen, known_failures, surprises, table};
-use lab::connected::{STICK, copy_in, kbundle, program};
-use lab::connected::NEWEST;
+use lab::connected::{NEWEST, STICK, copy_in, kbundle, program};
 use lab::{Host, Lab, Mirror, mirror_tree, repository};
 
 /// Upstream's conformance tests against a cluster that kinstall sets up on a host without a way out
