@@ -16,3 +16,4 @@ mod site;
 mod streams;
 mod traffic;
 mod troubles;
+mod unlike;
