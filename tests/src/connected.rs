@@ -110,7 +110,7 @@ impl Carried {
         release["images"] = serde_yaml::Value::Sequence(Vec::new());
         let (catalog_file, bundle) = (self.file("arm64-catalog.yaml"), self.file("arm64.tar.zst"));
         fs::write(&catalog_file, serde_yaml::to_string(&catalog)?)?;
-        let options = ["--arch", "arm64", "--key", &self.text("signing.key")];
+        let options = ["--arch", "arm64", "--load-balancer", "none", "--key", &self.text("signing.key")];
         self.build_bundle(&mirror, &catalog_file, &bundle, &options)?;
         mirror.stop()?;
         Ok(bundle)
