@@ -166,12 +166,10 @@ impl Fetcher {
                 future.await.map(|result| (index, result))
             });
         }
-        let mut results = BTreeMap::new();
-        while let Some(finished) = tasks.join_next().await {
-            let (index, result) = finished.map_err(|source| FetchError::Task { source })??;
-            results.insert(index, result);
-        }
-        Ok(results.into_values().collect())
+        let results = in_order(&mut tasks).await;
+        // After an error others still run; they end before the runtime does, or they would panic on its way out.
+        tasks.shutdown().await;
+        results
     }
 
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
@@ -288,4 +286,14 @@ fn content(repository: Repository, descriptor: &Descriptor) -> Wanted {
         most: MAX_ENTRY_BYTES,
         access: Access::Blob(repository),
     }
+}
+
+/// Waits for all tasks, up to the first error; results by their indexes.
+async fn in_order<R: 'static>(tasks: &mut JoinSet<Result<(usize, R), FetchError>>) -> Result<Vec<R>, FetchError> {
+    let mut results = BTreeMap::new();
+    while let Some(finished) = tasks.join_next().await {
+        let (index, result) = finished.map_err(|source| FetchError::Task { source })??;
+        results.insert(index, result);
+    }
+    Ok(results.into_values().collect())
 }

@@ -222,12 +222,12 @@ fn refuses_what_cannot_join(first: &Host, second: &Host) -> anyhow::Result<()> {
 /// A run that is killed before the host has joined.
 fn is_cut_off(host: &Host) -> anyhow::Result<()> {
     let script =
-        format!("cd {STICK} && echo $$ > /run/kinstall-under-test && exec {RUN} --join w1.join.yaml --output json");
+        format!("cd {STICK} && echo $$ > /tmp/kinstall-under-test && exec {RUN} --join w1.join.yaml --output json");
     let mut child = host.ssh().arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
         let event: Value = serde_json::from_str(&line?)?;
         if event["event"] == "step-done" && event["step"] == "containerd" {
-            host.sh("kill -9 $(cat /run/kinstall-under-test)")?;
+            host.sh("kill -9 $(cat /tmp/kinstall-under-test)")?;
         }
     }
     ensure!(!child.wait()?.success(), "the run was not cut off");

@@ -86,10 +86,10 @@ type Cause = fn(&Host) -> anyhow::Result<Trouble>;
 
 /// As after copying a disk.
 fn same_machine_id(host: &Host) -> anyhow::Result<Trouble> {
-    host.sh("cp -p /etc/machine-id /run/machine-id-kept")?;
+    host.sh("cp -p /etc/machine-id /tmp/machine-id-kept")?;
     let first = host.root().parent().expect("the hosts' roots").join("host-1/etc/machine-id");
     fs::copy(first, host.root().join("etc/machine-id"))?;
-    Ok(("cp -p /run/machine-id-kept /etc/machine-id", &["machine"]))
+    Ok(("cp -p /tmp/machine-id-kept /etc/machine-id", &["machine"]))
 }
 
 fn same_host_name(host: &Host) -> anyhow::Result<Trouble> {

@@ -8,7 +8,7 @@ use lab::cluster::eventually;
 use crate::site::{Member, Site, stage_begins};
 
 /// How long a run may take that finds one host off and has nothing to do on the others; the wait for a cluster is five minutes.
-const OTHERS_FINISHED: Duration = Duration::from_secs(120);
+const OTHERS_FINISHED: Duration = Duration::from_mins(2);
 
 fn three() -> Vec<Member> {
     vec![Member::new("cp1", 1, "control-plane, etcd"), Member::new("w1", 2, "worker"), Member::new("w2", 3, "worker")]

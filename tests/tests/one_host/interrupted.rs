@@ -14,7 +14,7 @@ const RUN: &str = "exec ./kinstall run bundle.tar.zst --key signing.pub --output
 
 /// Runs until `kill_at` says so of an event, then kills the program with SIGKILL. `None` when it ended by itself.
 fn run_until(host: &Host, kill_at: impl Fn(&Value) -> bool) -> anyhow::Result<Option<String>> {
-    let script = format!("cd {STICK} && echo $$ > /run/kinstall-under-test && {RUN}");
+    let script = format!("cd {STICK} && echo $$ > /tmp/kinstall-under-test && {RUN}");
     let mut child = host.ssh().arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let events = BufReader::new(child.stdout.take().unwrap());
     let mut last = String::new();
@@ -22,7 +22,7 @@ fn run_until(host: &Host, kill_at: impl Fn(&Value) -> bool) -> anyhow::Result<Op
         let line = line?;
         let event: Value = serde_json::from_str(&line)?;
         // After its last step a program may be gone before the signal comes; it has then ended by itself.
-        if kill_at(&event) && host.exec(&["sh", "-c", "kill -9 $(cat /run/kinstall-under-test)"])?.status.success() {
+        if kill_at(&event) && host.exec(&["sh", "-c", "kill -9 $(cat /tmp/kinstall-under-test)"])?.status.success() {
             child.wait()?;
             return Ok(event["step"].as_str().map(str::to_owned));
         }
