@@ -60,7 +60,7 @@ mod tests {
             judged(cni, KubeProxyMode::Iptables, |inputs| lacks_only_the_network(inputs, &node(message)))
         };
         assert!(excused(Cni::None, network));
-        assert!(!excused(Cni::Bridge, network), "ours has to come up");
+        assert!(!excused(Cni::Bridge, network), "the bridge has to come up");
         assert!(!excused(Cni::None, &format!("[{network}, PLEG is not healthy]")));
         assert!(!excused(Cni::None, "PLEG is not healthy"));
     }

@@ -229,17 +229,14 @@ fn folders() -> Vec<PathBuf> {
 }
 
 #[test]
+#[ignore = "needs root and containerd, which the lab's mirror has: ./ci/test one-host"]
 fn a_real_containerd_finds_an_image_by_every_name_and_keeps_it() {
     let folders = folders();
-    if folders.is_empty() || !nix::unistd::geteuid().is_root() {
-        eprintln!("NOT TESTED: no containerd on the PATH or in KINSTALL_CONTAINERD, or not root");
-        return;
-    }
+    assert!(nix::unistd::geteuid().is_root(), "containerd is run by root");
+    assert!(!folders.is_empty(), "no containerd on the PATH or in KINSTALL_CONTAINERD");
     for folder in folders {
         let containerd = Containerd::start(&folder);
-        if containerd.finds("nothing").is_none() {
-            eprintln!("NOT TESTED: the view of pods; {} has no crictl", folder.display());
-        }
+        assert!(containerd.finds("nothing").is_some(), "{} has no crictl", folder.display());
         let (bundle, image) = bundle(&containerd.root.path().join("bundle"));
         let host = containerd.host();
         let importer = Importer::find(&host, &image.platform).unwrap();

@@ -176,18 +176,17 @@ spec:
         }
     }
 
-    /// Upstream's own manifest for VXLAN is a variant of the one that bundles carry: what we make of that has to be the same.
+    /// Upstream's own manifest for VXLAN is a variant of the one that bundles carry: what kinstall makes of that has to be the same.
     #[test]
+    #[ignore = "needs Calico's Go module, which the lab's mirror is built from: ./ci/test one-host"]
     fn what_vxlan_makes_of_upstreams_manifest_is_upstreams_manifest_for_vxlan() {
-        let Some(manifests) = upstream() else {
-            return eprintln!("SKIPPED: no Go module {MODULE} on this machine; `go mod download {MODULE}` fetches it");
-        };
+        let manifests = upstream().expect("Calico's Go module; `go mod download` fetches it");
         let read = |name: &str| fs_err::read(manifests.join(name)).unwrap();
         let ours = after(&read("calico.yaml"), "{mode: vxlan}");
         let mut theirs = parse(&read("calico-vxlan.yaml")).unwrap();
         assert!(ours.len() > 20 && ours.len() == theirs.len());
         assert_eq!(ours, after(&read("calico-vxlan.yaml"), "{mode: vxlan}"), "their variant is set to the same");
-        // Beyond it, we say what the addresses of pods and of hosts are.
+        // Beyond it, kinstall says what the addresses of pods and of hosts are.
         let node = find(&mut theirs, "DaemonSet", "calico-node").unwrap();
         let node = &mut node["spec"]["template"]["spec"]["containers"][0];
         set_variable(node, "CALICO_IPV4POOL_CIDR", "10.0.0.0/16").unwrap();
