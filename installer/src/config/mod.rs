@@ -89,7 +89,7 @@ pub enum Cni {
     Flannel,
     /// Calico, from the bundle.
     Calico,
-    /// Nothing of ours: the site brings it, and until then nodes are not ready and most pods wait.
+    /// Nothing: the site brings it, and until then nodes are not ready and most pods wait.
     None,
 }
 
