@@ -7,3 +7,4 @@
 mod install;
 mod interrupted;
 mod refusals;
+mod repeated;
