@@ -34,7 +34,7 @@ fn a_join_killed_at_one_point_after_the_other_is_completed() -> anyhow::Result<(
 }
 
 fn is_completed_after_cuts(kubernetes: &str) -> anyhow::Result<()> {
-    let first = Member::new("cp1", 1, "control-plane, etcd");
+    let first = Member::new("cp1", 1, "control-plane, etcd, worker");
     let joining: [(Member, &[Point]); 2] =
         [(Member::new("cp2", 2, "control-plane"), &CONTROL_PLANE), (Member::new("w1", 3, "worker"), &WORKER)];
     let mut members = vec![first];

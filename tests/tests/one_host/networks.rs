@@ -36,7 +36,7 @@ fn kube_proxy_by_nftables_serves_and_is_removed_without_a_trace() -> anyhow::Res
 }
 
 /// The network that the site of this test brings: bridge and host-local, as containernetworking's README has them.
-const OF_THE_SITE: &str = r#"{"cniVersion": "1.0.0", "name": "site", "plugins": [{"type": "bridge", "bridge": "site0", "isGateway": true, "ipMasq": true,
+const OF_THE_SITE: &str = r#"{"cniVersion": "1.0.0", "name": "site", "plugins": [{"type": "bridge", "bridge": "site0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
 "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}"#;
 
 #[test]
