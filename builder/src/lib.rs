@@ -5,6 +5,7 @@
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
 //! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file. Back from a bundle to files goes [`target`].
 
+mod advice;
 pub mod catalog;
 pub mod fetch;
 pub mod lock;

@@ -12,6 +12,7 @@ use kbundle::mirror::Mirrors;
 use kbundle::pack::{self, Around, Contents};
 use kbundle::resolve::Selection;
 use kbundle::spec::SpecFile;
+use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::head::Attestation;
 use kbundle_format::{
     Compression, Destination, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile,
@@ -23,8 +24,6 @@ use super::input::Input;
 use super::source::{self, Wishes};
 use super::{dry_run, keys, provenance, reproduce};
 use crate::cli::BuildArgs;
-use crate::failure::CommandError;
-use crate::output;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
 const DEFAULT_LEVEL: i32 = 9;
@@ -66,16 +65,18 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let bases = open_bases(&arguments.since)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(async {
-        match source {
-            Source::Locked(lock) => fetcher.fetch(lock).await,
-            Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
-        }
-    })?;
+    let lock = source::runtime()?
+        .block_on(async {
+            match source {
+                Source::Locked(lock) => fetcher.fetch(lock).await,
+                Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
+            }
+        })
+        .explained()?;
     progress.finish();
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
-    let contents = Contents::of(&lock, Compression::at_level(level))?;
+    let contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
     let path = arguments.out.or(file.out).unwrap_or_else(|| pack::file_name(&lock).into());
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
@@ -83,10 +84,10 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let around = Around { signatures: &signatures, attestations: &attestations, carried: &carried };
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
-    let bar = output::bar("packing", content_bytes);
-    let destination = Destination::create(&path, arguments.split.split())?;
-    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes))?;
-    let files = written.commit().with_context(|| format!("while writing {}", path.display()))?;
+    let bar = progress::bar("packing", content_bytes);
+    let destination = Destination::create(&path, arguments.split.split()).explained()?;
+    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes)).explained()?;
+    let files = written.commit().explained().with_context(|| format!("while writing {}", path.display()))?;
     bar.finish_and_clear();
 
     let report = Report {
@@ -135,7 +136,7 @@ fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source
         return Ok((Source::Locked(read_lock(path, arguments, file)?), locked_mirrors(arguments, file)));
     }
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-    Ok((Source::Selected(catalog.resolve(&spec)?), mirrors))
+    Ok((Source::Selected(catalog.resolve(&spec).explained()?), mirrors))
 }
 
 /// The mirrors that flags and file name; the rest of what they say about content is the lock's.
@@ -145,15 +146,14 @@ pub fn locked_mirrors(arguments: &BuildArgs, file: &SpecFile) -> Mirrors {
 
 /// Reads the lock, which has to be for the version that flags or file ask for, where they do.
 pub fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
-    let lock = Lock::read(path)?;
+    let lock = Lock::read(path).explained()?;
     if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
         && asked != lock.kubernetes
     {
-        return Err(CommandError::Usage {
-            what: format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
-            hint: "make a lock for that version with `kbundle lock`".to_owned(),
-        }
-        .into());
+        return Err(failure::usage(
+            format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
+            "make a lock for that version with `kbundle lock`",
+        ));
     }
     Ok(lock)
 }
@@ -162,11 +162,10 @@ fn signing_keys(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<(P
     let from_file = if arguments.unsigned { None } else { file.key.clone() };
     let paths = if arguments.key.is_empty() { from_file.into_iter().collect() } else { arguments.key.clone() };
     if paths.is_empty() && !arguments.unsigned {
-        return Err(CommandError::Usage {
-            what: "no key to sign the bundle with was given".to_owned(),
-            hint: "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`".to_owned(),
-        }
-        .into());
+        return Err(failure::usage(
+            "no key to sign the bundle with was given",
+            "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`",
+        ));
     }
     paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
 }

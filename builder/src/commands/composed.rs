@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::compose::{NewHead, compose};
 use kbundle_format::volume::Split;
 use kbundle_format::{Destination, Entry, IndexedBundle};
 
 use super::verify::check_entries;
-use crate::output;
 
 /// A bundle to be written, and what it is taken from.
 pub struct Composition<'a> {
@@ -27,16 +27,18 @@ impl Composition<'_> {
             let carried = source.carried();
             let entries = self.head.list.entries.iter().filter(|entry| wanted(entry));
             let theirs: Vec<_> = entries.filter_map(|entry| carried.get(&entry.digest).copied()).collect();
-            check_entries(source, &theirs).with_context(|| format!("refused bundle {number} of those given"))?;
+            check_entries(source, &theirs)
+                .explained()
+                .with_context(|| format!("refused bundle {number} of those given"))?;
         }
         self.copy(wanted)
     }
 
     /// The same for a source whose content was checked already.
     pub fn copy(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Vec<PathBuf>> {
-        let destination = Destination::create(self.out, self.split)?;
-        let written = compose(self.head, wanted, self.sources, destination)?;
-        written.commit().with_context(|| format!("while writing {}", self.out.display()))
+        let destination = Destination::create(self.out, self.split).explained()?;
+        let written = compose(self.head, wanted, self.sources, destination).explained()?;
+        written.commit().explained().with_context(|| format!("while writing {}", self.out.display()))
     }
 }
 

@@ -6,13 +6,13 @@ use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use serde::Serialize;
 
 use super::build::{locked_mirrors, read_lock};
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
-use crate::output;
 
 /// What `--output json` prints.
 #[derive(Serialize)]
@@ -70,7 +70,7 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
         of_lock(read_lock(path, arguments, file)?, &locked_mirrors(arguments, file))
     } else {
         let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-        of_selection(catalog.select(&spec)?, &mirrors)
+        of_selection(catalog.select(&spec).explained()?, &mirrors)
     };
     output::note("dry run: nothing is fetched and nothing is written")?;
     output::result(arguments.output, &text(&report), &report)?;

@@ -4,14 +4,13 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use kbundle::target::Target;
+use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
 
 use super::input::{Asked, Input};
 use super::unpack::unpack;
 use crate::cli::ExtractArgs;
-use crate::failure::CommandError;
-use crate::output;
 
 pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
@@ -22,7 +21,7 @@ pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let target = Target::open(&arguments.directory).map_err(|error| refused(&error))?;
     let mut count = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
-    count += unpack(bundle, &target, Carriage::Full, wanted).with_context(|| input.refused())?;
+    count += unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused())?;
     output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
     Ok(())
 }
@@ -45,11 +44,7 @@ fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
 
 /// The error for a path that no entry has.
 pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
-    CommandError::Usage {
-        what: format!("the bundle has no {path}"),
-        hint: "`kbundle inspect` shows what it holds".to_owned(),
-    }
-    .into()
+    failure::usage(format!("the bundle has no {path}"), "`kbundle inspect` shows what it holds")
 }
 
 /// Writes those of the head's own files that are wanted.
@@ -64,11 +59,7 @@ fn write_head(head: &BundleHead, target: &Target, wanted: impl Fn(&str) -> bool)
 }
 
 fn refused(error: &std::io::Error) -> anyhow::Error {
-    CommandError::Refused {
-        what: format!("refused to unpack there: {error}"),
-        hint: "choose another folder with `-C`".to_owned(),
-    }
-    .into()
+    failure::refused(format!("refused to unpack there: {error}"), "choose another folder with `-C`")
 }
 
 #[cfg(test)]

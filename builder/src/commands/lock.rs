@@ -1,19 +1,19 @@
 //! `kbundle lock`
 
 use anyhow::Context as _;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::atomic_file::write_atomically;
 
 use super::source::{self, Wishes};
 use crate::cli::LockArgs;
-use crate::output;
 
 pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let file = source::spec_file(&arguments.spec)?;
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, &file)?;
-    let selection = catalog.resolve(&spec)?;
+    let selection = catalog.resolve(&spec).explained()?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(fetcher.pin(selection))?;
+    let lock = source::runtime()?.block_on(fetcher.pin(selection)).explained()?;
     progress.finish();
     write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
         .with_context(|| format!("while writing {}", arguments.out.display()))?;

@@ -9,14 +9,14 @@ use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::mirror::Mirrors;
 use kbundle::spec::{BundleSpec, SpecFile};
+use kbundle_cli::{Explained as _, failure};
 
 use crate::cli::{FetchArgs, SpecArgs};
-use crate::failure::CommandError;
 
 /// `bundle.yaml` if one was given, or one that says nothing.
 pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
     Ok(match &arguments.file {
-        Some(path) => SpecFile::read(path)?,
+        Some(path) => SpecFile::read(path).explained()?,
         None => SpecFile::default(),
     })
 }
@@ -33,10 +33,10 @@ pub struct Wishes {
 
 /// Reads what flags and file ask for.
 pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
-    let (spec, mirrors) = arguments.flags().join(file)?;
+    let (spec, mirrors) = arguments.flags().join(file).explained()?;
     let catalog = match arguments.catalog.as_ref().or(file.catalog.as_ref()) {
-        Some(path) => Catalog::read(path)?,
-        None => Catalog::built_in()?,
+        Some(path) => Catalog::read(path).explained()?,
+        None => Catalog::built_in().explained()?,
     };
     Ok(Wishes { spec, catalog, mirrors })
 }
@@ -48,11 +48,10 @@ pub fn cache(arguments: &FetchArgs) -> anyhow::Result<Cache> {
     let xdg =
         || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute).map(|path| path.join("kbundle"));
     let home = || std::env::home_dir().map(|home| home.join(".cache/kbundle"));
-    let directory = named().or_else(xdg).or_else(home).ok_or_else(|| CommandError::Usage {
-        what: "there is no home directory to keep downloads in".to_owned(),
-        hint: "say where with `--cache DIR`".to_owned(),
+    let directory = named().or_else(xdg).or_else(home).ok_or_else(|| {
+        failure::usage("there is no home directory to keep downloads in", "say where with `--cache DIR`")
     })?;
-    Ok(Cache::open(&directory)?)
+    Cache::open(&directory).explained()
 }
 
 /// A fetcher, and the lock on the cache that it needs for as long as it works.
@@ -63,7 +62,7 @@ pub fn fetcher(
     cache: &Cache,
 ) -> anyhow::Result<(Fetcher, CacheLock, Arc<Progress>)> {
     let progress = Arc::new(Progress::new(Audience::of_stderr()));
-    let lock = cache.lock(|| progress.note("waiting for another kbundle that uses the same cache"))?;
+    let lock = cache.lock(|| progress.note("waiting for another kbundle that uses the same cache")).explained()?;
     let settings = FetchSettings {
         http: HttpSettings {
             timeout: arguments.timeout,
@@ -73,7 +72,7 @@ pub fn fetcher(
         jobs: arguments.jobs.into(),
     };
     let credentials = Credentials::from_docker_config().context("while reading Docker's config.json")?;
-    let fetcher = Fetcher::new(&settings, mirrors, credentials, cache.clone(), Arc::clone(&progress))?;
+    let fetcher = Fetcher::new(&settings, mirrors, credentials, cache.clone(), Arc::clone(&progress)).explained()?;
     Ok((fetcher, lock, progress))
 }
 
