@@ -31,6 +31,7 @@ pub mod preflight;
 pub mod records;
 pub mod report;
 pub mod reset;
+pub mod stage;
 pub mod steps;
 pub mod template;
 pub mod topology;

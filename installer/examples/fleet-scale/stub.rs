@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use fs_err as fs;
 use fs_err::{File, OpenOptions};
-use kinstall::agent::LISTENING;
 use kinstall::agent::protocol::{GREETING, Question, Request};
 use kinstall::config::ClusterSpec;
 use nix::sys::time::TimeValLike as _;
@@ -86,7 +85,7 @@ impl Host {
             self.note("bundle", bytes)?;
             json!({ "reply": "done" }).to_string()
         } else if begins("listen") {
-            say(&format!("{}\n", json!({ "schema": 1, "event": LISTENING })))?;
+            say(&format!("{}\n", json!({ "schema": 1, "event": "listening" })))?;
             io::copy(input, &mut io::sink())?;
             json!({ "reply": "done" }).to_string()
         } else if begins("connect") {

@@ -16,12 +16,11 @@ use std::io::{BufReader, Read};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::failure::{Advise, Told};
+use crate::failure::{Advise, FailureReport};
 use crate::report::{Reporter, print_json, print_text};
 use protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
 
 pub use behind::Behind;
-pub use reach::LISTENING;
 pub use store::{DIRECTORY, PROGRAM, needs};
 
 /// Serves the request that comes on `input`, and tells on standard output.
@@ -32,7 +31,7 @@ pub fn serve(input: impl Read + Send + 'static) -> anyhow::Result<()> {
     print_text(&format!("{GREETING}\n")).context("nobody listens")?;
     let reporter = Reporter::to_leader();
     let reply = answer(BufReader::with_capacity(1 << 18, input), &reporter)
-        .unwrap_or_else(|error| Reply::Failed(Told::from(&error)));
+        .unwrap_or_else(|error| Reply::Failed(FailureReport::from(&error)));
     print_json(&reply).context("nobody listens to the reply")
 }
 
@@ -47,7 +46,7 @@ fn answer(mut input: BufReader<impl Read + Send + 'static>, reporter: &Reporter)
         Request::Look(work) => work::look(&work, reporter).map(|()| Reply::Done),
         Request::Apply { phase, work } => work::apply(&work, phase, reporter).map(|changed| Reply::Applied { changed }),
         Request::Ask { question } => ask::answer(&question, reporter).map(|answer| Reply::Answer { answer }),
-        Request::Listen { ports } => reach::listen(&ports, input).map(|()| Reply::Done),
+        Request::Listen { ports } => reach::listen(&ports, input, reporter).map(|()| Reply::Done),
         Request::Connect { targets } => Ok(Reply::Unreached { failures: reach::connect(&targets) }),
         Request::Reset => remove::reset(reporter).map(|()| Reply::Done),
         Request::Withdraw => remove::withdraw().map(|()| Reply::Done),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Behind;
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
-use crate::failure::Told;
+use crate::failure::FailureReport;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::plan::Phase;
 use crate::steps::etcd::EtcdMember;
@@ -180,7 +180,7 @@ pub enum Reply {
     /// It is done.
     Done,
     /// It failed.
-    Failed(Told),
+    Failed(FailureReport),
 }
 
 impl Reply {

@@ -5,27 +5,15 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::report::{SCHEMA, print_json};
+use crate::report::{Event, Observer};
 
 /// A packet that a firewall drops is lost after this time; one and a retransmission of it fit in.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 /// Connections that are tried at the same time.
 const AT_ONCE: usize = 64;
 
-/// Told as soon as the ports are open.
-#[derive(Serialize)]
-struct Listening {
-    schema: u32,
-    event: &'static str,
-}
-
-/// The name of the event that tells that the ports are open.
-pub const LISTENING: &str = "listening";
-
 /// Listens on those of `ports` that are free until `input` ends. On the others somebody listens already.
-pub fn listen(ports: &[u16], mut input: impl Read) -> anyhow::Result<()> {
+pub fn listen(ports: &[u16], mut input: impl Read, observer: &impl Observer) -> anyhow::Result<()> {
     let mut listeners = Vec::new();
     for &port in ports {
         match bind(port) {
@@ -34,7 +22,7 @@ pub fn listen(ports: &[u16], mut input: impl Read) -> anyhow::Result<()> {
             Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot listen on TCP port {port}"))),
         }
     }
-    print_json(&Listening { schema: SCHEMA, event: LISTENING })?;
+    observer.event(&Event::Listening);
     // The kernel completes connections up to the backlog; nobody has to accept them.
     io::copy(&mut input, &mut io::sink())?;
     Ok(())
@@ -68,6 +56,7 @@ pub fn connect(targets: &[SocketAddr]) -> Vec<(SocketAddr, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reporter;
 
     #[test]
     fn only_what_nobody_listens_on_is_out_of_reach() {
@@ -84,6 +73,6 @@ mod tests {
         let taken = TcpListener::bind("[::]:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         assert_eq!(bind(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        listen(&[port], io::empty()).unwrap();
+        listen(&[port], io::empty(), &Reporter::silent()).unwrap();
     }
 }

@@ -8,15 +8,15 @@ use kbundle_format::Role;
 
 use super::gang;
 use super::lead::Leader;
-use super::policy::Stage;
-use super::show::few;
+use super::text::few;
 use super::visit::Visit;
 use crate::agent::Behind;
 use crate::agent::protocol::{Answer, Question, Reply, Request};
 use crate::config::LoadBalancer;
-use crate::failure::Told;
+use crate::failure::FailureReport;
 use crate::preflight::between::HostFinding;
 use crate::preflight::front;
+use crate::stage::Stage;
 
 const PRINTED: &str = "`kinstall config load-balancer` prints a configuration for HAProxy that does";
 
@@ -35,7 +35,7 @@ impl Visit<'_> {
         let replies = gang::each(&control_planes, self.fleet.parallel, |&index| {
             self.fleet.request(index, Stage::Preflight, &request)
         });
-        let finding = |(index, reply): (&usize, Result<Reply, Told>)| {
+        let finding = |(index, reply): (&usize, Result<Reply, FailureReport>)| {
             let failure = match reply {
                 Ok(Reply::Unreached { failures }) => failures.into_iter().next().map(|(_, why)| why),
                 Ok(other) => Some(super::unexpected(&other).error),
@@ -82,7 +82,7 @@ impl Leader<'_> {
         let control_planes = self.visit.fleet.alive(|host| host.has(Role::ControlPlane));
         let server = |index: usize| SocketAddr::new(self.visit.fleet.hosts[index].spec.address, balancer.port());
         let mut missing: BTreeMap<_, _> = control_planes.iter().map(|&index| (server(index), index)).collect();
-        self.visit.fleet.display.stage(Stage::LoadBalancer, missing.len());
+        self.visit.fleet.console_stage(Stage::LoadBalancer, missing.len());
         let (mut tries, mut said) = (0, String::new());
         // The first one asks; others only then, when the load balancer keeps each client at one server, or does not reach all.
         for &index in &control_planes {
@@ -102,25 +102,25 @@ impl Leader<'_> {
             return self.visit.fleet.fall(
                 self.visit.first,
                 Stage::LoadBalancer,
-                Told { error, causes: vec![said], hint },
+                FailureReport { error, causes: vec![said], hint },
             );
         }
         let names: Vec<_> = missing.values().map(|&index| self.visit.fleet.hosts[index].name()).collect();
         self.visit
             .fleet
-            .display
+            .console
             .line(&format!("the load balancer {balancer} does not reach the API server of {}", few(&names)));
         self.unbalanced =
             missing.into_iter().map(|(server, index)| (index, unreached(balancer, server, tries))).collect();
     }
 }
 
-fn unreached(balancer: SocketAddr, server: SocketAddr, tries: usize) -> Told {
+fn unreached(balancer: SocketAddr, server: SocketAddr, tries: usize) -> FailureReport {
     let error = format!(
         "its API server {server} never answered through the load balancer {balancer}, which was asked {tries} times"
     );
     let hint = format!(
         "add it to the load balancer; {PRINTED}. The cluster runs, and does not use it as long as the load balancer does not"
     );
-    Told { error, causes: vec![], hint: Some(hint) }
+    FailureReport { error, causes: vec![], hint: Some(hint) }
 }

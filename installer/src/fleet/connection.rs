@@ -15,6 +15,7 @@ use super::transport::{Privilege, Transport, quote};
 use crate::agent::protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
 use crate::agent::{DIRECTORY, PROGRAM};
 use crate::config::Sudo;
+use crate::report::Event;
 
 /// The exit code that OpenSSH keeps for its own failures.
 const SSH_FAILED: i32 = 255;
@@ -131,7 +132,7 @@ impl Connection {
         &self,
         request: &Request,
         body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
-        told: &mut dyn FnMut(&Value),
+        told: &mut dyn FnMut(&Event),
     ) -> Result<Reply, ContactError> {
         let mut line = serde_json::to_vec(request).expect("a request is plain data");
         line.push(b'\n');
@@ -168,7 +169,7 @@ impl Connection {
     }
 
     /// Reads to the reply. Says also whether anything of kinstall's came at all.
-    fn listen(&self, output: ChildStdout, told: &mut dyn FnMut(&Value)) -> Result<(Option<Reply>, bool), ContactError> {
+    fn listen(&self, output: ChildStdout, told: &mut dyn FnMut(&Event)) -> Result<(Option<Reply>, bool), ContactError> {
         let mut output = BufReader::new(output);
         if skip_to_greeting(&mut output).is_err() {
             return Ok((None, false));
@@ -181,7 +182,8 @@ impl Connection {
                 return Ok((Some(reply), true));
             }
             self.log.note(&format!("{value}\n"));
-            told(&value);
+            let Ok(event) = serde_json::from_value(value) else { return Err(self.strange(&line)) };
+            told(&event);
         }
         Ok((None, true))
     }

@@ -5,18 +5,17 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use kbundle_format::{Digest, IndexedBundle};
-use serde_json::json;
 
 use super::shares::Parts;
 use super::visit::{Goal, Visit};
 use super::{Fleet, Means, seconds};
 use crate::agent::protocol::Work;
-use crate::config::ClusterSpec;
-use crate::failure::{Advise, Told};
+use crate::config::{ClusterSpec, DnsName};
+use crate::failure::{Advise, FailureReport};
 use crate::join_material::JoinMaterial;
 use crate::plan::Phase;
 use crate::preflight::CheckId;
-use crate::report::SCHEMA;
+use crate::report::Event;
 use crate::trust::Trust;
 
 /// What is to be installed.
@@ -42,13 +41,13 @@ pub(super) struct Leader<'a> {
     /// The phases in which each host has something to do.
     pub(super) phases: Vec<BTreeSet<Phase>>,
     /// Control planes that the site's load balancer does not reach.
-    pub(super) unbalanced: Vec<(usize, Told)>,
+    pub(super) unbalanced: Vec<(usize, FailureReport)>,
 }
 
 /// How an installation went.
 pub struct Led {
     /// The steps that changed something, by host.
-    pub changed: BTreeMap<String, Vec<String>>,
+    pub changed: BTreeMap<DnsName, Vec<String>>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -88,16 +87,13 @@ impl Leader<'_> {
         let stopped = self.install();
         self.visit.fleet.summary(stopped)?;
         let names = self.visit.fleet.hosts.iter().filter(|host| !host.changed.is_empty());
-        let changed: BTreeMap<_, _> = names.map(|host| (host.name().to_owned(), host.changed.clone())).collect();
-        let steps = changed.values().map(Vec::len).sum::<usize>();
+        let changed: BTreeMap<_, _> = names.map(|host| (host.name().clone(), host.changed.clone())).collect();
         let seconds = seconds(started);
-        self.visit
-            .fleet
-            .display
-            .event(&json!({ "schema": SCHEMA, "event": "finished", "changedSteps": steps, "seconds": seconds }));
-        self.visit.fleet.display.line(&match steps {
-            0 => format!("nothing to do on {} hosts; looked for {seconds:.1} s", self.visit.fleet.hosts.len()),
-            _ => format!("finished: {steps} steps changed something on {} hosts, {seconds:.1} s in all", changed.len()),
+        self.visit.fleet.console.event(&Event::Finished {
+            changed_steps: changed.values().map(Vec::len).sum(),
+            changed_hosts: changed.len(),
+            hosts: self.visit.fleet.hosts.len(),
+            seconds,
         });
         Ok(Led { changed, seconds })
     }
@@ -117,7 +113,7 @@ impl Leader<'_> {
     pub(super) fn work_with(&self, index: usize, handed: JoinMaterial) -> Work {
         let host = &self.visit.fleet.hosts[index];
         Work {
-            host: host.name().to_owned(),
+            host: host.name().to_string(),
             spec: self.visit.shares.of(host.spec),
             trust: self.orders.trust.clone(),
             handed,

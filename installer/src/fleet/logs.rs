@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use time::OffsetDateTime;
 
+use crate::config::DnsName;
+
 /// The directory of one run.
 pub struct Logs {
     directory: PathBuf,
@@ -36,7 +38,7 @@ impl Logs {
 
     /// The log of a host.
     #[must_use]
-    pub fn host(&self, name: &str) -> HostLog {
+    pub fn host(&self, name: &DnsName) -> HostLog {
         HostLog { path: self.directory.join(format!("{name}.log")) }
     }
 
@@ -83,7 +85,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let logs = Logs::below(&place.path().join("plant"), OffsetDateTime::UNIX_EPOCH).unwrap();
         assert!(logs.directory().ends_with("plant/1970-01-01T000000Z"));
-        let log = logs.host("w1");
+        let log = logs.host(&"w1".parse().unwrap());
         log.note("a\n");
         log.note("b\n");
         assert_eq!(fs_err::read_to_string(log.path()).unwrap(), "a\nb\n");

@@ -14,9 +14,9 @@ pub mod policy;
 mod preflight;
 mod reach;
 mod shares;
-mod show;
 mod stages;
 mod teardown;
+mod text;
 mod transport;
 mod visit;
 
@@ -27,21 +27,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use kbundle_format::Role;
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::agent::protocol::{Answer, Progress, Question, Reply, Request, Survey, Wanted};
 use crate::cli::OutputFormat;
-use crate::config::{ClusterSpec, HostSpec, Sudo};
+use crate::config::{ClusterSpec, DnsName, HostSpec, Sudo};
 use crate::facts::Installation;
-use crate::failure::{Advise, Told};
-use crate::report::SCHEMA;
+use crate::failure::{Advise, FailureReport};
+use crate::report::{Console, Event, Observer as _};
+use crate::stage::Stage;
 use connection::{Connection, Program};
 use contact::ContactError;
 use logs::Logs;
 use password::Password;
-use policy::Stage;
-use show::{Display, few};
+use text::few;
 use transport::{Masters, Transport};
 
 pub use lead::{Orders, lead};
@@ -67,7 +66,7 @@ pub fn needs_password(spec: &ClusterSpec) -> bool {
 /// The hosts of a cluster, as far as they could be reached.
 pub struct Fleet<'a> {
     hosts: Vec<FleetHost<'a>>,
-    display: Display,
+    console: Console,
     logs: Logs,
     parallel: usize,
     /// Last, so that connections end after all else.
@@ -88,12 +87,12 @@ pub struct FleetHost<'a> {
 #[derive(Clone, Debug)]
 struct Failure {
     stage: Stage,
-    told: Told,
+    told: FailureReport,
 }
 
 impl FleetHost<'_> {
-    fn name(&self) -> &str {
-        self.spec.name.as_str()
+    fn name(&self) -> &DnsName {
+        &self.spec.name
     }
 
     fn is_control_plane(&self) -> bool {
@@ -113,7 +112,7 @@ impl FleetHost<'_> {
     }
 }
 
-impl From<ContactError> for Told {
+impl From<ContactError> for FailureReport {
     fn from(error: ContactError) -> Self {
         let hint = error.hint();
         Self { hint, ..Self::from(&anyhow::Error::new(error)) }
@@ -123,7 +122,7 @@ impl From<ContactError> for Told {
 impl<'a> Fleet<'a> {
     /// Gets ready to go to `hosts`, which are hosts of `spec`.
     pub fn new(spec: &ClusterSpec, hosts: Vec<&'a HostSpec>, means: &Means) -> anyhow::Result<Self> {
-        let display = Display::new(means.output, hosts.iter().map(|host| host.name.as_str()));
+        let console = Console::new(means.output, hosts.iter().map(|host| &host.name));
         let fresh = |spec| FleetHost {
             spec,
             connection: None,
@@ -134,7 +133,7 @@ impl<'a> Fleet<'a> {
         };
         Ok(Self {
             hosts: hosts.into_iter().map(fresh).collect(),
-            display,
+            console,
             logs: Logs::begin(spec.name.as_str(), OffsetDateTime::now_utc())?,
             parallel: means.parallel,
             masters: Arc::new(Masters::new()?),
@@ -156,13 +155,13 @@ impl<'a> Fleet<'a> {
     ) -> anyhow::Result<()> {
         let program = Program::this()?;
         let all: Vec<_> = (0..self.hosts.len()).collect();
-        self.display.stage(Stage::Connect, all.len());
+        self.console_stage(Stage::Connect, all.len());
         let this: &Self = self;
         let results = gang::each(&all, self.parallel, |&index| {
             let host = this.hosts[index].spec;
             let ssh = host.ssh.or(&spec.ssh);
             let transport = Transport::new(host, &ssh, &this.masters.socket(index));
-            let log = this.logs.host(host.name.as_str());
+            let log = this.logs.host(&host.name);
             let connection = Connection::arrive(transport, ssh.sudo, password, &program, log)?;
             let survey = look_at(&connection, wanted(host))?;
             Ok((connection, survey))
@@ -191,13 +190,17 @@ impl<'a> Fleet<'a> {
         self.hosts[index].failure.is_none()
     }
 
+    fn console_stage(&self, stage: Stage, hosts: usize) {
+        self.console.event(&Event::StageStarted { stage, hosts });
+    }
+
     /// Does `work` on these hosts at the same time and returns what came of it, noting those that failed.
     fn on_each<T: Send>(
         &mut self,
         stage: Stage,
         hosts: &[usize],
         at_once: usize,
-        work: impl Fn(&Self, usize) -> Result<T, Told> + Sync,
+        work: impl Fn(&Self, usize) -> Result<T, FailureReport> + Sync,
     ) -> Vec<(usize, T)> {
         let this: &Self = self;
         let results = gang::each(hosts, at_once.min(self.parallel), |&index| work(this, index));
@@ -213,16 +216,12 @@ impl<'a> Fleet<'a> {
 
     /// Has a host do something, and shows what it tells. When the connection is cut it goes there once more: every request can be
     /// repeated, and a host that goes on by itself with what it was at is waited for.
-    fn request(&self, index: usize, stage: Stage, request: &Request) -> Result<Reply, Told> {
+    fn request(&self, index: usize, stage: Stage, request: &Request) -> Result<Reply, FailureReport> {
         let first = self.converse(index, stage, request, None, |_| Ok(()));
         let reply = match first {
             Err(error) if error.is_cut() => {
                 let host = self.hosts[index].name();
-                self.display.line(&format!("{host}: {error}; going there once more"));
-                let mut event: Value =
-                    json!({ "schema": SCHEMA, "event": "connection-cut", "host": host, "stage": stage });
-                event["error"] = json!(error.to_string());
-                self.display.event(&event);
+                self.console.event_of(host, stage, &Event::ConnectionCut { error: error.to_string() });
                 self.converse(index, stage, request, None, |_| Ok(()))?
             }
             reply => reply?,
@@ -237,7 +236,7 @@ impl<'a> Fleet<'a> {
         request: &Request,
         total: u64,
         body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
-    ) -> Result<Reply, Told> {
+    ) -> Result<Reply, FailureReport> {
         let reply = self.converse(index, Stage::Bundle, request, Some(total), body)?;
         self.judge(index, reply)
     }
@@ -251,12 +250,15 @@ impl<'a> Fleet<'a> {
         body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
     ) -> Result<Reply, ContactError> {
         let host = &self.hosts[index];
-        let watch = self.display.watch(host.name(), stage, total);
+        let reporter = self.console.reporter(host.name(), stage);
+        if let Some(total) = total {
+            reporter.show_bytes(total);
+        }
         let connection = host.connection.as_ref().expect("only hosts that were reached are worked on");
-        connection.converse(request, body, &mut |event| watch.told(event))
+        connection.converse(request, body, &mut |event| reporter.event(event))
     }
 
-    fn judge(&self, index: usize, reply: Reply) -> Result<Reply, Told> {
+    fn judge(&self, index: usize, reply: Reply) -> Result<Reply, FailureReport> {
         let Reply::Failed(told) = reply else { return Ok(reply) };
         self.logs.host(self.hosts[index].name()).note(&format!("failed: {told:?}\n"));
         Err(told)
@@ -271,16 +273,11 @@ impl<'a> Fleet<'a> {
     }
 
     /// Notes that a host failed.
-    fn fall(&mut self, index: usize, stage: Stage, told: Told) {
+    fn fall(&mut self, index: usize, stage: Stage, told: FailureReport) {
         let host = &mut self.hosts[index];
-        let name = host.spec.name.as_str();
+        let name = &host.spec.name;
         let log = self.logs.host(name).path().display().to_string();
-        let cause = told.causes.last().map(|cause| format!(": {cause}")).unwrap_or_default();
-        self.display.line(&format!("{name}: {stage} failed: {}{cause}", told.error));
-        let mut event: Value = json!({ "schema": SCHEMA, "event": "host-failed", "host": name, "stage": stage });
-        event["error"] = json!(told);
-        event["log"] = json!(log);
-        self.display.event(&event);
+        self.console.event_of(name, stage, &Event::HostFailed { error: told.clone(), log });
         host.failure.get_or_insert(Failure { stage, told });
     }
 
@@ -296,10 +293,10 @@ impl<'a> Fleet<'a> {
             lines.extend(failure.told.causes.iter().map(|cause| format!("  caused by: {cause}")));
             lines.extend(failure.told.hint.iter().map(|hint| format!("  do: {hint}")));
             lines.push(format!("  log: {}", self.logs.host(host.name()).path().display()));
-            self.display.line(&lines.join("\n"));
+            self.console.line(&lines.join("\n"));
         }
         let logs = self.logs.directory().display();
-        self.display.line(&format!("what every host said is in {logs}"));
+        self.console.line(&format!("what every host said is in {logs}"));
         let names: Vec<_> = fallen.iter().map(|(host, _)| host.name()).collect();
         let others = match stopped {
             Some(reason) => format!("; the others stopped, since {reason}"),
@@ -318,14 +315,14 @@ impl<'a> Fleet<'a> {
             gang::each(&untouched, self.parallel, |&index| this.request(index, Stage::Connect, &Request::Withdraw));
         for (index, result) in untouched.iter().zip(results) {
             if let Err(told) = result {
-                tracing::warn!(host = self.hosts[*index].name(), error = told.error, "kinstall stays on the host");
+                tracing::warn!(host = %self.hosts[*index].name(), error = told.error, "kinstall stays on the host");
             }
         }
     }
 }
 
 /// Has the host look at itself; says also how far its clock is ahead of ours.
-fn look_at(connection: &Connection, wanted: Wanted) -> Result<(Survey, f64), Told> {
+fn look_at(connection: &Connection, wanted: Wanted) -> Result<(Survey, f64), FailureReport> {
     match connection.converse(&Request::Survey(wanted), |_| Ok(()), &mut |_| ())? {
         Reply::Survey(survey) => {
             let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -338,16 +335,20 @@ fn look_at(connection: &Connection, wanted: Wanted) -> Result<(Survey, f64), Tol
 }
 
 /// What a host was asked for, or why it did not answer.
-type Asked<T> = Result<T, Told>;
+type Asked<T> = Result<T, FailureReport>;
 
 /// An answer to another question.
-fn astray() -> Told {
-    Told { error: "the host answered another question than was asked".to_owned(), causes: vec![], hint: None }
+fn astray() -> FailureReport {
+    FailureReport { error: "the host answered another question than was asked".to_owned(), causes: vec![], hint: None }
 }
 
 /// A reply that answers another request.
-fn unexpected(reply: &Reply) -> Told {
-    Told { error: format!("the host answered with `{}` to another request", reply.kind()), causes: vec![], hint: None }
+fn unexpected(reply: &Reply) -> FailureReport {
+    FailureReport {
+        error: format!("the host answered with `{}` to another request", reply.kind()),
+        causes: vec![],
+        hint: None,
+    }
 }
 
 /// Seconds since `started`.

@@ -1,59 +1,10 @@
 //! Who goes on when a host fails. Decides only.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use kbundle_format::Role;
-use serde::Serialize;
 
-/// A part of the work on many hosts; each ends on all of them before the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Going there, bringing kinstall along, looking at the host.
-    Connect,
-    /// Deciding whether the hosts can carry the cluster.
-    Preflight,
-    /// Sending each host its part of the bundle.
-    Bundle,
-    /// Whatever needs no other host.
-    Prepare,
-    /// The members of etcd.
-    Etcd,
-    /// The first control plane, which makes the cluster.
-    FirstControlPlane,
-    /// The others.
-    ControlPlanes,
-    /// The site's own load balancer, before hosts join through it.
-    LoadBalancer,
-    /// Hosts that only run pods.
-    Workers,
-    /// What connects pods.
-    Network,
-    /// What needs a cluster that runs.
-    Finish,
-    /// Taking hosts out.
-    Remove,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connect",
-            Self::Preflight => "preflight",
-            Self::Bundle => "bundle",
-            Self::Prepare => "prepare",
-            Self::Etcd => "etcd",
-            Self::FirstControlPlane => "first control plane",
-            Self::ControlPlanes => "other control planes",
-            Self::LoadBalancer => "load balancer",
-            Self::Workers => "workers",
-            Self::Network => "network",
-            Self::Finish => "finish",
-            Self::Remove => "remove",
-        })
-    }
-}
+use crate::stage::Stage;
 
 /// A host that failed.
 #[derive(Clone, Copy, Debug)]

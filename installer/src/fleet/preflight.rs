@@ -1,18 +1,22 @@
 //! Whether the hosts can carry the cluster: each by itself, and all together. Nothing is changed.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, anyhow};
 use kbundle_format::Role;
 
+use super::FleetHost;
 use super::lead::Leader;
-use super::show::few;
+use super::text::{few, table};
 use super::visit::Visit;
-use super::{FleetHost, Stage};
 use crate::cost::cost;
 use crate::facts::{HostFacts, Installation};
 use crate::failure::Advise;
 use crate::plan::{Phase, PlanError, plan};
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{Subject, examine};
+use crate::report::{Event, Observer as _};
+use crate::stage::Stage;
 use crate::steps::Inputs;
 use crate::topology::Topology;
 
@@ -20,15 +24,15 @@ impl Visit<'_> {
     /// Examines every host that was reached, and refuses when anything is found that no cluster comes of.
     pub(super) fn examine(&mut self) -> anyhow::Result<()> {
         let alive = self.fleet.alive(|_| true);
-        self.fleet.display.stage(Stage::Preflight, alive.len());
+        self.fleet.console_stage(Stage::Preflight, alive.len());
         let mut findings = Vec::new();
         for &index in &alive {
             let host = &self.fleet.hosts[index];
             let (spec, facts) = (self.shares.of(host.spec), facts(host));
-            let topology = Topology::of(&spec, host.name())?;
+            let topology = Topology::of(&spec, host.name().as_str())?;
             let subject = Subject { spec: &spec, facts, topology: Some(&topology), kubernetes: self.kubernetes };
             let own = examine(&subject, self.ignored);
-            findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().to_owned(), finding }));
+            findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().clone(), finding }));
         }
         let visited: Vec<_> = alive
             .iter()
@@ -44,8 +48,17 @@ impl Visit<'_> {
         findings.extend(self.reach());
         findings.extend(self.try_balancer());
         findings.extend(self.try_virtual_address());
-        self.fleet.display.findings(&findings);
+        self.show(&findings);
         refuse_rejected(&findings)
+    }
+
+    /// Programs get every finding of every host; people get those that matter, in one table.
+    fn show(&self, findings: &[HostFinding]) {
+        for HostFinding { host, finding } in findings {
+            let event = Event::Preflight { findings: vec![finding.clone()] };
+            self.fleet.console.event_for_programs(host, Stage::Preflight, &event);
+        }
+        self.fleet.console.line(table(findings).trim_end());
     }
 }
 
@@ -82,7 +95,7 @@ impl Leader<'_> {
     ) -> anyhow::Result<T> {
         let host = &self.visit.fleet.hosts[index];
         let spec = self.visit.shares.of(host.spec);
-        let topology = Topology::of(&spec, host.name())?;
+        let topology = Topology::of(&spec, host.name().as_str())?;
         let list = self.orders.bundle.list();
         let inputs = Inputs { spec: &spec, facts: facts(host), list, topology: &topology };
         look(&inputs).with_context(|| format!("no plan could be made for {}", host.name())).refused()
@@ -99,12 +112,13 @@ impl Leader<'_> {
                 }
                 continue;
             }
-            let watch = self.visit.fleet.display.watch(host.name(), Stage::Preflight, None);
+            let reporter = self.visit.fleet.console.reporter(host.name(), Stage::Preflight);
             for planned in &self.with_inputs(index, plan)?.steps {
-                watch.told(&serde_json::json!({
-                    "schema": crate::report::SCHEMA, "event": "step-planned", "step": planned.step.id(),
-                    "title": planned.title, "reason": "the host was not begun with",
-                }));
+                reporter.event(&Event::StepPlanned {
+                    step: planned.step.id().to_owned(),
+                    title: planned.title.clone(),
+                    reason: Some("nothing is installed on the host yet".to_owned()),
+                });
             }
         }
         Ok(())
@@ -122,17 +136,19 @@ fn refuse_rejected(findings: &[HostFinding]) -> anyhow::Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }
-    let unique = |names: Vec<&str>| {
-        let mut seen = std::collections::BTreeSet::new();
-        names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let hosts = unique(rejected.iter().map(|found| found.host.as_str()).collect());
-    let checks = unique(rejected.iter().map(|found| found.finding.check).collect());
-    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let hosts = distinct(rejected.iter().map(|found| &found.host));
+    let checks: Vec<String> =
+        distinct(rejected.iter().map(|found| found.finding.check)).iter().map(ToString::to_string).collect();
     let flags: Vec<_> = checks.iter().map(|check| format!("--ignore {check}")).collect();
     Err(anyhow!("no cluster comes of these hosts as they are: {} on {}", checks.join(", "), few(&hosts)))
         .refused()
         .hint(format!("do what is said at each; if you know better, add `{}`", flags.join(" ")))
+}
+
+/// Each item once, in the order in which it comes first.
+fn distinct<T: Copy + Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| seen.insert(*item)).collect()
 }
 
 /// What a host that was reached is.

@@ -6,16 +6,14 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use kbundle_format::Role;
-use serde_json::Value;
-
-use super::policy::Stage;
 use super::visit::Visit;
 use super::{FleetHost, gang, unexpected};
-use crate::agent::LISTENING;
 use crate::agent::protocol::{Reply, Request};
-use crate::failure::Told;
+use crate::failure::FailureReport;
 use crate::preflight::between::{self, HostFinding};
+use crate::report::Event;
+use crate::stage::Stage;
+use kbundle_format::Role;
 
 const ETCD_CLIENTS: u16 = 2379;
 const ETCD_PEERS: u16 = 2380;
@@ -27,7 +25,7 @@ struct Tried {
     /// What could not be reached, by the number of the host that tried.
     unreached: BTreeMap<usize, Vec<String>>,
     /// Hosts that could not even try, or not listen.
-    failed: Vec<(usize, Told)>,
+    failed: Vec<(usize, FailureReport)>,
 }
 
 impl Tried {
@@ -119,7 +117,7 @@ impl Visit<'_> {
             match result {
                 Ok(failures) => {
                     let told = failures.iter().map(|(target, why)| {
-                        format!("{} at {target} ({why})", names.get(&target.ip()).copied().unwrap_or_default())
+                        format!("{} at {target} ({why})", names.get(&target.ip()).map_or("", |name| name.as_str()))
                     });
                     tried.unreached.entry(index).or_default().extend(told);
                 }
@@ -157,7 +155,7 @@ impl Visit<'_> {
     }
 
     /// Has a host listen until `ended` is.
-    fn listen(&self, index: usize, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), Told> {
+    fn listen(&self, index: usize, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), FailureReport> {
         let host = &self.fleet.hosts[index];
         let connection = host.connection.as_ref().expect("only hosts that were reached are worked on");
         let request = Request::Listen { ports: host.ports(self.spec.api.port) };
@@ -166,8 +164,8 @@ impl Visit<'_> {
             let _ = ended.recv();
             Ok(())
         };
-        let reply = connection.converse(&request, wait, &mut |event: &Value| {
-            if event["event"] == LISTENING {
+        let reply = connection.converse(&request, wait, &mut |event: &Event| {
+            if *event == Event::Listening {
                 let _ = ready.send(());
             }
         })?;

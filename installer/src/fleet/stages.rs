@@ -7,13 +7,15 @@ use std::time::Instant;
 use kbundle_format::Role;
 
 use super::lead::Leader;
-use super::policy::{Course, Stage};
+use super::policy::Course;
 use super::{Asked, FleetHost, astray, seconds, unexpected};
 use crate::agent::protocol::{Answer, Progress, Question, Reply, Request, Work};
 use crate::config::Cni;
-use crate::failure::Told;
+use crate::failure::FailureReport;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, SharedFile};
 use crate::plan::Phase;
+use crate::report::Event;
+use crate::stage::Stage;
 use crate::steps::etcd::layout::peer_url;
 
 /// Hosts that are sent their part of the bundle at the same time. They share one link, so that more would get it later, all
@@ -53,7 +55,7 @@ impl Leader<'_> {
         if lacking.is_empty() {
             return;
         }
-        self.visit.fleet.display.stage(Stage::Bundle, lacking.len());
+        self.visit.fleet.console_stage(Stage::Bundle, lacking.len());
         let request = Request::Receive { trust: self.orders.trust.clone() };
         let parts = &self.parts;
         self.visit.fleet.on_each(Stage::Bundle, &lacking, UPLOADS, |fleet, index| {
@@ -61,9 +63,10 @@ impl Leader<'_> {
             let host = &fleet.hosts[index];
             let excerpt = parts.for_host(host.spec);
             let reply = fleet.send(index, &request, excerpt.content_bytes(), |input| excerpt.write_to(input))?;
-            let watch = fleet.display.watch(host.name(), Stage::Bundle, None);
-            watch.received(excerpt.size_bytes(), seconds(started));
-            expect_done(&reply)
+            expect_done(&reply)?;
+            let event = Event::BundleSent { bytes: excerpt.size_bytes(), seconds: seconds(started) };
+            fleet.console.event_of(host.name(), Stage::Bundle, &event);
+            Ok(())
         });
     }
 
@@ -119,7 +122,7 @@ impl Leader<'_> {
                         "not begun: etcd takes no member before {} is well",
                         self.visit.fleet.hosts[index].name()
                     );
-                    self.visit.fleet.fall(waiting, Stage::Etcd, Told { error, causes: vec![], hint: None });
+                    self.visit.fleet.fall(waiting, Stage::Etcd, FailureReport { error, causes: vec![], hint: None });
                 }
                 return;
             }
@@ -134,7 +137,7 @@ impl Leader<'_> {
             // It lost what it had, so that it must not come back as the one that it was.
             self.visit.fleet.ask(running, Stage::Etcd, Question::RemoveEtcdMember { here, address })?;
         }
-        let name = host.name().to_owned();
+        let name = host.name().to_string();
         match self.visit.fleet.ask(running, Stage::Etcd, Question::AddEtcdMember { here, name, address })? {
             Answer::EtcdMembers(all) => Ok(all.into_iter().map(|member| (member.name, member.peer_url)).collect()),
             _ => Err(astray()),
@@ -247,7 +250,7 @@ impl Leader<'_> {
         let hosts = self.concerned(Phase::Network);
         let mut handed = JoinMaterial::default();
         if self.orders.spec.network.cni == Some(Cni::Bridge) {
-            let nodes = hosts.iter().map(|&index| self.visit.fleet.hosts[index].name().to_owned()).collect();
+            let nodes = hosts.iter().map(|&index| self.visit.fleet.hosts[index].name().to_string()).collect();
             match self.visit.fleet.ask(self.visit.first, Stage::Network, Question::PodNetworks { nodes }) {
                 Ok(Answer::PodNetworks(networks)) => handed.pod_networks = networks,
                 Ok(_) => return self.visit.fleet.fall(self.visit.first, Stage::Network, astray()),
@@ -261,11 +264,11 @@ impl Leader<'_> {
     fn finish(&mut self) {
         let first = self.visit.first;
         let all = self.concerned(Phase::Finish);
-        self.visit.fleet.display.stage(Stage::Finish, all.len());
+        self.visit.fleet.console_stage(Stage::Finish, all.len());
         let others: Vec<_> = all.into_iter().filter(|&index| index != first).collect();
         self.apply_quietly(Stage::Finish, Phase::Finish, &others, |_| JoinMaterial::default());
         let fallen = self.visit.fleet.hosts.iter().filter(|host| host.failure.is_some());
-        let absent = fallen.map(|host| host.name().to_owned()).collect();
+        let absent = fallen.map(|host| host.name().to_string()).collect();
         let handed = JoinMaterial { absent, ..JoinMaterial::default() };
         self.apply_quietly(Stage::Finish, Phase::Finish, &[first], |_| handed.clone());
     }
@@ -278,7 +281,7 @@ impl Leader<'_> {
     /// Has these hosts do a phase at the same time.
     fn apply(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> JoinMaterial + Sync) {
         if !hosts.is_empty() {
-            self.visit.fleet.display.stage(stage, hosts.len());
+            self.visit.fleet.console_stage(stage, hosts.len());
             self.apply_quietly(stage, phase, hosts, handed);
         }
     }
@@ -314,7 +317,7 @@ fn phase_on(
     stage: Stage,
     phase: Phase,
     work: Work,
-) -> Result<Vec<String>, Told> {
+) -> Result<Vec<String>, FailureReport> {
     let request = Request::Apply { phase, work: Box::new(work) };
     match fleet.request(index, stage, &request)? {
         Reply::Applied { changed } => Ok(changed),
@@ -322,7 +325,7 @@ fn phase_on(
     }
 }
 
-fn expect_done(reply: &Reply) -> Result<(), Told> {
+fn expect_done(reply: &Reply) -> Result<(), FailureReport> {
     match reply {
         Reply::Done => Ok(()),
         other => Err(unexpected(other)),

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::{anyhow, bail};
 use kbundle_format::Role;
 
-use super::policy::Stage;
 use super::{Fleet, FleetHost, Means, astray};
 use crate::agent::protocol::{Answer, Question, Reply, Request, Wanted};
 use crate::config::{ClusterSpec, HostSpec};
-use crate::failure::{Advise, Told};
+use crate::failure::{Advise, FailureReport};
+use crate::stage::Stage;
 
 /// Whether the host that goes can still be worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +35,15 @@ pub fn reset_all(
     begun(&fleet)?;
     fleet.connect(spec, means.password.as_ref(), nothing)?;
     let hosts = fleet.alive(|_| true);
-    fleet.display.stage(Stage::Remove, hosts.len());
+    fleet.console_stage(Stage::Remove, hosts.len());
     fleet.on_each(Stage::Remove, &hosts, usize::MAX, reset);
     fleet.summary(None)
 }
 
-fn reset(fleet: &Fleet<'_>, index: usize) -> Result<(), Told> {
+fn reset(fleet: &Fleet<'_>, index: usize) -> Result<(), FailureReport> {
     match fleet.request(index, Stage::Remove, &Request::Reset)? {
         Reply::Done => {
-            fleet.display.line(&format!("{} is what it was before kinstall", fleet.hosts[index].name()));
+            fleet.console.line(&format!("{} is what it was before kinstall", fleet.hosts[index].name()));
             Ok(())
         }
         other => Err(super::unexpected(&other)),
@@ -92,14 +92,14 @@ impl Removal<'_> {
                 .hint("the last one goes with the whole cluster: `kinstall reset --all`");
         };
         let keeper = self.keeper()?;
-        self.fleet.display.stage(Stage::Remove, 1);
+        self.fleet.console_stage(Stage::Remove, 1);
         let result = self.take_out(leader, keeper);
         if let Err((index, told)) = result {
             self.fleet.fall(index, Stage::Remove, told);
         }
         self.fleet.summary(None)?;
         let name = &self.going.name;
-        self.fleet.display.line(&format!(
+        self.fleet.console.line(&format!(
             "{name} is no part of the cluster any more. Take it out of cluster.yaml and run `kinstall run` again, so that the \
              other hosts forget it as well."
         ));
@@ -141,18 +141,18 @@ impl Removal<'_> {
     }
 
     /// Says also which host failed.
-    fn take_out(&self, leader: usize, keeper: Option<usize>) -> Result<(), (usize, Told)> {
+    fn take_out(&self, leader: usize, keeper: Option<usize>) -> Result<(), (usize, FailureReport)> {
         let ask = |index, question| {
             let answer = self.fleet.ask(index, Stage::Remove, question);
             answer.map(drop).map_err(|told| (index, told))
         };
         let name = self.going.name.to_string();
         if self.index.is_some() {
-            self.fleet.display.line(&format!("moving the pods of {name} to other nodes"));
+            self.fleet.console.line(&format!("moving the pods of {name} to other nodes"));
             ask(leader, Question::DrainNode { name: name.clone() })?;
         }
         if let Some(keeper) = keeper {
-            self.fleet.display.line(&format!("removing the member of etcd on {name}"));
+            self.fleet.console.line(&format!("removing the member of etcd on {name}"));
             let here = self.fleet.hosts[keeper].spec.address;
             ask(keeper, Question::RemoveEtcdMember { here, address: self.going.address })?;
         }

@@ -2,13 +2,14 @@
 
 use kbundle_format::{Digest, KubeVersion, Role};
 
-use super::policy::{Course, Fallen, Stage, Standing, course};
+use super::policy::{Course, Fallen, Standing, course};
 use super::shares::Shares;
 use super::{Fleet, FleetHost, Means};
 use crate::agent::protocol::Wanted;
 use crate::config::{ClusterSpec, HostSpec};
 use crate::failure::Advise;
 use crate::preflight::CheckId;
+use crate::stage::Stage;
 
 /// See the module.
 pub(super) struct Visit<'a> {
@@ -50,7 +51,7 @@ pub fn preflight(
     visit.fleet.withdraw();
     examined?;
     visit.fleet.summary(None)?;
-    visit.fleet.display.result(&format!("{} hosts can carry the cluster\n", visit.fleet.hosts.len()));
+    visit.fleet.console.result(&format!("{} hosts can carry the cluster\n", visit.fleet.hosts.len()));
     Ok(())
 }
 
