@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kbundle_format::IndexedBundle;
 
-use super::protocol::Work;
+use super::leader_link::LeaderLink;
+use super::questions::Work;
 use super::store;
 use crate::executor;
 use crate::facts::HostFacts;
@@ -16,7 +17,7 @@ use crate::host::Host;
 use crate::lock::{self, Lock};
 use crate::plan::{Phase, Plan, plan};
 use crate::records::Records;
-use crate::report::{Event, Observer as _, Reporter};
+use crate::report::{Event, Observer as _};
 use crate::steps::{Context, Inputs, Progress as _};
 use crate::topology::Topology;
 
@@ -24,14 +25,14 @@ use crate::topology::Topology;
 const LOCK_WITHIN: Duration = Duration::from_mins(10);
 
 /// Takes the lock on this host, waiting for whoever has it.
-pub fn wait_for_lock(reporter: &Reporter) -> anyhow::Result<Lock> {
+pub fn wait_for_lock(leader: &LeaderLink) -> anyhow::Result<Lock> {
     let mut told = String::new();
     let lock = Lock::take_within(Path::new(lock::PATH), LOCK_WITHIN, |holder| {
         if told != holder.process {
             holder.process.clone_into(&mut told);
-            reporter.event(&Event::LockHeld { holder: holder.to_string() });
+            leader.event(&Event::LockHeld { holder: holder.to_string() });
         }
-        if reporter.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if leader.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     lock.refused().hint("look what that process does, and run the same command again when it has ended")
 }
@@ -49,7 +50,7 @@ impl<'a> Place<'a> {
     pub fn find(work: &'a Work, host: &Host) -> anyhow::Result<Self> {
         let bundle = store::open(&work.trust)?;
         let facts = HostFacts::gather(host)?;
-        let topology = Topology::of(&work.spec, &work.host)?;
+        let topology = Topology::of(&work.spec, work.host.as_str())?;
         Ok(Self { work, bundle, facts, topology })
     }
 
@@ -62,33 +63,33 @@ impl<'a> Place<'a> {
         plan(&self.inputs()).context("no plan could be made").refused()
     }
 
-    fn context<'b>(&'b self, host: Host, reporter: &'b Reporter) -> Context<'b> {
-        Context { host, bundle: &self.bundle, inputs: self.inputs(), material: &self.work.handed, progress: reporter }
+    fn context<'b>(&'b self, host: Host, leader: &'b LeaderLink) -> Context<'b> {
+        Context { host, bundle: &self.bundle, inputs: self.inputs(), material: &self.work.material, progress: leader }
     }
 
     fn records(&self) -> Records {
-        Records::of(&self.bundle, &self.work.trust, self.work.spec.clone(), Some(self.work.host.clone()))
+        Records::of(&self.bundle, &self.work.trust, self.work.spec.clone(), Some(self.work.host.to_string()))
     }
 }
 
 /// Does what `phase` asks of this host, and returns the steps that changed something.
-pub fn apply(work: &Work, phase: Phase, reporter: &Reporter) -> anyhow::Result<Vec<String>> {
-    let lock = wait_for_lock(reporter)?;
+pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<Vec<String>> {
+    let lock = wait_for_lock(leader)?;
     let host = Host::local()?;
     let place = Place::find(work, &host)?;
     let records = place.records();
     records.refuse_another(&host)?;
     let plan = place.plan()?.of_phase(phase);
     records.keep(&host)?;
-    let changed = executor::execute(&plan, &mut place.context(host, reporter), reporter)?;
+    let changed = executor::execute(&plan, &mut place.context(host, leader), leader)?;
     drop(lock);
     Ok(changed.into_iter().map(str::to_owned).collect())
 }
 
 /// Says what would be done, phase by phase.
-pub fn look(work: &Work, reporter: &Reporter) -> anyhow::Result<()> {
+pub fn look(work: &Work, leader: &LeaderLink) -> anyhow::Result<()> {
     let host = Host::local()?;
     let place = Place::find(work, &host)?;
     place.records().refuse_another(&host)?;
-    executor::look(&place.plan()?, &place.context(host, reporter), reporter)
+    executor::look(&place.plan()?, &place.context(host, leader), leader)
 }

@@ -23,7 +23,7 @@ use crate::facts::is_writable;
 use crate::facts::kernel::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
-pub use ledger::{Change, Ledger, LedgerError};
+pub use ledger::{Change, Ledger, LedgerError, StepState};
 pub use systemd::UnitState;
 
 /// Why a look at the host, or a change to it, failed.

@@ -8,6 +8,10 @@ use crate::cost::Cost;
 use crate::failure::FailureReport;
 use crate::preflight::Finding;
 use crate::stage::Stage;
+use crate::steps::Progress;
+
+/// The version of the form of events and of other JSON results.
+pub const SCHEMA: u32 = 1;
 
 /// Something that happened: on this host, on one of many, or to all of them.
 ///
@@ -131,6 +135,12 @@ pub enum Event {
         /// How long the whole took.
         seconds: f64,
     },
+}
+
+/// Receives events.
+pub trait Observer: Progress {
+    /// Takes note of an event.
+    fn event(&self, event: &Event);
 }
 
 /// Which of many hosts an event is about, and in which stage.

@@ -1,16 +1,14 @@
 //! Shows what one host or many are doing: lines and progress bars for people, one JSON event a line for programs.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use kbundle_cli::{output, progress};
+use kbundle_cli::output::{self, print_json, print_text};
+use kbundle_cli::{OutputFormat, progress};
 use serde::Serialize;
 
-use super::event::{Event, Source};
-use super::{Observer, SCHEMA, has_reader, print_json, print_text};
-use crate::cli::OutputFormat;
+use super::event::{Event, Observer, SCHEMA, Source};
 use crate::config::DnsName;
 use crate::stage::Stage;
 use crate::steps::Progress;
@@ -125,8 +123,6 @@ pub struct Reporter {
     source: Option<Source>,
     bar: ProgressBar,
     verified: Percent,
-    /// Whether another kinstall leads this one and reads what it reports.
-    is_led: bool,
 }
 
 impl Reporter {
@@ -134,14 +130,6 @@ impl Reporter {
     #[must_use]
     pub fn new(format: OutputFormat) -> Self {
         Self::on(Console::new(format, std::iter::empty()), None)
-    }
-
-    /// Reports to the kinstall that leads this one.
-    #[must_use]
-    pub fn to_leader() -> Self {
-        let mut reporter = Self::new(OutputFormat::Json);
-        reporter.is_led = true;
-        reporter
     }
 
     /// Shows nothing: for commands whose result for programs is one value.
@@ -153,7 +141,7 @@ impl Reporter {
     fn on(console: Console, source: Option<Source>) -> Self {
         let bar = console.bars.add(ProgressBar::no_length());
         bar.set_prefix(console.prefix(source.as_ref()));
-        Self { console, source, bar, verified: Percent::default(), is_led: false }
+        Self { console, source, bar, verified: Percent::default() }
     }
 
     /// Reports that `done` of `total` bytes are verified.
@@ -222,10 +210,6 @@ impl Observer for Reporter {
 impl Progress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text: text.to_owned() });
-    }
-
-    fn is_heard(&self) -> bool {
-        !self.is_led || has_reader(io::stdout())
     }
 }
 
