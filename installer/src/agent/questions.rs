@@ -259,18 +259,36 @@ pub struct RemoveKinstall {}
 
 #[cfg(test)]
 mod tests {
+    use kbundle_format::fixtures;
+
     use super::*;
+    use crate::fixture::Cluster;
+
+    fn sent(question: impl Ask) -> String {
+        serde_json::to_string(&question.into()).unwrap()
+    }
 
     #[test]
     fn a_question_names_itself_and_comes_back_as_it_was() {
-        let sent = |request: Request| serde_json::to_string(&request).unwrap();
-        assert_eq!(sent(ResetHost {}.into()), r#"{"request":"reset-host"}"#);
-        assert_eq!(
-            sent(FindNeighbour { address: [192, 0, 2, 1].into() }.into()),
-            r#"{"request":"find-neighbour","address":"192.0.2.1"}"#
-        );
-        assert!(matches!(serde_json::from_str(r#"{"request":"reset-host"}"#).unwrap(), Request::ResetHost(_)));
+        assert_eq!(sent(ResetHost {}), r#"{"request":"reset-host"}"#);
+        assert!(matches!(serde_json::from_str(&sent(ResetHost {})).unwrap(), Request::ResetHost(_)));
+        let address = [192, 0, 2, 1].into();
+        assert_eq!(sent(FindNeighbour { address }), r#"{"request":"find-neighbour","address":"192.0.2.1"}"#);
         let read = serde_json::from_str(r#"{"request":"drain-node","name":"w1"}"#).unwrap();
         assert!(matches!(read, Request::DrainNode(DrainNode { name }) if name.as_str() == "w1"));
+    }
+
+    #[test]
+    fn a_hosts_part_arrives_whole() {
+        let spec = Cluster::of_three_and_two().spec;
+        let trust = Trust::new(vec![fixtures::key().0.verifying_key()], 1, vec![]).unwrap();
+        let material = JoinMaterial { absent: ["w2".to_owned()].into(), ..JoinMaterial::default() };
+        let work = Work { host: "w1".parse().unwrap(), spec, trust, material };
+        let question = ApplyPhase { phase: Phase::Worker, work: Box::new(work.clone()) };
+        let Request::ApplyPhase(read) = serde_json::from_str(&sent(question)).unwrap() else {
+            panic!("another question")
+        };
+        assert_eq!((read.phase, &read.work.host), (Phase::Worker, &work.host));
+        assert_eq!((&read.work.spec, &read.work.material), (&work.spec, &work.material));
     }
 }

@@ -21,10 +21,10 @@ use crate::report::{Event, Observer as _};
 use crate::steps::{Context, Inputs, Progress as _};
 use crate::topology::Topology;
 
-/// How long a phase waits for another kinstall, such as one whose connection was cut and that goes on by itself.
+/// How long a phase waits for another kinstall, such as one that still works after its connection was cut.
 const LOCK_WITHIN: Duration = Duration::from_mins(10);
 
-/// Takes the lock on this host, waiting for whoever has it.
+/// Takes the lock on this host, and waits while another kinstall has it.
 pub fn wait_for_lock(leader: &LeaderLink) -> anyhow::Result<Lock> {
     let mut told = String::new();
     let lock = Lock::take_within(Path::new(lock::PATH), LOCK_WITHIN, |holder| {
@@ -34,7 +34,7 @@ pub fn wait_for_lock(leader: &LeaderLink) -> anyhow::Result<Lock> {
         }
         if leader.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    lock.refused().hint("look what that process does, and run the same command again when it has ended")
+    lock.refused().hint("check what that process does, and run the same command again when it has ended")
 }
 
 /// What decisions are made on, read on this host.

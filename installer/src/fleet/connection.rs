@@ -62,10 +62,10 @@ pub struct Connection {
 }
 
 /// What came back after a question.
-enum Read<A> {
+enum Received<A> {
     Answer(A),
     Error(ContactError),
-    /// The output ended before an answer.
+    /// The output ended before an answer, and perhaps before the greeting.
     Nothing {
         greeted: bool,
     },
@@ -126,11 +126,7 @@ impl Connection {
         let ended = self.run(proof, |input| self.give_password(input))?;
         match ended.code {
             Some(0) => Ok(()),
-            _ => Err(ContactError::Sudo {
-                destination: self.destination(),
-                said: gist(&ended.stderr),
-                password: matches!(self.privilege, Privilege::Password(_)),
-            }),
+            _ => Err(ContactError::Sudo { destination: self.destination(), said: gist(&ended.stderr) }),
         }
     }
 
@@ -157,7 +153,7 @@ impl Connection {
         self.successful("installing kinstall", &sent).map(drop)
     }
 
-    /// Asks the host. `body` writes what follows the question; `observe` gets the host's events before the answer.
+    /// Asks the host and returns its answer. `body` writes what follows the question; `observe` gets the host's events before the answer.
     pub fn ask<Q: Ask>(
         &self,
         question: &Encoded<Q>,
@@ -187,20 +183,20 @@ impl Connection {
         let (code, stderr) = channel.end().map_err(|source| self.exchange(source))?;
         self.log.note(&stderr);
         match read {
-            Read::Answer(answer) => Ok(answer),
-            Read::Error(error) => Err(error),
-            Read::Nothing { greeted } => Err(self.silence(code, &stderr, greeted, sent.err())),
+            Received::Answer(answer) => Ok(answer),
+            Received::Error(error) => Err(error),
+            Received::Nothing { greeted } => Err(self.silence(code, &stderr, greeted, sent.err())),
         }
     }
 
-    fn read_answer<Q: Ask>(&self, output: ChildStdout, observe: &mut dyn FnMut(&Event)) -> Read<Q::Answer> {
+    fn read_answer<Q: Ask>(&self, output: ChildStdout, observe: &mut dyn FnMut(&Event)) -> Received<Q::Answer> {
         let mut output = BufReader::new(output);
         match skip_to_greeting(&mut output) {
             Ok(()) => {}
             Err(GreetingError::OtherVersion { found }) => {
-                return Read::Error(ContactError::Version { destination: self.destination(), found });
+                return Received::Error(ContactError::Version { destination: self.destination(), found });
             }
-            Err(_) => return Read::Nothing { greeted: false },
+            Err(_) => return Received::Nothing { greeted: false },
         }
         // How the program ended explains an end without an answer.
         while let Ok(Some(line)) = next_line(&mut output) {
@@ -212,18 +208,18 @@ impl Connection {
                 Ok(Message::Answer(answer)) => {
                     // Not the answer itself, which may be secret.
                     self.log.note(&format!("answered: {}\n", Q::NAME));
-                    return Read::Answer(answer);
+                    return Received::Answer(answer);
                 }
                 Ok(Message::Failed(report)) => {
                     self.log.note(&format!("failed: {}: {report:?}\n", Q::NAME));
-                    return Read::Error(ContactError::Failed(report));
+                    return Received::Error(ContactError::Failed(report));
                 }
                 // A line of kinstall's may be secret.
-                Err(_) if line.starts_with(b"{") => return Read::Error(self.strange(b"a message in another form")),
-                Err(_) => return Read::Error(self.strange(&line)),
+                Err(_) if line.starts_with(b"{") => return Received::Error(self.strange(b"a message in another form")),
+                Err(_) => return Received::Error(self.strange(&line)),
             }
         }
-        Read::Nothing { greeted: true }
+        Received::Nothing { greeted: true }
     }
 
     fn silence(&self, code: Option<i32>, stderr: &str, greeted: bool, sending: Option<io::Error>) -> ContactError {

@@ -34,8 +34,6 @@ pub enum ContactError {
         destination: String,
         /// What `sudo` said.
         said: String,
-        /// Whether it was given a password.
-        password: bool,
     },
     /// This program cannot run on the host.
     #[error("the host is {found}, and this kinstall is for {here}")]
@@ -150,13 +148,13 @@ impl ContactError {
     }
 }
 
-/// The lines of `text` that say why, joined to one.
+/// The lines of `text` that tell the cause, joined to one.
 #[must_use]
 pub fn gist(text: &str) -> String {
     const LINES: usize = 3;
-    // Banners and OpenSSH's frame around a warning.
-    let dull = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
-    let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(dull).collect();
+    // Without empty lines and OpenSSH's frame of `@` around a warning.
+    let has_text = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
+    let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(has_text).collect();
     let important = lines.iter().find(|line| ADVICE.iter().any(|(words, _)| line.contains(words)));
     let last = &lines[lines.len().saturating_sub(LINES)..];
     match important {

@@ -65,7 +65,10 @@ impl Session<'_> {
             let event = Event::Preflight { findings: vec![finding.clone()] };
             self.fleet.console.event_for_programs(host, Stage::Preflight, &event);
         }
-        self.fleet.console.line(table(findings).trim_end());
+        let table = table(findings);
+        if !table.is_empty() {
+            self.fleet.console.line(table.trim_end());
+        }
     }
 }
 

@@ -30,13 +30,13 @@ impl Shares {
         Self { leader: leader.name.clone(), all, serving }
     }
 
-    /// What `host` is told: everything, or what [`ClusterSpec::for_host`] tells.
+    /// The cluster for `host`: all of it for the first control plane, [`ClusterSpec::for_host`] for every other host.
     #[must_use]
     pub fn of(&self, host: &HostSpec) -> ClusterSpec {
         if host.name == self.leader {
             return self.all.clone();
         }
-        // As `for_host`, without going through all hosts for each of them.
+        // The same as `for_host`, without going through all hosts for each of them.
         let mut spec = self.serving.clone();
         let own = HostSpec { ssh: Ssh::default(), ..host.clone() };
         match spec.hosts.iter_mut().find(|other| other.name == host.name) {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_what_the_cluster_tells_them_with_the_leader_first() {
+    fn every_host_gets_the_hosts_that_it_needs_with_the_leader_first() {
         let spec = cluster();
         let shares = Shares::led_by(&spec, &spec.hosts[1]);
         let names = |spec: &ClusterSpec| spec.hosts.iter().map(|host| host.name.to_string()).collect::<Vec<_>>();

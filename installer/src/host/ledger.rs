@@ -324,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_cut_off_until_it_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.state_of("etcd"), StepState::NotBegun);
+        ledger.record(Change::StepStarted { step: "etcd".to_owned() }).unwrap();
+        assert_eq!(ledger.state_of("etcd"), StepState::CutOff);
+        ledger.record(Change::StepDone { step: "etcd".to_owned() }).unwrap();
+        assert_eq!((ledger.state_of("etcd"), ledger.state_of("join")), (StepState::Done, StepState::NotBegun));
+    }
+
+    #[test]
     fn half_a_last_line_is_dropped_and_the_next_record_is_whole() {
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::open(directory.path()).unwrap();

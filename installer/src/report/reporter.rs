@@ -69,7 +69,7 @@ impl Console {
         self.show(event, Some(&Source { host: host.clone(), stage }));
     }
 
-    /// Shows the results of preflight checks about a host to programs only.
+    /// Shows an event about one of many hosts to programs only, where people get it in another form.
     pub fn event_for_programs(&self, host: &DnsName, stage: Stage, event: &Event) {
         if self.audience == Audience::Programs {
             self.show(event, Some(&Source { host: host.clone(), stage }));
