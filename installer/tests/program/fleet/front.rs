@@ -77,9 +77,9 @@ fn a_load_balancer_that_is_not_up_yet_is_only_a_warning() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let warning: Vec<_> = said.stderr.lines().skip_while(|line| !line.contains("load-balancer")).take(4).collect();
     assert_snapshot!(warning.join("\n"), @"
-    warn     load-balancer    192.0.2.100:6443 takes no connection (Connection refused)
-             wanted: the load balancer of the site's own (api.address)
-             do: have it run before hosts join; some take none while no API server answers, and then this is as it should be
+    warn     load-balancer    192.0.2.100:6443 does not accept connections (Connection refused)
+             required: the load balancer of the site's own (api.address)
+             do: start it before hosts join; some load balancers refuse connections until an API server answers, which is fine
              on: h1
     ");
 }
@@ -95,9 +95,9 @@ fn a_virtual_address_must_be_free_before_the_installation() {
     assert!(!stubs.requests(1).contains("receive"), "{}", stubs.requests(1));
     let found: Vec<_> = said.stderr.lines().skip_while(|line| !line.starts_with("reject")).collect();
     assert_snapshot!(found.join("\n"), @"
-    reject   free-address     192.0.2.100 is that of 02:00:00:00:00:07
-             wanted: an address that no machine has, to move between the control planes (api.address)
-             do: set `address` under `api` in cluster.yaml to a free one, or take it from that machine
+    reject   free-address     192.0.2.100 belongs to the machine 02:00:00:00:00:07
+             required: a free address for kube-vip (api.address)
+             do: set `address` under `api` in cluster.yaml to a free address, or give that machine another one
              on: h2
     error: h2 failed the check free-address; nothing was changed
     hint: fix what each check reports, or ignore it with `--ignore free-address`
