@@ -282,7 +282,7 @@ fn failed_document(output: &std::process::Output, code: i32) -> serde_json::Valu
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["error"]["exit-code"], code);
+    assert_eq!(document["error"]["exitCode"], code);
     document
 }
 

@@ -228,7 +228,7 @@ struct Document {
 
 /// Its field `error`.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 struct ErrorObject {
     kind: Kind,
     message: String,
@@ -238,7 +238,7 @@ struct ErrorObject {
 }
 
 /// What a failed command prints with `--output json`: `schema`, the error's details, and `error` with kind, message, causes, hint
-/// and exit-code.
+/// and exitCode.
 #[must_use]
 pub fn document(error: &anyhow::Error) -> impl Serialize {
     let kind = kind(error);
@@ -344,7 +344,7 @@ mod tests {
               "the medium is bad"
             ],
             "hint": "copy it again",
-            "exit-code": 3
+            "exitCode": 3
           }
         }
         "#);

@@ -43,6 +43,8 @@ pub fn with_groups(mut command: Command, guide: &Guide) -> Command {
     names
         .into_iter()
         .fold(command, |command, name| command.mut_subcommand(name, |sub| sub.hide(true)))
+        // clap's own usage leaves out commands that are hidden.
+        .override_usage(format!("{} [OPTIONS] <COMMAND>", guide.name))
         .help_template(template)
 }
 

@@ -246,13 +246,13 @@ mod tests {
         all.push(found("w2", "clock", Verdict::Warn, "10:01"));
         insta::assert_snapshot!(table(&all), @"
         reject   cpus             1
-                 wanted: more
+                 required: more
                  on: c1
         warn     programs         no socat
-                 wanted: more
+                 required: more
                  on: w1, w2, w3, w4, w5, w6, w7, w8, w9, w10 and 2 more
         warn     clock            on 2 hosts
-                 wanted: more
+                 required: more
                  w1: 10:00
                  w2: 10:01
         ");

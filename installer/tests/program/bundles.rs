@@ -219,7 +219,7 @@ fn what_makes_no_sense_is_usage() {
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("there are: cpus, memory"), "{unknown}");
+    assert!(unknown.stderr.contains("the checks are cpus, memory"), "{unknown}");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn completions_and_manual_pages_are_made() {
 fn failed_document(said: &Said, code: i32) -> serde_json::Value {
     assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said}");
     let document: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(document["error"]["exit-code"], code);
+    assert_eq!(document["error"]["exitCode"], code);
     document
 }
 

@@ -161,7 +161,7 @@ fn token_create_says_what_is_wrong_with_its_words() {
     assert_snapshot!(create(&["--out", "-", "--output", "json"]), @r#"
     exit code 2
     --- stdout
-    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exit-code":2}}
+    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exitCode":2}}
     --- stderr
     "#);
     let said = create(&[]);
