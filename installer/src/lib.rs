@@ -16,11 +16,11 @@ pub mod failure;
 #[cfg(test)]
 mod fixture;
 pub mod fleet;
-pub mod handed;
 pub mod haproxy;
 pub mod host;
 pub mod inventory;
 pub mod join_file;
+pub mod join_material;
 pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;

@@ -63,7 +63,7 @@ impl<'a> Place<'a> {
     }
 
     fn context<'b>(&'b self, host: Host, reporter: &'b Reporter) -> Context<'b> {
-        Context { host, bundle: &self.bundle, inputs: self.inputs(), handed: &self.work.handed, progress: reporter }
+        Context { host, bundle: &self.bundle, inputs: self.inputs(), material: &self.work.handed, progress: reporter }
     }
 
     fn records(&self) -> Records {

@@ -7,7 +7,7 @@ use super::cluster::ApiEndpoint;
 use super::host_settings::Patches;
 use super::registration::NodeRegistration;
 use super::{ConfigApi, document};
-use crate::handed::JoinCredentials;
+use crate::join_material::JoinCredentials;
 use crate::steps::Inputs;
 
 #[derive(Serialize)]

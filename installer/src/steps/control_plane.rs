@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::fixture::Cluster;
     use crate::fixture::bench::{Bench, KUBECONFIG};
-    use crate::handed::Handed;
+    use crate::join_material::JoinMaterial;
 
     /// A cluster that lacks what lies in the root's `cut`, until kubeadm makes it.
     fn programs(root: &std::path::Path, command: &crate::host::Command) -> Option<String> {
@@ -266,7 +266,7 @@ mod tests {
         for what in lacking {
             bench.file(&format!("cut/{}", what.replace('/', "-")), "");
         }
-        let flag = bench.look_as(cluster, "c1", &Handed::default(), |context| {
+        let flag = bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| {
             format!("    - --etcd-servers={}\n", etcd_endpoints(context).join(","))
         });
         for name in STATIC_PODS {
@@ -276,12 +276,12 @@ mod tests {
     }
 
     fn check(bench: &Bench, cluster: &Cluster) -> Check {
-        bench.look_as(cluster, "c1", &Handed::default(), |context| ControlPlane.check(context).unwrap())
+        bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| ControlPlane.check(context).unwrap())
     }
 
     fn apply(bench: &Bench, cluster: &Cluster) -> (anyhow::Result<()>, usize) {
         bench.ran();
-        let result = bench.act_as(cluster, "c1", &Handed::default(), |context| ControlPlane.apply(context));
+        let result = bench.act_as(cluster, "c1", &JoinMaterial::default(), |context| ControlPlane.apply(context));
         (result, bench.ran().iter().filter(|command| command.starts_with("/usr/local/bin/kubeadm init")).count())
     }
 

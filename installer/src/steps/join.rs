@@ -11,8 +11,8 @@ use x509_parser::pem::parse_x509_pem;
 use super::kubeadm_run::{self, KUBEADM, ignoring, patiently};
 use super::{Check, Context, Inputs, Step, control_plane, half_written, kubelet, load_balancer, needed};
 use crate::config::Switch;
-use crate::handed::{JoinCredentials, SharedFile};
 use crate::host::{Command, Host, HostError};
+use crate::join_material::{JoinCredentials, SharedFile};
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
 use crate::kubectl::Kubectl;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
@@ -91,10 +91,10 @@ impl Step for SharedKeys {
         if control_plane::is_set_up(&context.host) {
             return Ok(Check::Done);
         }
-        if context.handed.shared_files.is_empty() {
+        if context.material.shared_files.is_empty() {
             return needed("they were not handed over yet");
         }
-        for file in &context.handed.shared_files {
+        for file in &context.material.shared_files {
             if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
                 return needed(format!("{} is not the cluster's", file.path));
             }
@@ -103,11 +103,11 @@ impl Step for SharedKeys {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        if context.handed.shared_files.is_empty() {
+        if context.material.shared_files.is_empty() {
             bail!("the keys that control planes share were not handed over");
         }
         context.host.claim_tree(kubeadm::DIRECTORY)?;
-        for file in &context.handed.shared_files {
+        for file in &context.material.shared_files {
             context.host.write_file(&file.path, file.content.as_bytes(), file.mode)?;
         }
         Ok(())
@@ -197,7 +197,7 @@ fn wants_annotation(inputs: &Inputs<'_>) -> bool {
 
 /// Runs `kubeadm join` with the credentials that were handed over.
 pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
-    let Some(credentials) = &context.handed.join else {
+    let Some(credentials) = &context.material.join else {
         bail!("this host has not joined the cluster, and there are no credentials to join with")
     };
     let configuration = join_configuration(context, credentials);
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::fixture;
     use crate::fixture::bench::Bench;
-    use crate::handed::Handed;
+    use crate::join_material::JoinMaterial;
     use crate::pki::{Authority, PrivateKey};
 
     #[test]
@@ -294,13 +294,13 @@ mod tests {
     fn a_token_that_a_cut_off_join_left_is_removed() {
         let (cluster, bench) = (fixture::Cluster::of_three_and_two(), Bench::with_programs(joined));
         bench.join_kubelet();
-        let handed = Handed::default();
-        let check = || bench.look_as(&cluster, "w1", &handed, |context| Join.check(context).unwrap());
+        let material = JoinMaterial::default();
+        let check = || bench.look_as(&cluster, "w1", &material, |context| Join.check(context).unwrap());
         assert_eq!(check(), Check::Done);
         bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
         assert!(matches!(check(), Check::Needed(reason) if reason.contains("token")));
         bench.ran();
-        bench.act_as(&cluster, "w1", &handed, |context| Join.apply(context)).unwrap();
+        bench.act_as(&cluster, "w1", &material, |context| Join.apply(context)).unwrap();
         assert!(!bench.ran().iter().any(|command| command.starts_with(KUBEADM)));
         assert_eq!(check(), Check::Done);
     }
@@ -313,7 +313,7 @@ mod tests {
         {
             let whole = bench.read(file);
             bench.file(file, "");
-            let found = bench.look_as(&cluster, "w1", &Handed::default(), |context| Join.check(context).unwrap());
+            let found = bench.look_as(&cluster, "w1", &JoinMaterial::default(), |context| Join.check(context).unwrap());
             assert!(matches!(found, Check::Needed(_)), "{file}");
             bench.file(file, &whole);
         }
@@ -325,8 +325,8 @@ mod tests {
         bench.join_kubelet();
         bench.file("proc/uptime", "");
         bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
-        let handed = Handed { join: Some(credentials_to_join_with()), ..Handed::default() };
-        bench.act_as(&cluster, "c2", &handed, join).unwrap();
+        let material = JoinMaterial { join: Some(credentials_to_join_with()), ..JoinMaterial::default() };
+        bench.act_as(&cluster, "c2", &material, join).unwrap();
         let ran: Vec<_> = bench.ran().into_iter().filter(|command| command.contains("kubeadm join")).collect();
         assert_eq!(
             ran,

@@ -122,8 +122,8 @@ mod tests {
     use super::*;
     use crate::config::Cni;
     use crate::fixture::{self, bench::Bench};
-    use crate::handed::Handed;
     use crate::host::Change;
+    use crate::join_material::JoinMaterial;
 
     /// What kube-proxy, containerd's plugins and the network's pods write, which kinstall does not.
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         }
         bench.file("run/systemd/by-others", "");
         bench.file("proc/self/mounts", "tmpfs /run tmpfs rw 0 0\n");
-        bench.act_as(&cluster, "w1", &Handed::default(), |context| Kubelet.apply(context)).unwrap();
+        bench.act_as(&cluster, "w1", &JoinMaterial::default(), |context| Kubelet.apply(context)).unwrap();
         let mount = Change::MountOfOthers { path: "/sys/fs/bpf".to_owned() };
         assert!(bench.host().ledger().changes().contains(&mount));
         for setting in &settings {

@@ -42,8 +42,8 @@ use kbundle_format::{BundleList, EntryKind, Role};
 
 use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
-use crate::handed::Handed;
 use crate::host::Host;
+use crate::join_material::JoinMaterial;
 use crate::topology::Topology;
 
 pub use addons::Addons;
@@ -160,7 +160,7 @@ pub struct Context<'a> {
     /// What is decided on.
     pub inputs: Inputs<'a>,
     /// What others know.
-    pub handed: &'a Handed,
+    pub material: &'a JoinMaterial,
     /// Where a long step tells how far it is.
     pub progress: &'a dyn Progress,
 }

@@ -56,7 +56,7 @@ fn of_interest<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a HostSpec> {
 }
 
 fn present<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a HostSpec> {
-    let absent = &context.handed.absent;
+    let absent = &context.material.absent;
     of_interest(context).filter(move |host| !absent.contains(host.name.as_str()))
 }
 

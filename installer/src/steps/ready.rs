@@ -80,7 +80,7 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
         return own_unready(context, &api, &context.node_name());
     }
     let nodes = items(api.get(&["nodes"])?.as_ref());
-    let absent = &context.handed.absent;
+    let absent = &context.material.absent;
     let wanted = context.topology.members().iter().filter(|member| member.is_node() && !absent.contains(&member.name));
     let mut reasons: Vec<_> = wanted
         .filter_map(|member| match nodes.iter().find(|node| node["metadata"]["name"] == *member.name) {

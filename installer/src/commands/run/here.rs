@@ -44,8 +44,8 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     let topology = topology.context("no plan could be made; nothing was changed").refused()?;
     let inputs = Inputs { spec: &spec, facts: &facts, list: bundle.list(), topology: &topology };
     let plan = check(&inputs, place, arguments, &reporter)?;
-    let handed = place.handed(&host, &bundle, &inputs)?;
-    let mut context = Context { host, bundle: &bundle, inputs, handed: &handed, progress: &reporter };
+    let material = place.join_material(&host, &bundle, &inputs)?;
+    let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);

@@ -10,9 +10,9 @@ use super::super::token::again_on_others;
 use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
-use crate::handed::Handed;
 use crate::host::Host;
 use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
+use crate::join_material::JoinMaterial;
 use crate::kubeadm::KUBELET_KUBECONFIG;
 use crate::kubectl::Kubectl;
 use crate::records::Records;
@@ -108,15 +108,20 @@ impl Place {
     }
 
     /// What others know and this host needs. For a host that joins, the cluster is asked whether it may.
-    pub fn handed(&self, host: &Host, bundle: &IndexedBundle, inputs: &Inputs<'_>) -> anyhow::Result<Handed> {
+    pub fn join_material(
+        &self,
+        host: &Host,
+        bundle: &IndexedBundle,
+        inputs: &Inputs<'_>,
+    ) -> anyhow::Result<JoinMaterial> {
         match &self.word {
             // Its token is needed only if the node was deleted meanwhile.
-            Word::File { file, .. } if has_credential(host) => Ok(file.handed(file.credentials.clone())),
-            Word::File { file, .. } => Ok(file.handed(probe(host, bundle, &inputs.facts.platform, file)?)),
+            Word::File { file, .. } if has_credential(host) => Ok(file.join_material(file.credentials.clone())),
+            Word::File { file, .. } => Ok(file.join_material(probe(host, bundle, &inputs.facts.platform, file)?)),
             Word::Record if self.name.is_some() && inputs.leads() => {
-                Ok(Handed { absent: absent(host, inputs)?, ..Handed::default() })
+                Ok(JoinMaterial { absent: absent(host, inputs)?, ..JoinMaterial::default() })
             }
-            Word::Record | Word::Description => Ok(Handed::default()),
+            Word::Record | Word::Description => Ok(JoinMaterial::default()),
         }
     }
 
@@ -235,7 +240,7 @@ mod tests {
         });
         let found = || {
             let cluster = Cluster::of_three_and_two();
-            bench.look_as(&cluster, "c1", &Handed::default(), |context| absent(&context.host, context).unwrap())
+            bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| absent(&context.host, context).unwrap())
         };
         assert_eq!(found(), BTreeSet::new(), "as long as the API does not answer");
         bench.file("etc/kubernetes/admin.conf", "");

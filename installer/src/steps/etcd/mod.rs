@@ -75,7 +75,7 @@ impl Step for Etcd {
         host.claim_tree(layout::DATA_DIRECTORY)?;
         let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;
         make_data_directory(host, user)?;
-        let authority = make_authority(host, context.handed.etcd_authority.as_ref())?;
+        let authority = make_authority(host, context.material.etcd_authority.as_ref())?;
         certificates::make(host, &PrivateKey::from_pem(&authority.key)?, &name, address, user)?;
         for (path, content) in wanted.files() {
             host.write_file(path, content.as_bytes(), 0o644)?;
@@ -128,7 +128,7 @@ fn start(context: &Context<'_>) -> anyhow::Result<Start> {
     if let (true, Some(text)) = (has_data(&context.host), context.host.read_text(layout::CONFIG_PATH)?) {
         return Start::read(&text).with_context(|| format!("while reading {}", layout::CONFIG_PATH));
     }
-    if let Some(members) = &context.handed.etcd_members {
+    if let Some(members) = &context.material.etcd_members {
         return Ok(Start::Existing(members.clone()));
     }
     let members = context.topology.with(Role::Etcd);

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::bridge::{POD_CIDR_GIVER, POD_CIDR_WITHIN};
 use super::routes;
-use crate::handed::PodNetwork;
 use crate::host::Host;
+use crate::join_material::PodNetwork;
 use crate::kubectl::Kubectl;
 use crate::steps::{Context, Progress};
 use crate::wait::{Look, until};
@@ -41,7 +41,7 @@ pub fn present_networks(host: &Host) -> anyhow::Result<PodNetworks> {
 
 /// The networks that this host has to know; without its own where the cluster has given it none yet.
 pub fn known(context: &Context<'_>) -> anyhow::Result<PodNetworks> {
-    let (own, handed) = (context.node_name(), &context.handed.pod_networks);
+    let (own, handed) = (context.node_name(), &context.material.pod_networks);
     if !context.leads() && handed.contains_key(&own) {
         return Ok(handed.clone());
     }
@@ -81,8 +81,8 @@ mod tests {
     use super::*;
     use crate::fixture::Cluster;
     use crate::fixture::bench::{Bench, FAILS};
-    use crate::handed::Handed;
     use crate::host::Command;
+    use crate::join_material::JoinMaterial;
 
     const W1: &str = r#"{"metadata": {"name": "w1"}, "spec": {"podCIDR": "10.244.3.0/24"},
         "status": {"addresses": [{"type": "Hostname", "address": "w1"}, {"type": "InternalIP", "address": "192.0.2.11"}]}}"#;
@@ -114,8 +114,8 @@ mod tests {
     }
 
     fn known_to_w1(bench: &Bench, handed: &PodNetworks) -> PodNetworks {
-        let handed = Handed { pod_networks: handed.clone(), ..Handed::default() };
-        bench.look_as(&Cluster::of_three_and_two(), "w1", &handed, |context| known(context).unwrap())
+        let material = JoinMaterial { pod_networks: handed.clone(), ..JoinMaterial::default() };
+        bench.look_as(&Cluster::of_three_and_two(), "w1", &material, |context| known(context).unwrap())
     }
 
     #[test]

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 
 use super::{Check, Context, Inputs, needed};
 use crate::config::Cidr;
-use crate::handed::PodNetwork;
 use crate::host::{Command, Host};
+use crate::join_material::PodNetwork;
 use crate::template::render;
 
 /// The unit.
