@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::facts::Mount;
 use crate::host::ledger;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 
 /// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
 /// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.

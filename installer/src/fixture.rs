@@ -13,8 +13,8 @@ use crate::facts::{
     CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, MODULES, Memory,
     Mount, PROGRAMS, Resolver, Selinux, Sysctl,
 };
+use crate::inputs::Inputs;
 use crate::kernel_settings::SETTINGS;
-use crate::steps::Inputs;
 use crate::topology::Topology;
 
 /// A host that a cluster can be set up on, with nothing on it yet.

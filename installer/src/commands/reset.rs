@@ -10,7 +10,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::report::Reporter;
 use crate::reset::undo_all;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     if arguments.all {
@@ -50,7 +50,7 @@ fn reset_all(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
 /// Tells what is done in lines.
 struct Lines<'a>(&'a Reporter);
 
-impl Progress for Lines<'_> {
+impl StepProgress for Lines<'_> {
     fn detail(&self, text: &str) {
         self.0.line(text);
     }

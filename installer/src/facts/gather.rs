@@ -12,7 +12,6 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::kernel::{self, MountLine};
 use super::{
     CgroupVersion, Cgroups, Clock, HostFacts, Installation, InterfaceAddress, Kernel, Listener, Mount, Resolver,
     Selinux, Sysctl, network, system,
@@ -20,6 +19,7 @@ use super::{
 use crate::config::Cidr;
 use crate::host::{Change, Command, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
+use crate::procfs::{self, MountLine};
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
 pub const MODULES: &[(&str, &str)] = &[
@@ -115,11 +115,11 @@ impl HostFacts {
             machine_id: system::machine_id(&text("/etc/machine-id")?),
             os: system::os_release(&text("/etc/os-release")?),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            memory: kernel::memory(&text("/proc/meminfo")?),
+            memory: system::memory(&text("/proc/meminfo")?),
             kernel: kernel_facts(host)?,
             cgroups: cgroups(host)?,
-            mounts: mounts(host, &kernel::mounts(&text("/proc/self/mounts")?)),
-            swap_areas: kernel::swap_areas(&text("/proc/swaps")?),
+            mounts: mounts(host, &procfs::mounts(&text("/proc/self/mounts")?)),
+            swap_areas: procfs::swap_areas(&text("/proc/swaps")?),
             addresses: addresses(),
             mtus: mtus(host)?,
             default_route: network::default_route(&text("/proc/net/route")?),
@@ -136,7 +136,7 @@ impl HostFacts {
             leftovers: leftovers(host),
             installation: if host.ledger().changes().is_empty() { Installation::None } else { Installation::Ours },
             can_lower_oom_score: can_lower_oom_score(host)?,
-            conntrack_max_writable: is_writable(host, "/proc/sys/net/netfilter/nf_conntrack_max"),
+            conntrack_max_writable: host.is_writable("/proc/sys/net/netfilter/nf_conntrack_max"),
             hostname,
         })
     }
@@ -148,7 +148,7 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
     let mut sysctls = BTreeMap::new();
     for setting in SETTINGS {
         if let Some(value) = host.read_text(&setting.path())? {
-            let writable = is_writable(host, &setting.path());
+            let writable = host.is_writable(&setting.path());
             sysctls.insert(setting.name.to_owned(), Sysctl { value: value.trim().to_owned(), writable });
         }
     }
@@ -158,7 +158,7 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
 
 /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
 pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
-    let file_systems = kernel::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
+    let file_systems = procfs::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
     let at_work = |name: &str, trace: &str| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
     Ok(MODULES
         .iter()
@@ -168,19 +168,13 @@ pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
         .collect())
 }
 
-/// Whether root may write there; settings of the kernel say no by their permission bits, also to root.
-#[must_use]
-pub fn is_writable(host: &Host, path: &str) -> bool {
-    access(&host.path(path), AccessFlags::W_OK).is_ok()
-}
-
 fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
     const V2: &str = "/sys/fs/cgroup/cgroup.controllers";
     if let Some(text) = host.read_text(V2)? {
         let controllers = text.split_whitespace().map(str::to_owned).collect();
         return Ok(Cgroups { version: CgroupVersion::V2, controllers });
     }
-    let controllers = kernel::v1_controllers(&host.read_text("/proc/cgroups")?.unwrap_or_default());
+    let controllers = procfs::v1_controllers(&host.read_text("/proc/cgroups")?.unwrap_or_default());
     let version = if controllers.is_empty() { CgroupVersion::Absent } else { CgroupVersion::V1 };
     Ok(Cgroups { version, controllers })
 }

@@ -4,7 +4,6 @@
 //! tested without a host and can be followed later.
 
 mod gather;
-pub mod kernel;
 pub mod network;
 pub mod system;
 
@@ -17,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::Cidr;
 use crate::host::UnitState;
 
-pub use gather::{MODULES, PROGRAMS, UNITS, is_writable, kernel_features};
+pub use crate::kernel_settings::Sysctl;
+pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,16 +109,6 @@ pub struct Kernel {
     pub has_modules: bool,
     /// Of the settings in [`SETTINGS`](crate::kernel_settings::SETTINGS), those that exist, by dotted name.
     pub sysctls: BTreeMap<String, Sysctl>,
-}
-
-/// A kernel setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sysctl {
-    /// Its value.
-    pub value: String,
-    /// Whether root may change it here.
-    pub writable: bool,
 }
 
 /// Control groups.

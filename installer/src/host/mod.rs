@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomically};
+use nix::unistd::{AccessFlags, access};
 
-use crate::facts::is_writable;
-use crate::facts::kernel::mounts;
+use crate::procfs::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
@@ -157,6 +157,12 @@ impl Host {
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// Whether root may write to the file. The kernel forbids some settings by their permission bits, to root too.
+    #[must_use]
+    pub fn is_writable(&self, path: &str) -> bool {
+        access(&self.path(path), AccessFlags::W_OK).is_ok()
     }
 
     /// The names in a directory, in no order; none where it is not there.
@@ -310,7 +316,7 @@ impl Host {
     pub fn note_sysctl(&mut self, name: &str, theirs: &str) -> Result<(), HostError> {
         let key = name.replace('.', "/");
         let path = format!("/proc/sys/{key}");
-        let Some(was) = self.read_text(&path)?.filter(|_| is_writable(self, &path)) else { return Ok(()) };
+        let Some(was) = self.read_text(&path)?.filter(|_| self.is_writable(&path)) else { return Ok(()) };
         let noted = |change: &Change| match change {
             Change::Sysctl { key: known, .. } | Change::SysctlOfOthers { key: known, .. } => *known == key,
             _ => false,

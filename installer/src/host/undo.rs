@@ -118,7 +118,7 @@ impl Host {
     }
 
     fn swap_on(&self, area: &str) -> Result<bool, HostError> {
-        let in_use = crate::facts::kernel::swap_areas(&self.read_text("/proc/swaps")?.unwrap_or_default());
+        let in_use = crate::procfs::swap_areas(&self.read_text("/proc/swaps")?.unwrap_or_default());
         if in_use.iter().any(|found| found == area) || !self.exists(area) {
             return Ok(false);
         }

@@ -14,7 +14,7 @@ mod registration;
 use kbundle_format::KubeVersion;
 use serde::Serialize;
 
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 use images::{ClusterImages, MissingImage};
 
@@ -28,6 +28,8 @@ pub const DIRECTORY: &str = "/etc/kubernetes";
 pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
 /// What a host joins with; holds a secret, and is there while kubeadm reads it.
 pub const JOIN_PATH: &str = "/etc/kubernetes/join.yaml";
+/// How the kubelet and crictl reach containerd.
+pub const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 /// The kubelet's own kubeconfig, there once the host has joined.
 pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// Where the kubelet finds static pods.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::KubeProxyMode;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 use crate::version_rules::kubernetes::LOCALHOST_NODE_PORTS;
 
 /// Settings of every kube-proxy of the cluster.

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 
 use super::kubeadm_run::{self, ignoring, patiently};
-use super::{Check, Context, Inputs, Step, half_written, join, needed};
+use super::{Check, Context, Step, half_written, join, needed};
 use crate::config::KubeProxyMode;
 use crate::facts::CgroupVersion;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kubeadm::images::ClusterImages;
 use crate::kubeadm::{CONFIG_PATH, MANIFESTS, etcd_endpoints};
 use crate::kubectl::Kubectl;

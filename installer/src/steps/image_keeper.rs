@@ -8,8 +8,9 @@ use std::io;
 
 use fs_err as fs;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Host, HostError};
+use crate::inputs::Inputs;
 
 const TIMER: &str = "kinstall-images.timer";
 const SERVICE: &str = "kinstall-images.service";

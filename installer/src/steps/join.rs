@@ -5,16 +5,19 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kbundle_format::{Digest, Role};
-use x509_parser::pem::parse_x509_pem;
+use kbundle_format::Role;
 
 use super::kubeadm_run::{self, KUBEADM, ignoring, patiently};
-use super::{Check, Context, Inputs, Step, control_plane, half_written, kubelet, load_balancer, needed};
+use super::{Check, Context, Step, control_plane, half_written, kubelet, load_balancer, needed};
 use crate::config::Switch;
 use crate::host::{Command, Host, HostError};
+use crate::inputs::Inputs;
 use crate::join_material::{JoinCredentials, SharedFile};
-use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
+use crate::kubeadm::{
+    self, ADMIN_KUBECONFIG, CRI_SOCKET, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration,
+};
 use crate::kubectl::Kubectl;
+use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
 const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
@@ -61,14 +64,6 @@ pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &s
 /// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
 pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
     host.read_text(AUTHORITY_PATH)
-}
-
-/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; nothing of what is none.
-#[must_use]
-pub fn public_key_hash(certificate: &str) -> Option<String> {
-    let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    Some(format!("sha256:{}", Digest::of(certificate.public_key().raw).hex()))
 }
 
 /// The keys that all control planes share, on one that joins.
@@ -148,7 +143,7 @@ impl Step for Join {
         let is_node = || Kubectl::as_kubelet(&context.host).has(&["node", &context.node_name()]);
         if has_joined(&context.host)? && is_node()? {
             if wants_annotation(context) {
-                let annotation = format!("{SOCKET_ANNOTATION}={}", super::containerd::SOCKET);
+                let annotation = format!("{SOCKET_ANNOTATION}={CRI_SOCKET}");
                 let name = context.node_name();
                 Kubectl::as_kubelet(&context.host).run(&["annotate", "--overwrite", "node", &name, &annotation])?;
             }
@@ -255,21 +250,6 @@ mod tests {
     use crate::fixture;
     use crate::fixture::bench::Bench;
     use crate::join_material::JoinMaterial;
-    use crate::pki::{Authority, PrivateKey};
-
-    #[test]
-    fn the_hash_is_the_one_that_openssl_makes() {
-        let directory = tempfile::tempdir().unwrap();
-        let certificate = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
-        fs_err::write(directory.path().join("ca.crt"), &certificate).unwrap();
-        // As kubeadm's documentation has it.
-        let pipeline = "openssl x509 -pubkey -noout -in ca.crt | openssl pkey -pubin -outform der | sha256sum";
-        let output =
-            std::process::Command::new("sh").args(["-c", pipeline]).current_dir(directory.path()).output().unwrap();
-        let expected = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();
-        assert_eq!(public_key_hash(&certificate).unwrap(), format!("sha256:{expected}"));
-        assert_eq!(public_key_hash("nonsense"), None);
-    }
 
     /// A kubelet that runs and a cluster that knows its node.
     fn joined(_: &Path, command: &Command) -> Option<String> {

@@ -3,8 +3,9 @@
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, Step, needed, network, pods};
+use super::{Check, Context, Step, needed, network, pods};
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kernel_settings::set_by_others;
 use crate::kubeadm::{self, host_settings};
 use crate::template::render;

@@ -33,18 +33,14 @@ mod sysctls;
 mod taint;
 pub mod virtual_address;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::ops::Deref;
 
 use kbundle_format::indexed::IndexedBundle;
-use kbundle_format::{BundleList, EntryKind, Role};
 
-use crate::config::{ClusterSpec, Cni};
-use crate::facts::HostFacts;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::join_material::JoinMaterial;
-use crate::topology::Topology;
+use crate::step_progress::StepProgress;
 
 pub use addons::Addons;
 pub use containerd::Containerd;
@@ -84,73 +80,6 @@ pub(crate) fn needed(reason: impl Into<String>) -> anyhow::Result<Check> {
     Ok(Check::Needed(reason.into()))
 }
 
-/// What is decided on: nothing here reads or changes anything.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What the user wants.
-    pub spec: &'a ClusterSpec,
-    /// What the host was found to be, before any change.
-    pub facts: &'a HostFacts,
-    /// What the bundle holds.
-    pub list: &'a BundleList,
-    /// The hosts of the cluster, seen from this one.
-    pub topology: &'a Topology,
-}
-
-impl Inputs<'_> {
-    /// The name that the host has as a node of the cluster.
-    #[must_use]
-    pub fn node_name(&self) -> String {
-        self.topology.this().name.clone()
-    }
-
-    /// The address that this host's API server, etcd and kubelet are reached at.
-    #[must_use]
-    pub fn address(&self) -> IpAddr {
-        self.topology.this().address
-    }
-
-    /// Whether the host does this in the cluster.
-    #[must_use]
-    pub fn has(&self, role: Role) -> bool {
-        self.topology.this().has(role)
-    }
-
-    /// Whether the host is the one that acts for the whole cluster: its first control plane.
-    #[must_use]
-    pub fn leads(&self) -> bool {
-        self.topology.leader() == Some(self.topology.this())
-    }
-
-    /// What the host does in the cluster.
-    #[must_use]
-    pub fn roles(&self) -> &BTreeSet<Role> {
-        &self.topology.this().roles
-    }
-
-    /// What connects pods. The plan is refused where the bundle has several networks and none was asked for.
-    #[must_use]
-    pub fn cni(&self) -> Cni {
-        self.spec.network.cni.or_else(|| Cni::brought_by(self.list)).unwrap_or(Cni::Bridge)
-    }
-
-    /// The version of a component in the bundle for this host's platform.
-    #[must_use]
-    pub fn version_of(&self, component: &str) -> Option<&str> {
-        let entry = self.list.component(component, &self.facts.platform)?;
-        entry.component.as_ref().map(|component| component.version.as_str())
-    }
-
-    /// The version of an add-on in the bundle; its manifests suit every platform.
-    #[must_use]
-    pub fn version_of_addon(&self, addon: &str) -> Option<&str> {
-        let mut components = self.list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
-        components
-            .find_map(|entry| entry.component.as_ref().filter(|found| found.name == addon))
-            .map(|found| found.version.as_str())
-    }
-}
-
 /// What steps work with. Reads as its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
 pub struct Context<'a> {
     /// The host to change.
@@ -162,7 +91,7 @@ pub struct Context<'a> {
     /// What others know.
     pub material: &'a JoinMaterial,
     /// Where a long step tells how far it is.
-    pub progress: &'a dyn Progress,
+    pub progress: &'a dyn StepProgress,
 }
 
 impl<'a> Deref for Context<'a> {
@@ -170,17 +99,6 @@ impl<'a> Deref for Context<'a> {
 
     fn deref(&self) -> &Inputs<'a> {
         &self.inputs
-    }
-}
-
-/// Tells people or programs how far a step is.
-pub trait Progress {
-    /// A short line about what is happening now, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
-    fn detail(&self, text: &str);
-
-    /// Whether whoever asked for the work still follows it. One who started it here need not: the work goes on.
-    fn is_heard(&self) -> bool {
-        true
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::HostSpec;
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
 /// See the module.

@@ -9,7 +9,8 @@ use kbundle_format::Role;
 use serde_json::Value;
 
 use super::control_plane::STATIC_PODS;
-use super::{Check, Context, Inputs, Step, addons, load_balancer, needed, own_network, virtual_address};
+use super::{Check, Context, Step, addons, load_balancer, needed, own_network, virtual_address};
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::topology::Member;
 use crate::wait::{Look, until};

@@ -3,9 +3,9 @@
 
 use anyhow::bail;
 
-use super::{Check, Context, Inputs, Step};
-use crate::facts::is_writable;
+use super::{Check, Context, Step};
 use crate::host::{Change, Host, HostError};
+use crate::inputs::Inputs;
 use crate::kernel_settings::{Need, SETTINGS, Setting};
 
 const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
@@ -78,7 +78,7 @@ fn standings(host: &Host) -> Result<Vec<(&'static Setting, Standing)>, HostError
         let path = setting.path();
         let standing = match host.read_text(&path)? {
             Some(value) if setting.suits(&value) => Standing::Suits,
-            _ if is_writable(host, &path) => Standing::Change,
+            _ if host.is_writable(&path) => Standing::Change,
             _ => Standing::Stuck,
         };
         Ok((setting, standing))

@@ -8,9 +8,10 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::LoadBalancer;
 use crate::host::{Host, HostError};
+use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;

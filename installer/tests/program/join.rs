@@ -9,8 +9,8 @@ use kbundle_format::{Digest, Platform, Role};
 use kinstall::config::{ClusterSpec, HostSpec};
 use kinstall::join_file::{JoinFile, Moment, SCHEMA};
 use kinstall::join_material::JoinCredentials;
+use kinstall::pki::public_key_hash;
 use kinstall::pki::{Authority, PrivateKey};
-use kinstall::steps::join::public_key_hash;
 
 use crate::folder::{Folder, Said, Signature};
 

@@ -1,5 +1,6 @@
 //! `kinstall run` for this host: the only one of its cluster, or one of several by its own record or a join file.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,15 +13,15 @@ use super::{changed_something, suits_this_machine};
 use crate::cli::{OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
-use crate::facts::{HostFacts, Installation};
+use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
-use crate::steps::{Context, Inputs};
-use crate::topology::Topology;
+use crate::steps::Context;
 use crate::trust::Trust;
 
 /// Makes this host what `place` says, by the bundle.
@@ -38,11 +39,15 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     let spec = place.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), place.name.clone());
     records.refuse_another(&host)?;
-    let facts = HostFacts::gather(&host)?;
-    place.refuse_unsuitable(&records, &facts)?;
-    let topology = Topology::seen_from(place.name.as_deref(), &spec, &facts);
-    let topology = topology.context("no plan could be made; nothing was changed").refused()?;
-    let inputs = Inputs { spec: &spec, facts: &facts, list: bundle.list(), topology: &topology };
+    let (spec, name) = (Cow::Borrowed(&spec), place.name.as_deref());
+    let gathered = match OwnedInputs::gather(&host, spec, name, Cow::Borrowed(bundle.list())) {
+        Err(error @ InputsError::Topology(_)) => {
+            Err(error).context("no plan could be made; nothing was changed").refused()?
+        }
+        gathered => gathered?,
+    };
+    let inputs = gathered.inputs();
+    place.refuse_unsuitable(&records, inputs.facts)?;
     let plan = check(&inputs, place, arguments, &reporter)?;
     let material = place.join_material(&host, &bundle, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };

@@ -11,12 +11,13 @@ use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
 use crate::join_material::JoinMaterial;
 use crate::kubeadm::KUBELET_KUBECONFIG;
 use crate::kubectl::Kubectl;
 use crate::records::Records;
-use crate::steps::{ControlPlane, Etcd, Inputs, Join, Step, join};
+use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
 /// See the module.
 pub struct Place {

@@ -7,7 +7,6 @@ mod authority;
 mod certificates;
 mod client;
 mod config;
-pub mod layout;
 mod members;
 
 use std::collections::BTreeMap;
@@ -15,12 +14,14 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use kbundle_format::Role;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Host, Owner};
+use crate::inputs::Inputs;
 use crate::pki::PrivateKey;
 use crate::template::render;
 use config::Start;
 
+pub use crate::etcd_layout as layout;
 pub use authority::{authority, issue_client, make_authority};
 pub use client::EtcdClient;
 pub use members::{EtcdMember, add_member, members, remove_member};

@@ -18,9 +18,10 @@ use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_format::{BundleList, Digest, Image, Platform};
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::failure::Advise as _;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kubeadm::images::of_platform;
 use archive::{ImageArchive, Index};
 use ctr::Importer;

@@ -11,7 +11,8 @@ use super::routes;
 use crate::host::Host;
 use crate::join_material::PodNetwork;
 use crate::kubectl::Kubectl;
-use crate::steps::{Context, Progress};
+use crate::step_progress::StepProgress;
+use crate::steps::Context;
 use crate::wait::{Look, until};
 
 /// What kubectl says of a request that the credential does not allow.
@@ -21,7 +22,7 @@ const FORBIDDEN: &str = "(Forbidden)";
 pub type PodNetworks = BTreeMap<String, PodNetwork>;
 
 /// Where the pods of every node are, once these nodes have got addresses for theirs. For a control plane.
-pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn Progress) -> anyhow::Result<PodNetworks> {
+pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn StepProgress) -> anyhow::Result<PodNetworks> {
     until(progress, "every node's pod addresses (spec.podCIDR)", POD_CIDR_WITHIN, || {
         let given = present_networks(host)?;
         let missing: Vec<_> = nodes.iter().filter(|node| !given.contains_key(*node)).cloned().collect();
