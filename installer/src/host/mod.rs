@@ -6,6 +6,7 @@
 pub mod command;
 pub mod ledger;
 pub mod marked;
+mod processes;
 pub mod systemd;
 mod undo;
 mod users;
@@ -24,6 +25,7 @@ use crate::procfs::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
+pub use processes::Process;
 pub use systemd::UnitState;
 
 /// Why a look at the host, or a change to it, failed.
@@ -165,6 +167,17 @@ impl Host {
         access(&self.path(path), AccessFlags::W_OK).is_ok()
     }
 
+    /// Whether a file is at `path`; a link to one counts.
+    #[must_use]
+    pub fn is_file(&self, path: &str) -> bool {
+        self.path(path).is_file()
+    }
+
+    /// Bytes of the file at `path`, or of what it links to; `None` where there is none.
+    pub fn size_of(&self, path: &str) -> Result<Option<u64>, HostError> {
+        Ok(absent(fs::metadata(self.path(path)), || format!("look at {path}"))?.map(|found| found.len()))
+    }
+
     /// The names in a directory, in no order; none where it is not there.
     pub fn names_in(&self, path: &str) -> Result<Vec<String>, HostError> {
         let act = || format!("look into {path}");
@@ -254,6 +267,14 @@ impl Host {
         self.prepare(path)?;
         AtomicFile::create(&self.path(path), mode)
             .map_err(|source| HostError::File { act: format!("write {path}"), source })
+    }
+
+    /// Removes a file; `true` where there was one. What others made outside of a claimed tree is kept for `reset` first.
+    pub fn remove_file(&mut self, path: &str) -> Result<bool, HostError> {
+        if self.exists(path) && !self.ledger.claims(path) {
+            self.prepare(path)?;
+        }
+        self.delete_file(path)
     }
 
     /// Gives a file or directory of ours to a user and group.

@@ -17,7 +17,7 @@ impl Host {
     /// Undoes one change; `true` when there was something to do.
     pub fn undo(&self, change: &Change) -> Result<bool, HostError> {
         match change {
-            Change::CreatedFile { path } => self.remove_file(path),
+            Change::CreatedFile { path } => self.delete_file(path),
             Change::CreatedDirectory { path } => self.remove_empty_directory(path),
             Change::ClaimedTree { path } => self.remove_tree(path),
             Change::ClaimedContents { path, kept } => self.remove_contents(path, kept),
@@ -46,7 +46,7 @@ impl Host {
         }
     }
 
-    fn remove_file(&self, path: &str) -> Result<bool, HostError> {
+    pub(super) fn delete_file(&self, path: &str) -> Result<bool, HostError> {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 

@@ -11,14 +11,12 @@ pub mod containerd;
 mod control_plane;
 mod dns;
 pub mod etcd;
-mod half_written;
 mod hosts_file;
 mod image_keeper;
 pub mod images;
 pub mod join;
 mod kernel_modules;
 mod kubeadm_config;
-mod kubeadm_run;
 mod kubeconfig;
 mod kubelet;
 pub mod load_balancer;
@@ -40,6 +38,7 @@ use kbundle_format::indexed::IndexedBundle;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_material::JoinMaterial;
+use crate::kubeadm::run::Kubeadm;
 use crate::step_progress::StepProgress;
 
 pub use addons::Addons;
@@ -92,6 +91,14 @@ pub struct Context<'a> {
     pub material: &'a JoinMaterial,
     /// Where a long step tells how far it is.
     pub progress: &'a dyn StepProgress,
+}
+
+impl Context<'_> {
+    /// kubeadm on this host.
+    pub(crate) fn kubeadm(&mut self) -> Kubeadm<'_> {
+        let was_completed = control_plane::is_set_up(&self.host);
+        Kubeadm { host: &mut self.host, inputs: self.inputs, progress: self.progress, was_completed }
+    }
 }
 
 impl<'a> Deref for Context<'a> {

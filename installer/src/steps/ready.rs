@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::control_plane::STATIC_PODS;
 use super::{Check, Context, Step, addons, load_balancer, needed, own_network, virtual_address};
 use crate::inputs::Inputs;
+use crate::kubeadm::STATIC_PODS;
 use crate::kubectl::Kubectl;
 use crate::topology::Member;
 use crate::wait::{Look, until};
