@@ -79,6 +79,15 @@ impl<'a> Kubectl<'a> {
         serde_json::from_str(&output.stdout).map(Ok).with_context(|| format!("while reading {}", arguments.join(" ")))
     }
 
+    /// The cluster's nodes.
+    ///
+    /// # Errors
+    /// Also when the API answers with something that is no list: which nodes there are is then unknown.
+    pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
+        let answer = self.get(&["nodes"])?.unwrap_or_default();
+        answer["items"].as_array().cloned().context("the API server gave no list of nodes")
+    }
+
     /// Whether there is such an object.
     pub fn has(&self, arguments: &[&str]) -> anyhow::Result<bool> {
         Ok(self.get(arguments)?.is_some())

@@ -165,7 +165,9 @@ impl ControlPlaneHost {
                 .refused()
                 .hint("`kinstall status` may say more");
         }
-        refuse_taken(not_a_node_yet(&api.get(&["nodes"])?.unwrap_or_default(), newcomer))?;
+        let nodes =
+            api.nodes().with_context(|| format!("it is unknown whether {} is a node already", newcomer.name))?;
+        refuse_taken(not_a_node_yet(&nodes, newcomer))?;
         Ok(cluster)
     }
 
@@ -197,10 +199,10 @@ impl ControlPlaneHost {
     }
 }
 
-/// Whether no node has the name or the address of `newcomer`, by the API's list of nodes.
-fn not_a_node_yet(nodes: &Value, newcomer: &HostSpec) -> Result<(), IssueError> {
+/// Whether none of the cluster's `nodes` has the name or the address of `newcomer`.
+fn not_a_node_yet(nodes: &[Value], newcomer: &HostSpec) -> Result<(), IssueError> {
     let address = newcomer.address.to_string();
-    for node in nodes["items"].as_array().into_iter().flatten() {
+    for node in nodes {
         let name = node["metadata"]["name"].as_str().unwrap_or_default();
         if name == newcomer.name.as_str() {
             return Err(IssueError::NameTaken { name: name.to_owned() });
@@ -283,8 +285,8 @@ mod tests {
 
     #[test]
     fn names_and_addresses_of_nodes_are_taken() {
-        let nodes = json!({"items": [{"metadata": {"name": "w1"}, "status": {"addresses": [
-            {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}}]});
+        let nodes = [json!({"metadata": {"name": "w1"}, "status": {"addresses": [
+            {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}})];
         let newcomer = |name: &str, address: &str| HostSpec {
             name: name.parse().unwrap(),
             address: address.parse().unwrap(),

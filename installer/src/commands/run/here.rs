@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
-use super::place::Place;
+use super::assignment::Assignment;
 use super::{changed_something, suits_this_machine};
 use crate::cli::{OutputFormat, RunArguments};
 use crate::cost::cost;
@@ -24,8 +24,8 @@ use crate::report::{Event, Observer, Reporter, print_text};
 use crate::steps::Context;
 use crate::trust::Trust;
 
-/// Makes this host what `place` says, by the bundle.
-pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Result<ExitCode> {
+/// Makes this host what `assignment` says, from the bundle. The guards have the numbers of [`assignment`](super::assignment).
+pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(arguments.output);
     if !arguments.dry_run {
@@ -33,13 +33,16 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     }
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let host = Host::local()?;
-    place.refuse_hopeless(&host)?;
+    // Guards 1 to 3.
+    assignment.refuse_without_bundle(&host)?;
+    // Guard 4.
     let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
 
-    let spec = place.spec.with_network_of(bundle.list());
-    let records = Records::of(&bundle, trust, spec.clone(), place.name.clone());
+    let spec = assignment.spec.with_network_of(bundle.list());
+    let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());
+    // Guard 5.
     records.refuse_another(&host)?;
-    let (spec, name) = (Cow::Borrowed(&spec), place.name.as_deref());
+    let (spec, name) = (Cow::Borrowed(&spec), assignment.name.as_deref());
     let gathered = match OwnedInputs::gather(&host, spec, name, Cow::Borrowed(bundle.list())) {
         Err(error @ InputsError::Topology(_)) => {
             Err(error).context("no plan could be made; nothing was changed").refused()?
@@ -47,9 +50,11 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
         gathered => gathered?,
     };
     let inputs = gathered.inputs();
-    place.refuse_unsuitable(&records, inputs.facts)?;
-    let plan = check(&inputs, place, arguments, &reporter)?;
-    let material = place.join_material(&host, &bundle, &inputs)?;
+    // Guards 6 and 7.
+    assignment.refuse_unsuitable(&records, inputs.facts)?;
+    let plan = check(&inputs, assignment, arguments, &reporter)?;
+    // Guard 8.
+    let material = assignment.join_material(&host, &bundle, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
@@ -62,7 +67,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     reporter.event(&Event::Finished { changed_steps: changed.len(), seconds: started.elapsed().as_secs_f64() });
     drop(lock);
     if arguments.output == OutputFormat::Text {
-        print_text(&place.next_steps())?;
+        print_text(&assignment.next_steps())?;
     }
     if arguments.assert_no_op && !changed.is_empty() {
         return Err(changed_something(&changed.join(", ")));
@@ -71,8 +76,13 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
 }
 
 /// Preflight, plan and cost: all that is decided before anything is changed.
-fn check(inputs: &Inputs<'_>, place: &Place, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<Plan> {
-    let topology = place.name.as_ref().map(|_| inputs.topology);
+fn check(
+    inputs: &Inputs<'_>,
+    assignment: &Assignment,
+    arguments: &RunArguments,
+    reporter: &Reporter,
+) -> anyhow::Result<Plan> {
+    let topology = assignment.name.as_ref().map(|_| inputs.topology);
     let kubernetes = Some(inputs.list.kubernetes_version);
     let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
