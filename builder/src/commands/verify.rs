@@ -1,11 +1,9 @@
 //! `kbundle verify`
 
-use std::fmt::Write as _;
-
 use anyhow::Context as _;
 use indicatif::HumanBytes;
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::whole::{Damage, Findings};
+use kbundle_format::whole::{Damage, DamagedBundle, VerifyError};
 use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
@@ -85,49 +83,34 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage, format: Forma
     let bar = output::bar("verifying", bundle.head().list.size_bytes());
     let read = match bundle {
         Bundle::Stream(stream) => {
-            let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
-            summary.map(|summary| Findings { summary, damage: Vec::new() })
+            stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes)).map_err(VerifyError::Read)
         }
-        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)),
+        Bundle::Indexed(bundle) => bundle.verify(carriage, &|bytes| bar.inc(bytes)),
     };
     bar.finish_and_clear();
     match read {
-        Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
-        Ok(findings) => Err(damaged(input, &findings.damage, format)?),
-        Err(error) => Err(anyhow::Error::from(error).context(input.refused())),
+        Err(VerifyError::Damaged(damage)) => Err(damaged(input, &damage, format)?),
+        Err(VerifyError::Read(error)) => Err(anyhow::Error::from(error).context(input.refused())),
+        summary => Ok(summary?),
     }
 }
 
 /// The error for damaged entries, after the report for scripts.
-fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<anyhow::Error> {
-    let volumes: Vec<_> = input.damaged_volumes()?.iter().map(|path| path.display().to_string()).collect();
+fn damaged(input: &Input, damage: &DamagedBundle, format: Format) -> anyhow::Result<anyhow::Error> {
     if format == Format::Json {
-        let damaged_entries = damage
-            .iter()
-            .map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() })
-            .collect();
-        let damaged_volumes = volumes.clone();
+        let entry = |damage: &Damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() };
+        let damaged_entries = damage.entries.iter().map(entry).collect();
+        let damaged_volumes = damage.volumes.iter().map(|path| path.display().to_string()).collect();
         let report = DamageReport { schema: 1, bundle: &input.name, verified: false, damaged_volumes, damaged_entries };
         output::result(format, "", &report)?;
     }
-    let mut what = format!("{}: {} damaged", input.refused(), counted(damage.len(), "entry", "entries"));
-    for volume in &volumes {
-        // Writing to a string cannot fail.
-        let _ = write!(what, "\n  volume {volume} is damaged");
-    }
-    for damage in damage {
-        let _ = write!(what, "\n  {}: {}", damage.path, damage.reason());
-    }
-    let hint = if volumes.is_empty() {
+    let what = format!("{}: {damage}", input.refused());
+    let hint = if damage.volumes.is_empty() {
         "copy the file again from where it was built, and verify it there as well"
     } else {
         "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
     };
     Ok(CommandError::Refused { what, hint: hint.to_owned() }.into())
-}
-
-fn counted(count: usize, one: &str, more: &str) -> String {
-    if count == 1 { format!("1 {one} is") } else { format!("{count} {more} are") }
 }
 
 /// Makes sure that what the bundle leaves out is what it may leave out.
