@@ -14,7 +14,7 @@ use kbundle_format::Platform;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Cidr;
-use crate::host::UnitState;
+use crate::host::{Space, UnitState};
 
 pub use crate::kernel_settings::Sysctl;
 pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
@@ -87,14 +87,14 @@ pub struct OsRelease {
     pub pretty_name: String,
 }
 
-/// Memory in bytes.
+/// Memory in bytes; absent where the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// What the kernel manages.
-    pub total_bytes: u64,
+    pub total_bytes: Option<u64>,
     /// What could be used without swapping.
-    pub available_bytes: u64,
+    pub available_bytes: Option<u64>,
 }
 
 /// The kernel and what it offers.
@@ -147,10 +147,9 @@ pub struct Mount {
     pub read_only: bool,
     /// Whether programs on it can be run.
     pub no_exec: bool,
-    /// Its size.
-    pub total_bytes: u64,
-    /// What is free for unprivileged users.
-    pub free_bytes: u64,
+    /// Its room; absent where the file system does not tell, such as a network's that does not answer.
+    #[serde(flatten)]
+    pub space: Option<Space>,
 }
 
 /// An address of an interface.

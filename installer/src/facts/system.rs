@@ -24,12 +24,12 @@ pub fn machine_id(text: &str) -> Option<String> {
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
 }
 
-/// Reads `/proc/meminfo`; what is missing is 0.
+/// Reads `/proc/meminfo`.
 #[must_use]
 pub fn memory(text: &str) -> Memory {
     let bytes = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+        line.and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024))
     };
     Memory { total_bytes: bytes("MemTotal"), available_bytes: bytes("MemAvailable") }
 }
@@ -58,7 +58,9 @@ mod tests {
     #[test]
     fn memory_is_in_bytes() {
         let memory_of = memory("MemTotal:       2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n");
-        assert_eq!(memory_of, Memory { total_bytes: 2 << 20, available_bytes: 1 << 20 });
-        assert_eq!(memory(""), Memory::default());
+        assert_eq!(memory_of, Memory { total_bytes: Some(2 << 20), available_bytes: Some(1 << 20) });
+        for text in ["", "MemTotal: much kB\nMemAvailable: 5\n"] {
+            assert_eq!(memory(text), Memory { total_bytes: None, available_bytes: None }, "{text:?} is no zero");
+        }
     }
 }

@@ -93,6 +93,26 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and puts it back.
+    pub fn can_lower_oom_score(&self) -> Result<bool, HostError> {
+        const SCORE: &str = "/proc/self/oom_score_adj";
+        const LOWEST: i32 = -1000;
+        let text = self.read_text(SCORE)?.unwrap_or_default();
+        let Ok(score) = text.trim().parse::<i32>() else { return Ok(false) };
+        if score == LOWEST {
+            return Ok(true);
+        }
+        // The kernel refuses at the write. It always allows the former, higher score.
+        let path = self.path(SCORE);
+        let lowered = fs::write(&path, (score - 1).to_string()).is_ok();
+        if lowered {
+            fs::write(&path, score.to_string()).map_err(|source| failed(&format!("restore {SCORE}"), source))?;
+        }
+        Ok(lowered)
+    }
+}
+
 fn failed(act: &str, source: io::Error) -> HostError {
     HostError::File { act: act.to_owned(), source }
 }

@@ -62,7 +62,7 @@ impl Host {
     }
 
     /// Removes a file or directory with all in it; whether anything was there.
-    pub(crate) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
+    pub(super) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
         let target = self.path(path);
         let removed = match target.symlink_metadata() {
             Ok(found) if !found.is_dir() => fs::remove_file(target),

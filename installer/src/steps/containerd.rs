@@ -74,7 +74,7 @@ impl Step for Containerd {
             host.write_file(&path, content.as_bytes(), 0o644)?;
         }
         for folder in stale {
-            host.remove_tree(&folder)?;
+            host.remove_claimed(&folder)?;
         }
         // Containers live on through a restart.
         host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;

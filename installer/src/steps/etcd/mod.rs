@@ -49,7 +49,7 @@ impl Step for Etcd {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
-        let wanted = Wanted::new(context)?;
+        let wanted = MemberFiles::new(context)?;
         let Some(user) = host.user(layout::USER)? else { return needed("the user etcd is not there") };
         if host.owner(layout::DATA_DIRECTORY)? != Some(user) {
             return needed(format!("{} is not there or not etcd's", layout::DATA_DIRECTORY));
@@ -70,7 +70,7 @@ impl Step for Etcd {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        let wanted = Wanted::new(context)?;
+        let wanted = MemberFiles::new(context)?;
         let (name, address) = (context.node_name(), context.address());
         let host = &mut context.host;
         host.claim_tree(layout::DATA_DIRECTORY)?;
@@ -95,13 +95,13 @@ impl Step for Etcd {
     }
 }
 
-/// What this host's member should be.
-struct Wanted {
+/// The files of this host's member, as they should be.
+struct MemberFiles {
     config: String,
     unit: String,
 }
 
-impl Wanted {
+impl MemberFiles {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
         let version = context.version_of("etcd").context("the bundle has no etcd for this platform")?;
         let config = config::config(version, context.spec.name.as_str(), context.topology.this(), &start(context)?);
