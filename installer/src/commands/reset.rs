@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::cli::{OutputFormat, ResetArguments};
 use crate::failure::Advise;
-use crate::host::Host;
+use crate::host::{Host, ledger};
 use crate::report::Reporter;
 use crate::reset::undo_all;
 use crate::step_progress::StepProgress;
@@ -22,7 +22,7 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     require_root()?;
     let reporter = Reporter::new(OutputFormat::Text);
     let host = Host::local()?;
-    if !host.ledger().directory().exists() {
+    if !host.exists(ledger::DIRECTORY) {
         reporter.line("nothing to do: kinstall has not changed this host");
         return Ok(ExitCode::SUCCESS);
     }

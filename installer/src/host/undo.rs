@@ -335,7 +335,7 @@ mod tests {
         let root = prepared();
         let mut host = host(root.path());
         change(&mut host);
-        let directory = host.ledger().directory().to_owned();
+        let directory = host.path(super::super::ledger::DIRECTORY);
         fs::remove_file(directory.join("ledger.jsonl")).unwrap();
         assert!(directory.join("backup").exists());
         let reopened = Ledger::open(&directory).unwrap();
