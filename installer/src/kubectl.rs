@@ -28,8 +28,8 @@ impl<'a> Kubectl<'a> {
         Self { host, kubeconfig: ADMIN_KUBECONFIG }
     }
 
-    /// On a host that has joined, with what its kubelet may do: read nodes (until Kubernetes 1.32; its own alone since), and
-    /// change its own.
+    /// On a host that has joined, with what its kubelet may do: read all nodes, or its own alone where
+    /// [`NODE_SELECTORS`](crate::version_rules::kubernetes::NODE_SELECTORS) holds, and change its own.
     #[must_use]
     pub fn as_kubelet(host: &'a Host) -> Self {
         Self { host, kubeconfig: KUBELET_KUBECONFIG }

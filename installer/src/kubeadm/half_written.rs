@@ -13,7 +13,7 @@ use super::{DIRECTORY, KUBELET_KUBECONFIG};
 use crate::host::{Host, HostError};
 
 const PKI: &str = "/etc/kubernetes/pki";
-/// What kubeadm writes; `super-admin.conf` from 1.29 on. On a host that joins, the kubelet writes its own.
+/// What kubeadm writes; `super-admin.conf` where `SUPER_ADMIN_KUBECONFIG` holds. On a host that joins, the kubelet writes its own.
 const KUBECONFIGS: [&str; 5] =
     ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"];
 /// The authorities in [`PKI`], and what kubeadm has each sign there. The certificate for etcd is kinstall's own.

@@ -9,6 +9,7 @@ use crate::inputs::Inputs;
 use crate::kubeadm::run::API_READY_WITHIN;
 use crate::kubeadm::{STATIC_PODS, etcd_endpoints, has_coredns, has_kube_proxy, manifest_path};
 use crate::kubectl::Kubectl;
+use crate::version_rules::kubernetes::SUPER_ADMIN_KUBECONFIG;
 use crate::wait::{Look, Unheard, until};
 
 const ID: &str = "control-plane";
@@ -40,8 +41,9 @@ impl Step for ControlPlane {
             return needed(format!("the API server is not ready: {said}"));
         }
         let api = Kubectl::on(&context.host);
-        // From 1.29 on admin.conf may do nothing until kubeadm, well after the API server is ready, binds its group to a role.
-        if !is_set_up(&context.host) && !api.may_do_all()? {
+        // kubeadm gives its group a role well after the API server is ready.
+        let may_lack_rights = SUPER_ADMIN_KUBECONFIG.holds(context.list.kubernetes_version);
+        if may_lack_rights && !is_set_up(&context.host) && !api.may_do_all()? {
             return needed("kubeadm was cut off before it gave the administrator rights");
         }
         for object in objects(context)? {
@@ -175,6 +177,13 @@ mod tests {
         (!lacks(object)).then(|| "{}".to_owned())
     }
 
+    /// In a version whose administrator may lack rights.
+    fn newest() -> Cluster {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.list.kubernetes_version = "1.36.3".parse().unwrap();
+        cluster
+    }
+
     /// The first control plane, once the kubelet has brought the API server up; kubeadm made all but `lacking`.
     fn cut_off(cluster: &Cluster, lacking: &[&str]) -> Bench {
         let bench = Bench::with_programs(programs);
@@ -204,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_kubeadm_that_was_cut_off_anywhere_is_called_again() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         // In the order in which kubeadm makes them.
         let all = [
             "rights",
@@ -227,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_api_server_that_was_slow_is_asked_again_within_the_run() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         let (result, calls) = apply(&cut_off(&cluster, &["time", "label"]), &cluster);
         result.unwrap();
         assert_eq!(calls, 2);
@@ -235,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_out_is_told_at_once() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         let (result, calls) = apply(&cut_off(&cluster, &["port", "label"]), &cluster);
         assert!(format!("{:#}", result.unwrap_err()).contains("Port 6443 is in use"));
         assert_eq!(calls, 1);
