@@ -222,8 +222,8 @@ mod tests {
     use crate::host::Space;
 
     /// Room in GiB.
-    fn space(free: u64, total: u64) -> Option<Space> {
-        Some(Space { free_bytes: free << 30, total_bytes: total << 30 })
+    fn space(free: u64, total: u64) -> Space {
+        Space { free_bytes: free << 30, total_bytes: total << 30 }
     }
 
     #[test]
@@ -252,13 +252,13 @@ mod tests {
     #[test]
     fn room_that_the_kubelet_wants_left_over_counts() {
         let mut facts = fixture::facts();
-        facts.mounts = vec![Mount { space: space(25, 250), ..mount("/", "/dev/sda1", 0) }];
+        facts.mounts = vec![Mount { space: Some(space(25, 250)), ..mount("/", "/dev/sda1", 0) }];
         insta::assert_debug_snapshot!(cost(&list(), &facts, 17).shortages(), @r#"
         [
             "disk /: 1.93 GiB of 25.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB); beyond that 37.50 GiB has to stay free, or the kubelet evicts pods",
         ]
         "#);
-        facts.mounts[0].space = space(50, 250);
+        facts.mounts[0].space = Some(space(50, 250));
         assert!(cost(&list(), &facts, 17).shortages().is_empty());
     }
 
