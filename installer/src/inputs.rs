@@ -11,12 +11,12 @@ use crate::facts::HostFacts;
 use crate::host::{Host, HostError};
 use crate::topology::{Topology, TopologyError};
 
-/// What is decided on: nothing here reads or changes anything.
+/// What plans, steps and configurations are decided from. Nothing here reads or changes anything.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// What the user wants.
     pub spec: &'a ClusterSpec,
-    /// What the host was found to be, before any change.
+    /// The host as it was before any change.
     pub facts: &'a HostFacts,
     /// What the bundle holds.
     pub list: &'a BundleList,
@@ -25,37 +25,37 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// The name that the host has as a node of the cluster.
+    /// The host's name as a node of the cluster.
     #[must_use]
     pub fn node_name(&self) -> String {
         self.topology.this().name.clone()
     }
 
-    /// The address that this host's API server, etcd and kubelet are reached at.
+    /// The address of this host's API server, etcd and kubelet.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.topology.this().address
     }
 
-    /// Whether the host does this in the cluster.
+    /// Whether the host has this role.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
         self.topology.this().has(role)
     }
 
-    /// Whether the host is the one that acts for the whole cluster: its first control plane.
+    /// Whether the host is the cluster's first control plane, which acts for the whole cluster.
     #[must_use]
     pub fn leads(&self) -> bool {
         self.topology.leader() == Some(self.topology.this())
     }
 
-    /// What the host does in the cluster.
+    /// The host's roles.
     #[must_use]
     pub fn roles(&self) -> &BTreeSet<Role> {
         &self.topology.this().roles
     }
 
-    /// What connects pods. The plan is refused where the bundle has several networks and none was asked for.
+    /// The pod network. A plan is refused where the bundle has several and the configuration names none.
     #[must_use]
     pub fn cni(&self) -> Cni {
         self.spec.network.cni.or_else(|| Cni::brought_by(self.list)).unwrap_or(Cni::Bridge)
@@ -124,7 +124,7 @@ impl<'a> OwnedInputs<'a> {
         Ok(Self { spec, facts: Cow::Borrowed(facts), list: Cow::Borrowed(list), topology })
     }
 
-    /// What is decided on.
+    /// Lends all of it.
     #[must_use]
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs { spec: &self.spec, facts: &self.facts, list: &self.list, topology: &self.topology }

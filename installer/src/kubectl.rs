@@ -84,7 +84,8 @@ impl<'a> Kubectl<'a> {
     /// # Errors
     /// Also when the API answers with something that is no list: which nodes there are is then unknown.
     pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
-        let answer = self.get(&["nodes"])?.unwrap_or_default();
+        let output = self.run(&["get", "nodes", "--output=json"])?;
+        let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
         answer["items"].as_array().cloned().context("the API server gave no list of nodes")
     }
 

@@ -33,6 +33,7 @@ impl Step for ControlPlane {
         inputs.has(Role::ControlPlane)
     }
 
+    /// Waits for the API server where the control plane was set up once: after a boot of the host it takes a while.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if let Some(manifest) = STATIC_PODS.map(manifest_path).iter().find(|path| !context.host.exists(path)) {
             return needed(format!("{manifest} is not there"));
@@ -115,12 +116,13 @@ fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
     Ok(objects)
 }
 
-/// Waits for an API server that was set up and starts now, as after a boot; not for one that was never set up.
+/// Waits for an API server that was set up once and now starts, as after a boot. Does not wait for one that was never set up.
 fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
     let api = Kubectl::on(&context.host);
     if !is_set_up(&context.host) {
         return api.readiness();
     }
+    context.progress.detail("waiting for the API server");
     let ready = until(context.progress, "the API server", API_READY_WITHIN, || {
         Ok(match api.readiness()? {
             Ok(()) => Look::Ready(()),

@@ -1,9 +1,9 @@
-//! The steps of an installation: look, decide, act.
+//! The steps of an installation.
 //!
-//! A step can say whether it is already done, do itself, and undo what the [`Ledger`](crate::host::Ledger) does not know of
-//! (stop what runs). Files, settings and units are undone from the ledger, by `reset`, for all steps alike.
+//! A step can say whether it is done, apply its change, and undo what the [`Ledger`](crate::host::Ledger) does not know, such as
+//! programs that run. `reset` undoes files, settings and units of all steps from the ledger.
 //!
-//! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
+//! Steps hold no data. They work with [`Inputs`], so that `reset` can undo them without a bundle.
 
 mod addon;
 pub mod addons;
@@ -64,7 +64,7 @@ pub use sysctls::Sysctls;
 pub use taint::Taint;
 pub use virtual_address::VirtualAddress;
 
-/// What a look at the host found.
+/// What `check` found on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
     /// `apply` would change nothing.
@@ -73,13 +73,13 @@ pub enum Check {
     Needed(String),
 }
 
-/// The answer of a look that found something to do.
+/// The answer of a `check` that found something to do.
 #[expect(clippy::unnecessary_wraps, reason = "it is what `check` returns")]
 pub(crate) fn needed(reason: impl Into<String>) -> anyhow::Result<Check> {
     Ok(Check::Needed(reason.into()))
 }
 
-/// What steps work with. Reads as its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
+/// What steps work with. It dereferences to its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
 pub struct Context<'a> {
     /// The host to change.
     pub host: Host,
@@ -87,9 +87,9 @@ pub struct Context<'a> {
     pub bundle: &'a IndexedBundle,
     /// What is decided on.
     pub inputs: Inputs<'a>,
-    /// What others know.
+    /// What the host needs from the rest of the cluster.
     pub material: &'a JoinMaterial,
-    /// Where a long step tells how far it is.
+    /// Is told what a long step does.
     pub progress: &'a dyn StepProgress,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Deref for Context<'a> {
     }
 }
 
-/// One change to a host. Cut off anywhere, a repeat finishes it.
+/// One change to a host. If it is cut off anywhere, the next run completes it.
 pub trait Step {
     /// A short stable name, such as `containerd`.
     fn id(&self) -> &'static str;
@@ -117,12 +117,16 @@ pub trait Step {
     /// What it does, in the imperative, such as `set up containerd 1.6.20`.
     fn title(&self, inputs: &Inputs<'_>) -> String;
 
-    /// Whether a host in this place has anything to do with it.
+    /// Whether the step is for this host.
     fn concerns(&self, _inputs: &Inputs<'_>) -> bool {
         true
     }
 
-    /// Looks only.
+    /// Looks only, and does not wait: it says what is there now.
+    ///
+    /// Two steps wait in it, since what they look at starts with the host and is done as soon as it has started: `control-plane` for the
+    /// API server of this host, and `virtual-address` for the address to be held, both at most two minutes. Each says so at its own
+    /// `check`, tells [`Context::progress`] what it waits for, and ends with an error when the leader is gone meanwhile.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check>;
 
     /// Changes the host. Called only after `check` found something to do.
@@ -130,8 +134,8 @@ pub trait Step {
 
     /// Stops what `apply` started and removes what the ledger cannot know of; nothing to do for most.
     ///
-    /// Called by `reset` for every step that was ever begun here, last step first, before the ledger is undone. Units on the
-    /// ledger are stopped by then no more than files are gone: what has to stop first is stopped here.
+    /// `reset` calls it for every step that was ever begun here, the last one first, before it undoes the ledger. Units and files on
+    /// the ledger are still there then: what has to stop first is stopped here.
     fn undo(&self, _host: &mut Host) -> anyhow::Result<()> {
         Ok(())
     }

@@ -80,7 +80,7 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     if is_worker(context) {
         return own_unready(context, &api, &context.node_name());
     }
-    let nodes = items(api.get(&["nodes"])?.as_ref());
+    let nodes = api.nodes()?;
     let absent = &context.material.absent;
     let wanted = context.topology.members().iter().filter(|member| member.is_node() && !absent.contains(&member.name));
     let mut reasons: Vec<_> = wanted
