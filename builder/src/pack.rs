@@ -84,14 +84,14 @@ impl Contents {
         &self,
         output: W,
         cache: &Cache,
-        around: Around<'_>,
+        extras: BundleExtras<'_>,
         progress: &dyn Fn(u64),
     ) -> Result<W, PackError> {
         let mut writer = BundleWriter::new(output, self.list.compression.level)?;
         writer.list(&self.list.to_bytes())?;
-        around.signatures.iter().try_for_each(|signature| writer.signature(signature))?;
-        around.attestations.iter().try_for_each(|attestation| writer.attestation(attestation))?;
-        for entry in self.list.entries.iter().filter(|entry| (around.carried)(entry)) {
+        extras.signatures.iter().try_for_each(|signature| writer.signature(signature))?;
+        extras.attestations.iter().try_for_each(|attestation| writer.attestation(attestation))?;
+        for entry in self.list.entries.iter().filter(|entry| (extras.carried)(entry)) {
             if let Some(content) = self.made.get(&entry.path) {
                 writer.entry(entry, &mut content.as_slice())?;
                 continue;
@@ -104,9 +104,9 @@ impl Contents {
     }
 }
 
-/// What a bundle has around its list.
+/// What a bundle holds beside its list.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub struct BundleExtras<'a> {
     /// Signatures, sorted by name.
     pub signatures: &'a [SignatureFile],
     /// Attestations.

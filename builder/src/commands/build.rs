@@ -9,7 +9,7 @@ use fs_err as fs;
 use indicatif::HumanBytes;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
-use kbundle::pack::{self, Around, Contents};
+use kbundle::pack::{self, BundleExtras, Contents};
 use kbundle::resolve::Selection;
 use kbundle::spec::SpecFile;
 use kbundle_cli::{Explained as _, failure, output, progress};
@@ -81,12 +81,12 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
     let (signatures, attestations) = sign(&lock, &contents, &keys)?;
-    let around = Around { signatures: &signatures, attestations: &attestations, carried: &carried };
+    let extras = BundleExtras { signatures: &signatures, attestations: &attestations, carried: &carried };
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
     let bar = progress::bar("packing", content_bytes);
     let destination = Destination::create(&path, arguments.split.split()).explained()?;
-    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes)).explained()?;
+    let written = contents.write(destination, &cache, extras, &|bytes| bar.inc(bytes)).explained()?;
     let files = written.commit().explained().with_context(|| format!("while writing {}", path.display()))?;
     bar.finish_and_clear();
 

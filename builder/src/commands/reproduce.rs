@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use kbundle::mirror::Mirrors;
-use kbundle::pack::{Around, Contents};
+use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::lock_of;
 use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::stream::Carriage;
@@ -44,7 +44,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
 
     let contents = Contents::of(&lock, list.compression.clone()).explained()?;
     compare_lists(list, &contents.list)?;
-    let around = Around {
+    let extras = BundleExtras {
         signatures: &original.head().signatures,
         attestations: &original.head().attestations,
         carried: &|entry| original.carries(entry),
@@ -52,7 +52,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let difference = Arc::new(OnceLock::new());
     let comparison = Comparison { source: original.source().clone(), position: 0, difference: Arc::clone(&difference) };
     let bar = progress::bar("packing", list.size_bytes());
-    let written = contents.write(comparison, &cache, around, &|bytes| bar.inc(bytes));
+    let written = contents.write(comparison, &cache, extras, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     if let Some(&offset) = difference.get() {
         return Err(differs(&original, offset));

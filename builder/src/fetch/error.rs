@@ -63,6 +63,14 @@ pub enum FetchError {
         /// Bytes that were announced.
         expected: u64,
     },
+    /// The server does not continue a download where its beginning ends.
+    #[error("the server does not continue {url} at byte {kept}, where an earlier download ended; it has to start over")]
+    NotContinued {
+        /// What was asked.
+        url: String,
+        /// Bytes that were there.
+        kept: u64,
+    },
     /// It failed as often as it may.
     #[error("gave up on {url} after {attempts} attempts")]
     GaveUp {
@@ -140,7 +148,7 @@ impl FetchError {
         match self {
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
             Self::Transport { source, .. } => !source.is_redirect() && !source.is_builder(),
-            Self::ShortBody { .. } => true,
+            Self::ShortBody { .. } | Self::NotContinued { .. } => true,
             Self::Authorization { source, .. } => {
                 matches!(**source, oci_distribution::errors::OciDistributionError::RequestError(_))
             }

@@ -21,7 +21,7 @@ use super::{FetchError, registry};
 
 /// One piece of content on a server.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct Download {
     /// Where it is asked for, mirrors considered.
     pub url: String,
     /// What it has to be; absent only where it is taken as it comes.
@@ -72,7 +72,7 @@ impl Downloader {
     ///
     /// # Errors
     /// Any [`FetchError`]; content that is not what was wanted leaves nothing behind.
-    pub async fn fetch(&self, wanted: &Wanted, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
+    pub async fn fetch(&self, wanted: &Download, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
         // Content that nobody pins has no name yet; its address serves.
         let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.url.as_bytes())).hex();
         let _turn = self.in_flight.turn(&name).await;
@@ -98,17 +98,17 @@ impl Downloader {
     }
 
     /// Asks once. What came stays in `partial` for the next attempt, unless it turned out to be the wrong content.
-    async fn attempt(&self, wanted: &Wanted, partial: &Path, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
+    async fn attempt(&self, wanted: &Download, partial: &Path, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
         let mut beginning = block_in_place(|| Beginning::open(partial))?;
         let response = self.ask(wanted, &beginning).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if continues_at(&response, beginning.size) => {}
             StatusCode::OK => block_in_place(|| beginning.restart(response.headers()))?,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if beginning.size > 0 => {
-                // Ours is longer than the content, or the server answers another range: start over.
-                let (url, actual) = (wanted.url.clone(), beginning.size);
+                // The beginning is longer than the content, or the server answers with another range: start over.
+                let (url, kept) = (wanted.url.clone(), beginning.size);
                 block_in_place(|| beginning.discard())?;
-                return Err(FetchError::ShortBody { url, actual, expected: wanted.size.unwrap_or_default() });
+                return Err(FetchError::NotContinued { url, kept });
             }
             status => return Err(FetchError::Status { url: wanted.url.clone(), status }),
         }
@@ -119,7 +119,7 @@ impl Downloader {
         result
     }
 
-    async fn ask(&self, wanted: &Wanted, beginning: &Beginning) -> Result<Response, FetchError> {
+    async fn ask(&self, wanted: &Download, beginning: &Beginning) -> Result<Response, FetchError> {
         let mut request = self.client.get(&wanted.url).header(ACCEPT_ENCODING, "identity");
         if let Access::Blob(repository) | Access::Manifest(repository) = &wanted.access
             && let Some(token) = self.registry.authorization(repository).await?
@@ -151,7 +151,7 @@ fn continues_at(response: &Response, offset: u64) -> bool {
 
 /// Takes the body and says what it is, or why it is refused.
 async fn receive(
-    wanted: &Wanted,
+    wanted: &Download,
     mut response: Response,
     beginning: &mut Beginning,
     item: &Item<'_>,
@@ -185,7 +185,7 @@ async fn receive(
     }
 }
 
-fn check_size(wanted: &Wanted, actual: u64) -> Result<(), FetchError> {
+fn check_size(wanted: &Download, actual: u64) -> Result<(), FetchError> {
     match wanted.size {
         Some(expected) if expected != actual => {
             Err(FetchError::SizeMismatch { url: wanted.url.clone(), expected, actual })

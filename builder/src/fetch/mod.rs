@@ -25,7 +25,7 @@ use kbundle_format::{Digest, EntryKind, PinSource, Platform};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::http::{Access, Downloader, Wanted};
+use self::http::{Access, Download, Downloader};
 use self::image::{Document, Fit};
 use self::progress::Progress;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
@@ -198,18 +198,18 @@ impl Fetcher {
             .ok_or_else(|| FetchError::NoChecksum { url: wanted.url })
     }
 
-    fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Wanted {
-        Wanted { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
+    fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Download {
+        Download { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
     }
 
-    fn file(&self, artifact: &Artifact) -> Wanted {
-        Wanted { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
+    fn file(&self, artifact: &Artifact) -> Download {
+        Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
     }
 
     async fn pin_image(&self, image: SelectedImage, platform: Platform) -> Result<LockedImage, FetchError> {
         let repository = self.mirrors.repository(&image.reference);
         let tag_or_digest = image.digest.map_or_else(|| image.reference.tag().to_owned(), |digest| digest.to_string());
-        let wanted = Wanted {
+        let wanted = Download {
             url: registry::url(&repository, &format!("manifests/{tag_or_digest}")),
             digest: image.digest,
             size: None,
@@ -268,8 +268,8 @@ fn refuse(image: &SelectedImage, digest: Digest, reason: String) -> FetchError {
 }
 
 /// An image index or manifest by its descriptor.
-fn document(repository: Repository, descriptor: &Descriptor) -> Wanted {
-    Wanted {
+fn document(repository: Repository, descriptor: &Descriptor) -> Download {
+    Download {
         url: registry::url(&repository, &format!("manifests/{}", descriptor.digest)),
         most: MAX_DOCUMENT_BYTES,
         access: Access::Manifest(repository.clone()),
@@ -278,8 +278,8 @@ fn document(repository: Repository, descriptor: &Descriptor) -> Wanted {
 }
 
 /// An image config or layer by its descriptor.
-fn content(repository: Repository, descriptor: &Descriptor) -> Wanted {
-    Wanted {
+fn content(repository: Repository, descriptor: &Descriptor) -> Download {
+    Download {
         url: registry::url(&repository, &format!("blobs/{}", descriptor.digest)),
         digest: Some(descriptor.digest),
         size: Some(descriptor.size),

@@ -100,6 +100,22 @@ fn a_spoiled_beginning_is_thrown_away_and_the_whole_fetched() {
 }
 
 #[test]
+fn a_server_that_does_not_continue_a_download_is_named_so() {
+    let upstream = Upstream::new();
+    let kubelet = upstream.kubelet.clone();
+    upstream.server.answer(KUBELET, [Answer::CutOff(kubelet.clone(), 250_000), Answer::Status(416)]);
+    let (code, text) = failure(&upstream.build(&["--key=signing.key", "--retries=1"]));
+    assert_eq!(code, 1, "{text}");
+    let said = "at byte 250000, where an earlier download ended; it has to start over";
+    assert!(text.contains("the server does not continue") && text.contains(said), "{text}");
+    assert!(!text.contains("instead of 0"), "{text}");
+    // Its beginning is gone, so that the next run asks for the whole.
+    upstream.server.answer(KUBELET, [Answer::Content(kubelet)]);
+    success(&upstream.build(&["--key=signing.key"]));
+    assert_eq!(upstream.server.requests(KUBELET)[2].range, None);
+}
+
+#[test]
 fn a_server_without_ranges_gives_the_whole_again() {
     let upstream = Upstream::new();
     let kubelet = upstream.kubelet.clone();
