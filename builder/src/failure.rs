@@ -7,7 +7,6 @@ use kbundle::catalog::CatalogError;
 use kbundle::fetch::FetchError;
 use kbundle::lock::LockError;
 use kbundle::pack::PackError;
-use kbundle::reproduce::ReproduceError;
 use kbundle::resolve::{Loose, ResolveError};
 use kbundle::spec::SpecError;
 use kbundle_format::ReadError;
@@ -83,7 +82,7 @@ fn outcome(cause: Cause<'_>) -> Option<Outcome> {
             CommandError::Refused { .. } => Outcome::Refused,
         });
     }
-    if let Some(error) = fetch_error(cause) {
+    if let Some(error) = cause.downcast_ref::<FetchError>() {
         return Some(if error.is_refusal() { Outcome::Refused } else { Outcome::Failed });
     }
     if let Some(error) = read_error(cause) {
@@ -133,14 +132,6 @@ fn volume_error(cause: Cause<'_>) -> Option<&VolumeError> {
     }
 }
 
-/// The error of fetching; transparent errors hide it from the chain.
-fn fetch_error(cause: Cause<'_>) -> Option<&FetchError> {
-    match cause.downcast_ref() {
-        Some(ReproduceError::Fetch(error)) => Some(error),
-        _ => cause.downcast_ref(),
-    }
-}
-
 /// Whether the disk is to blame rather than what is on it.
 fn could_not_read(error: &ReadError) -> bool {
     matches!(error, ReadError::Source(SourceError::Open { .. }) | ReadError::Sink { .. })
@@ -150,7 +141,7 @@ fn hint(cause: Cause<'_>) -> Option<String> {
     if let Some(CommandError::Usage { hint, .. } | CommandError::Refused { hint, .. }) = cause.downcast_ref() {
         return Some(hint.clone());
     }
-    if let Some(error) = fetch_error(cause) {
+    if let Some(error) = cause.downcast_ref::<FetchError>() {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ResolveError>() {

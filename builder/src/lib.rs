@@ -14,3 +14,4 @@ pub mod reproduce;
 pub mod resolve;
 pub mod spec;
 pub mod target;
+pub mod upstream;

@@ -12,6 +12,7 @@ use kbundle::mirror::Mirrors;
 use kbundle::pack::{self, Around, Contents};
 use kbundle::resolve::Selection;
 use kbundle::spec::SpecFile;
+use kbundle::upstream::Upstream;
 use kbundle_format::head::Attestation;
 use kbundle_format::{
     Compression, Destination, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile,
@@ -53,6 +54,15 @@ enum Source {
     Selected(Selection),
 }
 
+impl Source {
+    fn upstream(&self) -> Upstream {
+        match self {
+            Self::Locked(lock) => Upstream::of_lock(lock),
+            Self::Selected(selection) => Upstream::of_selection(selection),
+        }
+    }
+}
+
 pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     if let Some(bundle) = &arguments.reproduce {
         return reproduce::run(&arguments, bundle);
@@ -66,7 +76,8 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let bases = open_bases(&arguments.since)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(async {
+    let upstream = source.upstream();
+    let lock = source::online(&fetcher, &upstream, async {
         match source {
             Source::Locked(lock) => fetcher.fetch(lock).await,
             Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,

@@ -1,6 +1,7 @@
 //! `kbundle lock`
 
 use anyhow::Context as _;
+use kbundle::upstream::Upstream;
 use kbundle_format::atomic_file::write_atomically;
 
 use super::source::{self, Wishes};
@@ -13,7 +14,8 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let selection = catalog.resolve(&spec)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(fetcher.pin(selection))?;
+    let upstream = Upstream::of_selection(&selection);
+    let lock = source::online(&fetcher, &upstream, fetcher.pin(selection))?;
     progress.finish();
     write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
         .with_context(|| format!("while writing {}", arguments.out.display()))?;

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{Around, Contents};
-use kbundle::reproduce::lock_of;
+use kbundle::reproduce::{files_of, lock_of};
+use kbundle::upstream::Upstream;
 use kbundle_format::stream::Carriage;
 use kbundle_format::whole::Findings;
 use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
@@ -37,9 +38,10 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(async {
-        let lock = lock_of(list, &fetcher).await?;
-        anyhow::Ok(fetcher.fetch(lock).await?)
+    let files = files_of(list)?;
+    let lock = source::online(&fetcher, &Upstream::of_list(list), async {
+        let lock = lock_of(list, files, &fetcher).await?;
+        fetcher.fetch(lock).await
     })?;
     progress.finish();
 

@@ -1,14 +1,16 @@
 //! What `build` and `lock` share: from flags and files to a selection, and the fetcher.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use kbundle::catalog::Catalog;
 use kbundle::fetch::progress::{Audience, Progress};
-use kbundle::fetch::{Cache, CacheLock, Credentials, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
+use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::mirror::Mirrors;
 use kbundle::spec::{BundleSpec, SpecFile};
+use kbundle::upstream::Upstream;
 
 use crate::cli::{FetchArgs, SpecArgs};
 use crate::failure::CommandError;
@@ -77,11 +79,24 @@ pub fn fetcher(
     Ok((fetcher, lock, progress))
 }
 
+/// Runs the part that needs the network, and says of an error which servers cannot be reached.
+pub fn online<T>(
+    fetcher: &Fetcher,
+    upstream: &Upstream,
+    work: impl Future<Output = Result<T, FetchError>>,
+) -> anyhow::Result<T> {
+    runtime()?.block_on(async {
+        match work.await {
+            Ok(done) => Ok(done),
+            Err(error) => Err(fetcher.explain(error, upstream).await.into()),
+        }
+    })
+}
+
 /// The runtime for the network part.
-pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("while starting the threads for the network")
+///
+/// It runs tasks on the thread that waits for the result, so none runs after that. On threads of their own, tasks that libraries
+/// started (name resolution, connections) would still run while the runtime ends, and panic when they look at its clock.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")
 }

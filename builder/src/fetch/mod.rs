@@ -5,14 +5,17 @@
 //! | `cache` | content by digest on disk |
 //! | `client`, `http`, `retry` | one download: TLS, resuming, hashing, bounds, trying again |
 //! | `registry`, `image` | where a registry keeps things, and what images are made of |
+//! | `breakdown`, `reach` | why there is no answer, and from which servers |
 //! | `progress` | what a person sees |
 
+mod breakdown;
 mod cache;
 mod client;
 mod error;
 mod http;
 pub mod image;
 pub mod progress;
+mod reach;
 mod registry;
 mod retry;
 
@@ -22,6 +25,7 @@ use std::sync::Arc;
 
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::{Digest, EntryKind, PinSource, Platform};
+use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -32,10 +36,11 @@ use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 
+pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use client::HttpSettings;
 pub use error::FetchError;
-pub use registry::Credentials;
+pub use registry::{Credentials, registry_host};
 pub use retry::RetryPolicy;
 
 /// Most bytes of an image index or manifest: what the distribution-spec asks registries to take.
@@ -61,6 +66,7 @@ pub struct Fetcher {
     mirrors: Arc<Mirrors>,
     progress: Arc<Progress>,
     permits: Arc<Semaphore>,
+    http: HttpSettings,
 }
 
 impl Fetcher {
@@ -77,7 +83,7 @@ impl Fetcher {
     ) -> Result<Self, FetchError> {
         let registry = client::registry_client(&settings.http, &mirrors)?;
         let downloader = Downloader {
-            client: client::http_client(&settings.http)?,
+            client: client::http_client(&settings.http, Policy::limited(client::MOST_REDIRECTS))?,
             registry: registry::Authorizer::new(registry, credentials),
             cache,
             retry: settings.retry,
@@ -88,6 +94,7 @@ impl Fetcher {
             mirrors: Arc::new(mirrors),
             progress,
             permits: Arc::new(Semaphore::new(settings.jobs.max(1))),
+            http: settings.http.clone(),
         })
     }
 

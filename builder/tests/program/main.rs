@@ -6,6 +6,7 @@ mod cli;
 mod composing;
 mod fetch;
 mod hostile;
+mod offline;
 mod reading;
 mod server;
 mod signing;
