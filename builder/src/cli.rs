@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, SpecFlags};
 use kbundle_format::KubeVersion;
@@ -24,7 +25,7 @@ use crate::output::Format;
 /// kbundle fetches pinned Kubernetes programs, container images and add-ons, checks every digest, and packs them into one signed
 /// file that kinstall sets up on hosts without internet.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed.
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed, 130 interrupted by Ctrl-C, 143 by SIGTERM.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 120)]
 pub struct Arguments {
@@ -74,9 +75,11 @@ pub struct BuildArgs {
     /// Compress at this zstd level, 1 to 22 [default: 9]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22))]
     pub level: Option<i32>,
-    /// Write the bundle to this file [default: k8s-VERSION-ARCH.tar.zst]
+    /// Write the bundle to this file, or - for standard output [default: k8s-VERSION-ARCH.tar.zst]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Build exactly what this lock names
     ///
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
@@ -92,7 +95,7 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
@@ -116,9 +119,11 @@ pub struct BuildArgs {
 pub struct LockArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Write the lock to this file
+    /// Write the lock to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE", default_value = "kbundle.lock")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -183,6 +188,23 @@ impl SpecArgs {
             mirrors: self.mirrors.clone(),
             trust_on_first_use: self.trust_on_first_use,
         }
+    }
+}
+
+/// Whether existing files are replaced.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ForceArgs {
+    /// Replace existing files
+    ///
+    /// Only regular files are replaced, and a signed bundle never by an unsigned one.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ForceArgs {
+    /// What happens to a file that has the output's name already.
+    pub fn existing(self) -> Existing {
+        if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
     }
 }
 

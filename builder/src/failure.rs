@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use kbundle::catalog::CatalogError;
+use kbundle::destination::DestinationError;
 use kbundle::fetch::FetchError;
+use kbundle::interrupt::Interrupted;
 use kbundle::lock::LockError;
 use kbundle::pack::PackError;
 use kbundle::resolve::{Loose, ResolveError};
@@ -68,8 +70,11 @@ pub fn render(error: &anyhow::Error) -> String {
     text
 }
 
-/// The exit code: 1 failed, 2 usage, 3 refused.
+/// The exit code: 1 failed, 2 usage, 3 refused, 130 and 143 interrupted.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(interrupted.exit_code());
+    }
     ExitCode::from(error.chain().find_map(outcome).unwrap_or(Outcome::Failed) as u8)
 }
 
@@ -81,6 +86,10 @@ fn outcome(cause: Cause<'_>) -> Option<Outcome> {
             CommandError::Usage { .. } => Outcome::Usage,
             CommandError::Refused { .. } => Outcome::Refused,
         });
+    }
+    if let Some(error) = cause.downcast_ref::<DestinationError>() {
+        let outcome = if error.is_refusal() { Outcome::Refused } else { Outcome::Usage };
+        return (error.is_refusal() || error.is_usage()).then_some(outcome);
     }
     if let Some(error) = cause.downcast_ref::<FetchError>() {
         return Some(if error.is_refusal() { Outcome::Refused } else { Outcome::Failed });
@@ -140,6 +149,12 @@ fn could_not_read(error: &ReadError) -> bool {
 fn hint(cause: Cause<'_>) -> Option<String> {
     if let Some(CommandError::Usage { hint, .. } | CommandError::Refused { hint, .. }) = cause.downcast_ref() {
         return Some(hint.clone());
+    }
+    if let Some(error) = cause.downcast_ref::<DestinationError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(interrupted) = cause.downcast_ref::<Interrupted>() {
+        return Some(interrupted.hint().to_owned());
     }
     if let Some(error) = cause.downcast_ref::<FetchError>() {
         return error.hint().map(str::to_owned);

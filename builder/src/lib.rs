@@ -4,9 +4,13 @@
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
 //! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file. Back from a bundle to files goes [`target`].
+//!
+//! [`destination`] has the rule for everything that is written, [`interrupt`] what a signal does to it.
 
 pub mod catalog;
+pub mod destination;
 pub mod fetch;
+pub mod interrupt;
 pub mod lock;
 pub mod mirror;
 pub mod pack;

@@ -18,15 +18,19 @@ pub enum Format {
 
 /// Prints a result: `text` for people, `value` for programs.
 pub fn result(format: Format, text: &str, value: &impl Serialize) -> io::Result<()> {
-    let json;
-    let text = match format {
-        Format::Text => text,
-        Format::Json => {
-            json = serde_json::to_string_pretty(value)?;
-            json.as_str()
-        }
-    };
-    quiet_when_closed(writeln!(io::stdout().lock(), "{}", text.trim_end()))
+    quiet_when_closed(writeln!(io::stdout().lock(), "{}", formatted(format, text, value)?))
+}
+
+/// Prints a result on stderr, where stdout carries the output itself.
+pub fn result_beside(format: Format, text: &str, value: &impl Serialize) -> io::Result<()> {
+    note(&formatted(format, text, value)?)
+}
+
+fn formatted(format: Format, text: &str, value: &impl Serialize) -> io::Result<String> {
+    Ok(match format {
+        Format::Text => text.trim_end().to_owned(),
+        Format::Json => serde_json::to_string_pretty(value)?,
+    })
 }
 
 /// Prints content as it is.

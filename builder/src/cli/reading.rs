@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use kbundle_format::{EntryPath, Role};
 
+use super::ForceArgs;
 use crate::output::Format;
 
 /// Which bundle.
@@ -96,8 +97,8 @@ pub struct InspectArgs {
 
 /// Unpack entries of a bundle into a folder
 ///
-/// Each file gets its name only after its digest was compared; files of the same name are replaced. Symbolic links in the folder are
-/// not followed: nothing is written outside it.
+/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced: nothing
+/// is written outside it.
 ///
 /// Example: kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub
 #[derive(Debug, Args)]
@@ -112,6 +113,8 @@ pub struct ExtractArgs {
     /// Unpack into this folder, which is made if it is not there
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
 }

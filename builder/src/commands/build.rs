@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use fs_err as fs;
 use indicatif::HumanBytes;
+use kbundle::destination::Destination;
+use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{self, Around, Contents};
@@ -15,11 +15,11 @@ use kbundle::spec::SpecFile;
 use kbundle::upstream::Upstream;
 use kbundle_format::head::Attestation;
 use kbundle_format::{
-    Compression, Destination, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile,
-    SigningKey,
+    Compression, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile, SigningKey,
 };
 use serde::Serialize;
 
+use super::composed::note_beside;
 use super::input::Input;
 use super::source::{self, Wishes};
 use super::{dry_run, keys, provenance, reproduce};
@@ -73,11 +73,15 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     }
     let (source, mirrors) = find_source(&arguments, &file)?;
     let keys = signing_keys(&arguments, &file)?;
+    let path = out(&arguments, &file, &source);
+    let (split, existing) = (arguments.split.split(), arguments.force.existing());
+    let destination = Destination::for_bundle(&path, split, existing, !keys.is_empty())?;
     let bases = open_bases(&arguments.since)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
+    let interrupt = Interrupt::watch()?;
     let upstream = source.upstream();
-    let lock = source::online(&fetcher, &upstream, async {
+    let lock = source::online(&fetcher, &upstream, &interrupt, async {
         match source {
             Source::Locked(lock) => fetcher.fetch(lock).await,
             Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
@@ -87,7 +91,6 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
     let contents = Contents::of(&lock, Compression::at_level(level))?;
-    let path = arguments.out.or(file.out).unwrap_or_else(|| pack::file_name(&lock).into());
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
     let (signatures, attestations) = sign(&lock, &contents, &keys)?;
@@ -95,24 +98,32 @@ pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
     let bar = output::bar("packing", content_bytes);
-    let destination = Destination::create(&path, arguments.split.split())?;
-    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes))?;
-    let files = written.commit().with_context(|| format!("while writing {}", path.display()))?;
+    let to_stdout = destination.is_stdout();
+    let write = || {
+        let output = destination.start(&interrupt)?;
+        anyhow::Ok(contents.write(output, &cache, around, &|bytes| bar.inc(bytes))?.commit()?)
+    };
+    let written = interrupt.explain(write(), || source::downloads_kept(&cache))?;
     bar.finish_and_clear();
 
     let report = Report {
         schema: 1,
         bundle: path.display().to_string(),
         kubernetes_version: lock.kubernetes,
-        size_bytes: files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<std::io::Result<u64>>()?,
+        size_bytes: written.size_bytes,
         content_bytes,
         entries: entries.len(),
         left_out: contents.list.entries.len() - entries.len(),
         list_digest: Digest::of(&contents.list.to_bytes()),
         signers: keys.iter().map(|(_, key)| key.verifying_key().id()).collect(),
-        volumes: if arguments.split.split().is_some() { names(&files) } else { Vec::new() },
+        volumes: if split.is_some() { names(&written.files) } else { Vec::new() },
     };
-    output::result(arguments.output, &text(&report, &keys), &report)?;
+    note_beside(&written)?;
+    if to_stdout {
+        output::result_beside(arguments.output, &text(&report, &keys), &report)?;
+    } else {
+        output::result(arguments.output, &text(&report, &keys), &report)?;
+    }
     Ok(())
 }
 
@@ -139,6 +150,18 @@ fn sign(
 
 fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(|file| file.display().to_string()).collect()
+}
+
+/// Where the bundle goes: what flags or file say, or a name made of what it holds.
+fn out(arguments: &BuildArgs, file: &SpecFile, source: &Source) -> PathBuf {
+    let named = arguments.out.clone().or_else(|| file.out.clone());
+    named.unwrap_or_else(|| {
+        match source {
+            Source::Locked(lock) => pack::file_name(lock.kubernetes, &lock.platforms),
+            Source::Selected(selection) => pack::file_name(selection.kubernetes, &selection.platforms),
+        }
+        .into()
+    })
 }
 
 fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source, Mirrors)> {

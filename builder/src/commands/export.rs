@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err as fs;
+use kbundle::destination::{DestinationError, Existing, check_new_folder};
+use kbundle::interrupt::Interrupt;
 use kbundle::target::Target;
 use kbundle_format::atomic_file::{IncompleteFolder, parent};
 use kbundle_format::stream::Carriage;
@@ -11,6 +13,7 @@ use kbundle_format::{Entry, EntryKind};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
+use super::composed::nothing_written;
 use super::input::{Asked, Input};
 use super::layout::keep_whole_images;
 use super::unpack::unpack;
@@ -21,9 +24,7 @@ use crate::output;
 pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     let directory = &arguments.oci;
-    if directory.symlink_metadata().is_ok() {
-        return Err(exists(directory));
-    }
+    check_new_folder(directory)?;
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open(asked.check())?;
     let listed = bundle.head().list.images.len();
@@ -36,8 +37,10 @@ pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     }
     // Taken away again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
-    let target = Target::open(aside.path())?;
-    let files = unpack(bundle, &target, Carriage::Partial, belongs_to_images).with_context(|| input.refused())?;
+    let interrupt = Interrupt::watch()?;
+    let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
+    let unpacked = unpack(bundle, &target, Carriage::Partial, belongs_to_images).with_context(|| input.refused());
+    let files = interrupt.explain(unpacked, nothing_written)?;
     let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
     rename(aside.path(), directory)?;
     aside.keep();
@@ -69,9 +72,5 @@ fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn exists(path: &Path) -> anyhow::Error {
-    CommandError::Refused {
-        what: format!("{} exists already and is not replaced", path.display()),
-        hint: "choose another folder with `--oci`, or move it away if nobody needs it".to_owned(),
-    }
-    .into()
+    DestinationError::Exists { paths: vec![path.to_owned()], force: false }.into()
 }

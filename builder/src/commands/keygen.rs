@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use kbundle::destination::{DestinationError, Existing, check_name, refuse_stdout};
 use kbundle_format::{KeyNotes, SigningKey};
 
 use super::keys;
@@ -23,10 +24,9 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
         }
         .into());
     }
+    refuse_stdout(private, "a pair of keys")?;
     for path in [private, &public] {
-        if path.symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
+        check_name(path, Existing::Kept)?;
     }
     let notes =
         KeyNotes::new(arguments.comment.clone(), arguments.valid_from, arguments.valid_until).map_err(|error| {
@@ -54,18 +54,12 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
 /// Writes a file that must not be there yet, readable by others only if `mode` says so from the first moment.
 fn write_new(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
     let mut file = match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(DestinationError::Exists { paths: vec![path.to_owned()], force: false }.into());
+        }
         file => file?,
     };
     file.write_all(content.as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("while writing {}", path.display()))
-}
-
-fn exists(path: &Path) -> anyhow::Error {
-    CommandError::Refused {
-        what: format!("{} exists already and is not replaced", path.display()),
-        hint: "choose another name with `--out`, or move the file away if nobody needs it".to_owned(),
-    }
-    .into()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{Around, Contents};
 use kbundle::reproduce::{files_of, lock_of};
@@ -39,7 +40,8 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list)?;
-    let lock = source::online(&fetcher, &Upstream::of_list(list), async {
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &Upstream::of_list(list), &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;
         fetcher.fetch(lock).await
     })?;

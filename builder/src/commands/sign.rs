@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fs_err as fs;
+use kbundle::destination::{Destination, Existing, check_name};
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
@@ -30,6 +32,8 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     let path = &arguments.bundle.bundle;
     if arguments.detached {
         let path = detached_path(path, signer);
+        // Its own earlier signature is the only file of that name.
+        check_name(&path, Existing::Replaced)?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
         output::note(&format!("{}: signature by {signer}", path.display()))?;
@@ -92,6 +96,8 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
-    Composition { head, sources: &[&bundle], out: path, split: None }.copy(|entry| bundle.carries(entry))?;
+    // A link to a bundle stays a link: the bundle itself is written anew.
+    let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced)?;
+    Composition { head, sources: &[&bundle], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use kbundle::catalog::Catalog;
 use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
+use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
@@ -79,18 +80,32 @@ pub fn fetcher(
     Ok((fetcher, lock, progress))
 }
 
-/// Runs the part that needs the network, and says of an error which servers cannot be reached.
+/// Runs the part that needs the network until it is done or a signal comes. Says of an error which servers cannot be reached.
 pub fn online<T>(
     fetcher: &Fetcher,
     upstream: &Upstream,
+    interrupt: &Interrupt,
     work: impl Future<Output = Result<T, FetchError>>,
 ) -> anyhow::Result<T> {
-    runtime()?.block_on(async {
+    let work = async {
         match work.await {
             Ok(done) => Ok(done),
-            Err(error) => Err(fetcher.explain(error, upstream).await.into()),
+            Err(error) => Err(fetcher.explain(error, upstream).await),
+        }
+    };
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = work => Ok(done?),
+            () = interrupt.caught() => {
+                interrupt.explain(Err(anyhow::anyhow!("the downloads were stopped")), || downloads_kept(fetcher.cache()))
+            }
         }
     })
+}
+
+/// What an interrupted command kept that fetches.
+pub fn downloads_kept(cache: &Cache) -> String {
+    format!("what was fetched is kept in {}, and the next run resumes there", cache.directory().display())
 }
 
 /// The runtime for the network part.

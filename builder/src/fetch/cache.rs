@@ -43,6 +43,12 @@ impl Cache {
         Ok(Self { directory: directory.to_owned() })
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Waits until no other run writes here. `waiting` is called once if there is one.
     ///
     /// # Errors

@@ -98,6 +98,12 @@ impl Fetcher {
         })
     }
 
+    /// Where downloads are kept.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.downloader.cache
+    }
+
     /// Pins a selection and fetches all that it names. Files come first: a program that is not what its pin says stops the build
     /// before any image is asked for.
     ///

@@ -179,8 +179,8 @@ fn keys_are_private_and_never_replaced() {
     let (code, text) = failure(&upstream.kbundle(["keygen"]));
     assert_eq!(code, 3);
     insta::assert_snapshot!(text, @r"
-    error: signing.key exists already and is not replaced
-    hint: choose another name with `--out`, or move the file away if nobody needs it
+    error: signing.key already exists
+    hint: give another name, or move it away if nobody needs it
     ");
     assert_eq!(fs::read(upstream.path("signing.key")).unwrap(), before);
     let verify = upstream.kbundle(["verify", "any", "--key", "signing.key"]);

@@ -175,6 +175,7 @@ fn is_refused_and_nothing_leaves_the_target() {
     fs::write(folder.join("bundle"), &bundle).unwrap();
     for command in ["verify", "extract"] {
         assert!(run(folder, &bundle, command, false).status.success(), "the bundle is good until it is changed");
+        fs::remove_dir_all(folder.join("inside/target")).ok();
         assert!(run(folder, &bundle, command, true).status.success());
     }
     let before = names(folder);
@@ -223,7 +224,14 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
     assert!(!layer.exists());
     assert!(!upstream.path("layout").exists());
     assert_eq!(fs::read(&kubelet).unwrap(), upstream.kubelet);
-    crate::upstream::success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "out", "--key=signing.pub"]));
+    crate::upstream::success(&upstream.kbundle([
+        "extract",
+        "bundle.tar.zst",
+        "-C",
+        "out",
+        "--force",
+        "--key=signing.pub",
+    ]));
     assert_eq!(fs::read(&layer).unwrap(), upstream.image.layer);
     crate::upstream::success(&upstream.kbundle(["export", "bundle.tar.zst", "--oci=layout", "--key=signing.pub"]));
     assert_eq!(upstream.incomplete(), 0, "what was left is still there");

@@ -7,6 +7,7 @@ mod composing;
 mod fetch;
 mod hostile;
 mod offline;
+mod outputs;
 mod reading;
 mod server;
 mod signing;
