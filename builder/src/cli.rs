@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
-use kbundle::spec::{ImageRequest, SpecFlags};
+use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle_format::KubeVersion;
 
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
@@ -73,7 +73,7 @@ pub struct BuildArgs {
     #[arg(long, conflicts_with = "key")]
     pub unsigned: bool,
     /// Compress at this zstd level, 1 to 22 [default: 9]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(LEVELS))]
     pub level: Option<i32>,
     /// Write the bundle to this file, or - for standard output [default: k8s-VERSION-ARCH.tar.zst]
     #[arg(short = 'o', long, value_name = "FILE")]
@@ -99,9 +99,10 @@ pub struct BuildArgs {
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
-    /// Show what would be fetched and what pins it, and change nothing
+    /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// Shows content that nothing pins as well, which a build refuses without `--trust-on-first-use`.
+    /// No server is asked, so sizes are known of what is in a lock or in the cache. Key, output, cache and settings are checked as in a
+    /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the result as text or JSON
@@ -149,8 +150,8 @@ pub struct SpecArgs {
     pub catalog: Option<PathBuf>,
     /// Fetch what is at FROM from TO; repeatable
     ///
-    /// FROM is a host or registry, TO an http or https address with an optional path. Names inside the bundle stay the upstream
-    /// ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
+    /// FROM is a host or registry, TO an http or https address with an optional path. A FROM that neither the catalog nor the bundle
+    /// names is refused. Names inside the bundle stay the upstream ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
     #[arg(long = "mirror", value_name = "FROM=TO")]
     pub mirrors: Vec<Mirror>,
     /// Pod network: an add-on of the catalog, or bridge [default: calico]

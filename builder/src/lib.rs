@@ -8,6 +8,7 @@
 //! [`destination`] has the rule for everything that is written, [`interrupt`] what a signal does to it.
 
 pub mod catalog;
+pub mod demand;
 pub mod destination;
 pub mod fetch;
 pub mod interrupt;

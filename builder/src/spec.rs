@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,6 +14,9 @@ use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
+
+/// The levels that zstd has for `--level`.
+pub const LEVELS: RangeInclusive<i64> = 1..=22;
 
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,11 +146,21 @@ pub struct SpecFile {
     /// `--key`, relative to the file.
     pub key: Option<PathBuf>,
     /// `--level`
+    #[serde(default, deserialize_with = "level")]
     pub level: Option<i32>,
     /// `--out`, relative to the file.
     pub out: Option<PathBuf>,
     /// `--ca-file`, relative to the file.
     pub ca_file: Option<PathBuf>,
+}
+
+/// A level in [`LEVELS`].
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    let level = Option::<i32>::deserialize(deserializer)?;
+    match level.filter(|level| !LEVELS.contains(&i64::from(*level))) {
+        Some(level) => Err(serde::de::Error::custom(format!("level {level} is not between 1 and 22"))),
+        None => Ok(level),
+    }
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -309,6 +323,8 @@ mod tests {
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
+            ("schema: 1\nlevel: 99\n", "level 99 is not between 1 and 22"),
+            ("schema: 1\nlevel: 0\n", "level 0 is not between 1 and 22"),
             ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
         ] {
             let error = parse(text).unwrap_err();

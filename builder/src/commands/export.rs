@@ -35,9 +35,9 @@ pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
         }
         .into());
     }
+    let interrupt = Interrupt::watch()?;
     // Taken away again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
-    let interrupt = Interrupt::watch()?;
     let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
     let unpacked = unpack(bundle, &target, Carriage::Partial, belongs_to_images).with_context(|| input.refused());
     let files = interrupt.explain(unpacked, nothing_written)?;

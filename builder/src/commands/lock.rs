@@ -15,11 +15,12 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let file = source::spec_file(&arguments.spec)?;
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, &file)?;
     let selection = catalog.resolve(&spec)?;
+    let upstream = Upstream::of_selection(&selection);
+    source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
     let destination = Destination::find(&arguments.out, None, arguments.force.existing())?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
-    let upstream = Upstream::of_selection(&selection);
     let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;
     progress.finish();
     let mut file = destination.start(&interrupt)?;

@@ -14,6 +14,7 @@ pub mod keygen;
 pub mod keys;
 pub mod layout;
 pub mod lock;
+pub mod plan;
 pub mod provenance;
 pub mod repair;
 pub mod reproduce;

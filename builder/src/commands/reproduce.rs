@@ -37,11 +37,13 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let list: &BundleList = original.list();
     let file = source::spec_file(&arguments.spec)?;
     let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let upstream = Upstream::of_list(list);
+    source::check_mirrors(&mirrors, &upstream, None)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list)?;
     let interrupt = Interrupt::watch()?;
-    let lock = source::online(&fetcher, &Upstream::of_list(list), &interrupt, async {
+    let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;
         fetcher.fetch(lock).await
     })?;

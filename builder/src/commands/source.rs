@@ -1,11 +1,15 @@
 //! What `build` and `lock` share: from flags and files to a selection, and the fetcher.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fs_err as fs;
 use kbundle::catalog::Catalog;
+use kbundle::destination::{Destination, check_space};
 use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::interrupt::Interrupt;
@@ -44,18 +48,50 @@ pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     Ok(Wishes { spec, catalog, mirrors })
 }
 
+/// Makes sure that content comes from what each mirror stands for, in this bundle or another of the same catalog.
+pub fn check_mirrors(mirrors: &Mirrors, upstream: &Upstream, catalog: Option<&Catalog>) -> anyhow::Result<()> {
+    let built_in = Catalog::built_in()?;
+    let catalogs: Vec<_> = catalog.into_iter().chain([&built_in]).map(Upstream::of_catalog).collect();
+    let known: BTreeSet<&str> = catalogs.iter().chain([upstream]).flat_map(Upstream::names).collect();
+    let unknown: Vec<_> = mirrors.names().filter(|name| !known.contains(name)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = upstream.names().into_iter().collect();
+    Err(CommandError::Usage {
+        what: format!("nothing is fetched from {}, so a mirror of it changes nothing", unknown.join(", ")),
+        hint: format!("this bundle comes from {}", names.join(", ")),
+    }
+    .into())
+}
+
 /// Where downloads are kept.
 pub fn cache(arguments: &FetchArgs) -> anyhow::Result<Cache> {
+    Ok(Cache::open(&cache_directory(arguments)?)?)
+}
+
+/// The directory of downloads: by flag or environment, or the user's.
+pub fn cache_directory(arguments: &FetchArgs) -> anyhow::Result<PathBuf> {
     let named = || arguments.cache.clone();
     let absolute = |path: &PathBuf| path.is_absolute();
     let xdg =
         || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute).map(|path| path.join("kbundle"));
     let home = || std::env::home_dir().map(|home| home.join(".cache/kbundle"));
-    let directory = named().or_else(xdg).or_else(home).ok_or_else(|| CommandError::Usage {
+    Ok(named().or_else(xdg).or_else(home).ok_or_else(|| CommandError::Usage {
         what: "there is no home directory to keep downloads in".to_owned(),
         hint: "say where with `--cache DIR`".to_owned(),
-    })?;
-    Ok(Cache::open(&directory)?)
+    })?)
+}
+
+/// Makes sure that there is room for what is fetched and for the bundle, as far as sizes are known.
+pub fn check_room(to_fetch: u64, cache: &Cache, least_bundle: u64, destination: &Destination) -> anyhow::Result<()> {
+    let folder = cache.nearest_folder();
+    check_space(folder, to_fetch)?;
+    if let Some(out) = destination.folder() {
+        let shared = fs::metadata(folder)?.dev() == fs::metadata(out)?.dev();
+        check_space(out, least_bundle + if shared { to_fetch } else { 0 })?;
+    }
+    Ok(())
 }
 
 /// A fetcher, and the lock on the cache that it needs for as long as it works.

@@ -114,6 +114,14 @@ impl Destination {
         }
     }
 
+    /// Makes sure that there is room for `bytes`.
+    ///
+    /// # Errors
+    /// [`DestinationError::Full`].
+    pub fn check_room(&self, bytes: u64) -> Result<(), DestinationError> {
+        self.folder().map_or(Ok(()), |folder| check_space(folder, bytes))
+    }
+
     fn path(&self) -> &Path {
         match &self.place {
             Place::Stdout => Path::new("-"),

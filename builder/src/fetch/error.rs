@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kbundle_format::{Digest, ImageRef, Platform};
 
 use super::Breakdown;
+use crate::destination::DestinationError;
 use crate::upstream::Server;
 
 /// Why something could not be fetched.
@@ -130,6 +131,12 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
+    /// The cache has too little room.
+    #[error("the cache has too little room for what is still to be fetched")]
+    NoRoom {
+        /// How much is free and how much is needed.
+        source: DestinationError,
+    },
     /// The HTTP client could not be set up.
     #[error("cannot set up HTTP{}", ca_file.as_ref().map(|path| format!(" with {}", path.display())).unwrap_or_default())]
     Client {
@@ -179,6 +186,7 @@ impl FetchError {
                 | Self::Image { .. }
                 | Self::NoPlatform { .. }
                 | Self::NoChecksum { .. }
+                | Self::NoRoom { .. }
         )
     }
 

@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use self::http::{Access, Downloader, Wanted};
 use self::image::{Document, Fit};
 use self::progress::Progress;
+use crate::destination::check_space;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
@@ -40,7 +41,7 @@ pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use client::HttpSettings;
 pub use error::FetchError;
-pub use registry::{Credentials, registry_host};
+pub use registry::{Credentials, manifest_url, registry_host};
 pub use retry::RetryPolicy;
 
 /// Most bytes of an image index or manifest: what the distribution-spec asks registries to take.
@@ -153,6 +154,7 @@ impl Fetcher {
             (name, wanted)
         });
         let wanted: Vec<_> = files.chain(blobs).collect();
+        self.demand_room(wanted.iter().map(|(_, wanted)| wanted))?;
         let sizes = self
             .all(wanted, |this, (name, wanted)| async move {
                 this.downloader.fetch(&wanted, &this.progress.item(&name, wanted.size)).await
@@ -183,6 +185,17 @@ impl Fetcher {
         // After an error others still run; they end before the runtime does, or they would panic on its way out.
         tasks.shutdown().await;
         results
+    }
+
+    /// Makes sure that the cache has room for what is not in it, as far as sizes are known.
+    fn demand_room<'a>(&self, wanted: impl Iterator<Item = &'a Wanted>) -> Result<(), FetchError> {
+        let missing = |wanted: &Wanted| {
+            let digest = wanted.digest.filter(|digest| self.cache().size(digest).is_none())?;
+            let begun = std::fs::metadata(self.cache().partial(&digest.hex())).map_or(0, |begun| begun.len());
+            Some(wanted.size?.saturating_sub(begun))
+        };
+        let needed = wanted.filter_map(missing).sum();
+        check_space(self.cache().directory(), needed).map_err(|source| FetchError::NoRoom { source })
     }
 
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
@@ -221,9 +234,8 @@ impl Fetcher {
 
     async fn pin_image(&self, image: SelectedImage, platform: Platform) -> Result<LockedImage, FetchError> {
         let repository = self.mirrors.repository(&image.reference);
-        let tag_or_digest = image.digest.map_or_else(|| image.reference.tag().to_owned(), |digest| digest.to_string());
         let wanted = Wanted {
-            url: registry::url(&repository, &format!("manifests/{tag_or_digest}")),
+            url: manifest_url(&self.mirrors, &image.reference, image.digest.as_ref()),
             digest: image.digest,
             size: None,
             most: MAX_DOCUMENT_BYTES,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use fs_err as fs;
+use kbundle_format::{Digest, ImageRef};
 use oci_distribution::client::Client;
 use oci_distribution::errors::OciDistributionError;
 use oci_distribution::secrets::RegistryAuth;
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::FetchError;
 use super::http::no_answer;
-use crate::mirror::{Repository, Scheme};
+use crate::mirror::{Mirrors, Repository, Scheme};
 
 /// A token is used for this long; registries give them for 60 seconds at least (distribution's token specification).
 const TOKEN_LIFE: Duration = Duration::from_secs(50);
@@ -155,6 +156,13 @@ impl Authorizer {
 fn reference(repository: &Repository) -> Reference {
     // The tag plays no part in authorization.
     Reference::with_tag(repository.host.clone(), repository.path.clone(), "latest".to_owned())
+}
+
+/// Where the index or manifest of `image` is asked for: by its digest where that is known, or by its tag.
+#[must_use]
+pub fn manifest_url(mirrors: &Mirrors, image: &ImageRef, digest: Option<&Digest>) -> String {
+    let tag_or_digest = digest.map_or_else(|| image.tag().to_owned(), ToString::to_string);
+    url(&mirrors.repository(image), &format!("manifests/{tag_or_digest}"))
 }
 
 /// The host that answers for the registry `name`; Docker's own goes by another name.

@@ -8,6 +8,7 @@ mod fetch;
 mod hostile;
 mod offline;
 mod outputs;
+mod plan;
 mod reading;
 mod server;
 mod signing;
