@@ -48,8 +48,8 @@ impl Demand {
             demand.file(cache, Some(file.digest), file.size, file.kind);
         }
         for image in &lock.images {
-            let pieces = image.blobs().map(|(kind, blob)| demand.piece(cache, blob, kind)).collect();
-            demand.image(Some(pieces));
+            let pieces: Vec<_> = image.blobs().map(|(kind, blob)| demand.piece(cache, blob, kind)).collect();
+            demand.image(Some(&pieces));
         }
         demand
     }
@@ -68,11 +68,11 @@ impl Demand {
         for image in &selection.images {
             let blobs: Option<Vec<_>> =
                 selection.platforms.iter().map(|platform| blobs(cache, image, platform)).collect();
-            let pieces = blobs.map(|blobs| {
+            let pieces: Option<Vec<_>> = blobs.map(|blobs| {
                 let blobs = blobs.iter().flatten();
                 blobs.map(|(kind, blob)| demand.piece(cache, blob, *kind)).collect()
             });
-            demand.image(pieces);
+            demand.image(pieces.as_deref());
         }
         demand
     }
@@ -94,11 +94,11 @@ impl Demand {
         piece
     }
 
-    fn image(&mut self, pieces: Option<Vec<Piece>>) {
+    fn image(&mut self, pieces: Option<&[Piece]>) {
         let cached = |pieces: &[Piece]| pieces.iter().filter(|piece| piece.cached).map(|piece| piece.bytes).sum();
         self.images.push(Size {
-            bytes: pieces.as_ref().map(|pieces| pieces.iter().map(|piece| piece.bytes).sum()),
-            cached_bytes: pieces.as_deref().map_or(0, cached),
+            bytes: pieces.map(|pieces| pieces.iter().map(|piece| piece.bytes).sum()),
+            cached_bytes: pieces.map_or(0, cached),
         });
     }
 

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
     let result = match Arguments::parse().command {
-        Command::Build(arguments) => commands::build::run(arguments),
+        Command::Build(arguments) => commands::build::run(&arguments),
         Command::Lock(arguments) => commands::lock::run(&arguments),
         Command::Keygen(arguments) => commands::keygen::run(&arguments),
         Command::Sign(arguments) => commands::sign::run(&arguments),

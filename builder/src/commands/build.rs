@@ -40,17 +40,17 @@ struct Report {
     volumes: Vec<String>,
 }
 
-pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     if let Some(bundle) = &arguments.reproduce {
-        return reproduce::run(&arguments, bundle);
+        return reproduce::run(arguments, bundle);
     }
     let file = source::spec_file(&arguments.spec)?;
     if arguments.dry_run {
-        return dry_run::run(&arguments, &file);
+        return dry_run::run(arguments, &file);
     }
     let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
-        Plan::of(&arguments, &file, Catalog::resolve)?;
-    let keys = signing_keys(keys, &arguments)?;
+        Plan::of(arguments, &file, Catalog::resolve)?;
+    let keys = signing_keys(keys, arguments)?;
     let cache = Cache::open(cache.directory())?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;

@@ -217,13 +217,13 @@ impl FetchError {
 
 /// `dl.k8s.io, github.com: no answer in time; quay.io: there is no route to it`.
 fn failed_words(failed: &[(Server, Breakdown)]) -> String {
-    let mut groups: Vec<(String, &Breakdown)> = Vec::new();
+    let mut groups: Vec<(Vec<String>, &Breakdown)> = Vec::new();
     for (server, why) in failed {
         match groups.iter_mut().find(|(_, known)| *known == why) {
-            Some((servers, _)) => servers.push_str(&format!(", {server}")),
-            None => groups.push((server.to_string(), why)),
+            Some((servers, _)) => servers.push(server.to_string()),
+            None => groups.push((vec![server.to_string()], why)),
         }
     }
-    let groups: Vec<_> = groups.into_iter().map(|(servers, why)| format!("{servers}: {why}")).collect();
+    let groups: Vec<_> = groups.into_iter().map(|(servers, why)| format!("{}: {why}", servers.join(", "))).collect();
     groups.join("; ")
 }
