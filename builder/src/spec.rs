@@ -1,6 +1,7 @@
 //! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::str::FromStr;
 
 use fs_err as fs;
 use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
@@ -154,13 +156,30 @@ pub struct SpecFile {
     pub ca_file: Option<PathBuf>,
 }
 
-/// A level in [`LEVELS`].
+/// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
-    let level = Option::<i32>::deserialize(deserializer)?;
-    match level.filter(|level| !LEVELS.contains(&i64::from(*level))) {
-        Some(level) => Err(serde::de::Error::custom(format!("level {level} is not between 1 and 22"))),
-        None => Ok(level),
+    struct Level;
+    impl Visitor<'_> for Level {
+        type Value = Option<i32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a level from {} to {}", LEVELS.start(), LEVELS.end())
+        }
+
+        fn visit_i64<E: de::Error>(self, level: i64) -> Result<Self::Value, E> {
+            let known = i32::try_from(level).ok().filter(|_| LEVELS.contains(&level));
+            known.map(Some).ok_or_else(|| E::invalid_value(Unexpected::Signed(level), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, level: u64) -> Result<Self::Value, E> {
+            self.visit_i64(i64::try_from(level).unwrap_or(i64::MAX))
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
     }
+    deserializer.deserialize_any(Level)
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -323,8 +342,9 @@ mod tests {
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
-            ("schema: 1\nlevel: 99\n", "level 99 is not between 1 and 22"),
-            ("schema: 1\nlevel: 0\n", "level 0 is not between 1 and 22"),
+            ("schema: 1\nlevel: 99\n", "invalid value: integer `99`, expected a level from 1 to 22"),
+            ("schema: 1\nlevel: nine\n", "expected a level from 1 to 22"),
+            ("schema: 1\nlevel: 0\n", "expected a level from 1 to 22"),
             ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
         ] {
             let error = parse(text).unwrap_err();

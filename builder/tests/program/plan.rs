@@ -38,7 +38,7 @@ fn key_output_cache_and_settings_are_checked_first() {
         "nothing is fetched from dl.k8s.oi",
     );
     fs::write(upstream.path("bundle.yaml"), "schema: 1\nlevel: 23\n").unwrap();
-    refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "level 23 is not between 1 and 22");
+    refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "integer `23`, expected a level from 1 to 22");
     fs::write(upstream.path("bundle.yaml"), "schema: 1\nmirrors: {dl.k8s.oi: 'http://127.0.0.1:1'}\n").unwrap();
     refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "nothing is fetched from dl.k8s.oi");
 }
