@@ -5,32 +5,73 @@ mod reading;
 mod signing;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::help::EXIT_CODES;
+use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
 use kbundle_format::KubeVersion;
 
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
-pub use self::reading::{
-    BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, SignatureArgs, TrustArgs, VerifyArgs,
-};
+pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
-use crate::output::Format;
+use crate::commands;
 
 /// Build one signed file with everything a Kubernetes cluster needs
 ///
 /// kbundle fetches pinned Kubernetes programs, container images and add-ons, checks every digest, and packs them into one signed
 /// file that kinstall sets up on hosts without internet.
-///
-/// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed, 130 interrupted by Ctrl-C, 143 by SIGTERM.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 120)]
+#[command(name = "kbundle", version, max_term_width = 120, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl Program for Arguments {
+    const GUIDE: Guide = Guide {
+        name: "kbundle",
+        log_variable: "KBUNDLE_LOG",
+        groups: &[
+            ("Build", &["build", "lock"]),
+            ("Sign", &["keygen", "sign"]),
+            ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
+            ("Cut and complete", &["join", "subset", "split", "repair"]),
+            ("Shell", &["completion", "man"]),
+        ],
+        environment: &[
+            ("KBUNDLE_CACHE", "Folder for downloads, as with --cache."),
+            ("KBUNDLE_PASSPHRASE", "Passphrase of an encrypted private key."),
+            ("KBUNDLE_LOG", "Filter of the log, such as info or kbundle=debug,warn. -v wins over it."),
+            ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy for downloads, and hosts that are reached without it."),
+            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds the credentials for registries."),
+            ("XDG_CACHE_HOME", "Folder of caches; downloads are kept in its folder kbundle."),
+            ("NO_COLOR", "Turns colors off."),
+        ],
+        files: &[
+            ("~/.cache/kbundle", "Downloads, by digest. It can be deleted at any time."),
+            ("~/.docker/config.json", "Credentials for registries, field auths."),
+            ("bundle.yaml", "What goes into a bundle, with --file."),
+            ("kbundle.lock", "Every file and blob by digest, as kbundle lock writes it."),
+        ],
+        see_also: &["kinstall(1)"],
+    };
+
+    fn common(&self) -> &CommonArguments {
+        &self.common
+    }
+
+    fn execute(self) -> anyhow::Result<ExitCode> {
+        commands::execute(self.command)?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,17 +89,20 @@ pub enum Command {
     Subset(SubsetArgs),
     Split(SplitCommandArgs),
     Repair(RepairArgs),
-    Completion(CompletionArgs),
-    Man(ManArgs),
+    #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
+    Completion(CompletionArguments),
+    #[command(after_long_help = "Examples:\n  kbundle man /usr/local/share/man/man1")]
+    Man(ManArguments),
 }
 
 /// Build a bundle
 ///
 /// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
 /// downloads go on where they stopped. Content that is not what its pin says stops the build.
-///
-/// Example: kbundle build --k8s 1.25.2 --key signing.key
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle build --k8s 1.25.2 --key signing.key\n  kbundle build --k8s 1.25.2 --unsigned --dry-run\n  kbundle build --locked kbundle.lock --key signing.key --split 3900MiB --parity 1"
+)]
 pub struct BuildArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
@@ -107,7 +151,7 @@ pub struct BuildArgs {
     pub dry_run: bool,
     /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
+    pub output: OutputFormat,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -117,6 +161,7 @@ pub struct BuildArgs {
 /// Asks registries for image manifests, but downloads no layers. A lock kept beside bundle.yaml shows in review what changed, and
 /// `kbundle build --locked` builds exactly that.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle lock --k8s 1.25.2 --out kbundle.lock")]
 pub struct LockArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
@@ -243,20 +288,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
-/// Print a completion script for a shell
-#[derive(Debug, Args)]
-pub struct CompletionArgs {
-    /// The shell
-    pub shell: clap_complete::Shell,
-}
-
-/// Write man pages
-#[derive(Debug, Args)]
-pub struct ManArgs {
-    /// Directory to write them to
-    pub directory: PathBuf,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,5 +296,10 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_heading_and_an_example_that_parses() {
+        assert_eq!(kbundle_cli::help::findings::<Arguments>(), Vec::<String>::new());
     }
 }

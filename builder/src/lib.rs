@@ -7,6 +7,7 @@
 //!
 //! [`destination`] has the rule for everything that is written, [`interrupt`] what a signal does to it.
 
+mod advice;
 pub mod catalog;
 pub mod demand;
 pub mod destination;

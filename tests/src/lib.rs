@@ -9,6 +9,7 @@ pub mod cluster;
 mod command;
 pub mod conformance;
 pub mod connected;
+pub mod cut_off;
 mod disk;
 pub mod files;
 mod host;

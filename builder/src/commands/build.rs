@@ -11,6 +11,7 @@ use kbundle::fetch::Cache;
 use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::pack::{Around, Contents};
+use kbundle_cli::{Explained as _, output, progress};
 use kbundle_format::head::Attestation;
 use kbundle_format::{Compression, Digest, Entry, KeyId, KubeVersion, SignatureFile, SigningKey};
 use serde::Serialize;
@@ -19,7 +20,6 @@ use super::composed::note_beside;
 use super::plan::{Plan, Source};
 use super::{dry_run, keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
-use crate::output;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
 const DEFAULT_LEVEL: i32 = 9;
@@ -51,7 +51,7 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
         Plan::of(arguments, &file, Catalog::resolve)?;
     let keys = signing_keys(keys, arguments)?;
-    let cache = Cache::open(cache.directory())?;
+    let cache = Cache::open(cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
@@ -63,23 +63,23 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     progress.finish();
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
-    let contents = Contents::of(&lock, Compression::at_level(level))?;
+    let contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
     let (signatures, attestations) = sign(&lock, &contents, &keys)?;
     let around = Around { signatures: &signatures, attestations: &attestations, carried: &carried };
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
-    let bar = output::bar("packing", content_bytes);
+    let bar = progress::bar("packing", content_bytes);
     if bases.is_empty() {
-        destination.check_room(demand::least_bundle_bytes(&entries))?;
+        destination.check_room(demand::least_bundle_bytes(&entries)).explained()?;
     }
     let to_stdout = destination.is_stdout();
     let write = || {
-        let output = destination.start(&interrupt)?;
-        anyhow::Ok(contents.write(output, &cache, around, &|bytes| bar.inc(bytes))?.commit()?)
+        let output = destination.start(&interrupt).explained()?;
+        contents.write(output, &cache, around, &|bytes| bar.inc(bytes)).explained()?.commit().explained()
     };
-    let written = interrupt.explain(write(), || source::downloads_kept(&cache))?;
+    let written = source::interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
     bar.finish_and_clear();
 
     let report = Report {

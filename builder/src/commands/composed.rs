@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use kbundle::destination::{Destination, Written};
 use kbundle::interrupt::Interrupt;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::compose::{NewHead, compose};
 use kbundle_format::{Entry, IndexedBundle};
 
+use super::source::interrupted;
 use super::verify::check_entries;
-use crate::output;
 
 /// A bundle to be written, and what it is taken from.
 pub struct Composition<'a> {
@@ -27,7 +28,9 @@ impl Composition<'_> {
             let carried = source.carried();
             let entries = self.head.list.entries.iter().filter(|entry| wanted(entry));
             let theirs: Vec<_> = entries.filter_map(|entry| carried.get(&entry.digest).copied()).collect();
-            check_entries(source, &theirs).with_context(|| format!("refused bundle {number} of those given"))?;
+            check_entries(source, &theirs)
+                .explained()
+                .with_context(|| format!("refused bundle {number} of those given"))?;
         }
         self.copy(wanted)
     }
@@ -36,10 +39,10 @@ impl Composition<'_> {
     pub fn copy(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
         let interrupt = Interrupt::watch()?;
         let write = || {
-            let output = self.destination.start(&interrupt)?;
-            anyhow::Ok(compose(self.head, wanted, self.sources, output)?.commit()?)
+            let output = self.destination.start(&interrupt).explained()?;
+            compose(self.head, wanted, self.sources, output).explained()?.commit().explained()
         };
-        interrupt.explain(write(), nothing_written)
+        interrupted(&interrupt, write(), nothing_written)
     }
 }
 
@@ -62,7 +65,7 @@ pub fn note_beside(written: &Written) -> std::io::Result<()> {
         output::note(&format!("{}: removed, a volume of an earlier run", path.display()))?;
     }
     if let [first, ..] = written.others.as_slice() {
-        output::note(&format!(
+        output::warning(&format!(
             "WARNING: the folder also holds volumes of another bundle: {}. Name a volume instead of the folder, such as {}, or move them away",
             listed(&written.others),
             written.files.first().unwrap_or(first).display()

@@ -13,12 +13,12 @@ use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
+use kbundle_cli::output;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use serde::Serialize;
 
 use super::plan::{Plan, Source};
 use crate::cli::BuildArgs;
-use crate::output;
 
 /// What `--output json` prints.
 #[derive(Serialize)]

@@ -12,13 +12,13 @@ use kbundle::pack;
 use kbundle::resolve::{ResolveError, Selection};
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
+use kbundle_cli::{Explained as _, failure};
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
 use super::input::Input;
 use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
-use crate::failure::CommandError;
 
 /// All that a build needs to know.
 pub struct Plan {
@@ -57,9 +57,9 @@ impl Plan {
         let keys = key_files(arguments, file)?;
         let path = out(arguments, file, &source);
         let (split, existing) = (arguments.split.split(), arguments.force.existing());
-        let destination = Destination::for_bundle(&path, split, existing, !keys.is_empty())?;
+        let destination = Destination::for_bundle(&path, split, existing, !keys.is_empty()).explained()?;
         let bases = open_bases(&arguments.since)?;
-        let cache = Cache::look_at(&source::cache_directory(&arguments.fetch)?)?;
+        let cache = Cache::look_at(&source::cache_directory(&arguments.fetch)?).explained()?;
         let demand = match &source {
             Source::Locked(lock) => Demand::of_lock(lock, &cache),
             Source::Selected(selection) => Demand::of_selection(selection, &cache),
@@ -84,7 +84,7 @@ fn find_source(
         return Ok((Source::Locked(lock), upstream, mirrors));
     }
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-    let selection = pick(&catalog, &spec)?;
+    let selection = pick(&catalog, &spec).explained()?;
     let upstream = Upstream::of_selection(&selection);
     source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
     Ok((Source::Selected(selection), upstream, mirrors))
@@ -92,15 +92,14 @@ fn find_source(
 
 /// Reads the lock, which has to be for the version that flags or file ask for, where they do.
 fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
-    let lock = Lock::read(path)?;
+    let lock = Lock::read(path).explained()?;
     if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
         && asked != lock.kubernetes
     {
-        return Err(CommandError::Usage {
-            what: format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
-            hint: "make a lock for that version with `kbundle lock`".to_owned(),
-        }
-        .into());
+        return Err(failure::usage(
+            format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
+            "make a lock for that version with `kbundle lock`",
+        ));
     }
     Ok(lock)
 }
@@ -110,11 +109,10 @@ fn key_files(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<PathB
     let from_file = if arguments.unsigned { None } else { file.key.clone() };
     let paths = if arguments.key.is_empty() { from_file.into_iter().collect() } else { arguments.key.clone() };
     if paths.is_empty() && !arguments.unsigned {
-        return Err(CommandError::Usage {
-            what: "no key to sign the bundle with was given".to_owned(),
-            hint: "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`".to_owned(),
-        }
-        .into());
+        return Err(failure::usage(
+            "no key to sign the bundle with was given",
+            "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`",
+        ));
     }
     paths.iter().try_for_each(|path| keys::check_signing_key(path))?;
     Ok(paths)

@@ -5,15 +5,16 @@ use std::io;
 use anyhow::Context as _;
 use kbundle::destination::Destination;
 use kbundle::interrupt::Interrupt;
+use kbundle_cli::{Explained as _, progress};
 use kbundle_format::SignatureCheck;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::Split;
 
 use super::composed::{name_files, nothing_written};
 use super::input::{Bundle, Input};
+use super::source::interrupted;
 use super::verify::read_all;
 use crate::cli::SplitCommandArgs;
-use crate::output::{self, Format};
 
 pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
@@ -22,17 +23,17 @@ pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     let signed = !bundle.head().signatures.is_empty();
     let out = arguments.out.as_ref().unwrap_or(&arguments.bundle.bundle);
     let split = Split { file_bytes: arguments.size, parity: arguments.parity };
-    let destination = Destination::for_bundle(out, Some(split), arguments.force.existing(), signed)?;
-    read_all(&input, Bundle::Indexed(bundle), Carriage::Partial, Format::Text)?;
+    let destination = Destination::for_bundle(out, Some(split), arguments.force.existing(), signed).explained()?;
+    read_all(&input, Bundle::Indexed(bundle), Carriage::Partial)?;
     let interrupt = Interrupt::watch()?;
-    let bar = output::bar("splitting", source.size_bytes());
+    let bar = progress::bar("splitting", source.size_bytes());
     let cut = || {
-        let mut volumes = destination.start(&interrupt)?;
+        let mut volumes = destination.start(&interrupt).explained()?;
         io::copy(&mut bar.wrap_read(source.reader()), &mut volumes)
             .with_context(|| format!("while splitting {}", input.name))?;
-        anyhow::Ok(volumes.commit()?)
+        volumes.commit().explained()
     };
-    let written = interrupt.explain(cut(), nothing_written)?;
+    let written = interrupted(&interrupt, cut(), nothing_written)?;
     bar.finish_and_clear();
     name_files(&written)?;
     Ok(())

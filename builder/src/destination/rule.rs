@@ -136,25 +136,6 @@ impl DestinationError {
             Self::Write { .. } | Self::Volumes { .. } => return None,
         })
     }
-
-    /// Whether the command line has to change; otherwise what is on the disk.
-    #[must_use]
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. })
-    }
-
-    /// Whether something was refused rather than broken.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::NotAFile { .. }
-                | Self::Link { .. }
-                | Self::Exists { .. }
-                | Self::SignedBefore { .. }
-                | Self::Full { .. }
-        )
-    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {

@@ -209,7 +209,7 @@ impl FetchError {
             Self::Authorization { .. } => {
                 "credentials are read from `~/.docker/config.json` (or `$DOCKER_CONFIG`), field `auths`"
             }
-            Self::Cache { .. } => "choose another place with `--cache DIR`",
+            Self::Cache { .. } | Self::NoRoom { .. } => "choose another place with `--cache DIR`",
             _ => return None,
         })
     }

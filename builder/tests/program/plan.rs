@@ -23,11 +23,11 @@ fn refused(upstream: &Upstream, flags: &[&str], code: i32, words: &str) {
 fn key_output_cache_and_settings_are_checked_first() {
     let upstream = Upstream::new();
     refused(&upstream, &[], 2, "no key to sign the bundle with was given");
-    refused(&upstream, &["--key=none.key"], 1, "none.key");
-    refused(&upstream, &["--key=signing.pub"], 1, "while reading the key signing.pub");
+    refused(&upstream, &["--key=none.key"], 2, "none.key");
+    refused(&upstream, &["--key=signing.pub"], 2, "while reading the key signing.pub");
     refused(&upstream, &["--key=signing.key", "--out=none/b.tar.zst"], 2, "there is no folder none");
     refused(&upstream, &["--key=signing.key", "--out=."], 3, "is a folder");
-    refused(&upstream, &["--key=signing.key", "--since=none.tar.zst"], 1, "none.tar.zst");
+    refused(&upstream, &["--key=signing.key", "--since=none.tar.zst"], 2, "none.tar.zst");
     fs::write(upstream.path("cache"), "a file").unwrap();
     refused(&upstream, &["--key=signing.key"], 1, "cannot use the cache at cache");
     fs::remove_file(upstream.path("cache")).unwrap();

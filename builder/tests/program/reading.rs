@@ -60,7 +60,7 @@ fn what_cannot_be_done_says_what_and_why() {
     ");
     let (code, text) = failure(&upstream.kbundle(["cat", BUNDLE, "bundle.json"]));
     assert_eq!(code, 2, "{text}");
-    assert_eq!(failure(&upstream.kbundle(["verify", "missing", KEY])).0, 1);
+    assert_eq!(failure(&upstream.kbundle(["verify", "missing", KEY])).0, 2);
 }
 
 /// Where a volume is flipped depends on the length of the signature before it.

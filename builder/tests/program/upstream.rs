@@ -208,7 +208,7 @@ pub fn kbundle_in(directory: &Path) -> Command {
 /// A program that runs kbundle.
 pub fn program_in(program: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(directory).env_remove("RUST_LOG").env("DOCKER_CONFIG", directory);
+    command.current_dir(directory).env_remove("KBUNDLE_LOG").env("DOCKER_CONFIG", directory);
     // A proxy of the machine must not stand between the program and loopback.
     command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command

@@ -1,41 +1,37 @@
 //! Opening a bundle the only way there is: signatures first, then every entry's digest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
-use fs_err as fs;
+use kbundle_cli::arguments::is_standard_input;
+use kbundle_cli::failure;
+use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_format::BundleList;
 use kbundle_format::head::ReadError;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{BundleStream, Summary};
-use kbundle_format::{BundleList, SignatureFile, VerifyingKey};
 
 use crate::cli::TrustArguments;
-use crate::failure::Advise;
+use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
 
 /// Reads keys and detached signatures. Without a key there is nothing to go on.
 pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     if arguments.keys.is_empty() {
-        return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
-            .refused()
-            .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
+        return Err(failure::usage(
+            "no key to verify the bundle with, and an unverified bundle is never used",
+            "give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle",
+        ));
     }
-    let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let signature = |path: &PathBuf| {
-        let content = fs::read(path).context("cannot read a signature").usage()?;
-        Ok(SignatureFile { name: path.display().to_string(), content })
-    };
-    let detached = arguments.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?;
-    Trust::new(keys, arguments.threshold, detached).usage()
-}
-
-fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {
-    let pem = fs::read_to_string(path).context("cannot read a key").usage()?;
-    VerifyingKey::from_pem(&pem).with_context(|| format!("{} cannot be used as a key", path.display())).usage()
+    let key = |path: &PathBuf| anyhow::Ok(public_key(path)?.0);
+    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
+    let signatures = &arguments.signatures;
+    let detached = signatures.detached.iter().map(|path| signature_file(path)).collect::<anyhow::Result<_>>()?;
+    Trust::new(keys, signatures.threshold, detached).explained()
 }
 
 /// Verifies all of the bundle at `places` in one pass. `accept` looks at the list after the signatures and before the content.
@@ -70,11 +66,14 @@ pub fn verify(
 }
 
 fn open(places: &[PathBuf]) -> anyhow::Result<BundleSource> {
-    for place in places {
-        fs::metadata(place).context("there is no such bundle").usage()?;
+    if places.iter().any(|place| is_standard_input(place)) {
+        return Err(failure::usage(
+            "this cannot be done in one pass over standard input",
+            "store the bundle in a file first",
+        ));
     }
     match BundleSource::open_all(places) {
-        Err(error @ SourceError::Open { .. }) => Err(error).usage(),
+        Err(error @ SourceError::Open { .. }) => Err(error).explained(),
         result => read(result.map_err(ReadError::from)),
     }
 }
@@ -92,5 +91,5 @@ fn read<T>(result: Result<T, ReadError>) -> anyhow::Result<T> {
         Err(ReadError::Source(_)) => "look at the medium that the bundle lies on",
         Err(_) => "run `kbundle verify` on the file where it was built; if it passes there, copy it again",
     };
-    result.context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
+    result.explained().context("the bundle was refused; nothing on this host was changed").hint(hint)
 }

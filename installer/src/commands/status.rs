@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use kbundle_cli::output;
 use kbundle_format::Role;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{OutputFormat, StatusArguments};
+use crate::cli::StatusArguments;
 use crate::facts::HostFacts;
 use crate::host::{Change, Host, UnitState};
 use crate::kubectl::Kubectl;
 use crate::plan::STEPS;
 use crate::records::Records;
-use crate::report::{SCHEMA, print_json, print_text};
+use crate::report::SCHEMA;
 use crate::steps::Inputs;
 use crate::steps::images::unpacked::{self, ImageFault};
 use crate::topology::{Member, Topology};
@@ -89,10 +90,7 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
         status.healthy &= faults.is_empty();
         status.image_faults = Some(faults);
     }
-    match arguments.output {
-        OutputFormat::Json => print_json(&status)?,
-        OutputFormat::Text => print_text(&describe(&status))?,
-    }
+    output::result(arguments.output, &describe(&status), &status)?;
     Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,10 +1,10 @@
 //! One display for all hosts: bars and lines for people, each host's events for programs.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kbundle_cli::{output, progress};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl Display {
     /// Shows in `output`, for hosts with these names.
     pub fn new<'a>(output: OutputFormat, names: impl Iterator<Item = &'a str>) -> Self {
         let target = match output {
-            OutputFormat::Text => ProgressDrawTarget::stderr(),
+            OutputFormat::Text => progress::target(),
             OutputFormat::Json => ProgressDrawTarget::hidden(),
         };
         Self { output, bars: MultiProgress::with_draw_target(target), width: names.map(str::len).max().unwrap_or(0) }
@@ -74,7 +74,7 @@ impl Display {
     pub fn line(&self, text: &str) {
         if self.output == OutputFormat::Text {
             // The work goes on when nobody listens any more.
-            self.bars.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+            self.bars.suspend(|| drop(output::note(text)));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Checks between the hosts of a cluster: what no host can see alone. They look at the facts of all.
+//! Checks between the hosts of a cluster, for what no single host can see. They read the facts of all hosts.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,21 +8,21 @@ use serde::Serialize;
 use super::{Answer, CheckId, Finding, Verdict, finding};
 use crate::facts::HostFacts;
 
-/// More than this apart and certificates of one host are not yet valid on another.
+/// With a larger difference, certificates of one host are not yet valid on another.
 const CLOCKS_REJECT_SECONDS: f64 = 30.0;
 /// etcd logs a warning from one second on.
 const CLOCKS_WARN_SECONDS: f64 = 2.0;
 
-/// A host that was visited.
+/// A host whose facts are known.
 #[derive(Clone, Copy)]
 pub struct Visited<'a> {
     /// Its name in cluster.yaml.
     pub name: &'a str,
     /// Its address there.
     pub address: IpAddr,
-    /// What it is.
+    /// Its facts.
     pub facts: &'a HostFacts,
-    /// How far its clock is ahead of the one of the host that asks.
+    /// How far its clock is ahead of the leading host's.
     pub clock_offset_seconds: f64,
 }
 
@@ -51,7 +51,7 @@ const CHECKS: &[Check] = &[
     },
     Check { id: "distinct-hostnames", wanted: "a host name that no other host has", look: hostnames },
     Check { id: "clocks", wanted: "clocks that agree within 2 s (certificates, etcd)", look: clocks },
-    Check { id: "mtus", wanted: "the same largest packet (MTU) on all hosts", look: mtus },
+    Check { id: "mtus", wanted: "the same MTU on all hosts", look: mtus },
 ];
 
 /// The check that hosts make among themselves, by connecting to each other.
@@ -61,10 +61,10 @@ const REACH: &str = "reach";
 #[must_use]
 pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFinding {
     let answer = if failures.is_empty() {
-        Answer::pass("whatever it has to")
+        Answer::pass("all required connections work")
     } else {
-        let advice = "let these TCP ports through between the hosts, in firewalls on them and on the way";
-        Answer::reject(format!("not {}", failures.join(", ")), advice)
+        let advice = "allow these TCP ports between the hosts, in their firewalls and in those between them";
+        Answer::reject(format!("cannot connect to {}", failures.join(", ")), advice)
     };
     let wanted = "connections to API servers, etcd and kubelets, as the host's roles need them";
     HostFinding { host: host.to_owned(), finding: finding(REACH, wanted, answer, ignored) }
@@ -73,8 +73,8 @@ pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFindin
 /// The check of how many members etcd has.
 const ETCD_MEMBERS: &str = "etcd-members";
 
-/// The finding about these hosts of etcd, told at the last of them. A cluster that stands may have an even number of members for
-/// a while, since they come and go one at a time.
+/// The finding about the number of etcd members, reported for the last of them. An installed cluster may have an even number for a
+/// while, since members are added and removed one at a time.
 #[must_use]
 pub fn etcd_members(hosts: &[&str], stands: bool, ignored: &[CheckId]) -> Option<HostFinding> {
     let (members, host) = (hosts.len(), *hosts.last()?);
@@ -85,12 +85,15 @@ pub fn etcd_members(hosts: &[&str], stands: bool, ignored: &[CheckId]) -> Option
             0 => "none".to_owned(),
             lost => lost.to_string(),
         };
-        let found = format!("{members} members, of which {lost} may fail, as of {}", members - 1);
-        let advice =
-            format!("take the role etcd from one host, or give it to one more: {} or {}", members - 1, members + 1);
+        let found = format!("{members} members; {lost} may fail, the same as with {}", members - 1);
+        let advice = format!(
+            "remove the role etcd from one host or add it to another, for {} or {} members",
+            members - 1,
+            members + 1
+        );
         if stands { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
     };
-    let wanted = "an odd number of members of etcd: one more than that only adds to what can fail";
+    let wanted = "an odd number of etcd members; an even number tolerates no more failures";
     Some(HostFinding { host: host.to_owned(), finding: finding(ETCD_MEMBERS, wanted, answer, ignored) })
 }
 
@@ -99,7 +102,7 @@ pub(super) fn ids() -> impl Iterator<Item = CheckId> {
     CHECKS.iter().map(|check| CheckId(check.id)).chain([CheckId(REACH), CheckId(ETCD_MEMBERS)])
 }
 
-/// Makes every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+/// Runs every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].
 #[must_use]
 pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
     let mut findings = Vec::new();
@@ -112,7 +115,7 @@ pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
     findings
 }
 
-/// An answer for each host by what it shares with others; `None` for a host that has nothing to share.
+/// An answer for each host, by the value that `what` reads; two hosts with the same value are rejected.
 fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, advice: &str) -> Vec<Answer> {
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for host in hosts {
@@ -124,12 +127,12 @@ fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, ad
         let Some(value) = what(host.facts) else { return Answer::unknown("none") };
         match holders[value].as_slice() {
             [_] => Answer::pass(value),
-            // All of many hosts may share it: the first ones will do.
+            // Many hosts may share it; three names are enough.
             sharers => {
                 let others: Vec<_> = sharers.iter().filter(|name| **name != host.name).take(3).copied().collect();
                 let more = sharers.len() - 1 - others.len();
                 let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-                Answer::reject(format!("`{value}`, as {}{more}", others.join(", ")), advice)
+                Answer::reject(format!("`{value}`, the same as {}{more}", others.join(", ")), advice)
             }
         }
     };
@@ -145,7 +148,7 @@ fn hostnames(hosts: &[Visited<'_>]) -> Vec<Answer> {
     distinct(hosts, |facts| Some(&facts.hostname), "`hostnamectl set-hostname NAME` with a name that no other host has")
 }
 
-/// Each clock against the one in the middle, so that the one that is wrong is named and not all the others.
+/// Compares each clock with the median, so that only the wrong one is named.
 fn clocks(hosts: &[Visited<'_>]) -> Vec<Answer> {
     let mut offsets: Vec<_> = hosts.iter().map(|host| host.clock_offset_seconds).collect();
     offsets.sort_by(f64::total_cmp);
@@ -153,14 +156,14 @@ fn clocks(hosts: &[Visited<'_>]) -> Vec<Answer> {
     let answer = |host: &Visited<'_>| {
         let ahead = host.clock_offset_seconds - middle;
         let side = if ahead < 0.0 { "behind" } else { "ahead of" };
-        let found = format!("{:.1} s {side} most of the others", ahead.abs());
+        let found = format!("{:.1} s {side} most other hosts", ahead.abs());
         let advice = "set the clock (`timedatectl set-time`), and run chrony or ntp against a server of the site";
         if ahead.abs() > CLOCKS_REJECT_SECONDS {
             Answer::reject(found, advice)
         } else if ahead.abs() > CLOCKS_WARN_SECONDS {
             Answer::warn(found, advice)
         } else {
-            Answer::pass("as the others")
+            Answer::pass("agrees with the others")
         }
     };
     hosts.iter().map(answer).collect()
@@ -171,11 +174,11 @@ fn mtus(hosts: &[Visited<'_>]) -> Vec<Answer> {
     let smallest = hosts.iter().filter_map(mtu).min();
     let answer = |host: &Visited<'_>| match (mtu(host), smallest) {
         (Some(own), Some(smallest)) if own > smallest => Answer::warn(
-            format!("{own} bytes, while another host takes {smallest}"),
-            "set the same on all hosts, or large packets between pods get lost",
+            format!("{own} bytes; another host has {smallest}"),
+            "set the same MTU on all hosts; otherwise large packets between pods are lost",
         ),
         (Some(own), _) => Answer::pass(format!("{own} bytes")),
-        (None, _) => Answer::unknown("not told"),
+        (None, _) => Answer::unknown("not reported"),
     };
     hosts.iter().map(answer).collect()
 }
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_differ_as_they_should_pass() {
+    fn distinct_hosts_pass() {
         assert_eq!(notable(|_, _| ()), Vec::<String>::new());
     }
 
@@ -229,42 +232,42 @@ mod tests {
             facts[1].hostname = facts[0].hostname.clone();
         }), @r#"
         [
-            "a distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, as c",
-            "c distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, as a",
-            "a distinct-hostnames Reject: `a`, as b",
-            "b distinct-hostnames Reject: `a`, as a",
+            "a distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, the same as c",
+            "c distinct-machine-ids Reject: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`, the same as a",
+            "a distinct-hostnames Reject: `a`, the same as b",
+            "b distinct-hostnames Reject: `a`, the same as a",
         ]
         "#);
     }
 
     #[test]
-    fn an_even_number_of_etcds_members_is_for_clusters_that_change() {
+    fn an_even_number_of_etcd_members_is_allowed_only_in_an_installed_cluster() {
         let told = |hosts: &[&str], stands| {
             let HostFinding { host, finding } = etcd_members(hosts, stands, &[]).unwrap();
             format!("{host} {:?}: {}; {}", finding.verdict, finding.found, finding.advice)
         };
-        insta::assert_snapshot!(told(&["a", "b"], false), @"b Reject: 2 members, of which none may fail, as of 1; take the role etcd from one host, or give it to one more: 1 or 3");
-        insta::assert_snapshot!(told(&["a", "b", "c", "d"], true), @"d Warn: 4 members, of which 1 may fail, as of 3; take the role etcd from one host, or give it to one more: 3 or 5");
+        insta::assert_snapshot!(told(&["a", "b"], false), @"b Reject: 2 members; none may fail, the same as with 1; remove the role etcd from one host or add it to another, for 1 or 3 members");
+        insta::assert_snapshot!(told(&["a", "b", "c", "d"], true), @"d Warn: 4 members; 1 may fail, the same as with 3; remove the role etcd from one host or add it to another, for 3 or 5 members");
         insta::assert_snapshot!(told(&["a", "b", "c"], false), @"c Pass: 3 members; ");
         assert_eq!(etcd_members(&[], false, &[]), None);
     }
 
     #[test]
-    fn the_clock_that_is_wrong_is_named() {
+    fn the_wrong_clock_is_named() {
         insta::assert_debug_snapshot!(notable(|_, offsets| *offsets = [600.0, 0.0, -3.0]), @r#"
         [
-            "a clocks Reject: 600.0 s ahead of most of the others",
-            "c clocks Warn: 3.0 s behind most of the others",
+            "a clocks Reject: 600.0 s ahead of most other hosts",
+            "c clocks Warn: 3.0 s behind most other hosts",
         ]
         "#);
     }
 
     #[test]
-    fn a_larger_packet_than_another_host_takes_is_told() {
+    fn a_larger_mtu_than_another_hosts_is_reported() {
         insta::assert_debug_snapshot!(notable(|facts, _| facts[1].mtus = [("eth0".into(), 1450)].into()), @r#"
         [
-            "a mtus Warn: 1500 bytes, while another host takes 1450",
-            "c mtus Warn: 1500 bytes, while another host takes 1450",
+            "a mtus Warn: 1500 bytes; another host has 1450",
+            "c mtus Warn: 1500 bytes; another host has 1450",
         ]
         "#);
     }

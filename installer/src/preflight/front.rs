@@ -1,4 +1,4 @@
-//! Findings about what is to stand in front of the API servers: a load balancer of the site's own, or an address that moves.
+//! Findings about what stands in front of the API servers: the site's own load balancer, or a virtual address.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,28 +10,27 @@ pub(super) fn ids() -> impl Iterator<Item = CheckId> {
     [LOAD_BALANCER, FREE_ADDRESS].into_iter().map(CheckId)
 }
 
-/// Whether the site's own load balancer takes connections.
+/// Whether the site's own load balancer accepts connections.
 const LOAD_BALANCER: &str = "load-balancer";
 
 /// The finding about a host that tried to connect to the load balancer at `address`; `failure` is why it could not.
 #[must_use]
 pub fn load_balancer(host: &str, address: SocketAddr, failure: Option<String>, ignored: &[CheckId]) -> HostFinding {
     let answer = match failure {
-        None => Answer::pass(format!("{address} takes connections")),
+        None => Answer::pass(format!("{address} accepts connections")),
         Some(why) => Answer::warn(
-            format!("{address} takes no connection ({why})"),
-            "have it run before hosts join; some take none while no API server answers, and then this is as it should be",
+            format!("{address} does not accept connections ({why})"),
+            "start it before hosts join; some load balancers refuse connections until an API server answers, which is fine",
         ),
     };
     let wanted = "the load balancer of the site's own (api.address)";
     HostFinding { host: host.to_owned(), finding: finding(LOAD_BALANCER, wanted, answer, ignored) }
 }
 
-/// Whether the address that is to move between the control planes is nobody's.
+/// Whether the virtual address is free.
 const FREE_ADDRESS: &str = "free-address";
 
-/// The finding about a control plane that looked who has `address`: a machine's hardware address, or nobody; or why it could not
-/// look.
+/// The finding of a control plane that probed `address`: the hardware address that answered, nobody, or why the probe failed.
 #[must_use]
 pub fn free_address(
     host: &str,
@@ -40,13 +39,13 @@ pub fn free_address(
     ignored: &[CheckId],
 ) -> HostFinding {
     let answer = match found {
-        Ok(None) => Answer::pass(format!("nobody has {address}")),
+        Ok(None) => Answer::pass(format!("{address} is free")),
         Ok(Some(machine)) => Answer::reject(
-            format!("{address} is that of {machine}"),
-            "set `address` under `api` in cluster.yaml to a free one, or take it from that machine",
+            format!("{address} belongs to the machine {machine}"),
+            "set `address` under `api` in cluster.yaml to a free address, or give that machine another one",
         ),
         Err(why) => Answer::unknown(why),
     };
-    let wanted = "an address that no machine has, to move between the control planes (api.address)";
+    let wanted = "a free address for kube-vip (api.address)";
     HostFinding { host: host.to_owned(), finding: finding(FREE_ADDRESS, wanted, answer, ignored) }
 }

@@ -19,9 +19,9 @@ pub(super) const CHECKS: &[Check] = &[
         look: kernel_settings,
     },
     Check { id: "cgroups", wanted: "the controllers of Kubernetes' system validation", look: cgroups },
-    Check { id: "file-systems", wanted: "writable, and programs can be run from them", look: file_systems },
+    Check { id: "file-systems", wanted: "writable, and mounted without noexec where binaries are", look: file_systems },
     Check { id: "swap", wanted: "off (the kubelet's failSwapOn)", look: swap },
-    Check { id: "nesting", wanted: "known, and set up for", look: nesting },
+    Check { id: "nesting", wanted: "limits of a container that kinstall can work around", look: nesting },
 ];
 
 fn cpus(subject: &Subject<'_>) -> Answer {
@@ -37,7 +37,7 @@ fn memory(subject: &Subject<'_>) -> Answer {
     const WANTED_MIB: u64 = 1700;
     let mib = subject.facts.memory.total_bytes >> 20;
     match mib {
-        0 => Answer::unknown("the kernel did not tell"),
+        0 => Answer::unknown("the kernel does not report it"),
         WANTED_MIB.. => Answer::pass(format!("{mib} MiB")),
         _ => Answer::reject(format!("{mib} MiB"), "give the host more memory"),
     }
@@ -48,11 +48,11 @@ fn kernel_features(subject: &Subject<'_>) -> Answer {
     let missing: Vec<_> =
         MODULES.iter().map(|&(name, _)| name).filter(|&name| !kernel.features.contains(name)).collect();
     if missing.is_empty() {
-        return Answer::pass("all at work");
+        return Answer::pass("available");
     }
     let missing = missing.join(", ");
     if kernel.has_modules {
-        Answer::pass(format!("{missing} not loaded yet; will be"))
+        Answer::pass(format!("{missing} not loaded yet; kinstall loads them"))
     } else {
         let advice = format!(
             "load {missing} with modprobe, on the outer machine where this host is a container; /lib/modules has none for kernel {}",
@@ -74,13 +74,13 @@ fn kernel_settings(subject: &Subject<'_>) -> Answer {
             .get(setting.name)
             .filter(|found| !found.writable && !setting.suits(&found.value));
         let Some(found) = stuck else { continue };
-        let text = format!("{} is {} and read-only, {} is wanted", setting.name, found.value, setting.value());
+        let text = format!("{} is {} and read-only; {} is required", setting.name, found.value, setting.value());
         if setting.need == Need::Essential { essential.push(text) } else { others.push(text) }
     }
     let advice = "set it on the outer machine where this host is a container";
     match (essential.is_empty(), others.is_empty()) {
-        (true, true) => Answer::pass("as wanted, or can be set"),
-        (true, false) => Answer::warn(others.join("; "), format!("works without; to have it, {advice}")),
+        (true, true) => Answer::pass("set, or can be set"),
+        (true, false) => Answer::warn(others.join("; "), format!("the cluster works without it; to have it, {advice}")),
         (false, _) => Answer::reject(essential.join("; "), advice),
     }
 }
@@ -103,16 +103,16 @@ fn cgroups(subject: &Subject<'_>) -> Answer {
     Answer::reject(format!("{name} without {}", missing.join(", ")), advice)
 }
 
-/// A host with all controllers, and the old version of them.
+/// A host with cgroup v1 and all its controllers.
 fn cgroup_v1(subject: &Subject<'_>) -> Answer {
     let refused =
         "Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host";
     let found = match (subject.applies(&FAIL_CGROUP_V1), subject.applies(&CGROUP_V1_REFUSED)) {
         (Applies::No, _) => return Answer::pass("version 1"),
         (_, Applies::Yes) => format!("version 1; {refused}"),
-        (Applies::Yes, _) => format!("version 1, which is only maintained from Kubernetes 1.31 on; {refused}"),
+        (Applies::Yes, _) => format!("version 1, in maintenance mode since Kubernetes 1.31; {refused}"),
         (Applies::DependsOnVersion, _) => {
-            format!("version 1, which Kubernetes below 1.31 takes without a word; {refused}")
+            format!("version 1, which Kubernetes below 1.31 accepts; {refused}")
         }
     };
     Answer::warn(found, "boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1")
@@ -137,7 +137,7 @@ fn file_systems(subject: &Subject<'_>) -> Answer {
     };
     let problems: Vec<_> = DIRECTORIES.iter().filter_map(problem).collect();
     if problems.is_empty() {
-        return Answer::pass("as wanted");
+        return Answer::pass("writable and executable");
     }
     Answer::reject(problems.join("; "), "mount it with rw and exec, or put a file system of its own there")
 }
@@ -145,7 +145,7 @@ fn file_systems(subject: &Subject<'_>) -> Answer {
 fn swap(subject: &Subject<'_>) -> Answer {
     match subject.facts.swap_areas.as_slice() {
         [] => Answer::pass("off"),
-        areas => Answer::pass(format!("on ({}); will be switched off", areas.join(", "))),
+        areas => Answer::pass(format!("on ({}); kinstall switches it off", areas.join(", "))),
     }
 }
 
@@ -210,9 +210,9 @@ mod tests {
         assert!(found("1.30.14").is_empty(), "{:?}", found("1.30.14"));
         insta::assert_debug_snapshot!([found("1.34.3"), found("1.35.4"), found("")].concat(), @r#"
         [
-            "cgroups Warn: version 1, which is only maintained from Kubernetes 1.31 on; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
+            "cgroups Warn: version 1, in maintenance mode since Kubernetes 1.31; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
             "cgroups Warn: version 1; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
-            "cgroups Warn: version 1, which Kubernetes below 1.31 takes without a word; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
+            "cgroups Warn: version 1, which Kubernetes below 1.31 accepts; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
         ]
         "#);
     }
@@ -224,7 +224,7 @@ mod tests {
             facts.kernel.sysctls.insert("kernel.panic".into(), read_only("0"));
         }), @r#"
         [
-            "kernel-settings Warn: kernel.panic is 0 and read-only, 10 is wanted | works without; to have it, set it on the outer machine where this host is a container",
+            "kernel-settings Warn: kernel.panic is 0 and read-only; 10 is required | the cluster works without it; to have it, set it on the outer machine where this host is a container",
         ]
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| {
@@ -232,7 +232,7 @@ mod tests {
             facts.kernel.sysctls.insert("net.ipv4.ip_forward".into(), read_only("0"));
         }), @r#"
         [
-            "kernel-settings Reject: net.ipv4.ip_forward is 0 and read-only, 1 is wanted | set it on the outer machine where this host is a container",
+            "kernel-settings Reject: net.ipv4.ip_forward is 0 and read-only; 1 is required | set it on the outer machine where this host is a container",
         ]
         "#);
         assert!(verdicts(|facts| facts.conntrack_max_writable = false).is_empty(), "handled, so no one has to look");

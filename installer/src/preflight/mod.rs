@@ -1,5 +1,5 @@
-//! Whether this host can carry a cluster: a list of checks over the facts. All are made and all are shown, each with what was
-//! found, what is wanted and by whose word, and what to do.
+//! Whether this host is fit for a cluster: a list of checks over its facts. All checks run and all results are shown. Each says what
+//! was found, what is required, which source requires it, and what to do.
 
 pub mod between;
 pub mod front;
@@ -18,20 +18,20 @@ use crate::facts::HostFacts;
 use crate::topology::Topology;
 use crate::version_rules::Rule;
 
-/// What checks look at.
+/// The input of a check.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// What the user wants.
+    /// The cluster as cluster.yaml describes it.
     pub spec: &'a ClusterSpec,
-    /// What the host is.
+    /// The facts of the host.
     pub facts: &'a HostFacts,
-    /// Its place among several hosts; a single host does everything.
+    /// The host's place among several; `None` for a single host, which has every role.
     pub topology: Option<&'a Topology>,
-    /// The version of Kubernetes that is to be installed, where a bundle says it.
+    /// The Kubernetes version to install; `None` without a bundle.
     pub kubernetes: Option<KubeVersion>,
 }
 
-/// Whether a rule holds for what is to be installed.
+/// Whether a rule by version applies to this installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Applies {
     Yes,
@@ -54,40 +54,40 @@ impl Subject<'_> {
     }
 }
 
-/// What a check says.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// As it should be, or as the installation will make it.
+    /// Fit, or kinstall will make it fit.
     Pass,
-    /// Would have been rejected; the user said to ignore that.
+    /// Rejected, and the user passed `--ignore`.
     Ignored,
-    /// The host did not tell.
+    /// The host gave no answer.
     Unknown,
-    /// Works, but someone should look at it.
+    /// Works, but needs attention.
     Warn,
-    /// No cluster comes of this.
+    /// The cluster cannot work on this host.
     Reject,
 }
 
-/// The answer of a check.
+/// A check with its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The check's id, which `--ignore` takes.
     pub check: &'static str,
-    /// What it says.
+    /// The result.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
-    /// What is wanted, and by whose word.
+    /// What is required, and the source that requires it.
     pub wanted: &'static str,
-    /// What to do about it; empty where nothing is to be done.
+    /// What to do; empty when there is nothing to do.
     pub advice: String,
 }
 
 impl Finding {
-    /// Whether someone should read it although nothing stops.
+    /// Whether the user should see it.
     #[must_use]
     pub fn is_notable(&self) -> bool {
         self.verdict != Verdict::Pass
@@ -105,7 +105,7 @@ impl fmt::Display for Finding {
         };
         write!(f, "{verdict:8} {:16} {}", self.check, self.found)?;
         if self.is_notable() {
-            write!(f, "\n         wanted: {}", self.wanted)?;
+            write!(f, "\n         required: {}", self.wanted)?;
         }
         if !self.advice.is_empty() {
             write!(f, "\n         do: {}", self.advice)?;
@@ -139,7 +139,7 @@ impl Answer {
     }
 }
 
-/// A check: looks at the facts alone.
+/// A check. It reads facts and nothing else.
 struct Check {
     id: &'static str,
     wanted: &'static str,
@@ -153,7 +153,7 @@ const CHECKS: [&[Check]; 4] = [machine::CHECKS, system::CHECKS, network::CHECKS,
 pub struct CheckId(&'static str);
 
 impl CheckId {
-    /// Every check there is.
+    /// All checks of a single host.
     pub fn all() -> impl Iterator<Item = Self> {
         CHECKS.into_iter().flatten().map(|check| Self(check.id))
     }
@@ -165,12 +165,12 @@ impl std::str::FromStr for CheckId {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::all().chain(between::ids()).chain(front::ids()).find(|id| id.0 == text).ok_or_else(|| {
             let known: Vec<_> = Self::all().map(|id| id.0).collect();
-            format!("no check has this name; there are: {}", known.join(", "))
+            format!("unknown check; the checks are {}", known.join(", "))
         })
     }
 }
 
-/// Makes every check, in the order of the list. A rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+/// Runs every check, in the order of the list. A rejection by a check in `ignored` becomes [`Verdict::Ignored`].
 #[must_use]
 pub fn examine(subject: &Subject<'_>, ignored: &[CheckId]) -> Vec<Finding> {
     let look = |check: &Check| finding(check.id, check.wanted, (check.look)(subject), ignored);

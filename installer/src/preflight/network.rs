@@ -7,19 +7,23 @@ use crate::config::{DnsName, LoadBalancer};
 use crate::facts::{Installation, Listener};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "hostname", wanted: "a DNS label or name (RFC 1123), since nodes are named by it", look: hostname },
-    Check { id: "address", wanted: "an address that others reach the API server at", look: address },
-    Check { id: "default-route", wanted: "a default route, or this host cannot reach Services", look: default_route },
+    Check { id: "hostname", wanted: "a DNS label or name (RFC 1123); the node takes its name from it", look: hostname },
+    Check { id: "address", wanted: "an address at which others reach the API server", look: address },
+    Check {
+        id: "default-route",
+        wanted: "a default route; without one this host cannot reach Services",
+        look: default_route,
+    },
     Check { id: "networks", wanted: "pod-cidr and service-cidr apart from the host's own networks", look: networks },
-    Check { id: "ports", wanted: "free for the API server, etcd, the kubelet and their companions", look: ports },
+    Check { id: "ports", wanted: "free for the API server, etcd, the kubelet and the other components", look: ports },
     Check {
         id: "virtual-address",
-        wanted: "an address in a network of every control plane (kube-vip tells it by ARP)",
+        wanted: "an address in a network of every control plane (kube-vip announces it by ARP)",
         look: virtual_address,
     },
     Check {
         id: "nameservers",
-        wanted: "any number; without one, pods resolve the cluster's names alone",
+        wanted: "any number; without one, pods resolve only names of the cluster",
         look: nameservers,
     },
 ];
@@ -51,7 +55,7 @@ fn address(subject: &Subject<'_>) -> Answer {
         }
         (None, Some(primary)) => Answer::pass(primary.to_string()),
         (None, None) => Answer::reject(
-            "no default route and not exactly one address",
+            "no default route, and not exactly one address",
             "set `address` under `api` in cluster.yaml, or add a default route",
         ),
     }
@@ -65,7 +69,7 @@ fn default_route(subject: &Subject<'_>) -> Answer {
         },
         None => Answer::reject(
             "none",
-            "add one, to any address of the host's network; it need not lead anywhere (`ip route add default via ADDRESS`)",
+            "add one to any address in the host's network (`ip route add default via ADDRESS`); it need not lead anywhere",
         ),
     }
 }
@@ -73,7 +77,7 @@ fn default_route(subject: &Subject<'_>) -> Answer {
 fn networks(subject: &Subject<'_>) -> Answer {
     let network = &subject.spec.network;
     let wanted = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
-    // The bridge of pods lies in the pods' network, on a host that we have set up.
+    // On a host that kinstall has set up, the pods' bridge is in the pods' network.
     let others = subject.facts.addresses.iter().filter(|found| !POD_INTERFACES.contains(&found.interface.as_str()));
     let overlaps: Vec<_> = others
         .flat_map(|found| wanted.iter().map(move |wanted| (found, wanted)))
@@ -120,20 +124,20 @@ fn wanted_ports(subject: &Subject<'_>) -> Vec<(u16, &'static str)> {
 
 fn ports(subject: &Subject<'_>) -> Answer {
     let wanted = wanted_ports(subject);
-    // On a host that we have set up, our own programs are no obstacle.
+    // On a host that kinstall has set up, its own programs hold the ports.
     let ours = |listener: &Listener, program: &str| {
         subject.facts.installation == Installation::Ours && listener.program.as_deref() == Some(program)
     };
     let taken = |listener: &Listener| {
         let (port, _) = wanted.iter().find(|(port, program)| *port == listener.port && !ours(listener, program))?;
-        Some(format!("{port} by {}", listener.program.as_deref().unwrap_or("a program of unknown name")))
+        Some(format!("{port} by {}", listener.program.as_deref().unwrap_or("an unknown program")))
     };
     let mut taken: Vec<_> = subject.facts.listening.iter().filter_map(taken).collect();
     taken.dedup();
     if taken.is_empty() {
         return Answer::pass("free");
     }
-    Answer::reject(format!("taken: {}", taken.join(", ")), "stop what listens there (`ss -ltnp` shows it)")
+    Answer::reject(format!("taken: {}", taken.join(", ")), "stop the program that listens there (`ss -ltnp` shows it)")
 }
 
 fn virtual_address(subject: &Subject<'_>) -> Answer {
@@ -141,19 +145,19 @@ fn virtual_address(subject: &Subject<'_>) -> Answer {
     let Some(address) =
         api.address.filter(|_| api.load_balancer == LoadBalancer::Vip && subject.has(Role::ControlPlane))
     else {
-        return Answer::pass("none asked for");
+        return Answer::pass("none configured");
     };
     match (api.interface.as_deref(), subject.facts.interface_towards(address)) {
         (Some(wanted), _) if !subject.facts.mtus.contains_key(wanted) => {
             let found: Vec<_> = subject.facts.mtus.keys().map(String::as_str).collect();
             let advice =
-                "set `interface` under `api` in cluster.yaml to one that every control plane has, or leave it out";
-            Answer::reject(format!("no interface {wanted}, but {}", found.join(", ")), advice)
+                "set `interface` under `api` in cluster.yaml to one that every control plane has, or remove it";
+            Answer::reject(format!("no interface {wanted}; the host has {}", found.join(", ")), advice)
         }
         (Some(interface), _) | (None, Some(interface)) => Answer::pass(format!("{address} on {interface}")),
         (None, None) => Answer::reject(
             format!("{address} is in no network of this host"),
-            "set `address` under `api` in cluster.yaml to a free one of the control planes' network",
+            "set `address` under `api` in cluster.yaml to a free address in the control planes' network",
         ),
     }
 }
@@ -186,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_way_or_address_is_rejected() {
+    fn a_host_without_a_route_or_an_address_is_rejected() {
         insta::assert_debug_snapshot!(verdicts(|facts| {
             facts.default_route = None;
             facts.addresses.clear();
         }), @r#"
         [
-            "address Reject: no default route and not exactly one address | set `address` under `api` in cluster.yaml, or add a default route",
-            "default-route Reject: none | add one, to any address of the host's network; it need not lead anywhere (`ip route add default via ADDRESS`)",
+            "address Reject: no default route, and not exactly one address | set `address` under `api` in cluster.yaml, or add a default route",
+            "default-route Reject: none | add one to any address in the host's network (`ip route add default via ADDRESS`); it need not lead anywhere",
         ]
         "#);
     }
@@ -204,7 +208,7 @@ mod tests {
             |facts: &mut HostFacts| facts.listening = vec![listener(6443, "kube-apiserver"), listener(2379, "etcd")];
         insta::assert_debug_snapshot!(verdicts(taken), @r#"
         [
-            "ports Reject: taken: 6443 by kube-apiserver, 2379 by etcd | stop what listens there (`ss -ltnp` shows it)",
+            "ports Reject: taken: 6443 by kube-apiserver, 2379 by etcd | stop the program that listens there (`ss -ltnp` shows it)",
         ]
         "#);
         assert!(
@@ -219,7 +223,7 @@ mod tests {
             facts.installation = Installation::Ours;
         }), @r#"
         [
-            "ports Reject: taken: 6443 by nginx | stop what listens there (`ss -ltnp` shows it)",
+            "ports Reject: taken: 6443 by nginx | stop the program that listens there (`ss -ltnp` shows it)",
         ]
         "#);
     }
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_must_not_meet_the_hosts_own() {
+    fn networks_must_not_overlap_the_hosts_own() {
         let address = |interface: &str, address: &str, network: &str| InterfaceAddress {
             interface: interface.into(),
             address: address.parse().unwrap(),
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(found("c1", "10.0.0.100", None), "10.0.0.100 on eth0");
         assert_eq!(found("c1", "198.51.100.1", None), "198.51.100.1 is in no network of this host");
         assert_eq!(found("c1", "198.51.100.1", Some("eth0")), "198.51.100.1 on eth0");
-        assert_eq!(found("c1", "10.0.0.100", Some("bond0")), "no interface bond0, but eth0");
-        assert_eq!(found("w1", "198.51.100.1", None), "none asked for");
+        assert_eq!(found("c1", "10.0.0.100", Some("bond0")), "no interface bond0; the host has eth0");
+        assert_eq!(found("w1", "198.51.100.1", None), "none configured");
     }
 }

@@ -1,4 +1,4 @@
-//! Checks of the system: identity, clock, security modules, programs, what others left behind.
+//! Checks of the system: identity, clock, security modules, programs, leftovers of other software.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,16 +16,16 @@ pub(super) const CHECKS: &[Check] = &[
         wanted: "an id of its own in /etc/machine-id (the kubelet reports it)",
         look: machine_id,
     },
-    Check { id: "clock", wanted: "the right year, and something that keeps it right (certificates)", look: clock },
     Check {
-        id: "selinux",
-        wanted: "not enforcing, since no policy for the bundle's programs is carried",
-        look: selinux,
+        id: "clock",
+        wanted: "a plausible date and a running time service (certificates depend on it)",
+        look: clock,
     },
+    Check { id: "selinux", wanted: "not enforcing: the bundle has no policy for its binaries", look: selinux },
     Check { id: "programs", wanted: "what kubeadm's preflight and the kubelet look for", look: programs },
     Check { id: "services", wanted: "no other cluster or container engine is running", look: services },
     Check { id: "leftovers", wanted: "nothing of another cluster or container engine is left", look: leftovers },
-    Check { id: "firewall", wanted: "none in the way of pods and Services", look: firewall },
+    Check { id: "firewall", wanted: "none that blocks pods and Services", look: firewall },
 ];
 
 fn root(subject: &Subject<'_>) -> Answer {
@@ -62,8 +62,8 @@ fn clock(subject: &Subject<'_>) -> Answer {
     match &clock.keeper {
         Some(unit) => Answer::pass(format!("{found}, kept by {unit}")),
         None => Answer::warn(
-            format!("{found}, kept right by nothing that is known"),
-            "let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
+            format!("{found}, and no known time service runs"),
+            "run chrony or systemd-timesyncd against a time server of the site; until then compare the clock by hand",
         ),
     }
 }
@@ -77,7 +77,7 @@ fn rfc3339(unix_seconds: u64) -> String {
 
 fn selinux(subject: &Subject<'_>) -> Answer {
     match subject.facts.selinux {
-        Selinux::Disabled => Answer::pass("not there"),
+        Selinux::Disabled => Answer::pass("not active"),
         Selinux::Permissive => Answer::pass("permissive"),
         Selinux::Enforcing => Answer::reject(
             "enforcing",
@@ -87,7 +87,7 @@ fn selinux(subject: &Subject<'_>) -> Answer {
 }
 
 fn programs(subject: &Subject<'_>) -> Answer {
-    /// What kinstall itself runs, whatever the version.
+    /// Programs that kinstall runs with every version.
     const OWN: [&str; 6] = ["ip", "iptables", "mount", "nsenter", "swapoff", "umount"];
     let missing = |names: &[&'static str]| {
         names.iter().copied().filter(|name| program(subject, name).is_none()).collect::<Vec<_>>()
@@ -106,11 +106,11 @@ fn programs(subject: &Subject<'_>) -> Answer {
     }
     let all: Vec<_> = needed.iter().chain(&wanted).copied().collect();
     if all.is_empty() {
-        return Answer::pass("all there");
+        return Answer::pass("all found");
     }
     let found = format!("no {}", all.join(", "));
     let advice = format!(
-        "install the packages {} from the distribution's own medium; upstream releases do not hold them",
+        "install the packages {} from the distribution's installation medium; upstream's releases do not include them",
         packages(&all, &subject.facts.os).join(", ")
     );
     if needed.is_empty() { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
@@ -153,7 +153,7 @@ fn services(subject: &Subject<'_>) -> Answer {
         return Answer::pass("none");
     }
     let active = active.join(" ");
-    Answer::reject(format!("running: {active}"), format!("`systemctl disable --now {active}`, or take a fresh host"))
+    Answer::reject(format!("running: {active}"), format!("`systemctl disable --now {active}`, or use a fresh host"))
 }
 
 fn leftovers(subject: &Subject<'_>) -> Answer {
@@ -161,7 +161,7 @@ fn leftovers(subject: &Subject<'_>) -> Answer {
         [] => Answer::pass("none"),
         found => {
             let found = found.join(" ");
-            let advice = "remove the packages they belong to and then what is left of them, or take a fresh host";
+            let advice = "remove the packages they belong to and their remaining files, or use a fresh host";
             Answer::reject(found, advice)
         }
     }
@@ -174,7 +174,7 @@ fn firewall(subject: &Subject<'_>) -> Answer {
     }
     let spec = subject.spec;
     let advice = format!(
-        "let through TCP {}, 10250 and 2379-2380, and forward {} and {}",
+        "allow TCP {}, 10250 and 2379-2380, and forward {} and {}",
         spec.api.port, spec.network.pod_cidr, spec.network.service_cidr
     );
     Answer::warn(format!("running: {}", active.join(" ")), advice)
@@ -212,7 +212,7 @@ mod tests {
             facts.os.id_like = vec!["rhel".into()];
         }), @r#"
         [
-            "programs Reject: no ip, conntrack, socat | install the packages conntrack-tools, iproute, socat from the distribution's own medium; upstream releases do not hold them",
+            "programs Reject: no ip, conntrack, socat | install the packages conntrack-tools, iproute, socat from the distribution's installation medium; upstream's releases do not include them",
         ]
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| {
@@ -220,8 +220,8 @@ mod tests {
             facts.clock.keeper = None;
         }), @r#"
         [
-            "clock Warn: 2027-01-15T08:00:00Z, kept right by nothing that is known | let chrony or systemd-timesyncd follow the site's time server; compare it with a watch until then",
-            "programs Warn: no socat | install the packages socat from the distribution's own medium; upstream releases do not hold them",
+            "clock Warn: 2027-01-15T08:00:00Z, and no known time service runs | run chrony or systemd-timesyncd against a time server of the site; until then compare the clock by hand",
+            "programs Warn: no socat | install the packages socat from the distribution's installation medium; upstream's releases do not include them",
         ]
         "#);
     }
@@ -250,9 +250,9 @@ mod tests {
             facts.leftovers = vec!["/etc/kubernetes".into(), "/var/lib/etcd".into()];
         }), @r#"
         [
-            "services Reject: running: docker.service | `systemctl disable --now docker.service`, or take a fresh host",
-            "leftovers Reject: /etc/kubernetes /var/lib/etcd | remove the packages they belong to and then what is left of them, or take a fresh host",
-            "firewall Warn: running: ufw.service | let through TCP 6443, 10250 and 2379-2380, and forward 10.244.0.0/16 and 10.96.0.0/12",
+            "services Reject: running: docker.service | `systemctl disable --now docker.service`, or use a fresh host",
+            "leftovers Reject: /etc/kubernetes /var/lib/etcd | remove the packages they belong to and their remaining files, or use a fresh host",
+            "firewall Warn: running: ufw.service | allow TCP 6443, 10250 and 2379-2380, and forward 10.244.0.0/16 and 10.96.0.0/12",
         ]
         "#);
     }

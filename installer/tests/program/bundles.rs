@@ -6,7 +6,7 @@ use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
 
-use crate::folder::{Folder, Signature};
+use crate::folder::{Folder, Said, Signature};
 
 /// A folder with the good bundle `good.tar.zst` for this machine.
 fn folder() -> (Folder, Vec<u8>) {
@@ -44,7 +44,22 @@ fn a_result_for_programs_is_one_value() {
     let (folder, _) = folder();
     let said = folder.kinstall(&["verify", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
-    assert_snapshot!(said.stdout, @r#"{"schema":1,"verified":true,"kubernetesVersion":"1.25.2","listDigest":"sha256:DIGEST","signers":["DIGEST"],"platforms":["PLATFORM"],"entries":3,"contentBytes":460000}"#);
+    assert_snapshot!(said.stdout, @r#"
+    {
+      "schema": 1,
+      "verified": true,
+      "kubernetesVersion": "1.25.2",
+      "listDigest": "sha256:DIGEST",
+      "signers": [
+        "DIGEST"
+      ],
+      "platforms": [
+        "PLATFORM"
+      ],
+      "entries": 3,
+      "contentBytes": 460000
+    }
+    "#);
 }
 
 #[test]
@@ -67,7 +82,7 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
     --- stdout
     --- stderr
     error: cannot read a signature
-      caused by: failed to open file `nowhere.sig`: No such file or directory (os error 2)
+      caused by: failed to query resolved metadata `nowhere.sig`: No such file or directory (os error 2)
     ");
 }
 
@@ -75,13 +90,13 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
 fn refuses_without_a_key() {
     let (folder, _) = folder();
     assert_snapshot!(folder.kinstall(&["run", "good.tar.zst"]), @"
-    exit code 3
+    exit code 2
     --- stdout
     --- stderr
     error: no key to verify the bundle with, and an unverified bundle is never used
     hint: give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle
     ");
-    assert_eq!(folder.kinstall(&["verify", "good.tar.zst"]).code, Some(3));
+    assert_eq!(folder.kinstall(&["verify", "good.tar.zst"]).code, Some(2));
 }
 
 #[test]
@@ -168,7 +183,7 @@ fn refuses_a_bundle_for_another_machine() {
 fn preflight_uses_no_bundle_that_is_not_verified() {
     let (folder, _) = folder();
     let said = folder.kinstall(&["preflight", "good.tar.zst"]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""));
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
     assert!(said.stderr.contains("no key to verify the bundle with"), "{}", said.stderr);
     let said = folder.kinstall(&["preflight", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
     let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
@@ -192,7 +207,7 @@ fn what_makes_no_sense_is_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: there is no such bundle
+    error: cannot open the bundle
       caused by: failed to query resolved metadata `nowhere.tar.zst`: No such file or directory (os error 2)
     ");
     assert_snapshot!(folder.kinstall(&["verify", "good.tar.zst", "--key", "good.tar.zst"]), @"
@@ -222,6 +237,49 @@ fn completions_and_manual_pages_are_made() {
     let bash = folder.kinstall(&["completion", "bash"]);
     assert!(bash.code == Some(0) && bash.stdout.contains("_kinstall()"), "{bash}");
     assert_eq!(folder.kinstall(&["man", "."]).code, Some(0));
+    let help = folder.kinstall(&["--help"]);
+    assert_snapshot!("help", help.stdout);
     let page = fs::read_to_string(folder.path("kinstall-run.1")).unwrap();
     assert!(page.contains("dry") && page.contains("Print the plan and change nothing"), "{page}");
+}
+
+/// The document on standard output of a command that failed, which says nothing on standard error.
+fn failed_document(said: &Said, code: i32) -> serde_json::Value {
+    assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said}");
+    let document: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(document["error"]["exit-code"], code);
+    document
+}
+
+#[test]
+fn a_failure_as_json_is_one_document() {
+    let (folder, _) = folder();
+    let json = |arguments: &[&str], code: i32| {
+        failed_document(&folder.kinstall(&[arguments, &["--output", "json"]].concat()), code)
+    };
+    let refused = json(&["verify", "good.tar.zst", "--key", "stranger.pub"], 3);
+    assert_eq!(refused["error"]["kind"], "refused");
+    let flag = json(&["verify", "good.tar.zst", "--treshold", "2"], 2);
+    assert_eq!(flag["error"]["hint"], "did you mean `--threshold`?");
+    fs::write(folder.path("cluster.yaml"), "network: {cni: weave}\n").unwrap();
+    let invalid = json(&["config", "validate", "cluster.yaml"], 2);
+    assert_eq!(invalid["valid"], false);
+    assert!(invalid["problems"][0]["message"].is_string(), "{invalid}");
+}
+
+/// The same mistakes as in kbundle's tests, with the same exit codes.
+#[test]
+fn mistakes_about_a_bundle_are_usage() {
+    let (folder, _) = folder();
+    let key = ["--key", "signing.pub"];
+    for (arguments, words) in [
+        (&["verify", "-"][..], "one pass over standard input"),
+        (&["verify", "good.tar.zst", "--volumes", "nowhere"], "nowhere"),
+        (&["verify", "good.tar.zst", "--threshold", "2"], "--threshold"),
+        (&["verify", "good.tar.zst", "--signature", "nowhere.sig"], "nowhere.sig"),
+        (&["verify", "good.tar.zst", "--key", "nowhere.pub"], "nowhere.pub"),
+    ] {
+        let said = folder.kinstall(&[arguments, &key].concat());
+        assert!(said.code == Some(2) && said.stderr.contains(words), "{said}");
+    }
 }

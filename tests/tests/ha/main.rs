@@ -8,6 +8,7 @@
 
 mod apart;
 mod cut;
+mod cut_joins;
 mod front;
 mod join;
 mod life;

@@ -95,8 +95,11 @@ impl Site {
     }
 
     pub fn boot_hosts(lab: &str, cni: &str, hosts: usize, members: Vec<Member>) -> anyhow::Result<Self> {
-        // The mirror is stopped before any host is booted.
-        let carried = carried(NEWEST, cni);
+        Self::boot_with(lab, carried(NEWEST, cni), hosts, members)
+    }
+
+    /// The same with these bundles, which were built, and the mirror stopped, before any host is booted.
+    pub fn boot_with(lab: &str, carried: &'static Carried, hosts: usize, members: Vec<Member>) -> anyhow::Result<Self> {
         let folder = carried.file(lab);
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use lab::cluster::{Cluster, install};
 use lab::connected::{NEWEST, OLDEST, STICK, carried};
+use lab::cut_off::Point;
 
 const RUN: &str = "exec ./kinstall run bundle.tar.zst --key signing.pub --output json";
 
@@ -79,53 +80,30 @@ fn works(host: &Host) -> anyhow::Result<()> {
     cluster.assert_web_answers()
 }
 
-/// A point inside `kubeadm init`: what is there, and what has to come by itself before kubeadm is killed.
-struct Point {
-    name: &'static str,
-    /// A condition of the shell. kubeadm is stopped as soon as it holds.
-    reached: &'static str,
-    /// A condition of the shell. kubeadm is killed when it holds, stopped all the while.
-    then: &'static str,
-}
-
-const KUBECTL: &str =
-    "kubectl --kubeconfig=$(ls /etc/kubernetes/super-admin.conf /etc/kubernetes/admin.conf 2>/dev/null | tail -n 1)";
-
-const fn point(name: &'static str, reached: &'static str) -> Point {
-    Point { name, reached, then: "true" }
-}
-
 /// In about the order in which `kubeadm init` comes to them, which differs between versions.
 const POINTS: [Point; 7] = [
-    point("certificates", "test -e /etc/kubernetes/pki/ca.crt"),
-    point("kubeconfigs", "test -e /etc/kubernetes/admin.conf"),
-    point("the kubelet's configuration", "test -e /var/lib/kubelet/config.yaml"),
+    Point::new("certificates", "test -e /etc/kubernetes/pki/ca.crt"),
+    Point::new("kubeconfigs", "test -e /etc/kubernetes/admin.conf"),
+    Point::new("the kubelet's configuration", "test -e /var/lib/kubelet/config.yaml"),
     WITHOUT_RIGHTS,
-    point("its own configuration", "KUBECTL -n kube-system get configmap kubeadm-config"),
-    point("what joining hosts read", "KUBECTL -n kube-public get configmap cluster-info"),
-    point(
+    Point::new("its own configuration", "KUBECTL -n kube-system get configmap kubeadm-config"),
+    Point::new("what joining hosts read", "KUBECTL -n kube-public get configmap cluster-info"),
+    Point::new(
         "add-ons",
         "KUBECTL -n kube-system get deployment/coredns || KUBECTL -n kube-system get daemonset/kube-proxy",
     ),
 ];
 
 /// From 1.29 on kubeadm gives the administrator his rights only after the API server is ready; a slow host is cut there by itself.
-const WITHOUT_RIGHTS: Point = Point {
-    name: "an API server that gives the administrator no rights yet",
-    reached: "test -e /etc/kubernetes/manifests/kube-scheduler.yaml && systemctl is-active --quiet kubelet && test -e /var/lib/kubelet/config.yaml",
-    then: "curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok",
-};
+const WITHOUT_RIGHTS: Point = Point::new(
+    "an API server that gives the administrator no rights yet",
+    "test -e /etc/kubernetes/manifests/kube-scheduler.yaml && systemctl is-active --quiet kubelet && test -e /var/lib/kubelet/config.yaml",
+)
+.and_then("curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok");
 
-/// Runs until kubeadm has come to the point, and kills it and kinstall there.
+/// Runs until kubeadm has come to the point, where it and kinstall are killed.
 fn cut_off_at(host: &Host, point: &Point) -> anyhow::Result<()> {
-    let condition = |text: &str| text.replace("KUBECTL", KUBECTL);
-    let script = format!(
-        "until pgrep -x kubeadm >/dev/null && {{ {}; }} >/dev/null 2>&1; do sleep 0.02; done; pkill -STOP -x kubeadm; \
-         until {{ {}; }} >/dev/null 2>&1; do sleep 0.1; done; pkill -KILL -x kinstall; pkill -KILL -x kubeadm",
-        condition(point.reached),
-        condition(point.then)
-    );
-    host.exec(&["systemd-run", "--quiet", "--unit=cutter", "--collect", "bash", "-c", &script])?.success()?;
+    point.cut_off(host)?;
     let output = host.exec(&["sh", "-c", &format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub")])?;
     anyhow::ensure!(output.status.code() != Some(0), "the run was not cut off at {}:\n{}", point.name, output.stdout);
     Ok(())

@@ -6,4 +6,6 @@
 
 mod install;
 mod interrupted;
+mod networks;
 mod refusals;
+mod repeated;

@@ -33,7 +33,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let host = Host::local()?;
     place.refuse_hopeless(&host)?;
-    let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
+    let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
 
     let spec = place.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), place.name.clone());
