@@ -95,7 +95,7 @@ impl Carried {
             arguments.extend(["--mirror".to_owned(), setting]);
         }
         arguments.extend(["--catalog".to_owned(), catalog.display().to_string()]);
-        arguments.extend(["--out".to_owned(), out.display().to_string()]);
+        arguments.extend(["--out".to_owned(), out.display().to_string(), "--force".to_owned()]);
         arguments.extend(options.iter().map(ToString::to_string));
         kbundle(&arguments)?;
         Ok(())

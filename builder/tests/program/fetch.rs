@@ -79,7 +79,7 @@ fn the_next_run_resumes_what_the_last_one_left() {
     upstream.server.answer(KUBELET, [Answer::CutOff(kubelet.clone(), 250_000)]);
     let (code, text) = failure(&upstream.build(&["--key=signing.key", "--retries=0"]));
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("gave up on") && text.contains("resumed by the next run"), "{text}");
+    assert!(text.contains("gave up on") && text.contains("the next run resumes there"), "{text}");
     upstream.server.serve(KUBELET, &kubelet);
     success(&upstream.build(&["--key=signing.key"]));
     assert_eq!(upstream.server.requests(KUBELET)[1].range.as_deref(), Some("bytes=250000-"));
