@@ -20,6 +20,7 @@ mod mirror;
 mod network;
 mod paths;
 pub mod policy;
+mod remote;
 mod state;
 mod topology;
 
@@ -27,4 +28,5 @@ pub use command::Output;
 pub use host::Host;
 pub use mirror::Mirror;
 pub use paths::{cache, mirror_tree, repository};
+pub use remote::Remote;
 pub use topology::Lab;
