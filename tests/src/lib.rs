@@ -23,6 +23,7 @@ pub mod policy;
 mod remote;
 mod state;
 mod topology;
+mod virtual_machine;
 
 pub use command::Output;
 pub use host::Host;
@@ -30,3 +31,4 @@ pub use mirror::Mirror;
 pub use paths::{cache, mirror_tree, repository};
 pub use remote::Remote;
 pub use topology::Lab;
+pub use virtual_machine::VirtualMachine;
