@@ -3,6 +3,8 @@
 //! Its processor is software, so that everything takes 10 to 30 times as long. What others give up on in the meantime is gone on with,
 //! as kinstall says, and never a dead end.
 
+#![allow(clippy::print_stdout, reason = "how long each part took, and what kinstall said, is for people to read")]
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 
