@@ -68,6 +68,18 @@ pub fn facts() -> HostFacts {
     }
 }
 
+/// What real hosts were seen to be before their first installation: `facts` of `kinstall preflight --output json`.
+pub const RECORDED: [(&str, &str); 2] = [
+    ("debian-12-cgroup-v1", include_str!("fixture/debian-12-cgroup-v1.json")),
+    ("debian-12-cgroup-v2", include_str!("fixture/debian-12-cgroup-v2.json")),
+];
+
+/// The host recorded by this name.
+pub fn recorded(name: &str) -> HostFacts {
+    let (_, text) = RECORDED.into_iter().find(|(known, _)| *known == name).unwrap();
+    serde_json::from_str(text).unwrap()
+}
+
 /// A cluster of that host alone.
 pub fn topology() -> Topology {
     Topology::single(&ClusterSpec::default(), &facts()).unwrap()

@@ -20,11 +20,10 @@ use crate::kernel_settings::SETTINGS;
 use crate::procfs::{self, MountLine};
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
-pub const MODULES: &[(&str, &str)] = &[
-    ("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
-    ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max"),
-    ("overlay", ""),
-];
+pub const MODULES: &[(&str, &str)] =
+    &[("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"), NF_CONNTRACK, ("overlay", "")];
+
+const NF_CONNTRACK: (&str, &str) = ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max");
 
 /// The kernel's load balancer, for kube-proxy's mode ipvs.
 const IPVS: (&str, &str) = ("ip_vs", "/proc/net/ip_vs");
@@ -107,6 +106,7 @@ impl HostFacts {
     pub fn gather(host: &Host) -> Result<Self, HostError> {
         let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
         let hostname = text("/proc/sys/kernel/hostname")?.trim().to_owned();
+        let kernel = kernel_facts(host)?;
         Ok(Self {
             platform: Platform::of_this_program(),
             user_id: geteuid().as_raw(),
@@ -114,7 +114,6 @@ impl HostFacts {
             os: system::os_release(&text("/etc/os-release")?),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: system::memory(&text("/proc/meminfo")?),
-            kernel: kernel_facts(host)?,
             cgroups: cgroups(host)?,
             mounts: mounts(host, &procfs::mounts(&text("/proc/self/mounts")?)),
             swap_areas: procfs::swap_areas(&text("/proc/swaps")?),
@@ -134,7 +133,8 @@ impl HostFacts {
             leftovers: leftovers(host)?,
             installation: if host.ledger().changes().is_empty() { Installation::None } else { Installation::Ours },
             can_lower_oom_score: host.can_lower_oom_score()?,
-            conntrack_max_writable: host.is_writable("/proc/sys/net/netfilter/nf_conntrack_max"),
+            conntrack_max_writable: is_conntrack_max_writable(host, &kernel),
+            kernel,
             hostname,
         })
     }
@@ -164,6 +164,13 @@ pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
         .filter(|(name, trace)| at_work(name, trace))
         .map(|&(name, _)| name.to_owned())
         .collect())
+}
+
+/// The file comes with its module. A host that has modules to load will have it, and is no container, where it is read-only: the
+/// answer has to be the same before the first installation and after it.
+fn is_conntrack_max_writable(host: &Host, kernel: &Kernel) -> bool {
+    let will_be_loaded = kernel.has_modules && !kernel.features.contains(NF_CONNTRACK.0);
+    will_be_loaded || host.is_writable(NF_CONNTRACK.1)
 }
 
 fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
@@ -351,5 +358,20 @@ mod tests {
         bench.file("etc/kubernetes/admin.conf", "");
         fs_err::create_dir_all(bench.path("var/lib/etcd/empty")).unwrap();
         assert_eq!(leftovers(&bench.host()).unwrap(), ["/etc/kubernetes"]);
+    }
+
+    #[test]
+    fn the_connection_table_can_be_set_before_its_module_is_loaded() {
+        let bench = Bench::new();
+        bench.file("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n");
+        let writable = || {
+            let host = bench.host();
+            is_conntrack_max_writable(&host, &kernel_facts(&host).unwrap())
+        };
+        assert!(!writable(), "neither the setting nor a module that brings it");
+        bench.file("lib/modules/6.1.0-56-amd64/modules.dep", "");
+        assert!(writable(), "kinstall will load the module");
+        bench.file("proc/sys/net/netfilter/nf_conntrack_max", "262144\n");
+        assert!(writable(), "kinstall has loaded the module");
     }
 }

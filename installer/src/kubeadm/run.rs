@@ -41,8 +41,9 @@ const TIMEOUTS: [&str; 10] = [
     "connection reset by peer",
     "unexpected EOF",
 ];
-/// How long the API server of this host takes at most, once kubeadm or a boot has started it. Its image is on the host.
-pub const API_READY_WITHIN: Duration = Duration::from_mins(2);
+/// How long the API server of this host takes at most, once kubeadm or a boot has started it. Its image is on the host. kubeadm's own
+/// wait is four minutes; on an emulated processor the kubelet needed two to start the container, and the program two more.
+pub const API_READY_WITHIN: Duration = Duration::from_mins(5);
 
 /// kubeadm on one host.
 pub struct Kubeadm<'a> {

@@ -6,6 +6,8 @@ pub mod front;
 mod kube_proxy;
 mod machine;
 mod network;
+#[cfg(test)]
+mod recorded;
 mod system;
 
 use std::fmt;

@@ -25,7 +25,7 @@ pub use crate::etcd_layout as layout;
 pub use authority::{authority, issue_client, make_authority};
 pub use client::EtcdClient;
 pub use members::{EtcdMember, add_member, members, remove_member};
-use members::{Health, health};
+use members::{Health, health, wait_until_healthy};
 
 /// See the module.
 pub struct Etcd;
@@ -84,10 +84,7 @@ impl Step for Etcd {
         context.progress.detail("waiting for etcd to start");
         // Anew, where it runs already: this is called only when something was not as it should be.
         context.host.restart_unit(layout::UNIT).context("while starting etcd; `journalctl -u etcd` has its log")?;
-        match health(&context.host, address)? {
-            Health::Good => Ok(()),
-            Health::Bad(said) => anyhow::bail!("etcd was started but is not healthy: {said}"),
-        }
+        wait_until_healthy(context.progress, &context.host, address).context("etcd was started but is not healthy")
     }
 
     fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
