@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
 use kbundle_cli::{Explained as _, failure};
-use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, ReadError, SignatureCheck, SignatureFile};
+use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, SignatureCheck, SignatureFile};
 
 use super::keys::{self, Trusted};
 use crate::cli::{BundleArgs, TrustArgs};
@@ -74,13 +74,6 @@ impl Input {
     /// How an error about it begins.
     pub fn refused(&self) -> String {
         format!("refused {}", self.name)
-    }
-
-    /// The volumes that are not what their headers say, read again for that; none for a single file.
-    pub fn damaged_volumes(&self) -> Result<Vec<PathBuf>, ReadError> {
-        let Some(source) = &self.source else { return Ok(Vec::new()) };
-        let failed = |source| kbundle_format::source::SourceError::Open { source };
-        Ok(source.damaged_volumes().map_err(failed)?)
     }
 }
 

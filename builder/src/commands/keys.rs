@@ -20,6 +20,14 @@ const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
 /// Longest passphrase line that is read from a descriptor.
 const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
+/// Makes sure that a file holds a private key, encrypted or not.
+pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
+    match SigningKey::from_pem(&fs::read_to_string(path).explained()?) {
+        Err(KeyError::Encrypted) => Ok(()),
+        read => read.map(drop).explained().with_context(|| format!("while reading the key {}", path.display())),
+    }
+}
+
 /// Reads a private key, asking for its passphrase where it has one.
 pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<SigningKey> {
     let pem = fs::read_to_string(path).explained()?;

@@ -1,12 +1,10 @@
 //! `kbundle verify`
 
-use std::fmt::Write as _;
-
 use anyhow::Context as _;
 use indicatif::HumanBytes;
 use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::whole::{Damage, Findings};
+use kbundle_format::whole::{Damage, DamagedBundle, VerifyError};
 use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
@@ -83,43 +81,31 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Re
     let bar = progress::bar("verifying", bundle.head().list.size_bytes());
     let read = match bundle {
         Bundle::Stream(stream) => {
-            let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
-            summary.map(|summary| Findings { summary, damage: Vec::new() })
+            stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes)).map_err(VerifyError::Read)
         }
-        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)),
+        Bundle::Indexed(bundle) => bundle.verify(carriage, &|bytes| bar.inc(bytes)),
     };
     bar.finish_and_clear();
     match read {
-        Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
-        Ok(findings) => damaged(input, &findings.damage),
-        Err(error) => Err(error).explained().with_context(|| input.refused()),
+        Err(VerifyError::Damaged(damage)) => damaged(input, &damage),
+        Err(VerifyError::Read(error)) => Err(error).explained().with_context(|| input.refused()),
+        summary => Ok(summary?),
     }
 }
 
 /// The error for damaged entries, with all of them for scripts.
-fn damaged(input: &Input, damage: &[Damage]) -> anyhow::Result<Summary> {
-    let volumes: Vec<_> = input.damaged_volumes().explained()?.iter().map(|path| path.display().to_string()).collect();
-    let mut what = format!("{}: {} damaged", input.refused(), counted(damage.len(), "entry", "entries"));
-    for volume in &volumes {
-        // Writing to a string cannot fail.
-        let _ = write!(what, "\nvolume {volume} is damaged");
-    }
-    for damage in damage {
-        let _ = write!(what, "\n{}: {}", damage.path, damage.reason());
-    }
-    let hint = if volumes.is_empty() {
+fn damaged(input: &Input, damage: &DamagedBundle) -> anyhow::Result<Summary> {
+    let volumes = damage.volumes.iter().map(|path| path.display().to_string()).collect();
+    let what = format!("{}: {damage}", input.refused());
+    let hint = if damage.volumes.is_empty() {
         "copy the file again from where it was built, and verify it there as well"
     } else {
         "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
     };
-    let damaged_entries =
-        damage.iter().map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() }).collect();
+    let entry = |damage: &Damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() };
+    let damaged_entries = damage.entries.iter().map(entry).collect();
     let details = DamageDetails { bundle: &input.name, verified: false, damaged_volumes: volumes, damaged_entries };
     Err(failure::refused(what, hint)).details(&details)
-}
-
-fn counted(count: usize, one: &str, more: &str) -> String {
-    if count == 1 { format!("1 {one} is") } else { format!("{count} {more} are") }
 }
 
 /// Makes sure that what the bundle leaves out is what it may leave out.

@@ -25,6 +25,10 @@ pub enum Kind {
     Usage,
     /// Refused, and nothing was changed. Exit code 3.
     Refused,
+    /// Ended by SIGINT, as Ctrl-C sends it. Exit code 130, as shells report it.
+    Interrupted,
+    /// Ended by SIGTERM. Exit code 143, as shells report it.
+    Terminated,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Refused => 3,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 
@@ -228,7 +234,7 @@ struct Document {
 
 /// Its field `error`.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 struct ErrorObject {
     kind: Kind,
     message: String,
@@ -238,7 +244,7 @@ struct ErrorObject {
 }
 
 /// What a failed command prints with `--output json`: `schema`, the error's details, and `error` with kind, message, causes, hint
-/// and exit-code.
+/// and exitCode.
 #[must_use]
 pub fn document(error: &anyhow::Error) -> impl Serialize {
     let kind = kind(error);
@@ -344,7 +350,7 @@ mod tests {
               "the medium is bad"
             ],
             "hint": "copy it again",
-            "exit-code": 3
+            "exitCode": 3
           }
         }
         "#);

@@ -16,7 +16,8 @@ Exit codes:
   0  done, or nothing to do
   1  failed; part of the work may be done
   2  the command line or a file that it names is wrong
-  3  refused; nothing was changed";
+  3  refused; nothing was changed
+  130, 143  ended by Ctrl-C (SIGINT) or by SIGTERM";
 
 /// Shows the commands of `command` under the guide's headings.
 ///
@@ -43,6 +44,8 @@ pub fn with_groups(mut command: Command, guide: &Guide) -> Command {
     names
         .into_iter()
         .fold(command, |command, name| command.mut_subcommand(name, |sub| sub.hide(true)))
+        // clap's own usage leaves out commands that are hidden.
+        .override_usage(format!("{} [OPTIONS] <COMMAND>", guide.name))
         .help_template(template)
 }
 

@@ -9,7 +9,8 @@ use super::leader_link::LeaderLink;
 use super::questions::{
     AddEtcdMember, CreateJoinCredentials, ListEtcdMembers, ReadPodNetworks, ReadSharedFiles, RemoveEtcdMember,
 };
-use super::work::{Place, wait_for_lock};
+use super::store;
+use super::work::{gather, wait_for_lock};
 use crate::config::DnsName;
 use crate::host::Host;
 use crate::join_material::{EtcdClient, JoinCredentials, Pair, PodNetwork, SharedFile};
@@ -46,13 +47,14 @@ pub fn remove_etcd_member(asked: &RemoveEtcdMember) -> anyhow::Result<()> {
 
 pub fn read_shared_files(asked: &ReadSharedFiles) -> anyhow::Result<Vec<SharedFile>> {
     let host = Host::local()?;
-    join::shared_files(&host, &Place::find(&asked.work, &host)?.inputs())
+    let bundle = store::open(&asked.work.trust)?;
+    join::shared_files(&host, &gather(&asked.work, &host, &bundle)?.inputs())
 }
 
 pub fn create_join_credentials(asked: &CreateJoinCredentials) -> anyhow::Result<JoinCredentials> {
     let host = Host::local()?;
-    let place = Place::find(&asked.work, &host)?;
-    join::credentials(&host, &place.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE)
+    let bundle = store::open(&asked.work.trust)?;
+    join::credentials(&host, &gather(&asked.work, &host, &bundle)?.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE)
 }
 
 pub fn read_pod_networks(asked: &ReadPodNetworks, leader: &LeaderLink) -> anyhow::Result<BTreeMap<String, PodNetwork>> {

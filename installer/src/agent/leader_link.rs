@@ -9,7 +9,7 @@ use super::protocol::Message;
 use super::questions::Ask;
 use crate::failure::FailureReport;
 use crate::report::{Event, Observer, Percent, print_json};
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// The kinstall that leads this one.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Observer for LeaderLink {
     }
 }
 
-impl Progress for LeaderLink {
+impl StepProgress for LeaderLink {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text: text.to_owned() });
     }

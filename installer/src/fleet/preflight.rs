@@ -1,6 +1,7 @@
 //! Checks before anything is changed: whether the hosts are fit for the cluster, each by itself and all together, and what
 //! would be done on each.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, anyhow};
@@ -14,12 +15,12 @@ use crate::agent::questions::PreviewPlan;
 use crate::cost::cost;
 use crate::facts::Installation;
 use crate::failure::Advise;
+use crate::inputs::{Inputs, OwnedInputs};
 use crate::plan::{PlanError, plan};
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{Subject, examine};
 use crate::report::{Event, Observer as _};
 use crate::stage::Stage;
-use crate::steps::Inputs;
 use crate::topology::Topology;
 
 impl Session<'_> {
@@ -104,11 +105,9 @@ impl Leader<'_> {
         look: impl FnOnce(&Inputs<'_>) -> Result<T, PlanError>,
     ) -> anyhow::Result<T> {
         let host = self.host(index);
-        let spec = self.session.shares.of(host.spec);
-        let topology = Topology::of(&spec, host.name().as_str())?;
-        let list = self.request.bundle.list();
-        let inputs = Inputs { spec: &spec, facts: host.facts(), list, topology: &topology };
-        look(&inputs).with_context(|| format!("no plan could be made for {}", host.name())).refused()
+        let (spec, list) = (self.session.shares.of(host.spec), self.request.bundle.list());
+        let gathered = OwnedInputs::about(Cow::Owned(spec), host.name().as_str(), host.facts(), list)?;
+        look(&gathered.inputs()).with_context(|| format!("no plan could be made for {}", host.name())).refused()
     }
 
     /// Shows what would be done on every host.

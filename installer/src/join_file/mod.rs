@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ClusterSpec, ConfigError, DnsName, HostSpec};
 use crate::failure::Advise;
 use crate::join_material::{JoinCredentials, JoinMaterial, PodNetwork};
-use crate::steps::join::public_key_hash;
+use crate::pki::public_key_hash;
 
 pub use issue::{IssueError, cluster_for, foreign_label};
 pub use moment::Moment;

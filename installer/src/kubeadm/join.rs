@@ -7,8 +7,8 @@ use super::cluster::ApiEndpoint;
 use super::host_settings::Patches;
 use super::registration::NodeRegistration;
 use super::{ConfigApi, document};
+use crate::inputs::Inputs;
 use crate::join_material::JoinCredentials;
-use crate::steps::Inputs;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

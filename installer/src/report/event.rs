@@ -8,7 +8,7 @@ use crate::cost::Cost;
 use crate::failure::FailureReport;
 use crate::preflight::Finding;
 use crate::stage::Stage;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// The version of the form of events and of other JSON results.
 pub const SCHEMA: u32 = 1;
@@ -138,7 +138,7 @@ pub enum Event {
 }
 
 /// Receives events.
-pub trait Observer: Progress {
+pub trait Observer: StepProgress {
     /// Takes note of an event.
     fn event(&self, event: &Event);
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::event::{Event, Observer, SCHEMA, Source};
 use crate::config::DnsName;
 use crate::stage::Stage;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// Who reads what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +207,7 @@ impl Observer for Reporter {
     }
 }
 
-impl Progress for Reporter {
+impl StepProgress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text: text.to_owned() });
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::HostSpec;
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
 /// See the module.
@@ -61,8 +61,7 @@ fn present<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a HostSpec> {
 }
 
 fn nodes(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
-    let list = Kubectl::on(&context.host).get(&["nodes"])?.context("the cluster has no nodes")?;
-    Ok(list["items"].as_array().cloned().unwrap_or_default())
+    Kubectl::on(&context.host).nodes()
 }
 
 /// What the node of `host` lacks, for people.

@@ -1,10 +1,12 @@
 //! The program on small bundles: what is verified, what is refused, and in which words.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
+use kbundle_format::volume::{Split, VolumeWriter};
 
 use crate::folder::{Folder, Said, Signature};
 
@@ -131,20 +133,48 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     let length = folder().1.len();
     assert_snapshot!(flipped(5), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the zstd frame at offset OFFSET is damaged
-      caused by: Data corruption detected
+      caused by: the seek table does not describe this file: a frame holds more or less than its row says
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: entry artifacts/linux-amd64/kubelet has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+      caused by: 1 entry is damaged
+          artifacts/linux-amd64/kubelet: digest sha256:DIGEST instead of sha256:DIGEST
+    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: entry artifacts/linux-amd64/kubectl has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+      caused by: 1 entry is damaged
+          artifacts/linux-amd64/kubectl: digest sha256:DIGEST instead of sha256:DIGEST
+    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
     ");
+}
+
+#[test]
+fn names_every_damaged_entry_and_volume() {
+    let (folder, mut bytes) = folder();
+    let length = bytes.len();
+    for place in [length / 2, length - 60_000] {
+        bytes[place] ^= 1;
+    }
+    fs::write(folder.path("damaged.tar.zst"), &bytes).unwrap();
+    let verify = |name: &str| folder.kinstall(&["verify", name, "--key", "signing.pub"]).to_string();
+    let said = verify("damaged.tar.zst");
+    assert!(said.contains("2 entries are damaged") && said.contains("kubelet:") && said.contains("kubectl:"), "{said}");
+
+    let good = fs::read(folder.path("good.tar.zst")).unwrap();
+    fs::create_dir(folder.path("stick")).unwrap();
+    let split = Split { file_bytes: good.len() as u64 / 2, parity: 0 };
+    let mut writer = VolumeWriter::new(&folder.path("stick/bundle"), split).unwrap();
+    writer.write_all(&good).unwrap();
+    let volumes = writer.finish().unwrap();
+    assert!(verify("stick").starts_with("exit code 0"), "{}", verify("stick"));
+    let mut volume = fs::read(&volumes[1]).unwrap();
+    let middle = volume.len() / 2;
+    volume[middle] ^= 1;
+    fs::write(&volumes[1], volume).unwrap();
+    let said = verify("stick");
+    assert!(said.contains("volume stick/bundle.002 is damaged") && said.contains("copy the damaged volumes"), "{said}");
 }
 
 #[test]
@@ -155,10 +185,8 @@ fn refuses_a_bundle_cut_off() {
     exit code 3
     --- stdout
     --- stderr
-    Kubernetes 1.25.2, signed by DIGEST
     error: the bundle was refused; nothing on this host was changed
-      caused by: the file ends or cannot be read at offset OFFSET, within a compressed frame
-      caused by: failed to fill whole buffer
+      caused by: the bundle does not end in a seek table (its footer is not one); it is cut off or something was appended
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
 }
@@ -219,7 +247,7 @@ fn what_makes_no_sense_is_usage() {
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("there are: cpus, memory"), "{unknown}");
+    assert!(unknown.stderr.contains("the checks are cpus, memory"), "{unknown}");
 }
 
 #[test]
@@ -247,7 +275,7 @@ fn completions_and_manual_pages_are_made() {
 fn failed_document(said: &Said, code: i32) -> serde_json::Value {
     assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said}");
     let document: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(document["error"]["exit-code"], code);
+    assert_eq!(document["error"]["exitCode"], code);
     document
 }
 

@@ -9,8 +9,8 @@ use kbundle_format::{Digest, Platform, Role};
 use kinstall::config::{ClusterSpec, HostSpec};
 use kinstall::join_file::{JoinFile, Moment, SCHEMA};
 use kinstall::join_material::JoinCredentials;
+use kinstall::pki::public_key_hash;
 use kinstall::pki::{Authority, PrivateKey};
-use kinstall::steps::join::public_key_hash;
 
 use crate::folder::{Folder, Said, Signature};
 
@@ -161,7 +161,7 @@ fn token_create_says_what_is_wrong_with_its_words() {
     assert_snapshot!(create(&["--out", "-", "--output", "json"]), @r#"
     exit code 2
     --- stdout
-    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exit-code":2}}
+    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exitCode":2}}
     --- stderr
     "#);
     let said = create(&[]);

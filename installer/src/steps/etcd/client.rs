@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use super::certificates::{self, Placed};
 use super::{authority, layout};
 use crate::host::{Host, Owner};
+use crate::inputs::Inputs;
 use crate::kubeadm;
 use crate::pki::{self, Identity, Usage};
-use crate::steps::{Check, Context, Inputs, Step, needed};
+use crate::steps::{Check, Context, Step, needed};
 use kbundle_format::Role;
 
 /// See the module.

@@ -13,11 +13,11 @@ use crate::config::ClusterSpec;
 use crate::fixture;
 use crate::host::SystemCommands;
 use crate::join_material::JoinMaterial;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 struct Silent;
 
-impl Progress for Silent {
+impl StepProgress for Silent {
     fn detail(&self, _text: &str) {}
 }
 
