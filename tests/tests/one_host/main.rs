@@ -6,4 +6,5 @@
 
 mod install;
 mod interrupted;
+mod minors;
 mod refusals;
