@@ -224,7 +224,7 @@ staging_modules() { # GO VERSION GO.MOD -> lines of a `replace` block
 nearest_served() { # GO MODULE VERSION
     local patch
     for ((patch = ${3##*.}; patch >= 0; patch--)); do
-        if (cd / && GOTOOLCHAIN=local "$1" list -m "$2@v${3%.*}.$patch") >/dev/null 2>&1; then
+        if (cd / && GOTOOLCHAIN=local "$1" mod download "$2@v${3%.*}.$patch") >/dev/null 2>&1; then
             printf '%s.%s\n' "${3%.*}" "$patch"
             return
         fi
