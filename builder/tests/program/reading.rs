@@ -94,8 +94,8 @@ fn damage_is_named_by_volume_and_entry() {
     assert_eq!(code, 3);
     insta::assert_snapshot!(digests_hidden(&text), @r"
     error: refused bundle.tar.zst.001: 1 entry is damaged
-        volume stick/bundle.tar.zst.002 is damaged
-        artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX
+          volume stick/bundle.tar.zst.002 is damaged
+          artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX
     hint: copy the damaged volumes again, or rebuild them from parity with `kbundle repair`
     ");
     let report = upstream.kbundle(both.into_iter().chain(["--output=json"])).stdout;
