@@ -36,6 +36,8 @@ pub struct Arguments {
 pub enum Command {
     Build(BuildArgs),
     Lock(LockArgs),
+    #[command(subcommand)]
+    Config(ConfigCommand),
     Keygen(KeygenArgs),
     Sign(SignArgs),
     Verify(VerifyArgs),
@@ -121,6 +123,23 @@ pub struct LockArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub fetch: FetchArgs,
+}
+
+/// Print a bundle.yaml to begin with, or its JSON Schema
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a bundle.yaml with every key
+    ///
+    /// Every key is commented out, with its default or an example.
+    ///
+    /// Example: kbundle config init > bundle.yaml
+    Init,
+    /// Print the JSON Schema of bundle.yaml
+    ///
+    /// For editors, and for checks in a repository.
+    ///
+    /// Example: kbundle config schema > bundle.schema.json
+    Schema,
 }
 
 /// What goes into a bundle.
@@ -242,5 +261,11 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_shows_commands_that_exist() {
+        let wrong = kbundle_manual::examples::wrong_commands(&Arguments::command());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(arguments) => commands::build::run(arguments),
         Command::Lock(arguments) => commands::lock::run(&arguments),
+        Command::Config(command) => commands::config::run(command),
         Command::Keygen(arguments) => commands::keygen::run(&arguments),
         Command::Sign(arguments) => commands::sign::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),

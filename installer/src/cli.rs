@@ -18,6 +18,13 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
 
+const MANUAL_EXAMPLES: &str = "\
+Examples:
+  kinstall manual
+  kinstall manual troubleshooting
+  kinstall manual how-to/several-hosts
+  kinstall manual --out /tmp/manual";
+
 /// Set up Kubernetes from a signed bundle, on this host or on many, without the internet
 ///
 /// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
@@ -86,6 +93,11 @@ pub enum Command {
     /// Look after the images in containerd
     #[command(subcommand, hide = true)]
     Images(ImagesCommand),
+    /// Read or unpack the manual, which this program carries
+    ///
+    /// Lists the pages, prints one, or writes all of them as Markdown. Needs no network.
+    #[command(after_long_help = MANUAL_EXAMPLES)]
+    Manual(ManualArguments),
     /// Print a completion script for a shell
     ///
     /// Example: `kinstall completion bash > /etc/bash_completion.d/kinstall`
@@ -336,4 +348,15 @@ pub struct ClusterArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
+}
+
+/// Arguments of `manual`.
+#[derive(Debug, Args)]
+pub struct ManualArguments {
+    /// The page to print, such as `troubleshooting`; without it the pages are listed
+    #[arg(value_name = "TOPIC", conflicts_with = "out")]
+    pub topic: Option<String>,
+    /// Write all pages into this directory, which must not be there yet
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cat;
 pub mod composed;
+pub mod config;
 pub mod documentation;
 pub mod dry_run;
 pub mod export;

@@ -7,6 +7,7 @@ mod composing;
 mod fetch;
 mod hostile;
 mod reading;
+mod reference;
 mod server;
 mod signing;
 mod tls;
