@@ -18,6 +18,7 @@ pub use self::reading::{
 };
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::output::Format;
+use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
 ///
@@ -26,7 +27,7 @@ use crate::output::Format;
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 120)]
+#[command(version = version(), max_term_width = 120)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,

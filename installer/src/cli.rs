@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::preflight::CheckId;
+use crate::version::version;
 
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
@@ -33,7 +34,7 @@ Examples:
 /// Exit codes: 0 done, or already so; 1 failed; 2 the command line or a file of yours makes no sense; 3 refused, and nothing was
 /// changed.
 #[derive(Debug, Parser)]
-#[command(name = "kinstall", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "kinstall", version = version(), max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -17,6 +17,7 @@ pub struct Block {
 }
 
 /// Every fenced block of the manual and of the README.
+#[must_use]
 pub fn blocks() -> Vec<Block> {
     texts().flat_map(|(place, text)| blocks_of(place, text)).collect()
 }
@@ -158,6 +159,7 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The YAML examples whose first line is a comment that begins with `# FILE`, such as `# cluster.yaml`.
+#[must_use]
 pub fn yaml_of(file: &str) -> Vec<Block> {
     let named = |block: &Block| block.language == "yaml" && block.text.starts_with(&format!("# {file}"));
     blocks().into_iter().filter(named).collect()

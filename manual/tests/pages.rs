@@ -1,5 +1,7 @@
 //! The manual holds together: pages, links, examples, and what it says of the programs' messages.
 
+#![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
+
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
