@@ -5,32 +5,80 @@ mod reading;
 mod signing;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
-use kbundle::spec::{ImageRequest, SpecFlags};
+use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::help::EXIT_CODES;
+use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
 use kbundle_format::KubeVersion;
 
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
-pub use self::reading::{
-    BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, SignatureArgs, TrustArgs, VerifyArgs,
-};
+pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
-use crate::output::Format;
+use crate::commands;
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
 ///
 /// kbundle fetches pinned Kubernetes programs, container images and add-ons, checks every digest, and packs them into one signed
 /// file that kinstall sets up on hosts without internet.
-///
-/// Exit codes: 0 done, 1 failed, 2 usage, 3 refused and nothing changed.
 #[derive(Debug, Parser)]
-#[command(version = version(), max_term_width = 120)]
+#[command(
+    name = "kbundle",
+    version = version(),
+    max_term_width = 120,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl Program for Arguments {
+    const GUIDE: Guide = Guide {
+        name: "kbundle",
+        log_variable: "KBUNDLE_LOG",
+        groups: &[
+            ("Build", &["build", "lock", "config"]),
+            ("Sign", &["keygen", "sign"]),
+            ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
+            ("Cut and complete", &["join", "subset", "split", "repair"]),
+            ("Shell", &["completion", "man"]),
+        ],
+        environment: &[
+            ("KBUNDLE_CACHE", "Folder for downloads, as with --cache."),
+            ("KBUNDLE_PASSPHRASE", "Passphrase of an encrypted private key."),
+            ("KBUNDLE_LOG", "Filter of the log, such as info or kbundle=debug,warn. -v wins over it."),
+            ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy for downloads, and hosts that are reached without it."),
+            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds the credentials for registries."),
+            ("XDG_CACHE_HOME", "Folder of caches; downloads are kept in its folder kbundle."),
+            ("NO_COLOR", "Turns colors off."),
+        ],
+        files: &[
+            ("~/.cache/kbundle", "Downloads, by digest. It can be deleted at any time."),
+            ("~/.docker/config.json", "Credentials for registries, field auths."),
+            ("bundle.yaml", "What goes into a bundle, with --file."),
+            ("kbundle.lock", "Every file and blob by digest, as kbundle lock writes it."),
+        ],
+        see_also: &["kinstall(1)"],
+    };
+
+    fn common(&self) -> &CommonArguments {
+        &self.common
+    }
+
+    fn execute(self) -> anyhow::Result<ExitCode> {
+        commands::execute(self.command)?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,17 +98,20 @@ pub enum Command {
     Subset(SubsetArgs),
     Split(SplitCommandArgs),
     Repair(RepairArgs),
-    Completion(CompletionArgs),
-    Man(ManArgs),
+    #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
+    Completion(CompletionArguments),
+    #[command(after_long_help = "Examples:\n  kbundle man /usr/local/share/man/man1")]
+    Man(ManArguments),
 }
 
 /// Build a bundle
 ///
 /// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
 /// downloads go on where they stopped. Content that is not what its pin says stops the build.
-///
-/// Example: kbundle build --k8s 1.25.2 --key signing.key
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle build --k8s 1.25.2 --key signing.key\n  kbundle build --k8s 1.25.2 --unsigned --dry-run\n  kbundle build --locked kbundle.lock --key signing.key --split 3900MiB --parity 1"
+)]
 pub struct BuildArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
@@ -75,11 +126,13 @@ pub struct BuildArgs {
     #[arg(long, conflicts_with = "key")]
     pub unsigned: bool,
     /// Compress at this zstd level, 1 to 22 [default: 9]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(LEVELS))]
     pub level: Option<i32>,
-    /// Write the bundle to this file [default: k8s-VERSION-ARCH.tar.zst]
+    /// Write the bundle to this file, or - for standard output [default: k8s-VERSION-ARCH.tar.zst]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Build exactly what this lock names
     ///
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
@@ -95,18 +148,19 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
-    /// Show what would be fetched and what pins it, and change nothing
+    /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// Shows content that nothing pins as well, which a build refuses without `--trust-on-first-use`.
+    /// No server is asked, so sizes are known of what is in a lock or in the cache. Key, output, cache and settings are checked as in a
+    /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
+    pub output: OutputFormat,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -116,12 +170,15 @@ pub struct BuildArgs {
 /// Asks registries for image manifests, but downloads no layers. A lock kept beside bundle.yaml shows in review what changed, and
 /// `kbundle build --locked` builds exactly that.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle lock --k8s 1.25.2 --out kbundle.lock")]
 pub struct LockArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Write the lock to this file
+    /// Write the lock to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE", default_value = "kbundle.lock")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -132,14 +189,12 @@ pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
     ///
     /// Every key is commented out, with its default or an example.
-    ///
-    /// Example: kbundle config init > bundle.yaml
+    #[command(after_long_help = "Examples:\n  kbundle config init > bundle.yaml")]
     Init,
     /// Print the JSON Schema of bundle.yaml
     ///
     /// For editors, and for checks in a repository.
-    ///
-    /// Example: kbundle config schema > bundle.schema.json
+    #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
     Schema,
 }
 
@@ -164,8 +219,8 @@ pub struct SpecArgs {
     pub catalog: Option<PathBuf>,
     /// Fetch what is at FROM from TO; repeatable
     ///
-    /// FROM is a host or registry, TO an http or https address with an optional path. Names inside the bundle stay the upstream
-    /// ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
+    /// FROM is a host or registry, TO an http or https address with an optional path. A FROM that neither the catalog nor the bundle
+    /// names is refused. Names inside the bundle stay the upstream ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
     #[arg(long = "mirror", value_name = "FROM=TO")]
     pub mirrors: Vec<Mirror>,
     /// Pod network: an add-on of the catalog, or bridge [default: calico]
@@ -206,6 +261,23 @@ impl SpecArgs {
     }
 }
 
+/// Whether existing files are replaced.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ForceArgs {
+    /// Replace existing files
+    ///
+    /// Only regular files are replaced, and a signed bundle never by an unsigned one.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ForceArgs {
+    /// What happens to a file that has the output's name already.
+    pub fn existing(self) -> Existing {
+        if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
+    }
+}
+
 /// How things are fetched.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Fetching")]
@@ -240,20 +312,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
-/// Print a completion script for a shell
-#[derive(Debug, Args)]
-pub struct CompletionArgs {
-    /// The shell
-    pub shell: clap_complete::Shell,
-}
-
-/// Write man pages
-#[derive(Debug, Args)]
-pub struct ManArgs {
-    /// Directory to write them to
-    pub directory: PathBuf,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,5 +326,10 @@ mod tests {
     fn the_manual_shows_commands_that_exist() {
         let wrong = kbundle_manual::examples::wrong_commands(&Arguments::command());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn every_command_has_a_heading_and_an_example_that_parses() {
+        assert_eq!(kbundle_cli::help::findings::<Arguments>(), Vec::<String>::new());
     }
 }

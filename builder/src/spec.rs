@@ -3,13 +3,16 @@
 mod example;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use fs_err as fs;
 use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
 use schemars::JsonSchema;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
@@ -18,6 +21,9 @@ pub use example::{EXAMPLE, schema};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
+
+/// The levels that zstd has for `--level`.
+pub const LEVELS: RangeInclusive<i64> = 1..=22;
 
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,11 +155,39 @@ pub struct SpecFile {
     /// Sign with this private key (`--key`).
     pub key: Option<PathBuf>,
     /// The zstd level, 1 to 22; 9 where absent (`--level`).
+    #[serde(default, deserialize_with = "level")]
+    #[schemars(range(min = 1, max = 22))]
     pub level: Option<i32>,
     /// The bundle's file; `k8s-VERSION-ARCH.tar.zst` where absent (`--out`).
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
+}
+
+/// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    struct Level;
+    impl Visitor<'_> for Level {
+        type Value = Option<i32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a level from {} to {}", LEVELS.start(), LEVELS.end())
+        }
+
+        fn visit_i64<E: de::Error>(self, level: i64) -> Result<Self::Value, E> {
+            let known = i32::try_from(level).ok().filter(|_| LEVELS.contains(&level));
+            known.map(Some).ok_or_else(|| E::invalid_value(Unexpected::Signed(level), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, level: u64) -> Result<Self::Value, E> {
+            self.visit_i64(i64::try_from(level).unwrap_or(i64::MAX))
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(Level)
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -316,6 +350,9 @@ mod tests {
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
+            ("schema: 1\nlevel: 99\n", "invalid value: integer `99`, expected a level from 1 to 22"),
+            ("schema: 1\nlevel: nine\n", "expected a level from 1 to 22"),
+            ("schema: 1\nlevel: 0\n", "expected a level from 1 to 22"),
             ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
         ] {
             let error = parse(text).unwrap_err();

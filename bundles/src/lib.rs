@@ -8,7 +8,7 @@
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
-//! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
+//! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
@@ -19,7 +19,6 @@
 pub mod atomic_file;
 pub mod attestation;
 pub mod compose;
-pub mod destination;
 pub mod digest;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
@@ -44,7 +43,6 @@ pub mod volume;
 pub mod whole;
 pub mod write;
 
-pub use destination::Destination;
 pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;

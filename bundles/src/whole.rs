@@ -4,6 +4,8 @@
 //! checks two entries at a time. The one pass of [`stream`](crate::stream) is for what cannot be read out of order.
 
 use std::cmp::Reverse;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,6 +14,7 @@ use crate::frame;
 use crate::head::ReadError;
 use crate::indexed::EntryCheck;
 use crate::list::Entry;
+use crate::source::SourceError;
 use crate::stream::{Carriage, Summary};
 use crate::{EntryPath, IndexedBundle};
 
@@ -36,6 +39,42 @@ impl Damage {
     }
 }
 
+/// Some entries of a bundle are damaged.
+#[derive(Debug)]
+pub struct DamagedBundle {
+    /// Volumes that are not what their headers say; none for a single file.
+    pub volumes: Vec<PathBuf>,
+    /// The damaged entries, in the order of the list.
+    pub entries: Vec<Damage>,
+}
+
+impl fmt::Display for DamagedBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entries.len() {
+            1 => f.write_str("1 entry is damaged")?,
+            count => write!(f, "{count} entries are damaged")?,
+        }
+        for volume in &self.volumes {
+            write!(f, "\n  volume {} is damaged", volume.display())?;
+        }
+        self.entries.iter().try_for_each(|damage| write!(f, "\n  {}: {}", damage.path, damage.reason()))
+    }
+}
+
+impl std::error::Error for DamagedBundle {}
+
+/// Why a bundle was not verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// It cannot be read as a bundle.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It can, and some of its entries are damaged.
+    #[error(transparent)]
+    Damaged(DamagedBundle),
+}
+
 /// What a check of all entries found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -46,6 +85,21 @@ pub struct Findings {
 }
 
 impl IndexedBundle {
+    /// Checks layout and content of everything that the file carries, as [`check_entries`](Self::check_entries) does. Damage is an
+    /// error that names every damaged entry and volume.
+    ///
+    /// # Errors
+    /// [`VerifyError::Damaged`], or why the bundle cannot be read.
+    pub fn verify(&self, carriage: Carriage, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, VerifyError> {
+        let Findings { summary, damage } = self.check_entries(carriage, progress)?;
+        if damage.is_empty() {
+            return Ok(summary);
+        }
+        let unread = |source| VerifyError::Read(SourceError::Open { source }.into());
+        let volumes = self.source().damaged_volumes().map_err(unread)?;
+        Err(VerifyError::Damaged(DamagedBundle { volumes, entries: damage }))
+    }
+
     /// Checks layout and content of everything that the file carries, telling `progress` how many bytes of content went by.
     ///
     /// Goes on after damage, so that all of it is named.

@@ -4,12 +4,19 @@ mod token;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::help::EXIT_CODES;
+use kbundle_cli::{CommonArguments, Guide, Program};
 
+use crate::commands;
 use crate::preflight::CheckId;
 use crate::version::version;
 
+pub use kbundle_cli::OutputFormat;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\
@@ -30,15 +37,53 @@ Examples:
 ///
 /// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
 /// every entry, and only then the host is changed.
-///
-/// Exit codes: 0 done, or already so; 1 failed; 2 the command line or a file of yours makes no sense; 3 refused, and nothing was
-/// changed.
 #[derive(Debug, Parser)]
-#[command(name = "kinstall", version = version(), max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "kinstall",
+    version = version(),
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The flags that every command takes.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl Program for Cli {
+    const GUIDE: Guide = Guide {
+        name: "kinstall",
+        log_variable: "KINSTALL_LOG",
+        groups: &[
+            ("Before an installation", &["verify", "preflight", "config"]),
+            ("Install", &["run", "token"]),
+            ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Manual and shell", &["manual", "completion", "man"]),
+        ],
+        environment: &[
+            ("KINSTALL_SUDO_PASSWORD", "Password for sudo on hosts with sudo: password."),
+            ("KINSTALL_LOG", "Filter of the log, such as info or kinstall=debug,warn. -v wins over it."),
+            ("NO_COLOR", "Turns colors off."),
+        ],
+        files: &[
+            ("cluster.yaml", "What the cluster should be, with --config. kinstall config init prints one."),
+            ("/etc/kubernetes", "Kubernetes' settings and certificates on this host."),
+            ("/var/lib/kinstall", "What kinstall changed on this host, so that reset can undo it."),
+        ],
+        see_also: &["kbundle(1)", "kubectl(1)", "kubeadm(1)"],
+    };
+
+    fn common(&self) -> &CommonArguments {
+        &self.common
+    }
+
+    fn execute(self) -> anyhow::Result<ExitCode> {
+        commands::execute(&self)
+    }
 }
 
 /// What to do.
@@ -55,32 +100,35 @@ pub enum Command {
     /// Check a bundle: signature, and the digest of every entry
     ///
     /// Changes nothing and needs no root. Memory stays bounded whatever the size of the bundle.
-    ///
-    /// Example: `kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub`
+    #[command(
+        after_long_help = "Examples:\n  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub\n  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub"
+    )]
     Verify(VerifyArguments),
     /// Look whether this host, or the hosts of cluster.yaml, can carry a cluster
     ///
     /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing.
     /// With a bundle it looks for what that version of Kubernetes demands too; without one it says what depends on the version. Exits
     /// with 3 when anything would stop an installation.
+    #[command(
+        after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
+    )]
     Preflight(PreflightArguments),
     /// Say what is installed here and whether it is well
     ///
     /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
+    #[command(after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json")]
     Status(StatusArguments),
     /// Remove the cluster from this host, or from all, and bring it back to what it was
     ///
     /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
     /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
-    ///
-    /// Example for all hosts: `kinstall reset --all --config cluster.yaml`
+    #[command(after_long_help = "Examples:\n  kinstall reset\n  kinstall reset --all --config cluster.yaml")]
     Reset(ResetArguments),
     /// Take a host out of the cluster, and bring it back to what it was
     ///
     /// Moves its pods to other nodes, removes its member of etcd and its node, and resets it. Refuses what a cluster cannot do
     /// without: its last control plane, the majority of etcd. Cut off anywhere, a repeat finishes it.
-    ///
-    /// Example: `kinstall remove worker-3 --config cluster.yaml`
+    #[command(after_long_help = "Examples:\n  kinstall remove worker-3 --config cluster.yaml")]
     Remove(RemoveArguments),
     /// Let a host that is set up by hand join this cluster
     #[command(subcommand)]
@@ -100,17 +148,13 @@ pub enum Command {
     #[command(after_long_help = MANUAL_EXAMPLES)]
     Manual(ManualArguments),
     /// Print a completion script for a shell
+    #[command(after_long_help = "Examples:\n  kinstall completion bash > /etc/bash_completion.d/kinstall")]
+    Completion(CompletionArguments),
+    /// Write the manual pages
     ///
-    /// Example: `kinstall completion bash > /etc/bash_completion.d/kinstall`
-    Completion {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
-    /// Write manual pages into a directory
-    Man {
-        /// The directory, which has to be there.
-        directory: PathBuf,
-    },
+    /// One page for the program and one for each command.
+    #[command(after_long_help = "Examples:\n  kinstall man /usr/local/share/man/man1")]
+    Man(ManArguments),
 }
 
 /// What to do with cluster.yaml. None of it needs root or a bundle, and none changes anything.
@@ -119,20 +163,21 @@ pub enum ConfigCommand {
     /// Print a cluster.yaml to begin with
     ///
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
-    ///
-    /// Example: `kinstall config init > cluster.yaml`
+    #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
     /// Check a cluster.yaml
     ///
     /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
+    #[command(after_long_help = "Examples:\n  kinstall config validate cluster.yaml")]
     Validate {
         /// The file.
         file: PathBuf,
-        /// How results are written
+        /// Print the result as text or JSON
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: OutputFormat,
     },
     /// Print a cluster.yaml with every default filled in
+    #[command(after_long_help = "Examples:\n  kinstall config print cluster.yaml")]
     Print {
         /// The file.
         file: PathBuf,
@@ -141,8 +186,7 @@ pub enum ConfigCommand {
     ///
     /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
     /// standard error. Passwords are not copied.
-    ///
-    /// Example: `kinstall config import inventory.ini > cluster.yaml`
+    #[command(after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml")]
     Import {
         /// The inventory.
         inventory: PathBuf,
@@ -151,8 +195,7 @@ pub enum ConfigCommand {
     ///
     /// For `api.load-balancer: external`. It is complete, for `/etc/haproxy/haproxy.cfg` on the host that has `api.address`, and
     /// takes only API servers that say that they are ready. Another load balancer does as well, if it passes TCP through.
-    ///
-    /// Example: `kinstall config load-balancer --config cluster.yaml > haproxy.cfg`
+    #[command(after_long_help = "Examples:\n  kinstall config load-balancer --config cluster.yaml > haproxy.cfg")]
     LoadBalancer {
         /// The cluster's description (cluster.yaml)
         #[arg(long, value_name = "FILE")]
@@ -172,38 +215,45 @@ pub enum ImagesCommand {
     Restore,
 }
 
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Text,
-    /// For programs: JSON, with a `schema` number that grows when its form changes. `run` writes one event a line.
-    Json,
-}
-
 /// The bundle, and whom to believe.
 #[derive(Debug, Args)]
 pub struct BundleArguments {
-    /// The bundle: its file, any of its volumes, or folders that hold the volumes
+    /// The bundle: a file, any of its volumes, or folders with its volumes
     #[arg(value_name = "BUNDLE", required = true)]
     pub places: Vec<PathBuf>,
+    /// Where further volumes lie.
+    #[command(flatten)]
+    pub volumes: VolumeArguments,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
 }
 
+impl BundleArguments {
+    /// Where the bundle lies, with its further volumes.
+    #[must_use]
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
+    }
+}
+
+impl PreflightArguments {
+    /// Where the bundle lies, with its further volumes; nowhere where none was named.
+    #[must_use]
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
+    }
+}
+
 /// Whose word on a bundle counts.
 #[derive(Debug, Args)]
 pub struct TrustArguments {
-    /// A public key to trust (PEM, ECDSA P-256 or Ed25519); may be repeated
+    /// Trust this public key; repeatable
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
-    /// How many of the trusted keys have to have signed
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    pub threshold: usize,
-    /// A signature that lies beside the bundle; may be repeated
-    #[arg(long = "signature", value_name = "FILE")]
-    pub signatures: Vec<PathBuf>,
+    /// Which signatures count.
+    #[command(flatten)]
+    pub signatures: SignatureArguments,
 }
 
 /// Arguments of `run`.
@@ -240,7 +290,7 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// How results are written
+    /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
 }
@@ -264,7 +314,7 @@ pub struct VerifyArguments {
     /// The bundle.
     #[command(flatten)]
     pub bundle: BundleArguments,
-    /// How results are written
+    /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
 }
@@ -275,6 +325,9 @@ pub struct PreflightArguments {
     /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
     #[arg(value_name = "BUNDLE")]
     pub places: Vec<PathBuf>,
+    /// Where further volumes lie.
+    #[command(flatten)]
+    pub volumes: VolumeArguments,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
@@ -290,7 +343,7 @@ pub struct PreflightArguments {
     /// Count this check's rejection as ignored; may be repeated
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
-    /// How results are written
+    /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
 }
@@ -301,7 +354,7 @@ pub struct StatusArguments {
     /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
-    /// How results are written
+    /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
 }
@@ -360,4 +413,21 @@ pub struct ManualArguments {
     /// Write all pages into this directory, which must not be there yet
     #[arg(short = 'o', long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_heading_and_an_example_that_parses() {
+        assert_eq!(kbundle_cli::help::findings::<Cli>(), Vec::<String>::new());
+    }
 }

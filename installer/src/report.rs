@@ -4,18 +4,21 @@
 //! goes to standard output. Events all go there.
 
 use std::cell::Cell;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
+use kbundle_cli::{output, progress};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
+
+pub use kbundle_cli::output::{print_json, print_text};
 
 use crate::cli::OutputFormat;
 use crate::cost::Cost;
 use crate::preflight::Finding;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// Version of the form of events and of other JSON results.
 pub const SCHEMA: u32 = 1;
@@ -111,7 +114,7 @@ pub enum Event<'a> {
 }
 
 /// Who is told.
-pub trait Observer: Progress {
+pub trait Observer: StepProgress {
     /// Takes note of an event.
     fn event(&self, event: &Event<'_>);
 }
@@ -153,8 +156,7 @@ impl Reporter {
     #[must_use]
     pub fn new(format: OutputFormat) -> Self {
         match format {
-            // indicatif draws only where standard error is a terminal.
-            OutputFormat::Text => Self::telling(Audience::People, ProgressDrawTarget::stderr()),
+            OutputFormat::Text => Self::telling(Audience::People, progress::target()),
             OutputFormat::Json => Self::telling(Audience::Programs, ProgressDrawTarget::hidden()),
         }
     }
@@ -190,8 +192,8 @@ impl Reporter {
 
     /// Shows a bar of `total` bytes until [`Reporter::hide_bar`].
     pub fn show_bar(&self, total: u64) {
-        let template = "verifying [{wide_bar}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-        self.bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_style(progress::bytes_style());
+        self.bar.set_message("verifying");
         self.bar.set_length(total);
         self.bar.reset();
     }
@@ -206,13 +208,12 @@ impl Reporter {
     pub fn line(&self, text: &str) {
         if self.audience == Audience::People {
             // An installation goes on when nobody listens any more.
-            self.bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+            self.bar.suspend(|| drop(output::note(text)));
         }
     }
 
     fn show_step(&self, text: String) {
-        let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        self.bar.set_style(progress::style("{spinner} {wide_msg} {elapsed}"));
         self.bar.reset();
         self.bar.set_message(text);
         self.bar.enable_steady_tick(Duration::from_millis(200));
@@ -273,7 +274,7 @@ impl Observer for Reporter {
     }
 }
 
-impl Progress for Reporter {
+impl StepProgress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text });
     }
@@ -297,22 +298,6 @@ impl Drop for Reporter {
     fn drop(&mut self) {
         self.hide_bar();
     }
-}
-
-/// Writes a value as one line of JSON to standard output.
-pub fn print_json(value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&line)?;
-    stdout.flush()
-}
-
-/// Writes text to standard output.
-pub fn print_text(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use clap::Args;
 use kbundle_format::Role;
 use kbundle_format::volume::Split;
 
+use super::ForceArgs;
 use super::reading::BundleArgs;
 
 /// How a bundle is cut.
@@ -31,18 +32,21 @@ impl SplitArgs {
 ///
 /// The result is the full bundle, byte for byte, with the signatures of the differential one. What is taken from either is compared
 /// with the list first.
-///
-/// Example: kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"
+)]
 pub struct JoinArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
     /// Older bundles that hold what the first one leaves out
     #[arg(value_name = "BASE", required = true)]
     pub bases: Vec<PathBuf>,
-    /// Write the full bundle to this file
+    /// Write the full bundle to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub split: SplitArgs,
 }
@@ -50,28 +54,31 @@ pub struct JoinArgs {
 /// Cut a bundle down to what hosts of a role need
 ///
 /// List and signatures stay as they are, so that the smaller bundle is as trustworthy as the whole.
-///
-/// Example: kbundle subset k8s-1.25.2-amd64.tar.zst --role worker --out worker.tar.zst
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle subset k8s-1.25.2-amd64.tar.zst --role worker --out worker.tar.zst")]
 pub struct SubsetArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
     /// Keep what this role needs, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", required = true)]
     pub role: Vec<Role>,
-    /// Write the smaller bundle to this file
+    /// Write the smaller bundle to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub split: SplitArgs,
 }
 
 /// Cut a bundle into volumes
 ///
-/// For file systems that hold no large files, such as FAT32. The bundle is checked first and stays as it is.
-///
-/// Example: kbundle split k8s-1.25.2-amd64.tar.zst --size 3900MiB --parity 1 --out /media/stick/k8s.tar.zst
+/// For file systems that hold no large files, such as FAT32. The bundle is checked first and stays as it is. With --force, volumes that
+/// an earlier run wrote under the same name are replaced, and those without a successor are removed.
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle split k8s-1.25.2-amd64.tar.zst --size 3900MiB --parity 1 --out /media/stick/k8s.tar.zst"
+)]
 pub struct SplitCommandArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
@@ -84,6 +91,8 @@ pub struct SplitCommandArgs {
     /// Name the volumes after this file [default: the bundle]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Rebuild lost and damaged volumes from the others and parity
@@ -91,9 +100,8 @@ pub struct SplitCommandArgs {
 /// Writes lost and damaged volumes anew, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
 /// the digest that every volume bears. Damaged files in other folders are named and left alone; commands that read volumes take those of
 /// the folder that is named first.
-///
-/// Example: kbundle repair /media/stick1 /media/stick2
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
 pub struct RepairArgs {
     /// Folders with volumes, or single volumes
     #[arg(value_name = "PLACE", required = true)]

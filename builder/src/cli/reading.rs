@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use kbundle_cli::OutputFormat;
+use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_format::{EntryPath, Role};
 
-use crate::output::Format;
+use super::ForceArgs;
 
 /// Which bundle.
 #[derive(Debug, Args)]
@@ -13,22 +15,8 @@ pub struct BundleArgs {
     /// The bundle: a file, one of its volumes, a folder with its volumes, or - for standard input
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Look for volumes in this folder as well; repeatable
-    ///
-    /// For volumes on several sticks. They are read as they lie, without joining them first.
-    #[arg(long, value_name = "DIR")]
-    pub volumes: Vec<PathBuf>,
-}
-
-/// Which signatures count.
-#[derive(Debug, Args)]
-pub struct SignatureArgs {
-    /// Demand signatures by this many different trusted keys
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub threshold: usize,
-    /// Count this detached signature as well; repeatable
-    #[arg(long = "signature", value_name = "FILE")]
-    pub detached: Vec<PathBuf>,
+    #[command(flatten)]
+    pub volumes: VolumeArguments,
 }
 
 /// Whom to trust, or nobody.
@@ -44,7 +32,7 @@ pub struct TrustArgs {
     #[arg(long)]
     pub unsigned: bool,
     #[command(flatten)]
-    pub signatures: SignatureArgs,
+    pub signatures: SignatureArguments,
 }
 
 /// Check the signatures and every digest of a bundle
@@ -53,9 +41,8 @@ pub struct TrustArgs {
 /// there and is what the list says. Damage is named by volume and entry.
 ///
 /// A differential bundle is checked against its base with --base, a bundle for one role with --role.
-///
-/// Example: kbundle verify /media/stick1 --volumes /media/stick2 --key signing.pub
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle verify /media/stick1 --volumes /media/stick2 --key signing.pub")]
 pub struct VerifyArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
@@ -63,7 +50,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
     #[command(flatten)]
-    pub signatures: SignatureArgs,
+    pub signatures: SignatureArguments,
     /// Take what the bundle leaves out from this older bundle; repeatable
     ///
     /// Everything left out has to be in it, by digest, and is read and compared there.
@@ -74,13 +61,14 @@ pub struct VerifyArgs {
     pub role: Vec<Role>,
     /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
+    pub output: OutputFormat,
 }
 
 /// Show what a bundle holds
 ///
 /// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
 pub struct InspectArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
@@ -88,19 +76,20 @@ pub struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
     #[command(flatten)]
-    pub signatures: SignatureArgs,
+    pub signatures: SignatureArguments,
     /// Print the result as text or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
+    pub output: OutputFormat,
 }
 
 /// Unpack entries of a bundle into a folder
 ///
-/// Each file gets its name only after its digest was compared; files of the same name are replaced. Symbolic links in the folder are
-/// not followed: nothing is written outside it.
-///
-/// Example: kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub
+/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced: nothing
+/// is written outside it.
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
+)]
 pub struct ExtractArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
@@ -113,15 +102,16 @@ pub struct ExtractArgs {
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
     #[command(flatten)]
+    pub force: ForceArgs,
+    #[command(flatten)]
     pub trust: TrustArgs,
 }
 
 /// Print one entry of a bundle
 ///
 /// The digest is compared before the first byte is printed, for which the entry is kept in a temporary file.
-///
-/// Example: kbundle cat bundle.tar.zst bundle.json --key signing.pub
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle cat bundle.tar.zst bundle.json --key signing.pub")]
 pub struct CatArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
@@ -136,9 +126,8 @@ pub struct CatArgs {
 ///
 /// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there. Of a
 /// bundle for a role, the images that it carries are written.
-///
-/// Example: kbundle export bundle.tar.zst --oci images --key signing.pub
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle export bundle.tar.zst --oci images --key signing.pub")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,

@@ -25,9 +25,8 @@ pub struct PassphraseArgs {
 ///
 /// Comment and days are written above the public key, where OpenSSL and cosign pass over them; `kbundle verify` shows them, and warns
 /// outside these days. They are words of whoever keeps the file and decide nothing.
-///
-/// Example: kbundle keygen --comment 'releases of site A' --valid-until 2027-12-31
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  kbundle keygen --comment 'releases of site A' --valid-until 2027-12-31")]
 pub struct KeygenArgs {
     /// Kind of key
     #[arg(long, value_enum, default_value = "ecdsa-p256")]
@@ -75,6 +74,9 @@ impl From<KeyAlgorithm> for Algorithm {
 /// signed, --print-digest its SHA-256, and --attach brings the signature back.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("signer").required(true).args(["key", "print_digest", "attach"]))]
+#[command(
+    after_long_help = "Examples:\n  kbundle sign k8s-1.25.2-amd64.tar.zst --key second.key --detached\n  kbundle sign k8s-1.25.2-amd64.tar.zst --attach hsm.sig --public-key hsm.pub"
+)]
 pub struct SignArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,

@@ -3,13 +3,13 @@
 use std::io::{self, Seek as _, Write};
 
 use anyhow::Context as _;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{Entry, ReadError};
 
 use super::extract::not_in_bundle;
 use super::input::{Asked, Bundle, Input};
 use crate::cli::CatArgs;
-use crate::output;
 
 pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
@@ -22,7 +22,7 @@ pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     let entry = bundle.head().list.entry(path.as_str()).ok_or_else(|| not_in_bundle(path))?.clone();
     // Nobody may act on a byte before the digest of all of them was compared.
     let mut file = tempfile::tempfile().context("while making a temporary file")?;
-    copy(bundle, &entry, &mut file).with_context(|| input.refused())?;
+    copy(bundle, &entry, &mut file).explained().with_context(|| input.refused())?;
     file.rewind()?;
     Ok(output::bytes(&mut file)?)
 }

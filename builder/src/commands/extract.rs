@@ -3,26 +3,35 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use kbundle::destination::refuse_stdout;
+use kbundle::interrupt::Interrupt;
 use kbundle::target::Target;
+use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
 
 use super::input::{Asked, Input};
+use super::source::interrupted;
 use super::unpack::unpack;
 use crate::cli::ExtractArgs;
-use crate::failure::CommandError;
-use crate::output;
 
 pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
+    refuse_stdout(&arguments.directory, "a folder").explained()?;
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open(asked.check())?;
     let picked = |path: &str| arguments.paths.is_empty() || arguments.paths.iter().any(|wanted| covers(wanted, path));
     check_paths(&arguments.paths, bundle.head())?;
-    let target = Target::open(&arguments.directory).map_err(|error| refused(&error))?;
+    let interrupt = Interrupt::watch()?;
+    let target = Target::open(&arguments.directory, arguments.force.existing(), &interrupt);
+    let target = target.map_err(|error| refused(&error))?;
+    check_names(&target, bundle.head(), picked)?;
     let mut count = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
-    count += unpack(bundle, &target, Carriage::Full, wanted).with_context(|| input.refused())?;
+    let unpacked = unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused());
+    count += interrupted(&interrupt, unpacked, || {
+        "files that were unpacked are whole and kept; `--force` replaces them in the next run".to_owned()
+    })?;
     output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
     Ok(())
 }
@@ -43,13 +52,20 @@ fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Nothing is unpacked before every name is known to be free, or free to be replaced.
+fn check_names(target: &Target, head: &BundleHead, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    for (name, _) in head.files().filter(|(name, _)| wanted(name)) {
+        target.check(&name.parse()?).explained()?;
+    }
+    for entry in head.list.entries.iter().filter(|entry| wanted(entry.path.as_str())) {
+        target.check(&entry.path).explained()?;
+    }
+    Ok(())
+}
+
 /// The error for a path that no entry has.
 pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
-    CommandError::Usage {
-        what: format!("the bundle has no {path}"),
-        hint: "`kbundle inspect` shows what it holds".to_owned(),
-    }
-    .into()
+    failure::usage(format!("the bundle has no {path}"), "`kbundle inspect` shows what it holds")
 }
 
 /// Writes those of the head's own files that are wanted.
@@ -64,11 +80,7 @@ fn write_head(head: &BundleHead, target: &Target, wanted: impl Fn(&str) -> bool)
 }
 
 fn refused(error: &std::io::Error) -> anyhow::Error {
-    CommandError::Refused {
-        what: format!("refused to unpack there: {error}"),
-        hint: "choose another folder with `-C`".to_owned(),
-    }
-    .into()
+    failure::refused(format!("refused to unpack there: {error}"), "choose another folder with `-C`")
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, ReadError, SignatureCheck, SignatureFile};
+use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
+use kbundle_cli::{Explained as _, failure};
+use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, SignatureCheck, SignatureFile};
 
 use super::keys::{self, Trusted};
 use crate::cli::{BundleArgs, TrustArgs};
-use crate::failure::CommandError;
 
 /// A bundle that is not opened yet.
 pub struct Input {
@@ -21,34 +22,29 @@ impl Input {
     /// Finds the files; for `-`, nothing yet.
     pub fn find(arguments: &BundleArgs) -> anyhow::Result<Self> {
         let name = arguments.bundle.display().to_string();
-        if name == "-" {
-            if !arguments.volumes.is_empty() {
-                return Err(CommandError::Usage {
-                    what: "--volumes makes no sense with standard input".to_owned(),
-                    hint: "name a volume or a folder with volumes instead of `-`".to_owned(),
-                }
-                .into());
+        if is_standard_input(&arguments.bundle) {
+            if !arguments.volumes.volumes.is_empty() {
+                return Err(failure::usage(
+                    "--volumes makes no sense with standard input",
+                    "name a volume or a folder with volumes instead of `-`",
+                ));
             }
             return Ok(Self { name: "standard input".to_owned(), source: None });
         }
-        let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes).cloned().collect();
-        let source = BundleSource::open_all(&places).with_context(|| format!("refused {name}"))?;
+        let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes.volumes).cloned().collect();
+        let source = BundleSource::open_all(&places).explained().with_context(|| format!("refused {name}"))?;
         Ok(Self { name, source: Some(source) })
     }
 
     /// Finds a bundle that was named without further folders.
     pub fn find_file(path: &Path) -> anyhow::Result<Self> {
-        Self::find(&BundleArgs { bundle: path.to_owned(), volumes: Vec::new() })
+        Self::find(&BundleArgs { bundle: path.to_owned(), volumes: VolumeArguments::default() })
     }
 
     /// The files, for commands that cannot do with one pass.
     pub fn source(&self) -> anyhow::Result<&BundleSource> {
         self.source.as_ref().ok_or_else(|| {
-            CommandError::Usage {
-                what: "this cannot be done in one pass over standard input".to_owned(),
-                hint: "store the bundle in a file first".to_owned(),
-            }
-            .into()
+            failure::usage("this cannot be done in one pass over standard input", "store the bundle in a file first")
         })
     }
 
@@ -58,12 +54,12 @@ impl Input {
             Some(source) => IndexedBundle::open_source(source.clone(), check).map(Bundle::Indexed),
             None => BundleStream::open(io::stdin(), check).map(Bundle::Stream),
         };
-        opened.with_context(|| self.refused())
+        opened.explained().with_context(|| self.refused())
     }
 
     /// Opens the files for reading in any order.
     pub fn open_indexed(&self, check: SignatureCheck<'_>) -> anyhow::Result<IndexedBundle> {
-        IndexedBundle::open_source(self.source()?.clone(), check).with_context(|| self.refused())
+        IndexedBundle::open_source(self.source()?.clone(), check).explained().with_context(|| self.refused())
     }
 
     /// Opens for one pass, which is enough to look at the head.
@@ -72,19 +68,12 @@ impl Input {
             Some(source) => BundleStream::open(source.reader(), check),
             None => BundleStream::open(io::stdin(), check),
         };
-        opened.with_context(|| self.refused())
+        opened.explained().with_context(|| self.refused())
     }
 
     /// How an error about it begins.
     pub fn refused(&self) -> String {
         format!("refused {}", self.name)
-    }
-
-    /// The volumes that are not what their headers say, read again for that; none for a single file.
-    pub fn damaged_volumes(&self) -> Result<Vec<PathBuf>, ReadError> {
-        let Some(source) = &self.source else { return Ok(Vec::new()) };
-        let failed = |source| kbundle_format::source::SourceError::Open { source };
-        Ok(source.damaged_volumes().map_err(failed)?)
     }
 }
 

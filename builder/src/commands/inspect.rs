@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use indicatif::HumanBytes;
+use kbundle_cli::{Explained as _, output};
 use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
 use serde::Serialize;
 
@@ -9,7 +10,6 @@ use super::input::Input;
 use super::keys::{self, Signer, Trusted};
 use super::provenance::{self, Origin};
 use crate::cli::InspectArgs;
-use crate::output;
 
 /// What `--output json` prints.
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },
         signers: stream.list().signers(),
         signed_by: signed_by.unwrap_or_default(),
-        provenance: provenance.with_context(|| input.refused())?,
+        provenance: provenance.explained().with_context(|| input.refused())?,
         attestations: head.attestations.iter().map(|file| file.path.as_str()).collect(),
         bundle: input.name,
         signature_files: head.signatures.iter().map(|file| file.name.as_str()).collect(),
@@ -64,7 +64,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         list: stream.list(),
     };
     if let Signature::NotChecked = report.signature {
-        output::note(
+        output::warning(
             "WARNING: NOTHING WAS VERIFIED; this is only what the file claims. Give --key to check its signatures",
         )?;
     }

@@ -1,5 +1,7 @@
 //! `kbundle join`
 
+use kbundle::destination::Destination;
+use kbundle_cli::Explained as _;
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
 use super::composed::{Composition, name_files};
@@ -14,8 +16,10 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
         bases.push(Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)?);
     }
     let sources: Vec<&IndexedBundle> = [&bundle].into_iter().chain(&bases).collect();
-    let split = arguments.split.split();
-    let composition = Composition { head: bundle.head().into(), sources: &sources, out: &arguments.out, split };
+    let signed = !bundle.head().signatures.is_empty();
+    let (split, existing) = (arguments.split.split(), arguments.force.existing());
+    let destination = Destination::for_bundle(&arguments.out, split, existing, signed).explained()?;
+    let composition = Composition { head: bundle.head().into(), sources: &sources, destination };
     name_files(&composition.write(|_| true)?)?;
     Ok(())
 }

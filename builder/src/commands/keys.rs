@@ -5,24 +5,32 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
+use kbundle_cli::arguments::SignatureArguments;
+use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::key::{Algorithm, KeyError};
 use kbundle_format::key_notes::{Day, Validity};
-use kbundle_format::limits::MAX_SIGNATURE_BYTES;
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey};
 use serde::Serialize;
 
-use crate::cli::{PassphraseArgs, SignatureArgs};
-use crate::failure::CommandError;
-use crate::output;
+use crate::cli::PassphraseArgs;
 
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
 /// Longest passphrase line that is read from a descriptor.
 const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
+/// Makes sure that a file holds a private key, encrypted or not.
+pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
+    match SigningKey::from_pem(&fs::read_to_string(path).explained()?) {
+        Err(KeyError::Encrypted) => Ok(()),
+        read => read.map(drop).explained().with_context(|| format!("while reading the key {}", path.display())),
+    }
+}
+
 /// Reads a private key, asking for its passphrase where it has one.
 pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<SigningKey> {
-    let pem = fs::read_to_string(path)?;
+    let pem = fs::read_to_string(path).explained()?;
     let read = match SigningKey::from_pem(&pem) {
         Err(KeyError::Encrypted) => {
             let asked = self::passphrase(passphrase, &format!("passphrase of {}: ", path.display()))?;
@@ -30,7 +38,7 @@ pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<S
         }
         read => read,
     };
-    read.with_context(|| format!("while reading the key {}", path.display()))
+    read.explained().with_context(|| format!("while reading the key {}", path.display()))
 }
 
 /// The passphrase: from the descriptor, the environment, or whoever sits at the terminal.
@@ -47,11 +55,10 @@ pub fn passphrase(arguments: &PassphraseArgs, prompt: &str) -> anyhow::Result<St
     }
     let terminal = console::Term::stderr();
     if !terminal.is_term() {
-        return Err(CommandError::Usage {
-            what: "the private key needs a passphrase, and there is no terminal to ask for it".to_owned(),
-            hint: format!("give it with `--passphrase-fd N` or in {PASSPHRASE_VARIABLE}"),
-        }
-        .into());
+        return Err(failure::usage(
+            "the private key needs a passphrase, and there is no terminal to ask for it",
+            format!("give it with `--passphrase-fd N` or in {PASSPHRASE_VARIABLE}"),
+        ));
     }
     terminal.write_str(prompt)?;
     Ok(terminal.read_secure_line()?)
@@ -61,35 +68,14 @@ pub fn passphrase(arguments: &PassphraseArgs, prompt: &str) -> anyhow::Result<St
 pub fn new_passphrase(arguments: &PassphraseArgs) -> anyhow::Result<String> {
     let first = passphrase(arguments, "passphrase for the new key: ")?;
     let asked = arguments.passphrase_fd.is_none() && std::env::var_os(PASSPHRASE_VARIABLE).is_none();
-    let usage = |what: &str| CommandError::Usage { what: what.to_owned(), hint: "run the command again".to_owned() };
+    let usage = |what: &str| failure::usage(what, "run the command again");
     if asked && passphrase(arguments, "the same again: ")? != first {
-        return Err(usage("the two passphrases differ").into());
+        return Err(usage("the two passphrases differ"));
     }
     if first.is_empty() {
-        return Err(usage("the passphrase is empty").into());
+        return Err(usage("the passphrase is empty"));
     }
     Ok(first)
-}
-
-/// Reads a public key.
-pub fn verifying_key(path: &Path) -> anyhow::Result<VerifyingKey> {
-    Ok(read_public(path)?.0)
-}
-
-/// Reads a public key and what its file says about it.
-fn read_public(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
-    let pem = fs::read_to_string(path)?;
-    if matches!(SigningKey::from_pem(&pem), Ok(_) | Err(KeyError::Encrypted)) {
-        return Err(CommandError::Usage {
-            what: format!("{} is a private key", path.display()),
-            hint: "give the public key, which `kbundle keygen` wrote beside it with the ending `.pub`".to_owned(),
-        }
-        .into());
-    }
-    let reading = || format!("while reading the key {}", path.display());
-    let key = VerifyingKey::from_pem(&pem).with_context(reading)?;
-    let notes = KeyNotes::above(&pem).with_context(reading)?;
-    Ok((key, notes))
 }
 
 /// The keys that a command trusts, and the files they came from.
@@ -121,11 +107,11 @@ impl Trusted {
     /// Reads public keys.
     pub fn read(paths: &[PathBuf], threshold: usize) -> anyhow::Result<Self> {
         let read = |path: &PathBuf| {
-            let (key, notes) = read_public(path)?;
+            let (key, notes) = public_key(path)?;
             Ok(TrustedKey { path: path.clone(), key, notes })
         };
         let keys = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        let policy = TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), threshold)?;
+        let policy = TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), threshold).explained()?;
         Ok(Self { policy, keys })
     }
 
@@ -144,7 +130,7 @@ impl Trusted {
                 Validity::NotYet(from) => format!("is to be used from {from} on"),
                 Validity::Over(until) => format!("was to be used until {until}"),
             };
-            output::note(&format!(
+            output::warning(&format!(
                 "WARNING: by its file {} the key {} {outside}, and this machine's clock says {}. Its signature counts all the same",
                 signer.key_file,
                 signer.key_id,
@@ -177,19 +163,6 @@ impl std::fmt::Display for Signer {
 }
 
 /// Reads detached signatures.
-pub fn detached(arguments: &SignatureArgs) -> anyhow::Result<Vec<SignatureFile>> {
+pub fn detached(arguments: &SignatureArguments) -> anyhow::Result<Vec<SignatureFile>> {
     arguments.detached.iter().map(|path| signature_file(path)).collect()
-}
-
-/// Reads a signature from a file of its own.
-pub fn signature_file(path: &Path) -> anyhow::Result<SignatureFile> {
-    let name = path.display().to_string();
-    if fs::metadata(path)?.len() > MAX_SIGNATURE_BYTES {
-        return Err(CommandError::Usage {
-            what: format!("{name} is too large for a signature"),
-            hint: "give the file that `kbundle sign --detached` or another signer wrote".to_owned(),
-        }
-        .into());
-    }
-    Ok(SignatureFile { content: fs::read(path)?, name })
 }

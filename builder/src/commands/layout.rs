@@ -6,12 +6,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::target::Target;
+use kbundle_cli::failure;
 use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
 use kbundle_format::{Digest, EntryPath};
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::failure::CommandError;
 
 /// What is looked at of a descriptor. Source: OCI image-spec 1.1, "descriptor.md".
 #[derive(Deserialize)]
@@ -53,11 +52,10 @@ pub fn keep_whole_images(folder: &Path, target: &Target) -> anyhow::Result<usize
         return Err(incomplete(&missing));
     }
     if count == 0 {
-        return Err(CommandError::Refused {
-            what: format!("the bundle carries none of the {before} images in its list"),
-            hint: "export one that carries them; `kbundle inspect` shows what each holds".to_owned(),
-        }
-        .into());
+        return Err(failure::refused(
+            format!("the bundle carries none of the {before} images in its list"),
+            "export one that carries them; `kbundle inspect` shows what each holds",
+        ));
     }
     if count < before {
         let mut file = target.file(&OCI_INDEX_PATH.parse::<EntryPath>()?, 0o644)?;
@@ -81,9 +79,8 @@ fn missing_blobs(folder: &Path, manifest: &Digest, descriptor: &Value) -> anyhow
 }
 
 fn incomplete(missing: &[String]) -> anyhow::Error {
-    CommandError::Refused {
-        what: format!("the bundle does not carry {}", missing.join(", ")),
-        hint: "complete it first with the bundles that it was made from: `kbundle join`".to_owned(),
-    }
-    .into()
+    failure::refused(
+        format!("the bundle does not carry {}", missing.join(", ")),
+        "complete it first with the bundles that it was made from: `kbundle join`",
+    )
 }

@@ -1,22 +1,31 @@
 //! `kbundle lock`
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
-use kbundle_format::atomic_file::write_atomically;
+use kbundle::destination::Destination;
+use kbundle::interrupt::Interrupt;
+use kbundle::upstream::Upstream;
+use kbundle_cli::{Explained as _, output};
 
 use super::source::{self, Wishes};
 use crate::cli::LockArgs;
-use crate::output;
 
 pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let file = source::spec_file(&arguments.spec)?;
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, &file)?;
-    let selection = catalog.resolve(&spec)?;
+    let selection = catalog.resolve(&spec).explained()?;
+    let upstream = Upstream::of_selection(&selection);
+    source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
+    let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(fetcher.pin(selection))?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;
     progress.finish();
-    write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
-        .with_context(|| format!("while writing {}", arguments.out.display()))?;
+    let mut file = destination.start(&interrupt).explained()?;
+    file.write_all(lock.to_yaml()?.as_bytes()).with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    file.commit().explained()?;
     output::note(&format!(
         "{}: {} files and {} images of Kubernetes {}\nnext: kbundle build --locked {} --key signing.key",
         arguments.out.display(),

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
-use kbundle::pack::{Around, Contents};
-use kbundle::reproduce::lock_of;
+use kbundle::pack::{BundleExtras, Contents};
+use kbundle::reproduce::{files_of, lock_of};
+use kbundle::upstream::Upstream;
+use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::stream::Carriage;
 use kbundle_format::whole::Findings;
 use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
@@ -16,8 +19,6 @@ use serde::Serialize;
 use super::input::Input;
 use super::source;
 use crate::cli::BuildArgs;
-use crate::failure::CommandError;
-use crate::output;
 
 /// What `--output json` prints of an identical bundle.
 #[derive(Serialize)]
@@ -35,30 +36,34 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let list: &BundleList = original.list();
     let file = source::spec_file(&arguments.spec)?;
     let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let upstream = Upstream::of_list(list);
+    source::check_mirrors(&mirrors, &upstream, None)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(async {
-        let lock = lock_of(list, &fetcher).await?;
-        anyhow::Ok(fetcher.fetch(lock).await?)
+    let files = files_of(list).explained()?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, async {
+        let lock = lock_of(list, files, &fetcher).await?;
+        fetcher.fetch(lock).await
     })?;
     progress.finish();
 
-    let contents = Contents::of(&lock, list.compression.clone())?;
+    let contents = Contents::of(&lock, list.compression.clone()).explained()?;
     compare_lists(list, &contents.list)?;
-    let around = Around {
+    let extras = BundleExtras {
         signatures: &original.head().signatures,
         attestations: &original.head().attestations,
         carried: &|entry| original.carries(entry),
     };
     let difference = Arc::new(OnceLock::new());
     let comparison = Comparison { source: original.source().clone(), position: 0, difference: Arc::clone(&difference) };
-    let bar = output::bar("packing", list.size_bytes());
-    let written = contents.write(comparison, &cache, around, &|bytes| bar.inc(bytes));
+    let bar = progress::bar("packing", list.size_bytes());
+    let written = contents.write(comparison, &cache, extras, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     if let Some(&offset) = difference.get() {
         return Err(differs(&original, offset));
     }
-    let compared = written.context("while packing again")?;
+    let compared = written.explained().context("while packing again")?;
     if compared.position != compared.source.size_bytes() {
         return Err(differs(&original, compared.position));
     }
@@ -92,7 +97,10 @@ fn differs(original: &IndexedBundle, offset: u64) -> anyhow::Error {
     let place = format!("the first difference is at offset {offset}, {place}");
     // The list is the same, so what every entry has to hold is known.
     match original.check_entries(Carriage::Partial, &|_| {}) {
-        Err(error) => anyhow::Error::new(error).context(format!("not identical: {place}")),
+        Err(error) => {
+            let failed = Err::<Findings, _>(error).explained();
+            failed.context(format!("not identical: {place}")).expect_err("made from an error")
+        }
         Ok(Findings { damage, .. }) if !damage.is_empty() => {
             let damaged: Vec<_> = damage.iter().map(|damage| damage.path.as_str()).collect();
             let what = format!("not identical: {} damaged; {place}", damaged.join(", "));
@@ -123,7 +131,7 @@ fn other_compression(original: &IndexedBundle) -> String {
 }
 
 fn not_identical(what: String, hint: &str) -> anyhow::Error {
-    CommandError::Refused { what, hint: hint.to_owned() }.into()
+    failure::refused(what, hint)
 }
 
 /// Takes bytes and compares them with a bundle's.

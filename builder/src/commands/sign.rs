@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fs_err as fs;
+use kbundle::destination::{Destination, Existing, check_name};
+use kbundle_cli::{Explained as _, OutputFormat, failure, output};
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
@@ -14,8 +17,6 @@ use super::input::{Bundle, Input};
 use super::keys;
 use super::verify::read_all;
 use crate::cli::SignArgs;
-use crate::failure::CommandError;
-use crate::output::{self, Format};
 
 pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
@@ -23,13 +24,15 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     // differential bundle can be signed too: it is the list of the full one.
     let list_bytes = checked_list(&input).with_context(|| format!("refused to sign {}", input.name))?;
     if arguments.print_digest {
-        output::result(Format::Text, &Digest::of(&list_bytes).hex(), &())?;
+        output::result(OutputFormat::Text, &Digest::of(&list_bytes).hex(), &())?;
         return Ok(());
     }
     let (signature, signer) = signature(arguments, &list_bytes)?;
     let path = &arguments.bundle.bundle;
     if arguments.detached {
         let path = detached_path(path, signer);
+        // Its own earlier signature is the only file of that name.
+        check_name(&path, Existing::Replaced).explained()?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
         output::note(&format!("{}: signature by {signer}", path.display()))?;
@@ -45,7 +48,7 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
 fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
     let bundle = input.open_indexed(SignatureCheck::Skipped)?;
     let list_bytes = bundle.head().list_bytes.clone();
-    read_all(input, Bundle::Indexed(bundle), Carriage::Partial, Format::Text)?;
+    read_all(input, Bundle::Indexed(bundle), Carriage::Partial)?;
     Ok(list_bytes)
 }
 
@@ -58,14 +61,13 @@ fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(Signatu
     let (Some(attached), Some(public)) = (&arguments.attach, &arguments.public_key) else {
         unreachable!("clap demands --key, or --attach with --public-key");
     };
-    let key = keys::verifying_key(public)?;
-    let file = keys::signature_file(attached)?;
+    let key = kbundle_cli::keys::public_key(public)?.0;
+    let file = kbundle_cli::keys::signature_file(attached)?;
     let Some(signature) = SignatureFile::made_elsewhere(&file.content, list_bytes, &key) else {
-        return Err(CommandError::Refused {
-            what: format!("{} is no signature of this bundle by {}", attached.display(), public.display()),
-            hint: "sign exactly the bytes that `kbundle cat BUNDLE bundle.json --unsigned` writes".to_owned(),
-        }
-        .into());
+        return Err(failure::refused(
+            format!("{} is no signature of this bundle by {}", attached.display(), public.display()),
+            "sign exactly the bytes that `kbundle cat BUNDLE bundle.json --unsigned` writes",
+        ));
     };
     Ok((signature, key.id()))
 }
@@ -80,11 +82,10 @@ fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
 /// Writes the bundle anew with one more signature; the entries' frames are taken over as they are.
 fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
     if path.is_dir() || is_volume(path)? {
-        return Err(CommandError::Usage {
-            what: "a bundle in volumes cannot be changed".to_owned(),
-            hint: "write the signature to a file of its own with `--detached`".to_owned(),
-        }
-        .into());
+        return Err(failure::usage(
+            "a bundle in volumes cannot be changed",
+            "write the signature to a file of its own with `--detached`",
+        ));
     }
     let bundle: IndexedBundle = input.open_indexed(SignatureCheck::Skipped)?;
     anyhow::ensure!(bundle.head().list_bytes == list_bytes, "the bundle changed while it was signed");
@@ -92,6 +93,8 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
-    Composition { head, sources: &[&bundle], out: path, split: None }.copy(|entry| bundle.carries(entry))?;
+    // A link to a bundle stays a link: the bundle itself is written anew.
+    let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
+    Composition { head, sources: &[&bundle], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::io;
 
 use indicatif::ProgressBar;
 use kbundle::target::{Target, TargetFile};
+use kbundle_cli::progress;
 use kbundle_format::stream::Carriage;
 use kbundle_format::tar_layer::TarHeader;
 use kbundle_format::{BundleStream, Entry, IndexedBundle, ReadError};
 
 use super::input::Bundle;
-use crate::output;
 
 /// Writes the entries that `wanted` picks to `target`, each checked before it gets its name. Returns how many.
 ///
@@ -21,7 +21,7 @@ pub fn unpack(
     wanted: impl Fn(&Entry) -> bool,
 ) -> Result<usize, ReadError> {
     let sizes = bundle.head().list.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.size);
-    let bar = output::bar("unpacking", sizes.sum());
+    let bar = progress::bar("unpacking", sizes.sum());
     let unpacked = match bundle {
         Bundle::Indexed(bundle) => {
             let there = |entry: &Entry| carriage == Carriage::Full || bundle.carries(entry);

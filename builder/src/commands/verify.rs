@@ -1,11 +1,10 @@
 //! `kbundle verify`
 
-use std::fmt::Write as _;
-
 use anyhow::Context as _;
 use indicatif::HumanBytes;
+use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::whole::{Damage, Findings};
+use kbundle_format::whole::{Damage, DamagedBundle, VerifyError};
 use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
@@ -13,8 +12,6 @@ use super::input::{Bundle, Input};
 use super::keys::{self, Signer, Trusted};
 use super::provenance::{self, Origin};
 use crate::cli::VerifyArgs;
-use crate::failure::CommandError;
-use crate::output::{self, Format};
 
 /// What `--output json` prints of a good bundle.
 #[derive(Serialize)]
@@ -32,11 +29,10 @@ struct Report {
     provenance: Origin,
 }
 
-/// What it prints of a damaged one.
+/// What it prints of a damaged one, beside the error.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DamageReport<'a> {
-    schema: u32,
+struct DamageDetails<'a> {
     bundle: &'a str,
     verified: bool,
     damaged_volumes: Vec<String>,
@@ -61,8 +57,8 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let head = bundle.head();
     let signers = head.list.signers().to_vec();
     let list_digest = Digest::of(&head.list_bytes);
-    let provenance = provenance::check(head, &trusted).with_context(|| input.refused())?;
-    let summary = read_all(&input, bundle, carriage, arguments.output)?;
+    let provenance = provenance::check(head, &trusted).explained().with_context(|| input.refused())?;
+    let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&summary.left_out, arguments).with_context(|| input.refused())?;
     let report = Report {
         schema: 1,
@@ -81,53 +77,35 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
 }
 
 /// Reads everything. Damage is reported whole: which volumes, which entries.
-pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage, format: Format) -> anyhow::Result<Summary> {
-    let bar = output::bar("verifying", bundle.head().list.size_bytes());
+pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Result<Summary> {
+    let bar = progress::bar("verifying", bundle.head().list.size_bytes());
     let read = match bundle {
         Bundle::Stream(stream) => {
-            let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
-            summary.map(|summary| Findings { summary, damage: Vec::new() })
+            stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes)).map_err(VerifyError::Read)
         }
-        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)),
+        Bundle::Indexed(bundle) => bundle.verify(carriage, &|bytes| bar.inc(bytes)),
     };
     bar.finish_and_clear();
     match read {
-        Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
-        Ok(findings) => Err(damaged(input, &findings.damage, format)?),
-        Err(error) => Err(anyhow::Error::from(error).context(input.refused())),
+        Err(VerifyError::Damaged(damage)) => damaged(input, &damage),
+        Err(VerifyError::Read(error)) => Err(error).explained().with_context(|| input.refused()),
+        summary => Ok(summary?),
     }
 }
 
-/// The error for damaged entries, after the report for scripts.
-fn damaged(input: &Input, damage: &[Damage], format: Format) -> anyhow::Result<anyhow::Error> {
-    let volumes: Vec<_> = input.damaged_volumes()?.iter().map(|path| path.display().to_string()).collect();
-    if format == Format::Json {
-        let damaged_entries = damage
-            .iter()
-            .map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() })
-            .collect();
-        let damaged_volumes = volumes.clone();
-        let report = DamageReport { schema: 1, bundle: &input.name, verified: false, damaged_volumes, damaged_entries };
-        output::result(format, "", &report)?;
-    }
-    let mut what = format!("{}: {} damaged", input.refused(), counted(damage.len(), "entry", "entries"));
-    for volume in &volumes {
-        // Writing to a string cannot fail.
-        let _ = write!(what, "\n  volume {volume} is damaged");
-    }
-    for damage in damage {
-        let _ = write!(what, "\n  {}: {}", damage.path, damage.reason());
-    }
-    let hint = if volumes.is_empty() {
+/// The error for damaged entries, with all of them for scripts.
+fn damaged(input: &Input, damage: &DamagedBundle) -> anyhow::Result<Summary> {
+    let volumes = damage.volumes.iter().map(|path| path.display().to_string()).collect();
+    let what = format!("{}: {damage}", input.refused());
+    let hint = if damage.volumes.is_empty() {
         "copy the file again from where it was built, and verify it there as well"
     } else {
         "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
     };
-    Ok(CommandError::Refused { what, hint: hint.to_owned() }.into())
-}
-
-fn counted(count: usize, one: &str, more: &str) -> String {
-    if count == 1 { format!("1 {one} is") } else { format!("{count} {more} are") }
+    let entry = |damage: &Damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() };
+    let damaged_entries = damage.entries.iter().map(entry).collect();
+    let details = DamageDetails { bundle: &input.name, verified: false, damaged_volumes: volumes, damaged_entries };
+    Err(failure::refused(what, hint)).details(&details)
 }
 
 /// Makes sure that what the bundle leaves out is what it may leave out.
@@ -135,7 +113,7 @@ fn check_left_out(left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<
     if !arguments.role.is_empty() {
         let needed = left_out.iter().find(|entry| arguments.role.iter().any(|role| entry.roles.contains(role)));
         return match needed {
-            Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }.into()),
+            Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }).explained(),
             None => Ok(()),
         };
     }
@@ -145,18 +123,18 @@ fn check_left_out(left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<
         let base = Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)?;
         let carried = base.carried();
         let theirs: Vec<_> = wanted.iter().filter_map(|entry| carried.get(&entry.digest).copied()).collect();
-        check_entries(&base, &theirs).with_context(|| format!("refused the base {}", path.display()))?;
+        check_entries(&base, &theirs).explained().with_context(|| format!("refused the base {}", path.display()))?;
         wanted.retain(|entry| !carried.contains_key(&entry.digest));
     }
     match wanted.first() {
-        Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }.into()),
+        Some(entry) => Err(ReadError::Missing { path: entry.path.clone() }).explained(),
         None => Ok(()),
     }
 }
 
 /// Compares the content of some entries with their digests.
 pub fn check_entries(bundle: &IndexedBundle, entries: &[&Entry]) -> Result<(), ReadError> {
-    let bar = output::bar("verifying", entries.iter().map(|entry| entry.size).sum());
+    let bar = progress::bar("verifying", entries.iter().map(|entry| entry.size).sum());
     let damage = bundle.check_each(entries, &|count| bar.inc(count));
     bar.finish_and_clear();
     damage.into_iter().next().map_or(Ok(()), |damage| Err(damage.error))

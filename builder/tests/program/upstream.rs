@@ -161,7 +161,7 @@ releases:
         kbundle_in(self.directory.path()).args(arguments).output().unwrap()
     }
 
-    /// Flags that lead to the server. Pauses are short, but for that nothing differs from a real fetch.
+    /// Flags that lead to the server. Pauses are short and output is replaced, but for that nothing differs from a real run.
     pub fn flags(&self) -> Vec<String> {
         let port = self.server.port();
         [
@@ -171,6 +171,7 @@ releases:
             "--cache=cache",
             "--retry-pause=0.01",
             "--timeout=1",
+            "--force",
             &format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"),
             &format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"),
         ]
@@ -207,7 +208,7 @@ pub fn kbundle_in(directory: &Path) -> Command {
 /// A program that runs kbundle.
 pub fn program_in(program: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(directory).env_remove("RUST_LOG").env("DOCKER_CONFIG", directory);
+    command.current_dir(directory).env_remove("KBUNDLE_LOG").env("DOCKER_CONFIG", directory);
     // A proxy of the machine must not stand between the program and loopback.
     command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command

@@ -1,46 +1,46 @@
 //! Opening a bundle the only way there is: signatures first, then every entry's digest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
-use fs_err as fs;
+use anyhow::Context as _;
+use kbundle_cli::arguments::is_standard_input;
+use kbundle_cli::failure;
+use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_format::BundleList;
 use kbundle_format::head::ReadError;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
-use kbundle_format::stream::{BundleStream, Summary};
-use kbundle_format::{BundleList, SignatureFile, VerifyingKey};
+use kbundle_format::stream::{Carriage, Summary};
+use kbundle_format::whole::{DamagedBundle, VerifyError};
 
 use crate::cli::TrustArguments;
-use crate::failure::Advise;
+use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
 
 /// Reads keys and detached signatures. Without a key there is nothing to go on.
 pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     if arguments.keys.is_empty() {
-        return Err(anyhow!("no key to verify the bundle with, and an unverified bundle is never used"))
-            .refused()
-            .hint("give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle");
+        return Err(failure::usage(
+            "no key to verify the bundle with, and an unverified bundle is never used",
+            "give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle",
+        ));
     }
-    let keys = arguments.keys.iter().map(|path| read_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let signature = |path: &PathBuf| {
-        let content = fs::read(path).context("cannot read a signature").usage()?;
-        Ok(SignatureFile { name: path.display().to_string(), content })
-    };
-    let detached = arguments.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?;
-    Trust::new(keys, arguments.threshold, detached).usage()
+    let key = |path: &PathBuf| anyhow::Ok(public_key(path)?.0);
+    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
+    let signatures = &arguments.signatures;
+    let detached = signatures.detached.iter().map(|path| signature_file(path)).collect::<anyhow::Result<_>>()?;
+    Trust::new(keys, signatures.threshold, detached).explained()
 }
 
-fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {
-    let pem = fs::read_to_string(path).context("cannot read a key").usage()?;
-    VerifyingKey::from_pem(&pem).with_context(|| format!("{} cannot be used as a key", path.display())).usage()
-}
-
-/// Verifies all of the bundle at `places` in one pass. `accept` looks at the list after the signatures and before the content.
+/// Opens the bundle at `places` once, checks its signatures once, and then verifies the content on all cores. `accept` looks at the
+/// list after the signatures and before the content.
 ///
-/// The bundle that comes back reads from the same open files, and its list is compared with the one that was verified.
+/// The bundle that comes back reads from the same open files, and checks each entry again when it is used.
 pub fn verify(
     places: &[PathBuf],
     trust: &Trust,
@@ -48,9 +48,8 @@ pub fn verify(
     accept: impl FnOnce(&BundleList) -> anyhow::Result<()>,
 ) -> anyhow::Result<(IndexedBundle, Summary)> {
     let started = Instant::now();
-    let source = open(places)?;
-    let stream = read(BundleStream::open(source.reader(), trust.check()))?;
-    let list = stream.list();
+    let bundle = read(IndexedBundle::open_source(open(places)?, trust.check()))?;
+    let list = bundle.list();
     accept(list)?;
     let total = list.size_bytes();
     reporter.event(&Event::Opened {
@@ -58,23 +57,53 @@ pub fn verify(
         signers: list.signers().iter().map(ToString::to_string).collect(),
         content_bytes: total,
     });
-    let list_bytes = stream.head().list_bytes.clone();
-    let summary = read(stream.verify_rest(|done| reporter.verified_so_far(done, total)))?;
-    let bundle = read(IndexedBundle::open_source(source, trust.check()))?;
-    if bundle.head().list_bytes != list_bytes {
-        return Err(anyhow!("the bundle was replaced while it was read")).refused();
-    }
+    let summary = match check_content(&bundle, |done| reporter.verified_so_far(done, total)) {
+        Err(VerifyError::Damaged(damage)) => refuse_damaged(damage),
+        Err(VerifyError::Read(error)) => read(Err(error)),
+        summary => Ok(summary?),
+    }?;
     let Summary { entries, content_bytes, .. } = summary;
     reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
     Ok((bundle, summary))
 }
 
+/// Checks all content, and tells `progress` the bytes checked so far.
+fn check_content(bundle: &IndexedBundle, mut progress: impl FnMut(u64)) -> Result<Summary, VerifyError> {
+    let (counts, counted) = mpsc::channel();
+    thread::scope(|scope| {
+        // The threads that check only count. The reporter stays in this one, which listens as long as they count.
+        let check = scope.spawn(move || {
+            bundle.verify(Carriage::Full, &|count| {
+                let _ = counts.send(count);
+            })
+        });
+        let mut done = 0;
+        for count in counted {
+            done += count;
+            progress(done);
+        }
+        check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn refuse_damaged(damage: DamagedBundle) -> anyhow::Result<Summary> {
+    let hint = if damage.volumes.is_empty() {
+        "copy the file again from where it was built; `kbundle verify` shows whether it is good there"
+    } else {
+        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
+    };
+    Err(damage).context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
+}
+
 fn open(places: &[PathBuf]) -> anyhow::Result<BundleSource> {
-    for place in places {
-        fs::metadata(place).context("there is no such bundle").usage()?;
+    if places.iter().any(|place| is_standard_input(place)) {
+        return Err(failure::usage(
+            "this cannot be done in one pass over standard input",
+            "store the bundle in a file first",
+        ));
     }
     match BundleSource::open_all(places) {
-        Err(error @ SourceError::Open { .. }) => Err(error).usage(),
+        Err(error @ SourceError::Open { .. }) => Err(error).explained(),
         result => read(result.map_err(ReadError::from)),
     }
 }
@@ -92,5 +121,5 @@ fn read<T>(result: Result<T, ReadError>) -> anyhow::Result<T> {
         Err(ReadError::Source(_)) => "look at the medium that the bundle lies on",
         Err(_) => "run `kbundle verify` on the file where it was built; if it passes there, copy it again",
     };
-    result.context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
+    result.explained().context("the bundle was refused; nothing on this host was changed").hint(hint)
 }

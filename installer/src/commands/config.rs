@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
+use kbundle_cli::output;
 use kbundle_format::Role;
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, P
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::inventory::Inventory;
-use crate::report::{SCHEMA, print_json, print_text};
+use crate::report::{SCHEMA, print_text};
 
 pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -79,23 +80,22 @@ struct Validation {
 }
 
 fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    if output == OutputFormat::Text {
-        let spec = read_file(file)?;
-        print_text(&format!("{} is good: {}\n", file.display(), describe(&spec)))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let problems = match ClusterSpec::parse(&text(file)?) {
+    let parsed = ClusterSpec::parse(&text(file)?);
+    let problems = match &parsed {
         Ok(_) => Vec::new(),
-        Err(ConfigError::Invalid { problems }) => problems,
+        Err(ConfigError::Invalid { problems }) => problems.clone(),
+        // The file as a whole.
         Err(error) => {
-            // The file as a whole.
-            let message = format!("{:#}", anyhow::Error::from(error));
+            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+            let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
             vec![Problem { place: String::new(), message }]
         }
     };
-    let valid = problems.is_empty();
-    print_json(&Validation { schema: SCHEMA, valid, problems })?;
-    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    let validation = Validation { schema: SCHEMA, valid: parsed.is_ok(), problems };
+    let parsed = parsed.with_context(|| format!("{} cannot be used", file.display()));
+    let spec = parsed.usage().details(&validation)?;
+    output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn describe(spec: &ClusterSpec) -> String {

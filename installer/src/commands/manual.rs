@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
+use kbundle_cli::output;
 use kbundle_manual::{File, files, page, pages};
 
 use crate::cli::ManualArguments;
@@ -22,11 +23,8 @@ pub fn manual(arguments: &ManualArguments) -> anyhow::Result<ExitCode> {
         None => contents(),
         Some(topic) => page(topic).usage().hint("`kinstall manual` lists the pages")?.text.to_owned(),
     };
-    match print_text(&text) {
-        // A pager that was closed has shown enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed.context("cannot print the manual")?,
-    }
+    // A pager that was closed has shown enough.
+    output::bytes(&mut text.as_bytes()).context("cannot print the manual")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use clap::CommandFactory;
+use kbundle_cli::documentation;
 use nix::unistd::geteuid;
 
 use crate::cli::{Cli, Command};
@@ -40,13 +40,12 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),
         Command::Manual(arguments) => manual::manual(arguments),
-        Command::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "kinstall", &mut std::io::stdout());
+        Command::Completion(arguments) => {
+            documentation::completion::<Cli>(*arguments)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man { directory } => {
-            clap_mangen::generate_to(Cli::command(), directory)
-                .with_context(|| format!("cannot write manual pages into {}", directory.display()))?;
+        Command::Man(arguments) => {
+            documentation::man::<Cli>(arguments)?;
             Ok(ExitCode::SUCCESS)
         }
     }

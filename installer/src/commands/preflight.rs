@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use kbundle_cli::output;
 use kbundle_format::KubeVersion;
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::preflight::{CheckId, Finding, Subject, examine, rejections};
-use crate::report::{Reporter, SCHEMA, print_json, print_text};
+use crate::report::{Reporter, SCHEMA};
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -35,20 +36,20 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let facts = HostFacts::gather(&Host::local()?)?;
     let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
-    match arguments.output {
-        OutputFormat::Json => print_json(&Examination { schema: SCHEMA, findings: &findings, facts: &facts })?,
-        OutputFormat::Text => {
-            let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
-            print_text(&lines.concat())?;
-        }
+    let examination = Examination { schema: SCHEMA, findings: &findings, facts: &facts };
+    let refused = refuse_rejected(&findings, &arguments.ignored).details(&examination);
+    // As JSON, a refusal has the findings in it.
+    if refused.is_ok() || arguments.output == OutputFormat::Text {
+        let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        output::result(arguments.output, &lines.concat(), &examination)?;
     }
-    refuse_rejected(&findings, &arguments.ignored)?;
+    refused?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
 fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<KubeVersion>> {
-    if arguments.places.is_empty() {
+    if arguments.places().is_empty() {
         return Ok(None);
     }
     let trust = bundle::read_trust(&arguments.trust)?;
@@ -56,7 +57,7 @@ fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<Ku
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let (bundle, _) = bundle::verify(&arguments.places, &trust, &reporter, suits_this_machine)?;
+    let (bundle, _) = bundle::verify(&arguments.places(), &trust, &reporter, suits_this_machine)?;
     Ok(Some(bundle.list().kubernetes_version))
 }
 

@@ -1,22 +1,23 @@
 //! `kinstall status`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use kbundle_cli::output;
 use kbundle_format::Role;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{OutputFormat, StatusArguments};
-use crate::facts::HostFacts;
+use crate::cli::StatusArguments;
 use crate::host::{Change, Host, UnitState};
+use crate::inputs::OwnedInputs;
 use crate::kubectl::Kubectl;
 use crate::plan::STEPS;
 use crate::records::Records;
-use crate::report::{SCHEMA, print_json, print_text};
-use crate::steps::Inputs;
+use crate::report::SCHEMA;
 use crate::steps::images::unpacked::{self, ImageFault};
-use crate::topology::{Member, Topology};
+use crate::topology::Member;
 
 /// What is installed and how it is.
 #[derive(Debug, Default, Serialize)]
@@ -89,19 +90,16 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
         status.healthy &= faults.is_empty();
         status.image_faults = Some(faults);
     }
-    match arguments.output {
-        OutputFormat::Json => print_json(&status)?,
-        OutputFormat::Text => print_text(&describe(&status))?,
-    }
+    output::result(arguments.output, &describe(&status), &status)?;
     Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn look(host: &Host) -> anyhow::Result<Status> {
     let Some(records) = Records::read(host)? else { return Ok(Status::nothing()) };
     let (list, signers) = records.verified_list()?;
-    let facts = HostFacts::gather(host)?;
-    let topology = Topology::seen_from(records.name.as_deref(), &records.spec, &facts)?;
-    let inputs = Inputs { spec: &records.spec, facts: &facts, list: &list, topology: &topology };
+    let gathered =
+        OwnedInputs::gather(host, Cow::Borrowed(&records.spec), records.name.as_deref(), Cow::Borrowed(&list))?;
+    let inputs = gathered.inputs();
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(&inputs));
     let steps: Vec<_> =
         concerned.map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
@@ -113,7 +111,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
-    let (nodes, api_error) = match nodes(host, topology.this())? {
+    let (nodes, api_error) = match nodes(host, inputs.topology.this())? {
         Ok(nodes) => (nodes, None),
         Err(said) => (None, Some(said)),
     };
@@ -122,7 +120,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         && units.values().all(UnitState::is_active)
         && match &nodes {
             Some(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.ready),
-            None => !topology.this().is_node(),
+            None => !inputs.topology.this().is_node(),
         };
     let installed = Installed {
         kubernetes_version: list.kubernetes_version.to_string(),

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use indicatif::HumanBytes;
+use kbundle_cli::output;
 use serde::Serialize;
 
 use super::bundle;
 use crate::cli::{OutputFormat, VerifyArguments};
-use crate::report::{Reporter, SCHEMA, print_json, print_text};
+use crate::report::{Reporter, SCHEMA};
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let (bundle, summary) = bundle::verify(&arguments.bundle.places, &trust, &reporter, |_| Ok(()))?;
+    let (bundle, summary) = bundle::verify(&arguments.bundle.places(), &trust, &reporter, |_| Ok(()))?;
     let list = bundle.list();
     let result = Verification {
         schema: SCHEMA,
@@ -41,17 +42,15 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         entries: summary.entries,
         content_bytes: summary.content_bytes,
     };
-    match arguments.output {
-        OutputFormat::Json => print_json(&result)?,
-        OutputFormat::Text => print_text(&format!(
-            "good: Kubernetes {} for {}\nlist {}\nsigned by {}\n{} entries, {}\n",
-            result.kubernetes_version,
-            result.platforms.join(", "),
-            result.list_digest,
-            result.signers.join(" and "),
-            result.entries,
-            HumanBytes(result.content_bytes),
-        ))?,
-    }
+    let text = format!(
+        "good: Kubernetes {} for {}\nlist {}\nsigned by {}\n{} entries, {}",
+        result.kubernetes_version,
+        result.platforms.join(", "),
+        result.list_digest,
+        result.signers.join(" and "),
+        result.entries,
+        HumanBytes(result.content_bytes),
+    );
+    output::result(arguments.output, &text, &result)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,10 @@
 //! One display for all hosts: bars and lines for people, each host's events for programs.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kbundle_cli::{output, progress};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl Display {
     /// Shows in `output`, for hosts with these names.
     pub fn new<'a>(output: OutputFormat, names: impl Iterator<Item = &'a str>) -> Self {
         let target = match output {
-            OutputFormat::Text => ProgressDrawTarget::stderr(),
+            OutputFormat::Text => progress::target(),
             OutputFormat::Json => ProgressDrawTarget::hidden(),
         };
         Self { output, bars: MultiProgress::with_draw_target(target), width: names.map(str::len).max().unwrap_or(0) }
@@ -74,7 +74,7 @@ impl Display {
     pub fn line(&self, text: &str) {
         if self.output == OutputFormat::Text {
             // The work goes on when nobody listens any more.
-            self.bars.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+            self.bars.suspend(|| drop(output::note(text)));
         }
     }
 
@@ -246,13 +246,13 @@ mod tests {
         all.push(found("w2", "clock", Verdict::Warn, "10:01"));
         insta::assert_snapshot!(table(&all), @"
         reject   cpus             1
-                 wanted: more
+                 required: more
                  on: c1
         warn     programs         no socat
-                 wanted: more
+                 required: more
                  on: w1, w2, w3, w4, w5, w6, w7, w8, w9, w10 and 2 more
         warn     clock            on 2 hosts
-                 wanted: more
+                 required: more
                  w1: 10:00
                  w2: 10:01
         ");

@@ -3,7 +3,7 @@
 use kbundle_format::Role;
 
 use super::{Answer, Check, Subject};
-use crate::config::{DnsName, LoadBalancer};
+use crate::config::{Cni, DnsName, LoadBalancer};
 use crate::facts::{Installation, Listener};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -77,11 +77,14 @@ fn default_route(subject: &Subject<'_>) -> Answer {
 fn networks(subject: &Subject<'_>) -> Answer {
     let network = &subject.spec.network;
     let wanted = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
-    // On a host that kinstall has set up, the pods' bridge is in the pods' network.
-    let others = subject.facts.addresses.iter().filter(|found| !POD_INTERFACES.contains(&found.interface.as_str()));
-    let overlaps: Vec<_> = others
+    // On a host that kinstall has set up, the pods' bridge is in the pods' network. What the site's own network calls it is not known.
+    let brings_its_own = network.cni == Some(Cni::None) && subject.facts.installation == Installation::Ours;
+    let is_of_pods =
+        |interface: &str, key: &str| POD_INTERFACES.contains(&interface) || brings_its_own && key == "pod-cidr";
+    let addresses = subject.facts.addresses.iter();
+    let overlaps: Vec<_> = addresses
         .flat_map(|found| wanted.iter().map(move |wanted| (found, wanted)))
-        .filter(|(found, (_, cidr))| cidr.overlaps(&found.network))
+        .filter(|(found, (key, cidr))| cidr.overlaps(&found.network) && !is_of_pods(&found.interface, key))
         .map(|(found, (key, cidr))| format!("{key} {cidr} overlaps {} of {}", found.network, found.interface))
         .collect();
     if overlaps.is_empty() {
@@ -258,6 +261,26 @@ mod tests {
             "networks Reject: service-cidr 10.96.0.0/12 overlaps 10.100.0.0/16 of eth1 | choose other networks under `network` in cluster.yaml",
         ]
         "#);
+    }
+
+    #[test]
+    fn the_sites_own_network_may_have_any_interface_in_the_pods_network() {
+        let (mut spec, mut facts) = (crate::config::ClusterSpec::default(), crate::fixture::facts());
+        facts.addresses.push(InterfaceAddress {
+            interface: "site0".into(),
+            address: "10.244.0.1".parse().unwrap(),
+            network: "10.244.0.0/24".parse().unwrap(),
+        });
+        let mut found = |cni, installation| {
+            spec.network.cni = cni;
+            facts.installation = installation;
+            super::networks(&super::Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None }).verdict
+        };
+        use super::super::Verdict::{Pass, Reject};
+        use crate::config::Cni;
+        assert_eq!(found(Some(Cni::None), Installation::Ours), Pass);
+        assert_eq!(found(Some(Cni::None), Installation::None), Reject);
+        assert_eq!(found(Some(Cni::Bridge), Installation::Ours), Reject);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The program on small bundles: what is verified, what is refused, and in which words.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
+use kbundle_format::volume::{Split, VolumeWriter};
 
-use crate::folder::{Folder, Signature};
+use crate::folder::{Folder, Said, Signature};
 
 /// A folder with the good bundle `good.tar.zst` for this machine.
 fn folder() -> (Folder, Vec<u8>) {
@@ -44,7 +46,22 @@ fn a_result_for_programs_is_one_value() {
     let (folder, _) = folder();
     let said = folder.kinstall(&["verify", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
-    assert_snapshot!(said.stdout, @r#"{"schema":1,"verified":true,"kubernetesVersion":"1.25.2","listDigest":"sha256:DIGEST","signers":["DIGEST"],"platforms":["PLATFORM"],"entries":3,"contentBytes":460000}"#);
+    assert_snapshot!(said.stdout, @r#"
+    {
+      "schema": 1,
+      "verified": true,
+      "kubernetesVersion": "1.25.2",
+      "listDigest": "sha256:DIGEST",
+      "signers": [
+        "DIGEST"
+      ],
+      "platforms": [
+        "PLATFORM"
+      ],
+      "entries": 3,
+      "contentBytes": 460000
+    }
+    "#);
 }
 
 #[test]
@@ -67,7 +84,7 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
     --- stdout
     --- stderr
     error: cannot read a signature
-      caused by: failed to open file `nowhere.sig`: No such file or directory (os error 2)
+      caused by: failed to query resolved metadata `nowhere.sig`: No such file or directory (os error 2)
     ");
 }
 
@@ -75,13 +92,13 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
 fn refuses_without_a_key() {
     let (folder, _) = folder();
     assert_snapshot!(folder.kinstall(&["run", "good.tar.zst"]), @"
-    exit code 3
+    exit code 2
     --- stdout
     --- stderr
     error: no key to verify the bundle with, and an unverified bundle is never used
     hint: give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle
     ");
-    assert_eq!(folder.kinstall(&["verify", "good.tar.zst"]).code, Some(3));
+    assert_eq!(folder.kinstall(&["verify", "good.tar.zst"]).code, Some(2));
 }
 
 #[test]
@@ -116,20 +133,48 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     let length = folder().1.len();
     assert_snapshot!(flipped(5), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the zstd frame at offset OFFSET is damaged
-      caused by: Data corruption detected
+      caused by: the seek table does not describe this file: a frame holds more or less than its row says
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: entry artifacts/linux-amd64/kubelet has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+      caused by: 1 entry is damaged
+          artifacts/linux-amd64/kubelet: digest sha256:DIGEST instead of sha256:DIGEST
+    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: entry artifacts/linux-amd64/kubectl has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+      caused by: 1 entry is damaged
+          artifacts/linux-amd64/kubectl: digest sha256:DIGEST instead of sha256:DIGEST
+    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
     ");
+}
+
+#[test]
+fn names_every_damaged_entry_and_volume() {
+    let (folder, mut bytes) = folder();
+    let length = bytes.len();
+    for place in [length / 2, length - 60_000] {
+        bytes[place] ^= 1;
+    }
+    fs::write(folder.path("damaged.tar.zst"), &bytes).unwrap();
+    let verify = |name: &str| folder.kinstall(&["verify", name, "--key", "signing.pub"]).to_string();
+    let said = verify("damaged.tar.zst");
+    assert!(said.contains("2 entries are damaged") && said.contains("kubelet:") && said.contains("kubectl:"), "{said}");
+
+    let good = fs::read(folder.path("good.tar.zst")).unwrap();
+    fs::create_dir(folder.path("stick")).unwrap();
+    let split = Split { file_bytes: good.len() as u64 / 2, parity: 0 };
+    let mut writer = VolumeWriter::new(&folder.path("stick/bundle"), split).unwrap();
+    writer.write_all(&good).unwrap();
+    let volumes = writer.finish().unwrap();
+    assert!(verify("stick").starts_with("exit code 0"), "{}", verify("stick"));
+    let mut volume = fs::read(&volumes[1]).unwrap();
+    let middle = volume.len() / 2;
+    volume[middle] ^= 1;
+    fs::write(&volumes[1], volume).unwrap();
+    let said = verify("stick");
+    assert!(said.contains("volume stick/bundle.002 is damaged") && said.contains("copy the damaged volumes"), "{said}");
 }
 
 #[test]
@@ -140,10 +185,8 @@ fn refuses_a_bundle_cut_off() {
     exit code 3
     --- stdout
     --- stderr
-    Kubernetes 1.25.2, signed by DIGEST
     error: the bundle was refused; nothing on this host was changed
-      caused by: the file ends or cannot be read at offset OFFSET, within a compressed frame
-      caused by: failed to fill whole buffer
+      caused by: the bundle does not end in a seek table (its footer is not one); it is cut off or something was appended
     hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
     ");
 }
@@ -168,7 +211,7 @@ fn refuses_a_bundle_for_another_machine() {
 fn preflight_uses_no_bundle_that_is_not_verified() {
     let (folder, _) = folder();
     let said = folder.kinstall(&["preflight", "good.tar.zst"]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""));
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
     assert!(said.stderr.contains("no key to verify the bundle with"), "{}", said.stderr);
     let said = folder.kinstall(&["preflight", "good.tar.zst", "--key", "signing.pub", "--output", "json"]);
     let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
@@ -192,7 +235,7 @@ fn what_makes_no_sense_is_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: there is no such bundle
+    error: cannot open the bundle
       caused by: failed to query resolved metadata `nowhere.tar.zst`: No such file or directory (os error 2)
     ");
     assert_snapshot!(folder.kinstall(&["verify", "good.tar.zst", "--key", "good.tar.zst"]), @"
@@ -204,7 +247,7 @@ fn what_makes_no_sense_is_usage() {
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("there are: cpus, memory"), "{unknown}");
+    assert!(unknown.stderr.contains("the checks are cpus, memory"), "{unknown}");
 }
 
 #[test]
@@ -222,6 +265,49 @@ fn completions_and_manual_pages_are_made() {
     let bash = folder.kinstall(&["completion", "bash"]);
     assert!(bash.code == Some(0) && bash.stdout.contains("_kinstall()"), "{bash}");
     assert_eq!(folder.kinstall(&["man", "."]).code, Some(0));
+    let help = folder.kinstall(&["--help"]);
+    assert_snapshot!("help", help.stdout);
     let page = fs::read_to_string(folder.path("kinstall-run.1")).unwrap();
     assert!(page.contains("dry") && page.contains("Print the plan and change nothing"), "{page}");
+}
+
+/// The document on standard output of a command that failed, which says nothing on standard error.
+fn failed_document(said: &Said, code: i32) -> serde_json::Value {
+    assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said}");
+    let document: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(document["error"]["exitCode"], code);
+    document
+}
+
+#[test]
+fn a_failure_as_json_is_one_document() {
+    let (folder, _) = folder();
+    let json = |arguments: &[&str], code: i32| {
+        failed_document(&folder.kinstall(&[arguments, &["--output", "json"]].concat()), code)
+    };
+    let refused = json(&["verify", "good.tar.zst", "--key", "stranger.pub"], 3);
+    assert_eq!(refused["error"]["kind"], "refused");
+    let flag = json(&["verify", "good.tar.zst", "--treshold", "2"], 2);
+    assert_eq!(flag["error"]["hint"], "did you mean `--threshold`?");
+    fs::write(folder.path("cluster.yaml"), "network: {cni: weave}\n").unwrap();
+    let invalid = json(&["config", "validate", "cluster.yaml"], 2);
+    assert_eq!(invalid["valid"], false);
+    assert!(invalid["problems"][0]["message"].is_string(), "{invalid}");
+}
+
+/// The same mistakes as in kbundle's tests, with the same exit codes.
+#[test]
+fn mistakes_about_a_bundle_are_usage() {
+    let (folder, _) = folder();
+    let key = ["--key", "signing.pub"];
+    for (arguments, words) in [
+        (&["verify", "-"][..], "one pass over standard input"),
+        (&["verify", "good.tar.zst", "--volumes", "nowhere"], "nowhere"),
+        (&["verify", "good.tar.zst", "--threshold", "2"], "--threshold"),
+        (&["verify", "good.tar.zst", "--signature", "nowhere.sig"], "nowhere.sig"),
+        (&["verify", "good.tar.zst", "--key", "nowhere.pub"], "nowhere.pub"),
+    ] {
+        let said = folder.kinstall(&[arguments, &key].concat());
+        assert!(said.code == Some(2) && said.stderr.contains(words), "{said}");
+    }
 }

@@ -97,7 +97,11 @@ fn validate_tells_programs_where_the_problems_are() {
     assert_snapshot!(folder.kinstall(&["config", "validate", "good.yaml", "--output", "json"]), @r#"
     exit code 0
     --- stdout
-    {"schema":1,"valid":true,"problems":[]}
+    {
+      "schema": 1,
+      "valid": true,
+      "problems": []
+    }
     --- stderr
     "#);
     let said = folder.kinstall(&["config", "validate", "wrong.yaml", "--output", "json"]);
@@ -108,7 +112,7 @@ fn validate_tells_programs_where_the_problems_are() {
     assert_snapshot!(folder.kinstall(&["config", "validate", "odd.yaml", "--output", "json"]), @r#"
     exit code 2
     --- stdout
-    {"schema":1,"valid":false,"problems":[{"place":"","message":"the configuration cannot be read: hosts: invalid type: integer `5`, expected a sequence at line 1 column 8"}]}
+    {"schema":1,"problems":[{"message":"the configuration cannot be read: hosts: invalid type: integer `5`, expected a sequence at line 1 column 8","place":""}],"valid":false,"error":{"kind":"usage","message":"odd.yaml cannot be used","causes":["the configuration cannot be read","hosts: invalid type: integer `5`, expected a sequence at line 1 column 8"],"hint":null,"exitCode":2}}
     --- stderr
     "#);
 }

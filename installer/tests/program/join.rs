@@ -7,10 +7,10 @@ use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::{Digest, Platform, Role};
 use kinstall::config::{ClusterSpec, HostSpec};
-use kinstall::handed::JoinCredentials;
 use kinstall::join_file::{JoinFile, Moment, SCHEMA};
+use kinstall::join_material::JoinCredentials;
+use kinstall::pki::public_key_hash;
 use kinstall::pki::{Authority, PrivateKey};
-use kinstall::steps::join::public_key_hash;
 
 use crate::folder::{Folder, Said, Signature};
 
@@ -158,12 +158,12 @@ fn token_create_says_what_is_wrong_with_its_words() {
     --- stderr
     error: the label a is given twice
     ");
-    assert_snapshot!(create(&["--out", "-", "--output", "json"]), @"
+    assert_snapshot!(create(&["--out", "-", "--output", "json"]), @r#"
     exit code 2
     --- stdout
+    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exitCode":2}}
     --- stderr
-    error: the join file and the result as JSON cannot both go to standard output
-    ");
+    "#);
     let said = create(&[]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{said}");
 }

@@ -13,7 +13,7 @@ use crate::trust::Trust;
 /// Leads the installation on all of them.
 pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(arguments.output);
-    let (bundle, _) = bundle::verify(&arguments.bundle.places, trust, &reporter, suits_this_machine)?;
+    let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
     let means = fleet::means(&arguments.hosts, arguments.output, spec)?;

@@ -83,9 +83,9 @@ fn a_load_balancer_that_takes_no_connection_yet_is_told_and_does_not_stop() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let warning: Vec<_> = said.stderr.lines().skip_while(|line| !line.contains("load-balancer")).take(4).collect();
     assert_snapshot!(warning.join("\n"), @"
-    warn     load-balancer    192.0.2.100:6443 takes no connection (Connection refused)
-             wanted: the load balancer of the site's own (api.address)
-             do: have it run before hosts join; some take none while no API server answers, and then this is as it should be
+    warn     load-balancer    192.0.2.100:6443 does not accept connections (Connection refused)
+             required: the load balancer of the site's own (api.address)
+             do: start it before hosts join; some load balancers refuse connections until an API server answers, which is fine
              on: h1
     ");
 }
@@ -101,9 +101,9 @@ fn an_address_that_moves_is_nobodys_before() {
     assert!(!stubs.requests(1).contains("receive"), "{}", stubs.requests(1));
     let found: Vec<_> = said.stderr.lines().skip_while(|line| !line.starts_with("reject")).collect();
     assert_snapshot!(found.join("\n"), @"
-    reject   free-address     192.0.2.100 is that of 02:00:00:00:00:07
-             wanted: an address that no machine has, to move between the control planes (api.address)
-             do: set `address` under `api` in cluster.yaml to a free one, or take it from that machine
+    reject   free-address     192.0.2.100 belongs to the machine 02:00:00:00:00:07
+             required: a free address for kube-vip (api.address)
+             do: set `address` under `api` in cluster.yaml to a free address, or give that machine another one
              on: h2
     error: no cluster comes of these hosts as they are: free-address on h2
     hint: do what is said at each; if you know better, add `--ignore free-address`

@@ -276,26 +276,26 @@ fn all_findings_of_all_hosts_are_told_before_one_refusal() {
     assert_eq!(said.code, Some(3));
     assert!(stubs.requests(1).ends_with("withdraw") && !stubs.requests(1).contains("receive"));
     let found: Vec<_> = said.stderr.lines().skip_while(|line| !line.starts_with("reject")).collect();
-    let ahead = found.iter().find(|line| line.contains("most of the others")).unwrap();
+    let ahead = found.iter().find(|line| line.contains("most other hosts")).unwrap();
     let seconds: f64 = ahead.split_whitespace().nth(2).unwrap().parse().unwrap();
     assert!((540.0..601.0).contains(&seconds), "{ahead}");
     assert_snapshot!(found.join("\n").replace(&format!("{seconds:.1}"), "600.0"), @"
     reject   cpus             1
-             wanted: 2 processors (kubeadm's preflight: NumCPU)
+             required: 2 processors (kubeadm's preflight: NumCPU)
              do: give the host another processor
              on: h1
     reject   distinct-hostnames on 2 hosts
-             wanted: a host name that no other host has
+             required: a host name that no other host has
              do: `hostnamectl set-hostname NAME` with a name that no other host has
-             h2: `h3`, as h3
-             h3: `h3`, as h2
-    reject   clocks           600.0 s ahead of most of the others
-             wanted: clocks that agree within 2 s (certificates, etcd)
+             h2: `h3`, the same as h3
+             h3: `h3`, the same as h2
+    reject   clocks           600.0 s ahead of most other hosts
+             required: clocks that agree within 2 s (certificates, etcd)
              do: set the clock (`timedatectl set-time`), and run chrony or ntp against a server of the site
              on: h3
-    reject   reach            not h1 at 192.0.2.2:6443 (connection timed out)
-             wanted: connections to API servers, etcd and kubelets, as the host's roles need them
-             do: let these TCP ports through between the hosts, in firewalls on them and on the way
+    reject   reach            cannot connect to h1 at 192.0.2.2:6443 (connection timed out)
+             required: connections to API servers, etcd and kubelets, as the host's roles need them
+             do: allow these TCP ports between the hosts, in their firewalls and in those between them
              on: h2
     error: no cluster comes of these hosts as they are: cpus, distinct-hostnames, clocks, reach on h1, h2, h3
     hint: do what is said at each; if you know better, add `--ignore cpus --ignore distinct-hostnames --ignore clocks --ignore reach`

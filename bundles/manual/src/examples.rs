@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The README is no page of the manual, and its commands have to be as true.
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// A fenced block of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -110,7 +110,7 @@ fn the_programs_still_say_what_troubleshooting_quotes() {
 
 /// All Rust below a folder of the repository, with strings that go over lines joined.
 fn source_below(folder: &str) -> String {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder)];
     let mut text = String::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {

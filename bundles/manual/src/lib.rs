@@ -8,7 +8,7 @@ pub mod examples;
 
 use include_dir::{Dir, include_dir};
 
-static DOCS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../docs");
+static DOCS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../docs");
 
 /// The file that names the pages in the order of the book.
 const SUMMARY: &str = "SUMMARY.md";

@@ -3,6 +3,6 @@
 #![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
 
 fn main() {
-    println!("cargo::rerun-if-changed=../docs");
+    println!("cargo::rerun-if-changed=../../docs");
     println!("cargo::rerun-if-changed=build.rs");
 }

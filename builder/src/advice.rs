@@ -1,0 +1,172 @@
+//! What the errors of this library mean on a command line, and what to do about them.
+
+use kbundle_cli::failure::{Explain, Kind};
+use kbundle_format::write::WriteError;
+
+use crate::catalog::CatalogError;
+use crate::destination::DestinationError;
+use crate::fetch::FetchError;
+use crate::interrupt::{Interrupted, Signal};
+use crate::lock::LockError;
+use crate::pack::PackError;
+use crate::reproduce::ReproduceError;
+use crate::resolve::{Loose, ResolveError};
+use crate::spec::SpecError;
+
+impl Explain for FetchError {
+    fn kind(&self) -> Kind {
+        if self.is_refusal() { Kind::Refused } else { Kind::Failed }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint().map(str::to_owned)
+    }
+}
+
+impl Explain for SpecError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::NoVersion)
+            .then(|| "say which with `--k8s 1.25.2`, or in bundle.yaml as `kubernetes: 1.25.2`".to_owned())
+    }
+}
+
+impl Explain for CatalogError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for LockError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for PackError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Write(error) => error.kind(),
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::Cache { .. } | Self::Write(WriteError::Content { .. } | WriteError::Read { .. }))
+            .then(|| "the cache changed while the bundle was written; run the same command again".to_owned())
+    }
+}
+
+impl Explain for ReproduceError {
+    fn kind(&self) -> Kind {
+        Kind::Failed
+    }
+}
+
+impl Explain for DestinationError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. } => Kind::Usage,
+            Self::Volumes { source, .. } => source.kind(),
+            Self::NotWritable { .. } | Self::Write { .. } => Kind::Failed,
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Volumes { source, .. } => source.hint(),
+            _ => self.hint().map(str::to_owned),
+        }
+    }
+}
+
+impl Explain for Interrupted {
+    fn kind(&self) -> Kind {
+        match self.signal {
+            Signal::Interrupt => Kind::Interrupted,
+            Signal::Terminate => Kind::Terminated,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("run the same command again".to_owned())
+    }
+}
+
+impl Explain for ResolveError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unpinned { .. } | Self::TwoDigests { .. } => Kind::Refused,
+            _ => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Addon { name, .. } if name == "calico" => {
+                Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
+            }
+            Self::Release { .. } => Some("give a catalog that has it with `--catalog PATH`".to_owned()),
+            Self::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
+            _ => None,
+        }
+    }
+}
+
+fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
+    let mut ways = vec![
+        "`--trust-on-first-use` takes it as it comes, and the bundle's list then holds its digest (with `kbundle lock`, a lock for later builds)".to_owned(),
+        "or give its digest, in the catalog or by `--add-image`".to_owned(),
+    ];
+    if !pinned_networks.is_empty() {
+        ways.push(format!("or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni ")));
+    }
+    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.name == "haproxy")) {
+        ways.push("`--load-balancer none` leaves HAProxy out, for a single control plane".to_owned());
+    }
+    ways.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+    use kbundle_cli::failure::{Explained as _, kind, message};
+    use kbundle_format::Digest;
+
+    use super::*;
+
+    #[test]
+    fn names_what_happened_to_what_and_what_to_do() {
+        let error = FetchError::DigestMismatch {
+            url: "https://dl.k8s.io/kubelet".to_owned(),
+            expected: Digest::of(b"genuine"),
+            actual: Digest::of(b"other"),
+        };
+        let error = Err::<(), _>(error).explained().context("while fetching").unwrap_err();
+        assert_eq!(kind(&error), Kind::Refused);
+        insta::assert_snapshot!(message(&error));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_usage_and_a_bad_disk_failed() {
+        let read = |kind: io::ErrorKind| SpecError::Read { path: "bundle.yaml".into(), source: kind.into() };
+        assert_eq!(read(io::ErrorKind::NotFound).kind(), Kind::Usage);
+        assert_eq!(read(io::ErrorKind::Other).kind(), Kind::Failed);
+        assert_eq!(SpecError::NoVersion.kind(), Kind::Usage);
+    }
+}

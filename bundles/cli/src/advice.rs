@@ -1,0 +1,177 @@
+//! What the errors of `kbundle-format` mean on a command line, and what to do about them.
+//!
+//! The hints name kbundle's commands. kinstall, which runs where there is no kbundle, gives its own.
+
+use kbundle_format::ReadError;
+use kbundle_format::attestation::AttestationError;
+use kbundle_format::compose::ComposeError;
+use kbundle_format::key::KeyError;
+use kbundle_format::signature::TrustError;
+use kbundle_format::source::SourceError;
+use kbundle_format::volume::VolumeError;
+use kbundle_format::write::WriteError;
+
+use crate::failure::{Explain, Kind};
+
+impl Explain for SourceError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Open { source } => Kind::of_file(source),
+            Self::Volume(error) => error.kind(),
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Volume(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for VolumeError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File { .. } => Kind::Failed,
+            Self::Unusable { .. } => Kind::Usage,
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Missing { .. } => {
+                "name every folder or stick with volumes (`--volumes DIR`), or rebuild what is lost with `kbundle repair`"
+            }
+            Self::Header { .. } | Self::Length { .. } => {
+                "copy the volume again, or move it away and rebuild it with `kbundle repair`"
+            }
+            Self::Mixed { .. } => {
+                "name one volume of the bundle that is meant, or keep bundles in folders of their own"
+            }
+            Self::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Explain for ReadError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Trust(error) => error.kind(),
+            Self::Sink { .. } => Kind::Failed,
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Trust(error) => return error.hint(),
+            Self::Source(error) => return error.hint(),
+            Self::Sink { .. } => return None,
+            Self::Missing { .. } => {
+                "copy the file again; a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`"
+            }
+            _ => "copy the file again from where it was built, and verify it there as well",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Explain for TrustError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoKeys | Self::Threshold { .. } => Kind::Usage,
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unsigned | Self::NotEnough { .. } => {
+                "sign it with `kbundle sign`, give a detached signature with `--signature`, or check that `--key` is the signer's"
+            }
+            Self::Threshold { .. } => "give as many different `--key` files as `--threshold` asks for",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Explain for KeyError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+impl Explain for AttestationError {
+    fn kind(&self) -> Kind {
+        Kind::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let exchanged = matches!(self, Self::Subject { .. } | Self::Shape { .. });
+        exchanged.then(|| "the provenance was exchanged; get the bundle again from where it was built".to_owned())
+    }
+}
+
+impl Explain for ComposeError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::Write(error) => error.kind(),
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotCarried { .. } | Self::Read(ReadError::Missing { .. }) => {
+                Some("give the older bundles that hold it as well".to_owned())
+            }
+            Self::Read(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for WriteError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Content { .. } => Kind::Refused,
+            _ => Kind::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_path_is_the_users_mistake_and_a_bad_disk_is_not() {
+        let open = |kind: io::ErrorKind| SourceError::Open { source: kind.into() };
+        assert_eq!(open(io::ErrorKind::NotFound).kind(), Kind::Usage);
+        assert_eq!(ReadError::from(open(io::ErrorKind::Other)).kind(), Kind::Failed);
+    }
+
+    #[test]
+    fn a_signature_that_is_missing_is_refused_and_an_impossible_threshold_is_usage() {
+        assert_eq!(ReadError::from(TrustError::Unsigned).kind(), Kind::Refused);
+        let error = TrustError::Threshold { threshold: 3, keys: 1 };
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.hint().is_some_and(|hint| hint.contains("--threshold")));
+    }
+
+    #[test]
+    fn what_wraps_another_error_says_what_that_says() {
+        let damaged = || ReadError::CutOff { missing: "in the list".to_owned() };
+        let composed = ComposeError::from(damaged());
+        assert_eq!((composed.kind(), composed.hint()), (damaged().kind(), damaged().hint()));
+    }
+}

@@ -1,0 +1,157 @@
+//! Help: commands under headings, and examples that work.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use clap::Command;
+
+use crate::program::{Guide, Program, definition};
+
+/// The heading of examples in a command's long help.
+const EXAMPLES: &str = "Examples:";
+
+/// Exit codes, for the long help of a program.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  failed; part of the work may be done
+  2  the command line or a file that it names is wrong
+  3  refused; nothing was changed
+  130, 143  ended by Ctrl-C (SIGINT) or by SIGTERM";
+
+/// Shows the commands of `command` under the guide's headings.
+///
+/// clap has one list of commands. So the lists are part of the help's template here, and clap's own list is left empty.
+#[must_use]
+pub fn with_groups(mut command: Command, guide: &Guide) -> Command {
+    command.build();
+    let width = command.get_subcommands().map(|sub| sub.get_name().len()).max().unwrap_or(0);
+    let header = *command.get_styles().get_header();
+    let mut groups = String::new();
+    for (heading, names) in guide.groups {
+        // Writing to a string cannot fail.
+        let _ = writeln!(groups, "{header}{heading}:{header:#}");
+        for sub in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(groups, "  {:width$}  {about}", sub.get_name());
+        }
+        groups.push('\n');
+    }
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let template = format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{{all-args}}{{after-help}}"
+    );
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |sub| sub.hide(true)))
+        // clap's own usage leaves out commands that are hidden.
+        .override_usage(format!("{} [OPTIONS] <COMMAND>", guide.name))
+        .help_template(template)
+}
+
+/// The examples in a command's long help, one a line; a line that ends with a backslash goes on in the next.
+#[must_use]
+pub fn examples(command: &Command) -> Vec<String> {
+    let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    let lines = text.lines().skip_while(|line| *line != EXAMPLES).skip(1).take_while(|line| line.starts_with("  "));
+    let mut found: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in lines.map(str::trim) {
+        let end = line.strip_suffix('\\');
+        let words = end.unwrap_or(line).trim_end();
+        match found.last_mut() {
+            Some(last) if goes_on => {
+                last.push(' ');
+                last.push_str(words);
+            }
+            _ => found.push(words.to_owned()),
+        }
+        goes_on = end.is_some();
+    }
+    found
+}
+
+/// What is wrong with a program's help, for its tests: commands under no heading, without an example, or with an example that
+/// does not parse.
+#[must_use]
+pub fn findings<P: Program>() -> Vec<String> {
+    let definition = definition::<P>();
+    let grouped: BTreeSet<&str> = P::GUIDE.groups.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let visible = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
+    let mut findings: Vec<String> = definition
+        .get_subcommands()
+        .filter(visible)
+        .filter(|sub| !grouped.contains(sub.get_name()))
+        .map(|sub| format!("{} is under no heading", sub.get_name()))
+        .collect();
+    let mut rest: Vec<&Command> = definition.get_subcommands().filter(visible).collect();
+    while let Some(command) = rest.pop() {
+        if command.has_subcommands() {
+            rest.extend(command.get_subcommands().filter(visible));
+            continue;
+        }
+        let name = command.get_bin_name().unwrap_or(command.get_name());
+        let examples = examples(command);
+        if examples.is_empty() {
+            findings.push(format!("{name} has no example"));
+        }
+        findings.extend(examples.iter().filter_map(|example| unparsed::<P>(example)));
+    }
+    findings
+}
+
+/// Why an example does not parse. Each part of a pipe that begins with the program's name is looked at.
+fn unparsed<P: Program>(example: &str) -> Option<String> {
+    let Some(words) = shlex::split(example) else { return Some(format!("`{example}` has a quote that is not closed")) };
+    let parts = words.split(|word| matches!(word.as_str(), "|" | ">" | "&&"));
+    let commands: Vec<_> =
+        parts.filter_map(|part| part.iter().position(|word| word == P::GUIDE.name).map(|at| &part[at..])).collect();
+    if commands.is_empty() {
+        return Some(format!("`{example}` does not run {}", P::GUIDE.name));
+    }
+    let error = commands.into_iter().find_map(|words| P::command().try_get_matches_from(words).err())?;
+    Some(format!("`{example}` does not parse: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_lines_that_may_go_on() {
+        let command = Command::new("p").after_long_help("Note.\n\nExamples:\n  p a\n  p b | \\\n      p c\n\nMore.");
+        assert_eq!(examples(&command), ["p a", "p b | p c"]);
+        assert!(examples(&Command::new("p")).is_empty());
+    }
+
+    #[test]
+    fn commands_stand_under_their_headings() {
+        let guide = Guide {
+            name: "p",
+            log_variable: "P_LOG",
+            groups: &[("Make", &["build"]), ("Read", &["verify"])],
+            environment: &[],
+            files: &[],
+            see_also: &[],
+        };
+        let command = Command::new("p")
+            .about("Does it")
+            .subcommand(Command::new("build").about("Build one"))
+            .subcommand(Command::new("verify").about("Check one"));
+        let help = with_groups(command, &guide).render_help().to_string();
+        insta::assert_snapshot!(help, @"
+        Does it
+
+        Usage: p [OPTIONS] <COMMAND>
+
+        Make:
+          build   Build one
+
+        Read:
+          verify  Check one
+
+        Options:
+          -h, --help  Print help
+        ");
+    }
+}

@@ -1,0 +1,81 @@
+//! Public keys and detached signatures, read from the files that a user names.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use kbundle_format::key::KeyError;
+use kbundle_format::limits::MAX_SIGNATURE_BYTES;
+use kbundle_format::{KeyNotes, SignatureFile, SigningKey, VerifyingKey};
+
+use crate::failure::{self, Advise as _, Explained as _};
+
+/// Reads a public key and what its file says about it.
+///
+/// # Errors
+/// A file that is not there, no public key, or a private one: usage.
+pub fn public_key(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
+    let pem = fs::read_to_string(path).explained().context("cannot read a key")?;
+    if matches!(SigningKey::from_pem(&pem), Ok(_) | Err(KeyError::Encrypted)) {
+        return Err(failure::usage(
+            format!("{} is a private key", path.display()),
+            "give the public key, which `kbundle keygen` wrote beside it with the ending `.pub`",
+        ));
+    }
+    let reading = || format!("{} cannot be used as a key", path.display());
+    let key = VerifyingKey::from_pem(&pem).explained().with_context(reading)?;
+    let notes = KeyNotes::above(&pem).with_context(reading).usage()?;
+    Ok((key, notes))
+}
+
+/// Reads a signature from a file of its own.
+///
+/// # Errors
+/// A file that is not there, or too large for a signature: usage.
+pub fn signature_file(path: &Path) -> anyhow::Result<SignatureFile> {
+    let name = path.display().to_string();
+    let reading = "cannot read a signature";
+    if fs::metadata(path).explained().context(reading)?.len() > MAX_SIGNATURE_BYTES {
+        return Err(failure::usage(
+            format!("{name} is too large for a signature"),
+            "give the file that `kbundle sign --detached` or another signer wrote",
+        ));
+    }
+    Ok(SignatureFile { content: fs::read(path).explained().context(reading)?, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use kbundle_format::key::Algorithm;
+
+    use super::*;
+    use crate::failure::{Kind, kind, message};
+
+    #[test]
+    fn every_wrong_file_is_a_mistake_of_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
+        let private = file("signing.key", key.to_pem().unwrap().as_bytes());
+        let public = file("signing.pub", key.verifying_key().to_pem().as_bytes());
+        assert_eq!(public_key(&public).unwrap().0.id(), key.verifying_key().id());
+
+        let error = public_key(&private).unwrap_err();
+        assert!(message(&error).contains("is a private key"), "{}", message(&error));
+        let large = file("large.sig", &vec![b'a'; usize::try_from(MAX_SIGNATURE_BYTES).unwrap() + 1]);
+        let wrong = [
+            error,
+            public_key(&file("text.pub", b"no key")).unwrap_err(),
+            public_key(&folder.path().join("absent.pub")).unwrap_err(),
+            signature_file(&folder.path().join("absent.sig")).unwrap_err(),
+            signature_file(&large).unwrap_err(),
+        ];
+        for error in wrong {
+            assert_eq!(kind(&error), Kind::Usage, "{}", message(&error));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the command lines of kbundle and kinstall share.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`failure`] | an error's kind, hint and exit code; its text and its JSON document |
+//! | [`advice`] | kind and hint of the errors of `kbundle-format` |
+//! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
+//! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
+//! | [`keys`] | public keys and detached signatures from files |
+//! | [`program`] | the way from the command line to the exit code |
+//! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
+//!
+//! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
+
+pub mod advice;
+pub mod arguments;
+pub mod documentation;
+pub mod failure;
+pub mod help;
+pub mod keys;
+pub mod logging;
+pub mod output;
+pub mod program;
+pub mod progress;
+
+pub use arguments::CommonArguments;
+pub use failure::{Advise, Explain, Explained};
+pub use output::OutputFormat;
+pub use program::{Guide, Program};
