@@ -68,7 +68,7 @@ fn config_prints_what_a_build_reads() {
     let folder = tempfile::tempdir().unwrap();
     let kbundle = |words: &str| success(&kbundle_in(folder.path()).args(words.split(' ')).output().unwrap());
     fs::write(folder.path().join("bundle.yaml"), kbundle("config init")).unwrap();
-    let shown = kbundle("build --file bundle.yaml --k8s 1.25.2 --cni bridge --load-balancer none --dry-run");
+    let shown = kbundle("build --file bundle.yaml --k8s 1.25.2 --cni bridge --load-balancer none --unsigned --dry-run");
     assert!(shown.contains("v1.25.2/bin/linux/amd64/kubelet"), "{shown}");
     let printed: Value = serde_json::from_str(&kbundle("config schema")).unwrap();
     assert_eq!(printed, schema());
