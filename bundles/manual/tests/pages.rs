@@ -97,6 +97,17 @@ fn blocks_say_what_they_hold() {
     }
 }
 
+/// `ci/paths` looks into kinstall for paths of the machine that built it, and cannot tell a page's text from them.
+#[test]
+fn no_page_looks_like_a_path_of_the_building_machine() {
+    for file in files() {
+        let text = String::from_utf8_lossy(file.content);
+        for path in ["/root/.", "/rustup/toolchains/"] {
+            assert!(!text.contains(path), "{} has `{path}`", file.path);
+        }
+    }
+}
+
 /// The headings of the troubleshooting page quote messages. A message that was rewritten has to be rewritten there too.
 #[test]
 fn the_programs_still_say_what_troubleshooting_quotes() {
