@@ -21,13 +21,20 @@ pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, Sub
 pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::commands;
+use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
 ///
 /// kbundle fetches pinned Kubernetes programs, container images and add-ons, checks every digest, and packs them into one signed
 /// file that kinstall sets up on hosts without internet.
 #[derive(Debug, Parser)]
-#[command(name = "kbundle", version, max_term_width = 120, arg_required_else_help = true, after_long_help = EXIT_CODES)]
+#[command(
+    name = "kbundle",
+    version = version(),
+    max_term_width = 120,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -40,7 +47,7 @@ impl Program for Arguments {
         name: "kbundle",
         log_variable: "KBUNDLE_LOG",
         groups: &[
-            ("Build", &["build", "lock"]),
+            ("Build", &["build", "lock", "config"]),
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
@@ -78,6 +85,8 @@ impl Program for Arguments {
 pub enum Command {
     Build(BuildArgs),
     Lock(LockArgs),
+    #[command(subcommand)]
+    Config(ConfigCommand),
     Keygen(KeygenArgs),
     Sign(SignArgs),
     Verify(VerifyArgs),
@@ -172,6 +181,21 @@ pub struct LockArgs {
     pub force: ForceArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
+}
+
+/// Print a bundle.yaml to begin with, or its JSON Schema
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a bundle.yaml with every key
+    ///
+    /// Every key is commented out, with its default or an example.
+    #[command(after_long_help = "Examples:\n  kbundle config init > bundle.yaml")]
+    Init,
+    /// Print the JSON Schema of bundle.yaml
+    ///
+    /// For editors, and for checks in a repository.
+    #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
+    Schema,
 }
 
 /// What goes into a bundle.
@@ -296,6 +320,12 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_shows_commands_that_exist() {
+        let wrong = kbundle_manual::examples::wrong_commands(&Arguments::command());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod version;
 
 use std::process::ExitCode;
 

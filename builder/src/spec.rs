@@ -1,5 +1,7 @@
 //! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
 
+mod example;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -9,10 +11,13 @@ use std::str::FromStr;
 
 use fs_err as fs;
 use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
+use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+
+pub use example::{EXAMPLE, schema};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
@@ -117,42 +122,45 @@ impl<'de> Deserialize<'de> for ImageRequest {
 }
 
 /// `bundle.yaml`: what the flags of `kbundle build` say, in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SpecFile {
-    /// Always [`SCHEMA`].
+    /// Version of the file's form; always 1.
     pub schema: u32,
-    /// `--k8s`
+    /// The Kubernetes release, such as `1.36.3` (`--k8s`).
     pub kubernetes: Option<KubeVersion>,
-    /// `--arch`
+    /// Architectures of the hosts, `amd64` and `arm64`; `amd64` where absent (`--arch`).
     #[serde(default)]
     pub arch: Vec<String>,
-    /// `--catalog`, relative to the file.
+    /// Take pins from this file or directory of `*.yaml`; the built-in catalog where absent (`--catalog`).
     pub catalog: Option<PathBuf>,
-    /// `--mirror`
+    /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub mirrors: BTreeMap<MirrorHost, MirrorAddress>,
-    /// `--cni`
+    /// The pod network: an add-on of the catalog, or `bridge`; `calico` where absent (`--cni`).
     pub cni: Option<String>,
-    /// `--load-balancer`
+    /// The load balancer on workers: an add-on of the catalog, or `none`; `haproxy` where absent (`--load-balancer`).
     pub load_balancer: Option<String>,
-    /// `--addon`
+    /// Add-ons of the catalog (`--addon`).
     #[serde(default)]
     pub addons: Vec<String>,
-    /// `--add-image`
+    /// Images of the site's own: `REGISTRY/REPOSITORY:TAG@sha256:DIGEST` (`--add-image`).
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub images: Vec<ImageRequest>,
-    /// `--trust-on-first-use`
+    /// Take content that nothing pins as it comes (`--trust-on-first-use`).
     #[serde(default)]
     pub trust_on_first_use: bool,
-    /// `--key`, relative to the file.
+    /// Sign with this private key (`--key`).
     pub key: Option<PathBuf>,
-    /// `--level`
+    /// The zstd level, 1 to 22; 9 where absent (`--level`).
     #[serde(default, deserialize_with = "level")]
+    #[schemars(range(min = 1, max = 22))]
     pub level: Option<i32>,
-    /// `--out`, relative to the file.
+    /// The bundle's file; `k8s-VERSION-ARCH.tar.zst` where absent (`--out`).
     pub out: Option<PathBuf>,
-    /// `--ca-file`, relative to the file.
+    /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
 }
 

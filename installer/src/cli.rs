@@ -15,6 +15,7 @@ use kbundle_cli::{CommonArguments, Guide, Program};
 use crate::commands;
 use crate::config::DnsName;
 use crate::preflight::CheckId;
+use crate::version::version;
 
 pub use kbundle_cli::OutputFormat;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
@@ -26,12 +27,25 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
 
+const MANUAL_EXAMPLES: &str = "\
+Examples:
+  kinstall manual
+  kinstall manual troubleshooting
+  kinstall manual how-to/several-hosts
+  kinstall manual --out /tmp/manual";
+
 /// Set up Kubernetes from a signed bundle, on this host or on many, without the internet
 ///
 /// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
 /// every entry, and only then the host is changed.
 #[derive(Debug, Parser)]
-#[command(name = "kinstall", version, max_term_width = 100, arg_required_else_help = true, after_long_help = EXIT_CODES)]
+#[command(
+    name = "kinstall",
+    version = version(),
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -49,7 +63,7 @@ impl Program for Cli {
             ("Before an installation", &["verify", "preflight", "config"]),
             ("Install", &["run", "token"]),
             ("Look after a cluster", &["status", "remove", "reset"]),
-            ("Shell", &["completion", "man"]),
+            ("Manual and shell", &["manual", "completion", "man"]),
         ],
         environment: &[
             ("KINSTALL_SUDO_PASSWORD", "Password for sudo on hosts with sudo: password."),
@@ -129,6 +143,11 @@ pub enum Command {
     /// Look after the images in containerd
     #[command(subcommand, hide = true)]
     Images(ImagesCommand),
+    /// Read or unpack the manual, which this program carries
+    ///
+    /// Lists the pages, prints one, or writes all of them as Markdown. Needs no network.
+    #[command(after_long_help = MANUAL_EXAMPLES)]
+    Manual(ManualArguments),
     /// Print a completion script for a shell
     #[command(after_long_help = "Examples:\n  kinstall completion bash > /etc/bash_completion.d/kinstall")]
     Completion(CompletionArguments),
@@ -384,6 +403,17 @@ pub struct ClusterArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
+}
+
+/// Arguments of `manual`.
+#[derive(Debug, Args)]
+pub struct ManualArguments {
+    /// The page to print, such as `troubleshooting`; without it the pages are listed
+    #[arg(value_name = "TOPIC", conflicts_with = "out")]
+    pub topic: Option<String>,
+    /// Write all pages into this directory, which must not be there yet
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -40,5 +40,6 @@ pub mod steps;
 pub mod template;
 pub mod topology;
 pub mod trust;
+mod version;
 pub mod version_rules;
 pub mod wait;

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cat;
 pub mod composed;
+pub mod config;
 pub mod dry_run;
 pub mod export;
 pub mod extract;
@@ -33,6 +34,7 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
+        Command::Config(command) => config::run(command),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

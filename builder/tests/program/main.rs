@@ -10,6 +10,7 @@ mod offline;
 mod outputs;
 mod plan;
 mod reading;
+mod reference;
 mod server;
 mod signing;
 mod tls;

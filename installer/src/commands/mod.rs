@@ -5,6 +5,7 @@ mod bundle;
 mod config;
 mod fleet;
 mod images;
+mod manual;
 mod preflight;
 mod remove;
 mod reset;
@@ -38,6 +39,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::config(command),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),
+        Command::Manual(arguments) => manual::manual(arguments),
         Command::Completion(arguments) => {
             documentation::completion::<Cli>(*arguments)?;
             Ok(ExitCode::SUCCESS)

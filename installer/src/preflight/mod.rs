@@ -161,6 +161,17 @@ impl CheckId {
     pub fn all() -> impl Iterator<Item = Self> {
         CHECKS.into_iter().flatten().map(|check| Self(check.id))
     }
+
+    /// Every check of one host, and those between hosts.
+    pub fn every() -> impl Iterator<Item = Self> {
+        Self::all().chain(between::ids()).chain(front::ids())
+    }
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
 
 impl fmt::Display for CheckId {
@@ -180,7 +191,7 @@ impl std::str::FromStr for CheckId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::all().chain(between::ids()).chain(front::ids()).find(|id| id.0 == text).ok_or_else(|| {
+        Self::every().find(|id| id.0 == text).ok_or_else(|| {
             let known: Vec<_> = Self::all().map(|id| id.0).collect();
             format!("unknown check; the checks are {}", known.join(", "))
         })

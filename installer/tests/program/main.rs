@@ -8,4 +8,5 @@ mod fleet;
 mod folder;
 mod host;
 mod join;
+mod manual;
 mod reference;

@@ -1,0 +1,48 @@
+//! A `bundle.yaml` to begin with, and the schema of all of them.
+
+use super::SpecFile;
+
+/// Every key of `bundle.yaml`, commented out: its default, or an example.
+pub const EXAMPLE: &str = include_str!("example.yaml");
+
+/// The JSON Schema of `bundle.yaml`, as `docs/bundle.schema.json` has it.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(SpecFile).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::spec::SpecFlags;
+
+    fn parse(text: &str) -> SpecFile {
+        SpecFile::parse(text, Path::new("bundle.yaml")).unwrap()
+    }
+
+    /// The example with every setting in force.
+    fn uncommented() -> String {
+        let line = |line: &str| format!("{}\n", line.strip_prefix("# ").unwrap_or(line));
+        EXAMPLE.lines().map(line).collect()
+    }
+
+    #[test]
+    fn as_it_is_it_has_the_defaults() {
+        assert_eq!(parse(EXAMPLE), SpecFile { schema: 1, ..SpecFile::default() });
+    }
+
+    #[test]
+    fn uncommented_it_can_be_read_and_has_every_key() {
+        let (spec, mirrors) = SpecFlags::default().join(&parse(&uncommented())).unwrap();
+        assert_eq!((spec.images.len(), spec.addons.len()), (1, 1));
+        assert_eq!(mirrors.rewrite("https://dl.k8s.io/x"), "https://mirror.example/dl.k8s.io/x");
+        let text = uncommented();
+        let schema = schema();
+        let keys = schema["properties"].as_object().unwrap().keys();
+        let missing: Vec<_> =
+            keys.filter(|key| !text.lines().any(|line| line.starts_with(&format!("{key}:")))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
+
+use fs_err as fs;
+use kbundle::spec::{SpecFile, schema};
+use serde_json::Value;
+
+use crate::upstream::{kbundle_in, success};
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+/// Compares a file with what it should be, or writes it.
+fn is_current(name: &str, made: &str) {
+    let path = format!("{DOCS}/{name}");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, made).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), made);
+}
+
+#[test]
+fn the_published_schema_is_that_of_the_types() {
+    is_current("bundle.schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_page_has_every_key() {
+    const BEGIN: &str = "program reference`. -->\n";
+    const END: &str = "<!-- end of keys -->";
+    let page = fs::read_to_string(format!("{DOCS}/reference/bundle-yaml.md")).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let mut table = vec!["| key | meaning | value |".to_owned(), "|---|---|---|".to_owned()];
+    let schema = schema();
+    for (key, property) in schema["properties"].as_object().unwrap() {
+        let meaning = property["description"].as_str().unwrap().replace('\n', " ");
+        table.push(format!("| `{key}` | {meaning} | {} |", value(property)));
+    }
+    let table = table.join("\n");
+    is_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
+}
+
+/// What may be written.
+fn value(property: &Value) -> &'static str {
+    let kind = property["type"].as_str().or(property["type"][0].as_str());
+    match kind {
+        Some("array") => "list of texts",
+        Some("object") => "map of texts",
+        Some("boolean") => "`true`, `false`",
+        Some("integer") => "number",
+        _ => "text",
+    }
+}
+
+#[test]
+fn examples_in_the_manual_can_be_read() {
+    let blocks = kbundle_manual::examples::yaml_of("bundle.yaml");
+    assert!(blocks.len() > 3, "{blocks:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bundle.yaml");
+    for block in blocks {
+        fs::write(&path, &block.text).unwrap();
+        SpecFile::read(&path).unwrap_or_else(|error| panic!("{}: {error:?}", block.place));
+    }
+}
+
+#[test]
+fn config_prints_what_a_build_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let kbundle = |words: &str| success(&kbundle_in(folder.path()).args(words.split(' ')).output().unwrap());
+    fs::write(folder.path().join("bundle.yaml"), kbundle("config init")).unwrap();
+    let shown = kbundle("build --file bundle.yaml --k8s 1.25.2 --cni bridge --load-balancer none --unsigned --dry-run");
+    assert!(shown.contains("v1.25.2/bin/linux/amd64/kubelet"), "{shown}");
+    let printed: Value = serde_json::from_str(&kbundle("config schema")).unwrap();
+    assert_eq!(printed, schema());
+}
