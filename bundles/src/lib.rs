@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
-//! | [`key`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`text_file`], [`shell`] | text files as people have them; words of commands |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod head;
 pub mod indexed;
 pub mod key;
+pub mod key_file;
 pub mod key_notes;
 pub mod limits;
 pub mod list;
@@ -35,11 +37,13 @@ mod ordered;
 mod pieces;
 pub mod seek_table;
 pub mod sha256;
+pub mod shell;
 pub mod signature;
 pub mod source;
 pub mod stream;
 pub mod tar_layer;
 pub mod text;
+pub mod text_file;
 pub mod volume;
 pub mod whole;
 pub mod write;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::{KeyId, SigningKey, VerifyingKey};
+use crate::{KeyId, SigningKey, VerifyingKey, text_file};
 
 /// One signature as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,18 +31,37 @@ impl SignatureFile {
     /// Takes a signature that another program made, in base64 or raw; `None` unless it is by `key` over `list_bytes`.
     #[must_use]
     pub fn made_elsewhere(content: &[u8], list_bytes: &[u8], key: &VerifyingKey) -> Option<Self> {
-        let raw = [Some(content.to_vec()), BASE64.decode(content.trim_ascii()).ok()];
+        let raw = [Some(content.to_vec()), decode(content)];
         let raw = raw.into_iter().flatten().find(|raw| key.verifies(list_bytes, raw))?;
         let content = format!("{}\n", BASE64.encode(raw)).into_bytes();
         Some(Self { name: format!("signatures/{}.sig", key.id()), content })
     }
 
     fn decode(&self) -> Option<Vec<u8>> {
-        BASE64.decode(self.content.trim_ascii()).ok()
+        decode(&self.content)
     }
 }
 
+/// The signature that `content` holds in base64. Tools break its lines, and editors add a byte order mark.
+fn decode(content: &[u8]) -> Option<Vec<u8>> {
+    let mut text = text_file::decode(content).ok()?;
+    text.retain(|character| !character.is_ascii_whitespace());
+    BASE64.decode(text).ok()
+}
+
 /// Whose signatures are asked for, and how many of them.
+///
+/// ```
+/// use kbundle_format::{SignatureFile, SigningKey, TrustPolicy, key::Algorithm};
+///
+/// let keys = [Algorithm::EcdsaP256, Algorithm::Ed25519].map(SigningKey::generate);
+/// let [one, other] = keys.map(|key| key.expect("the system has random numbers"));
+/// let policy = TrustPolicy::new([one.verifying_key(), other.verifying_key()], 2)?;
+/// let signatures = [SignatureFile::sign(b"the list", &one), SignatureFile::sign(b"the list", &other)];
+/// assert_eq!(policy.check(b"the list", &signatures)?.len(), 2);
+/// assert!(policy.check(b"the list", &signatures[..1]).is_err());
+/// # Ok::<(), kbundle_format::signature::TrustError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     keys: BTreeMap<KeyId, VerifyingKey>,
@@ -159,6 +178,17 @@ mod tests {
 
     fn trust<const N: usize>(keys: [&SigningKey; N], threshold: usize) -> TrustPolicy {
         TrustPolicy::new(keys.map(SigningKey::verifying_key), threshold).unwrap()
+    }
+
+    #[test]
+    fn a_signature_counts_as_editors_and_other_tools_write_it() {
+        let [a] = keys();
+        let text = String::from_utf8(SignatureFile::sign(b"list", &a).content).unwrap();
+        let (one, other) = text.split_at(20);
+        for content in [format!("\u{FEFF}{text}"), format!("{one}\r\n{other}\r\n"), format!("{one}\n{other}")] {
+            let file = SignatureFile { name: "by-hand.sig".into(), content: content.into() };
+            assert!(trust([&a], 1).check(b"list", &[file]).is_ok());
+        }
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn keys_are_private_and_never_replaced() {
     ");
     assert_eq!(fs::read(upstream.path("signing.key")).unwrap(), before);
     let verify = upstream.kbundle(["verify", "any", "--key", "signing.key"]);
-    assert!(failure(&verify).1.contains("signing.key is a private key"));
+    assert!(failure(&verify).1.contains("signing.key cannot be used as a key: it is a private key"));
 }
 
 #[test]
