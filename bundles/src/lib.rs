@@ -11,6 +11,7 @@
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
+//! | [`file_kind`], [`diagnosis`] | what a file is that is no bundle; what is wrong with one, where, and why |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! `fixtures`, behind the feature of that name, makes bundles for tests.
@@ -19,9 +20,12 @@
 
 pub mod atomic_file;
 pub mod attestation;
+pub mod bases;
 pub mod compose;
 pub mod destination;
+pub mod diagnosis;
 pub mod digest;
+pub mod file_kind;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
 pub mod frame;
@@ -35,6 +39,7 @@ pub mod list;
 pub mod names;
 mod ordered;
 mod pieces;
+mod read_error;
 pub mod seek_table;
 pub mod sha256;
 pub mod shell;
@@ -49,6 +54,7 @@ pub mod whole;
 pub mod write;
 
 pub use destination::Destination;
+pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;

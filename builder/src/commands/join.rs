@@ -1,5 +1,7 @@
 //! `kbundle join`
 
+use kbundle_format::bases::without_bases;
+use kbundle_format::compose::NewHead;
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
 use super::composed::{Composition, name_files};
@@ -15,7 +17,9 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
     }
     let sources: Vec<&IndexedBundle> = [&bundle].into_iter().chain(&bases).collect();
     let split = arguments.split.split();
-    let composition = Composition { head: bundle.head().into(), sources: &sources, out: &arguments.out, split };
+    let attestations = without_bases(&bundle.head().attestations);
+    let head = NewHead { attestations: &attestations, ..bundle.head().into() };
+    let composition = Composition { head, sources: &sources, out: &arguments.out, split };
     name_files(&composition.write(|_| true)?)?;
     Ok(())
 }

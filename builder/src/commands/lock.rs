@@ -1,8 +1,11 @@
 //! `kbundle lock`
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use kbundle_cli::{Explained as _, output};
 use kbundle_format::atomic_file::write_atomically;
+use kbundle_format::shell::word;
 
 use super::source::{self, Wishes};
 use crate::cli::LockArgs;
@@ -18,12 +21,13 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
         .with_context(|| format!("while writing {}", arguments.out.display()))?;
     output::note(&format!(
-        "{}: {} files and {} images of Kubernetes {}\nnext: kbundle build --locked {} --key signing.key",
+        "{}: {} files and {} images of Kubernetes {}\nnext: {}kbundle build --locked {} --key signing.key",
         arguments.out.display(),
         lock.artifacts.len(),
         lock.images.len(),
         lock.kubernetes,
-        arguments.out.display(),
+        if Path::new("signing.key").exists() { "" } else { "kbundle keygen && " },
+        word(&arguments.out),
     ))?;
     Ok(())
 }

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use indicatif::HumanBytes;
 use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
+use kbundle_format::bases::Bases;
+use kbundle_format::diagnosis::Verdict;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::{Damage, Findings};
-use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
+use kbundle_format::{Diagnosis, Digest, Entry, EntryPath, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
 use super::input::{Bundle, Input};
@@ -46,6 +48,51 @@ struct DamageDetails<'a> {
 struct DamagedEntry {
     path: String,
     reason: String,
+    /// Whether it is damaged, was changed or is missing.
+    verdict: Verdict,
+    /// The byte of the bundle from which on that may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    /// The byte behind the last one that may be meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<u64>,
+}
+
+/// An entry that is not what was signed, and what the facts say about that.
+struct Wrong {
+    damage: Damage,
+    diagnosis: Diagnosis,
+}
+
+impl Wrong {
+    fn of(damage: Damage, bundle: &IndexedBundle) -> Self {
+        let diagnosis = Diagnosis::of_entry(&damage.error, bundle, &damage.path);
+        Self { damage, diagnosis }
+    }
+
+    fn is_missing(&self) -> bool {
+        self.diagnosis.verdict == Verdict::Incomplete
+    }
+
+    fn line(&self) -> String {
+        let Damage { path, .. } = &self.damage;
+        let reason = self.damage.reason();
+        if self.is_missing() {
+            format!("{path}: {reason}")
+        } else {
+            format!("{path}: {reason}\n  {}", self.diagnosis)
+        }
+    }
+
+    fn for_scripts(&self) -> DamagedEntry {
+        DamagedEntry {
+            path: self.damage.path.to_string(),
+            reason: self.damage.reason(),
+            verdict: self.diagnosis.verdict,
+            from: self.diagnosis.place.as_ref().map(|place| place.offset),
+            to: self.diagnosis.place.as_ref().and_then(|place| place.end),
+        }
+    }
 }
 
 pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
@@ -81,39 +128,67 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
 /// Reads everything. Damage is reported whole: which volumes, which entries.
 pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Result<Summary> {
     let bar = progress::bar("verifying", bundle.head().list.size_bytes());
+    let bases = Bases::of(bundle.head());
     let read = match bundle {
         Bundle::Stream(stream) => {
             let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
-            summary.map(|summary| Findings { summary, damage: Vec::new() })
+            summary.map(|summary| (summary, Vec::new()))
         }
-        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)),
+        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)).map(|findings| {
+            let Findings { summary, damage } = findings;
+            (summary, damage.into_iter().map(|damage| Wrong::of(damage, &bundle)).collect())
+        }),
     };
     bar.finish_and_clear();
     match read {
-        Ok(findings) if findings.damage.is_empty() => Ok(findings.summary),
-        Ok(findings) => damaged(input, &findings.damage),
-        Err(error) => Err(error).explained().with_context(|| input.refused()),
+        Ok((summary, wrong)) if wrong.is_empty() => Ok(summary),
+        Ok((_, wrong)) => damaged(input, &wrong, bases.as_ref()),
+        Err(ReadError::Missing { path }) => Err(missing(input, &path, bases.as_ref())),
+        Err(error) => Err(input.refusal(error)),
     }
 }
 
-/// The error for damaged entries, with all of them for scripts.
-fn damaged(input: &Input, damage: &[Damage]) -> anyhow::Result<Summary> {
+/// The refusal of a bundle without `path`, which may be completed from others.
+fn missing(input: &Input, path: &EntryPath, bases: Option<&Bases>) -> anyhow::Error {
+    let what = format!("{}: entry {path} is in the signed list but not in the file", input.refused());
+    failure::refused(what, completion(bases))
+}
+
+/// What to do about a bundle that does not carry all of its list.
+fn completion(bases: Option<&Bases>) -> String {
+    match bases {
+        Some(bases) => format!("it is a differential bundle; give its base with `--base`, or complete it with `kbundle join`: {bases}"),
+        None => "a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`; if it is neither, copy it again"
+            .to_owned(),
+    }
+}
+
+/// The error for entries that are not as signed, with all of them for scripts.
+fn damaged(input: &Input, wrong: &[Wrong], bases: Option<&Bases>) -> anyhow::Result<Summary> {
     let volumes: Vec<_> = input.damaged_volumes().explained()?.iter().map(|path| path.display().to_string()).collect();
-    let mut what = format!("{}: {} damaged", input.refused(), counted(damage.len(), "entry", "entries"));
+    let all = |verdict| wrong.iter().all(|wrong| wrong.diagnosis.verdict == verdict);
+    let judged = if all(Verdict::Incomplete) {
+        "missing"
+    } else if all(Verdict::Damaged) {
+        "damaged"
+    } else {
+        "not as signed"
+    };
+    let mut what = format!("{}: {} {judged}", input.refused(), counted(wrong.len(), "entry", "entries"));
     for volume in &volumes {
         // Writing to a string cannot fail.
         let _ = write!(what, "\nvolume {volume} is damaged");
     }
-    for damage in damage {
-        let _ = write!(what, "\n{}: {}", damage.path, damage.reason());
+    for wrong in wrong {
+        let _ = write!(what, "\n{}", wrong.line());
     }
     let hint = if volumes.is_empty() {
-        "copy the file again from where it was built, and verify it there as well"
+        let advice = wrong.iter().find_map(|wrong| wrong.diagnosis.advice());
+        advice.map_or_else(|| completion(bases), str::to_owned)
     } else {
-        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
+        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`".to_owned()
     };
-    let damaged_entries =
-        damage.iter().map(|damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() }).collect();
+    let damaged_entries = wrong.iter().map(Wrong::for_scripts).collect();
     let details = DamageDetails { bundle: &input.name, verified: false, damaged_volumes: volumes, damaged_entries };
     Err(failure::refused(what, hint)).details(&details)
 }

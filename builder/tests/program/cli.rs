@@ -165,7 +165,7 @@ fn does_not_sign_or_verify_a_damaged_bundle() {
     {
         let (code, text) = failure(&upstream.kbundle(arguments));
         assert_eq!(code, 3, "{text}");
-        assert!(text.contains("hint: copy the file again"), "{text}");
+        assert!(text.contains("hint: copy the bundle again"), "{text}");
     }
     assert_eq!(fs::read(upstream.path("bundle.tar.zst")).unwrap(), bytes);
 }

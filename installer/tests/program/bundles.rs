@@ -73,7 +73,7 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: the bundle is not signed
-    hint: have it signed with `kbundle sign`, or give a signature that lies beside it with `--signature`
+    hint: have it signed where it was built, or give a signature that lies beside it with `--signature`
     ");
     let signed = folder.kinstall(&[&verify[..], &["--signature", "bare.tar.zst.sig"]].concat());
     assert_eq!(signed.code, Some(0), "{signed}");
@@ -108,7 +108,7 @@ fn refuses_a_key_that_did_not_sign() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: 0 of 1 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (not by a trusted key over this list)
-    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    hint: check the key with whoever signs your bundles
     ");
 }
 
@@ -122,7 +122,7 @@ fn refuses_one_signature_where_two_are_asked_for() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: 1 of 2 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (good)
-    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    hint: check the key with whoever signs your bundles
     ");
 }
 
@@ -131,19 +131,22 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     let length = folder().1.len();
     assert_snapshot!(flipped(5), @"
     error: the bundle was refused; nothing on this host was changed
+      caused by: the medium or the copy is bad, within bytes FROM to TO, near bundle.json
       caused by: the zstd frame at offset OFFSET is damaged
       caused by: Data corruption detected
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
+      caused by: the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
       caused by: entry artifacts/linux-amd64/kubelet has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
+      caused by: the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
       caused by: entry artifacts/linux-amd64/kubectl has digest sha256:DIGEST instead of sha256:DIGEST
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
 }
 
@@ -157,9 +160,10 @@ fn refuses_a_bundle_cut_off() {
     --- stderr
     Kubernetes 1.25.2, signed by DIGEST
     error: the bundle was refused; nothing on this host was changed
+      caused by: the medium or the copy is bad, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
       caused by: the file ends or cannot be read at offset OFFSET, within a compressed frame
       caused by: failed to fill whole buffer
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
 }
 
@@ -175,7 +179,7 @@ fn refuses_a_bundle_for_another_machine() {
     --- stdout
     --- stderr
     error: the bundle is for OTHER, this kinstall is for PLATFORM; nothing was changed
-    hint: build one with `kbundle build --arch HERE`
+    hint: use one that was built with `--arch HERE`
     ");
 }
 
@@ -214,8 +218,9 @@ fn what_makes_no_sense_is_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: cannot read a key
-      caused by: failed to read from file `good.tar.zst`: stream did not contain valid UTF-8
+    error: good.tar.zst cannot be used as a key
+      caused by: there is no key in it (a public key is needed)
+    hint: give the signer's public key in PEM; the signer writes it with `openssl pkey -in signing.key -pubout -out signing.pub`
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
