@@ -126,6 +126,10 @@ impl TrustPolicy {
                     signers.push(*id);
                     carried.push(format!("{} (good)", file.name));
                 }
+                None if self.is_named(file) => carried.push(format!(
+                    "{} (named after a trusted key, but not its signature over this list: one of them was changed after it was signed)",
+                    file.name
+                )),
                 None => carried.push(format!("{} (not by a trusted key over this list)", file.name)),
             }
         }
@@ -133,6 +137,12 @@ impl TrustPolicy {
             return Err(TrustError::NotEnough { good: signers.len(), threshold: self.threshold, carried });
         }
         Ok(signers)
+    }
+
+    /// Whether a file has the name that a signature by a trusted key would have. It decides nothing.
+    fn is_named(&self, file: &SignatureFile) -> bool {
+        let name = file.name.strip_prefix("signatures/").and_then(|name| name.strip_suffix(".sig"));
+        name.and_then(|name| name.parse().ok()).is_some_and(|id: KeyId| self.keys.contains_key(&id))
     }
 }
 
@@ -217,6 +227,14 @@ mod tests {
             assert!(matches!(error, TrustError::NotEnough { good: 0, .. }), "{error}");
         }
         assert!(matches!(trust([&a], 1).check(b"list", &[]), Err(TrustError::Unsigned)));
+    }
+
+    #[test]
+    fn a_changed_list_is_told_from_a_stranger() {
+        let [a, stranger] = keys();
+        let said = |file| trust([&a], 1).check(b"list", &[file]).unwrap_err().to_string();
+        assert!(said(SignatureFile::sign(b"other list", &a)).contains("changed after it was signed"));
+        assert!(said(SignatureFile::sign(b"list", &stranger)).contains("not by a trusted key"));
     }
 
     #[test]

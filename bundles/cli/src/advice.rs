@@ -51,6 +51,7 @@ impl Explain for VolumeError {
             Self::Mixed { .. } => {
                 "name one volume of the bundle that is meant, or keep bundles in folders of their own"
             }
+            Self::Recut { .. } => "remove the volumes of the older cut, or name one volume of the cut that is meant",
             Self::None { .. } => "give the bundle file, one of its volumes, or the folder with them",
             Self::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
             _ => return None,

@@ -125,7 +125,13 @@ impl Found {
                 continue;
             }
             if let Some(first) = found.any().filter(|first| !first.header.is_kin(&volume.header)) {
-                return Err(VolumeError::Mixed { one: first.path.clone(), other: path });
+                let one = first.path.clone();
+                let same = first.header.identity == volume.header.identity;
+                return Err(if same {
+                    VolumeError::Recut { one, other: path }
+                } else {
+                    VolumeError::Mixed { one, other: path }
+                });
             }
             found.volumes.entry(volume.place()).or_default().push(volume);
         }

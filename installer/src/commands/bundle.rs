@@ -130,6 +130,7 @@ fn volume_hint(error: &VolumeError) -> &'static str {
         VolumeError::Mixed { .. } => {
             "name one volume of the bundle that is meant, or keep bundles in folders of their own"
         }
+        VolumeError::Recut { .. } => "remove the volumes of the older cut, or name one volume of the cut that is meant",
         VolumeError::None { .. } => "give the bundle file, one of its volumes, or the folder with them",
         _ => "look at the medium that the bundle lies on",
     }
