@@ -4,6 +4,8 @@
 
 mod bundles;
 mod config;
+mod files;
+mod fixtures;
 mod fleet;
 mod folder;
 mod host;
