@@ -8,6 +8,7 @@ mod files;
 mod fixtures;
 mod fleet;
 mod folder;
+mod help;
 mod host;
 mod join;
 mod reference;
