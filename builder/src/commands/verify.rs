@@ -77,11 +77,7 @@ impl Wrong {
     fn line(&self) -> String {
         let Damage { path, .. } = &self.damage;
         let reason = self.damage.reason();
-        if self.is_missing() {
-            format!("{path}: {reason}")
-        } else {
-            format!("{path}: {reason}\n  {}", self.diagnosis)
-        }
+        if self.is_missing() { format!("{path}: {reason}") } else { format!("{path}: {reason}\n  {}", self.diagnosis) }
     }
 
     fn for_scripts(&self) -> DamagedEntry {

@@ -218,8 +218,7 @@ fn what_makes_no_sense_is_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: good.tar.zst cannot be used as a key
-      caused by: there is no key in it (a public key is needed)
+    error: good.tar.zst cannot be used as a key: there is no key in it (a public key is needed)
     hint: give the signer's public key in PEM; the signer writes it with `openssl pkey -in signing.key -pubout -out signing.pub`
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());

@@ -8,11 +8,12 @@ use crate::folder::Folder;
 fn collect(folder: &Folder, words: &[&str], found: &mut BTreeMap<String, String>) {
     let said = folder.kinstall(&[words, &["--help"]].concat());
     assert_eq!(said.code, Some(0), "{said}");
-    let commands = said.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
-    for line in commands.take_while(|line| !line.is_empty()) {
-        let name = line.split_whitespace().next().unwrap();
-        // What continues a description begins further right.
-        if line.starts_with("  ") && !line.starts_with("   ") && name != "help" {
+    // Commands stand between usage and options, one a line; what continues a description begins further right.
+    let after_usage = said.stdout.lines().skip_while(|line| !line.starts_with("Usage:")).skip(1);
+    for line in after_usage.take_while(|line| *line != "Options:") {
+        let name = line.strip_prefix("  ").filter(|rest| rest.starts_with(|letter: char| letter.is_ascii_lowercase()));
+        let name = name.and_then(|rest| rest.split_whitespace().next());
+        if let Some(name) = name.filter(|name| *name != "help") {
             collect(folder, &[words, &[name]].concat(), found);
         }
     }
