@@ -87,9 +87,9 @@ fn image() -> (Image, Vec<Content>) {
 
 fn contents(version: &str, seed: u64) -> (BundleList, Vec<Content>) {
     let (image, layout) = image();
-    let text: String = (0..400).map(|number| format!("a program in text, line {number}\n")).collect();
+    let text: Vec<_> = (0..400).map(|number| format!("a program in text, line {number}\n")).collect();
     let mut contents = vec![
-        program("kubectl", version, text.into_bytes()),
+        program("kubectl", version, text.concat().into_bytes()),
         program("kubelet", version, noise(seed, 20_000)),
         program("runc", "1.1.4", noise(3, 5000)),
     ];
@@ -118,8 +118,12 @@ fn bundle(
     writer.list(&bytes).unwrap();
     let mut signatures: Vec<_> = keys.iter().map(|key| SignatureFile::sign(&bytes, key)).collect();
     signatures.sort_by(|one, other| one.name.cmp(&other.name));
-    signatures.iter().for_each(|signature| writer.signature(signature).unwrap());
-    note.iter().for_each(|note| writer.attestation(note).unwrap());
+    for signature in &signatures {
+        writer.signature(signature).unwrap();
+    }
+    if let Some(note) = note {
+        writer.attestation(note).unwrap();
+    }
     for (entry, content) in contents.iter().filter(|(entry, _)| wanted(entry)) {
         writer.entry(entry, &mut content.as_slice()).unwrap();
     }
@@ -144,7 +148,7 @@ fn main() {
     let (next, new) = contents("1.25.3", 2);
     let bases = Bases(vec![Base {
         name: "bundle.tar.zst".to_owned(),
-        kubernetes_version: list.kubernetes_version.clone(),
+        kubernetes_version: list.kubernetes_version,
         list_digest: Digest::of(&list.to_bytes()),
     }]);
     let lacks = |entry: &Entry| !base.iter().any(|(known, _)| known.digest == entry.digest);

@@ -77,7 +77,7 @@ impl FileKind {
         if let Some(header) = first.first_chunk::<HEADER_BYTES>().and_then(Header::parse) {
             return Some(Self::Volume(header));
         }
-        if first.first_chunk::<BLOCK_BYTES>().is_some_and(|block| is_tar(block)) {
+        if first.first_chunk::<BLOCK_BYTES>().is_some_and(is_tar) {
             return Some(Self::Named("a tar archive that is not compressed"));
         }
         let text = first.trim_ascii_start();

@@ -202,7 +202,7 @@ fn only_private(items: Vec<Item>) -> Result<SigningKey, KeyError> {
 fn decrypt(der: &[u8], passphrase: &str) -> Result<Item, KeyError> {
     use pkcs8::Error::EncryptedPrivateKey;
     use pkcs8::pkcs5::Error::{AlgorithmParametersInvalid, UnsupportedAlgorithm};
-    let opened = EncryptedPrivateKeyInfoRef::try_from(der).map_err(Into::into).and_then(|key| key.decrypt(passphrase));
+    let opened = EncryptedPrivateKeyInfoRef::try_from(der).and_then(|key| key.decrypt(passphrase));
     match opened {
         Ok(document) => Ok(private(document.as_bytes())),
         Err(EncryptedPrivateKey(AlgorithmParametersInvalid { .. } | UnsupportedAlgorithm { .. })) => {

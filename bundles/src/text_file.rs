@@ -60,7 +60,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
         Ok(text) => Ok(text.replace("\r\n", "\n")),
         Err(error) => {
             let good = &bytes[..error.valid_up_to()];
-            let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+            let line = good.split(|&byte| byte == b'\n').count();
             Err(TextError::NotUtf8 { byte: bytes[good.len()], line })
         }
     }

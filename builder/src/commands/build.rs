@@ -118,7 +118,7 @@ fn open_bases(paths: &[PathBuf]) -> anyhow::Result<Vec<IndexedBundle>> {
 fn named(paths: &[PathBuf], bases: &[IndexedBundle]) -> Bases {
     let base = |(path, bundle): (&PathBuf, &IndexedBundle)| Base {
         name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        kubernetes_version: bundle.list().kubernetes_version.clone(),
+        kubernetes_version: bundle.list().kubernetes_version,
         list_digest: Digest::of(&bundle.head().list_bytes),
     };
     Bases(paths.iter().zip(bases).map(base).collect())

@@ -235,6 +235,7 @@ impl VolumeSet {
     }
 
     /// The volume that holds the byte of the bundle at `offset`, and which byte of its file that is.
+    #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
         let volume = self.volumes.get(usize::try_from(offset / self.volume_bytes).ok()?)?;
         Some((volume.path.clone(), HEADER_BYTES as u64 + offset % self.volume_bytes))
