@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
-use kbundle::spec::{ImageRequest, SpecFlags};
+use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
@@ -116,11 +117,13 @@ pub struct BuildArgs {
     #[arg(long, conflicts_with = "key")]
     pub unsigned: bool,
     /// Compress at this zstd level, 1 to 22 [default: 9]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(LEVELS))]
     pub level: Option<i32>,
-    /// Write the bundle to this file [default: k8s-VERSION-ARCH.tar.zst]
+    /// Write the bundle to this file, or - for standard output [default: k8s-VERSION-ARCH.tar.zst]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Build exactly what this lock names
     ///
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
@@ -136,13 +139,14 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
-    /// Show what would be fetched and what pins it, and change nothing
+    /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// Shows content that nothing pins as well, which a build refuses without `--trust-on-first-use`.
+    /// No server is asked, so sizes are known of what is in a lock or in the cache. Key, output, cache and settings are checked as in a
+    /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the result as text or JSON
@@ -161,9 +165,11 @@ pub struct BuildArgs {
 pub struct LockArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Write the lock to this file
+    /// Write the lock to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE", default_value = "kbundle.lock")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -189,8 +195,8 @@ pub struct SpecArgs {
     pub catalog: Option<PathBuf>,
     /// Fetch what is at FROM from TO; repeatable
     ///
-    /// FROM is a host or registry, TO an http or https address with an optional path. Names inside the bundle stay the upstream
-    /// ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
+    /// FROM is a host or registry, TO an http or https address with an optional path. A FROM that neither the catalog nor the bundle
+    /// names is refused. Names inside the bundle stay the upstream ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
     #[arg(long = "mirror", value_name = "FROM=TO")]
     pub mirrors: Vec<Mirror>,
     /// Pod network: an add-on of the catalog, or bridge [default: calico]
@@ -228,6 +234,23 @@ impl SpecArgs {
             mirrors: self.mirrors.clone(),
             trust_on_first_use: self.trust_on_first_use,
         }
+    }
+}
+
+/// Whether existing files are replaced.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ForceArgs {
+    /// Replace existing files
+    ///
+    /// Only regular files are replaced, and a signed bundle never by an unsigned one.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ForceArgs {
+    /// What happens to a file that has the output's name already.
+    pub fn existing(self) -> Existing {
+        if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
     }
 }
 

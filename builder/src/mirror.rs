@@ -153,14 +153,26 @@ impl Mirrors {
     /// Where `image` is pulled from.
     #[must_use]
     pub fn repository(&self, image: &ImageRef) -> Repository {
+        let (scheme, host) = self.registry(image.registry());
+        let prefix = self.0.get(image.registry()).map_or("", |MirrorAddress(url)| url.path().trim_matches('/'));
         let path = image.repository();
-        let Some(MirrorAddress(url)) = self.0.get(image.registry()) else {
-            return Repository { scheme: Scheme::Https, host: image.registry().to_owned(), path: path.to_owned() };
-        };
-        let scheme = if url.scheme() == "http" { Scheme::Http } else { Scheme::Https };
-        let prefix = url.path().trim_matches('/');
         let path = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
-        Repository { scheme, host: authority(url), path }
+        Repository { scheme, host, path }
+    }
+
+    /// How and where the registry `name` is asked.
+    #[must_use]
+    pub fn registry(&self, name: &str) -> (Scheme, String) {
+        match self.0.get(name) {
+            None => (Scheme::Https, name.to_owned()),
+            Some(MirrorAddress(url)) if url.scheme() == "http" => (Scheme::Http, authority(url)),
+            Some(MirrorAddress(url)) => (Scheme::Https, authority(url)),
+        }
+    }
+
+    /// The upstream names that have a mirror.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|MirrorHost(name)| name.as_str())
     }
 
     /// Registries that are asked without TLS.

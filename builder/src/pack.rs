@@ -8,8 +8,8 @@ use kbundle_format::head::Attestation;
 use kbundle_format::list::{FORMAT_VERSION, OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
 use kbundle_format::write::WriteError;
 use kbundle_format::{
-    BundleList, BundleWriter, Compression, Digest, Entry, EntryKind, EntryPath, Image, Origin, PinSource, Role,
-    SignatureFile,
+    BundleList, BundleWriter, Compression, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Origin, PinSource,
+    Platform, Role, SignatureFile,
 };
 use serde_json::json;
 
@@ -84,14 +84,14 @@ impl Contents {
         &self,
         output: W,
         cache: &Cache,
-        around: Around<'_>,
+        extras: BundleExtras<'_>,
         progress: &dyn Fn(u64),
     ) -> Result<W, PackError> {
         let mut writer = BundleWriter::new(output, self.list.compression.level)?;
         writer.list(&self.list.to_bytes())?;
-        around.signatures.iter().try_for_each(|signature| writer.signature(signature))?;
-        around.attestations.iter().try_for_each(|attestation| writer.attestation(attestation))?;
-        for entry in self.list.entries.iter().filter(|entry| (around.carried)(entry)) {
+        extras.signatures.iter().try_for_each(|signature| writer.signature(signature))?;
+        extras.attestations.iter().try_for_each(|attestation| writer.attestation(attestation))?;
+        for entry in self.list.entries.iter().filter(|entry| (extras.carried)(entry)) {
             if let Some(content) = self.made.get(&entry.path) {
                 writer.entry(entry, &mut content.as_slice())?;
                 continue;
@@ -104,9 +104,9 @@ impl Contents {
     }
 }
 
-/// What a bundle has around its list.
+/// What a bundle holds beside its list.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub struct BundleExtras<'a> {
     /// Signatures, sorted by name.
     pub signatures: &'a [SignatureFile],
     /// Attestations.
@@ -237,12 +237,12 @@ fn oci_index(images: &[LockedImage]) -> Vec<u8> {
     }))
 }
 
-/// What a bundle of `lock` is called: `k8s-1.25.2-amd64.tar.zst`.
+/// What a bundle is called that got no other name: `k8s-1.25.2-amd64.tar.zst`.
 #[must_use]
-pub fn file_name(lock: &Lock) -> String {
-    let architectures: BTreeSet<&str> = lock.platforms.iter().map(kbundle_format::Platform::architecture).collect();
+pub fn file_name(kubernetes: KubeVersion, platforms: &BTreeSet<Platform>) -> String {
+    let architectures: BTreeSet<&str> = platforms.iter().map(Platform::architecture).collect();
     let architectures: Vec<&str> = architectures.into_iter().collect();
-    format!("k8s-{}-{}.tar.zst", lock.kubernetes, architectures.join("-"))
+    format!("k8s-{kubernetes}-{}.tar.zst", architectures.join("-"))
 }
 
 #[cfg(test)]

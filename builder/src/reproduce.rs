@@ -16,17 +16,21 @@ pub enum ReproduceError {
         /// The entry.
         path: String,
     },
-    /// What was fetched is something else, or a server has it no more.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
 }
 
-/// The lock that `list` was made from; the manifests of its images are fetched for that.
+/// The files that `list` names, as a lock has them.
 ///
 /// # Errors
 /// [`ReproduceError`].
-pub async fn lock_of(list: &BundleList, fetcher: &Fetcher) -> Result<Lock, ReproduceError> {
-    let artifacts = list.entries.iter().filter(|entry| is_file(entry)).map(artifact).collect::<Result<_, _>>()?;
+pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
+    list.entries.iter().filter(|entry| is_file(entry)).map(artifact).collect()
+}
+
+/// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
+///
+/// # Errors
+/// [`FetchError`]: what was fetched is something else, or a server does not have it any more.
+pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetcher) -> Result<Lock, FetchError> {
     let mut images: Vec<SelectedImage> = Vec::new();
     for image in &list.images {
         // The list has one image for each platform, a selection has one for all.

@@ -1,17 +1,23 @@
 //! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
+
+/// The levels that zstd has for `--level`.
+pub const LEVELS: RangeInclusive<i64> = 1..=22;
 
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,11 +147,38 @@ pub struct SpecFile {
     /// `--key`, relative to the file.
     pub key: Option<PathBuf>,
     /// `--level`
+    #[serde(default, deserialize_with = "level")]
     pub level: Option<i32>,
     /// `--out`, relative to the file.
     pub out: Option<PathBuf>,
     /// `--ca-file`, relative to the file.
     pub ca_file: Option<PathBuf>,
+}
+
+/// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    struct Level;
+    impl Visitor<'_> for Level {
+        type Value = Option<i32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a level from {} to {}", LEVELS.start(), LEVELS.end())
+        }
+
+        fn visit_i64<E: de::Error>(self, level: i64) -> Result<Self::Value, E> {
+            let known = i32::try_from(level).ok().filter(|_| LEVELS.contains(&level));
+            known.map(Some).ok_or_else(|| E::invalid_value(Unexpected::Signed(level), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, level: u64) -> Result<Self::Value, E> {
+            self.visit_i64(i64::try_from(level).unwrap_or(i64::MAX))
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(Level)
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -308,6 +341,9 @@ mod tests {
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
+            ("schema: 1\nlevel: 99\n", "invalid value: integer `99`, expected a level from 1 to 22"),
+            ("schema: 1\nlevel: nine\n", "expected a level from 1 to 22"),
+            ("schema: 1\nlevel: 0\n", "expected a level from 1 to 22"),
             ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
         ] {
             let error = parse(text).unwrap_err();

@@ -1,14 +1,15 @@
 //! A folder that content is unpacked to. Nothing leaves it: every step down is taken from the folder above, and no symbolic link is
 //! followed.
 //!
-//! Files are written aside and get their name when they are whole; what was there under that name is replaced.
+//! Files are written aside and get their name when they are whole. What has the name already is judged by the rule for all output
+//! ([`crate::destination`]).
 
 use std::collections::BTreeSet;
 use std::fs::TryLockError;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use fs_err as fs;
@@ -16,41 +17,75 @@ use kbundle_format::EntryPath;
 use kbundle_format::atomic_file::INCOMPLETE_PREFIX;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::destination::{DestinationError, Existing, judge};
+use crate::interrupt::Interrupt;
 
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// An open folder.
 #[derive(Debug)]
 pub struct Target {
+    path: PathBuf,
     root: OwnedFd,
+    existing: Existing,
+    interrupt: Interrupt,
     /// Folders below in which nothing is left of programs that were killed.
     swept: Mutex<BTreeSet<String>>,
 }
 
 impl Target {
-    /// Opens `path`, which is made where it is not there.
+    /// Opens `path`, which is made where it is not there. Once `interrupt` knows of a signal, writing fails.
     ///
     /// # Errors
     /// Where it is a symbolic link or no folder.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, existing: Existing, interrupt: &Interrupt) -> io::Result<Self> {
         if !path.is_symlink() && !path.exists() {
             fs::create_dir_all(path)?;
         }
         let root = openat(nix::fcntl::AT_FDCWD, path, folder_flags(), Mode::empty())
             .map_err(|error| describe(error, &path.display().to_string()))?;
-        Ok(Self { root, swept: Mutex::default() })
+        let (path, interrupt) = (path.to_owned(), interrupt.clone());
+        Ok(Self { path, root, existing, interrupt, swept: Mutex::default() })
+    }
+
+    /// Applies the rule for output to the name `path`, before anything is written.
+    ///
+    /// # Errors
+    /// What has the name may not be replaced; [`DestinationError`].
+    pub fn check(&self, path: &EntryPath) -> Result<(), DestinationError> {
+        let (folders, name) = split(path);
+        let mut folder = None;
+        for step in folders.split('/').filter(|step| !step.is_empty()) {
+            let above = folder.as_ref().unwrap_or(&self.root);
+            match openat(above, step, folder_flags(), Mode::empty()) {
+                // Whatever else is wrong shows when the file is started.
+                Err(_) => return Ok(()),
+                Ok(below) => folder = Some(below),
+            }
+        }
+        self.judge(folder.as_ref().unwrap_or(&self.root), name, path)
+    }
+
+    fn judge(&self, folder: &OwnedFd, name: &str, path: &EntryPath) -> Result<(), DestinationError> {
+        let whole = self.path.join(path.as_str());
+        match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(DestinationError::Write { path: whole, source: error.into() }),
+            Ok(there) => judge(&whole, Some(there.st_mode), self.existing),
+        }
     }
 
     /// Starts the file at `path`, folders above it included, with the permission bits `mode`.
     ///
     /// # Errors
-    /// Where a symbolic link or a file lies where a folder belongs, or the disk refuses.
+    /// Where a symbolic link or a file lies where a folder belongs, the name is taken, or the disk refuses.
     pub fn file(&self, path: &EntryPath, mode: u32) -> io::Result<TargetFile> {
         let failed = |error| describe(error, path.as_str());
-        let (folders, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+        let (folders, name) = split(path);
         let mut folder = self.root.try_clone()?;
         for step in folders.split('/').filter(|step| !step.is_empty()) {
             match mkdirat(&folder, step, FOLDER_MODE) {
@@ -64,7 +99,11 @@ impl Target {
             sweep(&folder)?;
         }
         drop(swept);
-        TargetFile::create(folder, name, mode).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+        self.judge(&folder, name, path).map_err(io::Error::other)?;
+        let file = TargetFile::create(folder, name, mode);
+        let mut file = file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+        file.interrupt = self.interrupt.clone();
+        Ok(file)
     }
 
     /// The folder itself.
@@ -72,6 +111,11 @@ impl Target {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
+}
+
+/// The folders above a file, and its name.
+fn split(path: &EntryPath) -> (&str, &str) {
+    path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
 }
 
 fn folder_flags() -> OFlag {
@@ -124,6 +168,7 @@ pub struct TargetFile {
     aside: String,
     name: String,
     writer: Option<BufWriter<std::fs::File>>,
+    interrupt: Interrupt,
 }
 
 impl TargetFile {
@@ -150,7 +195,7 @@ impl TargetFile {
         // The mode given at creation is cut by the umask; say it again.
         fchmod(&opened, permissions)?;
         let writer = Some(BufWriter::with_capacity(1 << 18, opened));
-        Ok(Self { folder, aside, name: name.to_owned(), writer })
+        Ok(Self { folder, aside, name: name.to_owned(), writer, interrupt: Interrupt::default() })
     }
 
     /// Gives the file its name and makes that last.
@@ -187,6 +232,7 @@ impl Drop for TargetFile {
 
 impl Write for TargetFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.interrupt.check()?;
         self.writer.as_mut().expect("only commit takes it").write(buffer)
     }
 
@@ -204,10 +250,14 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn open(path: &Path, existing: Existing) -> Target {
+        Target::open(path, existing, &Interrupt::default()).unwrap()
+    }
+
     #[test]
     fn files_have_their_name_only_when_they_are_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let target = Target::open(&directory.path().join("new")).unwrap();
+        let target = open(&directory.path().join("new"), Existing::KeptWithoutForce);
         let mut file = target.file(&path("a/b/program"), 0o755).unwrap();
         file.write_all(b"half").unwrap();
         drop(file);
@@ -221,22 +271,37 @@ mod tests {
     }
 
     #[test]
-    fn links_are_not_followed() {
+    fn links_are_neither_followed_nor_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let (outside, inside) = (directory.path().join("outside"), directory.path().join("inside"));
         fs::create_dir(&outside).unwrap();
         fs::create_dir(&inside).unwrap();
         symlink(&outside, inside.join("blobs")).unwrap();
         symlink(outside.join("file"), inside.join("file")).unwrap();
-        let target = Target::open(&inside).unwrap();
+        let target = open(&inside, Existing::Replaced);
         let error = target.file(&path("blobs/x"), 0o644).unwrap_err();
         assert!(error.to_string().contains("links are not followed"), "{error}");
-        let mut file = target.file(&path("file"), 0o644).unwrap();
-        file.write_all(b"content").unwrap();
-        file.commit().unwrap();
+        assert!(matches!(target.check(&path("file")), Err(DestinationError::Link { .. })));
+        let error = target.file(&path("file"), 0o644).unwrap_err();
+        assert!(error.to_string().contains("is a symbolic link"), "{error}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
-        assert_eq!(fs::read(inside.join("file")).unwrap(), b"content");
         symlink(&inside, directory.path().join("link")).unwrap();
-        assert!(Target::open(&directory.path().join("link")).is_err());
+        let opened = Target::open(&directory.path().join("link"), Existing::Replaced, &Interrupt::default());
+        assert!(opened.is_err());
+    }
+
+    #[test]
+    fn files_are_replaced_only_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("a")).unwrap();
+        fs::write(directory.path().join("a/file"), b"before").unwrap();
+        let kept = open(directory.path(), Existing::KeptWithoutForce);
+        assert!(matches!(kept.check(&path("a/file")), Err(DestinationError::Exists { .. })));
+        assert!(kept.file(&path("a/file"), 0o644).is_err());
+        assert!(kept.check(&path("b/file")).is_ok() && kept.check(&path("file")).is_ok());
+        let replaced = open(directory.path(), Existing::Replaced);
+        replaced.check(&path("a/file")).unwrap();
+        replaced.file(&path("a/file"), 0o644).unwrap().commit().unwrap();
+        assert_eq!(fs::read(directory.path().join("a/file")).unwrap(), b"");
     }
 }

@@ -33,7 +33,13 @@ impl AtomicFile {
 
     /// The same, but replaces nothing: where there is a file of that name already, it stays, and that is an error.
     pub fn commit_new(self) -> io::Result<()> {
-        self.persist(NamedTempFile::persist_noclobber)
+        self.persist(|file, path| match file.persist_noclobber(&path) {
+            // Some network file systems can neither rename with that condition nor link.
+            Err(PersistError { error, file }) if !is_conclusive(&error) && path.symlink_metadata().is_err() => {
+                file.persist(path)
+            }
+            named => named,
+        })
     }
 
     fn persist(
@@ -57,6 +63,11 @@ impl Write for AtomicFile {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// Whether the error says why the name cannot be given, and not that the file system knows no such way to give it.
+fn is_conclusive(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
 }
 
 /// Writes a whole small file at once; see [`AtomicFile`].

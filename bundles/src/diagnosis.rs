@@ -15,7 +15,7 @@ use crate::head::ReadError;
 use crate::seek_table::SeekTableError;
 use crate::tar_layer::{TarError, TarHeader};
 use crate::write::LIST_PATH;
-use crate::{BundleSource, EntryPath, IndexedBundle};
+use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck};
 
 /// Fewest zeros in a row that count as a lost sector. What zstd stores has no such run: it would save more than it keeps.
 const LOST_BYTES: usize = 4096;
@@ -85,6 +85,9 @@ impl Diagnosis {
     /// Of a bundle that could not be opened. Reads the file up to the place.
     #[must_use]
     pub fn of_source(error: &ReadError, source: &BundleSource) -> Self {
+        if let Some(found) = broken_head(error, source) {
+            return Self::of_source(&found, source);
+        }
         let mut diagnosis = Self::of_stream(error);
         if !diagnosis.is_about_content() {
             return diagnosis;
@@ -209,6 +212,16 @@ impl Diagnosed {
         let source = error.into_plain();
         if diagnosis.is_about_content() { Ok(Self { diagnosis, source }) } else { Err(source) }
     }
+}
+
+/// Where the head is broken although `error` is about the seek table: one pass needs no seek table, so it knows the place.
+fn broken_head(error: &ReadError, source: &BundleSource) -> Option<ReadError> {
+    let about_table = |error: &ReadError| matches!(error.plain(), ReadError::SeekTable(_));
+    if !about_table(error) {
+        return None;
+    }
+    let found = BundleStream::open(source.reader(), SignatureCheck::Skipped).err()?;
+    (found.offset().is_some() && !about_table(&found)).then_some(found)
 }
 
 /// The entry that an error names.

@@ -9,7 +9,7 @@
 //! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`text_file`], [`shell`] | text files as people have them; words of commands |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
-//! | [`volume`], [`source`], [`destination`] | the file cut into volumes, with parity; reading and writing either |
+//! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
 //! | [`file_kind`], [`diagnosis`] | what a file is that is no bundle; what is wrong with one, where, and why |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
@@ -22,7 +22,6 @@ pub mod atomic_file;
 pub mod attestation;
 pub mod bases;
 pub mod compose;
-pub mod destination;
 pub mod diagnosis;
 pub mod digest;
 pub mod file_kind;
@@ -53,7 +52,6 @@ pub mod volume;
 pub mod whole;
 pub mod write;
 
-pub use destination::Destination;
 pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};

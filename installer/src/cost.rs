@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::facts::Mount;
 use crate::host::ledger;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 
 /// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
 /// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.
@@ -44,7 +44,7 @@ pub struct Cost {
     /// Memory in use once the cluster runs, before any user's pod.
     pub memory_bytes: u64,
     /// Memory that could be used now.
-    pub memory_available_bytes: u64,
+    pub memory_available_bytes: Option<u64>,
 }
 
 /// What one file system has to take.
@@ -55,8 +55,8 @@ pub struct DiskCost {
     pub mount: String,
     /// What is needed there.
     pub needed_bytes: u64,
-    /// What is free there.
-    pub free_bytes: u64,
+    /// What is free there; absent where the file system does not tell.
+    pub free_bytes: Option<u64>,
     /// What has to stay free there, or the kubelet evicts pods.
     pub left_over_bytes: u64,
     /// What for.
@@ -74,10 +74,10 @@ pub struct DiskUse {
 }
 
 impl DiskCost {
-    /// Whether it fits.
+    /// Whether it fits, as far as is known.
     #[must_use]
     pub fn fits(&self) -> bool {
-        self.needed_bytes + self.left_over_bytes <= self.free_bytes
+        self.free_bytes.is_none_or(|free| self.needed_bytes + self.left_over_bytes <= free)
     }
 }
 
@@ -86,15 +86,18 @@ impl Cost {
     #[must_use]
     pub fn shortages(&self) -> Vec<String> {
         let mut shortages: Vec<_> = self.disks.iter().filter(|disk| !disk.fits()).map(ToString::to_string).collect();
-        if self.memory_bytes > self.memory_available_bytes {
+        if self.memory_available_bytes.is_some_and(|available| self.memory_bytes > available) {
             shortages.push(self.memory());
         }
         shortages
     }
 
     fn memory(&self) -> String {
-        let (needed, available) = (HumanBytes(self.memory_bytes), HumanBytes(self.memory_available_bytes));
-        format!("memory: {needed} of {available} available, before any pod of yours")
+        let needed = HumanBytes(self.memory_bytes);
+        match self.memory_available_bytes.map(HumanBytes) {
+            Some(available) => format!("memory: {needed} of {available} available, before any pod of yours"),
+            None => format!("memory: {needed}; the kernel does not tell how much is available"),
+        }
     }
 }
 
@@ -115,9 +118,12 @@ impl fmt::Display for DiskCost {
             .iter()
             .map(|use_of| format!("{} {}", use_of.directory, HumanBytes(use_of.needed_bytes)))
             .collect();
-        let (needed, free) = (HumanBytes(self.needed_bytes), HumanBytes(self.free_bytes));
-        write!(f, "disk {}: {needed} of {free} free ({})", self.mount, uses.join(", "))?;
-        if self.needed_bytes <= self.free_bytes && !self.fits() {
+        let (mount, needed, uses) = (&self.mount, HumanBytes(self.needed_bytes), uses.join(", "));
+        let Some(free) = self.free_bytes else {
+            return write!(f, "disk {mount}: {needed}; how much is free there is unknown ({uses})");
+        };
+        write!(f, "disk {mount}: {needed} of {} free ({uses})", HumanBytes(free))?;
+        if self.needed_bytes <= free && !self.fits() {
             let left_over = HumanBytes(self.left_over_bytes);
             write!(f, "; beyond that {left_over} has to stay free, or the kubelet evicts pods")?;
         }
@@ -136,15 +142,15 @@ pub fn cost(inputs: &Inputs<'_>, steps: usize, kept_bytes: u64) -> Cost {
         if let Some(mount) = facts.mount_of(use_of.directory) {
             // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
             // tmpfs has the same.
-            let device = (&mount.device, mount.total_bytes, mount.free_bytes);
+            let device = (&mount.device, mount.space);
             disks.entry(device).or_insert_with(|| (mount, Vec::new())).1.push(use_of);
         }
     }
     let disk = |(mount, uses): (&Mount, Vec<DiskUse>)| DiskCost {
         mount: mount.path.clone(),
         needed_bytes: uses.iter().map(|use_of| use_of.needed_bytes).sum(),
-        free_bytes: mount.free_bytes,
-        left_over_bytes: mount.total_bytes / 100 * left_over_percent(&uses),
+        free_bytes: mount.space.map(|space| space.free_bytes),
+        left_over_bytes: mount.space.map_or(0, |space| space.total_bytes / 100 * left_over_percent(&uses)),
         uses,
     };
     Cost {
@@ -213,13 +219,32 @@ mod tests {
     use crate::config::ClusterSpec;
     use crate::facts::HostFacts;
     use crate::fixture;
+    use crate::host::Space;
+
+    /// Room in GiB.
+    fn space(free: u64, total: u64) -> Space {
+        Space { free_bytes: free << 30, total_bytes: total << 30 }
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_and_is_no_shortage() {
+        let mut facts = fixture::facts();
+        facts.mounts = vec![Mount { space: None, ..mount("/", "server:/export", 0) }];
+        facts.memory.available_bytes = None;
+        let cost = cost(&list(), &facts, 17);
+        assert!(cost.shortages().is_empty());
+        insta::assert_snapshot!(cost, @"
+        17 steps, which take on this host at most:
+          disk /: 1.93 GiB; how much is free there is unknown (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB)
+          memory: 640.00 MiB; the kernel does not tell how much is available
+        ");
+    }
 
     fn mount(path: &str, device: &str, free_bytes: u64) -> Mount {
         Mount {
             path: path.into(),
             device: device.into(),
-            free_bytes,
-            total_bytes: free_bytes / 2 * 3,
+            space: Some(Space { free_bytes, total_bytes: free_bytes / 2 * 3 }),
             ..fixture::facts().mounts[0].clone()
         }
     }
@@ -227,13 +252,13 @@ mod tests {
     #[test]
     fn room_that_the_kubelet_wants_left_over_counts() {
         let mut facts = fixture::facts();
-        facts.mounts = vec![Mount { total_bytes: 250 << 30, ..mount("/", "/dev/sda1", 25 << 30) }];
+        facts.mounts = vec![Mount { space: Some(space(25, 250)), ..mount("/", "/dev/sda1", 0) }];
         insta::assert_debug_snapshot!(cost(&list(), &facts, 17).shortages(), @r#"
         [
             "disk /: 1.93 GiB of 25.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB); beyond that 37.50 GiB has to stay free, or the kubelet evicts pods",
         ]
         "#);
-        facts.mounts[0].free_bytes = 50 << 30;
+        facts.mounts[0].space = Some(space(50, 250));
         assert!(cost(&list(), &facts, 17).shortages().is_empty());
     }
 
@@ -292,7 +317,7 @@ mod tests {
     fn directories_on_one_device_share_its_room() {
         let mut facts = fixture::facts();
         facts.mounts = vec![mount("/", "/dev/sda1", 1 << 30), mount("/var", "/dev/sda1", 1 << 30)];
-        facts.memory.available_bytes = 100 << 20;
+        facts.memory.available_bytes = Some(100 << 20);
         insta::assert_debug_snapshot!(cost(&list(), &facts, 17).shortages(), @r#"
         [
             "disk /: 1.93 GiB of 1.00 GiB free (/usr/local/bin 160.00 MiB, /opt/cni/bin 40.00 MiB, /var/lib/containerd 110.00 MiB, /var/lib/etcd 512.00 MiB, /var/lib/kubelet 128.00 MiB, /var/log 1.00 GiB)",

@@ -87,7 +87,8 @@ mod tests {
     use super::*;
     use crate::failure;
     use crate::fixture::bench::Bench;
-    use crate::steps::{Inputs, Step};
+    use crate::inputs::Inputs;
+    use crate::steps::Step;
 
     /// A step that is done when its file is there.
     struct Writes(&'static str);

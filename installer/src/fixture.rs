@@ -13,8 +13,9 @@ use crate::facts::{
     CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, MODULES, Memory,
     Mount, PROGRAMS, Resolver, Selinux, Sysctl,
 };
+use crate::host::Space;
+use crate::inputs::Inputs;
 use crate::kernel_settings::SETTINGS;
-use crate::steps::Inputs;
 use crate::topology::Topology;
 
 /// A host that a cluster can be set up on, with nothing on it yet.
@@ -27,7 +28,7 @@ pub fn facts() -> HostFacts {
         machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         os: os_release("ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
         cpus: 4,
-        memory: Memory { total_bytes: 8 << 30, available_bytes: 7 << 30 },
+        memory: Memory { total_bytes: Some(8 << 30), available_bytes: Some(7 << 30) },
         kernel: Kernel {
             release: "6.1.0-13-amd64".into(),
             features: MODULES.iter().map(|&(name, _)| name.to_owned()).collect(),
@@ -44,8 +45,7 @@ pub fn facts() -> HostFacts {
             file_system: "ext4".into(),
             read_only: false,
             no_exec: false,
-            total_bytes: 100 << 30,
-            free_bytes: 80 << 30,
+            space: Some(Space { total_bytes: 100 << 30, free_bytes: 80 << 30 }),
         }],
         swap_areas: vec![],
         addresses: vec![InterfaceAddress {
@@ -66,6 +66,18 @@ pub fn facts() -> HostFacts {
         can_lower_oom_score: true,
         conntrack_max_writable: true,
     }
+}
+
+/// What real hosts were seen to be before their first installation: `facts` of `kinstall preflight --output json`.
+pub const RECORDED: [(&str, &str); 2] = [
+    ("debian-12-cgroup-v1", include_str!("fixture/debian-12-cgroup-v1.json")),
+    ("debian-12-cgroup-v2", include_str!("fixture/debian-12-cgroup-v2.json")),
+];
+
+/// The host recorded by this name.
+pub fn recorded(name: &str) -> HostFacts {
+    let (_, text) = RECORDED.into_iter().find(|(known, _)| *known == name).unwrap();
+    serde_json::from_str(text).unwrap()
 }
 
 /// A cluster of that host alone.

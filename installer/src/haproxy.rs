@@ -4,8 +4,8 @@ use crate::config::{ClusterSpec, HostSpec};
 use crate::template::render;
 use kbundle_format::Role;
 
-/// What differs between the two.
-struct Place<'a> {
+/// What the two configurations have otherwise.
+struct Frontend<'a> {
     about: &'a str,
     /// Further lines of the section `global`.
     rights: &'a str,
@@ -17,7 +17,7 @@ struct Place<'a> {
 #[must_use]
 pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
     let about = "Spreads this host's requests to the API over the control planes that answer.";
-    let common = common(spec, &Place { about, rights: "", address: "127.0.0.1" });
+    let common = common(spec, &Frontend { about, rights: "", address: "127.0.0.1" });
     let health = include_str!("../../manifests/templates/haproxy-health.cfg");
     common + &render(health, &[("health_port", &health_port.to_string())])
 }
@@ -27,10 +27,10 @@ pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
 pub fn external(spec: &ClusterSpec) -> String {
     let about = format!("Spreads requests to the API of cluster {} over the control planes that answer.", spec.name);
     // Any address: that of the load balancer may move between several hosts that run it.
-    common(spec, &Place { about: &about, rights: "    user haproxy\n    group haproxy\n", address: "*" })
+    common(spec, &Frontend { about: &about, rights: "    user haproxy\n    group haproxy\n", address: "*" })
 }
 
-fn common(spec: &ClusterSpec, place: &Place<'_>) -> String {
+fn common(spec: &ClusterSpec, frontend: &Frontend<'_>) -> String {
     let port = spec.api.port;
     let server = |host: &HostSpec| format!("    server {} {}:{port}", host.name, host.address);
     let mut control_planes: Vec<_> =
@@ -41,9 +41,9 @@ fn common(spec: &ClusterSpec, place: &Place<'_>) -> String {
     render(
         include_str!("../../manifests/templates/haproxy.cfg"),
         &[
-            ("about", place.about),
-            ("rights", place.rights),
-            ("address", place.address),
+            ("about", frontend.about),
+            ("rights", frontend.rights),
+            ("address", frontend.address),
             ("port", &port.to_string()),
             ("servers", &servers.join("\n")),
         ],

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::Sysctl;
+use serde::{Deserialize, Serialize};
 
 /// A wanted kernel setting.
 #[derive(Clone, Copy, Debug)]
@@ -11,16 +11,26 @@ pub struct Setting {
     /// Dotted name, such as `net.ipv4.ip_forward`.
     pub name: &'static str,
     /// What it should be.
-    pub wanted: Wanted,
+    pub wanted: Requirement,
     /// What goes wrong without it.
     pub need: Need,
     /// Why, and by whose word.
     pub reason: &'static str,
 }
 
+/// A kernel setting as a host has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sysctl {
+    /// Its value.
+    pub value: String,
+    /// Whether root may change it here.
+    pub writable: bool,
+}
+
 /// What a setting should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Requirement {
     /// This number and no other.
     Exactly(u64),
     /// This number or more.
@@ -44,7 +54,7 @@ const KUBELET: &str = "the kubelet asks for it (protectKernelDefaults; pkg/kubel
 pub const SETTINGS: &[Setting] = &[
     essential("net.ipv4.ip_forward", "pods are routed (kubeadm's preflight)"),
     essential("net.bridge.bridge-nf-call-iptables", "Services work for pods on a bridge (kubeadm's preflight)"),
-    headroom("net.bridge.bridge-nf-call-ip6tables", Wanted::Exactly(1), "the same for IPv6"),
+    headroom("net.bridge.bridge-nf-call-ip6tables", Requirement::Exactly(1), "the same for IPv6"),
     kubelet("vm.overcommit_memory", 1),
     kubelet("vm.panic_on_oom", 0),
     kubelet("kernel.panic", 10),
@@ -53,21 +63,21 @@ pub const SETTINGS: &[Setting] = &[
     kubelet("kernel.keys.root_maxbytes", 25_000_000),
     headroom(
         "fs.inotify.max_user_instances",
-        Wanted::AtLeast(512),
+        Requirement::AtLeast(512),
         "the kubelet and containerd watch files; 12 to 14 a host",
     ),
-    headroom("fs.inotify.max_user_watches", Wanted::AtLeast(65_536), "pods that watch files share this limit"),
+    headroom("fs.inotify.max_user_watches", Requirement::AtLeast(65_536), "pods that watch files share this limit"),
 ];
 
 const fn essential(name: &'static str, reason: &'static str) -> Setting {
-    Setting { name, wanted: Wanted::Exactly(1), need: Need::Essential, reason }
+    Setting { name, wanted: Requirement::Exactly(1), need: Need::Essential, reason }
 }
 
 const fn kubelet(name: &'static str, value: u64) -> Setting {
-    Setting { name, wanted: Wanted::Exactly(value), need: Need::KubeletDefaults, reason: KUBELET }
+    Setting { name, wanted: Requirement::Exactly(value), need: Need::KubeletDefaults, reason: KUBELET }
 }
 
-const fn headroom(name: &'static str, wanted: Wanted, reason: &'static str) -> Setting {
+const fn headroom(name: &'static str, wanted: Requirement, reason: &'static str) -> Setting {
     Setting { name, wanted, need: Need::Headroom, reason }
 }
 
@@ -120,8 +130,8 @@ impl Setting {
     #[must_use]
     pub fn suits(&self, value: &str) -> bool {
         value.trim().parse::<u64>().is_ok_and(|found| match self.wanted {
-            Wanted::Exactly(wanted) => found == wanted,
-            Wanted::AtLeast(least) => found >= least,
+            Requirement::Exactly(wanted) => found == wanted,
+            Requirement::AtLeast(least) => found >= least,
         })
     }
 
@@ -129,7 +139,7 @@ impl Setting {
     #[must_use]
     pub fn value(&self) -> u64 {
         match self.wanted {
-            Wanted::Exactly(value) | Wanted::AtLeast(value) => value,
+            Requirement::Exactly(value) | Requirement::AtLeast(value) => value,
         }
     }
 

@@ -28,8 +28,8 @@ impl<'a> Kubectl<'a> {
         Self { host, kubeconfig: ADMIN_KUBECONFIG }
     }
 
-    /// On a host that has joined, with what its kubelet may do: read nodes (until Kubernetes 1.32; its own alone since), and
-    /// change its own.
+    /// On a host that has joined, with what its kubelet may do: read all nodes, or its own alone where
+    /// [`NODE_SELECTORS`](crate::version_rules::kubernetes::NODE_SELECTORS) holds, and change its own.
     #[must_use]
     pub fn as_kubelet(host: &'a Host) -> Self {
         Self { host, kubeconfig: KUBELET_KUBECONFIG }
@@ -77,6 +77,16 @@ impl<'a> Kubectl<'a> {
             return Ok(Err(output.stderr.trim().to_owned()));
         }
         serde_json::from_str(&output.stdout).map(Ok).with_context(|| format!("while reading {}", arguments.join(" ")))
+    }
+
+    /// The cluster's nodes.
+    ///
+    /// # Errors
+    /// Also when the API answers with something that is no list: which nodes there are is then unknown.
+    pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
+        let output = self.run(&["get", "nodes", "--output=json"])?;
+        let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+        answer["items"].as_array().cloned().context("the API server gave no list of nodes")
     }
 
     /// Whether there is such an object.

@@ -4,10 +4,11 @@ use kbundle_format::KubeVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::config::KubeProxyMode;
+use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Inputs, Join,
+    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Join,
     KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
     SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };

@@ -1,12 +1,7 @@
 //! What kinstall keeps on a host beside the ledger: the list it installed from with its signatures and the keys that were
 //! trusted, and the cluster's description. For `status`, and for whoever audits the host later.
 
-use std::io;
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow};
-use fs_err as fs;
-use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::{BundleList, Digest, IndexedBundle, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
 
 use crate::config::ClusterSpec;
@@ -39,29 +34,17 @@ pub struct Records {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordsError {
-    /// A file of the records.
-    #[error("cannot {act} the records of kinstall")]
-    File {
-        /// `read` or `keep`.
-        act: &'static str,
-        /// The cause, which names the file.
-        source: io::Error,
-    },
     /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
     /// What lies there is not what was written.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{path} is damaged: {reason}")]
     Damaged {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What is wrong.
         reason: String,
     },
-}
-
-fn path(host: &Host, name: &str) -> PathBuf {
-    host.path(ledger::DIRECTORY).join(name)
 }
 
 impl Records {
@@ -78,15 +61,18 @@ impl Records {
         let text = |name: &str| host.read(&format!("{}/{name}", ledger::DIRECTORY));
         // The description is written last.
         let (Some(spec), Some(list_bytes)) = (text(SPEC)?, text(LIST)?) else { return Ok(None) };
-        let damaged = |name: &str, reason: String| RecordsError::Damaged { path: path(host, name), reason };
+        let damaged = |name: &str, reason: String| RecordsError::Damaged {
+            path: format!("{}/{name}", ledger::DIRECTORY),
+            reason,
+        };
         let spec =
             ClusterSpec::parse(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
         let mut keys = Vec::new();
-        for (name, content) in files(path(host, KEYS))? {
+        for (name, content) in files(host, KEYS)? {
             let key = VerifyingKey::from_pem(&String::from_utf8_lossy(&content));
             keys.push(key.map_err(|error| damaged(&format!("{KEYS}/{name}"), error.to_string()))?);
         }
-        let signatures = files(path(host, SIGNATURES))?;
+        let signatures = files(host, SIGNATURES)?;
         let signatures = signatures.into_iter().map(|(name, content)| SignatureFile { name, content }).collect();
         let name = text(NAME)?.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
         Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
@@ -110,7 +96,7 @@ impl Records {
         let spec = [(SPEC.to_owned(), spec.into_bytes())];
         let files = std::iter::once(list).chain(keys).chain(signatures).chain(name).chain(spec);
         for (name, content) in files {
-            keep_file(&path(host, &name), &content).map_err(|source| RecordsError::File { act: "keep", source })?;
+            host.keep_record(&name, &content)?;
         }
         Ok(())
     }
@@ -159,28 +145,16 @@ fn other_bundle(found: &[u8], given: &[u8]) -> Option<String> {
     })
 }
 
-fn keep_file(path: &std::path::Path, content: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|found| found == content) {
-        return Ok(());
+/// Name and content of the files in a directory of the records, sorted by name.
+fn files(host: &Host, directory: &str) -> Result<Vec<(String, Vec<u8>)>, HostError> {
+    let mut found = Vec::new();
+    let directory = format!("{}/{directory}", ledger::DIRECTORY);
+    for name in host.names_in(&directory)? {
+        let content = host.read(&format!("{directory}/{name}"))?;
+        found.extend(content.map(|content| (name, content)));
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    write_atomically(path, content, 0o644)
-}
-
-/// Name and content of the files in a directory, sorted by name.
-fn files(directory: PathBuf) -> Result<Vec<(String, Vec<u8>)>, RecordsError> {
-    let read = || -> io::Result<Vec<_>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            found.push((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?));
-        }
-        found.sort();
-        Ok(found)
-    };
-    read().map_err(|source| RecordsError::File { act: "read", source })
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use kbundle_cli::output::{print_json, print_text};
 use crate::cli::OutputFormat;
 use crate::cost::Cost;
 use crate::preflight::Finding;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// Version of the form of events and of other JSON results.
 pub const SCHEMA: u32 = 1;
@@ -114,7 +114,7 @@ pub enum Event<'a> {
 }
 
 /// Who is told.
-pub trait Observer: Progress {
+pub trait Observer: StepProgress {
     /// Takes note of an event.
     fn event(&self, event: &Event<'_>);
 }
@@ -274,7 +274,7 @@ impl Observer for Reporter {
     }
 }
 
-impl Progress for Reporter {
+impl StepProgress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text });
     }

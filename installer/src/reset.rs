@@ -5,10 +5,10 @@ use anyhow::Context as _;
 use crate::cleanup;
 use crate::host::{Change, Command, Host};
 use crate::plan::STEPS;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 /// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
-pub fn undo_all(mut host: Host, progress: &dyn Progress) -> anyhow::Result<()> {
+pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
     let begun = |id: &str, host: &Host| host.ledger().changes().contains(&Change::StepStarted { step: id.to_owned() });
     for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
         progress.detail(&format!("undoing {}", step.id()));

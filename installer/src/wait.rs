@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,7 +30,7 @@ pub struct Unheard {
 /// When time is up, with what was waited for and the last state seen; when `progress` says that whoever led this host is gone;
 /// or what `look` returns.
 pub fn until<T>(
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     what: &str,
     limit: Duration,
     mut look: impl FnMut() -> anyhow::Result<Look<T>>,
@@ -56,7 +56,7 @@ mod tests {
     /// Tells nobody; how many looks there is somebody for.
     struct Audience(std::cell::Cell<usize>);
 
-    impl Progress for Audience {
+    impl StepProgress for Audience {
         fn detail(&self, _text: &str) {}
 
         fn is_heard(&self) -> bool {

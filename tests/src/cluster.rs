@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::Host;
+use crate::Remote;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
@@ -39,17 +39,31 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 const PATIENCE: Duration = Duration::from_mins(6);
 
 /// Installs from the stick and fails with everything the program said.
-pub fn install(host: &Host) -> anyhow::Result<String> {
+pub fn install(host: &Remote) -> anyhow::Result<String> {
     host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub 2>&1"))
+}
+
+/// Installs once more from the stick, and every step finds nothing to do.
+pub fn assert_a_second_run_changes_nothing(host: &Remote) -> anyhow::Result<()> {
+    let said = host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --output json"))?;
+    let events = said.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let done: Vec<_> = events.iter().filter(|event| event["event"] == "step-done").collect();
+    let changed: Vec<_> = done.iter().filter(|event| event["changed"] == true).collect();
+    ensure!(!done.is_empty() && changed.is_empty(), "a second run changed something: {changed:?}\n{said}");
+    Ok(())
 }
 
 /// Tries until it succeeds; when patience ends with the last error.
 pub fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    within(PATIENCE, what, attempt)
+}
+
+fn within<T>(patience: Duration, what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
         match attempt() {
             Ok(value) => return Ok(value),
-            Err(error) if start.elapsed() > PATIENCE => {
+            Err(error) if start.elapsed() > patience => {
                 return Err(error).with_context(|| format!("waited for {what}"));
             }
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
@@ -60,20 +74,20 @@ pub fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> any
 /// The cluster, spoken to with the kubectl of one of its hosts.
 #[derive(Clone, Debug)]
 pub struct Cluster<'a> {
-    host: &'a Host,
+    host: &'a Remote,
     kubectl: String,
 }
 
 impl<'a> Cluster<'a> {
     /// As root's kubeconfig on `host` has it.
     #[must_use]
-    pub fn new(host: &'a Host) -> Self {
+    pub fn new(host: &'a Remote) -> Self {
         Self { host, kubectl: "kubectl".to_owned() }
     }
 
     /// Through the API server on `host`, and no other.
     #[must_use]
-    pub fn through(host: &'a Host) -> Self {
+    pub fn through(host: &'a Remote) -> Self {
         Self { host, kubectl: format!("kubectl --server=https://{}:6443", host.address()) }
     }
 
@@ -92,6 +106,11 @@ impl<'a> Cluster<'a> {
         self.kubectl(&format!("apply -f - <<'END'\n{manifest}\nEND")).map(drop)
     }
 
+    /// As [`eventually`], with the patience that this host needs.
+    fn eventually<T>(&self, what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        within(self.host.at_most(PATIENCE), what, attempt)
+    }
+
     /// Every node by its name, and whether it is Ready.
     pub fn nodes(&self) -> anyhow::Result<BTreeMap<String, bool>> {
         let nodes = self.json("get nodes")?;
@@ -105,7 +124,7 @@ impl<'a> Cluster<'a> {
 
     /// There are so many nodes, and all become Ready.
     pub fn assert_nodes_ready(&self, count: usize) -> anyhow::Result<()> {
-        eventually("the nodes to be Ready", || {
+        self.eventually("the nodes to be Ready", || {
             let nodes = self.nodes()?;
             ensure!(nodes.len() == count && nodes.values().all(|ready| *ready), "{count} Ready nodes, not {nodes:?}");
             Ok(())
@@ -123,7 +142,8 @@ impl<'a> Cluster<'a> {
     /// Two pods that answer requests, and a Service before them.
     pub fn deploy_web(&self) -> anyhow::Result<()> {
         self.apply(WEB)?;
-        self.kubectl("rollout status deployment/web --timeout=120s").map(drop)
+        let limit = self.host.at_most(Duration::from_mins(2)).as_secs();
+        self.kubectl(&format!("rollout status deployment/web --timeout={limit}s")).map(drop)
     }
 
     /// The Service's address.
@@ -134,13 +154,12 @@ impl<'a> Cluster<'a> {
 
     /// Both pods answer over the Service, from the host and from a pod.
     pub fn assert_web_answers(&self) -> anyhow::Result<()> {
-        let address = eventually("the service", || self.web_address())?;
-        for (from, request) in [
-            ("the host", format!("curl -sS --max-time 5 http://{address}/")),
-            ("a pod", format!("{} exec deployment/web -- wget -qO- http://{address}/", self.kubectl)),
-        ] {
-            eventually(&format!("an answer to {from} by both pods"), || {
-                let answers = self.host.sh(&format!("for i in $(seq 20); do {request}; done | sort -u"))?;
+        let address = self.eventually("the service", || self.web_address())?;
+        let often = |request: &str| format!("for i in $(seq 20); do {request} http://{address}/; done");
+        let in_pod = format!("{} exec deployment/web -- sh -c '{}'", self.kubectl, often("wget -qO-"));
+        for (from, requests) in [("the host", often("curl -sS --max-time 5")), ("a pod", in_pod)] {
+            self.eventually(&format!("an answer to {from} by both pods"), || {
+                let answers = self.host.sh(&format!("{requests} | sort -u"))?;
                 let pods = answers.lines().filter(|line| line.starts_with("served by web-")).count();
                 ensure!(pods == 2, "{from} was answered by {pods} pods: {answers}");
                 Ok(())
@@ -152,7 +171,7 @@ impl<'a> Cluster<'a> {
     /// A pod finds the Service by its name.
     pub fn assert_names_resolve(&self) -> anyhow::Result<()> {
         let address = self.web_address()?;
-        eventually("a name to resolve in a pod", || {
+        self.eventually("a name to resolve in a pod", || {
             let answer = self.kubectl("exec deployment/web -- nslookup web.default.svc.cluster.local")?;
             ensure!(answer.contains(&address), "{answer}");
             let page = self.kubectl("exec deployment/web -- wget -qO- http://web.default.svc.cluster.local/")?;
@@ -222,7 +241,7 @@ impl<'a> Cluster<'a> {
             self.kubectl(&format!(
                 "run {pod} --image={name} --image-pull-policy=IfNotPresent --restart=Never --command -- true"
             ))?;
-            eventually(&format!("a pod with image {name}"), || {
+            self.eventually(&format!("a pod with image {name}"), || {
                 let phase = self.json(&format!("get pod {pod}"))?["status"]["phase"].clone();
                 ensure!(phase == "Succeeded", "pod {pod} is {phase}");
                 Ok(())

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex};
 use anyhow::Context as _;
 use fs_err as fs;
 
-use crate::{Host, Mirror, repository};
+use crate::{Mirror, Remote, repository};
 
 /// The Kubernetes release of the project's brief, and the oldest that is tested.
 pub const OLDEST: &str = "1.25.2";
@@ -95,7 +95,7 @@ impl Carried {
             arguments.extend(["--mirror".to_owned(), setting]);
         }
         arguments.extend(["--catalog".to_owned(), catalog.display().to_string()]);
-        arguments.extend(["--out".to_owned(), out.display().to_string()]);
+        arguments.extend(["--out".to_owned(), out.display().to_string(), "--force".to_owned()]);
         arguments.extend(options.iter().map(ToString::to_string));
         kbundle(&arguments)?;
         Ok(())
@@ -136,7 +136,7 @@ impl Carried {
     }
 
     /// Carries the installer, the key and the bundle into `host`.
-    pub fn carry_into(&self, host: &Host) -> anyhow::Result<()> {
+    pub fn carry_into(&self, host: &Remote) -> anyhow::Result<()> {
         host.sh(&format!("mkdir -p {STICK}"))?;
         for (from, name) in [
             (program("kinstall"), "kinstall"),
@@ -150,6 +150,6 @@ impl Carried {
 }
 
 /// Copies a file onto the host's stick.
-pub fn copy_in(host: &Host, from: &Path, name: &str) -> anyhow::Result<()> {
+pub fn copy_in(host: &Remote, from: &Path, name: &str) -> anyhow::Result<()> {
     host.copy_in(from, &format!("{STICK}/{name}"))
 }

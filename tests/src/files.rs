@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Host, kernel};
+use crate::{Remote, kernel};
 
 /// Trees that change on their own, or that hold what the test itself brings.
 const PASSED_OVER: [&str; 10] = [
@@ -26,7 +26,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Looks at every file of the host's root and at every unit that systemd knows.
-    pub fn of(host: &Host) -> anyhow::Result<Self> {
+    pub fn of(host: &Remote) -> anyhow::Result<Self> {
         let passed: Vec<_> = PASSED_OVER.iter().map(|path| format!("-path {path} -prune -o")).collect();
         let passed = passed.join(" ");
         let mut entries = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! One host: a Debian machine with systemd as PID 1, reached over SSH as an administrator would.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::command::{self, Output, quote, run};
+use crate::command::{self, run};
 use crate::launch::Launch;
+use crate::remote::{Remote, Route};
 use crate::state::LabState;
 use crate::{cgroups, network};
 
@@ -23,32 +25,38 @@ const POWEROFF_LIMIT: Duration = Duration::from_mins(1);
 pub struct Host {
     lab: LabState,
     index: usize,
-    name: String,
     machine: String,
+    remote: Remote,
+}
+
+/// All that is done on a host goes over SSH.
+impl Deref for Host {
+    type Target = Remote;
+
+    fn deref(&self) -> &Remote {
+        &self.remote
+    }
 }
 
 impl Host {
     pub(crate) fn new(lab: &LabState, index: usize) -> Self {
         let name = host_name(index);
-        Self { lab: lab.clone(), index, machine: format!("{}-{name}", lab.switch()), name }
-    }
-
-    /// The name that the host has for itself: `host-1`, `host-2`, …
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The host's IPv4 address on the lab's switch.
-    #[must_use]
-    pub fn address(&self) -> String {
-        network::host_address(self.index)
+        let machine = format!("{}-{name}", lab.switch());
+        let remote = Remote {
+            name,
+            address: network::host_address(index),
+            route: Route::Namespace(lab.switch()),
+            key: lab.key(),
+            known_hosts: lab.run_dir().join("known-hosts"),
+            slowness: 1,
+        };
+        Self { lab: lab.clone(), index, machine, remote }
     }
 
     /// The host's root file system, seen from outside.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.lab.roots_dir().join(&self.name)
+        self.lab.roots_dir().join(self.name())
     }
 
     /// Whether the host is running.
@@ -61,63 +69,6 @@ impl Host {
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
         self.launch().init()
-    }
-
-    // ---- work on the host ----
-
-    /// Runs a program with these arguments as root and returns what it said, whatever its status.
-    ///
-    /// The arguments reach the program as they are: no shell looks at them. Its input is empty.
-    pub fn exec(&self, argv: &[&str]) -> Result<Output> {
-        let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
-        command::output(self.ssh().arg("-n").arg(words.join(" ")))
-            .with_context(|| format!("while running {argv:?} on {}", self.name))
-    }
-
-    /// Runs a shell script as root and returns its output; an error when it fails.
-    pub fn sh(&self, script: &str) -> Result<String> {
-        self.exec(&["sh", "-euc", script])?.success().with_context(|| format!("on {}: {script}", self.name))
-    }
-
-    /// An `ssh` command that lacks only the remote command, to be run with a terminal or with pipes.
-    #[must_use]
-    pub fn ssh(&self) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.lab.switch(), "ssh"])
-            .args(self.ssh_options())
-            .arg(format!("root@{}", self.address()));
-        command
-    }
-
-    fn ssh_options(&self) -> Vec<String> {
-        let known = self.lab.run_dir().join("known-hosts");
-        let mut options =
-            vec!["-F".to_owned(), "none".to_owned(), "-i".to_owned(), self.lab.key().display().to_string()];
-        let known = format!("UserKnownHostsFile={}", known.display());
-        for option in
-            ["BatchMode=yes", "StrictHostKeyChecking=accept-new", "LogLevel=ERROR", "ConnectTimeout=5", &known]
-        {
-            options.extend(["-o".to_owned(), option.to_owned()]);
-        }
-        options
-    }
-
-    /// Copies a file or directory of this machine into the host, over SSH.
-    pub fn copy_in(&self, local: &Path, remote: &str) -> Result<()> {
-        self.scp(&[local.display().to_string(), format!("root@{}:{remote}", self.address())])
-    }
-
-    /// Copies a file or directory of the host to this machine, over SSH.
-    pub fn copy_out(&self, remote: &str, local: &Path) -> Result<()> {
-        self.scp(&[format!("root@{}:{remote}", self.address()), local.display().to_string()])
-    }
-
-    fn scp(&self, ends: &[String; 2]) -> Result<()> {
-        let mut scp = Command::new("ip");
-        scp.args(["netns", "exec", &self.lab.switch(), "scp", "-q", "-r", "-p"]).args(self.ssh_options()).args(ends);
-        command::output(&mut scp)?.success().with_context(|| format!("while copying {} to {}", ends[0], ends[1]))?;
-        Ok(())
     }
 
     // ---- power ----
@@ -145,7 +96,7 @@ impl Host {
             if !self.is_running() || Instant::now() > deadline {
                 bail!(
                     "{} does not answer over SSH ({}); its console is {}",
-                    self.name,
+                    self.name(),
                     answer.stderr.trim(),
                     self.console().display()
                 );
@@ -202,7 +153,7 @@ impl Host {
     /// Saves console, journal, containerd's and the kubelet's part of it, and the pods' logs in `dir`.
     /// Works on a running host and on one that is down.
     pub fn collect_logs(&self, dir: &Path) -> Result<()> {
-        let dir = dir.join(&self.name);
+        let dir = dir.join(self.name());
         fs::create_dir_all(&dir)?;
         fs::copy(self.console(), dir.join("console.log"))?;
         let journal = self.root().join("var/log/journal");
@@ -227,7 +178,7 @@ impl Host {
         network::create_host(&self.lab.switch(), &self.machine, self.index)?;
         let root = self.root();
         run(&format!("cp -a --reflink=auto {} {}", template.display(), root.display()))?;
-        fs::write(root.join("etc/hostname"), format!("{}\n", self.name))?;
+        fs::write(root.join("etc/hostname"), format!("{}\n", self.name()))?;
         fs::write(root.join("etc/hosts"), hosts_file(hosts))?;
         let ssh = root.join("root/.ssh");
         fs::create_dir_all(&ssh)?;
@@ -249,7 +200,7 @@ impl Host {
     }
 
     fn console(&self) -> PathBuf {
-        self.lab.run_dir().join(format!("{}.console", self.name))
+        self.lab.run_dir().join(format!("{}.console", self.name()))
     }
 
     fn launch(&self) -> Launch {
@@ -257,7 +208,7 @@ impl Host {
             root: self.root(),
             machine: self.machine.clone(),
             console: self.console(),
-            pid_file: self.lab.run_dir().join(format!("{}.pid", self.name)),
+            pid_file: self.lab.run_dir().join(format!("{}.pid", self.name())),
         }
     }
 }

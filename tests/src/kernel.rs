@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use crate::Host;
+use crate::Remote;
 
 /// Begins the keys of settings.
 pub(crate) const SETTING: &str = "setting ";
@@ -28,7 +28,7 @@ const PASSING_MOUNTS: [&str; 3] = ["/run/user/", "/run/credentials/", "/proc/sys
 const IPTABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 
 /// All of it, by a key that says what it is.
-pub(crate) fn entries(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
+pub(crate) fn entries(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     let mut entries = settings(host)?;
     entries.extend(mounts(&host.sh("cat /proc/1/mounts")?));
     entries.extend(links(host)?);
@@ -41,7 +41,7 @@ pub(crate) fn entries(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
     Ok(entries)
 }
 
-fn settings(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
+fn settings(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     // Some are there to be written only, or not for everyone: grep passes them over and says so by its status.
     let read = "find /proc/sys -xdev -type f -perm -u=r -print0 | xargs -0 grep -Hs '' || true";
     let found: Vec<_> = host.sh(read)?.lines().filter_map(setting).collect();
@@ -70,7 +70,7 @@ fn mounts(table: &str) -> Vec<(String, String)> {
     table.lines().filter_map(mount).collect()
 }
 
-fn links(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
+fn links(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     let shown: Vec<serde_json::Value> = serde_json::from_str(&host.sh("ip -json address show")?)?;
     let mut entries = Vec::new();
     for link in &shown {
@@ -98,7 +98,7 @@ fn without_lifetime(route: &str) -> String {
     kept.join(" ")
 }
 
-fn filters(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
+fn filters(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     let mut entries = Vec::new();
     for family in ["iptables", "ip6tables"] {
         let saved = host.sh(&if_installed(&format!("{family}-save")))?;

@@ -20,11 +20,15 @@ mod mirror;
 mod network;
 mod paths;
 pub mod policy;
+mod remote;
 mod state;
 mod topology;
+mod virtual_machine;
 
 pub use command::Output;
 pub use host::Host;
 pub use mirror::Mirror;
 pub use paths::{cache, mirror_tree, repository};
+pub use remote::Remote;
 pub use topology::Lab;
+pub use virtual_machine::VirtualMachine;

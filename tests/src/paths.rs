@@ -25,18 +25,24 @@ pub fn cache() -> PathBuf {
 ///
 /// The answer is the tree itself and not the link to it, so that a later fill does not change it.
 pub fn mirror_tree() -> Result<PathBuf> {
-    filled("mirror")
+    filled("mirror", &[])
 }
 
 pub(crate) fn host_root() -> Result<PathBuf> {
-    filled("hostroot")
+    filled("hostroot", &[])
 }
 
-fn filled(name: &str) -> Result<PathBuf> {
+/// Kernel, initramfs and disk of a virtual machine.
+pub(crate) fn virtual_machine() -> Result<PathBuf> {
+    filled("virtual-machine", &["--virtual-machine"])
+}
+
+fn filled(name: &str, options: &[&str]) -> Result<PathBuf> {
     let link = cache().join(name);
     if !link.exists() {
         let fill = repository().join("tests/lab/mirror/fill");
-        let status = Command::new(&fill).status().with_context(|| format!("cannot run {}", fill.display()))?;
+        let status =
+            Command::new(&fill).args(options).status().with_context(|| format!("cannot run {}", fill.display()))?;
         if !status.success() {
             bail!("{} failed ({status}); its messages are above", fill.display());
         }

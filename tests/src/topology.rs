@@ -192,7 +192,7 @@ impl Drop for Lab {
     }
 }
 
-fn make_key(key: &Path) -> Result<()> {
+pub(crate) fn make_key(key: &Path) -> Result<()> {
     let mut ssh_keygen = Command::new("ssh-keygen");
     ssh_keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(key);
     command::output(&mut ssh_keygen)?.success().context("cannot make the lab's SSH key")?;

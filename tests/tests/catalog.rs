@@ -17,8 +17,8 @@ use kbundle::spec::{BundleSpec, Cni, LoadBalancer, Unpinned};
 use kbundle_format::{BundleList, Compression, Digest, KubeVersion, PinSource, Platform, Role};
 use kinstall::config::ClusterSpec;
 use kinstall::facts::HostFacts;
+use kinstall::inputs::Inputs;
 use kinstall::plan::plan;
-use kinstall::steps::Inputs;
 use kinstall::topology::Topology;
 
 /// What a user asks for who says nothing but the version.

@@ -29,6 +29,27 @@ pub struct Catalog {
     pub sources: Vec<Source>,
 }
 
+impl Catalog {
+    /// The upstream addresses of all files and checksums.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        let downloads = self.components.values().flat_map(|family| family.versions.values());
+        let downloads = downloads.flat_map(|version| version.platforms.values());
+        let downloads = downloads.flat_map(|file| [Some(file.url.as_str()), file.sha256_url.as_deref()]);
+        let manifests = self.addon_versions().flat_map(|addon| &addon.manifests);
+        downloads.flatten().chain(manifests.map(|manifest| manifest.url.as_str()))
+    }
+
+    /// All images.
+    pub fn images(&self) -> impl Iterator<Item = &CatalogImage> {
+        let releases = self.releases.values().flat_map(|release| &release.images);
+        releases.chain(self.addon_versions().flat_map(|addon| &addon.images))
+    }
+
+    fn addon_versions(&self) -> impl Iterator<Item = &AddonVersion> {
+        self.addons.values().flat_map(|addon| addon.versions.values())
+    }
+}
+
 /// One catalog file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -6,6 +6,7 @@ use clap::Args;
 use kbundle_format::Role;
 use kbundle_format::volume::Split;
 
+use super::ForceArgs;
 use super::reading::BundleArgs;
 
 /// How a bundle is cut.
@@ -41,9 +42,11 @@ pub struct JoinArgs {
     /// Older bundles that hold what the first one leaves out
     #[arg(value_name = "BASE", required = true)]
     pub bases: Vec<PathBuf>,
-    /// Write the full bundle to this file
+    /// Write the full bundle to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub split: SplitArgs,
 }
@@ -59,16 +62,19 @@ pub struct SubsetArgs {
     /// Keep what this role needs, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", required = true)]
     pub role: Vec<Role>,
-    /// Write the smaller bundle to this file
+    /// Write the smaller bundle to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub split: SplitArgs,
 }
 
 /// Cut a bundle into volumes
 ///
-/// For file systems that hold no large files, such as FAT32. The bundle is checked first and stays as it is.
+/// For file systems that hold no large files, such as FAT32. The bundle is checked first and stays as it is. With --force, volumes that
+/// an earlier run wrote under the same name are replaced, and those without a successor are removed.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle split k8s-1.25.2-amd64.tar.zst --size 3900MiB --parity 1 --out /media/stick/k8s.tar.zst"
@@ -85,6 +91,8 @@ pub struct SplitCommandArgs {
     /// Name the volumes after this file [default: the bundle]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Rebuild lost and damaged volumes from the others and parity

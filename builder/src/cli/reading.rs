@@ -7,6 +7,8 @@ use kbundle_cli::OutputFormat;
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_format::{EntryPath, Role};
 
+use super::ForceArgs;
+
 /// Which bundle.
 #[derive(Debug, Args)]
 pub struct BundleArgs {
@@ -82,8 +84,8 @@ pub struct InspectArgs {
 
 /// Unpack entries of a bundle into a folder
 ///
-/// Each file gets its name only after its digest was compared; files of the same name are replaced. Symbolic links in the folder are
-/// not followed: nothing is written outside it.
+/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced: nothing
+/// is written outside it.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
@@ -99,6 +101,8 @@ pub struct ExtractArgs {
     /// Unpack into this folder, which is made if it is not there
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
 }

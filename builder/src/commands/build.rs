@@ -4,27 +4,23 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use fs_err as fs;
 use indicatif::HumanBytes;
+use kbundle::catalog::Catalog;
+use kbundle::demand;
+use kbundle::fetch::Cache;
+use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
-use kbundle::mirror::Mirrors;
-use kbundle::pack::{self, Around, Contents};
-use kbundle::resolve::Selection;
-use kbundle::spec::SpecFile;
-use kbundle_cli::{Explained as _, failure, output, progress};
+use kbundle::pack::{BundleExtras, Contents};
+use kbundle_cli::{Explained as _, output, progress};
 use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
 use kbundle_format::shell::word;
-use kbundle_format::{
-    Compression, Destination, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureCheck, SignatureFile,
-    SigningKey,
-};
+use kbundle_format::{Compression, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureFile, SigningKey};
 use serde::Serialize;
 
-use super::input::Input;
-use super::source::{self, Wishes};
-use super::{dry_run, keys, provenance, reproduce};
+use super::composed::note_beside;
+use super::plan::{Plan, Source};
+use super::{dry_run, keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
@@ -46,72 +42,69 @@ struct Report {
     volumes: Vec<String>,
 }
 
-/// Where the lock comes from.
-enum Source {
-    /// A file.
-    Locked(Lock),
-    /// The catalog.
-    Selected(Selection),
-}
-
-pub fn run(arguments: BuildArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     if let Some(bundle) = &arguments.reproduce {
-        return reproduce::run(&arguments, bundle);
+        return reproduce::run(arguments, bundle);
     }
     let file = source::spec_file(&arguments.spec)?;
     if arguments.dry_run {
-        return dry_run::run(&arguments, &file);
+        return dry_run::run(arguments, &file);
     }
-    let (source, mirrors) = find_source(&arguments, &file)?;
-    let keys = signing_keys(&arguments, &file)?;
-    let bases = open_bases(&arguments.since)?;
-    let cache = source::cache(&arguments.fetch)?;
+    let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
+        Plan::of(arguments, &file, Catalog::resolve)?;
+    let keys = signing_keys(keys, arguments)?;
+    let cache = Cache::open(cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?
-        .block_on(async {
-            match source {
-                Source::Locked(lock) => fetcher.fetch(lock).await,
-                Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
-            }
-        })
-        .explained()?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, async {
+        match source {
+            Source::Locked(lock) => fetcher.fetch(lock).await,
+            Source::Selected(selection) => fetcher.pin_and_fetch(selection).await,
+        }
+    })?;
     progress.finish();
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
     let contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
-    let path = arguments.out.or(file.out).unwrap_or_else(|| pack::file_name(&lock).into());
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
     let (signatures, mut attestations) = sign(&lock, &contents, &keys)?;
     attestations.extend(named(&arguments.since, &bases).to_attestation());
-    let around = Around { signatures: &signatures, attestations: &attestations, carried: &carried };
+    let extras = BundleExtras { signatures: &signatures, attestations: &attestations, carried: &carried };
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
     let bar = progress::bar("packing", content_bytes);
-    let destination = Destination::create(&path, arguments.split.split()).explained()?;
-    let written = contents.write(destination, &cache, around, &|bytes| bar.inc(bytes)).explained()?;
-    let files = written.commit().explained().with_context(|| format!("while writing {}", path.display()))?;
+    if bases.is_empty() {
+        destination.check_room(demand::least_bundle_bytes(&entries)).explained()?;
+    }
+    let to_stdout = destination.is_stdout();
+    let write = || {
+        let output = destination.start(&interrupt).explained()?;
+        contents.write(output, &cache, extras, &|bytes| bar.inc(bytes)).explained()?.commit().explained()
+    };
+    let written = source::interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
     bar.finish_and_clear();
 
     let report = Report {
         schema: 1,
         bundle: path.display().to_string(),
         kubernetes_version: lock.kubernetes,
-        size_bytes: files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<std::io::Result<u64>>()?,
+        size_bytes: written.size_bytes,
         content_bytes,
         entries: entries.len(),
         left_out: contents.list.entries.len() - entries.len(),
         list_digest: Digest::of(&contents.list.to_bytes()),
         signers: keys.iter().map(|(_, key)| key.verifying_key().id()).collect(),
-        volumes: if arguments.split.split().is_some() { names(&files) } else { Vec::new() },
+        volumes: if arguments.split.split().is_some() { names(&written.files) } else { Vec::new() },
     };
-    output::result(arguments.output, &text(&report, &keys, &arguments.since), &report)?;
+    note_beside(&written)?;
+    let text = text(&report, &keys, &arguments.since);
+    if to_stdout {
+        output::result_beside(arguments.output, &text, &report)?;
+    } else {
+        output::result(arguments.output, &text, &report)?;
+    }
     Ok(())
-}
-
-/// Opens the bundles whose content need not be carried again. The far side compares it with the new list, whoever signed them.
-fn open_bases(paths: &[PathBuf]) -> anyhow::Result<Vec<IndexedBundle>> {
-    paths.iter().map(|path| Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)).collect()
 }
 
 /// What a differential bundle says about its bases, so that the far side knows which files to look for.
@@ -140,47 +133,12 @@ fn sign(
     Ok((signatures, vec![provenance::state(lock, &contents.list, &keys)?]))
 }
 
+fn signing_keys(paths: Vec<PathBuf>, arguments: &BuildArgs) -> anyhow::Result<Vec<(PathBuf, SigningKey)>> {
+    paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
+}
+
 fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(|file| file.display().to_string()).collect()
-}
-
-fn find_source(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<(Source, Mirrors)> {
-    if let Some(path) = &arguments.locked {
-        return Ok((Source::Locked(read_lock(path, arguments, file)?), locked_mirrors(arguments, file)));
-    }
-    let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-    Ok((Source::Selected(catalog.resolve(&spec).explained()?), mirrors))
-}
-
-/// The mirrors that flags and file name; the rest of what they say about content is the lock's.
-pub fn locked_mirrors(arguments: &BuildArgs, file: &SpecFile) -> Mirrors {
-    file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect()
-}
-
-/// Reads the lock, which has to be for the version that flags or file ask for, where they do.
-pub fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
-    let lock = Lock::read(path).explained()?;
-    if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
-        && asked != lock.kubernetes
-    {
-        return Err(failure::usage(
-            format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
-            "make a lock for that version with `kbundle lock`",
-        ));
-    }
-    Ok(lock)
-}
-
-fn signing_keys(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<(PathBuf, SigningKey)>> {
-    let from_file = if arguments.unsigned { None } else { file.key.clone() };
-    let paths = if arguments.key.is_empty() { from_file.into_iter().collect() } else { arguments.key.clone() };
-    if paths.is_empty() && !arguments.unsigned {
-        return Err(failure::usage(
-            "no key to sign the bundle with was given",
-            "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`",
-        ));
-    }
-    paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
 }
 
 fn text(report: &Report, keys: &[(PathBuf, SigningKey)], since: &[PathBuf]) -> String {

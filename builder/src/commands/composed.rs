@@ -1,28 +1,29 @@
 //! Writing a bundle made of bundles, which `join`, `subset` and `sign` share.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use kbundle::destination::{Destination, Written};
+use kbundle::interrupt::Interrupt;
 use kbundle_cli::{Explained as _, output};
 use kbundle_format::compose::{NewHead, compose};
-use kbundle_format::volume::Split;
-use kbundle_format::{Destination, Entry, IndexedBundle};
+use kbundle_format::{Entry, IndexedBundle};
 
+use super::source::interrupted;
 use super::verify::check_entries;
 
 /// A bundle to be written, and what it is taken from.
 pub struct Composition<'a> {
     pub head: NewHead<'a>,
     pub sources: &'a [&'a IndexedBundle],
-    pub out: &'a Path,
-    pub split: Option<Split>,
+    pub destination: Destination,
 }
 
 impl Composition<'_> {
-    /// Writes it with the entries that `wanted` picks and returns the files.
+    /// Writes it with the entries that `wanted` picks.
     ///
     /// What is copied is compared with its digests first: frames are taken over without decoding them.
-    pub fn write(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Vec<PathBuf>> {
+    pub fn write(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
         for (source, number) in self.sources.iter().zip(1..) {
             let carried = source.carried();
             let entries = self.head.list.entries.iter().filter(|entry| wanted(entry));
@@ -35,15 +36,44 @@ impl Composition<'_> {
     }
 
     /// The same for a source whose content was checked already.
-    pub fn copy(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Vec<PathBuf>> {
-        let destination = Destination::create(self.out, self.split).explained()?;
-        let written = compose(self.head, wanted, self.sources, destination).explained()?;
-        written.commit().explained().with_context(|| format!("while writing {}", self.out.display()))
+    pub fn copy(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
+        let interrupt = Interrupt::watch()?;
+        let write = || {
+            let output = self.destination.start(&interrupt).explained()?;
+            compose(self.head, wanted, self.sources, output).explained()?.commit().explained()
+        };
+        interrupted(&interrupt, write(), nothing_written)
     }
 }
 
-/// Names the files that were written, one a line.
-pub fn name_files(files: &[PathBuf]) -> std::io::Result<()> {
-    let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-    output::note(&names.join("\n"))
+/// What an interrupted command kept that writes aside and has no downloads.
+pub fn nothing_written() -> String {
+    "nothing was written".to_owned()
+}
+
+/// Names the files that were written, one a line, and those that were removed or are in the way.
+pub fn name_files(written: &Written) -> std::io::Result<()> {
+    for path in &written.files {
+        output::note(&path.display().to_string())?;
+    }
+    note_beside(written)
+}
+
+/// Names what was removed beside new volumes, and what is in the way there.
+pub fn note_beside(written: &Written) -> std::io::Result<()> {
+    for path in &written.removed {
+        output::note(&format!("{}: removed, a volume of an earlier run", path.display()))?;
+    }
+    if let [first, ..] = written.others.as_slice() {
+        output::warning(&format!(
+            "WARNING: the folder also holds volumes of another bundle: {}. Name a volume instead of the folder, such as {}, or move them away",
+            listed(&written.others),
+            written.files.first().unwrap_or(first).display()
+        ))?;
+    }
+    Ok(())
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

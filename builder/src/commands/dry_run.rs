@@ -1,17 +1,23 @@
-//! `kbundle build --dry-run`: what a build would fetch, and what pins each of it. Nothing is asked of the network.
+//! `kbundle build --dry-run`: what a build would fetch, and what pins each of it. No server is asked, and nothing is written.
 
 use std::collections::BTreeSet;
+use std::iter::zip;
+use std::path::PathBuf;
 
+use indicatif::HumanBytes;
+use kbundle::catalog::Catalog;
+use kbundle::demand::{Demand, Size};
+use kbundle::destination::free_bytes;
+use kbundle::fetch::manifest_url;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::output;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use serde::Serialize;
 
-use super::build::{locked_mirrors, read_lock};
-use super::source::{self, Wishes};
+use super::plan::{Plan, Source};
 use crate::cli::BuildArgs;
 
 /// What `--output json` prints.
@@ -25,6 +31,39 @@ struct Report {
     images: Vec<Image>,
     /// What no catalog and no project pins: addresses and image references.
     pinned_at_first_build: Vec<String>,
+    total: Total,
+    cache: Place,
+    /// Absent for standard output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Place>,
+}
+
+/// Sizes of all files and images, as far as they are known without asking a server.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Total {
+    known_bytes: u64,
+    /// How much of that is not in the cache.
+    to_fetch_bytes: u64,
+    /// Files and images of unknown size.
+    unknown: usize,
+}
+
+/// Somewhere to write to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    path: PathBuf,
+    free_bytes: u64,
+}
+
+/// What is known of a size.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SizeReport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    cached_bytes: u64,
 }
 
 /// What makes content believable.
@@ -52,6 +91,8 @@ struct File {
     /// Where it is fetched from, by way of a mirror where there is one.
     url: String,
     pin: PinReport,
+    #[serde(flatten)]
+    size: SizeReport,
 }
 
 #[derive(Serialize)]
@@ -62,16 +103,16 @@ struct Image {
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<Platform>,
     roles: BTreeSet<Role>,
+    /// Where its index or manifest is asked for, by way of a mirror where there is one.
+    url: String,
     pin: PinReport,
+    #[serde(flatten)]
+    size: SizeReport,
 }
 
 pub fn run(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
-    let report = if let Some(path) = &arguments.locked {
-        of_lock(read_lock(path, arguments, file)?, &locked_mirrors(arguments, file))
-    } else {
-        let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
-        of_selection(catalog.select(&spec).explained()?, &mirrors)
-    };
+    let plan = Plan::of(arguments, file, Catalog::select)?;
+    let report = Report::of(plan)?;
     output::note("dry run: nothing is fetched and nothing is written")?;
     output::result(arguments.output, &text(&report), &report)?;
     if !report.pinned_at_first_build.is_empty() {
@@ -83,18 +124,56 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn of_selection(selection: Selection, mirrors: &Mirrors) -> Report {
-    Report {
-        schema: 1,
-        kubernetes_version: selection.kubernetes,
-        pinned_at_first_build: selection.loose().into_iter().map(|loose| loose.what).collect(),
-        platforms: selection.platforms,
-        files: selection.artifacts.into_iter().map(|file| selected_file(file, mirrors)).collect(),
-        images: selection.images.into_iter().map(selected_image).collect(),
+impl Report {
+    fn of(plan: Plan) -> anyhow::Result<Self> {
+        let Plan { source, mirrors, path, destination, cache, demand, .. } = plan;
+        let total = Total {
+            known_bytes: demand.known_bytes(),
+            to_fetch_bytes: demand.to_fetch_bytes(),
+            unknown: demand.unknown(),
+        };
+        let output = destination.folder().map(|folder| anyhow::Ok(Place { path, free_bytes: free_bytes(folder)? }));
+        let cache = Place { free_bytes: free_bytes(cache.nearest_folder())?, path: cache.directory().to_owned() };
+        let (kubernetes_version, platforms, pinned_at_first_build) = match &source {
+            Source::Locked(lock) => (lock.kubernetes, lock.platforms.clone(), Vec::new()),
+            Source::Selected(selection) => (
+                selection.kubernetes,
+                selection.platforms.clone(),
+                selection.loose().into_iter().map(|loose| loose.what).collect(),
+            ),
+        };
+        let (files, images) = match source {
+            Source::Locked(lock) => of_lock(lock, &demand, &mirrors),
+            Source::Selected(selection) => of_selection(selection, &demand, &mirrors),
+        };
+        let output = output.transpose()?;
+        Ok(Self {
+            schema: 1,
+            kubernetes_version,
+            platforms,
+            files,
+            images,
+            pinned_at_first_build,
+            total,
+            cache,
+            output,
+        })
     }
 }
 
-fn selected_file(file: SelectedArtifact, mirrors: &Mirrors) -> File {
+impl From<Size> for SizeReport {
+    fn from(Size { bytes, cached_bytes }: Size) -> Self {
+        Self { size_bytes: bytes, cached_bytes }
+    }
+}
+
+fn of_selection(selection: Selection, demand: &Demand, mirrors: &Mirrors) -> (Vec<File>, Vec<Image>) {
+    let files = zip(selection.artifacts, &demand.files).map(|(file, size)| selected_file(file, *size, mirrors));
+    let images = zip(selection.images, &demand.images).map(|(image, size)| selected_image(image, *size, mirrors));
+    (files.collect(), images.collect())
+}
+
+fn selected_file(file: SelectedArtifact, size: Size, mirrors: &Mirrors) -> File {
     let pin = match &file.pin {
         Pin::Catalog(digest) => pinned(PinSource::Catalog, Some(*digest)),
         Pin::UpstreamChecksum(url) => {
@@ -103,18 +182,19 @@ fn selected_file(file: SelectedArtifact, mirrors: &Mirrors) -> File {
         Pin::FirstUse => pinned(PinSource::TrustOnFirstUse, None),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, .. } = file;
-    File { path, kind, component, platform, roles, url: mirrors.rewrite(&url), pin }
+    File { path, kind, component, platform, roles, url: mirrors.rewrite(&url), pin, size: size.into() }
 }
 
-fn selected_image(image: SelectedImage) -> Image {
+fn selected_image(image: SelectedImage, size: Size, mirrors: &Mirrors) -> Image {
     let source = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
     let SelectedImage { reference, digest, roles, .. } = image;
-    Image { reference, platform: None, roles, pin: pinned(source, digest) }
+    let url = manifest_url(mirrors, &reference, digest.as_ref());
+    Image { reference, platform: None, roles, url, pin: pinned(source, digest), size: size.into() }
 }
 
 /// A lock pins everything; `source` then tells how it came by the digest.
-fn of_lock(lock: Lock, mirrors: &Mirrors) -> Report {
-    let files = lock.artifacts.into_iter().map(|file| File {
+fn of_lock(lock: Lock, demand: &Demand, mirrors: &Mirrors) -> (Vec<File>, Vec<Image>) {
+    let files = zip(lock.artifacts, &demand.files).map(|(file, size)| File {
         path: file.path,
         kind: file.kind,
         component: file.component,
@@ -122,21 +202,17 @@ fn of_lock(lock: Lock, mirrors: &Mirrors) -> Report {
         roles: file.roles,
         url: mirrors.rewrite(&file.url),
         pin: pinned(file.pin, Some(file.digest)),
+        size: (*size).into(),
     });
-    let images = lock.images.into_iter().map(|image| Image {
+    let images = zip(lock.images, &demand.images).map(|(image, size)| Image {
+        url: manifest_url(mirrors, &image.reference, Some(&image.pinned().digest)),
         pin: pinned(image.pin, Some(image.pinned().digest)),
         reference: image.reference,
         platform: Some(image.platform),
         roles: image.roles,
+        size: (*size).into(),
     });
-    Report {
-        schema: 1,
-        kubernetes_version: lock.kubernetes,
-        platforms: lock.platforms,
-        files: files.collect(),
-        images: images.collect(),
-        pinned_at_first_build: Vec::new(),
-    }
+    (files.collect(), images.collect())
 }
 
 fn pinned(source: PinSource, digest: Option<Digest>) -> PinReport {
@@ -144,12 +220,34 @@ fn pinned(source: PinSource, digest: Option<Digest>) -> PinReport {
 }
 
 fn text(report: &Report) -> String {
-    let files = report.files.iter().map(|file| format!("{} {}", pin_text(&file.pin), file.url));
+    let files = report.files.iter().map(|file| line(&file.pin, &file.size, &file.url));
     let images = report.images.iter().map(|image| {
         let platform = image.platform.as_ref().map(|platform| format!(" {platform}")).unwrap_or_default();
-        format!("{} {}{platform}", pin_text(&image.pin), image.reference)
+        line(&image.pin, &image.size, &format!("{}{platform} from {}", image.reference, image.url))
     });
-    files.chain(images).collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<_> = files.chain(images).collect();
+    let Total { known_bytes, to_fetch_bytes, unknown } = report.total;
+    let items = report.files.len() + report.images.len();
+    lines.push(format!(
+        "\ntotal   {} known, {} of it to fetch; {unknown} of {items} files and images have no known size",
+        HumanBytes(known_bytes),
+        HumanBytes(to_fetch_bytes)
+    ));
+    let place = |what: &str, place: &Place| {
+        format!("{what:<7} {}: {} free", place.path.display(), HumanBytes(place.free_bytes))
+    };
+    lines.push(place("cache", &report.cache));
+    lines.extend(report.output.as_ref().map(|output| place("output", output)));
+    lines.join("\n")
+}
+
+fn line(pin: &PinReport, size: &SizeReport, from: &str) -> String {
+    let size = match size.size_bytes {
+        None => "size unknown".to_owned(),
+        Some(bytes) if size.cached_bytes == bytes => format!("{}, in the cache", HumanBytes(bytes)),
+        Some(bytes) => HumanBytes(bytes).to_string(),
+    };
+    format!("{} {from} ({size})", pin_text(pin))
 }
 
 fn pin_text(pin: &PinReport) -> String {

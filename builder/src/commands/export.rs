@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err as fs;
+use kbundle::destination::{Existing, check_new_folder};
+use kbundle::interrupt::Interrupt;
 use kbundle::target::Target;
 use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::atomic_file::{IncompleteFolder, parent};
@@ -12,28 +14,29 @@ use kbundle_format::{Entry, EntryKind};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
+use super::composed::nothing_written;
 use super::input::{Asked, Input};
 use super::layout::keep_whole_images;
+use super::source::interrupted;
 use super::unpack::unpack;
 use crate::cli::ExportArgs;
 
 pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     let directory = &arguments.oci;
-    if directory.symlink_metadata().is_ok() {
-        return Err(exists(directory));
-    }
+    check_new_folder(directory).explained()?;
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open(asked.check())?;
     let listed = bundle.head().list.images.len();
     if listed == 0 {
         return Err(failure::usage(format!("{} holds no images", input.name), "`kbundle inspect` shows what it holds"));
     }
+    let interrupt = Interrupt::watch()?;
     // Taken away again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
-    let target = Target::open(aside.path())?;
-    let files =
-        unpack(bundle, &target, Carriage::Partial, belongs_to_images).explained().with_context(|| input.refused())?;
+    let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
+    let unpacked = unpack(bundle, &target, Carriage::Partial, belongs_to_images).explained();
+    let files = interrupted(&interrupt, unpacked.with_context(|| input.refused()), nothing_written)?;
     let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
     rename(aside.path(), directory)?;
     aside.keep();
@@ -66,7 +69,7 @@ fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 fn exists(path: &Path) -> anyhow::Error {
     failure::refused(
-        format!("{} exists already and is not replaced", path.display()),
-        "choose another folder with `--oci`, or move it away if nobody needs it",
+        format!("{} already exists", path.display()),
+        "give another name, or move it away if nobody needs it",
     )
 }

@@ -3,25 +3,35 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use kbundle::destination::refuse_stdout;
+use kbundle::interrupt::Interrupt;
 use kbundle::target::Target;
 use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
 
 use super::input::{Asked, Input};
+use super::source::interrupted;
 use super::unpack::unpack;
 use crate::cli::ExtractArgs;
 
 pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
+    refuse_stdout(&arguments.directory, "a folder").explained()?;
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open(asked.check())?;
     let picked = |path: &str| arguments.paths.is_empty() || arguments.paths.iter().any(|wanted| covers(wanted, path));
     check_paths(&arguments.paths, bundle.head())?;
-    let target = Target::open(&arguments.directory).map_err(|error| refused(&error))?;
+    let interrupt = Interrupt::watch()?;
+    let target = Target::open(&arguments.directory, arguments.force.existing(), &interrupt);
+    let target = target.map_err(|error| refused(&error))?;
+    check_names(&target, bundle.head(), picked)?;
     let mut count = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
-    count += unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused())?;
+    let unpacked = unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused());
+    count += interrupted(&interrupt, unpacked, || {
+        "files that were unpacked are whole and kept; `--force` replaces them in the next run".to_owned()
+    })?;
     output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
     Ok(())
 }
@@ -38,6 +48,17 @@ fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
         if !listed && !head.files().any(|(name, _)| covers(path, name)) {
             return Err(not_in_bundle(path));
         }
+    }
+    Ok(())
+}
+
+/// Nothing is unpacked before every name is known to be free, or free to be replaced.
+fn check_names(target: &Target, head: &BundleHead, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    for (name, _) in head.files().filter(|(name, _)| wanted(name)) {
+        target.check(&name.parse()?).explained()?;
+    }
+    for entry in head.list.entries.iter().filter(|entry| wanted(entry.path.as_str())) {
+        target.check(&entry.path).explained()?;
     }
     Ok(())
 }

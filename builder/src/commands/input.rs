@@ -89,13 +89,6 @@ impl Input {
     pub fn refused(&self) -> String {
         format!("refused {}", self.name)
     }
-
-    /// The volumes that are not what their headers say, read again for that; none for a single file.
-    pub fn damaged_volumes(&self) -> Result<Vec<PathBuf>, ReadError> {
-        let Some(source) = &self.source else { return Ok(Vec::new()) };
-        let failed = |source| kbundle_format::source::SourceError::Open { source };
-        Ok(source.damaged_volumes().map_err(failed)?)
-    }
 }
 
 /// A bundle whose head was read and checked.

@@ -1,5 +1,7 @@
 //! `kbundle join`
 
+use kbundle::destination::Destination;
+use kbundle_cli::Explained as _;
 use kbundle_format::bases::without_bases;
 use kbundle_format::compose::NewHead;
 use kbundle_format::{IndexedBundle, SignatureCheck};
@@ -16,10 +18,12 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
         bases.push(Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)?);
     }
     let sources: Vec<&IndexedBundle> = [&bundle].into_iter().chain(&bases).collect();
-    let split = arguments.split.split();
+    let signed = !bundle.head().signatures.is_empty();
+    let (split, existing) = (arguments.split.split(), arguments.force.existing());
+    let destination = Destination::for_bundle(&arguments.out, split, existing, signed).explained()?;
     let attestations = without_bases(&bundle.head().attestations);
     let head = NewHead { attestations: &attestations, ..bundle.head().into() };
-    let composition = Composition { head, sources: &sources, out: &arguments.out, split };
+    let composition = Composition { head, sources: &sources, destination };
     name_files(&composition.write(|_| true)?)?;
     Ok(())
 }

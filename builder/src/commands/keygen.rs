@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use kbundle_cli::{failure, output};
+use kbundle::destination::{DestinationError, Existing, check_name, refuse_stdout};
+use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::{KeyNotes, SigningKey};
 
 use super::keys;
@@ -21,10 +22,9 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
             "choose a name that does not end in `.pub`",
         ));
     }
+    refuse_stdout(private, "a pair of keys").explained()?;
     for path in [private, &public] {
-        if path.symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
+        check_name(path, Existing::Kept).explained()?;
     }
     let notes = KeyNotes::new(arguments.comment.clone(), arguments.valid_from, arguments.valid_until)
         .map_err(|error| failure::usage(error.to_string(), "see `kbundle keygen --help`"))?;
@@ -50,17 +50,12 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
 /// Writes a file that must not be there yet, readable by others only if `mode` says so from the first moment.
 fn write_new(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
     let mut file = match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(DestinationError::Exists { paths: vec![path.to_owned()], force: false }).explained();
+        }
         file => file?,
     };
     file.write_all(content.as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("while writing {}", path.display()))
-}
-
-fn exists(path: &Path) -> anyhow::Error {
-    failure::refused(
-        format!("{} exists already and is not replaced", path.display()),
-        "choose another name with `--out`, or move the file away if nobody needs it",
-    )
 }

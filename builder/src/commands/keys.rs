@@ -18,6 +18,14 @@ use crate::cli::PassphraseArgs;
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
 
+/// Makes sure that a file holds a private key, encrypted or not.
+pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
+    match SigningKey::from_file(&fs::read(path).explained()?) {
+        Err(KeyError::Encrypted) => Ok(()),
+        read => read.map(drop).map_err(|error| unusable(path, error)),
+    }
+}
+
 /// Reads a private key, asking for its passphrase where it has one.
 pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<SigningKey> {
     let bytes = fs::read(path).explained()?;

@@ -1,10 +1,13 @@
 //! `kbundle lock`
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use kbundle::destination::Destination;
+use kbundle::interrupt::Interrupt;
+use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, output};
-use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::shell::word;
 
 use super::source::{self, Wishes};
@@ -14,12 +17,17 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let file = source::spec_file(&arguments.spec)?;
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, &file)?;
     let selection = catalog.resolve(&spec).explained()?;
+    let upstream = Upstream::of_selection(&selection);
+    source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
+    let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(fetcher.pin(selection)).explained()?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;
     progress.finish();
-    write_atomically(&arguments.out, lock.to_yaml()?.as_bytes(), 0o644)
-        .with_context(|| format!("while writing {}", arguments.out.display()))?;
+    let mut file = destination.start(&interrupt).explained()?;
+    file.write_all(lock.to_yaml()?.as_bytes()).with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    file.commit().explained()?;
     output::note(&format!(
         "{}: {} files and {} images of Kubernetes {}\nnext: {}kbundle build --locked {} --key signing.key",
         arguments.out.display(),

@@ -13,6 +13,7 @@ pub mod keygen;
 pub mod keys;
 pub mod layout;
 pub mod lock;
+pub mod plan;
 pub mod provenance;
 pub mod repair;
 pub mod reproduce;
@@ -30,7 +31,7 @@ use crate::cli::{Arguments, Command};
 /// Does what the command line says.
 pub fn execute(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build(arguments) => build::run(arguments),
+        Command::Build(arguments) => build::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

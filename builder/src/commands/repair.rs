@@ -1,5 +1,6 @@
 //! `kbundle repair`
 
+use kbundle::destination::Written;
 use kbundle_cli::{Explained as _, output};
 use kbundle_format::volume::{Repair, bundle_path, repair};
 
@@ -15,7 +16,7 @@ pub fn run(arguments: &RepairArgs) -> anyhow::Result<()> {
     if rebuilt.is_empty() {
         output::note("there is a whole volume of each number; nothing was done")?;
     } else {
-        name_files(&rebuilt)?;
+        name_files(&Written { files: rebuilt, ..Written::default() })?;
     }
     for path in damaged {
         output::note(&format!("{} is damaged and was left alone; use the whole one, and remove this", path.display()))?;

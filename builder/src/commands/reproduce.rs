@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
-use kbundle::pack::{Around, Contents};
-use kbundle::reproduce::lock_of;
+use kbundle::pack::{BundleExtras, Contents};
+use kbundle::reproduce::{files_of, lock_of};
+use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::stream::Carriage;
 use kbundle_format::whole::Findings;
@@ -34,17 +36,21 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let list: &BundleList = original.list();
     let file = source::spec_file(&arguments.spec)?;
     let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let upstream = Upstream::of_list(list);
+    source::check_mirrors(&mirrors, &upstream, None)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
-    let lock = source::runtime()?.block_on(async {
-        let lock = lock_of(list, &fetcher).await.explained()?;
-        fetcher.fetch(lock).await.explained()
+    let files = files_of(list).explained()?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, async {
+        let lock = lock_of(list, files, &fetcher).await?;
+        fetcher.fetch(lock).await
     })?;
     progress.finish();
 
     let contents = Contents::of(&lock, list.compression.clone()).explained()?;
     compare_lists(list, &contents.list)?;
-    let around = Around {
+    let extras = BundleExtras {
         signatures: &original.head().signatures,
         attestations: &original.head().attestations,
         carried: &|entry| original.carries(entry),
@@ -52,7 +58,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let difference = Arc::new(OnceLock::new());
     let comparison = Comparison { source: original.source().clone(), position: 0, difference: Arc::clone(&difference) };
     let bar = progress::bar("packing", list.size_bytes());
-    let written = contents.write(comparison, &cache, around, &|bytes| bar.inc(bytes));
+    let written = contents.write(comparison, &cache, extras, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     if let Some(&offset) = difference.get() {
         return Err(differs(&original, offset));

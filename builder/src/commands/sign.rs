@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kbundle_cli::{OutputFormat, failure, output};
+use fs_err as fs;
+use kbundle::destination::{Destination, Existing, check_name};
+use kbundle_cli::{Explained as _, OutputFormat, failure, output};
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
@@ -29,6 +31,8 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     let path = &arguments.bundle.bundle;
     if arguments.detached {
         let path = detached_path(path, signer);
+        // Its own earlier signature is the only file of that name.
+        check_name(&path, Existing::Replaced).explained()?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
         output::note(&format!("{}: signature by {signer}", path.display()))?;
@@ -89,6 +93,8 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
-    Composition { head, sources: &[&bundle], out: path, split: None }.copy(|entry| bundle.carries(entry))?;
+    // A link to a bundle stays a link: the bundle itself is written anew.
+    let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
+    Composition { head, sources: &[&bundle], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -1,14 +1,21 @@
 //! What `build` and `lock` share: from flags and files to a selection, and the fetcher.
 
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fs_err as fs;
 use kbundle::catalog::Catalog;
+use kbundle::destination::{Destination, check_space};
 use kbundle::fetch::progress::{Audience, Progress};
-use kbundle::fetch::{Cache, CacheLock, Credentials, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
+use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
+use kbundle::interrupt::{Interrupt, Interrupted};
 use kbundle::mirror::Mirrors;
 use kbundle::spec::{BundleSpec, SpecFile};
+use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
 
 use crate::cli::{FetchArgs, SpecArgs};
@@ -41,17 +48,48 @@ pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     Ok(Wishes { spec, catalog, mirrors })
 }
 
+/// Makes sure that content comes from what each mirror stands for, in this bundle or another of the same catalog.
+pub fn check_mirrors(mirrors: &Mirrors, upstream: &Upstream, catalog: Option<&Catalog>) -> anyhow::Result<()> {
+    let built_in = Catalog::built_in().explained()?;
+    let catalogs: Vec<_> = catalog.into_iter().chain([&built_in]).map(Upstream::of_catalog).collect();
+    let known: BTreeSet<&str> = catalogs.iter().chain([upstream]).flat_map(Upstream::names).collect();
+    let unknown: Vec<_> = mirrors.names().filter(|name| !known.contains(name)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = upstream.names().into_iter().collect();
+    Err(failure::usage(
+        format!("nothing is fetched from {}, so a mirror of it changes nothing", unknown.join(", ")),
+        format!("this bundle comes from {}", names.join(", ")),
+    ))
+}
+
 /// Where downloads are kept.
 pub fn cache(arguments: &FetchArgs) -> anyhow::Result<Cache> {
+    Cache::open(&cache_directory(arguments)?).explained()
+}
+
+/// The directory of downloads: by flag or environment, or the user's.
+pub fn cache_directory(arguments: &FetchArgs) -> anyhow::Result<PathBuf> {
     let named = || arguments.cache.clone();
     let absolute = |path: &PathBuf| path.is_absolute();
     let xdg =
         || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute).map(|path| path.join("kbundle"));
     let home = || std::env::home_dir().map(|home| home.join(".cache/kbundle"));
-    let directory = named().or_else(xdg).or_else(home).ok_or_else(|| {
+    named().or_else(xdg).or_else(home).ok_or_else(|| {
         failure::usage("there is no home directory to keep downloads in", "say where with `--cache DIR`")
-    })?;
-    Cache::open(&directory).explained()
+    })
+}
+
+/// Makes sure that there is room for what is fetched and for the bundle, as far as sizes are known.
+pub fn check_room(to_fetch: u64, cache: &Cache, least_bundle: u64, destination: &Destination) -> anyhow::Result<()> {
+    let folder = cache.nearest_folder();
+    check_space(folder, to_fetch).explained()?;
+    if let Some(out) = destination.folder() {
+        let shared = fs::metadata(folder)?.dev() == fs::metadata(out)?.dev();
+        check_space(out, least_bundle + if shared { to_fetch } else { 0 }).explained()?;
+    }
+    Ok(())
 }
 
 /// A fetcher, and the lock on the cache that it needs for as long as it works.
@@ -76,11 +114,51 @@ pub fn fetcher(
     Ok((fetcher, lock, progress))
 }
 
+/// Runs the part that needs the network until it is done or a signal comes. Says of an error which servers cannot be reached.
+pub fn online<T>(
+    fetcher: &Fetcher,
+    upstream: &Upstream,
+    interrupt: &Interrupt,
+    work: impl Future<Output = Result<T, FetchError>>,
+) -> anyhow::Result<T> {
+    let work = async {
+        match work.await {
+            Ok(done) => Ok(done),
+            Err(error) => Err(fetcher.explain(error, upstream).await),
+        }
+    };
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = work => done.explained(),
+            () = interrupt.caught() => {
+                let stopped = Err(anyhow::anyhow!("the downloads were stopped"));
+                interrupted(interrupt, stopped, || downloads_kept(fetcher.cache()))
+            }
+        }
+    })
+}
+
+/// Says of work that failed after a signal came that it was interrupted, and what was `kept`.
+pub fn interrupted<T>(
+    interrupt: &Interrupt,
+    result: anyhow::Result<T>,
+    kept: impl FnOnce() -> String,
+) -> anyhow::Result<T> {
+    match interrupt.caught_signal() {
+        Some(signal) if result.is_err() => Err(Interrupted { signal, kept: kept() }).explained(),
+        _ => result,
+    }
+}
+
+/// What an interrupted command kept that fetches.
+pub fn downloads_kept(cache: &Cache) -> String {
+    format!("what was fetched is kept in {}, and the next run resumes there", cache.directory().display())
+}
+
 /// The runtime for the network part.
-pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("while starting the threads for the network")
+///
+/// It runs tasks on the thread that waits for the result, so none runs after that. On threads of their own, tasks that libraries
+/// started (name resolution, connections) would still run while the runtime ends, and panic when they look at its clock.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")
 }

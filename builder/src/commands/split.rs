@@ -3,29 +3,38 @@
 use std::io;
 
 use anyhow::Context as _;
+use kbundle::destination::Destination;
+use kbundle::interrupt::Interrupt;
 use kbundle_cli::{Explained as _, progress};
 use kbundle_format::SignatureCheck;
 use kbundle_format::stream::Carriage;
-use kbundle_format::volume::{Split, VolumeWriter};
+use kbundle_format::volume::Split;
 
-use super::composed::name_files;
+use super::composed::{name_files, nothing_written};
 use super::input::{Bundle, Input};
+use super::source::interrupted;
 use super::verify::read_all;
 use crate::cli::SplitCommandArgs;
 
 pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     let source = input.source()?.clone();
-    let bundle = Bundle::Indexed(input.open_indexed(SignatureCheck::Skipped)?);
-    read_all(&input, bundle, Carriage::Partial)?;
+    let bundle = input.open_indexed(SignatureCheck::Skipped)?;
+    let signed = !bundle.head().signatures.is_empty();
     let out = arguments.out.as_ref().unwrap_or(&arguments.bundle.bundle);
-    let mut writer =
-        VolumeWriter::new(out, Split { file_bytes: arguments.size, parity: arguments.parity }).explained()?;
+    let split = Split { file_bytes: arguments.size, parity: arguments.parity };
+    let destination = Destination::for_bundle(out, Some(split), arguments.force.existing(), signed).explained()?;
+    read_all(&input, Bundle::Indexed(bundle), Carriage::Partial)?;
+    let interrupt = Interrupt::watch()?;
     let bar = progress::bar("splitting", source.size_bytes());
-    io::copy(&mut bar.wrap_read(source.reader()), &mut writer)
-        .with_context(|| format!("while splitting {}", input.name))?;
-    let files = writer.finish().explained()?;
+    let cut = || {
+        let mut volumes = destination.start(&interrupt).explained()?;
+        io::copy(&mut bar.wrap_read(source.reader()), &mut volumes)
+            .with_context(|| format!("while splitting {}", input.name))?;
+        volumes.commit().explained()
+    };
+    let written = interrupted(&interrupt, cut(), nothing_written)?;
     bar.finish_and_clear();
-    name_files(&files)?;
+    name_files(&written)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `kbundle subset`
 
+use kbundle::destination::Destination;
+use kbundle_cli::Explained as _;
 use kbundle_format::{Entry, SignatureCheck};
 
 use super::composed::{Composition, name_files};
@@ -8,8 +10,10 @@ use crate::cli::SubsetArgs;
 
 pub fn run(arguments: &SubsetArgs) -> anyhow::Result<()> {
     let bundle = Input::find(&arguments.bundle)?.open_indexed(SignatureCheck::Skipped)?;
-    let split = arguments.split.split();
-    let composition = Composition { head: bundle.head().into(), sources: &[&bundle], out: &arguments.out, split };
+    let signed = !bundle.head().signatures.is_empty();
+    let (split, existing) = (arguments.split.split(), arguments.force.existing());
+    let destination = Destination::for_bundle(&arguments.out, split, existing, signed).explained()?;
+    let composition = Composition { head: bundle.head().into(), sources: &[&bundle], destination };
     let needed = |entry: &Entry| arguments.role.iter().any(|role| entry.roles.contains(role));
     name_files(&composition.write(needed)?)?;
     Ok(())

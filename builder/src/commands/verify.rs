@@ -1,15 +1,13 @@
 //! `kbundle verify`
 
-use std::fmt::Write as _;
-
 use anyhow::Context as _;
 use indicatif::HumanBytes;
 use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
 use kbundle_format::bases::Bases;
 use kbundle_format::diagnosis::Verdict;
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::whole::{Damage, Findings};
-use kbundle_format::{Diagnosis, Digest, Entry, EntryPath, IndexedBundle, KeyId, ReadError, SignatureCheck};
+use kbundle_format::whole::{DamagedBundle, DiagnosedDamage, VerifyError};
+use kbundle_format::{Digest, Entry, EntryPath, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
 use super::input::{Bundle, Input};
@@ -58,35 +56,15 @@ struct DamagedEntry {
     to: Option<u64>,
 }
 
-/// An entry that is not what was signed, and what the facts say about that.
-struct Wrong {
-    damage: Damage,
-    diagnosis: Diagnosis,
-}
-
-impl Wrong {
-    fn of(damage: Damage, bundle: &IndexedBundle) -> Self {
-        let diagnosis = Diagnosis::of_entry(&damage.error, bundle, &damage.path);
-        Self { damage, diagnosis }
-    }
-
-    fn is_missing(&self) -> bool {
-        self.diagnosis.verdict == Verdict::Incomplete
-    }
-
-    fn line(&self) -> String {
-        let Damage { path, .. } = &self.damage;
-        let reason = self.damage.reason();
-        if self.is_missing() { format!("{path}: {reason}") } else { format!("{path}: {reason}\n  {}", self.diagnosis) }
-    }
-
-    fn for_scripts(&self) -> DamagedEntry {
-        DamagedEntry {
-            path: self.damage.path.to_string(),
-            reason: self.damage.reason(),
-            verdict: self.diagnosis.verdict,
-            from: self.diagnosis.place.as_ref().map(|place| place.offset),
-            to: self.diagnosis.place.as_ref().and_then(|place| place.end),
+impl DamagedEntry {
+    fn of(damage: &DiagnosedDamage) -> Self {
+        let DiagnosedDamage { damage, diagnosis } = damage;
+        Self {
+            path: damage.path.to_string(),
+            reason: damage.reason(),
+            verdict: diagnosis.verdict,
+            from: diagnosis.place.as_ref().map(|place| place.offset),
+            to: diagnosis.place.as_ref().and_then(|place| place.end),
         }
     }
 }
@@ -127,20 +105,16 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Re
     let bases = Bases::of(bundle.head());
     let read = match bundle {
         Bundle::Stream(stream) => {
-            let summary = stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes));
-            summary.map(|summary| (summary, Vec::new()))
+            stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes)).map_err(VerifyError::Read)
         }
-        Bundle::Indexed(bundle) => bundle.check_entries(carriage, &|bytes| bar.inc(bytes)).map(|findings| {
-            let Findings { summary, damage } = findings;
-            (summary, damage.into_iter().map(|damage| Wrong::of(damage, &bundle)).collect())
-        }),
+        Bundle::Indexed(bundle) => bundle.verify(carriage, &|bytes| bar.inc(bytes)),
     };
     bar.finish_and_clear();
     match read {
-        Ok((summary, wrong)) if wrong.is_empty() => Ok(summary),
-        Ok((_, wrong)) => damaged(input, &wrong, bases.as_ref()),
-        Err(ReadError::Missing { path }) => Err(missing(input, &path, bases.as_ref())),
-        Err(error) => Err(input.refusal(error)),
+        Err(VerifyError::Damaged(damage)) => damaged(input, &damage, bases.as_ref()),
+        Err(VerifyError::Read(ReadError::Missing { path })) => Err(missing(input, &path, bases.as_ref())),
+        Err(VerifyError::Read(error)) => Err(input.refusal(error)),
+        summary => Ok(summary?),
     }
 }
 
@@ -159,38 +133,18 @@ fn completion(bases: Option<&Bases>) -> String {
     }
 }
 
-/// The error for entries that are not as signed, with all of them for scripts.
-fn damaged(input: &Input, wrong: &[Wrong], bases: Option<&Bases>) -> anyhow::Result<Summary> {
-    let volumes: Vec<_> = input.damaged_volumes().explained()?.iter().map(|path| path.display().to_string()).collect();
-    let all = |verdict| wrong.iter().all(|wrong| wrong.diagnosis.verdict == verdict);
-    let judged = if all(Verdict::Incomplete) {
-        "missing"
-    } else if all(Verdict::Damaged) {
-        "damaged"
-    } else {
-        "not as signed"
-    };
-    let mut what = format!("{}: {} {judged}", input.refused(), counted(wrong.len(), "entry", "entries"));
-    for volume in &volumes {
-        // Writing to a string cannot fail.
-        let _ = write!(what, "\nvolume {volume} is damaged");
-    }
-    for wrong in wrong {
-        let _ = write!(what, "\n{}", wrong.line());
-    }
-    let hint = if volumes.is_empty() {
-        let advice = wrong.iter().find_map(|wrong| wrong.diagnosis.advice());
-        advice.map_or_else(|| completion(bases), str::to_owned)
+/// The error for damaged entries, with all of them for scripts.
+fn damaged(input: &Input, damage: &DamagedBundle, bases: Option<&Bases>) -> anyhow::Result<Summary> {
+    let volumes = damage.volumes.iter().map(|path| path.display().to_string()).collect();
+    let what = format!("{}: {damage}", input.refused());
+    let hint = if damage.volumes.is_empty() {
+        damage.advice().map_or_else(|| completion(bases), str::to_owned)
     } else {
         "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`".to_owned()
     };
-    let damaged_entries = wrong.iter().map(Wrong::for_scripts).collect();
+    let damaged_entries = damage.entries.iter().map(DamagedEntry::of).collect();
     let details = DamageDetails { bundle: &input.name, verified: false, damaged_volumes: volumes, damaged_entries };
     Err(failure::refused(what, hint)).details(&details)
-}
-
-fn counted(count: usize, one: &str, more: &str) -> String {
-    if count == 1 { format!("1 {one} is") } else { format!("{count} {more} are") }
 }
 
 /// Makes sure that what the bundle leaves out is what it may leave out.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use kbundle_format::{Digest, Hasher};
+use nix::unistd::{AccessFlags, access};
 
 use super::FetchError;
 
@@ -31,6 +32,30 @@ pub struct CacheLock {
 }
 
 impl Cache {
+    /// Looks at `directory` and changes nothing. It may be missing where it could be made.
+    ///
+    /// # Errors
+    /// [`FetchError::Cache`]: it is no folder, or cannot be written to or made.
+    pub fn look_at(directory: &Path) -> Result<Self, FetchError> {
+        let cache = Self { directory: directory.to_owned() };
+        let folder = cache.nearest_folder();
+        let usable = || -> io::Result<()> {
+            if !folder.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
+        };
+        usable().map_err(|source| FetchError::Cache { path: folder.to_owned(), source })?;
+        Ok(cache)
+    }
+
+    /// The directory, or what is there of the way to it.
+    #[must_use]
+    pub fn nearest_folder(&self) -> &Path {
+        let there = self.directory.ancestors().find(|folder| folder.symlink_metadata().is_ok());
+        there.unwrap_or(Path::new("."))
+    }
+
     /// Uses `directory`, which is made where it is missing.
     ///
     /// # Errors
@@ -41,6 +66,12 @@ impl Cache {
             fs::create_dir_all(&path).map_err(|source| FetchError::Cache { path: path.clone(), source })?;
         }
         Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Waits until no other run writes here. `waiting` is called once if there is one.
@@ -99,6 +130,12 @@ impl Cache {
             Ok(None)
         };
         check().map_err(|source| FetchError::Cache { path: path.clone(), source })
+    }
+
+    /// The size of content that is here, whose digest is not compared.
+    #[must_use]
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        fs::metadata(self.path(digest)).ok().map(|metadata| metadata.len())
     }
 
     /// Reads whole content of at most `most` bytes, which has to be here.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use kbundle_format::text_file;
 use oci_distribution::client::{Certificate as RegistryCertificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use reqwest::Certificate;
+use reqwest::redirect::Policy;
 
 use super::FetchError;
 use crate::mirror::Mirrors;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const USER_AGENT: &str = concat!("kbundle/", env!("CARGO_PKG_VERSION"));
-const MOST_REDIRECTS: usize = 10;
+pub(super) const MOST_REDIRECTS: usize = 10;
 
 /// How servers are reached.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct HttpSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-pub(super) fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, FetchError> {
+pub(super) fn http_client(settings: &HttpSettings, redirects: Policy) -> Result<reqwest::Client, FetchError> {
     use_ring();
     let error = |source: Box<dyn std::error::Error + Send + Sync>| FetchError::Client {
         ca_file: settings.ca_file.clone(),
@@ -44,7 +45,7 @@ pub(super) fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, Fe
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(settings.timeout)
-        .redirect(reqwest::redirect::Policy::limited(MOST_REDIRECTS))
+        .redirect(redirects)
         .tls_certs_merge(authorities)
         .build()
         .map_err(|source| error(source.into()))

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use kbundle_format::{Digest, ImageRef, Platform};
 
+use super::Breakdown;
+use crate::destination::DestinationError;
+use crate::upstream::Server;
+
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,12 +50,22 @@ pub enum FetchError {
         status: reqwest::StatusCode,
     },
     /// No answer, or one that broke off.
-    #[error("cannot fetch {url}")]
+    #[error("cannot fetch {url}{}", redirected.as_ref().map(|host| format!(", which redirects to {host}")).unwrap_or_default())]
     Transport {
         /// What was asked.
         url: String,
+        /// The host that failed, where redirects led to another one.
+        redirected: Option<String>,
         /// The cause.
-        source: reqwest::Error,
+        source: Breakdown,
+    },
+    /// Servers that cannot be reached at all.
+    #[error("cannot reach {}", failed_words(failed))]
+    Unreachable {
+        /// All of them.
+        failed: Vec<(Server, Breakdown)>,
+        /// What failed first.
+        source: Box<FetchError>,
     },
     /// The answer ended before its content did.
     #[error("{url} ended after {actual} bytes of {expected}")]
@@ -63,6 +77,14 @@ pub enum FetchError {
         /// Bytes that were announced.
         expected: u64,
     },
+    /// The server does not continue a download where its beginning ends.
+    #[error("the server does not continue {url} at byte {kept}, where an earlier download ended; it has to start over")]
+    NotContinued {
+        /// What was asked.
+        url: String,
+        /// Bytes that were there.
+        kept: u64,
+    },
     /// It failed as often as it may.
     #[error("gave up on {url} after {attempts} attempts")]
     GaveUp {
@@ -73,7 +95,7 @@ pub enum FetchError {
         /// The last failure.
         source: Box<FetchError>,
     },
-    /// The registry did not let us in.
+    /// The registry gave no token.
     #[error("cannot get access to {repository} on registry {registry}")]
     Authorization {
         /// The registry.
@@ -117,6 +139,12 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
+    /// The cache has too little room.
+    #[error("the cache has too little room for what is still to be fetched")]
+    NoRoom {
+        /// How much is free and how much is needed.
+        source: DestinationError,
+    },
     /// The HTTP client could not be set up.
     #[error("cannot set up HTTP{}", ca_file.as_ref().map(|path| format!(" with {}", path.display())).unwrap_or_default())]
     Client {
@@ -139,11 +167,18 @@ impl FetchError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
-            Self::Transport { source, .. } => !source.is_redirect() && !source.is_builder(),
-            Self::ShortBody { .. } => true,
-            Self::Authorization { source, .. } => {
-                matches!(**source, oci_distribution::errors::OciDistributionError::RequestError(_))
-            }
+            Self::Transport { source, .. } => source.may_pass(),
+            Self::ShortBody { .. } | Self::NotContinued { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a server gave no answer at all, as without a network.
+    #[must_use]
+    pub fn is_breakdown(&self) -> bool {
+        match self {
+            Self::Transport { .. } => true,
+            Self::GaveUp { source, .. } => source.is_breakdown(),
             _ => false,
         }
     }
@@ -159,6 +194,7 @@ impl FetchError {
                 | Self::Image { .. }
                 | Self::NoPlatform { .. }
                 | Self::NoChecksum { .. }
+                | Self::NoRoom { .. }
         )
     }
 
@@ -175,14 +211,27 @@ impl FetchError {
             Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => {
                 "for a registry, log in with `docker login` or `skopeo login`; credentials are read from `~/.docker/config.json`"
             }
-            Self::GaveUp { .. } | Self::Transport { .. } => {
-                "what was fetched is kept and resumed by the next run; behind a proxy set HTTPS_PROXY, --mirror or --ca-file"
+            Self::GaveUp { .. } | Self::Transport { .. } | Self::Unreachable { .. } => {
+                "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file"
             }
             Self::Authorization { .. } => {
                 "credentials are read from `~/.docker/config.json` (or `$DOCKER_CONFIG`), field `auths`"
             }
-            Self::Cache { .. } => "choose another place with `--cache DIR`",
+            Self::Cache { .. } | Self::NoRoom { .. } => "choose another place with `--cache DIR`",
             _ => return None,
         })
     }
+}
+
+/// `dl.k8s.io, github.com: no answer in time; quay.io: there is no route to it`.
+fn failed_words(failed: &[(Server, Breakdown)]) -> String {
+    let mut groups: Vec<(Vec<String>, &Breakdown)> = Vec::new();
+    for (server, why) in failed {
+        match groups.iter_mut().find(|(_, known)| *known == why) {
+            Some((servers, _)) => servers.push(server.to_string()),
+            None => groups.push((vec![server.to_string()], why)),
+        }
+    }
+    let groups: Vec<_> = groups.into_iter().map(|(servers, why)| format!("{}: {why}", servers.join(", "))).collect();
+    groups.join("; ")
 }

@@ -12,16 +12,15 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use reqwest::{Response, StatusCode};
-use tokio::task::block_in_place;
 
 use super::cache::Cache;
 use super::progress::Item;
 use super::retry::RetryPolicy;
-use super::{FetchError, registry};
+use super::{Breakdown, FetchError, registry};
 
 /// One piece of content on a server.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct Download {
     /// Where it is asked for, mirrors considered.
     pub url: String,
     /// What it has to be; absent only where it is taken as it comes.
@@ -72,12 +71,12 @@ impl Downloader {
     ///
     /// # Errors
     /// Any [`FetchError`]; content that is not what was wanted leaves nothing behind.
-    pub async fn fetch(&self, wanted: &Wanted, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
+    pub async fn fetch(&self, wanted: &Download, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
         // Content that nobody pins has no name yet; its address serves.
         let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.url.as_bytes())).hex();
         let _turn = self.in_flight.turn(&name).await;
         if let Some(digest) = wanted.digest
-            && let Some(size) = block_in_place(|| self.cache.whole(&digest))?
+            && let Some(size) = self.whole(digest).await?
         {
             check_size(wanted, size)?;
             item.cached(size);
@@ -92,34 +91,41 @@ impl Downloader {
             result => result,
         };
         let (digest, size) = result?;
-        block_in_place(|| self.cache.keep(&partial, &digest))?;
+        let cache = self.cache.clone();
+        beside_the_network(move || cache.keep(&partial, &digest)).await?;
         item.fetched(size);
         Ok((digest, size))
     }
 
+    async fn whole(&self, digest: Digest) -> Result<Option<u64>, FetchError> {
+        let cache = self.cache.clone();
+        beside_the_network(move || cache.whole(&digest)).await
+    }
+
     /// Asks once. What came stays in `partial` for the next attempt, unless it turned out to be the wrong content.
-    async fn attempt(&self, wanted: &Wanted, partial: &Path, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
-        let mut beginning = block_in_place(|| Beginning::open(partial))?;
+    async fn attempt(&self, wanted: &Download, partial: &Path, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
+        let path = partial.to_owned();
+        let mut beginning = beside_the_network(move || Beginning::open(&path)).await?;
         let response = self.ask(wanted, &beginning).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if continues_at(&response, beginning.size) => {}
-            StatusCode::OK => block_in_place(|| beginning.restart(response.headers()))?,
+            StatusCode::OK => beginning.restart(response.headers())?,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if beginning.size > 0 => {
-                // Ours is longer than the content, or the server answers another range: start over.
-                let (url, actual) = (wanted.url.clone(), beginning.size);
-                block_in_place(|| beginning.discard())?;
-                return Err(FetchError::ShortBody { url, actual, expected: wanted.size.unwrap_or_default() });
+                // The beginning is longer than the content, or the server answers with another range: start over.
+                let (url, kept) = (wanted.url.clone(), beginning.size);
+                beginning.discard()?;
+                return Err(FetchError::NotContinued { url, kept });
             }
             status => return Err(FetchError::Status { url: wanted.url.clone(), status }),
         }
         let result = receive(wanted, response, &mut beginning, item).await;
         if result.as_ref().is_err_and(FetchError::is_refusal) {
-            block_in_place(|| beginning.discard())?;
+            beginning.discard()?;
         }
         result
     }
 
-    async fn ask(&self, wanted: &Wanted, beginning: &Beginning) -> Result<Response, FetchError> {
+    async fn ask(&self, wanted: &Download, beginning: &Beginning) -> Result<Response, FetchError> {
         let mut request = self.client.get(&wanted.url).header(ACCEPT_ENCODING, "identity");
         if let Access::Blob(repository) | Access::Manifest(repository) = &wanted.access
             && let Some(token) = self.registry.authorization(repository).await?
@@ -136,11 +142,23 @@ impl Downloader {
                 request = request.header(IF_RANGE, validator);
             }
         }
-        request
-            .send()
-            .await
-            .map_err(|source| FetchError::Transport { url: wanted.url.clone(), source: source.without_url() })
+        request.send().await.map_err(|error| no_answer(&wanted.url, &error))
     }
+}
+
+/// Runs what reads or syncs a whole file on a thread of its own: the network has one thread, which must not wait for a disk.
+async fn beside_the_network<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    tokio::task::spawn_blocking(work).await.map_err(|source| FetchError::Task { source })?
+}
+
+/// The error for an address that gave no answer, or half of one.
+pub(super) fn no_answer(url: &str, error: &reqwest::Error) -> FetchError {
+    let host = |url: &reqwest::Url| url.host_str().map(str::to_owned);
+    let asked = reqwest::Url::parse(url).ok().as_ref().and_then(host);
+    let redirected = error.url().and_then(host).filter(|last| asked.as_ref().is_some_and(|asked| asked != last));
+    FetchError::Transport { url: url.to_owned(), redirected, source: Breakdown::of(error) }
 }
 
 /// Whether a partial answer begins where we stand.
@@ -151,7 +169,7 @@ fn continues_at(response: &Response, offset: u64) -> bool {
 
 /// Takes the body and says what it is, or why it is refused.
 async fn receive(
-    wanted: &Wanted,
+    wanted: &Download,
     mut response: Response,
     beginning: &mut Beginning,
     item: &Item<'_>,
@@ -163,9 +181,8 @@ async fn receive(
         item.set_length(announced);
     }
     item.set_position(beginning.size);
-    let body = |source: reqwest::Error| FetchError::Transport { url: url(), source: source.without_url() };
-    while let Some(chunk) = response.chunk().await.map_err(body)? {
-        block_in_place(|| beginning.append(&chunk))?;
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&wanted.url, &error))? {
+        beginning.append(&chunk)?;
         item.set_position(beginning.size);
         let most = wanted.size.unwrap_or(wanted.most);
         if beginning.size > most {
@@ -185,7 +202,7 @@ async fn receive(
     }
 }
 
-fn check_size(wanted: &Wanted, actual: u64) -> Result<(), FetchError> {
+fn check_size(wanted: &Download, actual: u64) -> Result<(), FetchError> {
     match wanted.size {
         Some(expected) if expected != actual => {
             Err(FetchError::SizeMismatch { url: wanted.url.clone(), expected, actual })

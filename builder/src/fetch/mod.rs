@@ -5,14 +5,17 @@
 //! | `cache` | content by digest on disk |
 //! | `client`, `http`, `retry` | one download: TLS, resuming, hashing, bounds, trying again |
 //! | `registry`, `image` | where a registry keeps things, and what images are made of |
+//! | `breakdown`, `reach` | why there is no answer, and from which servers |
 //! | `progress` | what a person sees |
 
+mod breakdown;
 mod cache;
 mod client;
 mod error;
 mod http;
 pub mod image;
 pub mod progress;
+mod reach;
 mod registry;
 mod retry;
 
@@ -22,20 +25,23 @@ use std::sync::Arc;
 
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::{Digest, EntryKind, PinSource, Platform};
+use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::http::{Access, Downloader, Wanted};
+use self::http::{Access, Download, Downloader};
 use self::image::{Document, Fit};
 use self::progress::Progress;
+use crate::destination::check_space;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 
+pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use client::HttpSettings;
 pub use error::FetchError;
-pub use registry::Credentials;
+pub use registry::{Credentials, manifest_url, registry_host};
 pub use retry::RetryPolicy;
 
 /// Most bytes of an image index or manifest: what the distribution-spec asks registries to take.
@@ -61,6 +67,7 @@ pub struct Fetcher {
     mirrors: Arc<Mirrors>,
     progress: Arc<Progress>,
     permits: Arc<Semaphore>,
+    http: HttpSettings,
 }
 
 impl Fetcher {
@@ -77,7 +84,7 @@ impl Fetcher {
     ) -> Result<Self, FetchError> {
         let registry = client::registry_client(&settings.http, &mirrors)?;
         let downloader = Downloader {
-            client: client::http_client(&settings.http)?,
+            client: client::http_client(&settings.http, Policy::limited(client::MOST_REDIRECTS))?,
             registry: registry::Authorizer::new(registry, credentials),
             cache,
             retry: settings.retry,
@@ -88,7 +95,14 @@ impl Fetcher {
             mirrors: Arc::new(mirrors),
             progress,
             permits: Arc::new(Semaphore::new(settings.jobs.max(1))),
+            http: settings.http.clone(),
         })
+    }
+
+    /// Where downloads are kept.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.downloader.cache
     }
 
     /// Pins a selection and fetches all that it names. Files come first: a program that is not what its pin says stops the build
@@ -140,6 +154,7 @@ impl Fetcher {
             (name, wanted)
         });
         let wanted: Vec<_> = files.chain(blobs).collect();
+        self.demand_room(wanted.iter().map(|(_, wanted)| wanted))?;
         let sizes = self
             .all(wanted, |this, (name, wanted)| async move {
                 this.downloader.fetch(&wanted, &this.progress.item(&name, wanted.size)).await
@@ -172,6 +187,17 @@ impl Fetcher {
         results
     }
 
+    /// Makes sure that the cache has room for what is not in it, as far as sizes are known.
+    fn demand_room<'a>(&self, wanted: impl Iterator<Item = &'a Download>) -> Result<(), FetchError> {
+        let missing = |wanted: &Download| {
+            let digest = wanted.digest.filter(|digest| self.cache().size(digest).is_none())?;
+            let begun = std::fs::metadata(self.cache().partial(&digest.hex())).map_or(0, |begun| begun.len());
+            Some(wanted.size?.saturating_sub(begun))
+        };
+        let needed = wanted.filter_map(missing).sum();
+        check_space(self.cache().directory(), needed).map_err(|source| FetchError::NoRoom { source })
+    }
+
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
@@ -198,19 +224,18 @@ impl Fetcher {
             .ok_or_else(|| FetchError::NoChecksum { url: wanted.url })
     }
 
-    fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Wanted {
-        Wanted { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
+    fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Download {
+        Download { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
     }
 
-    fn file(&self, artifact: &Artifact) -> Wanted {
-        Wanted { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
+    fn file(&self, artifact: &Artifact) -> Download {
+        Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
     }
 
     async fn pin_image(&self, image: SelectedImage, platform: Platform) -> Result<LockedImage, FetchError> {
         let repository = self.mirrors.repository(&image.reference);
-        let tag_or_digest = image.digest.map_or_else(|| image.reference.tag().to_owned(), |digest| digest.to_string());
-        let wanted = Wanted {
-            url: registry::url(&repository, &format!("manifests/{tag_or_digest}")),
+        let wanted = Download {
+            url: manifest_url(&self.mirrors, &image.reference, image.digest.as_ref()),
             digest: image.digest,
             size: None,
             most: MAX_DOCUMENT_BYTES,
@@ -268,8 +293,8 @@ fn refuse(image: &SelectedImage, digest: Digest, reason: String) -> FetchError {
 }
 
 /// An image index or manifest by its descriptor.
-fn document(repository: Repository, descriptor: &Descriptor) -> Wanted {
-    Wanted {
+fn document(repository: Repository, descriptor: &Descriptor) -> Download {
+    Download {
         url: registry::url(&repository, &format!("manifests/{}", descriptor.digest)),
         most: MAX_DOCUMENT_BYTES,
         access: Access::Manifest(repository.clone()),
@@ -278,8 +303,8 @@ fn document(repository: Repository, descriptor: &Descriptor) -> Wanted {
 }
 
 /// An image config or layer by its descriptor.
-fn content(repository: Repository, descriptor: &Descriptor) -> Wanted {
-    Wanted {
+fn content(repository: Repository, descriptor: &Descriptor) -> Download {
+    Download {
         url: registry::url(&repository, &format!("blobs/{}", descriptor.digest)),
         digest: Some(descriptor.digest),
         size: Some(descriptor.size),

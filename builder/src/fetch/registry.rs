@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use kbundle_format::text_file;
+use kbundle_format::{Digest, ImageRef, text_file};
 use oci_distribution::client::Client;
+use oci_distribution::errors::OciDistributionError;
 use oci_distribution::secrets::RegistryAuth;
 use oci_distribution::{Reference, RegistryOperation};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::FetchError;
-use crate::mirror::Repository;
+use super::http::no_answer;
+use crate::mirror::{Mirrors, Repository, Scheme};
 
 /// A token is used for this long; registries give them for 60 seconds at least (distribution's token specification).
 const TOKEN_LIFE: Duration = Duration::from_secs(50);
@@ -140,6 +142,7 @@ impl Authorizer {
             (Ok(Some(token)), _) => Ok(Some(Token::Bearer(token))),
             (Ok(None), RegistryAuth::Basic(user, password)) => Ok(Some(Token::Basic(user, password))),
             (Ok(None), _) => Ok(None),
+            (Err(OciDistributionError::RequestError(error)), _) => Err(no_answer(&url(repository, ""), &error)),
             (Err(source), _) => Err(FetchError::Authorization {
                 registry: repository.host.clone(),
                 repository: repository.path.clone(),
@@ -154,6 +157,20 @@ fn reference(repository: &Repository) -> Reference {
     Reference::with_tag(repository.host.clone(), repository.path.clone(), "latest".to_owned())
 }
 
+/// Where the index or manifest of `image` is asked for: by its digest where that is known, or by its tag.
+#[must_use]
+pub fn manifest_url(mirrors: &Mirrors, image: &ImageRef, digest: Option<&Digest>) -> String {
+    let tag_or_digest = digest.map_or_else(|| image.tag().to_owned(), ToString::to_string);
+    url(&mirrors.repository(image), &format!("manifests/{tag_or_digest}"))
+}
+
+/// The host that answers for the registry `name`; Docker's own goes by another name.
+#[must_use]
+pub fn registry_host(name: &str) -> String {
+    let repository = Repository { scheme: Scheme::Https, host: name.to_owned(), path: "any".to_owned() };
+    reference(&repository).resolve_registry().to_owned()
+}
+
 /// The address of `resource` (`manifests/…` or `blobs/…`) of a repository. Source: OCI distribution-spec, "Endpoints".
 pub(super) fn url(repository: &Repository, resource: &str) -> String {
     let reference = reference(repository);
@@ -164,7 +181,6 @@ pub(super) fn url(repository: &Repository, resource: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::Scheme;
 
     #[test]
     fn reads_dockers_configuration() {

@@ -79,7 +79,7 @@ fn the_next_run_resumes_what_the_last_one_left() {
     upstream.server.answer(KUBELET, [Answer::CutOff(kubelet.clone(), 250_000)]);
     let (code, text) = failure(&upstream.build(&["--key=signing.key", "--retries=0"]));
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("gave up on") && text.contains("resumed by the next run"), "{text}");
+    assert!(text.contains("gave up on") && text.contains("the next run resumes there"), "{text}");
     upstream.server.serve(KUBELET, &kubelet);
     success(&upstream.build(&["--key=signing.key"]));
     assert_eq!(upstream.server.requests(KUBELET)[1].range.as_deref(), Some("bytes=250000-"));
@@ -97,6 +97,22 @@ fn a_spoiled_beginning_is_thrown_away_and_the_whole_fetched() {
         assert_eq!(fs::read(&whole).unwrap(), upstream.kubelet);
         fs::remove_file(whole).unwrap();
     }
+}
+
+#[test]
+fn a_server_that_does_not_continue_a_download_is_named_so() {
+    let upstream = Upstream::new();
+    let kubelet = upstream.kubelet.clone();
+    upstream.server.answer(KUBELET, [Answer::CutOff(kubelet.clone(), 250_000), Answer::Status(416)]);
+    let (code, text) = failure(&upstream.build(&["--key=signing.key", "--retries=1"]));
+    assert_eq!(code, 1, "{text}");
+    let said = "at byte 250000, where an earlier download ended; it has to start over";
+    assert!(text.contains("the server does not continue") && text.contains(said), "{text}");
+    assert!(!text.contains("instead of 0"), "{text}");
+    // Its beginning is gone, so that the next run asks for the whole.
+    upstream.server.answer(KUBELET, [Answer::Content(kubelet)]);
+    success(&upstream.build(&["--key=signing.key"]));
+    assert_eq!(upstream.server.requests(KUBELET)[2].range, None);
 }
 
 #[test]

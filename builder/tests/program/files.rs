@@ -94,6 +94,7 @@ fn keys_are_read_or_named_with_what_to_do() {
         openssl pkcs8 -topk8 -in signing.key -v1 PBE-SHA1-3DES -passout pass:abc -out old.key",
     );
     success(&upstream.kbundle(["sign", BUNDLE, "--key=sec1.key"]));
+    success(&upstream.build(&["--key=sec1.key", "--out=sec1.tar.zst"]));
     for key in ["the site.crt", "signing.der"] {
         success(&upstream.kbundle(["verify", BUNDLE, "--key", key]));
     }

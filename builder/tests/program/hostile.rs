@@ -175,6 +175,7 @@ fn is_refused_and_nothing_leaves_the_target() {
     fs::write(folder.join("bundle"), &bundle).unwrap();
     for command in ["verify", "extract"] {
         assert!(run(folder, &bundle, command, false).status.success(), "the bundle is good until it is changed");
+        fs::remove_dir_all(folder.join("inside/target")).ok();
         assert!(run(folder, &bundle, command, true).status.success());
     }
     let before = names(folder);
@@ -207,14 +208,13 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
         let mut child = command.args(arguments).arg("--key=signing.pub").stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         pipe.write_all(&bytes[..bytes.len() - 100_000]).unwrap();
-        if arguments[0] == "extract" {
-            // The layer, which is cut off, comes after it.
-            let seen = (0..500).any(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-                kubelet.exists()
-            });
-            assert!(seen, "the first entry was not unpacked while the rest was on its way");
-        }
+        // The layer, which is cut off, comes after the kubelet.
+        let begun = || if arguments[0] == "extract" { kubelet.exists() } else { upstream.incomplete() >= 2 };
+        let seen = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            begun()
+        });
+        assert!(seen, "{arguments:?}: nothing was unpacked while the rest was on its way");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -223,7 +223,14 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
     assert!(!layer.exists());
     assert!(!upstream.path("layout").exists());
     assert_eq!(fs::read(&kubelet).unwrap(), upstream.kubelet);
-    crate::upstream::success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "out", "--key=signing.pub"]));
+    crate::upstream::success(&upstream.kbundle([
+        "extract",
+        "bundle.tar.zst",
+        "-C",
+        "out",
+        "--force",
+        "--key=signing.pub",
+    ]));
     assert_eq!(fs::read(&layer).unwrap(), upstream.image.layer);
     crate::upstream::success(&upstream.kbundle(["export", "bundle.tar.zst", "--oci=layout", "--key=signing.pub"]));
     assert_eq!(upstream.incomplete(), 0, "what was left is still there");

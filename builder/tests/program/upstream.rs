@@ -161,7 +161,7 @@ releases:
         kbundle_in(self.directory.path()).args(arguments).output().unwrap()
     }
 
-    /// Flags that lead to the server. Pauses are short, but for that nothing differs from a real fetch.
+    /// Flags that lead to the server. Pauses are short and output is replaced, but for that nothing differs from a real run.
     pub fn flags(&self) -> Vec<String> {
         let port = self.server.port();
         [
@@ -171,6 +171,7 @@ releases:
             "--cache=cache",
             "--retry-pause=0.01",
             "--timeout=1",
+            "--force",
             &format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"),
             &format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"),
         ]

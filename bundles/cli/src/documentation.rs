@@ -16,11 +16,13 @@ use crate::output;
 use crate::program::{Guide, Program, definition};
 
 /// Exit codes as every manual page has them.
-const EXIT_STATUS: [(&str, &str); 4] = [
+const EXIT_STATUS: [(&str, &str); 6] = [
     ("0", "Done, or nothing to do."),
     ("1", "Failed. Part of the work may be done."),
     ("2", "The command line or a file that it names is wrong."),
     ("3", "Refused. Nothing was changed."),
+    ("130", "Interrupted by Ctrl-C (SIGINT)."),
+    ("143", "Ended by SIGTERM."),
 ];
 
 /// Print a completion script for a shell

@@ -25,6 +25,10 @@ pub enum Kind {
     Usage,
     /// Refused, and nothing was changed. Exit code 3.
     Refused,
+    /// Ended by SIGINT, as Ctrl-C sends it. Exit code 130, as shells report it.
+    Interrupted,
+    /// Ended by SIGTERM. Exit code 143, as shells report it.
+    Terminated,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Refused => 3,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 

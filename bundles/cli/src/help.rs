@@ -16,7 +16,8 @@ Exit codes:
   0  done, or nothing to do
   1  failed; part of the work may be done
   2  the command line or a file that it names is wrong
-  3  refused; nothing was changed";
+  3  refused; nothing was changed
+  130, 143  ended by Ctrl-C (SIGINT) or by SIGTERM";
 
 /// Shows the commands of `command` under the guide's headings.
 ///

@@ -38,6 +38,14 @@ pub fn result(format: OutputFormat, text: &str, value: &impl Serialize) -> io::R
     })
 }
 
+/// Prints a result on standard error, where standard output carries what the command makes.
+pub fn result_beside(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
+    match format {
+        OutputFormat::Text => warning(text.trim_end()),
+        OutputFormat::Json => warning(&serde_json::to_string_pretty(value)?),
+    }
+}
+
 /// Prints content as it is. A closed pipe is no error.
 pub fn bytes(content: &mut dyn io::Read) -> io::Result<()> {
     let mut stdout = io::stdout().lock();

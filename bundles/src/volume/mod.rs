@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use header::{HEADER_BYTES, Header, Kind, is_volume};
 pub use repair::{Repair, repair};
 pub use set::{VolumeSet, bundle_path};
-pub use split::{Split, VolumeWriter, volume_path};
+pub use split::{Split, VolumeWriter, volume_path, volumes_beside};
 
 /// Why volumes cannot be written or do not make a bundle.
 #[derive(Debug, thiserror::Error)]

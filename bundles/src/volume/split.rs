@@ -38,6 +38,26 @@ pub fn volume_path(bundle: &Path, kind: Kind, number: u32) -> PathBuf {
     name.into()
 }
 
+/// What lies beside `bundle` under names of its volumes, sorted.
+pub fn volumes_beside(bundle: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = bundle.file_name().unwrap_or_default().as_encoded_bytes();
+    let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    let is_volume_name = |file: &[u8]| match file.strip_prefix(name).and_then(|rest| rest.strip_prefix(b".")) {
+        Some([b'p', number @ ..]) => number.len() >= 2 && digits(number),
+        Some(number) => number.len() >= 3 && digits(number),
+        None => false,
+    };
+    let mut found = Vec::new();
+    for item in fs::read_dir(parent(bundle))? {
+        let item = item?;
+        if is_volume_name(item.file_name().as_encoded_bytes()) {
+            found.push(bundle.with_file_name(item.file_name()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// One volume under way, in a temporary file that vanishes unless it is finished.
 struct Open {
     file: BufWriter<NamedTempFile>,
@@ -141,8 +161,11 @@ fn numbered(volumes: Vec<Closed>, kind: Kind, header: Header) -> impl Iterator<I
     })
 }
 
-/// Writes the header in front of a finished payload and gives the file its name.
+/// Writes the header in front of a finished payload and gives the file its name. A device, a folder or a link of that name stays.
 pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io::Result<()> {
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other(format!("{} is no regular file and is not replaced", path.display())));
+    }
     file.as_file_mut().seek(SeekFrom::Start(0))?;
     file.as_file_mut().write_all(&header.to_bytes())?;
     file.as_file().sync_all()?;

@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use super::behind::behind;
 use super::neighbour::neighbour;
 use super::protocol::{Answer, Question};
-use super::work::{Place, wait_for_lock};
+use super::store;
+use super::work::{gather, wait_for_lock};
 use crate::host::Host;
 use crate::kubectl::Kubectl;
 use crate::report::Reporter;
@@ -35,11 +36,13 @@ pub fn answer(question: &Question, reporter: &Reporter) -> anyhow::Result<Answer
             etcd::remove_member(&host, *here, &peer_url(*address)).map(|()| Answer::Done)
         }
         Question::SharedFiles(work) => {
-            join::shared_files(&host, &Place::find(work, &host)?.inputs()).map(Answer::SharedFiles)
+            let bundle = store::open(&work.trust)?;
+            join::shared_files(&host, &gather(work, &host, &bundle)?.inputs()).map(Answer::SharedFiles)
         }
         Question::JoinCredentials(work) => {
-            let place = Place::find(work, &host)?;
-            join::credentials(&host, &place.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE).map(Answer::JoinCredentials)
+            let bundle = store::open(&work.trust)?;
+            join::credentials(&host, &gather(work, &host, &bundle)?.inputs(), join::TOKEN_LIFE, TOKEN_PURPOSE)
+                .map(Answer::JoinCredentials)
         }
         Question::PodNetworks { nodes } => network::pod_networks(&host, nodes, reporter).map(Answer::PodNetworks),
         Question::Behind { balancer, name, wanted } => behind(&host, *balancer, name, wanted).map(Answer::Behind),

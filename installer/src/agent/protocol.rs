@@ -16,7 +16,7 @@ use super::Behind;
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
 use crate::failure::Told;
-use crate::handed::{EtcdClient, Handed, JoinCredentials, Pair, PodNetwork, SharedFile};
+use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::plan::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::trust::Trust;
@@ -88,7 +88,7 @@ pub struct Work {
     /// Whom to believe.
     pub trust: Trust,
     /// What others know.
-    pub handed: Handed,
+    pub handed: JoinMaterial,
 }
 
 /// What others need of a host, and what the host needs to know for it. Where it speaks of members of etcd, `here` is the address

@@ -1,5 +1,6 @@
 //! A phase of an installation on this host: the same plan and the same steps as on a single one.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use kbundle_format::IndexedBundle;
 use super::protocol::Work;
 use super::store;
 use crate::executor;
-use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
 use crate::plan::{Phase, Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _, Reporter};
-use crate::steps::{Context, Inputs, Progress as _};
-use crate::topology::Topology;
+use crate::step_progress::StepProgress as _;
+use crate::steps::Context;
 
 /// How long a phase waits for another kinstall, such as one whose connection was cut and that goes on by itself.
 const LOCK_WITHIN: Duration = Duration::from_mins(10);
@@ -36,51 +37,32 @@ pub fn wait_for_lock(reporter: &Reporter) -> anyhow::Result<Lock> {
     lock.refused().hint("look what that process does, and run the same command again when it has ended")
 }
 
-/// What decisions are made on, read on this host.
-pub struct Place<'a> {
-    work: &'a Work,
-    bundle: IndexedBundle,
-    facts: HostFacts,
-    topology: Topology,
+/// Gathers what decisions about this host need, with the list of the bundle that it holds.
+pub fn gather<'a>(work: &'a Work, host: &Host, bundle: &'a IndexedBundle) -> Result<OwnedInputs<'a>, InputsError> {
+    OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(&work.host), Cow::Borrowed(bundle.list()))
 }
 
-impl<'a> Place<'a> {
-    /// Opens what the host holds and looks at the host.
-    pub fn find(work: &'a Work, host: &Host) -> anyhow::Result<Self> {
-        let bundle = store::open(&work.trust)?;
-        let facts = HostFacts::gather(host)?;
-        let topology = Topology::of(&work.spec, &work.host)?;
-        Ok(Self { work, bundle, facts, topology })
-    }
+fn plan_of(inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
+    plan(inputs).context("no plan could be made").refused()
+}
 
-    /// What is decided on.
-    pub fn inputs(&self) -> Inputs<'_> {
-        Inputs { spec: &self.work.spec, facts: &self.facts, list: self.bundle.list(), topology: &self.topology }
-    }
-
-    fn plan(&self) -> anyhow::Result<Plan> {
-        plan(&self.inputs()).context("no plan could be made").refused()
-    }
-
-    fn context<'b>(&'b self, host: Host, reporter: &'b Reporter) -> Context<'b> {
-        Context { host, bundle: &self.bundle, inputs: self.inputs(), handed: &self.work.handed, progress: reporter }
-    }
-
-    fn records(&self) -> Records {
-        Records::of(&self.bundle, &self.work.trust, self.work.spec.clone(), Some(self.work.host.clone()))
-    }
+fn records(work: &Work, bundle: &IndexedBundle) -> Records {
+    Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.clone()))
 }
 
 /// Does what `phase` asks of this host, and returns the steps that changed something.
 pub fn apply(work: &Work, phase: Phase, reporter: &Reporter) -> anyhow::Result<Vec<String>> {
     let lock = wait_for_lock(reporter)?;
     let host = Host::local()?;
-    let place = Place::find(work, &host)?;
-    let records = place.records();
+    let bundle = store::open(&work.trust)?;
+    let records = records(work, &bundle);
     records.refuse_another(&host)?;
-    let plan = place.plan()?.of_phase(phase);
+    let gathered = gather(work, &host, &bundle)?;
+    let inputs = gathered.inputs();
+    let plan = plan_of(&inputs)?.of_phase(phase);
     records.keep(&host)?;
-    let changed = executor::execute(&plan, &mut place.context(host, reporter), reporter)?;
+    let mut context = Context { host, bundle: &bundle, inputs, material: &work.handed, progress: reporter };
+    let changed = executor::execute(&plan, &mut context, reporter)?;
     drop(lock);
     Ok(changed.into_iter().map(str::to_owned).collect())
 }
@@ -88,7 +70,10 @@ pub fn apply(work: &Work, phase: Phase, reporter: &Reporter) -> anyhow::Result<V
 /// Says what would be done, phase by phase.
 pub fn look(work: &Work, reporter: &Reporter) -> anyhow::Result<()> {
     let host = Host::local()?;
-    let place = Place::find(work, &host)?;
-    place.records().refuse_another(&host)?;
-    executor::look(&place.plan()?, &place.context(host, reporter), reporter)
+    let bundle = store::open(&work.trust)?;
+    records(work, &bundle).refuse_another(&host)?;
+    let gathered = gather(work, &host, &bundle)?;
+    let inputs = gathered.inputs();
+    let context = Context { host, bundle: &bundle, inputs, material: &work.handed, progress: reporter };
+    executor::look(&plan_of(&inputs)?, &context, reporter)
 }

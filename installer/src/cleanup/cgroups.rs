@@ -1,10 +1,11 @@
 //! Control groups that the kubelet made for pods.
 
-use std::path::Path;
-
-use fs_err as fs;
-
 use crate::host::{Command, Host, HostError};
+
+/// Where the hierarchies are mounted.
+const ROOT: &str = "/sys/fs/cgroup";
+/// Where systemd keeps units that exist by a request alone.
+const TRANSIENT_UNITS: &str = "/run/systemd/transient";
 
 /// Removes them in every hierarchy.
 pub fn remove(host: &Host) -> Result<(), HostError> {
@@ -12,28 +13,22 @@ pub fn remove(host: &Host) -> Result<(), HostError> {
         host.run(&Command::new("systemctl", ["stop", "kubepods.slice"]))?;
     }
     forget_slices(host)?;
-    let root = host.path("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for directory in hierarchies.chain([root]) {
-        for group in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if group.file_name().to_string_lossy().starts_with("kubepods") {
-                remove_tree(&group.path());
-            }
+    let hierarchies = host.names_in(ROOT)?.into_iter().map(|name| format!("{ROOT}/{name}"));
+    for directory in hierarchies.chain([ROOT.to_owned()]).filter(|path| host.is_directory(path)) {
+        for group in host.names_in(&directory)?.iter().filter(|name| name.starts_with("kubepods")) {
+            remove_tree(host, &format!("{directory}/{group}"))?;
         }
     }
     Ok(())
 }
 
-/// Removes what systemd keeps of slices that were made by a program's request. It may keep them although they are stopped, and
-/// then takes the next request for one that is there already, so that the next kubelet would have no group for its pods.
+/// Removes what systemd keeps of slices that a program asked for. It may keep them although they are stopped, and then takes the next
+/// request for one that is there already, so that the next kubelet would have no group for its pods.
 fn forget_slices(host: &Host) -> Result<(), HostError> {
-    let kept = fs::read_dir(host.path("/run/systemd/transient")).into_iter().flatten().flatten();
-    let kept: Vec<_> = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("kubepods")).collect();
-    for entry in &kept {
-        let path = entry.path();
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        let act = || format!("remove {}", path.display());
-        removed.map_err(|source| HostError::File { act: act(), source })?;
+    let mut kept = host.names_in(TRANSIENT_UNITS)?;
+    kept.retain(|name| name.starts_with("kubepods"));
+    for name in &kept {
+        host.remove_runtime(&format!("{TRANSIENT_UNITS}/{name}"))?;
     }
     if !kept.is_empty() {
         host.run(&Command::new("systemctl", ["daemon-reload"]))?;
@@ -41,20 +36,25 @@ fn forget_slices(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes a group after those in it; their files are the kernel's and go with them.
-fn remove_tree(group: &Path) {
-    let inner = fs::read_dir(group).into_iter().flatten().flatten();
-    inner
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .for_each(|entry| remove_tree(&entry.path()));
-    if let Err(error) = fs::remove_dir(group) {
-        // An empty group that stays does no harm, and goes at the next boot.
-        tracing::warn!(group = %group.display(), %error, "a control group stays");
+/// Removes a group after those in it. Their files are the kernel's and go with them.
+fn remove_tree(host: &Host, group: &str) -> Result<(), HostError> {
+    for name in host.names_in(group)? {
+        let inner = format!("{group}/{name}");
+        if host.is_directory(&inner) {
+            remove_tree(host, &inner)?;
+        }
     }
+    if !host.remove_runtime_directory(group)? && host.exists(group) {
+        // An empty group that stays does no harm, and goes at the next boot.
+        tracing::warn!(group, "a control group stays");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
     use crate::fixture::bench::Bench;
 

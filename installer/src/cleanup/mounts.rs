@@ -1,7 +1,7 @@
 //! Mounts that the kubelet and containerd made for pods, and Calico for itself: control groups below /run/calico.
 
-use crate::facts::kernel::mounts;
 use crate::host::{Host, HostError};
+use crate::procfs::mounts;
 
 /// Below these, every mount is a pod's or was made by one. The directories themselves may be file systems that the site mounted.
 const TREES: [&str; 4] = ["/run/containerd", "/var/lib/containerd", "/var/lib/kubelet", "/run/calico"];

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use fs_err as fs;
-
 use crate::config::Cidr;
 use crate::host::{Command, Host, HostError};
 use crate::records::Records;
 use crate::steps::virtual_address;
 
+/// Where network namespaces have names.
+const NAMESPACES: &str = "/run/netns";
 /// The protocols of `ip route` whose routes to pods Calico sets: Felix's own (`RouteTableProtocol`), and BIRD's (`rtnetlink.h`).
 const CALICO_ROUTES: [&str; 2] = ["80", "12"];
 /// What Calico's node keeps on every host that it ran on.
@@ -16,13 +16,11 @@ const CALICO_NODE: &str = "/var/lib/calico/nodename";
 
 /// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do ours.
 pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
-    for name in names(host, "/run/netns").iter().filter(|name| name.starts_with("cni-")) {
-        let path = host.path("/run/netns").join(name);
-        fs::remove_file(path)
-            .map_err(|source| HostError::File { act: format!("remove network namespace {name}"), source })?;
+    for name in host.names_in(NAMESPACES)?.iter().filter(|name| name.starts_with("cni-")) {
+        host.remove_runtime(&format!("{NAMESPACES}/{name}"))?;
     }
-    // Fails where it holds namespaces of others, or is mounted for them.
-    let _ = fs::remove_dir(host.path("/run/netns"));
+    // It stays where it holds namespaces of others, or is mounted for them.
+    host.remove_runtime_directory(NAMESPACES)?;
     Ok(())
 }
 
@@ -126,11 +124,6 @@ fn links(shown: &str) -> impl Iterator<Item = &str> {
     shown.lines().filter_map(|line| line.split(": ").nth(1)?.split('@').next())
 }
 
-fn names(host: &Host, directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(host.path(directory)).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
 /// Removes the chains of kube-proxy, the kubelet and CNI plugins, and the rules that lead to them.
 pub fn remove_rules(host: &Host) -> Result<(), HostError> {
     for family in ["iptables", "ip6tables"] {
@@ -209,6 +202,21 @@ fn table_of_a_cluster(line: &str) -> Option<[&str; 2]> {
 mod tests {
     use super::*;
     use crate::fixture::bench::Bench;
+
+    #[test]
+    fn namespaces_of_pods_go_and_those_that_cannot_be_listed_are_an_error() {
+        let bench = Bench::new();
+        remove_namespaces(&bench.host()).unwrap();
+        bench.file("run/netns/cni-1", "");
+        bench.file("run/netns/site", "");
+        remove_namespaces(&bench.host()).unwrap();
+        assert!(!bench.path("run/netns/cni-1").exists() && bench.path("run/netns/site").exists());
+        let bench = Bench::new();
+        fs_err::create_dir_all(bench.path("run")).unwrap();
+        // A link to itself is there and cannot be read.
+        fs_err::os::unix::fs::symlink("netns", bench.path("run/netns")).unwrap();
+        assert_eq!(remove_namespaces(&bench.host()).unwrap_err().to_string(), "cannot look into /run/netns");
+    }
 
     #[test]
     fn links_are_read_without_their_peers() {

@@ -1,15 +1,12 @@
 //! Containers that outlived the kubelet and containerd: their processes, and containerd's shims.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Process};
 
 /// How long killed processes may take to go: one in uninterruptible sleep goes when its disk answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn kill_containers(host: &Host) -> Result<(), HostError> {
     let started = Instant::now();
     loop {
-        let found = container_processes(host);
+        let found = container_processes(host)?;
         if found.is_empty() {
             return Ok(());
         }
@@ -34,21 +31,22 @@ pub fn kill_containers(host: &Host) -> Result<(), HostError> {
     }
 }
 
-fn container_processes(host: &Host) -> Vec<i32> {
-    let root = fs::metadata(host.path("/")).map(|root| (root.dev(), root.ino())).ok();
-    let is_ours = |process: &Path| {
-        // A shim of a host inside of this one has the same path, under another root.
-        let same_root = || fs::metadata(process.join("root")).map(|found| (found.dev(), found.ino())).ok() == root;
-        let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
-        let program = fs::read_link(process.join("exe")).unwrap_or_default();
-        is_of_a_pod(&groups) || (is_shim(&program.to_string_lossy()) && same_root())
-    };
-    let processes = fs::read_dir(host.path("/proc")).into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
-        .filter(|(_, path)| is_ours(path))
-        .map(|(process, _)| process)
-        .collect()
+/// # Errors
+/// When it is unknown which processes run, or what one of them is: `reset` must not take them for gone.
+fn container_processes(host: &Host) -> Result<Vec<i32>, HostError> {
+    let mut found = Vec::new();
+    for process in host.processes()? {
+        if is_of_a_pod(&process.control_groups()?.unwrap_or_default()) || is_own_shim(&process, host)? {
+            found.push(process.id);
+        }
+    }
+    Ok(found)
+}
+
+/// A shim of a host inside of this one has the same path, under another root.
+fn is_own_shim(process: &Process, host: &Host) -> Result<bool, HostError> {
+    let program = process.program()?.unwrap_or_default();
+    Ok(is_shim(&program.to_string_lossy()) && process.shares_root_with(host)?)
 }
 
 /// Whether `/proc/PID/cgroup` places a process in the kubelet's pods, seen from this host's root of control groups.
@@ -64,6 +62,7 @@ fn is_shim(program: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::bench::Bench;
 
     #[test]
     fn only_pods_of_this_host_are_ours() {
@@ -74,5 +73,18 @@ mod tests {
         assert!(
             is_shim("/usr/local/bin/containerd-shim-runc-v2 (deleted)") && !is_shim("/usr/bin/containerd-shim-runc-v2")
         );
+    }
+
+    #[test]
+    fn containers_are_not_taken_for_gone_when_proc_cannot_be_read() {
+        let bench = Bench::new();
+        let error = kill_containers(&bench.host()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot see which processes run");
+        bench.file("proc/uptime", "");
+        kill_containers(&bench.host()).unwrap();
+        // A directory in the place of the file: it cannot be read, and the process has not ended.
+        bench.file("proc/77/cgroup/x", "");
+        let error = kill_containers(&bench.host()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot look at process 77");
     }
 }

@@ -1,9 +1,11 @@
 //! Opening a bundle the only way there is: signatures first, then every entry's digest.
 
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use kbundle_cli::arguments::is_standard_input;
 use kbundle_cli::failure::{self, explained};
 use kbundle_cli::keys::{public_key, signature_file};
@@ -14,8 +16,9 @@ use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::list::ListError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
-use kbundle_format::stream::{BundleStream, Summary};
+use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::volume::VolumeError;
+use kbundle_format::whole::{DamagedBundle, VerifyError};
 use kbundle_format::{BundleList, Diagnosis};
 
 use crate::cli::TrustArguments;
@@ -38,9 +41,10 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     Trust::new(keys, signatures.threshold, detached).explained()
 }
 
-/// Verifies all of the bundle at `places` in one pass. `accept` looks at the list after the signatures and before the content.
+/// Opens the bundle at `places` once, checks its signatures once, and then verifies the content on all cores. `accept` looks at the
+/// list after the signatures and before the content.
 ///
-/// The bundle that comes back reads from the same open files, and its list is compared with the one that was verified.
+/// The bundle that comes back reads from the same open files, and checks each entry again when it is used.
 pub fn verify(
     places: &[PathBuf],
     trust: &Trust,
@@ -50,9 +54,8 @@ pub fn verify(
     let started = Instant::now();
     let source = open(places)?;
     let of_source = |error: &ReadError| Diagnosis::of_source(error, &source);
-    let stream = read(BundleStream::open(source.reader(), trust.check()), of_source)?;
-    let bases = Bases::of(stream.head());
-    let list = stream.list();
+    let bundle = read(IndexedBundle::open_source(source.clone(), trust.check()), of_source)?;
+    let list = bundle.list();
     accept(list)?;
     let total = list.size_bytes();
     reporter.event(&Event::Opened {
@@ -60,18 +63,43 @@ pub fn verify(
         signers: list.signers().iter().map(ToString::to_string).collect(),
         content_bytes: total,
     });
-    let list_bytes = stream.head().list_bytes.clone();
-    let summary = match stream.verify_rest(|done| reporter.verified_so_far(done, total)) {
-        Err(error @ ReadError::Missing { .. }) => return read(Err(error), of_source).hint(completion(bases.as_ref())),
-        verified => read(verified, of_source)?,
-    };
-    let bundle = read(IndexedBundle::open_source(source.clone(), trust.check()), of_source)?;
-    if bundle.head().list_bytes != list_bytes {
-        return Err(anyhow!("the bundle was replaced while it was read")).refused();
-    }
+    let summary = match check_content(&bundle, |done| reporter.verified_so_far(done, total)) {
+        Err(VerifyError::Damaged(damage)) => refuse_damaged(damage, Bases::of(bundle.head()).as_ref()),
+        Err(VerifyError::Read(error)) => read(Err(error), of_source),
+        summary => Ok(summary?),
+    }?;
     let Summary { entries, content_bytes, .. } = summary;
     reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
     Ok((bundle, summary))
+}
+
+/// Checks all content, and tells `progress` the bytes checked so far.
+fn check_content(bundle: &IndexedBundle, mut progress: impl FnMut(u64)) -> Result<Summary, VerifyError> {
+    let (counts, counted) = mpsc::channel();
+    thread::scope(|scope| {
+        // The threads that check only count. The reporter stays in this one, which listens as long as they count.
+        let check = scope.spawn(move || {
+            bundle.verify(Carriage::Full, &|count| {
+                let _ = counts.send(count);
+            })
+        });
+        let mut done = 0;
+        for count in counted {
+            done += count;
+            progress(done);
+        }
+        check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Says which entries are damaged, and what to do. This host has no kbundle.
+fn refuse_damaged(damage: DamagedBundle, bases: Option<&Bases>) -> anyhow::Result<Summary> {
+    let hint = if damage.volumes.is_empty() {
+        damage.advice().map_or_else(|| completion(bases), str::to_owned)
+    } else {
+        "copy the damaged volumes again from where the bundle was built".to_owned()
+    };
+    Err(damage).context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
 }
 
 fn open(places: &[PathBuf]) -> anyhow::Result<BundleSource> {

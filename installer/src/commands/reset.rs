@@ -7,10 +7,10 @@ use anyhow::anyhow;
 use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::cli::{OutputFormat, ResetArguments};
 use crate::failure::Advise;
-use crate::host::Host;
+use crate::host::{Host, ledger};
 use crate::report::Reporter;
 use crate::reset::undo_all;
-use crate::steps::Progress;
+use crate::step_progress::StepProgress;
 
 pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     if arguments.all {
@@ -22,7 +22,7 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     require_root()?;
     let reporter = Reporter::new(OutputFormat::Text);
     let host = Host::local()?;
-    if !host.ledger().directory().exists() {
+    if !host.exists(ledger::DIRECTORY) {
         reporter.line("nothing to do: kinstall has not changed this host");
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,7 +50,7 @@ fn reset_all(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
 /// Tells what is done in lines.
 struct Lines<'a>(&'a Reporter);
 
-impl Progress for Lines<'_> {
+impl StepProgress for Lines<'_> {
     fn detail(&self, text: &str) {
         self.0.line(text);
     }

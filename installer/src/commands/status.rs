@@ -1,5 +1,6 @@
 //! `kinstall status`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -9,15 +10,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::StatusArguments;
-use crate::facts::HostFacts;
 use crate::host::{Change, Host, UnitState};
+use crate::inputs::OwnedInputs;
 use crate::kubectl::Kubectl;
 use crate::plan::STEPS;
 use crate::records::Records;
 use crate::report::SCHEMA;
-use crate::steps::Inputs;
 use crate::steps::images::unpacked::{self, ImageFault};
-use crate::topology::{Member, Topology};
+use crate::topology::Member;
 
 /// What is installed and how it is.
 #[derive(Debug, Default, Serialize)]
@@ -97,9 +97,9 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
 fn look(host: &Host) -> anyhow::Result<Status> {
     let Some(records) = Records::read(host)? else { return Ok(Status::nothing()) };
     let (list, signers) = records.verified_list()?;
-    let facts = HostFacts::gather(host)?;
-    let topology = Topology::seen_from(records.name.as_deref(), &records.spec, &facts)?;
-    let inputs = Inputs { spec: &records.spec, facts: &facts, list: &list, topology: &topology };
+    let gathered =
+        OwnedInputs::gather(host, Cow::Borrowed(&records.spec), records.name.as_deref(), Cow::Borrowed(&list))?;
+    let inputs = gathered.inputs();
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(&inputs));
     let steps: Vec<_> =
         concerned.map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
@@ -111,7 +111,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
-    let (nodes, api_error) = match nodes(host, topology.this())? {
+    let (nodes, api_error) = match nodes(host, inputs.topology.this())? {
         Ok(nodes) => (nodes, None),
         Err(said) => (None, Some(said)),
     };
@@ -120,7 +120,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         && units.values().all(UnitState::is_active)
         && match &nodes {
             Some(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.ready),
-            None => !topology.this().is_node(),
+            None => !inputs.topology.this().is_node(),
         };
     let installed = Installed {
         kubernetes_version: list.kubernetes_version.to_string(),

@@ -1,28 +1,28 @@
 //! `kinstall token`: letting hosts join by hand.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_format::atomic_file::AtomicFile;
-use kbundle_format::{BundleList, Digest, Role};
+use kbundle_format::{Digest, Role};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::require_root;
 use crate::cli::{OutputFormat, TokenCommand, TokenCreateArguments};
 use crate::config::{ClusterSpec, Cni, HostSpec, Ssh};
-use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_file::{self, IssueError, JoinFile, Moment, STANDARD_INPUT, cluster_for, foreign_label};
 use crate::kubectl::Kubectl;
 use crate::plan::plan;
 use crate::records::Records;
 use crate::report::{SCHEMA, print_json, print_text};
-use crate::steps::{ControlPlane, Inputs, Step, join, network};
-use crate::topology::Topology;
+use crate::steps::{ControlPlane, Step, join, network};
 
 pub fn token(command: &TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -35,10 +35,10 @@ fn create(arguments: &TokenCreateArguments) -> anyhow::Result<ExitCode> {
     let place = Destination::choose(arguments)?;
     require_root()?;
     let host = Host::local()?;
-    let standing = Standing::find(&host)?;
-    let cluster = standing.cluster_with(&host, &newcomer)?;
+    let control_plane = ControlPlaneHost::find(&host)?;
+    let cluster = control_plane.cluster_with(&host, &newcomer)?;
     let out = place.open()?;
-    let file = standing.issue(&host, &newcomer, cluster, arguments)?;
+    let file = control_plane.issue(&host, &newcomer, cluster, arguments)?;
     out.write(&file)?;
     tell(&file, &place, arguments.output)?;
     Ok(ExitCode::SUCCESS)
@@ -120,56 +120,54 @@ impl Out {
     }
 }
 
-/// The cluster that this control plane is one of.
-struct Standing {
-    records: Records,
-    list: BundleList,
-    facts: HostFacts,
-    topology: Topology,
+/// A control plane that can let hosts join its cluster.
+struct ControlPlaneHost {
+    /// Digest of the list that it was set up from.
+    list_digest: Digest,
+    gathered: OwnedInputs<'static>,
 }
 
-impl Standing {
+impl ControlPlaneHost {
     fn find(host: &Host) -> anyhow::Result<Self> {
         let elsewhere = "run it on a control plane of the cluster that the host is to join";
         let Some(records) = Records::read_begun(host)? else {
             return Err(anyhow!("kinstall has not set up this host")).refused().hint(elsewhere);
         };
         let (list, _) = records.verified_list()?;
-        let facts = HostFacts::gather(host)?;
-        let topology = Topology::seen_from(records.name.as_deref(), &records.spec, &facts)?;
-        if !topology.this().has(Role::ControlPlane) {
-            return Err(anyhow!("this host, {}, is no control plane", topology.this().name)).refused().hint(elsewhere);
+        let list_digest = records.list_digest();
+        let (spec, name) = (Cow::Owned(records.spec), records.name.as_deref());
+        let gathered = OwnedInputs::gather(host, spec, name, Cow::Owned(list))?;
+        let inputs = gathered.inputs();
+        if !inputs.has(Role::ControlPlane) {
+            return Err(anyhow!("this host, {}, is no control plane", inputs.node_name())).refused().hint(elsewhere);
         }
         if !host.ledger().is_done(ControlPlane.id()) {
             return Err(anyhow!("the control plane of this host was never completed"))
                 .refused()
                 .hint("`kinstall run` goes on with it");
         }
-        Ok(Self { records, list, facts, topology })
-    }
-
-    fn inputs(&self) -> Inputs<'_> {
-        Inputs { spec: &self.records.spec, facts: &self.facts, list: &self.list, topology: &self.topology }
+        Ok(Self { list_digest, gathered })
     }
 
     /// The cluster as `newcomer` has to know it, if it can join.
     fn cluster_with(&self, host: &Host, newcomer: &HostSpec) -> anyhow::Result<ClusterSpec> {
-        let cluster = match cluster_for(&self.records.spec, &self.topology, newcomer) {
+        let Inputs { spec, facts, list, topology } = self.gathered.inputs();
+        let cluster = match cluster_for(spec, topology, newcomer) {
             Err(error @ IssueError::Cluster(_)) => return Err(error).usage(),
             result => refuse_taken(result)?,
         };
-        let topology = Topology::of(&cluster, newcomer.name.as_str())?;
-        // Its hardware is not known; its architecture is that of the bundle.
-        plan(&Inputs { spec: &cluster, topology: &topology, ..self.inputs() })
-            .with_context(|| format!("no plan could be made for {}", newcomer.name))
-            .refused()?;
+        // The facts of the new host are not known yet. Those of this one stand in: both have the bundle's architecture.
+        let its = OwnedInputs::about(Cow::Borrowed(&cluster), newcomer.name.as_str(), facts, list)?;
+        plan(&its.inputs()).with_context(|| format!("no plan could be made for {}", newcomer.name)).refused()?;
         let api = Kubectl::on(host);
         if let Err(said) = api.readiness()? {
             return Err(anyhow!("the API server does not answer: {said}"))
                 .refused()
                 .hint("`kinstall status` may say more");
         }
-        refuse_taken(not_a_node_yet(&api.get(&["nodes"])?.unwrap_or_default(), newcomer))?;
+        let nodes =
+            api.nodes().with_context(|| format!("it is unknown whether {} is a node already", newcomer.name))?;
+        refuse_taken(not_a_node_yet(&nodes, newcomer))?;
         Ok(cluster)
     }
 
@@ -192,8 +190,8 @@ impl Standing {
             host: newcomer.name.clone(),
             created,
             expires: created.after(life),
-            bundle: Digest::of(&self.records.list_bytes),
-            credentials: join::credentials(host, &self.inputs(), life, &purpose)?,
+            bundle: self.list_digest,
+            credentials: join::credentials(host, &self.gathered.inputs(), life, &purpose)?,
             authority,
             pod_networks,
             cluster,
@@ -201,10 +199,10 @@ impl Standing {
     }
 }
 
-/// Whether no node has the name or the address of `newcomer`, by the API's list of nodes.
-fn not_a_node_yet(nodes: &Value, newcomer: &HostSpec) -> Result<(), IssueError> {
+/// Whether none of the cluster's `nodes` has the name or the address of `newcomer`.
+fn not_a_node_yet(nodes: &[Value], newcomer: &HostSpec) -> Result<(), IssueError> {
     let address = newcomer.address.to_string();
-    for node in nodes["items"].as_array().into_iter().flatten() {
+    for node in nodes {
         let name = node["metadata"]["name"].as_str().unwrap_or_default();
         if name == newcomer.name.as_str() {
             return Err(IssueError::NameTaken { name: name.to_owned() });
@@ -287,8 +285,8 @@ mod tests {
 
     #[test]
     fn names_and_addresses_of_nodes_are_taken() {
-        let nodes = json!({"items": [{"metadata": {"name": "w1"}, "status": {"addresses": [
-            {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}}]});
+        let nodes = [json!({"metadata": {"name": "w1"}, "status": {"addresses": [
+            {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}})];
         let newcomer = |name: &str, address: &str| HostSpec {
             name: name.parse().unwrap(),
             address: address.parse().unwrap(),

@@ -5,14 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fs_err as fs;
 use kbundle_format::Platform;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use nix::sys::statvfs::statvfs;
-use nix::unistd::{AccessFlags, access, geteuid};
+use nix::unistd::geteuid;
 
-use super::kernel::{self, MountLine};
 use super::{
     CgroupVersion, Cgroups, Clock, HostFacts, Installation, InterfaceAddress, Kernel, Listener, Mount, Resolver,
     Selinux, Sysctl, network, system,
@@ -20,13 +17,13 @@ use super::{
 use crate::config::Cidr;
 use crate::host::{Change, Command, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
+use crate::procfs::{self, MountLine};
 
 /// Kernel features that a cluster needs, by module name, and a file that shows each at work.
-pub const MODULES: &[(&str, &str)] = &[
-    ("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
-    ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max"),
-    ("overlay", ""),
-];
+pub const MODULES: &[(&str, &str)] =
+    &[("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"), NF_CONNTRACK, ("overlay", "")];
+
+const NF_CONNTRACK: (&str, &str) = ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max");
 
 /// The kernel's load balancer, for kube-proxy's mode ipvs.
 const IPVS: (&str, &str) = ("ip_vs", "/proc/net/ip_vs");
@@ -109,18 +106,18 @@ impl HostFacts {
     pub fn gather(host: &Host) -> Result<Self, HostError> {
         let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
         let hostname = text("/proc/sys/kernel/hostname")?.trim().to_owned();
+        let kernel = kernel_facts(host)?;
         Ok(Self {
             platform: Platform::of_this_program(),
             user_id: geteuid().as_raw(),
             machine_id: system::machine_id(&text("/etc/machine-id")?),
             os: system::os_release(&text("/etc/os-release")?),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            memory: kernel::memory(&text("/proc/meminfo")?),
-            kernel: kernel_facts(host)?,
+            memory: system::memory(&text("/proc/meminfo")?),
             cgroups: cgroups(host)?,
-            mounts: mounts(host, &kernel::mounts(&text("/proc/self/mounts")?)),
-            swap_areas: kernel::swap_areas(&text("/proc/swaps")?),
-            addresses: addresses(),
+            mounts: mounts(host, &procfs::mounts(&text("/proc/self/mounts")?)),
+            swap_areas: procfs::swap_areas(&text("/proc/swaps")?),
+            addresses: addresses_of(getifaddrs())?,
             mtus: mtus(host)?,
             default_route: network::default_route(&text("/proc/net/route")?),
             resolver: resolver(host)?,
@@ -133,10 +130,11 @@ impl HostFacts {
             },
             programs: PROGRAMS.iter().map(|&name| (name.to_owned(), find_program(host, name))).collect(),
             units: units_of_others(host)?,
-            leftovers: leftovers(host),
+            leftovers: leftovers(host)?,
             installation: if host.ledger().changes().is_empty() { Installation::None } else { Installation::Ours },
-            can_lower_oom_score: can_lower_oom_score(host)?,
-            conntrack_max_writable: is_writable(host, "/proc/sys/net/netfilter/nf_conntrack_max"),
+            can_lower_oom_score: host.can_lower_oom_score()?,
+            conntrack_max_writable: is_conntrack_max_writable(host, &kernel),
+            kernel,
             hostname,
         })
     }
@@ -148,7 +146,7 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
     let mut sysctls = BTreeMap::new();
     for setting in SETTINGS {
         if let Some(value) = host.read_text(&setting.path())? {
-            let writable = is_writable(host, &setting.path());
+            let writable = host.is_writable(&setting.path());
             sysctls.insert(setting.name.to_owned(), Sysctl { value: value.trim().to_owned(), writable });
         }
     }
@@ -158,7 +156,7 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
 
 /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
 pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
-    let file_systems = kernel::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
+    let file_systems = procfs::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
     let at_work = |name: &str, trace: &str| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
     Ok(MODULES
         .iter()
@@ -168,10 +166,11 @@ pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
         .collect())
 }
 
-/// Whether root may write there; settings of the kernel say no by their permission bits, also to root.
-#[must_use]
-pub fn is_writable(host: &Host, path: &str) -> bool {
-    access(&host.path(path), AccessFlags::W_OK).is_ok()
+/// The file comes with its module. A host that has modules to load will have it, and is no container, where it is read-only: the
+/// answer has to be the same before the first installation and after it.
+fn is_conntrack_max_writable(host: &Host, kernel: &Kernel) -> bool {
+    let will_be_loaded = kernel.has_modules && !kernel.features.contains(NF_CONNTRACK.0);
+    will_be_loaded || host.is_writable(NF_CONNTRACK.1)
 }
 
 fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
@@ -180,7 +179,7 @@ fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
         let controllers = text.split_whitespace().map(str::to_owned).collect();
         return Ok(Cgroups { version: CgroupVersion::V2, controllers });
     }
-    let controllers = kernel::v1_controllers(&host.read_text("/proc/cgroups")?.unwrap_or_default());
+    let controllers = procfs::v1_controllers(&host.read_text("/proc/cgroups")?.unwrap_or_default());
     let version = if controllers.is_empty() { CgroupVersion::Absent } else { CgroupVersion::V1 };
     Ok(Cgroups { version, controllers })
 }
@@ -189,8 +188,18 @@ fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
 fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
     const OTHERS: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/run/", "/var/lib/kubelet/pods/"];
     let mount = |line: &MountLine| {
-        let space = statvfs(&host.path(&line.path)).ok().filter(|space| space.blocks() > 0)?;
-        let unit = space.fragment_size();
+        // What is mounted hides what lies below, so that its room is unknown too where this one's is.
+        let space = match host.space(&line.path) {
+            Ok(None) => return None,
+            Ok(space) => space,
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "the room of a file system is unknown"
+                );
+                None
+            }
+        };
         let has = |option: &str| line.options.iter().any(|found| found == option);
         Some(Mount {
             path: line.path.clone(),
@@ -198,8 +207,7 @@ fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
             file_system: line.file_system.clone(),
             read_only: has("ro"),
             no_exec: has("noexec"),
-            total_bytes: space.blocks() * unit,
-            free_bytes: space.blocks_available() * unit,
+            space,
         })
     };
     let ours = |line: &&MountLine| !OTHERS.iter().any(|prefix| line.path.starts_with(prefix));
@@ -212,8 +220,13 @@ fn mtus(host: &Host) -> Result<BTreeMap<String, u32>, HostError> {
     Ok(network::mtus(&shown.unwrap_or_default().stdout))
 }
 
-/// Addresses of interfaces that are up; loopback and link-local ones cannot be reached by others.
-fn addresses() -> Vec<InterfaceAddress> {
+/// Addresses of interfaces that are up. Others cannot reach loopback and link-local ones.
+///
+/// # Errors
+/// When the kernel does not tell them: a host without addresses is something else.
+fn addresses_of(
+    found: nix::Result<impl Iterator<Item = nix::ifaddrs::InterfaceAddress>>,
+) -> Result<Vec<InterfaceAddress>, HostError> {
     let address = |found: nix::ifaddrs::InterfaceAddress| {
         let storage = found.address?;
         let (address, prefix) = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
@@ -232,7 +245,11 @@ fn addresses() -> Vec<InterfaceAddress> {
         let network = Cidr::around(address, u8::try_from(prefix).ok()?);
         usable.then_some(InterfaceAddress { interface: found.interface_name, address, network })
     };
-    getifaddrs().map(|all| all.filter_map(address).collect()).unwrap_or_default()
+    let unknown = |errno: nix::errno::Errno| HostError::File {
+        act: "see which addresses this host has".to_owned(),
+        source: errno.into(),
+    };
+    Ok(found.map_err(unknown)?.filter_map(address).collect())
 }
 
 fn resolver(host: &Host) -> Result<Resolver, HostError> {
@@ -265,20 +282,13 @@ fn listeners(host: &Host) -> Result<Vec<Listener>, HostError> {
     Ok(found)
 }
 
-/// Which program has which socket open. Processes that end meanwhile, or that are not ours to look into, are passed over.
+/// Which program has which socket open. A program stays unknown where its process does not let this one look.
 fn socket_programs(host: &Host) -> HashMap<u64, String> {
     let mut found = HashMap::new();
-    for process in fs::read_dir(host.path("/proc")).into_iter().flatten().flatten() {
-        if !process.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
-            continue;
-        }
-        let Ok(name) = fs::read_to_string(process.path().join("comm")) else { continue };
-        for file in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
-            let target = fs::read_link(file.path()).unwrap_or_default();
-            let inode = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-            if let Some(inode) = inode {
-                found.insert(inode, name.trim().to_owned());
-            }
+    for process in host.processes().unwrap_or_default() {
+        let Ok(Some(name)) = process.name() else { continue };
+        for socket in process.sockets().unwrap_or_default() {
+            found.insert(socket, name.clone());
         }
     }
     found
@@ -305,44 +315,63 @@ fn units_of_others(host: &Host) -> Result<BTreeMap<String, UnitState>, HostError
 
 fn find_program(host: &Host, name: &str) -> Option<String> {
     let paths = PROGRAM_DIRECTORIES.iter().map(|directory| format!("{directory}/{name}"));
-    paths.into_iter().find(|path| access(&host.path(path), AccessFlags::X_OK).is_ok())
+    paths.into_iter().find(|path| host.is_executable(path))
 }
 
 /// The paths that hold something and that the ledger does not have, by themselves or as part of a tree.
-fn leftovers(host: &Host) -> Vec<String> {
+fn leftovers(host: &Host) -> Result<Vec<String>, HostError> {
     let ledger = host.ledger();
-    let is_ours = |path: &str| ledger.covers(path) || ledger.claims(path);
-    let foreign = |path: &&&str| holds_something(host, path) && !is_ours(path);
-    LEFTOVERS.iter().filter(foreign).map(|&path| path.to_owned()).collect()
+    let mut found = Vec::new();
+    for &path in LEFTOVERS.iter().filter(|path| !ledger.covers(path) && !ledger.claims(path)) {
+        if host.holds_files(path)? {
+            found.push(path.to_owned());
+        }
+    }
+    Ok(found)
 }
 
-/// Whether there is a file, or a directory with anything but empty directories in it.
-fn holds_something(host: &Host, path: &str) -> bool {
-    fn in_directory(path: &std::path::Path) -> bool {
-        fs::read_dir(path).into_iter().flatten().flatten().any(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => in_directory(&entry.path()),
-            _ => true,
-        })
-    }
-    let path = host.path(path);
-    path.symlink_metadata().is_ok_and(|found| !found.is_dir() || in_directory(&path))
-}
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
 
-/// Lowers this process's own score by one and puts it back.
-fn can_lower_oom_score(host: &Host) -> Result<bool, HostError> {
-    const SCORE: &str = "/proc/self/oom_score_adj";
-    const LOWEST: i32 = -1000;
-    let text = host.read_text(SCORE)?.unwrap_or_default();
-    let Ok(score) = text.trim().parse::<i32>() else { return Ok(false) };
-    let path = host.path(SCORE);
-    if score == LOWEST {
-        return Ok(true);
+    use super::*;
+    use crate::fixture::bench::Bench;
+
+    #[test]
+    fn a_file_system_whose_room_is_unknown_still_hides_what_is_below() {
+        let bench = Bench::new();
+        let lines = procfs::mounts("/dev/sda1 / ext4 rw 0 0\n/dev/sdb /stale nfs rw 0 0\n");
+        let found = mounts(&bench.host(), &lines);
+        let room: Vec<_> = found.iter().map(|mount| (mount.path.as_str(), mount.space.is_some())).collect();
+        assert_eq!(room, [("/", true), ("/stale", false)]);
     }
-    // The kernel refuses at the write; putting back the former, higher score is always allowed.
-    let lowered = fs::write(&path, (score - 1).to_string()).is_ok();
-    if lowered {
-        let restored = fs::write(&path, score.to_string());
-        restored.map_err(|source| HostError::File { act: format!("restore {SCORE}"), source })?;
+
+    #[test]
+    fn addresses_that_the_kernel_does_not_tell_are_an_error_and_not_none() {
+        let failed: nix::Result<std::iter::Empty<_>> = Err(Errno::ENOBUFS);
+        assert_eq!(addresses_of(failed).unwrap_err().to_string(), "cannot see which addresses this host has");
     }
-    Ok(lowered)
+
+    #[test]
+    fn leftovers_that_cannot_be_looked_at_are_an_error() {
+        let bench = Bench::new();
+        bench.file("etc/kubernetes/admin.conf", "");
+        fs_err::create_dir_all(bench.path("var/lib/etcd/empty")).unwrap();
+        assert_eq!(leftovers(&bench.host()).unwrap(), ["/etc/kubernetes"]);
+    }
+
+    #[test]
+    fn the_connection_table_can_be_set_before_its_module_is_loaded() {
+        let bench = Bench::new();
+        bench.file("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n");
+        let writable = || {
+            let host = bench.host();
+            is_conntrack_max_writable(&host, &kernel_facts(&host).unwrap())
+        };
+        assert!(!writable(), "neither the setting nor a module that brings it");
+        bench.file("lib/modules/6.1.0-56-amd64/modules.dep", "");
+        assert!(writable(), "kinstall will load the module");
+        bench.file("proc/sys/net/netfilter/nf_conntrack_max", "262144\n");
+        assert!(writable(), "kinstall has loaded the module");
+    }
 }

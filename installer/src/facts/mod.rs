@@ -4,7 +4,6 @@
 //! tested without a host and can be followed later.
 
 mod gather;
-pub mod kernel;
 pub mod network;
 pub mod system;
 
@@ -15,9 +14,10 @@ use kbundle_format::Platform;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Cidr;
-use crate::host::UnitState;
+use crate::host::{Space, UnitState};
 
-pub use gather::{MODULES, PROGRAMS, UNITS, is_writable, kernel_features};
+pub use crate::kernel_settings::Sysctl;
+pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,14 +87,14 @@ pub struct OsRelease {
     pub pretty_name: String,
 }
 
-/// Memory in bytes.
+/// Memory in bytes; absent where the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// What the kernel manages.
-    pub total_bytes: u64,
+    pub total_bytes: Option<u64>,
     /// What could be used without swapping.
-    pub available_bytes: u64,
+    pub available_bytes: Option<u64>,
 }
 
 /// The kernel and what it offers.
@@ -109,16 +109,6 @@ pub struct Kernel {
     pub has_modules: bool,
     /// Of the settings in [`SETTINGS`](crate::kernel_settings::SETTINGS), those that exist, by dotted name.
     pub sysctls: BTreeMap<String, Sysctl>,
-}
-
-/// A kernel setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sysctl {
-    /// Its value.
-    pub value: String,
-    /// Whether root may change it here.
-    pub writable: bool,
 }
 
 /// Control groups.
@@ -157,10 +147,9 @@ pub struct Mount {
     pub read_only: bool,
     /// Whether programs on it can be run.
     pub no_exec: bool,
-    /// Its size.
-    pub total_bytes: u64,
-    /// What is free for unprivileged users.
-    pub free_bytes: u64,
+    /// Its room; absent where the file system does not tell, such as a network's that does not answer.
+    #[serde(flatten)]
+    pub space: Option<Space>,
 }
 
 /// An address of an interface.

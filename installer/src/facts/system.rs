@@ -1,6 +1,6 @@
 //! Parsers of what the system's own files say. Text in, facts out.
 
-use super::OsRelease;
+use super::{Memory, OsRelease};
 
 /// Reads `/etc/os-release` (os-release(5)).
 #[must_use]
@@ -24,6 +24,16 @@ pub fn machine_id(text: &str) -> Option<String> {
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
 }
 
+/// Reads `/proc/meminfo`.
+#[must_use]
+pub fn memory(text: &str) -> Memory {
+    let bytes = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024))
+    };
+    Memory { total_bytes: bytes("MemTotal"), available_bytes: bytes("MemAvailable") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +52,15 @@ mod tests {
         assert!(machine_id("0123456789abcdef0123456789abcdef\n").is_some());
         for text in ["", "uninitialized\n", "0123", "0123456789abcdef0123456789abcdeg"] {
             assert_eq!(machine_id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_is_in_bytes() {
+        let memory_of = memory("MemTotal:       2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n");
+        assert_eq!(memory_of, Memory { total_bytes: Some(2 << 20), available_bytes: Some(1 << 20) });
+        for text in ["", "MemTotal: much kB\nMemAvailable: 5\n"] {
+            assert_eq!(memory(text), Memory { total_bytes: None, available_bytes: None }, "{text:?} is no zero");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Fleet, Means, seconds};
 use crate::agent::protocol::Work;
 use crate::config::ClusterSpec;
 use crate::failure::{Advise, Told};
-use crate::handed::Handed;
+use crate::join_material::JoinMaterial;
 use crate::plan::Phase;
 use crate::preflight::CheckId;
 use crate::report::SCHEMA;
@@ -111,10 +111,10 @@ impl Leader<'_> {
 
     /// What a host gets to work with; nothing is handed over yet.
     pub(super) fn work(&self, index: usize) -> Work {
-        self.work_with(index, Handed::default())
+        self.work_with(index, JoinMaterial::default())
     }
 
-    pub(super) fn work_with(&self, index: usize, handed: Handed) -> Work {
+    pub(super) fn work_with(&self, index: usize, handed: JoinMaterial) -> Work {
         let host = &self.visit.fleet.hosts[index];
         Work {
             host: host.name().to_owned(),

@@ -1,5 +1,7 @@
 //! Whether the hosts can carry the cluster: each by itself, and all together. Nothing is changed.
 
+use std::borrow::Cow;
+
 use anyhow::{Context as _, anyhow};
 use kbundle_format::Role;
 
@@ -10,10 +12,10 @@ use super::{FleetHost, Stage};
 use crate::cost::cost;
 use crate::facts::{HostFacts, Installation};
 use crate::failure::Advise;
+use crate::inputs::{Inputs, OwnedInputs};
 use crate::plan::{Phase, PlanError, plan};
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{Subject, examine};
-use crate::steps::Inputs;
 use crate::topology::Topology;
 
 impl Visit<'_> {
@@ -82,10 +84,8 @@ impl Leader<'_> {
     ) -> anyhow::Result<T> {
         let host = &self.visit.fleet.hosts[index];
         let spec = self.visit.shares.of(host.spec);
-        let topology = Topology::of(&spec, host.name())?;
-        let list = self.orders.bundle.list();
-        let inputs = Inputs { spec: &spec, facts: facts(host), list, topology: &topology };
-        look(&inputs).with_context(|| format!("no plan could be made for {}", host.name())).refused()
+        let gathered = OwnedInputs::about(Cow::Owned(spec), host.name(), facts(host), self.orders.bundle.list())?;
+        look(&gathered.inputs()).with_context(|| format!("no plan could be made for {}", host.name())).refused()
     }
 
     /// Prints what would be done, on every host.

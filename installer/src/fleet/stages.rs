@@ -12,7 +12,7 @@ use super::{Asked, FleetHost, astray, seconds, unexpected};
 use crate::agent::protocol::{Answer, Progress, Question, Reply, Request, Work};
 use crate::config::Cni;
 use crate::failure::Told;
-use crate::handed::{EtcdClient, Handed, JoinCredentials, Pair, SharedFile};
+use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, SharedFile};
 use crate::plan::Phase;
 use crate::steps::etcd::layout::peer_url;
 
@@ -69,7 +69,7 @@ impl Leader<'_> {
 
     fn prepare(&mut self) {
         let hosts = self.concerned(Phase::Prepare);
-        self.apply(Stage::Prepare, Phase::Prepare, &hosts, |_| Handed::default());
+        self.apply(Stage::Prepare, Phase::Prepare, &hosts, |_| JoinMaterial::default());
     }
 
     fn etcd(&mut self) {
@@ -81,7 +81,7 @@ impl Leader<'_> {
         if !self.visit.fleet.is_alive(asked) {
             return;
         }
-        let handed = Handed { etcd_authority: authority, ..Handed::default() };
+        let handed = JoinMaterial { etcd_authority: authority, ..JoinMaterial::default() };
         let Some(running) = running else {
             return self.apply(Stage::Etcd, Phase::Etcd, &members, |_| handed.clone());
         };
@@ -104,12 +104,12 @@ impl Leader<'_> {
 
     /// Adds members to an etcd that runs: one at a time, each well before the next, since each counts as one that is down until
     /// it runs.
-    fn add_members(&mut self, running: usize, missing: &[usize], handed: &Handed) {
+    fn add_members(&mut self, running: usize, missing: &[usize], handed: &JoinMaterial) {
         for (place, &index) in missing.iter().enumerate() {
             match self.make_room(running, index) {
                 Err(told) => self.visit.fleet.fall(index, Stage::Etcd, told),
                 Ok(members) => {
-                    let handed = Handed { etcd_members: Some(members), ..handed.clone() };
+                    let handed = JoinMaterial { etcd_members: Some(members), ..handed.clone() };
                     self.apply(Stage::Etcd, Phase::Etcd, &[index], |_| handed.clone());
                 }
             }
@@ -154,7 +154,7 @@ impl Leader<'_> {
         match self.etcd_client(first) {
             Err(told) => self.visit.fleet.fall(first, Stage::FirstControlPlane, told),
             Ok(etcd_client) => {
-                let handed = Handed { etcd_client, ..Handed::default() };
+                let handed = JoinMaterial { etcd_client, ..JoinMaterial::default() };
                 self.apply(Stage::FirstControlPlane, Phase::ControlPlane, &[first], |_| handed.clone());
             }
         }
@@ -189,7 +189,7 @@ impl Leader<'_> {
                 Err(told) => self.visit.fleet.fall(index, Stage::ControlPlanes, told),
                 Ok(etcd_client) => {
                     let (join, shared_files) = (join.clone(), shared_files.clone());
-                    handed.insert(index, Handed { etcd_client, shared_files, join, ..Handed::default() });
+                    handed.insert(index, JoinMaterial { etcd_client, shared_files, join, ..JoinMaterial::default() });
                 }
             }
         }
@@ -237,7 +237,7 @@ impl Leader<'_> {
         match self.credentials(Stage::Workers, &joining) {
             Err(told) => self.visit.fleet.fall(self.visit.first, Stage::Workers, told),
             Ok(join) => {
-                let handed = Handed { join, ..Handed::default() };
+                let handed = JoinMaterial { join, ..JoinMaterial::default() };
                 self.apply(Stage::Workers, Phase::Worker, &workers, |_| handed.clone());
             }
         }
@@ -245,7 +245,7 @@ impl Leader<'_> {
 
     fn network(&mut self) {
         let hosts = self.concerned(Phase::Network);
-        let mut handed = Handed::default();
+        let mut handed = JoinMaterial::default();
         if self.orders.spec.network.cni == Some(Cni::Bridge) {
             let nodes = hosts.iter().map(|&index| self.visit.fleet.hosts[index].name().to_owned()).collect();
             match self.visit.fleet.ask(self.visit.first, Stage::Network, Question::PodNetworks { nodes }) {
@@ -263,10 +263,10 @@ impl Leader<'_> {
         let all = self.concerned(Phase::Finish);
         self.visit.fleet.display.stage(Stage::Finish, all.len());
         let others: Vec<_> = all.into_iter().filter(|&index| index != first).collect();
-        self.apply_quietly(Stage::Finish, Phase::Finish, &others, |_| Handed::default());
+        self.apply_quietly(Stage::Finish, Phase::Finish, &others, |_| JoinMaterial::default());
         let fallen = self.visit.fleet.hosts.iter().filter(|host| host.failure.is_some());
         let absent = fallen.map(|host| host.name().to_owned()).collect();
-        let handed = Handed { absent, ..Handed::default() };
+        let handed = JoinMaterial { absent, ..JoinMaterial::default() };
         self.apply_quietly(Stage::Finish, Phase::Finish, &[first], |_| handed.clone());
     }
 
@@ -276,14 +276,20 @@ impl Leader<'_> {
     }
 
     /// Has these hosts do a phase at the same time.
-    fn apply(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> Handed + Sync) {
+    fn apply(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> JoinMaterial + Sync) {
         if !hosts.is_empty() {
             self.visit.fleet.display.stage(stage, hosts.len());
             self.apply_quietly(stage, phase, hosts, handed);
         }
     }
 
-    fn apply_quietly(&mut self, stage: Stage, phase: Phase, hosts: &[usize], handed: impl Fn(usize) -> Handed + Sync) {
+    fn apply_quietly(
+        &mut self,
+        stage: Stage,
+        phase: Phase,
+        hosts: &[usize],
+        handed: impl Fn(usize) -> JoinMaterial + Sync,
+    ) {
         let (shares, trust) = (&self.visit.shares, self.orders.trust);
         let done = self.visit.fleet.on_each(stage, hosts, usize::MAX, |fleet, index| {
             let host = fleet.hosts[index].spec;

@@ -249,12 +249,6 @@ impl Ledger {
         Ok(name)
     }
 
-    /// Where the record lies.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     /// Where a copy made by [`Ledger::keep`] lies.
     #[must_use]
     pub fn backup_path(&self, name: &str) -> PathBuf {

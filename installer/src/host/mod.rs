@@ -5,7 +5,10 @@
 
 pub mod command;
 pub mod ledger;
+mod look;
 pub mod marked;
+mod processes;
+mod runtime;
 pub mod systemd;
 mod undo;
 mod users;
@@ -19,11 +22,12 @@ use fs_err as fs;
 use fs_err::os::unix::fs::chown;
 use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomically};
 
-use crate::facts::is_writable;
-use crate::facts::kernel::mounts;
+use crate::procfs::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError};
+pub use look::Space;
+pub use processes::Process;
 pub use systemd::UnitState;
 
 /// Why a look at the host, or a change to it, failed.
@@ -55,6 +59,18 @@ pub enum HostError {
     NoFreeUserId {
         /// The user.
         name: String,
+    },
+    /// Files that kinstall has no record of.
+    #[error("{path} is not removed: it is not on kinstall's record of changes")]
+    NotOurs {
+        /// Absolute path on the host.
+        path: String,
+    },
+    /// A path that is on a disk, where only the runtime's own file systems may be cleaned.
+    #[error("{path} is not removed: it does not lie in a file system that the kernel or systemd keeps in memory")]
+    NotRuntime {
+        /// Absolute path on the host.
+        path: String,
     },
     /// A program.
     #[error(transparent)]
@@ -97,9 +113,9 @@ impl Host {
         Ok(Self { root: root.to_owned(), commands, ledger })
     }
 
-    /// Where the absolute `path` of the host lies for us.
-    #[must_use]
-    pub fn path(&self, path: &str) -> PathBuf {
+    /// Where the absolute `path` of the host lies for this program. Private: the rest of the program changes and reads the host's
+    /// files by the methods of [`Host`], so that no change goes past the ledger.
+    fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
@@ -141,38 +157,6 @@ impl Host {
     /// Runs a program to its end while `feed` writes what it reads, and fails when it does.
     pub fn feed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, HostError> {
         Ok(self.commands.run_fed(command, feed)?.success(command)?)
-    }
-
-    /// The content of a file, or `None` where there is none.
-    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
-        absent(fs::read(self.path(path)), || format!("read {path}"))
-    }
-
-    /// The content of a text file, or `None` where there is none. Bytes that are not UTF-8 are replaced.
-    pub fn read_text(&self, path: &str) -> Result<Option<String>, HostError> {
-        Ok(self.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// Whether anything is at `path`, a dangling link included.
-    #[must_use]
-    pub fn exists(&self, path: &str) -> bool {
-        self.path(path).symlink_metadata().is_ok()
-    }
-
-    /// The names in a directory, in no order; none where it is not there.
-    pub fn names_in(&self, path: &str) -> Result<Vec<String>, HostError> {
-        let act = || format!("look into {path}");
-        let entries = absent(fs::read_dir(self.path(path)), act)?;
-        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
-        let names: io::Result<_> = entries.into_iter().flatten().map(name).collect();
-        names.map_err(|source| HostError::File { act: act(), source })
-    }
-
-    /// Whether the file at `path` has exactly this content and these permission bits.
-    pub fn has_file(&self, path: &str, content: &[u8], mode: u32) -> Result<bool, HostError> {
-        let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
-        Ok(metadata.is_some_and(|found| found.is_file() && found.permissions().mode() & 0o7777 == mode)
-            && self.read(path)?.as_deref() == Some(content))
     }
 
     /// Makes a directory and its parents, recording each that is new.
@@ -250,16 +234,42 @@ impl Host {
             .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
+    /// Removes a file; `true` where there was one. What others made outside of a claimed tree is kept for `reset` first.
+    pub fn remove_file(&mut self, path: &str) -> Result<bool, HostError> {
+        if self.exists(path) && !self.ledger.claims(path) {
+            self.prepare(path)?;
+        }
+        self.delete_file(path)
+    }
+
     /// Gives a file or directory of ours to a user and group.
     pub fn own(&self, path: &str, owner: Owner) -> Result<(), HostError> {
         chown(self.path(path), Some(owner.user), Some(owner.group))
             .map_err(|source| HostError::File { act: format!("give {path} to user {}", owner.user), source })
     }
 
-    /// Whom a file or directory belongs to; `None` where there is none.
-    pub fn owner(&self, path: &str) -> Result<Option<Owner>, HostError> {
-        let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
-        Ok(metadata.map(|found| Owner { user: found.uid(), group: found.gid() }))
+    /// Removes a directory of kinstall's own with all in it, below one that was claimed.
+    ///
+    /// # Errors
+    /// Also where the ledger has no claim to it: what others may have made is not removed.
+    pub fn remove_claimed(&mut self, path: &str) -> Result<bool, HostError> {
+        if !self.ledger.claims(path) && !self.ledger.covers(path) {
+            return Err(HostError::NotOurs { path: path.to_owned() });
+        }
+        self.remove_tree(path)
+    }
+
+    /// Writes a file of kinstall's own records, such as `bundle/keys/x.pem`, unless it has this content. A reset removes the
+    /// directory that they lie in, so the ledger need not know them.
+    pub fn keep_record(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
+        let path = format!("{}/{name}", ledger::DIRECTORY);
+        if self.read(&path)?.as_deref() == Some(content) {
+            return Ok(());
+        }
+        let target = self.path(&path);
+        let made = target.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| write_atomically(&target, content, 0o644))
+            .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
     /// Removes what a run that was cut off left beside the files it wrote. Only one run goes on at a time.
@@ -310,7 +320,7 @@ impl Host {
     pub fn note_sysctl(&mut self, name: &str, theirs: &str) -> Result<(), HostError> {
         let key = name.replace('.', "/");
         let path = format!("/proc/sys/{key}");
-        let Some(was) = self.read_text(&path)?.filter(|_| is_writable(self, &path)) else { return Ok(()) };
+        let Some(was) = self.read_text(&path)?.filter(|_| self.is_writable(&path)) else { return Ok(()) };
         let noted = |change: &Change| match change {
             Change::Sysctl { key: known, .. } | Change::SysctlOfOthers { key: known, .. } => *known == key,
             _ => false,

@@ -17,7 +17,7 @@ impl Host {
     /// Undoes one change; `true` when there was something to do.
     pub fn undo(&self, change: &Change) -> Result<bool, HostError> {
         match change {
-            Change::CreatedFile { path } => self.remove_file(path),
+            Change::CreatedFile { path } => self.delete_file(path),
             Change::CreatedDirectory { path } => self.remove_empty_directory(path),
             Change::ClaimedTree { path } => self.remove_tree(path),
             Change::ClaimedContents { path, kept } => self.remove_contents(path, kept),
@@ -46,7 +46,7 @@ impl Host {
         }
     }
 
-    fn remove_file(&self, path: &str) -> Result<bool, HostError> {
+    pub(super) fn delete_file(&self, path: &str) -> Result<bool, HostError> {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 
@@ -62,7 +62,7 @@ impl Host {
     }
 
     /// Removes a file or directory with all in it; whether anything was there.
-    pub(crate) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
+    pub(super) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
         let target = self.path(path);
         let removed = match target.symlink_metadata() {
             Ok(found) if !found.is_dir() => fs::remove_file(target),
@@ -118,7 +118,7 @@ impl Host {
     }
 
     fn swap_on(&self, area: &str) -> Result<bool, HostError> {
-        let in_use = crate::facts::kernel::swap_areas(&self.read_text("/proc/swaps")?.unwrap_or_default());
+        let in_use = crate::procfs::swap_areas(&self.read_text("/proc/swaps")?.unwrap_or_default());
         if in_use.iter().any(|found| found == area) || !self.exists(area) {
             return Ok(false);
         }
@@ -335,7 +335,7 @@ mod tests {
         let root = prepared();
         let mut host = host(root.path());
         change(&mut host);
-        let directory = host.ledger().directory().to_owned();
+        let directory = host.path(super::super::ledger::DIRECTORY);
         fs::remove_file(directory.join("ledger.jsonl")).unwrap();
         assert!(directory.join("backup").exists());
         let reopened = Ledger::open(&directory).unwrap();

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterSpec, ConfigError, DnsName, HostSpec};
 use crate::failure::Advise;
-use crate::handed::{Handed, JoinCredentials, PodNetwork};
-use crate::steps::join::public_key_hash;
+use crate::join_material::{JoinCredentials, JoinMaterial, PodNetwork};
+use crate::pki::public_key_hash;
 
 pub use issue::{IssueError, cluster_for, foreign_label};
 pub use moment::Moment;
@@ -157,10 +157,10 @@ impl JoinFile {
         self.find_host().expect("a join file has its host")
     }
 
-    /// What the host is handed by it, to join by these credentials.
+    /// What the file gives to the host, with these credentials.
     #[must_use]
-    pub fn handed(&self, credentials: JoinCredentials) -> Handed {
-        Handed { join: Some(credentials), pod_networks: self.pod_networks.clone(), ..Handed::default() }
+    pub fn join_material(&self, credentials: JoinCredentials) -> JoinMaterial {
+        JoinMaterial { join: Some(credentials), pod_networks: self.pod_networks.clone(), ..JoinMaterial::default() }
     }
 
     /// Refuses a file whose token is no more, or is not yet, by this host's clock.

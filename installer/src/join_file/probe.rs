@@ -22,8 +22,8 @@ use serde_json::json;
 
 use super::JoinFile;
 use crate::failure::Advise;
-use crate::handed::JoinCredentials;
 use crate::host::{Command, Host, Output};
+use crate::join_material::JoinCredentials;
 
 /// What an API server says.
 #[derive(Clone, Debug, PartialEq, Eq)]

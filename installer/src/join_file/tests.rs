@@ -76,8 +76,8 @@ fn what_is_written_is_read_and_says_what_it_is() {
 fn no_secret_is_shown() {
     let shown = format!("{:?}", file());
     assert!(shown.contains("192.0.2.1:6443") && !shown.contains("0123456789"), "{shown}");
-    let handed = file().handed(file().credentials);
-    assert!(!format!("{handed:?}").contains("0123456789"));
+    let material = file().join_material(file().credentials);
+    assert!(!format!("{material:?}").contains("0123456789"));
     let said = refusal("token: abcdef.0123456789abcdef", "token: [abcdef.0123456789abcdef]");
     assert!(!said.contains("0123456789"), "{said}");
 }

@@ -14,8 +14,8 @@ use super::images::{self, ClusterImages};
 use super::registration::NodeRegistration;
 use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ConfigApi, ENCRYPTION_PATH, LOWEST_TLS};
 use crate::config::Switch;
-use crate::steps::Inputs;
-use crate::steps::etcd::layout as etcd;
+use crate::etcd_layout as etcd;
+use crate::inputs::Inputs;
 
 /// Settings of this run and this node.
 #[derive(Serialize)]

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::facts::CgroupVersion;
+use crate::inputs::Inputs;
 use crate::kernel_settings::kubelet_defaults_hold;
-use crate::steps::Inputs;
 use crate::version_rules::kubernetes::FAIL_CGROUP_V1;
 
 /// Where kubeadm looks for patches.

@@ -2,7 +2,7 @@
 
 use kbundle_format::{BundleList, Image, ImageRef, Platform};
 
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 
 /// The images that settings name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use super::cluster::ApiEndpoint;
 use super::host_settings::Patches;
 use super::registration::NodeRegistration;
 use super::{ConfigApi, document};
-use crate::handed::JoinCredentials;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
+use crate::join_material::JoinCredentials;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{CIPHER_SUITES, LOWEST_TLS};
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 
 /// Settings of every kubelet of the cluster.
 ///

@@ -1,24 +1,28 @@
-//! The configuration that kubeadm reads: which form each version takes, and what is in it.
+//! kubeadm: the configuration that it reads, which [`run`] is run with.
 //!
-//! One YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
-//! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. All of it is decided from [`Inputs`]; nothing is read from the host.
+//! The configuration is one YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
+//! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. It is decided from [`Inputs`] alone. Only [`run`] and `half_written` read or change the host.
 
 mod cluster;
+mod half_written;
 pub mod host_settings;
 pub mod images;
 mod join;
 mod kubelet;
 mod proxy;
 mod registration;
+pub mod run;
 
 use kbundle_format::KubeVersion;
 use serde::Serialize;
 
-use crate::steps::Inputs;
+use crate::config::KubeProxyMode;
+use crate::inputs::Inputs;
 use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 use images::{ClusterImages, MissingImage};
 
 pub use cluster::etcd_endpoints;
+pub use half_written::kubelet_is_told;
 pub use join::join_configuration;
 pub use registration::kubelet_may_set;
 
@@ -28,10 +32,16 @@ pub const DIRECTORY: &str = "/etc/kubernetes";
 pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
 /// What a host joins with; holds a secret, and is there while kubeadm reads it.
 pub const JOIN_PATH: &str = "/etc/kubernetes/join.yaml";
+/// How the kubelet and crictl reach containerd.
+pub const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 /// The kubelet's own kubeconfig, there once the host has joined.
 pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// Where the kubelet finds static pods.
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// The static pods of a control plane whose etcd is a service.
+pub const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// The kubelet's unit.
+pub const KUBELET_UNIT: &str = "kubelet.service";
 /// The keys that Secrets are encrypted with in etcd. Only the API server and root may read it.
 pub const ENCRYPTION_PATH: &str = "/etc/kubernetes/encryption.yaml";
 /// What the API server writes to its audit log.
@@ -85,6 +95,23 @@ pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> 
     ];
     documents.extend(proxy::KubeProxyConfiguration::new(inputs).as_ref().map(document));
     Ok(documents.join("---\n"))
+}
+
+/// Where the manifest of a static pod lies.
+#[must_use]
+pub fn manifest_path(pod: &str) -> String {
+    format!("{MANIFESTS}/{pod}.yaml")
+}
+
+/// Whether the cluster gets kube-proxy. A site may bring something else for its work.
+#[must_use]
+pub fn has_kube_proxy(inputs: &Inputs<'_>) -> bool {
+    inputs.spec.network.kube_proxy.mode != KubeProxyMode::None
+}
+
+/// Whether the cluster gets `CoreDNS`: whether the bundle has its image.
+pub fn has_coredns(inputs: &Inputs<'_>) -> Result<bool, MissingImage> {
+    Ok(ClusterImages::find(inputs.list, &inputs.facts.platform)?.coredns.is_some())
 }
 
 /// Why no configuration can be written. Planning refuses for the same reasons.

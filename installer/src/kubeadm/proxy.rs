@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::KubeProxyMode;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 use crate::version_rules::kubernetes::LOCALHOST_NODE_PORTS;
 
 /// Settings of every kube-proxy of the cluster.
@@ -50,7 +50,7 @@ impl KubeProxyConfiguration {
         let own_ports = Iptables { localhost_node_ports: false };
         let keeps_localhost =
             kube_proxy.mode == KubeProxyMode::Iptables && LOCALHOST_NODE_PORTS.holds(inputs.list.kubernetes_version);
-        (kube_proxy.mode != KubeProxyMode::None).then(|| Self {
+        super::has_kube_proxy(inputs).then(|| Self {
             api_version: "kubeproxy.config.k8s.io/v1alpha1",
             kind: "KubeProxyConfiguration",
             mode: kube_proxy.mode.as_str(),

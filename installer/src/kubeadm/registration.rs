@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::ConfigApi;
 use super::cluster::Arguments;
+use super::{CRI_SOCKET, ConfigApi};
 use crate::config::HostSpec;
-use crate::steps::{Inputs, containerd};
+use crate::inputs::Inputs;
 
 /// Labels of Kubernetes' own that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
 const OWN_LABELS: [&str; 5] = [
@@ -40,7 +40,7 @@ impl NodeRegistration {
         let api = ConfigApi::of(inputs.list.kubernetes_version);
         Self {
             name: inputs.node_name(),
-            cri_socket: containerd::SOCKET,
+            cri_socket: CRI_SOCKET,
             // There is nowhere to pull from.
             image_pull_policy: "Never",
             kubelet_extra_args: Arguments::new(api, kubelet_arguments(inputs.address(), worker(inputs))),

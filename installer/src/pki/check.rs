@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use kbundle_format::Digest;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use time::{Duration, OffsetDateTime};
@@ -96,4 +97,12 @@ fn subject_alternative_names(certificate: &X509Certificate<'_>) -> (BTreeSet<Str
         }
     }
     (names, addresses)
+}
+
+/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; nothing of what is none.
+#[must_use]
+pub fn public_key_hash(certificate: &str) -> Option<String> {
+    let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    Some(format!("sha256:{}", Digest::of(certificate.public_key().raw).hex()))
 }

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-pub use check::{Unfit, check, public_key};
+pub use check::{Unfit, check, public_key, public_key_hash};
 pub use key::PrivateKey;
 
 const LIFETIME: Duration = Duration::days(3650);
@@ -247,5 +247,18 @@ mod tests {
         assert_eq!(PrivateKey::from_pem(&key.to_pem()).unwrap().public(), key.public());
         assert!(PrivateKey::from_pem("nonsense").is_err());
         assert_eq!(format!("{key:?}"), "PrivateKey(hidden)");
+    }
+
+    #[test]
+    fn the_hash_is_the_one_that_openssl_makes() {
+        let directory = tempfile::tempdir().unwrap();
+        let certificate = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
+        fs_err::write(directory.path().join("ca.crt"), &certificate).unwrap();
+        // As kubeadm's documentation has it.
+        let pipeline = "openssl x509 -pubkey -noout -in ca.crt | openssl pkey -pubin -outform der | sha256sum";
+        let output = Command::new("sh").args(["-c", pipeline]).current_dir(directory.path()).output().unwrap();
+        let expected = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();
+        assert_eq!(public_key_hash(&certificate).unwrap(), format!("sha256:{expected}"));
+        assert_eq!(public_key_hash("nonsense"), None);
     }
 }

@@ -6,6 +6,8 @@ pub mod front;
 mod kube_proxy;
 mod machine;
 mod network;
+#[cfg(test)]
+mod recorded;
 mod system;
 
 use std::fmt;
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_ignored_is_said_and_does_not_reject() {
         let mut facts = fixture::facts();
-        facts.memory.total_bytes = 1 << 30;
+        facts.memory.total_bytes = Some(1 << 30);
         let spec = ClusterSpec::default();
         let findings = examine(
             &Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None },

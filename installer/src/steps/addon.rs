@@ -5,7 +5,8 @@ use kbundle_format::{Entry, EntryKind};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Check, Context, Inputs, needed};
+use super::{Check, Context, needed};
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
 /// Whether the bundle has the add-on called `name`.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, addon};
+use super::{Check, Context, Step, addon};
 use crate::config::DnsName;
+use crate::inputs::Inputs;
 
 /// See the module.
 pub struct Addons;

@@ -4,15 +4,15 @@ mod registries;
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Command, Host};
+use crate::inputs::Inputs;
+use crate::kubeadm::CRI_SOCKET;
 use crate::kubeadm::images::ClusterImages;
 use crate::template::render;
 use crate::version_rules::containerd::{CNI_BIN_DIRS, FORM_3, FORM_4};
 use crate::version_rules::{Release, Rule};
 
-/// Where it listens, as the CRI's clients write it.
-pub const SOCKET: &str = "unix:///run/containerd/containerd.sock";
 const UNIT: &str = "containerd.service";
 const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
@@ -74,7 +74,7 @@ impl Step for Containerd {
             host.write_file(&path, content.as_bytes(), 0o644)?;
         }
         for folder in stale {
-            host.remove_tree(&folder)?;
+            host.remove_claimed(&folder)?;
         }
         // Containers live on through a restart.
         host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;
@@ -95,7 +95,7 @@ fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
     let own = [
         (CONFIG_PATH, config(version, &images.pause.to_string(), inputs.facts.can_lower_oom_score)),
         (UNIT_PATH, render(unit, &[("version", version)])),
-        (CRICTL_PATH, render(crictl, &[("socket", SOCKET)])),
+        (CRICTL_PATH, render(crictl, &[("socket", CRI_SOCKET)])),
     ];
     let own = own.into_iter().map(|(path, content)| (path.to_owned(), content));
     Ok(own.chain(registries::files(&inputs.spec.registries)).collect())
@@ -154,10 +154,10 @@ impl Form {
 
 /// Whether containerd and its CRI plugin answer; if not, what they said.
 fn answers(host: &Host) -> anyhow::Result<Result<(), String>> {
-    let socket = SOCKET.trim_start_matches("unix://");
+    let socket = CRI_SOCKET.trim_start_matches("unix://");
     for command in [
         Command::new("/usr/local/bin/ctr", ["--address", socket, "version"]),
-        Command::new("/usr/local/bin/crictl", ["-r", SOCKET, "info"]),
+        Command::new("/usr/local/bin/crictl", ["-r", CRI_SOCKET, "info"]),
     ] {
         let output = host.run_if_installed(&command)?;
         if output.as_ref().and_then(|output| output.code) != Some(0) {

@@ -1,31 +1,20 @@
-//! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others. kubeadm's phases can be repeated, so
-//! that a run that was cut off is completed by the next; only its preflight has to be told that what it finds is its own.
-//! What kubeadm leaves at each point where it can be cut off: docs/decisions/kubeadm-cut-off.md.
+//! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others: whether it is there and whole. How kubeadm is
+//! run: [`crate::kubeadm::run`].
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use anyhow::Context as _;
 use kbundle_format::Role;
 
-use super::kubeadm_run::{self, ignoring, patiently};
-use super::{Check, Context, Inputs, Step, half_written, join, needed};
-use crate::config::KubeProxyMode;
-use crate::facts::CgroupVersion;
+use super::{Check, Context, Step, join, needed};
 use crate::host::Host;
-use crate::kubeadm::images::ClusterImages;
-use crate::kubeadm::{CONFIG_PATH, MANIFESTS, etcd_endpoints};
+use crate::inputs::Inputs;
+use crate::kubeadm::run::API_READY_WITHIN;
+use crate::kubeadm::{STATIC_PODS, etcd_endpoints, has_coredns, has_kube_proxy, manifest_path};
 use crate::kubectl::Kubectl;
-use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
+use crate::version_rules::kubernetes::SUPER_ADMIN_KUBECONFIG;
 use crate::wait::{Look, Unheard, until};
 
 const ID: &str = "control-plane";
 /// What kubeadm marks the node of a control plane with.
 const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
-/// The static pods of a control plane whose etcd is a service.
-pub(super) const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-/// After kubeadm has seen the API server healthy; and after a boot of the host, its image being there.
-const API_READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// See the module.
 pub struct ControlPlane;
@@ -44,6 +33,7 @@ impl Step for ControlPlane {
         inputs.has(Role::ControlPlane)
     }
 
+    /// Waits for the API server where the control plane was set up once: after a boot of the host it takes a while.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if let Some(manifest) = STATIC_PODS.map(manifest_path).iter().find(|path| !context.host.exists(path)) {
             return needed(format!("{manifest} is not there"));
@@ -52,8 +42,9 @@ impl Step for ControlPlane {
             return needed(format!("the API server is not ready: {said}"));
         }
         let api = Kubectl::on(&context.host);
-        // From 1.29 on admin.conf may do nothing until kubeadm, well after the API server is ready, binds its group to a role.
-        if !is_set_up(&context.host) && !api.may_do_all()? {
+        // kubeadm gives its group a role well after the API server is ready.
+        let may_lack_rights = SUPER_ADMIN_KUBECONFIG.holds(context.list.kubernetes_version);
+        if may_lack_rights && !is_set_up(&context.host) && !api.may_do_all()? {
             return needed("kubeadm was cut off before it gave the administrator rights");
         }
         for object in objects(context)? {
@@ -81,52 +72,14 @@ impl Step for ControlPlane {
             return Ok(());
         }
         if context.leads() {
-            init(context)?;
+            context.kubeadm().init()?;
         } else {
             join::join(context)?;
-            wait_for_own_api(context)?;
+            context.kubeadm().wait_for_own_api()?;
         }
         // A run before may have been cut off, and members have come or gone since.
         if asks_every_etcd_member(context)? { Ok(()) } else { tell_etcd_members(context) }
     }
-}
-
-/// Waits for the API server of this host. Until it answers, every request from here meets it first and fails.
-pub(super) fn wait_for_own_api(context: &Context<'_>) -> anyhow::Result<()> {
-    let api = Kubectl::on(&context.host);
-    let server = format!("https://{}", SocketAddr::new(context.address(), context.spec.api.port));
-    context.progress.detail("waiting for this host's API server");
-    until(context.progress, "the API server of this host", API_READY_WITHIN, || {
-        Ok(match api.readiness_at(&server)? {
-            Ok(()) => Look::Ready(()),
-            Err(said) => Look::NotYet(said),
-        })
-    })
-}
-
-fn init(context: &Context<'_>) -> anyhow::Result<()> {
-    let has_dns = has_coredns(context)?;
-    if !has_dns {
-        tracing::warn!("the bundle has no CoreDNS image: the cluster gets no DNS");
-    }
-    kubeadm_run::wait_for_another(context)?;
-    let attempt = || {
-        half_written::remove(&context.host, true)?;
-        let mut arguments = vec!["init".to_owned(), format!("--config={CONFIG_PATH}")];
-        arguments.extend(ignoring(&ignored_preflight_errors(context, &context.host)?));
-        arguments.extend(skipped_phases(has_dns, has_kube_proxy(context)));
-        context.progress.detail("kubeadm init");
-        kubeadm_run::call(&context.host, arguments)
-            .context("while setting up the control plane; `journalctl -u kubelet` may say more")
-    };
-    patiently(context, attempt, || wait_for_own_api(context))
-}
-
-/// The flag by which kubeadm leaves out add-ons that the cluster does without.
-fn skipped_phases(has_dns: bool, has_kube_proxy: bool) -> Option<String> {
-    let skipped = [(!has_dns, "addon/coredns"), (!has_kube_proxy, "addon/kube-proxy")];
-    let skipped: Vec<_> = skipped.into_iter().filter_map(|(is_skipped, phase)| is_skipped.then_some(phase)).collect();
-    (!skipped.is_empty()).then(|| format!("--skip-phases={}", skipped.join(",")))
 }
 
 /// Whether the API server of this host is told of just the members of etcd that there are.
@@ -136,13 +89,9 @@ fn asks_every_etcd_member(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(manifest.lines().any(|line| line.trim() == flag))
 }
 
-/// Tells the API server, and whoever joins later, which members etcd has now. The kubelet starts the API server anew.
-fn tell_etcd_members(context: &Context<'_>) -> anyhow::Result<()> {
-    let configuration = format!("--config={CONFIG_PATH}");
-    for phase in [["control-plane", "apiserver"], ["upload-config", "kubeadm"]] {
-        let arguments = ["init", "phase"].into_iter().chain(phase).chain([configuration.as_str()]);
-        kubeadm_run::call(&context.host, arguments.map(str::to_owned))?;
-    }
+/// Tells the API server, and hosts that join later, which members etcd has now.
+fn tell_etcd_members(context: &mut Context<'_>) -> anyhow::Result<()> {
+    context.kubeadm().renew_api_server()?;
     wait_for_api(context)?.map_err(|said| anyhow::anyhow!("the API server did not come back: {said}"))
 }
 
@@ -167,20 +116,13 @@ fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
     Ok(objects)
 }
 
-fn has_kube_proxy(inputs: &Inputs<'_>) -> bool {
-    inputs.spec.network.kube_proxy.mode != KubeProxyMode::None
-}
-
-fn has_coredns(inputs: &Inputs<'_>) -> anyhow::Result<bool> {
-    Ok(ClusterImages::find(inputs.list, &inputs.facts.platform)?.coredns.is_some())
-}
-
-/// Waits for an API server that was set up and starts now, as after a boot; not for one that was never set up.
+/// Waits for an API server that was set up once and now starts, as after a boot. Does not wait for one that was never set up.
 fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
     let api = Kubectl::on(&context.host);
     if !is_set_up(&context.host) {
         return api.readiness();
     }
+    context.progress.detail("waiting for the API server");
     let ready = until(context.progress, "the API server", API_READY_WITHIN, || {
         Ok(match api.readiness()? {
             Ok(()) => Look::Ready(()),
@@ -194,27 +136,6 @@ fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
     }
 }
 
-fn manifest_path(name: &str) -> String {
-    format!("{MANIFESTS}/{name}.yaml")
-}
-
-/// What kubeadm's preflight would find of our own making, by kubeadm's names; never `all`.
-pub(super) fn ignored_preflight_errors(inputs: &Inputs<'_>, host: &Host) -> anyhow::Result<Vec<String>> {
-    let mut ignored: Vec<_> = STATIC_PODS
-        .iter()
-        .filter(|name| host.exists(&manifest_path(name)))
-        .map(|name| format!("FileAvailable--etc-kubernetes-manifests-{name}.yaml"))
-        .collect();
-    if !ignored.is_empty() || host.unit_state(super::kubelet::UNIT)?.is_some_and(|state| state.is_active()) {
-        // The API server's port, and those of scheduler, controller manager and kubelet.
-        ignored.extend([inputs.spec.api.port, 10259, 10257, 10250].map(|port| format!("Port-{port}")));
-    }
-    if inputs.facts.cgroups.version == CgroupVersion::V1 && CGROUP_V1_REFUSED.holds(inputs.list.kubernetes_version) {
-        ignored.push("SystemVerification".to_owned());
-    }
-    Ok(ignored)
-}
-
 #[cfg(test)]
 mod tests {
     use fs_err as fs;
@@ -222,14 +143,14 @@ mod tests {
     use super::*;
     use crate::fixture::Cluster;
     use crate::fixture::bench::{Bench, KUBECONFIG};
-    use crate::handed::Handed;
+    use crate::join_material::JoinMaterial;
 
     /// A cluster that lacks what lies in the root's `cut`, until kubeadm makes it.
     fn programs(root: &std::path::Path, command: &crate::host::Command) -> Option<String> {
         const FORBIDDEN: &str = "fails: Error from server (Forbidden): User \"kubernetes-admin\" cannot get resource";
         let lacks = |what: &str| root.join("cut").join(what.replace('/', "-")).exists();
         let said = command.arguments.join(" ");
-        if command.program == kubeadm_run::KUBEADM {
+        if command.program == crate::kubeadm::run::PROGRAM {
             for (cause, words) in
                 [("time", "Client.Timeout exceeded while awaiting headers"), ("port", "Port 6443 is in use")]
             {
@@ -258,6 +179,13 @@ mod tests {
         (!lacks(object)).then(|| "{}".to_owned())
     }
 
+    /// In a version whose administrator may lack rights.
+    fn newest() -> Cluster {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.list.kubernetes_version = "1.36.3".parse().unwrap();
+        cluster
+    }
+
     /// The first control plane, once the kubelet has brought the API server up; kubeadm made all but `lacking`.
     fn cut_off(cluster: &Cluster, lacking: &[&str]) -> Bench {
         let bench = Bench::with_programs(programs);
@@ -266,7 +194,7 @@ mod tests {
         for what in lacking {
             bench.file(&format!("cut/{}", what.replace('/', "-")), "");
         }
-        let flag = bench.look_as(cluster, "c1", &Handed::default(), |context| {
+        let flag = bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| {
             format!("    - --etcd-servers={}\n", etcd_endpoints(context).join(","))
         });
         for name in STATIC_PODS {
@@ -276,18 +204,18 @@ mod tests {
     }
 
     fn check(bench: &Bench, cluster: &Cluster) -> Check {
-        bench.look_as(cluster, "c1", &Handed::default(), |context| ControlPlane.check(context).unwrap())
+        bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| ControlPlane.check(context).unwrap())
     }
 
     fn apply(bench: &Bench, cluster: &Cluster) -> (anyhow::Result<()>, usize) {
         bench.ran();
-        let result = bench.act_as(cluster, "c1", &Handed::default(), |context| ControlPlane.apply(context));
+        let result = bench.act_as(cluster, "c1", &JoinMaterial::default(), |context| ControlPlane.apply(context));
         (result, bench.ran().iter().filter(|command| command.starts_with("/usr/local/bin/kubeadm init")).count())
     }
 
     #[test]
     fn a_kubeadm_that_was_cut_off_anywhere_is_called_again() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         // In the order in which kubeadm makes them.
         let all = [
             "rights",
@@ -310,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_api_server_that_was_slow_is_asked_again_within_the_run() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         let (result, calls) = apply(&cut_off(&cluster, &["time", "label"]), &cluster);
         result.unwrap();
         assert_eq!(calls, 2);
@@ -318,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_out_is_told_at_once() {
-        let cluster = Cluster::of_three_and_two();
+        let cluster = newest();
         let (result, calls) = apply(&cut_off(&cluster, &["port", "label"]), &cluster);
         assert!(format!("{:#}", result.unwrap_err()).contains("Port 6443 is in use"));
         assert_eq!(calls, 1);

@@ -5,7 +5,8 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
+use crate::inputs::Inputs;
 use crate::kubeadm::images::ClusterImages;
 use crate::kubectl::Kubectl;
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use kbundle_format::Role;
 
-use super::{Check, Context, Inputs, Step, load_balancer};
+use super::{Check, Context, Step, load_balancer};
 use crate::config::LoadBalancer;
 use crate::facts::network::address_in_hosts;
 use crate::host::{Host, HostError, marked};
+use crate::inputs::Inputs;
 use crate::topology::Member;
 
 const FILE: &str = "/etc/hosts";

@@ -8,8 +8,9 @@ use std::io;
 
 use fs_err as fs;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Host, HostError};
+use crate::inputs::Inputs;
 
 const TIMER: &str = "kinstall-images.timer";
 const SERVICE: &str = "kinstall-images.service";
@@ -79,13 +80,8 @@ impl Step for ImageKeeper {
 
 /// Whether the installed program is the one that runs now.
 fn is_this_program(host: &Host) -> anyhow::Result<bool> {
-    if !host.exists(PROGRAM_PATH) {
-        return Ok(false);
-    }
-    let digest = |path: &std::path::Path| -> io::Result<_> {
-        let mut hasher = Hasher::new(io::sink());
-        io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-        Ok(hasher.finish().0)
-    };
-    Ok(digest(&host.path(PROGRAM_PATH))? == digest(THIS_PROGRAM.as_ref())?)
+    let Some((installed, _)) = host.digest(PROGRAM_PATH)? else { return Ok(false) };
+    let mut hasher = Hasher::new(io::sink());
+    io::copy(&mut fs::File::open(THIS_PROGRAM)?, &mut hasher)?;
+    Ok(installed == hasher.finish().0)
 }

@@ -5,16 +5,19 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kbundle_format::{Digest, Role};
-use x509_parser::pem::parse_x509_pem;
+use kbundle_format::Role;
 
-use super::kubeadm_run::{self, KUBEADM, ignoring, patiently};
-use super::{Check, Context, Inputs, Step, control_plane, half_written, kubelet, load_balancer, needed};
+use super::{Check, Context, Step, control_plane, load_balancer, needed};
 use crate::config::Switch;
-use crate::handed::{JoinCredentials, SharedFile};
 use crate::host::{Command, Host, HostError};
-use crate::kubeadm::{self, ADMIN_KUBECONFIG, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, join_configuration};
+use crate::inputs::Inputs;
+use crate::join_material::{JoinCredentials, SharedFile};
+use crate::kubeadm::run::{Kubeadm, create_token};
+use crate::kubeadm::{
+    self, CRI_SOCKET, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told,
+};
 use crate::kubectl::Kubectl;
+use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
 const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
@@ -49,26 +52,16 @@ pub fn shared_files(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Shar
 
 /// Makes credentials for other hosts to join with, good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
 pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
-    let flags = [format!("--ttl={}s", life.as_secs()), format!("--kubeconfig={ADMIN_KUBECONFIG}")];
-    let arguments = ["token", "create", "--description", purpose].into_iter().map(str::to_owned).chain(flags);
-    let token = host.run(&Command::new(KUBEADM, arguments)).context("while making a token to join with")?;
+    let token = create_token(host, life, purpose).context("while making a token to join with")?;
     let authority = authority(host)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
     let authority_hash = public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is no certificate"))?;
     let api_server = SocketAddr::new(inputs.address(), inputs.spec.api.port).to_string();
-    Ok(JoinCredentials { api_server, token: token.stdout.trim().to_owned(), authority_hash })
+    Ok(JoinCredentials { api_server, token, authority_hash })
 }
 
 /// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
 pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
     host.read_text(AUTHORITY_PATH)
-}
-
-/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; nothing of what is none.
-#[must_use]
-pub fn public_key_hash(certificate: &str) -> Option<String> {
-    let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    Some(format!("sha256:{}", Digest::of(certificate.public_key().raw).hex()))
 }
 
 /// The keys that all control planes share, on one that joins.
@@ -91,10 +84,10 @@ impl Step for SharedKeys {
         if control_plane::is_set_up(&context.host) {
             return Ok(Check::Done);
         }
-        if context.handed.shared_files.is_empty() {
+        if context.material.shared_files.is_empty() {
             return needed("they were not handed over yet");
         }
-        for file in &context.handed.shared_files {
+        for file in &context.material.shared_files {
             if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
                 return needed(format!("{} is not the cluster's", file.path));
             }
@@ -103,11 +96,11 @@ impl Step for SharedKeys {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        if context.handed.shared_files.is_empty() {
+        if context.material.shared_files.is_empty() {
             bail!("the keys that control planes share were not handed over");
         }
         context.host.claim_tree(kubeadm::DIRECTORY)?;
-        for file in &context.handed.shared_files {
+        for file in &context.material.shared_files {
             context.host.write_file(&file.path, file.content.as_bytes(), file.mode)?;
         }
         Ok(())
@@ -148,7 +141,7 @@ impl Step for Join {
         let is_node = || Kubectl::as_kubelet(&context.host).has(&["node", &context.node_name()]);
         if has_joined(&context.host)? && is_node()? {
             if wants_annotation(context) {
-                let annotation = format!("{SOCKET_ANNOTATION}={}", super::containerd::SOCKET);
+                let annotation = format!("{SOCKET_ANNOTATION}={CRI_SOCKET}");
                 let name = context.node_name();
                 Kubectl::as_kubelet(&context.host).run(&["annotate", "--overwrite", "node", &name, &annotation])?;
             }
@@ -158,7 +151,7 @@ impl Step for Join {
         if load_balancer::is_wanted(context) {
             load_balancer::wait(context)?;
             // Its connection goes past the load balancer, which did not run yet.
-            context.host.run(&Command::new("systemctl", ["restart", kubelet::UNIT]))?;
+            context.host.run(&Command::new("systemctl", ["restart", KUBELET_UNIT]))?;
         }
         Ok(())
     }
@@ -166,7 +159,7 @@ impl Step for Join {
 
 /// Whether the kubelet of this host has a credential of its own and runs.
 fn has_joined(host: &Host) -> anyhow::Result<bool> {
-    Ok(half_written::kubelet_is_told(host)? && host.unit_state(kubelet::UNIT)?.is_some_and(|state| state.is_active()))
+    Ok(kubelet_is_told(host)? && host.unit_state(KUBELET_UNIT)?.is_some_and(|state| state.is_active()))
 }
 
 /// Whether the token that a host joins with lies on it no more. kubeadm removes it at the end of its join.
@@ -178,7 +171,7 @@ pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
 }
 
 /// Removes that token where the kubelet's own credential works, so that it is needed no more; `true` when there was one.
-pub(super) fn remove_credential(context: &Context<'_>) -> anyhow::Result<bool> {
+pub(super) fn remove_credential(context: &mut Context<'_>) -> anyhow::Result<bool> {
     let host = &context.host;
     if !host.exists(BOOTSTRAP_KUBECONFIG) || !has_joined(host)? {
         return Ok(false);
@@ -187,8 +180,7 @@ pub(super) fn remove_credential(context: &Context<'_>) -> anyhow::Result<bool> {
         tracing::info!(said, path = BOOTSTRAP_KUBECONFIG, "left, since the kubelet's own credential does not work yet");
         return Ok(false);
     }
-    fs_err::remove_file(host.path(BOOTSTRAP_KUBECONFIG))?;
-    Ok(true)
+    Ok(context.host.remove_file(BOOTSTRAP_KUBECONFIG)?)
 }
 
 fn wants_annotation(inputs: &Inputs<'_>) -> bool {
@@ -197,54 +189,38 @@ fn wants_annotation(inputs: &Inputs<'_>) -> bool {
 
 /// Runs `kubeadm join` with the credentials that were handed over.
 pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
-    let Some(credentials) = &context.handed.join else {
+    let Some(credentials) = &context.material.join else {
         bail!("this host has not joined the cluster, and there are no credentials to join with")
     };
     let configuration = join_configuration(context, credentials);
-    kubeadm_run::wait_for_another(context)?;
+    context.kubeadm().wait_for_another()?;
     context.host.write_file(JOIN_PATH, configuration.as_bytes(), 0o600)?;
+    let joined = run_join(context).and_then(|()| remove_credential(context).map(drop));
+    // It holds a credential, so it goes whatever came of it.
+    let removed = context.host.remove_file(JOIN_PATH);
+    joined?;
+    removed?;
+    Ok(())
+}
+
+fn run_join(context: &mut Context<'_>) -> anyhow::Result<()> {
     // The API server is another host's, and kubeadm itself waits for it when it begins.
-    let pause = || {
+    let pause = |_: &Kubeadm<'_>| {
         thread::sleep(PAUSE);
         Ok(())
     };
-    let joined = patiently(context, || run_join(context), pause).and_then(|()| remove_credential(context).map(drop));
-    // It holds a credential, so it goes whatever came of it.
-    let removed = fs_err::remove_file(context.host.path(JOIN_PATH));
-    joined?;
-    removed.with_context(|| format!("while removing {JOIN_PATH}"))
-}
-
-fn run_join(context: &Context<'_>) -> anyhow::Result<()> {
-    half_written::remove(&context.host, false)?;
-    let call = |arguments: &[&str]| {
-        let all = ["join"].iter().chain(arguments).map(|&argument| argument.to_owned());
-        context.progress.detail(&format!("kubeadm join {}", arguments.join(" ")));
-        kubeadm_run::call(&context.host, all).context("while joining the cluster; `journalctl -u kubelet` may say more")
+    let own_files = [KUBELET_KUBECONFIG, BOOTSTRAP_KUBECONFIG, AUTHORITY_PATH];
+    let has_balancer = load_balancer::is_wanted(context);
+    let attempt = |kubeadm: &mut Kubeadm<'_>| {
+        if kubeadm.inputs.has(Role::ControlPlane) && has_joined(kubeadm.host)? {
+            return kubeadm.complete_join();
+        }
+        let found = own_files.into_iter().filter(|path| kubeadm.host.exists(path));
+        let mut own: Vec<_> = found.map(|path| format!("FileAvailable-{}", path.replace('/', "-"))).collect();
+        own.extend(has_balancer.then(|| "DirAvailable--etc-kubernetes-manifests".to_owned()));
+        kubeadm.join(own)
     };
-    let configuration = format!("--config={JOIN_PATH}");
-    if context.has(Role::ControlPlane) && has_joined(&context.host)? {
-        // Cut off after the kubelet had joined. What came before may have been lost in a power cut, and is made anew where it was.
-        call(&["phase", "control-plane-prepare", "all", &configuration])?;
-        control_plane::wait_for_own_api(context)?;
-        return call(&["phase", "control-plane-join", "all", &configuration]);
-    }
-    let ignoring = ignoring(&ignored_preflight_errors(context)?);
-    let arguments: Vec<_> = [configuration.as_str()].into_iter().chain(ignoring.as_deref()).collect();
-    call(&arguments)
-}
-
-/// What kubeadm's preflight would find of our own making, by kubeadm's names.
-fn ignored_preflight_errors(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
-    let host = &context.host;
-    let mut ignored = control_plane::ignored_preflight_errors(context, host)?;
-    let files = [KUBELET_KUBECONFIG, BOOTSTRAP_KUBECONFIG, AUTHORITY_PATH];
-    let found = files.into_iter().filter(|path| host.exists(path));
-    ignored.extend(found.map(|path| format!("FileAvailable-{}", path.replace('/', "-"))));
-    if load_balancer::is_wanted(context) {
-        ignored.push("DirAvailable--etc-kubernetes-manifests".to_owned());
-    }
-    Ok(ignored)
+    context.kubeadm().patiently(attempt, pause)
 }
 
 #[cfg(test)]
@@ -254,22 +230,7 @@ mod tests {
     use super::*;
     use crate::fixture;
     use crate::fixture::bench::Bench;
-    use crate::handed::Handed;
-    use crate::pki::{Authority, PrivateKey};
-
-    #[test]
-    fn the_hash_is_the_one_that_openssl_makes() {
-        let directory = tempfile::tempdir().unwrap();
-        let certificate = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
-        fs_err::write(directory.path().join("ca.crt"), &certificate).unwrap();
-        // As kubeadm's documentation has it.
-        let pipeline = "openssl x509 -pubkey -noout -in ca.crt | openssl pkey -pubin -outform der | sha256sum";
-        let output =
-            std::process::Command::new("sh").args(["-c", pipeline]).current_dir(directory.path()).output().unwrap();
-        let expected = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();
-        assert_eq!(public_key_hash(&certificate).unwrap(), format!("sha256:{expected}"));
-        assert_eq!(public_key_hash("nonsense"), None);
-    }
+    use crate::join_material::JoinMaterial;
 
     /// A kubelet that runs and a cluster that knows its node.
     fn joined(_: &Path, command: &Command) -> Option<String> {
@@ -294,14 +255,14 @@ mod tests {
     fn a_token_that_a_cut_off_join_left_is_removed() {
         let (cluster, bench) = (fixture::Cluster::of_three_and_two(), Bench::with_programs(joined));
         bench.join_kubelet();
-        let handed = Handed::default();
-        let check = || bench.look_as(&cluster, "w1", &handed, |context| Join.check(context).unwrap());
+        let material = JoinMaterial::default();
+        let check = || bench.look_as(&cluster, "w1", &material, |context| Join.check(context).unwrap());
         assert_eq!(check(), Check::Done);
         bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
         assert!(matches!(check(), Check::Needed(reason) if reason.contains("token")));
         bench.ran();
-        bench.act_as(&cluster, "w1", &handed, |context| Join.apply(context)).unwrap();
-        assert!(!bench.ran().iter().any(|command| command.starts_with(KUBEADM)));
+        bench.act_as(&cluster, "w1", &material, |context| Join.apply(context)).unwrap();
+        assert!(!bench.ran().iter().any(|command| command.starts_with(crate::kubeadm::run::PROGRAM)));
         assert_eq!(check(), Check::Done);
     }
 
@@ -313,7 +274,7 @@ mod tests {
         {
             let whole = bench.read(file);
             bench.file(file, "");
-            let found = bench.look_as(&cluster, "w1", &Handed::default(), |context| Join.check(context).unwrap());
+            let found = bench.look_as(&cluster, "w1", &JoinMaterial::default(), |context| Join.check(context).unwrap());
             assert!(matches!(found, Check::Needed(_)), "{file}");
             bench.file(file, &whole);
         }
@@ -325,8 +286,8 @@ mod tests {
         bench.join_kubelet();
         bench.file("proc/uptime", "");
         bench.file("etc/kubernetes/bootstrap-kubelet.conf", "token");
-        let handed = Handed { join: Some(credentials_to_join_with()), ..Handed::default() };
-        bench.act_as(&cluster, "c2", &handed, join).unwrap();
+        let material = JoinMaterial { join: Some(credentials_to_join_with()), ..JoinMaterial::default() };
+        bench.act_as(&cluster, "c2", &material, join).unwrap();
         let ran: Vec<_> = bench.ran().into_iter().filter(|command| command.contains("kubeadm join")).collect();
         assert_eq!(
             ran,

@@ -1,9 +1,10 @@
 //! Kernel modules, now and at boot. What counts is the feature at work, not `modprobe`'s word: it may be built in, and a host
 //! inside of another may not load modules at all.
 
-use super::{Check, Context, Inputs, Step};
+use super::{Check, Context, Step};
 use crate::facts::{MODULES, kernel_features};
 use crate::host::{Change, Command, Host, HostError};
+use crate::inputs::Inputs;
 
 const FILE: &str = "/etc/modules-load.d/kinstall.conf";
 

@@ -6,9 +6,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::{Check, Context, Inputs, Step, control_plane, needed};
+use super::{Check, Context, Step, control_plane, needed};
 use crate::config::Switch;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CONFIG_PATH, ENCRYPTION_PATH};
 
 /// See the module.

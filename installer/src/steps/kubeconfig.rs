@@ -4,8 +4,9 @@ use std::env;
 
 use kbundle_format::Role;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Host, Owner};
+use crate::inputs::Inputs;
 use crate::kubeadm::ADMIN_KUBECONFIG;
 
 /// See the module.

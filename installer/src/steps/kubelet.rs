@@ -3,14 +3,13 @@
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, Step, needed, network, pods};
+use super::{Check, Context, Step, needed, network, pods};
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kernel_settings::set_by_others;
-use crate::kubeadm::{self, host_settings};
+use crate::kubeadm::{self, KUBELET_UNIT, host_settings};
 use crate::template::render;
 
-/// The unit.
-pub const UNIT: &str = "kubelet.service";
 const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
 const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
 /// Its data.
@@ -53,7 +52,8 @@ impl Step for Kubelet {
         if let Some(key) = configuration.and_then(|text| host_settings::disagreement(&text, context)) {
             return needed(format!("{key} in {CONFIG_PATH} does not suit this host"));
         }
-        let Some(state) = host.unit_state(UNIT)?.filter(|state| state.is_enabled() && !state.needs_reload) else {
+        let Some(state) = host.unit_state(KUBELET_UNIT)?.filter(|state| state.is_enabled() && !state.needs_reload)
+        else {
             return needed("its service does not start at boot");
         };
         if is_configured(host) && !state.is_active() {
@@ -89,13 +89,15 @@ impl Step for Kubelet {
             host.write_file(CONFIG_PATH, text.as_bytes(), 0o644)?;
         }
         if is_configured(host) {
-            return host.restart_unit(UNIT).context("while starting the kubelet; `journalctl -u kubelet` has its log");
+            return host
+                .restart_unit(KUBELET_UNIT)
+                .context("while starting the kubelet; `journalctl -u kubelet` has its log");
         }
-        Ok(host.register_unit(UNIT)?)
+        Ok(host.register_unit(KUBELET_UNIT)?)
     }
 
     fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
-        host.stop_unit(UNIT)?;
+        host.stop_unit(KUBELET_UNIT)?;
         pods::remove_all(host)?;
         pods::stop_scopes_of_kubelet(host)
     }
@@ -122,8 +124,8 @@ mod tests {
     use super::*;
     use crate::config::Cni;
     use crate::fixture::{self, bench::Bench};
-    use crate::handed::Handed;
     use crate::host::Change;
+    use crate::join_material::JoinMaterial;
 
     /// What kube-proxy, containerd's plugins and the network's pods write, which kinstall does not.
     #[test]
@@ -138,7 +140,7 @@ mod tests {
         }
         bench.file("run/systemd/by-others", "");
         bench.file("proc/self/mounts", "tmpfs /run tmpfs rw 0 0\n");
-        bench.act_as(&cluster, "w1", &Handed::default(), |context| Kubelet.apply(context)).unwrap();
+        bench.act_as(&cluster, "w1", &JoinMaterial::default(), |context| Kubelet.apply(context)).unwrap();
         let mount = Change::MountOfOthers { path: "/sys/fs/bpf".to_owned() };
         assert!(bench.host().ledger().changes().contains(&mount));
         for setting in &settings {

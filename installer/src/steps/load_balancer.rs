@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kbundle_format::{Digest, Role};
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::LoadBalancer as Kind;
 use crate::haproxy;
+use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, KUBELET_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;

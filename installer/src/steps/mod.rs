@@ -1,9 +1,9 @@
-//! The steps of an installation: look, decide, act.
+//! The steps of an installation.
 //!
-//! A step can say whether it is already done, do itself, and undo what the [`Ledger`](crate::host::Ledger) does not know of
-//! (stop what runs). Files, settings and units are undone from the ledger, by `reset`, for all steps alike.
+//! A step can say whether it is done, apply its change, and undo what the [`Ledger`](crate::host::Ledger) does not know, such as
+//! programs that run. `reset` undoes files, settings and units of all steps from the ledger.
 //!
-//! Steps hold no data: what they work with is [`Inputs`], so that `reset` can undo them without a bundle at hand.
+//! Steps hold no data. They work with [`Inputs`], so that `reset` can undo them without a bundle.
 
 mod addon;
 pub mod addons;
@@ -11,14 +11,12 @@ pub mod containerd;
 mod control_plane;
 mod dns;
 pub mod etcd;
-mod half_written;
 mod hosts_file;
 mod image_keeper;
 pub mod images;
 pub mod join;
 mod kernel_modules;
 mod kubeadm_config;
-mod kubeadm_run;
 mod kubeconfig;
 mod kubelet;
 pub mod load_balancer;
@@ -33,18 +31,15 @@ mod sysctls;
 mod taint;
 pub mod virtual_address;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::ops::Deref;
 
 use kbundle_format::indexed::IndexedBundle;
-use kbundle_format::{BundleList, EntryKind, Role};
 
-use crate::config::{ClusterSpec, Cni};
-use crate::facts::HostFacts;
-use crate::handed::Handed;
 use crate::host::Host;
-use crate::topology::Topology;
+use crate::inputs::Inputs;
+use crate::join_material::JoinMaterial;
+use crate::kubeadm::run::Kubeadm;
+use crate::step_progress::StepProgress;
 
 pub use addons::Addons;
 pub use containerd::Containerd;
@@ -69,7 +64,7 @@ pub use sysctls::Sysctls;
 pub use taint::Taint;
 pub use virtual_address::VirtualAddress;
 
-/// What a look at the host found.
+/// What `check` found on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
     /// `apply` would change nothing.
@@ -78,80 +73,13 @@ pub enum Check {
     Needed(String),
 }
 
-/// The answer of a look that found something to do.
+/// The answer of a `check` that found something to do.
 #[expect(clippy::unnecessary_wraps, reason = "it is what `check` returns")]
 pub(crate) fn needed(reason: impl Into<String>) -> anyhow::Result<Check> {
     Ok(Check::Needed(reason.into()))
 }
 
-/// What is decided on: nothing here reads or changes anything.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What the user wants.
-    pub spec: &'a ClusterSpec,
-    /// What the host was found to be, before any change.
-    pub facts: &'a HostFacts,
-    /// What the bundle holds.
-    pub list: &'a BundleList,
-    /// The hosts of the cluster, seen from this one.
-    pub topology: &'a Topology,
-}
-
-impl Inputs<'_> {
-    /// The name that the host has as a node of the cluster.
-    #[must_use]
-    pub fn node_name(&self) -> String {
-        self.topology.this().name.clone()
-    }
-
-    /// The address that this host's API server, etcd and kubelet are reached at.
-    #[must_use]
-    pub fn address(&self) -> IpAddr {
-        self.topology.this().address
-    }
-
-    /// Whether the host does this in the cluster.
-    #[must_use]
-    pub fn has(&self, role: Role) -> bool {
-        self.topology.this().has(role)
-    }
-
-    /// Whether the host is the one that acts for the whole cluster: its first control plane.
-    #[must_use]
-    pub fn leads(&self) -> bool {
-        self.topology.leader() == Some(self.topology.this())
-    }
-
-    /// What the host does in the cluster.
-    #[must_use]
-    pub fn roles(&self) -> &BTreeSet<Role> {
-        &self.topology.this().roles
-    }
-
-    /// What connects pods. The plan is refused where the bundle has several networks and none was asked for.
-    #[must_use]
-    pub fn cni(&self) -> Cni {
-        self.spec.network.cni.or_else(|| Cni::brought_by(self.list)).unwrap_or(Cni::Bridge)
-    }
-
-    /// The version of a component in the bundle for this host's platform.
-    #[must_use]
-    pub fn version_of(&self, component: &str) -> Option<&str> {
-        let entry = self.list.component(component, &self.facts.platform)?;
-        entry.component.as_ref().map(|component| component.version.as_str())
-    }
-
-    /// The version of an add-on in the bundle; its manifests suit every platform.
-    #[must_use]
-    pub fn version_of_addon(&self, addon: &str) -> Option<&str> {
-        let mut components = self.list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
-        components
-            .find_map(|entry| entry.component.as_ref().filter(|found| found.name == addon))
-            .map(|found| found.version.as_str())
-    }
-}
-
-/// What steps work with. Reads as its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
+/// What steps work with. It dereferences to its [`Inputs`]: `context.spec`, `context.facts`, `context.list`.
 pub struct Context<'a> {
     /// The host to change.
     pub host: Host,
@@ -159,10 +87,18 @@ pub struct Context<'a> {
     pub bundle: &'a IndexedBundle,
     /// What is decided on.
     pub inputs: Inputs<'a>,
-    /// What others know.
-    pub handed: &'a Handed,
-    /// Where a long step tells how far it is.
-    pub progress: &'a dyn Progress,
+    /// What the host needs from the rest of the cluster.
+    pub material: &'a JoinMaterial,
+    /// Is told what a long step does.
+    pub progress: &'a dyn StepProgress,
+}
+
+impl Context<'_> {
+    /// kubeadm on this host.
+    pub(crate) fn kubeadm(&mut self) -> Kubeadm<'_> {
+        let was_completed = control_plane::is_set_up(&self.host);
+        Kubeadm { host: &mut self.host, inputs: self.inputs, progress: self.progress, was_completed }
+    }
 }
 
 impl<'a> Deref for Context<'a> {
@@ -173,18 +109,7 @@ impl<'a> Deref for Context<'a> {
     }
 }
 
-/// Tells people or programs how far a step is.
-pub trait Progress {
-    /// A short line about what is happening now, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
-    fn detail(&self, text: &str);
-
-    /// Whether whoever asked for the work still follows it. One who started it here need not: the work goes on.
-    fn is_heard(&self) -> bool {
-        true
-    }
-}
-
-/// One change to a host. Cut off anywhere, a repeat finishes it.
+/// One change to a host. If it is cut off anywhere, the next run completes it.
 pub trait Step {
     /// A short stable name, such as `containerd`.
     fn id(&self) -> &'static str;
@@ -192,12 +117,16 @@ pub trait Step {
     /// What it does, in the imperative, such as `set up containerd 1.6.20`.
     fn title(&self, inputs: &Inputs<'_>) -> String;
 
-    /// Whether a host in this place has anything to do with it.
+    /// Whether the step is for this host.
     fn concerns(&self, _inputs: &Inputs<'_>) -> bool {
         true
     }
 
-    /// Looks only.
+    /// Looks only, and does not wait: it says what is there now.
+    ///
+    /// Two steps wait in it, since what they look at starts with the host and is done as soon as it has started: `control-plane` for the
+    /// API server of this host, and `virtual-address` for the address to be held, both at most two minutes. Each says so at its own
+    /// `check`, tells [`Context::progress`] what it waits for, and ends with an error when the leader is gone meanwhile.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check>;
 
     /// Changes the host. Called only after `check` found something to do.
@@ -205,8 +134,8 @@ pub trait Step {
 
     /// Stops what `apply` started and removes what the ledger cannot know of; nothing to do for most.
     ///
-    /// Called by `reset` for every step that was ever begun here, last step first, before the ledger is undone. Units on the
-    /// ledger are stopped by then no more than files are gone: what has to stop first is stopped here.
+    /// `reset` calls it for every step that was ever begun here, the last one first, before it undoes the ledger. Units and files on
+    /// the ledger are still there then: what has to stop first is stopped here.
     fn undo(&self, _host: &mut Host) -> anyhow::Result<()> {
         Ok(())
     }

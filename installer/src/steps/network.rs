@@ -7,9 +7,10 @@ mod choice;
 mod given;
 mod routes;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
+use crate::inputs::Inputs;
 pub use addon::{mounts, trees};
 pub use bridge::Bridge;
 pub use choice::{NetworkError, refuse_contradiction};

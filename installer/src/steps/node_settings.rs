@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::HostSpec;
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
 /// See the module.
@@ -56,13 +56,12 @@ fn of_interest<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a HostSpec> {
 }
 
 fn present<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a HostSpec> {
-    let absent = &context.handed.absent;
+    let absent = &context.material.absent;
     of_interest(context).filter(move |host| !absent.contains(host.name.as_str()))
 }
 
 fn nodes(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
-    let list = Kubectl::on(&context.host).get(&["nodes"])?.context("the cluster has no nodes")?;
-    Ok(list["items"].as_array().cloned().unwrap_or_default())
+    Kubectl::on(&context.host).nodes()
 }
 
 /// What the node of `host` lacks, for people.

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::Inputs;
 use crate::config::{Cni, KubeProxyMode};
+use crate::inputs::Inputs;
 
 /// What pods wait for, as `cluster.yaml` says it; nothing where all of it is set up here.
 #[must_use]

@@ -1,7 +1,7 @@
 //! Ending what runs in pods while there is a runtime to do it. What then is left in the kernel, [`crate::cleanup`] takes away.
 
-use super::containerd;
 use crate::host::{Command, Host};
+use crate::kubeadm::CRI_SOCKET;
 
 const CRICTL: &str = "/usr/local/bin/crictl";
 
@@ -21,7 +21,7 @@ pub fn remove_all(host: &Host) -> anyhow::Result<()> {
 /// plugin, and Calico's then asks an API server that is gone, for a minute each time.
 fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     let crictl = |arguments: &[&str]| {
-        let endpoint = ["-r", containerd::SOCKET];
+        let endpoint = ["-r", CRI_SOCKET];
         Command::new(CRICTL, endpoint.iter().chain(arguments).copied())
     };
     let listed = host.try_run(&crictl(&["ps", "-q"]))?;
@@ -74,7 +74,7 @@ mod tests {
         });
         bench.file(CRICTL.trim_start_matches('/'), "");
         stop_by_runtime(&bench.host()).unwrap();
-        let socket = containerd::SOCKET;
+        let socket = CRI_SOCKET;
         assert_eq!(
             bench.ran(),
             [format!("{CRICTL} -r {socket} ps -q"), format!("{CRICTL} -r {socket} stop --timeout=0 a1 b2")]

@@ -15,8 +15,9 @@ use kbundle_format::atomic_file::AtomicFile;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::{Digest, Entry, EntryKind, Hasher};
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::Host;
+use crate::inputs::Inputs;
 use archive::Selection;
 use installed::{Installed, InstalledComponent};
 

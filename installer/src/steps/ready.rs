@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::control_plane::STATIC_PODS;
-use super::{Check, Context, Inputs, Step, addons, load_balancer, needed, own_network, virtual_address};
+use super::{Check, Context, Step, addons, load_balancer, needed, own_network, virtual_address};
+use crate::inputs::Inputs;
+use crate::kubeadm::STATIC_PODS;
 use crate::kubectl::Kubectl;
 use crate::topology::Member;
 use crate::wait::{Look, until};
@@ -79,8 +80,8 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     if is_worker(context) {
         return own_unready(context, &api, &context.node_name());
     }
-    let nodes = items(api.get(&["nodes"])?.as_ref());
-    let absent = &context.handed.absent;
+    let nodes = api.nodes()?;
+    let absent = &context.material.absent;
     let wanted = context.topology.members().iter().filter(|member| member.is_node() && !absent.contains(&member.name));
     let mut reasons: Vec<_> = wanted
         .filter_map(|member| match nodes.iter().find(|node| node["metadata"]["name"] == *member.name) {

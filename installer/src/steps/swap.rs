@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, Step};
-use crate::facts::kernel::swap_areas;
+use super::{Check, Context, Step};
 use crate::host::{Change, Command, Host, HostError, marked};
+use crate::inputs::Inputs;
+use crate::procfs::swap_areas;
 
 const FSTAB: &str = "/etc/fstab";
 

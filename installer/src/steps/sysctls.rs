@@ -3,9 +3,9 @@
 
 use anyhow::bail;
 
-use super::{Check, Context, Inputs, Step};
-use crate::facts::is_writable;
+use super::{Check, Context, Step};
 use crate::host::{Change, Host, HostError};
+use crate::inputs::Inputs;
 use crate::kernel_settings::{Need, SETTINGS, Setting};
 
 const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
@@ -28,12 +28,12 @@ impl Step for Sysctls {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
-        for (setting, standing) in standings(host)? {
-            match standing {
-                Standing::Change => {
+        for (setting, state) in setting_states(host)? {
+            match state {
+                SettingState::Change => {
                     return Ok(Check::Needed(format!("{} should be {}", setting.name, setting.value())));
                 }
-                Standing::Stuck if setting.need == Need::Essential => {
+                SettingState::Stuck if setting.need == Need::Essential => {
                     bail!(
                         "{} is not {} and cannot be changed on this host: {}",
                         setting.name,
@@ -41,7 +41,7 @@ impl Step for Sysctls {
                         setting.reason
                     )
                 }
-                Standing::Suits | Standing::Stuck => {}
+                SettingState::Suits | SettingState::Stuck => {}
             }
         }
         let content = content(host);
@@ -53,8 +53,8 @@ impl Step for Sysctls {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let host = &mut context.host;
-        for (setting, standing) in standings(host)? {
-            if standing == Standing::Change {
+        for (setting, state) in setting_states(host)? {
+            if state == SettingState::Change {
                 host.set_sysctl(setting.name, &setting.value().to_string())?;
             }
         }
@@ -63,9 +63,9 @@ impl Step for Sysctls {
     }
 }
 
-/// How a setting stands on a host.
+/// Whether a setting of a host has to be changed, and can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SettingState {
     Suits,
     /// Does not suit and can be changed.
     Change,
@@ -73,17 +73,17 @@ enum Standing {
     Stuck,
 }
 
-fn standings(host: &Host) -> Result<Vec<(&'static Setting, Standing)>, HostError> {
-    let standing = |setting: &'static Setting| {
+fn setting_states(host: &Host) -> Result<Vec<(&'static Setting, SettingState)>, HostError> {
+    let state_of = |setting: &'static Setting| {
         let path = setting.path();
-        let standing = match host.read_text(&path)? {
-            Some(value) if setting.suits(&value) => Standing::Suits,
-            _ if is_writable(host, &path) => Standing::Change,
-            _ => Standing::Stuck,
+        let state = match host.read_text(&path)? {
+            Some(value) if setting.suits(&value) => SettingState::Suits,
+            _ if host.is_writable(&path) => SettingState::Change,
+            _ => SettingState::Stuck,
         };
-        Ok((setting, standing))
+        Ok((setting, state))
     };
-    SETTINGS.iter().map(standing).collect()
+    SETTINGS.iter().map(state_of).collect()
 }
 
 /// The file for boot: the settings that we changed. Those that suited before are someone else's.

@@ -3,7 +3,8 @@
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
 /// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, `LabelNodeRoleControlPlane`.

@@ -8,9 +8,10 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::config::LoadBalancer;
 use crate::host::{Host, HostError};
+use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
 use crate::kubeadm::{self, ADMIN_KUBECONFIG, MANIFESTS};
 use crate::kubectl::Kubectl;
@@ -40,12 +41,12 @@ impl Step for VirtualAddress {
         is_wanted(inputs)
     }
 
+    /// Waits until the address is held: after a boot of this host, or of the one that had it, that takes a while.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let path = manifest_path();
         if !context.host.has_file(&path, manifest(context)?.as_bytes(), 0o600)? {
             return needed(format!("{path} is not as it should be"));
         }
-        // After a boot of this host or of the one that had it, it takes a while until the address is held again.
         match wait(context) {
             Ok(()) => Ok(Check::Done),
             Err(error) => needed(format!("no API server answers at the address: {error:#}")),

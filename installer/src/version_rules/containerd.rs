@@ -26,13 +26,5 @@ pub const CNI_BIN_DIRS: Rule<Release> = Rule {
     source: "containerd/containerd RELEASES.md, \"Deprecated config properties\"",
 };
 
-/// cgroup v1 and containerd.
-pub const CGROUP_V1_DEPRECATED: Rule<Release> = Rule {
-    what: "containerd warns that cgroup v1 goes by May 2029",
-    since: Some(Release::new(2, 2, 0)),
-    until: None,
-    source: "containerd/containerd RELEASES.md, \"Deprecated features\"",
-};
-
 /// Every row.
-pub const RULES: [Rule<Release>; 4] = [FORM_3, FORM_4, CNI_BIN_DIRS, CGROUP_V1_DEPRECATED];
+pub const RULES: [Rule<Release>; 3] = [FORM_3, FORM_4, CNI_BIN_DIRS];

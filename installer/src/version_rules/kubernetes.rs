@@ -83,38 +83,6 @@ pub const CRI_SOCKET_ANNOTATION: KubeRule = Rule {
     source: "cmd/kubeadm/app/features/features.go, NodeLocalCRISocket",
 };
 
-/// The CRI socket in a file of the host instead.
-pub const KUBELET_INSTANCE_CONFIG: KubeRule = Rule {
-    what: "kubeadm writes the CRI socket to /var/lib/kubelet/instance-config.yaml, which it merges into config.yaml",
-    since: Some(minor(34)),
-    until: None,
-    source: "cmd/kubeadm/app/features/features.go, NodeLocalCRISocket; cmd/kubeadm/app/phases/kubelet/config.go",
-};
-
-/// A control plane's kubelet speaks to its own API server.
-pub const KUBELET_LOCAL_MODE: KubeRule = Rule {
-    what: "the kubelet of a control plane speaks to the API server beside it, not to the cluster's name",
-    since: Some(minor(33)),
-    until: None,
-    source: "cmd/kubeadm/app/features/features.go, ControlPlaneKubeletLocalMode",
-};
-
-/// A flag that kubeadm wrote for the kubelet, and that stops newer ones.
-pub const CONTAINER_RUNTIME_FLAG: KubeRule = Rule {
-    what: "the kubelet takes --container-runtime, which kubeadm 1.25 writes to kubeadm-flags.env",
-    since: None,
-    until: Some(minor(27)),
-    source: "CHANGELOG-1.27.md (pull request #114017)",
-};
-
-/// The same of the pause image.
-pub const POD_INFRA_IMAGE_FLAG: KubeRule = Rule {
-    what: "the kubelet takes --pod-infra-container-image, which older kubeadms write to kubeadm-flags.env",
-    since: None,
-    until: Some(minor(35)),
-    source: "CHANGELOG-1.35.md (pull request #133779)",
-};
-
 /// kube-proxy can leave `route_localnet` alone.
 pub const LOCALHOST_NODE_PORTS: KubeRule = Rule {
     what: "kube-proxy knows iptables.localhostNodePorts; false keeps it from setting net.ipv4.conf.all.route_localnet",
@@ -140,7 +108,7 @@ pub const IPVS_DEPRECATED: KubeRule = Rule {
 };
 
 /// Every row.
-pub const RULES: [KubeRule; 16] = [
+pub const RULES: [KubeRule; 12] = [
     KUBEADM_V1BETA4,
     SUPER_ADMIN_KUBECONFIG,
     CONNTRACK_FOR_KUBEADM,
@@ -150,10 +118,6 @@ pub const RULES: [KubeRule; 16] = [
     CGROUP_V1_REFUSED,
     NODE_SELECTORS,
     CRI_SOCKET_ANNOTATION,
-    KUBELET_INSTANCE_CONFIG,
-    KUBELET_LOCAL_MODE,
-    CONTAINER_RUNTIME_FLAG,
-    POD_INFRA_IMAGE_FLAG,
     LOCALHOST_NODE_PORTS,
     NFTABLES_PROXY,
     IPVS_DEPRECATED,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -62,6 +63,35 @@ fn every_row_is_of_a_version_that_is_installed_and_names_its_source() {
         assert_eq!(floors[0].kubernetes, OLDEST_KUBERNETES);
         assert!(floors.is_sorted_by(|one, next| one.kubernetes < next.kubernetes));
     }
+}
+
+/// A row that nothing asks is a fact that nobody checks: what depends on it is decided some other way, or not at all.
+#[test]
+fn every_row_is_asked_by_the_program() {
+    fn sources(directory: &Path, found: &mut String) {
+        for entry in fs_err::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("version_rules") {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs_err::read_to_string(path).unwrap();
+                found.extend(
+                    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")),
+                );
+            }
+        }
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut program = String::new();
+    sources(&source, &mut program);
+    let tables = ["kubernetes", "containerd", "etcd"].map(|name| source.join(format!("version_rules/{name}.rs")));
+    let tables = tables.map(|path| fs_err::read_to_string(path).unwrap()).concat();
+    let names = tables.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": "));
+    let rows: Vec<_> = names.filter(|(_, kind)| !kind.starts_with('[')).map(|(name, _)| name).collect();
+    assert!(rows.len() > 12, "{rows:?}");
+    let statements: Vec<_> = program.split(';').filter(|one| !one.trim_start().starts_with("use ")).collect();
+    let unasked: Vec<_> = rows.iter().filter(|name| !statements.iter().any(|one| one.contains(**name))).collect();
+    assert!(unasked.is_empty(), "{unasked:?}");
 }
 
 /// The catalog is what users install, so that each boundary that lies between its releases is crossed by them.

@@ -1,10 +1,12 @@
 //! The program on small bundles: what is verified, what is refused, and in which words.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::Platform;
+use kbundle_format::volume::{Split, VolumeWriter};
 
 use crate::folder::{Folder, Said, Signature};
 
@@ -132,22 +134,62 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     assert_snapshot!(flipped(5), @"
     error: the bundle was refused; nothing on this host was changed
       caused by: the medium or the copy is bad, within bytes FROM to TO, near bundle.json
-      caused by: the zstd frame at offset OFFSET is damaged
-      caused by: Data corruption detected
+      caused by: the seek table does not describe this file: a frame holds more or less than its row says
     hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
-      caused by: entry artifacts/linux-amd64/kubelet has digest sha256:DIGEST instead of sha256:DIGEST
+      caused by: 1 entry is not as signed
+        artifacts/linux-amd64/kubelet: digest sha256:DIGEST instead of sha256:DIGEST
+          the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
     hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
-      caused by: entry artifacts/linux-amd64/kubectl has digest sha256:DIGEST instead of sha256:DIGEST
+      caused by: 1 entry is not as signed
+        artifacts/linux-amd64/kubectl: digest sha256:DIGEST instead of sha256:DIGEST
+          the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
     hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
+}
+
+#[test]
+fn names_every_damaged_entry_and_volume() {
+    let (folder, mut bytes) = folder();
+    let length = bytes.len();
+    for place in [length / 2, length - 60_000] {
+        bytes[place] ^= 1;
+    }
+    fs::write(folder.path("damaged.tar.zst"), &bytes).unwrap();
+    let verify = |name: &str| folder.kinstall(&["verify", name, "--key", "signing.pub"]).to_string();
+    let said = verify("damaged.tar.zst");
+    assert!(
+        said.contains("2 entries are not as signed")
+            && said.contains("kubelet: digest")
+            && said.contains("kubectl: digest"),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches("the copy is bad, or the bundle was changed after it was signed, within bytes ").count(),
+        2
+    );
+    assert!(!said.contains("kbundle"), "this host has no kbundle: {said}");
+
+    let good = fs::read(folder.path("good.tar.zst")).unwrap();
+    fs::create_dir(folder.path("stick")).unwrap();
+    let split = Split { file_bytes: good.len() as u64 / 2, parity: 0 };
+    let mut writer = VolumeWriter::new(&folder.path("stick/bundle"), split).unwrap();
+    writer.write_all(&good).unwrap();
+    let volumes = writer.finish().unwrap();
+    assert!(verify("stick").starts_with("exit code 0"), "{}", verify("stick"));
+    let mut volume = fs::read(&volumes[1]).unwrap();
+    let middle = volume.len() / 2;
+    volume[middle] ^= 1;
+    fs::write(&volumes[1], volume).unwrap();
+    let said = verify("stick");
+    assert!(said.contains("volume stick/bundle.002 is damaged") && said.contains("copy the damaged volumes"), "{said}");
+    // The volume's checksum is wrong as well, so nobody changed the bundle.
+    assert!(said.contains("the medium or the copy is bad, within bytes ") && !said.contains("kbundle"), "{said}");
 }
 
 #[test]
@@ -158,11 +200,9 @@ fn refuses_a_bundle_cut_off() {
     exit code 3
     --- stdout
     --- stderr
-    Kubernetes 1.25.2, signed by DIGEST
     error: the bundle was refused; nothing on this host was changed
-      caused by: the medium or the copy is bad, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
-      caused by: the file ends or cannot be read at offset OFFSET, within a compressed frame
-      caused by: failed to fill whole buffer
+      caused by: the medium or the copy is bad, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
+      caused by: the bundle does not end in a seek table (its footer is not one); it is cut off or something was appended
     hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
 }

@@ -7,10 +7,10 @@ use fs_err as fs;
 use insta::assert_snapshot;
 use kbundle_format::{Digest, Platform, Role};
 use kinstall::config::{ClusterSpec, HostSpec};
-use kinstall::handed::JoinCredentials;
 use kinstall::join_file::{JoinFile, Moment, SCHEMA};
+use kinstall::join_material::JoinCredentials;
+use kinstall::pki::public_key_hash;
 use kinstall::pki::{Authority, PrivateKey};
-use kinstall::steps::join::public_key_hash;
 
 use crate::folder::{Folder, Said, Signature};
 

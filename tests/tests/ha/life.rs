@@ -72,7 +72,15 @@ fn makes_a_cluster(site: &Site) -> anyhow::Result<()> {
 fn assert_workers_get_their_part(site: &Site) -> anyhow::Result<()> {
     let part = site.folder().join("worker.tar.zst");
     let whole = site.carried.file("bundle.tar.zst");
-    kbundle(&["subset", &whole.display().to_string(), "--role", "worker", "--out", &part.display().to_string()])?;
+    kbundle(&[
+        "subset",
+        &whole.display().to_string(),
+        "--role",
+        "worker",
+        "--force",
+        "--out",
+        &part.display().to_string(),
+    ])?;
     let size = |path: &Path| fs_err::metadata(path).map(|metadata| metadata.len());
     let least = size(&part)?;
     let most = least + size(&program("kinstall"))? + TALK;

@@ -226,7 +226,7 @@ impl Site {
     }
 
     pub fn snapshots(&self) -> anyhow::Result<Vec<Snapshot>> {
-        self.lab.hosts().iter().map(Snapshot::of).collect()
+        self.lab.hosts().iter().map(|host| Snapshot::of(host)).collect()
     }
 
     pub fn assert_clean(&self, before: &[Snapshot], when: &str) -> anyhow::Result<()> {

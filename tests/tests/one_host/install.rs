@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use fs_err as fs;
 use lab::{Host, Lab};
 
-use lab::cluster::{Cluster, install};
+use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, install};
 use lab::connected::{Carried, NEWEST, OLDEST, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
@@ -44,16 +44,7 @@ fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carried: &
     let status = host.sh("kinstall status --output json")?;
     serde_json::from_str::<serde_json::Value>(&status)?;
 
-    let again = host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --output json"))?;
-    let changed: Vec<_> = again
-        .lines()
-        .map(serde_json::from_str::<serde_json::Value>)
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .filter(|event| event["event"] == "step-done" && event["changed"] == true)
-        .collect();
-    assert!(again.contains("step-done"), "{again}");
-    assert_eq!(changed, Vec::<serde_json::Value>::new(), "a second run changed something");
+    assert_a_second_run_changes_nothing(host)?;
 
     host.reboot()?;
     cluster.assert_nodes_ready(1)?;

@@ -1,5 +1,6 @@
 //! `kinstall run` for this host: the only one of its cluster, or one of several by its own record or a join file.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -7,24 +8,24 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
-use super::place::Place;
+use super::assignment::Assignment;
 use super::{changed_something, suits_this_machine};
 use crate::cli::{OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
-use crate::facts::{HostFacts, Installation};
+use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
-use crate::steps::{Context, Inputs};
-use crate::topology::Topology;
+use crate::steps::Context;
 use crate::trust::Trust;
 
-/// Makes this host what `place` says, by the bundle.
-pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Result<ExitCode> {
+/// Makes this host what `assignment` says, from the bundle. The guards have the numbers of [`assignment`](super::assignment).
+pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(arguments.output);
     if !arguments.dry_run {
@@ -32,20 +33,29 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     }
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let host = Host::local()?;
-    place.refuse_hopeless(&host)?;
+    // Guards 1 to 3.
+    assignment.refuse_without_bundle(&host)?;
+    // Guard 4.
     let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
 
-    let spec = place.spec.with_network_of(bundle.list());
-    let records = Records::of(&bundle, trust, spec.clone(), place.name.clone());
+    let spec = assignment.spec.with_network_of(bundle.list());
+    let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());
+    // Guard 5.
     records.refuse_another(&host)?;
-    let facts = HostFacts::gather(&host)?;
-    place.refuse_unsuitable(&records, &facts)?;
-    let topology = Topology::seen_from(place.name.as_deref(), &spec, &facts);
-    let topology = topology.context("no plan could be made; nothing was changed").refused()?;
-    let inputs = Inputs { spec: &spec, facts: &facts, list: bundle.list(), topology: &topology };
-    let plan = check(&inputs, place, arguments, &reporter)?;
-    let handed = place.handed(&host, &bundle, &inputs)?;
-    let mut context = Context { host, bundle: &bundle, inputs, handed: &handed, progress: &reporter };
+    let (spec, name) = (Cow::Borrowed(&spec), assignment.name.as_deref());
+    let gathered = match OwnedInputs::gather(&host, spec, name, Cow::Borrowed(bundle.list())) {
+        Err(error @ InputsError::Topology(_)) => {
+            Err(error).context("no plan could be made; nothing was changed").refused()?
+        }
+        gathered => gathered?,
+    };
+    let inputs = gathered.inputs();
+    // Guards 6 and 7.
+    assignment.refuse_unsuitable(&records, inputs.facts)?;
+    let plan = check(&inputs, assignment, arguments, &reporter)?;
+    // Guard 8.
+    let material = assignment.join_material(&host, &bundle, &inputs)?;
+    let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);
@@ -57,7 +67,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
     reporter.event(&Event::Finished { changed_steps: changed.len(), seconds: started.elapsed().as_secs_f64() });
     drop(lock);
     if arguments.output == OutputFormat::Text {
-        print_text(&place.next_steps())?;
+        print_text(&assignment.next_steps())?;
     }
     if arguments.assert_no_op && !changed.is_empty() {
         return Err(changed_something(&changed.join(", ")));
@@ -66,8 +76,13 @@ pub fn run(arguments: &RunArguments, trust: &Trust, place: &Place) -> anyhow::Re
 }
 
 /// Preflight, plan and cost: all that is decided before anything is changed.
-fn check(inputs: &Inputs<'_>, place: &Place, arguments: &RunArguments, reporter: &Reporter) -> anyhow::Result<Plan> {
-    let topology = place.name.as_ref().map(|_| inputs.topology);
+fn check(
+    inputs: &Inputs<'_>,
+    assignment: &Assignment,
+    arguments: &RunArguments,
+    reporter: &Reporter,
+) -> anyhow::Result<Plan> {
+    let topology = assignment.name.as_ref().map(|_| inputs.topology);
     let kubernetes = Some(inputs.list.kubernetes_version);
     let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
     let findings = examine(&subject, &arguments.ignored);

@@ -1,8 +1,8 @@
 //! `kinstall run`: on this host, or on the hosts of cluster.yaml.
 
+mod assignment;
 mod here;
 mod hosts;
-mod place;
 
 use std::process::ExitCode;
 
@@ -12,23 +12,23 @@ use kbundle_format::{BundleList, Platform};
 use super::{bundle, read_spec};
 use crate::cli::RunArguments;
 use crate::failure::Advise;
-use place::Place;
+use assignment::Assignment;
 
 /// Does what the command line says.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
     if let Some(path) = &arguments.join {
-        return here::run(arguments, &trust, &Place::joining(path)?);
+        return here::run(arguments, &trust, &Assignment::joining(path)?);
     }
     if arguments.config.is_none()
         && arguments.inventory.is_none()
-        && let Some(place) = Place::recorded()?
+        && let Some(assignment) = Assignment::recorded()?
     {
-        return here::run(arguments, &trust, &place);
+        return here::run(arguments, &trust, &assignment);
     }
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
     if spec.hosts.is_empty() {
-        here::run(arguments, &trust, &Place::alone(spec))
+        here::run(arguments, &trust, &Assignment::alone(spec))
     } else {
         hosts::run(arguments, &trust, &spec)
     }

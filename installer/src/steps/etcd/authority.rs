@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail};
 
 use super::certificates::write_key;
 use super::layout;
-use crate::handed::{EtcdClient, Pair};
 use crate::host::{Host, Owner};
+use crate::join_material::{EtcdClient, Pair};
 use crate::pki::{Authority, PrivateKey};
 
 const NAME: &str = "etcd-ca";

@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use super::certificates::{self, Placed};
 use super::{authority, layout};
 use crate::host::{Host, Owner};
+use crate::inputs::Inputs;
 use crate::kubeadm;
 use crate::pki::{self, Identity, Usage};
-use crate::steps::{Check, Context, Inputs, Step, needed};
+use crate::steps::{Check, Context, Step, needed};
 use kbundle_format::Role;
 
 /// See the module.
@@ -73,7 +74,7 @@ impl Step for EtcdClient {
         if let Some(key) = authority::key(host)? {
             return certificates::issue(host, &placed(), &key);
         }
-        let Some(client) = &context.handed.etcd_client else {
+        let Some(client) = &context.material.etcd_client else {
             bail!("the API server's certificate for etcd was not handed over")
         };
         write_pair(host, &client.pair)
@@ -83,10 +84,10 @@ impl Step for EtcdClient {
 /// The authority's certificate as this host, or whoever handed it, has it.
 fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let here = context.host.read_text(layout::CA_PATH)?;
-    Ok(here.or_else(|| context.handed.etcd_client.as_ref().map(|client| client.authority.clone())))
+    Ok(here.or_else(|| context.material.etcd_client.as_ref().map(|client| client.authority.clone())))
 }
 
-fn write_pair(host: &mut Host, pair: &crate::handed::Pair) -> anyhow::Result<()> {
+fn write_pair(host: &mut Host, pair: &crate::join_material::Pair) -> anyhow::Result<()> {
     host.write_file(layout::CLIENT_KEY_PATH, pair.key.as_bytes(), 0o600)?;
     host.own(layout::CLIENT_KEY_PATH, Owner::ROOT)?;
     Ok(host.write_file(layout::CLIENT_CERTIFICATE_PATH, pair.certificate.as_bytes(), 0o644)?)

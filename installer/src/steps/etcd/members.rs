@@ -1,6 +1,7 @@
 //! The members of etcd's cluster, asked and changed through the member on this host.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,11 @@ use serde_json::Value;
 
 use super::layout;
 use crate::host::{Command, Host};
+use crate::step_progress::StepProgress;
+use crate::wait::{Look, until};
+
+/// How long a member that runs may take until it answers: its disk or its processor may be slow.
+const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
 
 /// A member of the cluster, as etcd has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,16 @@ pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
         Some(output) if output.code == Some(0) => Health::Good,
         Some(output) => Health::Bad(output.stderr.trim().to_owned()),
         None => Health::Bad("etcdctl is not installed".to_owned()),
+    })
+}
+
+/// Waits until the member at `address` does its work, after a start.
+pub(super) fn wait_until_healthy(progress: &dyn StepProgress, host: &Host, address: IpAddr) -> anyhow::Result<()> {
+    until(progress, "etcd to be healthy", HEALTHY_WITHIN, || {
+        Ok(match health(host, address)? {
+            Health::Good => Look::Ready(()),
+            Health::Bad(said) => Look::NotYet(said),
+        })
     })
 }
 
@@ -72,6 +88,8 @@ pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Re
 fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
     let own = |name: &str| format!("{}/{name}", layout::PKI_DIRECTORY);
     let common = [
+        // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
+        "--command-timeout=20s".to_owned(),
         format!("--endpoints={}", layout::client_url(address)),
         format!("--cacert={}", layout::CA_PATH),
         format!("--cert={}", own("peer.crt")),
@@ -96,7 +114,7 @@ fn read_members(text: &str) -> anyhow::Result<Vec<EtcdMember>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::bench::Bench;
+    use crate::fixture::bench::{Bench, FAILS, Notes};
 
     /// As etcdctl 3.4.23 writes it, shortened; the second member was added and not yet started.
     const LIST: &str = r#"{"header":{"cluster_id":14841639068965178418},"members":[
@@ -105,6 +123,23 @@ mod tests {
 
     fn listing(_: &std::path::Path, command: &Command) -> Option<String> {
         command.arguments.contains(&"list".to_owned()).then(|| LIST.to_owned())
+    }
+
+    /// A member that answers the second time.
+    fn slow(root: &std::path::Path, _: &Command) -> Option<String> {
+        let asked = root.join("asked");
+        if asked.exists() {
+            return None;
+        }
+        fs_err::write(asked, "").unwrap();
+        Some(format!("{FAILS}context deadline exceeded"))
+    }
+
+    #[test]
+    fn a_member_that_is_slow_to_answer_is_waited_for() {
+        let bench = Bench::with_programs(slow);
+        wait_until_healthy(&Notes::default(), &bench.host(), IpAddr::from([192, 0, 2, 1])).unwrap();
+        assert_eq!(acts(&bench), ["endpoint health", "endpoint health"]);
     }
 
     /// What was told to etcdctl, without the common part.

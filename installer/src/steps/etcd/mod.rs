@@ -7,7 +7,6 @@ mod authority;
 mod certificates;
 mod client;
 mod config;
-pub mod layout;
 mod members;
 
 use std::collections::BTreeMap;
@@ -15,16 +14,18 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use kbundle_format::Role;
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::host::{Host, Owner};
+use crate::inputs::Inputs;
 use crate::pki::PrivateKey;
 use crate::template::render;
 use config::Start;
 
+pub use crate::etcd_layout as layout;
 pub use authority::{authority, issue_client, make_authority};
 pub use client::EtcdClient;
 pub use members::{EtcdMember, add_member, members, remove_member};
-use members::{Health, health};
+use members::{Health, health, wait_until_healthy};
 
 /// See the module.
 pub struct Etcd;
@@ -48,7 +49,7 @@ impl Step for Etcd {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
-        let wanted = Wanted::new(context)?;
+        let wanted = MemberFiles::new(context)?;
         let Some(user) = host.user(layout::USER)? else { return needed("the user etcd is not there") };
         if host.owner(layout::DATA_DIRECTORY)? != Some(user) {
             return needed(format!("{} is not there or not etcd's", layout::DATA_DIRECTORY));
@@ -69,13 +70,13 @@ impl Step for Etcd {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        let wanted = Wanted::new(context)?;
+        let wanted = MemberFiles::new(context)?;
         let (name, address) = (context.node_name(), context.address());
         let host = &mut context.host;
         host.claim_tree(layout::DATA_DIRECTORY)?;
         let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;
         make_data_directory(host, user)?;
-        let authority = make_authority(host, context.handed.etcd_authority.as_ref())?;
+        let authority = make_authority(host, context.material.etcd_authority.as_ref())?;
         certificates::make(host, &PrivateKey::from_pem(&authority.key)?, &name, address, user)?;
         for (path, content) in wanted.files() {
             host.write_file(path, content.as_bytes(), 0o644)?;
@@ -83,10 +84,7 @@ impl Step for Etcd {
         context.progress.detail("waiting for etcd to start");
         // Anew, where it runs already: this is called only when something was not as it should be.
         context.host.restart_unit(layout::UNIT).context("while starting etcd; `journalctl -u etcd` has its log")?;
-        match health(&context.host, address)? {
-            Health::Good => Ok(()),
-            Health::Bad(said) => anyhow::bail!("etcd was started but is not healthy: {said}"),
-        }
+        wait_until_healthy(context.progress, &context.host, address).context("etcd was started but is not healthy")
     }
 
     fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
@@ -94,13 +92,13 @@ impl Step for Etcd {
     }
 }
 
-/// What this host's member should be.
-struct Wanted {
+/// The files of this host's member, as they should be.
+struct MemberFiles {
     config: String,
     unit: String,
 }
 
-impl Wanted {
+impl MemberFiles {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
         let version = context.version_of("etcd").context("the bundle has no etcd for this platform")?;
         let config = config::config(version, context.spec.name.as_str(), context.topology.this(), &start(context)?);
@@ -128,7 +126,7 @@ fn start(context: &Context<'_>) -> anyhow::Result<Start> {
     if let (true, Some(text)) = (has_data(&context.host), context.host.read_text(layout::CONFIG_PATH)?) {
         return Start::read(&text).with_context(|| format!("while reading {}", layout::CONFIG_PATH));
     }
-    if let Some(members) = &context.handed.etcd_members {
+    if let Some(members) = &context.material.etcd_members {
         return Ok(Start::Existing(members.clone()));
     }
     let members = context.topology.with(Role::Etcd);

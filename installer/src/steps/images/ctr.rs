@@ -35,18 +35,37 @@ impl Present {
 
 /// The images that could be started now.
 pub fn images(host: &Host) -> anyhow::Result<Present> {
-    Ok(Present(parse_check(&host.run(&ctr(&["images", "check"]))?.stdout)))
+    Ok(Present(parse_check(&host.run(&ctr(&["images", "check"]))?.stdout)?))
 }
 
 /// Reads the table that `ctr images check` prints: name, type, digest, status (`complete (3/3)`), size, unpacked.
-fn parse_check(table: &str) -> BTreeMap<String, Digest> {
-    let row = |line: &str| {
-        let mut fields = line.split_whitespace();
-        let (name, digest, status) = (fields.next()?, fields.nth(1)?, fields.next()?);
-        let ready = status == "complete" && fields.next_back()? == "true";
-        ready.then_some((name.to_owned(), digest.parse().ok()?))
-    };
-    table.lines().skip(1).filter_map(row).collect()
+///
+/// # Errors
+/// The first row that is not such a row: which images are there is then unknown.
+fn parse_check(table: &str) -> anyhow::Result<BTreeMap<String, Digest>> {
+    let mut present = BTreeMap::new();
+    for line in rows(table) {
+        let row = || {
+            let mut fields = line.split_whitespace();
+            let (name, digest, status) = (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?);
+            let unpacked: bool = fields.next_back()?.parse().ok()?;
+            Some((name, digest, status == "complete" && unpacked))
+        };
+        let (name, digest, is_ready) = row().with_context(|| unreadable("images check", line))?;
+        if is_ready {
+            present.insert(name.to_owned(), digest);
+        }
+    }
+    Ok(present)
+}
+
+/// The lines below the heading.
+fn rows(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().skip(1).filter(|line| !line.trim().is_empty())
+}
+
+fn unreadable(command: &str, line: &str) -> String {
+    format!("`ctr {command}` printed a row that cannot be read: `{}`", line.trim())
 }
 
 /// The names of all images.
@@ -56,9 +75,16 @@ pub fn names(host: &Host) -> anyhow::Result<BTreeSet<String>> {
 
 /// Content that the collector keeps for us.
 pub fn kept_content(host: &Host) -> anyhow::Result<BTreeSet<Digest>> {
-    let table = host.run(&ctr(&["content", "list"]))?.stdout;
-    let rows = table.lines().filter(|line| line.contains(&format!("{ROOT}=")));
-    Ok(rows.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect())
+    parse_kept(&host.run(&ctr(&["content", "list"]))?.stdout)
+}
+
+/// Reads the table that `ctr content list` prints: digest, size, age, labels.
+fn parse_kept(table: &str) -> anyhow::Result<BTreeSet<Digest>> {
+    let digest = |line: &str| {
+        let digest = line.split_whitespace().next().and_then(|first| first.parse().ok());
+        digest.with_context(|| unreadable("content list", line))
+    };
+    rows(table).filter(|line| line.contains(&format!("{ROOT}="))).map(digest).collect()
 }
 
 /// `ctr images import`, as this host's `ctr` has it.
@@ -142,7 +168,23 @@ mod tests {
              r.io/packed:1 application/vnd.oci.image.manifest.v1+json {digest} complete (3/3) 1.0 MiB/1.0 MiB false\n\
              r.io/part:1 application/vnd.oci.image.manifest.v1+json {digest} incomplete (2/3) 0.5 MiB/1.0 MiB false\n"
         );
-        assert_eq!(parse_check(&table).into_keys().collect::<Vec<_>>(), ["r.io/whole:1"]);
+        assert_eq!(parse_check(&table).unwrap().into_keys().collect::<Vec<_>>(), ["r.io/whole:1"]);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_an_error_and_no_missing_image() {
+        let digest = Digest::of(b"");
+        for row in
+            ["r.io/a:1 type sha256:12 complete (3/3) 1 true", "r.io/a:1", "r.io/a:1 type DIGEST complete (3/3) 1 yes"]
+        {
+            let row = row.replace("DIGEST", &digest.to_string());
+            let error = parse_check(&format!("REF TYPE DIGEST STATUS SIZE UNPACKED\n{row}\n")).unwrap_err();
+            assert_eq!(error.to_string(), format!("`ctr images check` printed a row that cannot be read: `{row}`"));
+        }
+        let table =
+            format!("DIGEST SIZE AGE LABELS\n{digest} 1B 1s containerd.io/gc.root=kinstall\n{digest} 1B 1s -\n\n");
+        assert_eq!(parse_kept(&table).unwrap(), [digest].into());
+        assert!(parse_kept(&table.replace("sha256:", "sha255:")).is_err());
     }
 
     #[test]

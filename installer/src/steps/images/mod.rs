@@ -15,12 +15,12 @@ pub mod unpacked;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context as _, anyhow};
-use fs_err as fs;
 use kbundle_format::{BundleList, Digest, Image, Platform};
 
-use super::{Check, Context, Inputs, Step, needed};
+use super::{Check, Context, Step, needed};
 use crate::failure::Advise as _;
-use crate::host::Host;
+use crate::host::{Host, HostError};
+use crate::inputs::Inputs;
 use crate::kubeadm::images::of_platform;
 use archive::{ImageArchive, Index};
 use ctr::Importer;
@@ -96,9 +96,8 @@ impl Step for Images {
 
 /// Has the kernel write out the file system that images lie on. containerd records a snapshot as made, and waits for that
 /// record to be on the disk, while the files in it may be in memory alone: after a power cut they would be empty or gone.
-fn flush(host: &Host) -> anyhow::Result<()> {
-    let directory = fs::File::open(host.path(CONTAINERD_DIRECTORY))?;
-    nix::unistd::syncfs(&directory).with_context(|| format!("while writing {CONTAINERD_DIRECTORY} to the disk"))
+fn flush(host: &Host) -> Result<(), HostError> {
+    host.sync_file_system(CONTAINERD_DIRECTORY)
 }
 
 /// Refuses images that a run which did not come to its end left in containerd without all of their files.

@@ -256,7 +256,7 @@ fn a_real_containerd_finds_an_image_by_every_name_and_keeps_it() {
         assert_found(&containerd, &bundle, &image);
 
         fs::create_dir_all(containerd.root.path().join("var/lib/kinstall")).unwrap();
-        fs::write(host.path(INDEX_PATH), index.to_bytes()).unwrap();
+        fs::write(containerd.root.path().join(INDEX_PATH.trim_start_matches('/')), index.to_bytes()).unwrap();
         assert_eq!(unpacked::faults(&host).unwrap(), []);
         refuse_half_made(&host, &index).unwrap();
         let snapshots =

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use flate2::bufread::MultiGzDecoder;
-use fs_err as fs;
 use kbundle_format::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,7 +72,7 @@ pub fn faults_of(host: &Host, index: &Index) -> anyhow::Result<Vec<ImageFault>> 
             let faults = match seen.entry(chain) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => entry.insert(
-                    open(&archive)
+                    open(host, &archive)
                         .and_then(|archive| Ok(layer::compare(archive, &directory)?))
                         .with_context(|| format!("while comparing {} with {image}", directory.display()))?,
                 ),
@@ -90,7 +89,7 @@ struct Layer {
     /// What containerd calls the snapshot of it and all below.
     chain: Digest,
     /// As it came.
-    archive: PathBuf,
+    archive: String,
     /// As it was unpacked.
     directory: PathBuf,
 }
@@ -106,7 +105,7 @@ fn layers(host: &Host, manifest: &Digest) -> anyhow::Result<Vec<Layer>> {
     ensure!(directories.len() == layers.len(), "{} layers, unpacked to {}", layers.len(), directories.len());
     let layer = |((chain, Blob { digest }), directory): ((Digest, Blob), PathBuf)| Layer {
         chain,
-        archive: content(host, &digest),
+        archive: content(&digest),
         directory,
     };
     Ok(chains.into_iter().zip(layers).zip(directories).map(layer).collect())
@@ -122,18 +121,19 @@ fn chains(layers: &[Digest]) -> Vec<Digest> {
     layers.iter().scan(None, next).collect()
 }
 
-fn content(host: &Host, digest: &Digest) -> PathBuf {
-    host.path(CONTAINERD_DIRECTORY).join(CONTENT).join(digest.hex())
+/// Where containerd keeps a blob.
+fn content(digest: &Digest) -> String {
+    format!("{CONTAINERD_DIRECTORY}/{CONTENT}/{}", digest.hex())
 }
 
 fn read<T: DeserializeOwned>(host: &Host, digest: &Digest) -> anyhow::Result<T> {
-    let bytes = fs::read(content(host, digest))?;
+    let bytes = host.read(&content(digest))?.with_context(|| format!("containerd has no content {digest}"))?;
     serde_json::from_slice(&bytes).with_context(|| format!("while reading {digest}"))
 }
 
 /// Opens a layer, which is a tar, plain or compressed with gzip or zstd, as its first bytes say.
-fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, fs::File::open(path)?);
+fn open(host: &Host, path: &str) -> anyhow::Result<Box<dyn Read>> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, host.open(path)?);
     Ok(match reader.fill_buf()? {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(reader)?),

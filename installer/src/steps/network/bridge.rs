@@ -6,8 +6,9 @@ use anyhow::Context as _;
 
 use crate::config::{Cidr, Cni};
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
-use crate::steps::{Check, Context, Inputs, Step, needed};
+use crate::steps::{Check, Context, Step, needed};
 use crate::template::render;
 use crate::wait::{Look, until};
 

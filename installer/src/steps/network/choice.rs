@@ -1,7 +1,7 @@
 //! Whether the network that was asked for and the one that the bundle brings go together.
 
 use crate::config::Cni;
-use crate::steps::Inputs;
+use crate::inputs::Inputs;
 
 /// The bundle's list and the configuration contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

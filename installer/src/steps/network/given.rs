@@ -1,27 +1,27 @@
-//! Which addresses the cluster gave to the pods of each node: as they were handed over, or as the API tells a host by its own
+//! Which addresses the cluster gave to the pods of each node: as the leader sent them, or as the API tells a host by its own
 //! credential, so that a host learns of others that joined by hand.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use kbundle_format::Role;
 use serde_json::Value;
 
 use super::bridge::{POD_CIDR_GIVER, POD_CIDR_WITHIN};
 use super::routes;
-use crate::handed::PodNetwork;
 use crate::host::Host;
+use crate::join_material::PodNetwork;
 use crate::kubectl::Kubectl;
-use crate::steps::{Context, Progress};
+use crate::step_progress::StepProgress;
+use crate::steps::Context;
+use crate::version_rules::kubernetes::NODE_SELECTORS;
 use crate::wait::{Look, until};
-
-/// What kubectl says of a request that the credential does not allow.
-const FORBIDDEN: &str = "(Forbidden)";
 
 /// The networks of pods, by node.
 pub type PodNetworks = BTreeMap<String, PodNetwork>;
 
 /// Where the pods of every node are, once these nodes have got addresses for theirs. For a control plane.
-pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn Progress) -> anyhow::Result<PodNetworks> {
+pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn StepProgress) -> anyhow::Result<PodNetworks> {
     until(progress, "every node's pod addresses (spec.podCIDR)", POD_CIDR_WITHIN, || {
         let given = present_networks(host)?;
         let missing: Vec<_> = nodes.iter().filter(|node| !given.contains_key(*node)).cloned().collect();
@@ -36,31 +36,27 @@ pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn Progress) -> a
 
 /// Where the pods of every node are that has got addresses for them. For a control plane.
 pub fn present_networks(host: &Host) -> anyhow::Result<PodNetworks> {
-    read_list(&Kubectl::on(host).get(&["nodes"])?.unwrap_or_default())
+    read_list(&Kubectl::on(host).nodes()?)
 }
 
 /// The networks that this host has to know; without its own where the cluster has given it none yet.
 pub fn known(context: &Context<'_>) -> anyhow::Result<PodNetworks> {
-    let (own, handed) = (context.node_name(), &context.handed.pod_networks);
+    let (own, handed) = (context.node_name(), &context.material.pod_networks);
     if !context.leads() && handed.contains_key(&own) {
         return Ok(handed.clone());
     }
     let api = Kubectl::of(&context.host, context.topology.this());
-    match api.get(&["nodes"]) {
-        Ok(nodes) => read_list(&nodes.unwrap_or_default()),
-        Err(error) if format!("{error:#}").contains(FORBIDDEN) => {
-            let others = if handed.is_empty() { routes::remembered(&context.host)? } else { handed.clone() };
-            let own = api.get(&["node", &own])?.map(|node| read_node(&node)).transpose()?.flatten();
-            Ok(others.into_iter().chain(own).collect())
-        }
-        Err(error) => Err(error),
+    if context.has(Role::ControlPlane) || !NODE_SELECTORS.holds(context.list.kubernetes_version) {
+        return read_list(&api.nodes()?);
     }
+    let others = if handed.is_empty() { routes::remembered(&context.host)? } else { handed.clone() };
+    let own = api.get(&["node", &own])?.map(|node| read_node(&node)).transpose()?.flatten();
+    Ok(others.into_iter().chain(own).collect())
 }
 
-/// Reads a `v1.NodeList`; nodes without addresses for pods are passed over.
-fn read_list(nodes: &Value) -> anyhow::Result<PodNetworks> {
-    let nodes = nodes["items"].as_array().into_iter().flatten();
-    nodes.filter_map(|node| read_node(node).transpose()).collect()
+/// Reads nodes. Those without addresses for pods are left out.
+fn read_list(nodes: &[Value]) -> anyhow::Result<PodNetworks> {
+    nodes.iter().filter_map(|node| read_node(node).transpose()).collect()
 }
 
 fn read_node(node: &Value) -> anyhow::Result<Option<(String, PodNetwork)>> {
@@ -81,8 +77,8 @@ mod tests {
     use super::*;
     use crate::fixture::Cluster;
     use crate::fixture::bench::{Bench, FAILS};
-    use crate::handed::Handed;
     use crate::host::Command;
+    use crate::join_material::JoinMaterial;
 
     const W1: &str = r#"{"metadata": {"name": "w1"}, "spec": {"podCIDR": "10.244.3.0/24"},
         "status": {"addresses": [{"type": "Hostname", "address": "w1"}, {"type": "InternalIP", "address": "192.0.2.11"}]}}"#;
@@ -113,27 +109,33 @@ mod tests {
         all.iter().map(network).collect()
     }
 
-    fn known_to_w1(bench: &Bench, handed: &PodNetworks) -> PodNetworks {
-        let handed = Handed { pod_networks: handed.clone(), ..Handed::default() };
-        bench.look_as(&Cluster::of_three_and_two(), "w1", &handed, |context| known(context).unwrap())
+    fn known_to_w1(bench: &Bench, version: &str, handed: &PodNetworks) -> PodNetworks {
+        let material = JoinMaterial { pod_networks: handed.clone(), ..JoinMaterial::default() };
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.list.kubernetes_version = version.parse().unwrap();
+        bench.look_as(&cluster, "w1", &material, |context| known(context).unwrap())
     }
 
     #[test]
     fn what_was_handed_over_counts_when_the_host_itself_is_in_it() {
         let bench = Bench::with_programs(open_api);
         let handed = networks(&[("w1", 3), ("w2", 4)]);
-        assert_eq!(known_to_w1(&bench, &handed), handed);
+        assert_eq!(known_to_w1(&bench, "1.31.14", &handed), handed);
         assert!(bench.ran().is_empty());
-        assert_eq!(known_to_w1(&bench, &networks(&[("w2", 4)])), networks(&[("w1", 3)]), "the API knows better");
-        assert_eq!(known_to_w1(&bench, &PodNetworks::new()), networks(&[("w1", 3)]));
+        assert_eq!(
+            known_to_w1(&bench, "1.31.14", &networks(&[("w2", 4)])),
+            networks(&[("w1", 3)]),
+            "the API knows better"
+        );
+        assert_eq!(known_to_w1(&bench, "1.31.14", &PodNetworks::new()), networks(&[("w1", 3)]));
     }
 
     #[test]
     fn a_kubelet_that_may_read_no_other_node_keeps_to_what_it_was_told() {
         let bench = Bench::with_programs(narrow_api);
-        assert_eq!(known_to_w1(&bench, &networks(&[("c1", 0)])), networks(&[("c1", 0), ("w1", 3)]));
+        assert_eq!(known_to_w1(&bench, "1.32.0", &networks(&[("c1", 0)])), networks(&[("c1", 0), ("w1", 3)]));
         let unit = "ExecStart=/bin/sh -c 'ip route replace 10.244.1.0/24 via 192.0.2.9'\nExecStop=-/bin/sh -c 'x'\n";
         bench.file("etc/systemd/system/kinstall-pod-network.service", unit);
-        assert_eq!(known_to_w1(&bench, &PodNetworks::new()), networks(&[("192.0.2.9", 1), ("w1", 3)]));
+        assert_eq!(known_to_w1(&bench, "1.32.0", &PodNetworks::new()), networks(&[("192.0.2.9", 1), ("w1", 3)]));
     }
 }

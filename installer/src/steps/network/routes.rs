@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 
-use super::{Check, Context, Inputs, needed};
+use super::{Check, Context, needed};
 use crate::config::Cidr;
-use crate::handed::PodNetwork;
 use crate::host::{Command, Host};
+use crate::inputs::Inputs;
+use crate::join_material::PodNetwork;
 use crate::template::render;
 
 /// The unit.

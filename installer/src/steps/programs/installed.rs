@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use fs_err as fs;
-use kbundle_format::{Digest, Entry, Hasher};
+use kbundle_format::{Digest, Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -63,13 +62,5 @@ impl Installed {
 
 /// Whether the file at `path` has this content and can be run by all.
 fn is_program(host: &Host, path: &str, digest: Digest) -> anyhow::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    let target = host.path(path);
-    let suits = |found: std::fs::Metadata| found.is_file() && found.permissions().mode() & 0o7777 == 0o755;
-    if !target.symlink_metadata().is_ok_and(suits) {
-        return Ok(false);
-    }
-    let mut hasher = Hasher::new(std::io::sink());
-    std::io::copy(&mut fs::File::open(target)?, &mut hasher)?;
-    Ok(hasher.finish().0 == digest)
+    Ok(host.digest(path)? == Some((digest, 0o755)))
 }

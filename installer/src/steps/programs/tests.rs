@@ -11,13 +11,13 @@ use kbundle_format::{BundleList, Digest};
 use super::*;
 use crate::config::ClusterSpec;
 use crate::fixture;
-use crate::handed::Handed;
 use crate::host::SystemCommands;
-use crate::steps::Progress;
+use crate::join_material::JoinMaterial;
+use crate::step_progress::StepProgress;
 
 struct Silent;
 
-impl Progress for Silent {
+impl StepProgress for Silent {
     fn detail(&self, _text: &str) {}
 }
 
@@ -76,7 +76,7 @@ fn with_context<T>(path: &Path, root: &Path, test: impl FnOnce(&mut Context<'_>)
     let (spec, facts) = (ClusterSpec::default(), fixture::facts());
     let inputs = Inputs { spec: &spec, facts: &facts, list, topology: &fixture::topology() };
     let host = Host::under(root, Box::new(SystemCommands)).unwrap();
-    test(&mut Context { host, bundle: &bundle, inputs, handed: &Handed::default(), progress: &Silent })
+    test(&mut Context { host, bundle: &bundle, inputs, material: &JoinMaterial::default(), progress: &Silent })
 }
 
 fn names_in(directory: &Path) -> Vec<String> {

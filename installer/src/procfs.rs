@@ -1,8 +1,6 @@
-//! Parsers of what the kernel says about itself under `/proc`. Text in, facts out.
+//! Parsers of text that the kernel gives under `/proc`.
 
 use std::collections::BTreeSet;
-
-use super::Memory;
 
 /// A line of `/proc/self/mounts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +56,6 @@ pub fn file_systems(text: &str) -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect()
 }
 
-/// Reads `/proc/meminfo`; what is missing is 0.
-#[must_use]
-pub fn memory(text: &str) -> Memory {
-    let bytes = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
-    };
-    Memory { total_bytes: bytes("MemTotal"), available_bytes: bytes("MemAvailable") }
-}
-
 /// The controllers of `/proc/cgroups` that are enabled and bound to a version 1 hierarchy.
 #[must_use]
 pub fn v1_controllers(text: &str) -> BTreeSet<String> {
@@ -108,13 +96,6 @@ mod tests {
             file_systems("nodev\tsysfs\n\text4\nnodev\toverlay\n"),
             ["ext4", "overlay", "sysfs"].map(str::to_owned).into()
         );
-    }
-
-    #[test]
-    fn memory_is_in_bytes() {
-        let memory_of = memory("MemTotal:       2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n");
-        assert_eq!(memory_of, Memory { total_bytes: 2 << 20, available_bytes: 1 << 20 });
-        assert_eq!(memory(""), Memory::default());
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What a host cannot know by itself and is handed by whoever leads the installation: keys that hosts share, credentials to
-//! join with, addresses that the cluster gave.
+//! What a host needs from the rest of the cluster: keys that hosts share, credentials to join with, addresses that the cluster
+//! assigned.
 //!
-//! Most of it is secret. It travels on standard input and output of programs that SSH connects, never on a command line, and
-//! its `Debug` form shows none of it.
+//! Most of it is secret. It is sent over standard input and output of programs that SSH connects, never on a command line, and
+//! its `Debug` form shows no secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Cidr;
 
-/// See the module. What is absent is not needed for the phase at hand, or the host makes it itself.
+/// What the leader or a join file gives to a host. A field is empty where the phase does not need it, or the host makes it itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Handed {
+pub struct JoinMaterial {
     /// etcd's authority, for hosts with a member: they sign their own certificates with it.
     pub etcd_authority: Option<Pair>,
     /// The API server's certificate as a client of etcd and the authority's, for control planes without a member.
     pub etcd_client: Option<EtcdClient>,
     /// The members of an etcd cluster that runs, this host's included, when this host's is to join it: name and peer URL.
     pub etcd_members: Option<BTreeMap<String, String>>,
-    /// What every control plane has alike, for one that joins.
+    /// Files that all control planes share, for one that joins.
     pub shared_files: Vec<SharedFile>,
     /// What a host joins the cluster with.
     pub join: Option<JoinCredentials>,
-    /// Hosts that failed, for the one that waits for all nodes: it passes them over.
+    /// Hosts that failed or left. The host that waits for all nodes does not wait for them.
     pub absent: BTreeSet<String>,
     /// Where each node's pods are, by node.
     pub pod_networks: BTreeMap<String, PodNetwork>,
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let pair = Pair { certificate: "visible".into(), key: "secret".into() };
-        let handed = Handed {
+        let material = JoinMaterial {
             etcd_authority: Some(pair.clone()),
             etcd_client: Some(EtcdClient { authority: String::new(), pair }),
             shared_files: vec![SharedFile {
@@ -124,10 +124,10 @@ mod tests {
                 api_server: String::new(),
                 authority_hash: String::new(),
             }),
-            ..Handed::default()
+            ..JoinMaterial::default()
         };
-        let shown = format!("{handed:?}");
+        let shown = format!("{material:?}");
         assert!(!shown.contains("secret") && shown.contains("/etc/kubernetes/pki/ca.key"), "{shown}");
-        assert_eq!(serde_json::from_str::<Handed>(&serde_json::to_string(&handed).unwrap()).unwrap(), handed);
+        assert_eq!(serde_json::from_str::<JoinMaterial>(&serde_json::to_string(&material).unwrap()).unwrap(), material);
     }
 }

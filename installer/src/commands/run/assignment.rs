@@ -1,4 +1,15 @@
-//! What this host is to be, and by whose word: cluster.yaml's, a join file's, or that of its own record.
+//! Which host of which cluster this host becomes, and what says so: cluster.yaml, its own record, or a join file.
+//!
+//! Guards refuse before anything is changed. Each uses only what an earlier one made trustworthy, so they stand in this order:
+//!
+//! 1. The record: a host that needs others does not continue alone. It needs nothing but the host's own ledger.
+//! 2. The authority: a member of another cluster is not taken over. It compares the join file with what the host has.
+//! 3. The time: a token that expired is not used. It needs the file and the clock, and saves reading the bundle.
+//! 4. The bundle: its signatures and content, by `commands::bundle::verify`. All later guards read its list.
+//! 5. The installation: a host that was set up from another bundle stays as it is, by `Records::refuse_another`.
+//! 6. The file's bundle: the file is for the bundle that guard 4 verified.
+//! 7. The address: the file is for this host.
+//! 8. The cluster: it accepts the token. Only here does a secret leave the host, with a kubectl that guard 4 verified.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,34 +21,38 @@ use super::super::token::again_on_others;
 use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
-use crate::handed::Handed;
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
+use crate::join_material::JoinMaterial;
 use crate::kubeadm::KUBELET_KUBECONFIG;
 use crate::kubectl::Kubectl;
 use crate::records::Records;
-use crate::steps::{ControlPlane, Etcd, Inputs, Join, Step, join};
+use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
-/// See the module.
-pub struct Place {
+/// Which host of which cluster this host becomes.
+pub struct Assignment {
     /// The cluster.
     pub spec: ClusterSpec,
     /// The host's name in it, where it has several hosts.
     pub name: Option<String>,
-    word: Word,
+    source: Source,
 }
 
-/// Whose word it is.
-enum Word {
+/// What says so.
+enum Source {
+    /// cluster.yaml, or the defaults.
     Description,
+    /// What kinstall recorded on this host.
     Record,
-    File { path: PathBuf, file: Box<JoinFile> },
+    /// A join file.
+    JoinFile { path: PathBuf, file: Box<JoinFile> },
 }
 
-impl Place {
+impl Assignment {
     /// The only host of a cluster.
     pub fn alone(spec: ClusterSpec) -> Self {
-        Self { spec, name: None, word: Word::Description }
+        Self { spec, name: None, source: Source::Description }
     }
 
     /// A host that joins by the file at `path`.
@@ -47,28 +62,30 @@ impl Place {
 
     fn of_file(path: PathBuf, file: JoinFile) -> Self {
         let (spec, name) = (file.cluster.clone(), Some(file.host.to_string()));
-        Self { spec, name, word: Word::File { path, file: Box::new(file) } }
+        Self { spec, name, source: Source::JoinFile { path, file: Box::new(file) } }
     }
 
-    /// What this host was begun as; nothing where it was not.
+    /// What an earlier run began to make of this host; `None` where there was none.
     pub fn recorded() -> anyhow::Result<Option<Self>> {
         let records = Records::read_begun(&Host::local()?)?;
-        Ok(records.map(|Records { spec, name, .. }| Self { spec, name, word: Word::Record }))
+        Ok(records.map(|Records { spec, name, .. }| Self { spec, name, source: Source::Record }))
     }
 
-    /// Refuses what the host alone can tell to come to nothing, before the bundle is read.
-    pub fn refuse_hopeless(&self, host: &Host) -> anyhow::Result<()> {
-        match &self.word {
-            Word::Description => Ok(()),
-            Word::Record => self.refuse_unfinished(host),
-            Word::File { file, .. } => {
+    /// Guards 1 to 3, which need no bundle.
+    pub fn refuse_without_bundle(&self, host: &Host) -> anyhow::Result<()> {
+        match &self.source {
+            Source::Description => Ok(()),
+            Source::Record => self.refuse_unfinished(host),
+            Source::JoinFile { file, .. } => {
                 refuse_another_authority(host, file)?;
+                // Guard 3. A host that has joined needs no token, and its file may be old.
                 if has_credential(host) { Ok(()) } else { file.refuse_untimely(Moment::now()) }
             }
         }
     }
 
-    /// What the record knows is enough only for a host that needs nothing from others any more: their keys, or a token.
+    /// Guard 1. The record suffices only where the host needs no keys and no token from others. It stands first: where it refuses,
+    /// nothing that the user gives to this command can help.
     fn refuse_unfinished(&self, host: &Host) -> anyhow::Result<()> {
         let Some(this) = self.spec.hosts.iter().find(|host| Some(host.name.as_str()) == self.name.as_deref()) else {
             return Ok(());
@@ -92,10 +109,11 @@ impl Place {
             )
     }
 
-    /// Refuses a bundle or a host that the join file is not for.
+    /// Guards 6 and 7. They stand behind the bundle's signatures: before them, a list could claim any digest.
     pub fn refuse_unsuitable(&self, records: &Records, facts: &HostFacts) -> anyhow::Result<()> {
-        let Word::File { file, .. } = &self.word else { return Ok(()) };
+        let Source::JoinFile { file, .. } = &self.source else { return Ok(()) };
         file.refuse_another_bundle(records.list_digest())?;
+        // Guard 7. A file that passed guard 6 is for this bundle, so its address is worth a comparison.
         let wanted = file.host_spec().address;
         if facts.addresses.iter().any(|found| found.address == wanted) {
             return Ok(());
@@ -107,16 +125,22 @@ impl Place {
             .hint("take it to the host that it is for, or make one for this host on a control plane: `kinstall token create`")
     }
 
-    /// What others know and this host needs. For a host that joins, the cluster is asked whether it may.
-    pub fn handed(&self, host: &Host, bundle: &IndexedBundle, inputs: &Inputs<'_>) -> anyhow::Result<Handed> {
-        match &self.word {
-            // Its token is needed only if the node was deleted meanwhile.
-            Word::File { file, .. } if has_credential(host) => Ok(file.handed(file.credentials.clone())),
-            Word::File { file, .. } => Ok(file.handed(probe(host, bundle, &inputs.facts.platform, file)?)),
-            Word::Record if self.name.is_some() && inputs.leads() => {
-                Ok(Handed { absent: absent(host, inputs)?, ..Handed::default() })
+    /// What this host needs from others. Guard 8: the cluster is asked whether a new host may join. It stands last, since its token
+    /// leaves the host, and since only a verified kubectl may have it.
+    pub fn join_material(
+        &self,
+        host: &Host,
+        bundle: &IndexedBundle,
+        inputs: &Inputs<'_>,
+    ) -> anyhow::Result<JoinMaterial> {
+        match &self.source {
+            // It needs its token only if somebody deleted the node meanwhile.
+            Source::JoinFile { file, .. } if has_credential(host) => Ok(file.join_material(file.credentials.clone())),
+            Source::JoinFile { file, .. } => Ok(file.join_material(probe(host, bundle, &inputs.facts.platform, file)?)),
+            Source::Record if self.name.is_some() && inputs.leads() => {
+                Ok(JoinMaterial { absent: departed(host, inputs)?, ..JoinMaterial::default() })
             }
-            Word::Record | Word::Description => Ok(Handed::default()),
+            Source::Record | Source::Description => Ok(JoinMaterial::default()),
         }
     }
 
@@ -131,13 +155,13 @@ impl Place {
                  kinstall reset                 remove it all again\n"
             );
         };
-        let used = match &self.word {
-            Word::File { path, .. } if path != Path::new(STANDARD_INPUT) => {
+        let used = match &self.source {
+            Source::JoinFile { path, .. } if path != Path::new(STANDARD_INPUT) => {
                 format!("{} is of no more use; delete it.\n", path.display())
             }
             _ => String::new(),
         };
-        let by_hand = matches!(self.word, Word::File { .. }) && self.spec.network.cni == Some(Cni::Bridge);
+        let by_hand = matches!(self.source, Source::JoinFile { .. }) && self.spec.network.cni == Some(Cni::Bridge);
         let again = if by_hand { again_on_others(name) } else { String::new() };
         format!(
             "\nThis host is {name} of the cluster `{cluster}`. Next:\n  \
@@ -153,6 +177,7 @@ fn has_credential(host: &Host) -> bool {
     host.exists(KUBELET_KUBECONFIG)
 }
 
+/// Guard 2. It stands before the bundle, since it needs only the host and the file, and a host of another cluster is in danger.
 fn refuse_another_authority(host: &Host, file: &JoinFile) -> anyhow::Result<()> {
     match join::authority(host)? {
         Some(authority) if authority.trim() != file.authority.trim() => {
@@ -164,15 +189,14 @@ fn refuse_another_authority(host: &Host, file: &JoinFile) -> anyhow::Result<()> 
     }
 }
 
-/// Hosts of the record that left the cluster since, which nobody waits for.
-fn absent(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<BTreeSet<String>> {
+/// Hosts of the record that have left the cluster since. Nobody waits for them.
+fn departed(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<BTreeSet<String>> {
     let api = Kubectl::on(host);
     if api.readiness()?.is_err() {
         return Ok(BTreeSet::new());
     }
-    let nodes = api.get(&["nodes"])?.context("the cluster has no nodes")?;
-    let names: BTreeSet<_> =
-        nodes["items"].as_array().into_iter().flatten().filter_map(|node| node["metadata"]["name"].as_str()).collect();
+    let nodes = api.nodes().context("it is unknown which hosts have left the cluster")?;
+    let names: BTreeSet<_> = nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).collect();
     let members = inputs.topology.members().iter().filter(|member| member.is_node());
     Ok(members.map(|member| member.name.clone()).filter(|name| !names.contains(name.as_str())).collect())
 }
@@ -185,8 +209,8 @@ mod tests {
     use crate::fixture::bench::Bench;
     use crate::host::Change;
 
-    fn recorded(name: &str) -> Place {
-        Place { spec: Cluster::of_three_and_two().spec, name: Some(name.to_owned()), word: Word::Record }
+    fn recorded(name: &str) -> Assignment {
+        Assignment { spec: Cluster::of_three_and_two().spec, name: Some(name.to_owned()), source: Source::Record }
     }
 
     /// Whether a host of this name goes on by its record, on which these steps are done.
@@ -195,7 +219,7 @@ mod tests {
         for step in done {
             host.ledger_mut().record(Change::StepDone { step: (*step).to_owned() }).unwrap();
         }
-        recorded(name).refuse_hopeless(&host).is_ok()
+        recorded(name).refuse_without_bundle(&host).is_ok()
     }
 
     #[test]
@@ -205,7 +229,7 @@ mod tests {
         assert!(goes_on(&Bench::new(), "c1", &["etcd", "control-plane"]));
         assert!(goes_on(&Bench::new(), "w1", &["join"]));
         let bench = Bench::new();
-        let refusal = failure::message(&recorded("w1").refuse_hopeless(&bench.host()).unwrap_err());
+        let refusal = failure::message(&recorded("w1").refuse_without_bundle(&bench.host()).unwrap_err());
         insta::assert_snapshot!(refusal, @"
         error: this host was begun as w1 of the cluster kubernetes, and it never joined
         hint: run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which `kinstall token create` on a control plane makes: `--join FILE`
@@ -216,11 +240,11 @@ mod tests {
 
     #[test]
     fn a_host_of_another_cluster_is_not_taken_over() {
-        let place = Place::of_file("w3.join.yaml".into(), join_file::example());
+        let place = Assignment::of_file("w3.join.yaml".into(), join_file::example());
         let bench = Bench::new();
-        place.refuse_hopeless(&bench.host()).unwrap();
+        place.refuse_without_bundle(&bench.host()).unwrap();
         bench.file("etc/kubernetes/pki/ca.crt", &join_file::example().authority);
-        let refusal = failure::message(&place.refuse_hopeless(&bench.host()).unwrap_err());
+        let refusal = failure::message(&place.refuse_without_bundle(&bench.host()).unwrap_err());
         insta::assert_snapshot!(refusal, @"
         error: this host is in another cluster than the join file is of; nothing was changed
         hint: take the host out of that cluster first: `kubectl delete node` there, and `kinstall reset` here
@@ -231,14 +255,36 @@ mod tests {
     fn hosts_that_left_are_not_waited_for() {
         let bench = Bench::with_programs(|_, command| {
             let nodes = r#"{"items": [{"metadata": {"name": "c1"}}, {"metadata": {"name": "c2"}}, {"metadata": {"name": "w1"}}]}"#;
-            command.arguments.contains(&"nodes".to_owned()).then(|| nodes.to_owned())
+            is_about_nodes(command).then(|| nodes.to_owned())
         });
         let found = || {
             let cluster = Cluster::of_three_and_two();
-            bench.look_as(&cluster, "c1", &Handed::default(), |context| absent(&context.host, context).unwrap())
+            bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| departed(&context.host, context).unwrap())
         };
         assert_eq!(found(), BTreeSet::new(), "as long as the API does not answer");
         bench.file("etc/kubernetes/admin.conf", "");
         assert_eq!(found(), ["c3", "w2"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn without_a_list_of_nodes_it_is_unknown_which_hosts_left() {
+        for answer in ["", "{}", r#"{"items": null}"#] {
+            let bench = match answer {
+                "" => Bench::new(),
+                "{}" => Bench::with_programs(|_, command| is_about_nodes(command).then(|| "{}".to_owned())),
+                _ => {
+                    Bench::with_programs(|_, command| is_about_nodes(command).then(|| r#"{"items": null}"#.to_owned()))
+                }
+            };
+            bench.file("etc/kubernetes/admin.conf", "");
+            let cluster = Cluster::of_three_and_two();
+            let found =
+                bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| departed(&context.host, context));
+            assert_eq!(found.unwrap_err().to_string(), "it is unknown which hosts have left the cluster", "{answer}");
+        }
+    }
+
+    fn is_about_nodes(command: &crate::host::Command) -> bool {
+        command.arguments.contains(&"nodes".to_owned())
     }
 }

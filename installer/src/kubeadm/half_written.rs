@@ -7,15 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fs_err as fs;
 use serde_json::Value;
 
-use super::control_plane::is_set_up;
+use super::{DIRECTORY, KUBELET_KUBECONFIG};
 use crate::host::{Host, HostError};
-use crate::kubeadm::{self, KUBELET_KUBECONFIG};
 
 const PKI: &str = "/etc/kubernetes/pki";
-/// What kubeadm writes; `super-admin.conf` from 1.29 on. On a host that joins, the kubelet writes its own.
+/// What kubeadm writes; `super-admin.conf` where `SUPER_ADMIN_KUBECONFIG` holds. On a host that joins, the kubelet writes its own.
 const KUBECONFIGS: [&str; 5] =
     ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"];
 /// The authorities in [`PKI`], and what kubeadm has each sign there. The certificate for etcd is kinstall's own.
@@ -24,37 +22,35 @@ const SIGNED: [(&str, &[&str]); 2] =
 
 /// Removes them from a host whose control plane was never completed, so that kubeadm makes them anew.
 ///
-/// `leads` says whether the cluster's authorities are made on this host. One that joins was handed them whole.
-pub(super) fn remove(host: &Host, leads: bool) -> anyhow::Result<()> {
-    if is_set_up(host) {
-        return Ok(());
-    }
+/// `leads` says whether the cluster's authorities are made on this host. One that joins got them whole.
+pub(super) fn remove(host: &mut Host, leads: bool) -> anyhow::Result<()> {
     let mut wholes = BTreeMap::new();
     for name in host.names_in(PKI)? {
         let path = format!("{PKI}/{name}");
-        if host.path(&path).is_file() {
+        if host.is_file(&path) {
             wholes.insert(name, host.read_text(&path)?.is_some_and(|text| is_pem(&text)));
         }
     }
     let halves = halves(&wholes);
     let mut broken: BTreeSet<_> = halves.iter().map(|name| format!("{PKI}/{name}")).collect();
     if leads {
-        broken.extend(made_with(&halves).iter().map(|name| format!("{}/{name}", kubeadm::DIRECTORY)));
+        broken.extend(made_with(&halves).iter().map(|name| format!("{DIRECTORY}/{name}")));
     }
-    for path in KUBECONFIGS.map(|name| format!("{}/{name}", kubeadm::DIRECTORY)) {
+    for path in KUBECONFIGS.map(|name| format!("{DIRECTORY}/{name}")) {
         if !is_kubeconfig(host, &path)? {
             broken.insert(path);
         }
     }
-    for path in broken.iter().filter(|path| host.exists(path)) {
-        tracing::info!(path, "removed what was written by half, to be made anew");
-        fs::remove_file(host.path(path))?;
+    for path in &broken {
+        if host.remove_file(path)? {
+            tracing::info!(path, "removed, since it was half written");
+        }
     }
     Ok(())
 }
 
 /// Whether the kubelet has a credential of its own, and the settings that kubeadm gives it.
-pub(super) fn kubelet_is_told(host: &Host) -> Result<bool, HostError> {
+pub fn kubelet_is_told(host: &Host) -> Result<bool, HostError> {
     // After a power cut a file may have its length and nothing but zeros.
     let is_there = |path: &str| {
         Ok::<_, HostError>(host.read_text(path)?.is_some_and(|text| !text.is_empty() && !text.contains('\0')))
@@ -67,7 +63,10 @@ pub(super) fn kubelet_is_told(host: &Host) -> Result<bool, HostError> {
 /// Whether there is a kubeconfig at `path` with all that its user proves itself by.
 fn is_kubeconfig(host: &Host, path: &str) -> Result<bool, HostError> {
     let Some(text) = host.read_text(path)? else { return Ok(false) };
-    Ok(credential(&text).is_some_and(|[certificate, key]| [certificate, key].iter().all(|part| part.is_there(host))))
+    match credential(&text) {
+        Some([certificate, key]) => Ok(certificate.is_there(host)? && key.is_there(host)?),
+        None => Ok(false),
+    }
 }
 
 /// A part of a credential, as a kubeconfig has it.
@@ -77,12 +76,12 @@ enum Part {
 }
 
 impl Part {
-    fn is_there(&self, host: &Host) -> bool {
-        match self {
+    fn is_there(&self, host: &Host) -> Result<bool, HostError> {
+        Ok(match self {
             Self::Here(data) => !data.is_empty(),
             // A link of the kubelet's, to the certificate that it had last; key and certificate are in one file.
-            Self::Elsewhere(path) => host.path(path).metadata().is_ok_and(|file| file.len() > 0),
-        }
+            Self::Elsewhere(path) => host.size_of(path)?.is_some_and(|bytes| bytes > 0),
+        })
     }
 }
 
@@ -194,14 +193,14 @@ mod tests {
         }
         bench.file("etc/kubernetes/admin.conf", KUBECONFIG);
         bench.file("etc/kubernetes/scheduler.conf", "");
-        remove(&bench.host(), true).unwrap();
+        remove(&mut bench.host(), true).unwrap();
         assert!(!bench.path("etc/kubernetes/scheduler.conf").exists());
         assert!(
             bench.path("etc/kubernetes/admin.conf").exists() && bench.path("etc/kubernetes/pki/apiserver.crt").exists()
         );
 
         bench.file("etc/kubernetes/pki/ca.crt", "");
-        remove(&bench.host(), true).unwrap();
+        remove(&mut bench.host(), true).unwrap();
         let mut left = bench.host().names_in(PKI).unwrap();
         left.sort();
         assert_eq!(left, ["apiserver-etcd-client.crt", "apiserver-etcd-client.key"]);
@@ -216,12 +215,12 @@ mod tests {
         let pem = "/var/lib/kubelet/pki/kubelet-client-current.pem";
         let elsewhere = KUBECONFIG.replace("-data: TUlJQg==", &format!(": {pem}"));
         bench.file("etc/kubernetes/kubelet.conf", &elsewhere);
-        remove(&bench.host(), false).unwrap();
+        remove(&mut bench.host(), false).unwrap();
         assert!(bench.path("etc/kubernetes/kubelet.conf").exists());
 
         bench.file("var/lib/kubelet/pki/kubelet-client-current.pem", "");
         assert!(!kubelet_is_told(&bench.host()).unwrap());
-        remove(&bench.host(), false).unwrap();
+        remove(&mut bench.host(), false).unwrap();
         assert!(!bench.path("etc/kubernetes/kubelet.conf").exists());
     }
 }

@@ -1,0 +1,136 @@
+//! What a build is going to do, checked before any server is asked. A dry run shows it.
+
+use std::path::{Path, PathBuf};
+
+use kbundle::catalog::Catalog;
+use kbundle::demand::Demand;
+use kbundle::destination::Destination;
+use kbundle::fetch::Cache;
+use kbundle::lock::Lock;
+use kbundle::mirror::Mirrors;
+use kbundle::pack;
+use kbundle::resolve::{ResolveError, Selection};
+use kbundle::spec::{BundleSpec, SpecFile};
+use kbundle::upstream::Upstream;
+use kbundle_cli::{Explained as _, failure};
+use kbundle_format::{IndexedBundle, SignatureCheck};
+
+use super::input::Input;
+use super::keys;
+use super::source::{self, Wishes};
+use crate::cli::BuildArgs;
+
+/// All that a build needs to know.
+pub struct Plan {
+    pub source: Source,
+    /// Where the content comes from.
+    pub upstream: Upstream,
+    pub mirrors: Mirrors,
+    /// Files of private keys, readable; none for an unsigned bundle.
+    pub keys: Vec<PathBuf>,
+    /// Where the bundle goes.
+    pub path: PathBuf,
+    pub destination: Destination,
+    /// Older bundles whose content is left out.
+    pub bases: Vec<IndexedBundle>,
+    /// Not made yet where it is missing.
+    pub cache: Cache,
+    pub demand: Demand,
+}
+
+/// Where the lock comes from.
+pub enum Source {
+    /// A file.
+    Locked(Lock),
+    /// The catalog.
+    Selected(Selection),
+}
+
+impl Plan {
+    /// Checks settings, keys, output, cache and room, in this order. `pick` says what is taken from the catalog.
+    pub fn of(
+        arguments: &BuildArgs,
+        file: &SpecFile,
+        pick: impl Fn(&Catalog, &BundleSpec) -> Result<Selection, ResolveError>,
+    ) -> anyhow::Result<Self> {
+        let (source, upstream, mirrors) = find_source(arguments, file, pick)?;
+        let keys = key_files(arguments, file)?;
+        let path = out(arguments, file, &source);
+        let (split, existing) = (arguments.split.split(), arguments.force.existing());
+        let destination = Destination::for_bundle(&path, split, existing, !keys.is_empty()).explained()?;
+        let bases = open_bases(&arguments.since)?;
+        let cache = Cache::look_at(&source::cache_directory(&arguments.fetch)?).explained()?;
+        let demand = match &source {
+            Source::Locked(lock) => Demand::of_lock(lock, &cache),
+            Source::Selected(selection) => Demand::of_selection(selection, &cache),
+        };
+        let least = if bases.is_empty() { demand.least_bundle_bytes() } else { 0 };
+        source::check_room(demand.to_fetch_bytes(), &cache, least, &destination)?;
+        Ok(Self { source, upstream, mirrors, keys, path, destination, bases, cache, demand })
+    }
+}
+
+fn find_source(
+    arguments: &BuildArgs,
+    file: &SpecFile,
+    pick: impl Fn(&Catalog, &BundleSpec) -> Result<Selection, ResolveError>,
+) -> anyhow::Result<(Source, Upstream, Mirrors)> {
+    if let Some(path) = &arguments.locked {
+        let lock = read_lock(path, arguments, file)?;
+        // The rest of what flags and file say about content is the lock's.
+        let mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+        let upstream = Upstream::of_lock(&lock);
+        source::check_mirrors(&mirrors, &upstream, None)?;
+        return Ok((Source::Locked(lock), upstream, mirrors));
+    }
+    let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
+    let selection = pick(&catalog, &spec).explained()?;
+    let upstream = Upstream::of_selection(&selection);
+    source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
+    Ok((Source::Selected(selection), upstream, mirrors))
+}
+
+/// Reads the lock, which has to be for the version that flags or file ask for, where they do.
+fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
+    let lock = Lock::read(path).explained()?;
+    if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
+        && asked != lock.kubernetes
+    {
+        return Err(failure::usage(
+            format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),
+            "make a lock for that version with `kbundle lock`",
+        ));
+    }
+    Ok(lock)
+}
+
+/// The private keys to sign with. Passphrases are asked for later.
+fn key_files(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<PathBuf>> {
+    let from_file = if arguments.unsigned { None } else { file.key.clone() };
+    let paths = if arguments.key.is_empty() { from_file.into_iter().collect() } else { arguments.key.clone() };
+    if paths.is_empty() && !arguments.unsigned {
+        return Err(failure::usage(
+            "no key to sign the bundle with was given",
+            "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`",
+        ));
+    }
+    paths.iter().try_for_each(|path| keys::check_signing_key(path))?;
+    Ok(paths)
+}
+
+/// Where the bundle goes: what flags or file say, or a name made of what it holds.
+fn out(arguments: &BuildArgs, file: &SpecFile, source: &Source) -> PathBuf {
+    let named = arguments.out.clone().or_else(|| file.out.clone());
+    named.unwrap_or_else(|| {
+        match source {
+            Source::Locked(lock) => pack::file_name(lock.kubernetes, &lock.platforms),
+            Source::Selected(selection) => pack::file_name(selection.kubernetes, &selection.platforms),
+        }
+        .into()
+    })
+}
+
+/// Opens the bundles whose content need not be carried again. The far side compares it with the new list, whoever signed them.
+fn open_bases(paths: &[PathBuf]) -> anyhow::Result<Vec<IndexedBundle>> {
+    paths.iter().map(|path| Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)).collect()
+}

@@ -1,0 +1,119 @@
+//! The servers that a build asks, by the name that mirrors know and by the address that is really asked.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use kbundle_format::{BundleList, EntryKind, ImageRef};
+
+use crate::catalog::Catalog;
+use crate::fetch::registry_host;
+use crate::lock::Lock;
+use crate::mirror::Mirrors;
+use crate::resolve::{Pin, Selection};
+
+/// A web server or registry that content comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Server {
+    /// The upstream name, as `--mirror` takes it.
+    pub name: String,
+    /// Where it is asked: `https://HOST[:PORT]`, the mirror's where there is one.
+    pub origin: String,
+}
+
+impl fmt::Display for Server {
+    /// The host that is asked, and whose mirror it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
+        if host == registry_host(&self.name) {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{host} (mirror of {})", self.name)
+        }
+    }
+}
+
+/// Content by where it comes from upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// `SCHEME://HOST` of files and checksums.
+    web: BTreeSet<String>,
+    /// Names of registries.
+    registries: BTreeSet<String>,
+}
+
+impl Upstream {
+    /// What `selection` is fetched from.
+    #[must_use]
+    pub fn of_selection(selection: &Selection) -> Self {
+        let files = selection.artifacts.iter().flat_map(|file| {
+            let checksum = match &file.pin {
+                Pin::UpstreamChecksum(url) => Some(url.as_str()),
+                Pin::Catalog(_) | Pin::FirstUse => None,
+            };
+            [Some(file.url.as_str()), checksum].into_iter().flatten()
+        });
+        Self::of(files, selection.images.iter().map(|image| &image.reference))
+    }
+
+    /// What the content of `lock` is fetched from.
+    #[must_use]
+    pub fn of_lock(lock: &Lock) -> Self {
+        let files = lock.artifacts.iter().map(|file| file.url.as_str());
+        Self::of(files, lock.images.iter().map(|image| &image.reference))
+    }
+
+    /// What anything of `catalog` is fetched from.
+    #[must_use]
+    pub fn of_catalog(catalog: &Catalog) -> Self {
+        Self::of(catalog.urls(), catalog.images().map(|image| &image.reference))
+    }
+
+    /// What the content of a bundle was fetched from.
+    #[must_use]
+    pub fn of_list(list: &BundleList) -> Self {
+        let blob = |kind| {
+            matches!(
+                kind,
+                EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig | EntryKind::ImageLayer
+            )
+        };
+        let files = list.entries.iter().filter(|entry| !blob(entry.kind));
+        let files = files.filter_map(|entry| Some(entry.origin.as_ref()?.url.as_str()));
+        Self::of(files, list.images.iter().map(|image| &image.reference))
+    }
+
+    fn of<'a>(urls: impl Iterator<Item = &'a str>, images: impl Iterator<Item = &'a ImageRef>) -> Self {
+        Self {
+            web: urls.filter_map(origin).map(str::to_owned).collect(),
+            registries: images.map(|image| image.registry().to_owned()).collect(),
+        }
+    }
+
+    /// The names that a mirror can be given for.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        let web = self.web.iter().filter_map(|origin| Some(origin.split_once("://")?.1));
+        web.chain(self.registries.iter().map(String::as_str)).collect()
+    }
+
+    /// The servers that are asked by way of `mirrors`.
+    #[must_use]
+    pub fn servers(&self, mirrors: &Mirrors) -> BTreeSet<Server> {
+        let web = self.web.iter().filter_map(|upstream| {
+            let rewritten = mirrors.rewrite(upstream);
+            Some(Server { name: upstream.split_once("://")?.1.to_owned(), origin: origin(&rewritten)?.to_owned() })
+        });
+        let registries = self.registries.iter().map(|name| {
+            let (scheme, host) = mirrors.registry(name);
+            Server { name: name.clone(), origin: format!("{}://{}", scheme.as_str(), registry_host(&host)) }
+        });
+        web.chain(registries).collect()
+    }
+}
+
+/// `SCHEME://HOST[:PORT]` of an address.
+fn origin(url: &str) -> Option<&str> {
+    let start = url.find("://")? + "://".len();
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |end| start + end);
+    Some(&url[..end])
+}

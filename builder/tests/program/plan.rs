@@ -1,0 +1,160 @@
+//! What is checked before the first byte is fetched, in a build and in a dry run alike; and work that is interrupted.
+
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use kbundle_format::Digest;
+
+use crate::server::Answer;
+use crate::upstream::{KUBELET, Upstream, failure, kbundle_in, success};
+
+/// Builds with these flags, for real and dry; both have to end with `code` and say `words` before the server is asked.
+fn refused(upstream: &Upstream, flags: &[&str], code: i32, words: &str) {
+    for dry in [&[][..], &["--dry-run"]] {
+        let (ended, text) = failure(&upstream.build(&[flags, dry].concat()));
+        assert_eq!(ended, code, "{flags:?} {dry:?}: {text}");
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(upstream.server.requests(KUBELET).is_empty(), "{flags:?}");
+    assert!(!upstream.path("cache/partial").exists(), "{flags:?}");
+}
+
+#[test]
+fn key_output_cache_and_settings_are_checked_first() {
+    let upstream = Upstream::new();
+    refused(&upstream, &[], 2, "no key to sign the bundle with was given");
+    refused(&upstream, &["--key=none.key"], 2, "none.key");
+    refused(&upstream, &["--key=signing.pub"], 2, "signing.pub cannot be used as a key: it is a public key");
+    refused(&upstream, &["--key=signing.key", "--out=none/b.tar.zst"], 2, "there is no folder none");
+    refused(&upstream, &["--key=signing.key", "--out=."], 3, "is a folder");
+    refused(&upstream, &["--key=signing.key", "--since=none.tar.zst"], 2, "none.tar.zst");
+    fs::write(upstream.path("cache"), "a file").unwrap();
+    refused(&upstream, &["--key=signing.key"], 1, "cannot use the cache at cache");
+    fs::remove_file(upstream.path("cache")).unwrap();
+    refused(
+        &upstream,
+        &["--key=signing.key", "--mirror=dl.k8s.oi=http://127.0.0.1:1"],
+        2,
+        "nothing is fetched from dl.k8s.oi",
+    );
+    fs::write(upstream.path("bundle.yaml"), "schema: 1\nlevel: 23\n").unwrap();
+    refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "integer `23`, expected a level from 1 to 22");
+    fs::write(upstream.path("bundle.yaml"), "schema: 1\nmirrors: {dl.k8s.oi: 'http://127.0.0.1:1'}\n").unwrap();
+    refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "nothing is fetched from dl.k8s.oi");
+}
+
+/// A site's settings name the mirrors of all that it ever builds.
+#[test]
+fn a_mirror_of_another_bundle_of_the_catalog_is_taken() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--unsigned", "--mirror=docker.io=http://127.0.0.1:1"]));
+}
+
+/// `/dev/shm` or another small file system cannot be had everywhere, a layer larger than any disk can.
+#[test]
+fn too_little_room_is_noticed_before_anything_is_fetched() {
+    let upstream = Upstream::new();
+    success(&upstream.run("lock", &[]));
+    let lock = fs::read_to_string(upstream.path("kbundle.lock")).unwrap();
+    let huge = lock.replace(&format!("size: {}", upstream.image.layer.len()), "size: 9000000000000000");
+    assert_ne!(huge, lock);
+    fs::write(upstream.path("huge.lock"), huge).unwrap();
+    fs::remove_dir_all(upstream.path("cache")).unwrap();
+    for more in [&[][..], &["--dry-run"]] {
+        let command = ["build", "--locked=huge.lock", "--unsigned", "--cache=cache"];
+        let (code, text) = failure(&upstream.kbundle(command.into_iter().chain(more.iter().copied())));
+        assert_eq!(code, 3, "{text}");
+        assert!(text.contains("free, and at least 7.99 PiB are needed"), "{text}");
+    }
+    assert!(!upstream.path("cache").exists() && upstream.server.requests(KUBELET).is_empty());
+}
+
+#[test]
+fn a_dry_run_says_sizes_and_the_address_that_is_asked() {
+    let upstream = Upstream::new();
+    let port = upstream.server.port();
+    let report = || -> serde_json::Value {
+        let output = upstream.build(&["--unsigned", "--dry-run", "--output=json"]);
+        serde_json::from_str(&success(&output)).unwrap()
+    };
+    let before = report();
+    let pinned = Digest::of(&upstream.image.index);
+    assert_eq!(before["images"][0]["url"], format!("http://127.0.0.1:{port}/v2/pause/manifests/{pinned}"));
+    assert_eq!(before["files"][0]["url"], format!("http://127.0.0.1:{port}{KUBELET}"));
+    assert_eq!(before["total"], serde_json::json!({ "knownBytes": 0, "toFetchBytes": 0, "unknown": 2 }));
+    assert!(before["cache"]["freeBytes"].as_u64().unwrap() > 0 && before["output"]["freeBytes"].as_u64().unwrap() > 0);
+
+    // What a lock had fetched is known: all documents of the image, and so its layer's size.
+    success(&upstream.run("lock", &[]));
+    let layer = upstream.image.layer.len() as u64;
+    let locked = report();
+    assert_eq!(locked["total"]["toFetchBytes"], layer);
+    assert_eq!(locked["total"]["unknown"], 1);
+    assert_eq!(locked["images"][0]["sizeBytes"], locked["total"]["knownBytes"]);
+
+    success(&upstream.build(&["--unsigned"]));
+    let after = report();
+    let whole = layer + upstream.kubelet.len() as u64;
+    assert!(after["total"]["knownBytes"].as_u64().unwrap() > whole);
+    assert_eq!((&after["total"]["toFetchBytes"], &after["total"]["unknown"]), (&0.into(), &0.into()));
+    assert_eq!(after["files"][0]["cachedBytes"], upstream.kubelet.len());
+}
+
+/// The server stalls in the middle of a file; the signal comes there.
+#[test]
+fn an_interrupted_download_says_what_is_kept_and_is_resumed() {
+    for (signal, expected, name) in [("INT", 130, "SIGINT (Ctrl-C)"), ("TERM", 143, "SIGTERM")] {
+        let upstream = Upstream::new();
+        let kubelet = upstream.kubelet.clone();
+        upstream.server.answer(KUBELET, [Answer::Stalls(kubelet.clone(), 250_000), Answer::Content(kubelet)]);
+        let mut command = kbundle_in(upstream.directory.path());
+        let flags = upstream.flags().into_iter().filter(|flag| !flag.starts_with("--timeout"));
+        command.arg("build").args(flags).args(["--unsigned", "--timeout=60", "--out=b.tar.zst"]);
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let partial = upstream.path("cache/partial").join(format!("{}.partial", Digest::of(&upstream.kubelet).hex()));
+        let begun = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            fs::metadata(&partial).is_ok_and(|file| file.len() == 250_000)
+        });
+        assert!(begun, "the download did not begin");
+        let killed = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let (code, text) = failure(&child.wait_with_output().unwrap());
+        assert_eq!(code, expected, "{text}");
+        let said =
+            format!("error: interrupted by {name}; what was fetched is kept in cache, and the next run resumes there");
+        assert!(text.contains(&said) && text.contains("hint: run the same command again"), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        assert!(!upstream.path("b.tar.zst").exists());
+        success(&upstream.build(&["--unsigned", "--out=b.tar.zst"]));
+        assert_eq!(upstream.server.requests(KUBELET)[1].range.as_deref(), Some("bytes=250000-"));
+    }
+}
+
+/// A pipe that nobody reads keeps the program in the middle of writing.
+#[test]
+fn an_interrupted_writer_leaves_nothing() {
+    let upstream = Upstream::new();
+    success(&upstream.build(&["--key=signing.key", "--out=b.tar.zst"]));
+    let bytes = fs::read(upstream.path("b.tar.zst")).unwrap();
+    let mut command = kbundle_in(upstream.directory.path());
+    command.args(["export", "-", "--oci=layout", "--key=signing.pub"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut pipe, &bytes[..bytes.len() - 100_000]).unwrap();
+    let begun = (0..1000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        upstream.incomplete() > 0
+    });
+    assert!(begun, "nothing was written yet");
+    let killed = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The rest lets the reader come back to the writer, which then looks whether a signal came; or the program has ended already.
+    let _ = std::io::Write::write_all(&mut pipe, &bytes[bytes.len() - 100_000..]);
+    drop(pipe);
+    let (code, text) = failure(&child.wait_with_output().unwrap());
+    assert_eq!(code, 130, "{text}");
+    assert!(text.contains("nothing was written"), "{text}");
+    assert!(!upstream.path("layout").exists());
+    assert_eq!(upstream.incomplete(), 0);
+}

@@ -1,0 +1,152 @@
+//! The processes of the host, as `/proc` shows them.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use nix::errno::Errno;
+
+use super::{Host, HostError};
+
+/// A process that was there when the host was asked. It may end at any time: whatever it is asked for is then absent.
+pub struct Process {
+    /// Its id.
+    pub id: i32,
+    directory: PathBuf,
+}
+
+impl Process {
+    /// The program that it runs, ` (deleted)` after the path of one that is gone; `None` for a thread of the kernel.
+    pub fn program(&self) -> Result<Option<PathBuf>, HostError> {
+        self.unless_ended(fs::read_link(self.directory.join("exe")))
+    }
+
+    /// The name that it goes by, at most 15 bytes.
+    pub fn name(&self) -> Result<Option<String>, HostError> {
+        let name = self.unless_ended(fs::read_to_string(self.directory.join("comm")))?;
+        Ok(name.map(|name| name.trim().to_owned()))
+    }
+
+    /// Its control groups, in the form of cgroups(7).
+    pub fn control_groups(&self) -> Result<Option<String>, HostError> {
+        self.unless_ended(fs::read_to_string(self.directory.join("cgroup")))
+    }
+
+    /// Whether its root directory is the one of `host`, and not that of a host inside of a container.
+    pub fn shares_root_with(&self, host: &Host) -> Result<bool, HostError> {
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let own = fs::metadata(host.path("/")).map_err(|source| failed("look at the root directory", source))?;
+        let root = self.unless_ended(fs::metadata(self.directory.join("root")))?;
+        Ok(root.map(identity) == Some(identity(own)))
+    }
+
+    /// The inodes of its sockets.
+    pub fn sockets(&self) -> Result<Vec<u64>, HostError> {
+        let Some(files) = self.unless_ended(fs::read_dir(self.directory.join("fd")))? else { return Ok(Vec::new()) };
+        let mut sockets = Vec::new();
+        for file in files {
+            let Some(file) = self.unless_ended(file)? else { break };
+            let target = self.unless_ended(fs::read_link(file.path()))?.unwrap_or_default();
+            let inode: Option<u64> =
+                target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            sockets.extend(inode);
+        }
+        Ok(sockets)
+    }
+
+    fn unless_ended<T>(&self, result: io::Result<T>) -> Result<Option<T>, HostError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Ok(None),
+            Err(source) => Err(failed(&format!("look at process {}", self.id), source)),
+        }
+    }
+}
+
+impl Host {
+    /// All processes.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read: which processes run is then unknown.
+    pub fn processes(&self) -> Result<Vec<Process>, HostError> {
+        let unknown = |source| failed("see which processes run", source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.path("/proc")).map_err(unknown)? {
+            let entry = entry.map_err(unknown)?;
+            if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                found.push(Process { id, directory: entry.path() });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The id of a process that runs the program at the absolute path `program`; `None` where none does.
+    pub fn process_running(&self, program: &str) -> Result<Option<i32>, HostError> {
+        for process in self.processes()? {
+            if process.program()?.is_some_and(|found| found == Path::new(program)) {
+                return Ok(Some(process.id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Host {
+    /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and puts it back.
+    pub fn can_lower_oom_score(&self) -> Result<bool, HostError> {
+        const SCORE: &str = "/proc/self/oom_score_adj";
+        const LOWEST: i32 = -1000;
+        let text = self.read_text(SCORE)?.unwrap_or_default();
+        let Ok(score) = text.trim().parse::<i32>() else { return Ok(false) };
+        if score == LOWEST {
+            return Ok(true);
+        }
+        // The kernel refuses at the write. It always allows the former, higher score.
+        let path = self.path(SCORE);
+        let lowered = fs::write(&path, (score - 1).to_string()).is_ok();
+        if lowered {
+            fs::write(&path, score.to_string()).map_err(|source| failed(&format!("restore {SCORE}"), source))?;
+        }
+        Ok(lowered)
+    }
+}
+
+fn failed(act: &str, source: io::Error) -> HostError {
+    HostError::File { act: act.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::Bench;
+
+    #[test]
+    fn a_process_is_found_by_its_program() {
+        let bench = Bench::new();
+        bench.file("proc/12/comm", "kubeadm\n");
+        bench.file("proc/uptime", "");
+        fs::os::unix::fs::symlink("/usr/local/bin/kubeadm", bench.path("proc/12/exe")).unwrap();
+        let host = bench.host();
+        assert_eq!(host.process_running("/usr/local/bin/kubeadm").unwrap(), Some(12));
+        assert_eq!(host.process_running("/usr/bin/kubeadm").unwrap(), None);
+        assert_eq!(host.processes().unwrap()[0].name().unwrap().as_deref(), Some("kubeadm"));
+        assert_eq!(host.processes().unwrap()[0].control_groups().unwrap(), None, "as of one that ended");
+    }
+
+    #[test]
+    fn without_proc_it_is_unknown_which_processes_run() {
+        let error = Bench::new().host().processes().err().unwrap();
+        assert_eq!(error.to_string(), "cannot see which processes run");
+    }
+
+    #[test]
+    fn what_a_process_does_not_let_be_read_is_no_answer() {
+        let bench = Bench::new();
+        // A directory in the place of the file fails otherwise than a process that ended.
+        bench.file("proc/12/cgroup/x", "");
+        let error = bench.host().processes().unwrap()[0].control_groups().unwrap_err();
+        assert_eq!(error.to_string(), "cannot look at process 12");
+    }
+}

@@ -1,0 +1,12 @@
+//! How a step that takes long says what it is doing.
+
+/// Is told what a step does now.
+pub trait StepProgress {
+    /// A short line about what is happening now, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
+    fn detail(&self, text: &str);
+
+    /// Whether the leader still listens. Work that was started on this host continues without a listener.
+    fn is_heard(&self) -> bool {
+        true
+    }
+}
