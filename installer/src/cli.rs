@@ -13,6 +13,7 @@ use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
 
 use crate::commands;
+use crate::config::DnsName;
 use crate::preflight::CheckId;
 
 pub use kbundle_cli::OutputFormat;
@@ -358,7 +359,7 @@ pub struct ResetArguments {
 #[derive(Debug, Args)]
 pub struct RemoveArguments {
     /// The host, by its name in cluster.yaml
-    pub host: String,
+    pub host: DnsName,
     /// The host is gone for good: leave out what it would have to do itself
     #[arg(long)]
     pub dead: bool,

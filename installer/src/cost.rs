@@ -2,12 +2,13 @@
 //!
 //! Sizes come from the signed list. What is unpacked is estimated from above, by factors whose source is named.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use indicatif::HumanBytes;
 use kbundle_format::{Entry, EntryKind, Role};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::Mount;
 use crate::host::ledger;
@@ -34,7 +35,7 @@ const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 const LEFT_OVER_PERCENT: [(&str, u64); 2] = [("/var/lib/containerd", 15), ("/var/lib/kubelet", 10)];
 
 /// What an installation costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// Steps of the plan.
@@ -48,7 +49,7 @@ pub struct Cost {
 }
 
 /// What one file system has to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskCost {
     /// Where it is mounted.
@@ -64,11 +65,11 @@ pub struct DiskCost {
 }
 
 /// What one directory has to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskUse {
     /// The directory.
-    pub directory: &'static str,
+    pub directory: Cow<'static, str>,
     /// What is needed there.
     pub needed_bytes: u64,
 }
@@ -137,9 +138,9 @@ impl fmt::Display for DiskCost {
 pub fn cost(inputs: &Inputs<'_>, steps: usize, kept_bytes: u64) -> Cost {
     let facts = inputs.facts;
     let mut disks: BTreeMap<_, (&Mount, Vec<DiskUse>)> = BTreeMap::new();
-    let kept = DiskUse { directory: ledger::DIRECTORY, needed_bytes: kept_bytes };
+    let kept = DiskUse { directory: ledger::DIRECTORY.into(), needed_bytes: kept_bytes };
     for use_of in disk_uses(inputs).into_iter().chain((kept_bytes > 0).then_some(kept)) {
-        if let Some(mount) = facts.mount_of(use_of.directory) {
+        if let Some(mount) = facts.mount_of(&use_of.directory) {
             // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
             // tmpfs has the same.
             let device = (&mount.device, mount.space);
@@ -198,7 +199,7 @@ fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
             EntryKind::OciLayout | EntryKind::Manifest | EntryKind::Chart => {}
         }
     }
-    let use_of = |directory, needed_bytes| DiskUse { directory, needed_bytes };
+    let use_of = |directory: &'static str, needed_bytes| DiskUse { directory: directory.into(), needed_bytes };
     let (is_node, has_etcd) = (inputs.topology.this().is_node(), inputs.has(Role::Etcd));
     let uses = [
         (true, use_of("/usr/local/bin", programs)),
@@ -290,7 +291,7 @@ mod tests {
         let uses = |name: &str| {
             let topology = cluster.seen_from(name);
             let cost = super::cost(&cluster.inputs(&topology), 9, 5 << 20);
-            let uses = cost.disks[0].uses.iter().map(|found| (found.directory, found.needed_bytes >> 20));
+            let uses = cost.disks[0].uses.iter().map(|found| (found.directory.to_string(), found.needed_bytes >> 20));
             (uses.collect::<BTreeMap<_, _>>(), cost.memory_bytes >> 20)
         };
         let ((leader, leaders_memory), (worker, workers_memory)) = (uses("c1"), uses("w1"));
@@ -332,6 +333,6 @@ mod tests {
         let mut list = list();
         list.entries.iter_mut().for_each(|entry| entry.platform = "linux/arm64".parse().ok());
         let programs = &cost(&list, &facts, 17).disks[0].uses[0];
-        assert_eq!((programs.directory, programs.needed_bytes), ("/usr/local/bin", 0));
+        assert_eq!((programs.directory.as_ref(), programs.needed_bytes), ("/usr/local/bin", 0));
     }
 }

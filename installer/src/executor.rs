@@ -23,13 +23,26 @@ pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) 
         let started = Instant::now();
         let step = planned.step.id();
         let changed = advance(planned, context, &mut |reason| {
-            observer.event(&Event::StepStarted { step, title: &planned.title, reason, number, of });
+            observer.event(&Event::StepStarted {
+                step: step.to_owned(),
+                title: planned.title.clone(),
+                reason: reason.to_owned(),
+                number,
+                of,
+            });
         })
         .with_context(|| format!("step {number} of {of}, `{step}` ({}), failed", planned.title))
         .hint("what was done stays; run the same command again to go on, or `kinstall reset` to undo it")?;
         changed_steps.extend(changed.then_some(step));
         let seconds = started.elapsed().as_secs_f64();
-        observer.event(&Event::StepDone { step, title: &planned.title, changed, seconds, number, of });
+        observer.event(&Event::StepDone {
+            step: step.to_owned(),
+            title: planned.title.clone(),
+            changed,
+            seconds,
+            number,
+            of,
+        });
     }
     Ok(changed_steps)
 }
@@ -52,7 +65,7 @@ pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) -> anyh
             Err(error) => return Err(error.context(format!("while looking at step `{step}`"))),
         };
         ahead |= reason.is_some();
-        observer.event(&Event::StepPlanned { step, title: &planned.title, reason: reason.as_deref() });
+        observer.event(&Event::StepPlanned { step: step.to_owned(), title: planned.title.clone(), reason });
     }
     Ok(())
 }

@@ -1,3 +1,3 @@
 //! How a command fails. See [`kbundle_cli::failure`].
 
-pub use kbundle_cli::failure::{Advise, Explained, FailureReport as Told, message};
+pub use kbundle_cli::failure::{Advise, Explained, FailureReport, message};

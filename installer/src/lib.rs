@@ -34,6 +34,7 @@ pub mod procfs;
 pub mod records;
 pub mod report;
 pub mod reset;
+pub mod stage;
 pub mod step_progress;
 pub mod steps;
 pub mod template;

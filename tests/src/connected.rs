@@ -36,7 +36,8 @@ pub fn carried(kubernetes: &str, cni: &str) -> &'static Carried {
     let mut made = CARRIED.lock().expect("no test failed while it built bundles");
     let key = (kubernetes.to_owned(), cni.to_owned());
     made.entry(key).or_insert_with(|| {
-        let carried = Carried::build(kubernetes, cni).expect("the bundle can be built");
+        let folder = repository().join("target/carried").join(format!("{kubernetes}-{cni}"));
+        let carried = Carried::build(&folder, kubernetes, cni).expect("the bundle can be built");
         Box::leak(Box::new(carried))
     })
 }
@@ -66,10 +67,10 @@ pub fn kbundle(arguments: &[impl AsRef<str>]) -> anyhow::Result<String> {
 }
 
 impl Carried {
-    fn build(kubernetes: &str, cni: &str) -> anyhow::Result<Self> {
-        let folder = repository().join("target/carried").join(format!("{kubernetes}-{cni}"));
-        fs::create_dir_all(&folder)?;
-        let carried = Self { kubernetes: kubernetes.to_owned(), cni: cni.to_owned(), folder };
+    /// Makes the keys and bundles in `folder`, which nobody else uses.
+    pub fn build(folder: &Path, kubernetes: &str, cni: &str) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let carried = Self { kubernetes: kubernetes.to_owned(), cni: cni.to_owned(), folder: folder.to_owned() };
         let mirror = Mirror::start()?;
         for key in ["signing", "stranger"] {
             for file in [carried.file(&format!("{key}.key")), carried.file(&format!("{key}.pub"))] {

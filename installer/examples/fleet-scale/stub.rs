@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use fs_err as fs;
 use fs_err::{File, OpenOptions};
-use kinstall::agent::LISTENING;
-use kinstall::agent::protocol::{GREETING, Question, Request};
-use kinstall::config::ClusterSpec;
+use kinstall::agent::protocol::{GREETING, Message};
+use kinstall::agent::questions::Request;
+use kinstall::config::{ClusterSpec, DnsName};
+use kinstall::report::Event;
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -69,31 +70,30 @@ impl Host {
         line.clear();
         let told = input.read_line(&mut line)?;
         say(&format!("{GREETING}\n"))?;
-        let reply = self.reply(&line, &mut input)?;
+        let answer = Message::Answer(self.answer(&line, &mut input)?);
         self.note("told", told as u64)?;
-        say(&format!("{}\n", reply.trim_end()))
+        say(&format!("{}\n", serde_json::to_string(&answer)?))
     }
 
-    fn reply(&self, line: &str, input: &mut impl Read) -> anyhow::Result<String> {
+    fn answer(&self, line: &str, input: &mut impl Read) -> anyhow::Result<Value> {
         let begins = |name: &str| line.starts_with(&format!("{{\"request\":\"{name}\""));
-        Ok(if begins("survey") {
-            fs::read_to_string(self.file("survey"))?
-        } else if begins("apply") {
-            // The one that is asked most often is not taken apart.
-            json!({ "reply": "applied", "changed": ["stub"] }).to_string()
-        } else if begins("receive") {
+        Ok(if begins("survey-host") {
+            serde_json::from_str(&fs::read_to_string(self.file("survey"))?)?
+        } else if begins("apply-phase") {
+            // The most frequent question is not parsed.
+            json!(["stub"])
+        } else if begins("receive-bundle") {
             let bytes = io::copy(input, &mut File::create("/dev/null")?.into_file())?;
             self.note("bundle", bytes)?;
-            json!({ "reply": "done" }).to_string()
-        } else if begins("listen") {
-            say(&format!("{}\n", json!({ "schema": 1, "event": LISTENING })))?;
+            Value::Null
+        } else if begins("listen-on-ports") {
+            say(&format!("{}\n", serde_json::to_string(&Message::<()>::Event(Event::Listening))?))?;
             io::copy(input, &mut io::sink())?;
-            json!({ "reply": "done" }).to_string()
-        } else if begins("connect") {
-            json!({ "reply": "unreached", "failures": [] }).to_string()
+            Value::Null
+        } else if begins("try-connections") {
+            json!([])
         } else {
-            let Request::Ask { question } = serde_json::from_str(line)? else { bail!("asked for something unknown") };
-            json!({ "reply": "answer", "answer": answer(&question)? }).to_string()
+            answer(&serde_json::from_str(line)?)?
         })
     }
 
@@ -109,26 +109,26 @@ impl Host {
     }
 }
 
-/// Of the size that the real ones have.
-fn answer(question: &Question) -> anyhow::Result<Value> {
+/// An answer of the size that real ones have.
+fn answer(request: &Request) -> anyhow::Result<Value> {
     let pem = "x".repeat(1700);
-    Ok(match question {
-        Question::EtcdAuthority => json!({ "etcd-authority": { "certificate": pem, "key": pem } }),
-        Question::SharedFiles(_) => {
+    Ok(match request {
+        Request::MakeEtcdAuthority(_) => json!({ "certificate": pem, "key": pem }),
+        Request::ReadSharedFiles(_) => {
             let file =
                 |number| json!({ "path": format!("/etc/kubernetes/pki/{number}"), "mode": 0o600, "content": pem });
-            json!({ "shared-files": (0..9).map(file).collect::<Vec<_>>() })
+            (0..9).map(file).collect()
         }
-        Question::JoinCredentials(_) => json!({ "join-credentials": {
+        Request::CreateJoinCredentials(_) => json!({
             "api-server": "192.0.2.2:6443", "token": "abcdef.0123456789abcdef",
             "authority-hash": format!("sha256:{}", "0".repeat(64)),
-        }}),
-        Question::PodNetworks { nodes } => json!({ "pod-networks": pod_networks(nodes)? }),
+        }),
+        Request::ReadPodNetworks(asked) => pod_networks(&asked.nodes)?,
         other => bail!("asked for something unknown: {other:?}"),
     })
 }
 
-fn pod_networks(nodes: &[String]) -> anyhow::Result<Value> {
+fn pod_networks(nodes: &[DnsName]) -> anyhow::Result<Value> {
     let spec = fs::read_to_string(Path::new(&std::env::var("HOSTS")?).join("../cluster.yaml"))?;
     let spec = ClusterSpec::parse(&spec)?;
     let network = |(number, host): (usize, &kinstall::config::HostSpec)| {

@@ -1,55 +1,76 @@
-//! What runs on each host when another kinstall leads: reads a request, does it, says how it went.
+//! What runs on each host when another kinstall leads: it reads a question, does what is asked, and sends the answer.
 //!
-//! It is the same program and the same code as on a single host; see [`protocol`] for what is said.
+//! It is the same program and the same code as on a single host; see [`protocol`] for the conversation and [`questions`] for
+//! what can be asked.
 
-mod ask;
-mod behind;
+mod balancer;
+mod cluster;
+mod leader_link;
 mod neighbour;
 pub mod protocol;
+pub mod questions;
 mod reach;
 mod remove;
 mod store;
 mod survey;
 mod work;
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::failure::{Advise, Told};
-use crate::report::{Reporter, print_json, print_text};
-use protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
+use crate::failure::Advise;
+use crate::report::print_text;
+use leader_link::LeaderLink;
+use protocol::{GREETING, next_line, skip_to_greeting};
+use questions::Request;
 
-pub use behind::Behind;
-pub use reach::LISTENING;
 pub use store::{DIRECTORY, PROGRAM, needs};
 
-/// Serves the request that comes on `input`, and tells on standard output.
+/// Answers the question that comes on `input`, on standard output.
 ///
 /// # Errors
-/// When the reply could not be told. A request that failed is a reply like any other.
+/// When the answer could not be written. Work that failed is an answer as well.
 pub fn serve(input: impl Read + Send + 'static) -> anyhow::Result<()> {
-    print_text(&format!("{GREETING}\n")).context("nobody listens")?;
-    let reporter = Reporter::to_leader();
-    let reply = answer(BufReader::with_capacity(1 << 18, input), &reporter)
-        .unwrap_or_else(|error| Reply::Failed(Told::from(&error)));
-    print_json(&reply).context("nobody listens to the reply")
+    print_text(&format!("{GREETING}\n")).context("nobody reads the greeting")?;
+    let leader = LeaderLink::default();
+    let mut input = BufReader::with_capacity(1 << 18, input);
+    let sent = match read_request(&mut input) {
+        Ok(request) => answer(request, input, &leader),
+        Err(error) => leader.fail(&error),
+    };
+    sent.context("nobody reads the answer")
 }
 
-fn answer(mut input: BufReader<impl Read + Send + 'static>, reporter: &Reporter) -> anyhow::Result<Reply> {
-    skip_to_greeting(&mut input).context("no request came").usage()?;
-    let line = next_line(&mut input)?.ok_or_else(|| anyhow!("no request came")).usage()?;
-    let request = serde_json::from_slice(&line);
-    // What cannot be read may be secret, and serde's words repeat none of the values in it.
-    match request.context("the request cannot be read; is the kinstall that leads of the same version?").usage()? {
-        Request::Survey(wanted) => survey::survey(&wanted).map(|survey| Reply::Survey(Box::new(survey))),
-        Request::Receive { trust } => store::receive(input, &trust, reporter).map(|()| Reply::Done),
-        Request::Look(work) => work::look(&work, reporter).map(|()| Reply::Done),
-        Request::Apply { phase, work } => work::apply(&work, phase, reporter).map(|changed| Reply::Applied { changed }),
-        Request::Ask { question } => ask::answer(&question, reporter).map(|answer| Reply::Answer { answer }),
-        Request::Listen { ports } => reach::listen(&ports, input).map(|()| Reply::Done),
-        Request::Connect { targets } => Ok(Reply::Unreached { failures: reach::connect(&targets) }),
-        Request::Reset => remove::reset(reporter).map(|()| Reply::Done),
-        Request::Withdraw => remove::withdraw().map(|()| Reply::Done),
+fn read_request(input: &mut impl BufRead) -> anyhow::Result<Request> {
+    skip_to_greeting(input).context("no question came").usage()?;
+    let line = next_line(input)?.ok_or_else(|| anyhow!("no question came")).usage()?;
+    // The line may hold secrets; serde's errors repeat no value.
+    serde_json::from_slice(&line).context("the question cannot be read").usage()
+}
+
+/// Answers `request`; `rest` is the input after it.
+fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLink) -> io::Result<()> {
+    match request {
+        Request::SurveyHost(asked) => leader.answer(&asked, survey::survey),
+        Request::ReceiveBundle(asked) => leader.answer(&asked, |asked| store::receive(rest, &asked.trust, leader)),
+        Request::PreviewPlan(asked) => leader.answer(&asked, |asked| work::look(&asked.work, leader)),
+        Request::ApplyPhase(asked) => leader.answer(&asked, |asked| work::apply(&asked.work, asked.phase, leader)),
+        Request::ListenOnPorts(asked) => leader.answer(&asked, |asked| reach::listen(&asked.ports, rest, leader)),
+        Request::TryConnections(asked) => leader.answer(&asked, |asked| Ok(reach::unreachable(&asked.targets))),
+        Request::MakeEtcdAuthority(asked) => leader.answer(&asked, |_| cluster::make_etcd_authority(leader)),
+        Request::IssueEtcdClient(asked) => leader.answer(&asked, |_| cluster::issue_etcd_client()),
+        Request::ListEtcdMembers(asked) => leader.answer(&asked, cluster::list_etcd_members),
+        Request::AddEtcdMember(asked) => leader.answer(&asked, cluster::add_etcd_member),
+        Request::RemoveEtcdMember(asked) => leader.answer(&asked, cluster::remove_etcd_member),
+        Request::ReadSharedFiles(asked) => leader.answer(&asked, cluster::read_shared_files),
+        Request::CreateJoinCredentials(asked) => leader.answer(&asked, cluster::create_join_credentials),
+        Request::ReadPodNetworks(asked) => leader.answer(&asked, |asked| cluster::read_pod_networks(asked, leader)),
+        Request::ProbeBalancer(asked) => leader.answer(&asked, balancer::probe),
+        Request::FindNeighbour(asked) => leader.answer(&asked, neighbour::find),
+        Request::DrainNode(asked) => leader.answer(&asked, |asked| cluster::drain(&asked.name)),
+        Request::DeleteNode(asked) => leader.answer(&asked, |asked| cluster::delete(&asked.name)),
+        Request::ResetHost(asked) => leader.answer(&asked, |_| remove::reset(leader)),
+        Request::RemoveKinstall(asked) => leader.answer(&asked, |_| remove::withdraw()),
     }
 }

@@ -1,20 +1,22 @@
-//! Whether an address of the host's own network is somebody's.
+//! Which machine of the host's own network has an address.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::questions::FindNeighbour;
 use crate::host::Host;
 
 /// The kernel asks three times, a second apart.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-/// Nobody has to listen there: whoever has the address is found by the kernel's own question.
+/// Nothing has to listen there: the kernel's own ARP request finds the machine.
 const ANY_PORT: u16 = 9;
 
-/// The hardware address of the machine that has `address`, if any has.
-pub fn neighbour(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
-    // Whatever comes of it, the kernel knows afterwards.
+/// The hardware address of the machine that has the address, if any has.
+pub fn find(asked: &FindNeighbour) -> anyhow::Result<Option<String>> {
+    let address = asked.address;
+    // Whether it connects or not, the kernel's table has the answer afterwards.
     drop(TcpStream::connect_timeout(&SocketAddr::new(address, ANY_PORT), ANSWERS_WITHIN));
-    Ok(host.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
+    Ok(Host::local()?.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
 }
 
 /// Reads the table of `/proc/net/arp`: address, type, flags, hardware address, mask, device.
@@ -35,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_address_that_was_answered_is_somebodys() {
+    fn an_address_is_taken_only_when_a_machine_answered() {
         let table = "\
 IP address       HW type     Flags       HW address            Mask     Device
 192.0.2.7        0x1         0x2         02:00:00:00:00:07     *        eth0

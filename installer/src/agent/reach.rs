@@ -1,31 +1,19 @@
-//! Whether hosts reach each other's ports: some listen for a while, others connect.
+//! Connections between hosts: some listen for a while, others connect.
 
 use std::io::{self, Read};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
+use crate::report::{Event, Observer};
 
-use crate::report::{SCHEMA, print_json};
-
-/// A packet that a firewall drops is lost after this time; one and a retransmission of it fit in.
+/// A packet and one retransmission of it fit into this time; a firewall that drops both is noticed then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 /// Connections that are tried at the same time.
 const AT_ONCE: usize = 64;
 
-/// Told as soon as the ports are open.
-#[derive(Serialize)]
-struct Listening {
-    schema: u32,
-    event: &'static str,
-}
-
-/// The name of the event that tells that the ports are open.
-pub const LISTENING: &str = "listening";
-
-/// Listens on those of `ports` that are free until `input` ends. On the others somebody listens already.
-pub fn listen(ports: &[u16], mut input: impl Read) -> anyhow::Result<()> {
+/// Listens on those of `ports` that are free until `input` ends. On the others another program listens already.
+pub fn listen(ports: &[u16], mut input: impl Read, observer: &impl Observer) -> anyhow::Result<()> {
     let mut listeners = Vec::new();
     for &port in ports {
         match bind(port) {
@@ -34,8 +22,8 @@ pub fn listen(ports: &[u16], mut input: impl Read) -> anyhow::Result<()> {
             Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot listen on TCP port {port}"))),
         }
     }
-    print_json(&Listening { schema: SCHEMA, event: LISTENING })?;
-    // The kernel completes connections up to the backlog; nobody has to accept them.
+    observer.event(&Event::Listening);
+    // The kernel completes connections up to the backlog; none has to be accepted.
     io::copy(&mut input, &mut io::sink())?;
     Ok(())
 }
@@ -49,7 +37,7 @@ fn bind(port: u16) -> io::Result<TcpListener> {
 }
 
 /// The targets that cannot be reached, and why.
-pub fn connect(targets: &[SocketAddr]) -> Vec<(SocketAddr, String)> {
+pub fn unreachable(targets: &[SocketAddr]) -> Vec<(SocketAddr, String)> {
     let mut failures = Vec::new();
     for some in targets.chunks(AT_ONCE) {
         let tried: Vec<_> = thread::scope(|scope| {
@@ -68,12 +56,13 @@ pub fn connect(targets: &[SocketAddr]) -> Vec<(SocketAddr, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reporter;
 
     #[test]
-    fn only_what_nobody_listens_on_is_out_of_reach() {
+    fn a_port_without_a_listener_is_unreachable() {
         let open = TcpListener::bind("127.0.0.1:0").unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let failures = connect(&[open.local_addr().unwrap(), closed]);
+        let failures = unreachable(&[open.local_addr().unwrap(), closed]);
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0].0, closed);
         assert!(failures[0].1.contains("refused"), "{}", failures[0].1);
@@ -84,6 +73,6 @@ mod tests {
         let taken = TcpListener::bind("[::]:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         assert_eq!(bind(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        listen(&[port], io::empty()).unwrap();
+        listen(&[port], io::empty(), &Reporter::silent()).unwrap();
     }
 }

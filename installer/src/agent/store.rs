@@ -1,4 +1,4 @@
-//! Where a host keeps what it was sent: kinstall itself, and its part of the bundle.
+//! What a host was sent and keeps: kinstall itself, and its part of the bundle.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,30 +11,30 @@ use kbundle_format::head::SignatureCheck;
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleStream, Digest, Entry, IndexedBundle, Role};
 
-use crate::report::Reporter;
+use super::leader_link::LeaderLink;
 use crate::trust::Trust;
 
-/// The directory, which goes with kinstall's own at a reset.
+/// The directory; a reset removes it with kinstall's own.
 pub const DIRECTORY: &str = "/var/lib/kinstall/agent";
-/// kinstall, as it was sent.
+/// The program that was sent.
 pub const PROGRAM: &str = "/var/lib/kinstall/agent/kinstall";
 const BUNDLE: &str = "bundle.tar.zst";
 
-/// Whether a host that does this needs an entry.
+/// Whether a host with these roles needs an entry.
 #[must_use]
 pub fn needs(roles: impl IntoIterator<Item = Role>, entry: &Entry) -> bool {
     roles.into_iter().any(|role| entry.roles.contains(&role))
 }
 
-/// Opens what is held.
+/// Opens the part of the bundle that this host holds.
 pub fn open(trust: &Trust) -> anyhow::Result<IndexedBundle> {
     let path = Path::new(DIRECTORY).join(BUNDLE);
     IndexedBundle::open(&path, trust.check()).context("the part of the bundle that this host holds was refused")
 }
 
-/// Whether all that these roles need of the bundle with this list is held.
+/// Whether this host holds every entry that these roles need of the bundle with this list.
 ///
-/// No signature is looked at here: whoever uses it does so.
+/// Does not check signatures; [`open`] does.
 pub fn holds(list: &Digest, roles: &[Role]) -> bool {
     let path = Path::new(DIRECTORY).join(BUNDLE);
     IndexedBundle::open(&path, SignatureCheck::Skipped).is_ok_and(|bundle| {
@@ -45,24 +45,24 @@ pub fn holds(list: &Digest, roles: &[Role]) -> bool {
     })
 }
 
-/// Keeps the part of a bundle that comes on `input`, once all of it was verified.
-pub fn receive(input: impl Read + Send + 'static, trust: &Trust, reporter: &Reporter) -> anyhow::Result<()> {
-    receive_into(Path::new(DIRECTORY), input, trust, reporter)
+/// Keeps the part of a bundle that comes on `input`, once all of it is verified.
+pub fn receive(input: impl Read + Send + 'static, trust: &Trust, leader: &LeaderLink) -> anyhow::Result<()> {
+    receive_into(Path::new(DIRECTORY), input, trust, leader)
 }
 
 fn receive_into(
     directory: &Path,
     input: impl Read + Send + 'static,
     trust: &Trust,
-    reporter: &Reporter,
+    leader: &LeaderLink,
 ) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     let copy = Arc::new(Mutex::new(AtomicFile::create(&directory.join(BUNDLE), 0o600)?));
     let tee = Tee { input, copy: Arc::clone(&copy) };
     let stream = BundleStream::open(tee, trust.check()).context("the bundle was refused")?.carriage(Carriage::Partial);
     let total = stream.list().size_bytes();
-    stream.verify_rest(|done| reporter.verified_so_far(done, total)).context("the bundle was refused")?;
-    // The reading thread has seen the end of the input, and drops its share as it ends.
+    stream.verify_rest(|done| leader.verified_so_far(done, total)).context("the bundle was refused")?;
+    // The reading thread has seen the end of the input, and drops its reference as it ends.
     let copy = into_inner(copy)?;
     copy.commit().context("cannot keep the bundle")
 }
@@ -76,7 +76,7 @@ fn into_inner<T>(mut shared: Arc<Mutex<T>>) -> anyhow::Result<T> {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    bail!("the bundle was read to its end, and yet its reader goes on")
+    bail!("the bundle was read to its end, and its reader has not stopped")
 }
 
 /// Reads, and writes a copy of what is read.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kbundle_format::IndexedBundle;
 
-use super::protocol::Work;
+use super::leader_link::LeaderLink;
+use super::questions::Work;
 use super::store;
 use crate::executor;
 use crate::failure::Advise;
@@ -17,29 +18,29 @@ use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
 use crate::plan::{Phase, Plan, plan};
 use crate::records::Records;
-use crate::report::{Event, Observer as _, Reporter};
+use crate::report::{Event, Observer as _};
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
 
-/// How long a phase waits for another kinstall, such as one whose connection was cut and that goes on by itself.
+/// How long a phase waits for another kinstall, such as one that still works after its connection was cut.
 const LOCK_WITHIN: Duration = Duration::from_mins(10);
 
-/// Takes the lock on this host, waiting for whoever has it.
-pub fn wait_for_lock(reporter: &Reporter) -> anyhow::Result<Lock> {
+/// Takes the lock on this host, and waits while another kinstall has it.
+pub fn wait_for_lock(leader: &LeaderLink) -> anyhow::Result<Lock> {
     let mut told = String::new();
     let lock = Lock::take_within(Path::new(lock::PATH), LOCK_WITHIN, |holder| {
         if told != holder.process {
             holder.process.clone_into(&mut told);
-            reporter.event(&Event::LockHeld { holder: holder.to_string() });
+            leader.event(&Event::LockHeld { holder: holder.to_string() });
         }
-        if reporter.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if leader.is_heard() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    lock.refused().hint("look what that process does, and run the same command again when it has ended")
+    lock.refused().hint("check what that process does, and run the same command again when it has ended")
 }
 
 /// Gathers what decisions about this host need, with the list of the bundle that it holds.
 pub fn gather<'a>(work: &'a Work, host: &Host, bundle: &'a IndexedBundle) -> Result<OwnedInputs<'a>, InputsError> {
-    OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(&work.host), Cow::Borrowed(bundle.list()))
+    OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(work.host.as_str()), Cow::Borrowed(bundle.list()))
 }
 
 fn plan_of(inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
@@ -47,12 +48,12 @@ fn plan_of(inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
 }
 
 fn records(work: &Work, bundle: &IndexedBundle) -> Records {
-    Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.clone()))
+    Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.to_string()))
 }
 
 /// Does what `phase` asks of this host, and returns the steps that changed something.
-pub fn apply(work: &Work, phase: Phase, reporter: &Reporter) -> anyhow::Result<Vec<String>> {
-    let lock = wait_for_lock(reporter)?;
+pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<Vec<String>> {
+    let lock = wait_for_lock(leader)?;
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;
     let records = records(work, &bundle);
@@ -61,19 +62,19 @@ pub fn apply(work: &Work, phase: Phase, reporter: &Reporter) -> anyhow::Result<V
     let inputs = gathered.inputs();
     let plan = plan_of(&inputs)?.of_phase(phase);
     records.keep(&host)?;
-    let mut context = Context { host, bundle: &bundle, inputs, material: &work.handed, progress: reporter };
-    let changed = executor::execute(&plan, &mut context, reporter)?;
+    let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
+    let changed = executor::execute(&plan, &mut context, leader)?;
     drop(lock);
     Ok(changed.into_iter().map(str::to_owned).collect())
 }
 
 /// Says what would be done, phase by phase.
-pub fn look(work: &Work, reporter: &Reporter) -> anyhow::Result<()> {
+pub fn look(work: &Work, leader: &LeaderLink) -> anyhow::Result<()> {
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;
     records(work, &bundle).refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
-    let context = Context { host, bundle: &bundle, inputs, material: &work.handed, progress: reporter };
-    executor::look(&plan_of(&inputs)?, &context, reporter)
+    let context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
+    executor::look(&plan_of(&inputs)?, &context, leader)
 }

@@ -8,7 +8,7 @@ use super::{explain_interrupts, read_spec};
 use crate::cli::{ClusterArguments, HostsArguments, OutputFormat};
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
-use crate::fleet::{Fleet, Means, needs_password, password};
+use crate::fleet::{Fleet, FleetOptions, needs_password, password};
 
 /// The cluster that the command line names, which has hosts.
 pub fn read_cluster(arguments: &ClusterArguments) -> anyhow::Result<ClusterSpec> {
@@ -22,9 +22,9 @@ pub fn read_cluster(arguments: &ClusterArguments) -> anyhow::Result<ClusterSpec>
 }
 
 /// How the hosts of `spec` are worked on; asks for a password where one is needed.
-pub fn means(arguments: &HostsArguments, output: OutputFormat, spec: &ClusterSpec) -> anyhow::Result<Means> {
+pub fn options(arguments: &HostsArguments, output: OutputFormat, spec: &ClusterSpec) -> anyhow::Result<FleetOptions> {
     let password = if needs_password(spec) { Some(password::obtain(arguments.sudo_password_fd)?) } else { None };
-    Ok(Means { parallel: arguments.parallel.get(), output, password })
+    Ok(FleetOptions { parallel: arguments.parallel.get(), output, password })
 }
 
 /// From here on an interrupt ends the connections to the hosts.
@@ -33,7 +33,7 @@ pub fn end_connections_when_interrupted(fleet: &Fleet<'_>) -> anyhow::Result<()>
     let words = "hosts may go on with the step that they are at; run the same command again to go on from there";
     explain_interrupts(words, move || {
         password::restore_terminal();
-        // What cannot be ended now ends by itself.
+        // A connection that cannot be ended now ends by itself.
         drop(masters.close());
     })
 }

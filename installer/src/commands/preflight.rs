@@ -28,9 +28,9 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
     let kubernetes = version_of_bundle(arguments)?;
     if !spec.hosts.is_empty() {
-        let means = fleet::means(&arguments.hosts, arguments.output, &spec)?;
+        let options = fleet::options(&arguments.hosts, arguments.output, &spec)?;
         let begun = fleet::end_connections_when_interrupted;
-        crate::fleet::preflight(&spec, &arguments.ignored, kubernetes, &means, begun)?;
+        crate::fleet::preflight(&spec, &arguments.ignored, kubernetes, &options, begun)?;
         return Ok(ExitCode::SUCCESS);
     }
     let facts = HostFacts::gather(&Host::local()?)?;

@@ -42,8 +42,8 @@ fn reset_all(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     let spec = fleet::read_cluster(&arguments.cluster)?;
     let hosts = spec.hosts.len();
     fleet::confirm(arguments.yes, &format!("removes the cluster {} from {hosts} hosts and all data in it", spec.name))?;
-    let means = fleet::means(&arguments.cluster.hosts, OutputFormat::Text, &spec)?;
-    crate::fleet::reset_all(&spec, &means, fleet::end_connections_when_interrupted)?;
+    let options = fleet::options(&arguments.cluster.hosts, OutputFormat::Text, &spec)?;
+    crate::fleet::reset_all(&spec, &options, fleet::end_connections_when_interrupted)?;
     Ok(ExitCode::SUCCESS)
 }
 

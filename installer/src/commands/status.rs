@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::StatusArguments;
-use crate::host::{Change, Host, UnitState};
+use crate::host::{Change, Host, StepState, UnitState};
 use crate::inputs::OwnedInputs;
 use crate::kubectl::Kubectl;
 use crate::plan::STEPS;
@@ -57,14 +57,6 @@ struct StepStatus {
     state: StepState,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum StepState {
-    Done,
-    CutOff,
-    NotBegun,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Node {
@@ -102,7 +94,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     let inputs = gathered.inputs();
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(&inputs));
     let steps: Vec<_> =
-        concerned.map(|(_, step)| StepStatus { id: step.id(), state: step_state(host, step.id()) }).collect();
+        concerned.map(|(_, step)| StepStatus { id: step.id(), state: host.ledger().state_of(step.id()) }).collect();
     let ours = host.ledger().changes().iter().filter_map(|change| match change {
         Change::Unit { name, .. } => Some(name.as_str()),
         _ => None,
@@ -130,17 +122,6 @@ fn look(host: &Host) -> anyhow::Result<Status> {
     };
     let installed = Some(installed);
     Ok(Status { schema: SCHEMA, healthy, installed, steps, units, missing_units, nodes, api_error, image_faults: None })
-}
-
-fn step_state(host: &Host, id: &str) -> StepState {
-    let on_record = |wanted: &Change| host.ledger().changes().contains(wanted);
-    if on_record(&Change::StepDone { step: id.to_owned() }) {
-        StepState::Done
-    } else if on_record(&Change::StepStarted { step: id.to_owned() }) {
-        StepState::CutOff
-    } else {
-        StepState::NotBegun
-    }
 }
 
 /// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If

@@ -1,126 +1,128 @@
-//! What stands in front of the API servers. Whether a load balancer of the site's own does its part: that it is there before
-//! anything is installed, and that it reaches every API server before hosts join through it. Whether a `vip` is free.
+//! What is in front of the API servers. For a load balancer of the site's own: whether it accepts connections before anything is
+//! installed, and whether it reaches every API server before hosts join through it. For a `vip`: whether the address is free.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use kbundle_format::Role;
 
-use super::gang;
+use super::host::FleetHost;
+use super::index::HostIndex;
 use super::lead::Leader;
-use super::policy::Stage;
-use super::show::few;
-use super::visit::Visit;
-use crate::agent::Behind;
-use crate::agent::protocol::{Answer, Question, Reply, Request};
+use super::pool;
+use super::session::Session;
+use super::text::few;
+use crate::agent::questions::{Ask, BalancerProbe, FindNeighbour, ProbeBalancer, TryConnections};
 use crate::config::LoadBalancer;
-use crate::failure::Told;
+use crate::failure::FailureReport;
 use crate::preflight::between::HostFinding;
 use crate::preflight::front;
+use crate::stage::Stage;
 
 const PRINTED: &str = "`kinstall config load-balancer` prints a configuration for HAProxy that does";
 
-impl Visit<'_> {
-    fn balancer(&self) -> Option<SocketAddr> {
+fn is_control_plane(host: &FleetHost<'_>) -> bool {
+    host.has(Role::ControlPlane)
+}
+
+impl Session<'_> {
+    /// The load balancer, where the site has one of its own.
+    pub fn balancer(&self) -> Option<SocketAddr> {
         let api = &self.spec.api;
         let address = api.address.filter(|_| api.load_balancer == LoadBalancer::External)?;
         Some(SocketAddr::new(address, api.port))
     }
 
-    /// Whether it takes connections at all, asked from the control planes before there is a cluster.
-    pub(super) fn try_balancer(&self) -> Vec<HostFinding> {
-        let Some(balancer) = self.balancer().filter(|_| !self.standing.control_plane) else { return Vec::new() };
-        let control_planes = self.fleet.alive(|host| host.has(Role::ControlPlane));
-        let request = Request::Connect { targets: vec![balancer] };
-        let replies = gang::each(&control_planes, self.fleet.parallel, |&index| {
-            self.fleet.request(index, Stage::Preflight, &request)
-        });
-        let finding = |(index, reply): (&usize, Result<Reply, Told>)| {
-            let failure = match reply {
-                Ok(Reply::Unreached { failures }) => failures.into_iter().next().map(|(_, why)| why),
-                Ok(other) => Some(super::unexpected(&other).error),
-                Err(told) => Some(told.error),
+    /// Whether the load balancer accepts connections from the control planes, before there is a cluster.
+    pub fn check_balancer(&self) -> Vec<HostFinding> {
+        let Some(balancer) = self.balancer().filter(|_| !self.completed.control_plane) else { return Vec::new() };
+        let answers = self.ask_control_planes(|| TryConnections { targets: vec![balancer] });
+        let finding = |(index, answer): (HostIndex, Result<Vec<(SocketAddr, String)>, FailureReport>)| {
+            let failure = match answer {
+                Ok(failures) => failures.into_iter().next().map(|(_, reason)| reason),
+                Err(report) => Some(report.error),
             };
-            front::load_balancer(self.fleet.hosts[*index].name(), balancer, failure, self.ignored)
+            front::load_balancer(self.fleet.host(index).name(), balancer, failure, self.ignored)
         };
-        control_planes.iter().zip(replies).map(finding).collect()
+        answers.into_iter().map(finding).collect()
     }
 
-    /// Whether nobody has the address that is to move between the control planes, before one of them has it.
-    pub(super) fn try_virtual_address(&self) -> Vec<HostFinding> {
+    /// Whether no machine has the address that is to move between the control planes, before one of them has it.
+    pub fn check_virtual_address(&self) -> Vec<HostFinding> {
         let api = &self.spec.api;
-        let wanted = api.address.filter(|_| api.load_balancer == LoadBalancer::Vip && !self.standing.control_plane);
-        let Some(address) = wanted else { return Vec::new() };
-        let control_planes = self.fleet.alive(|host| host.has(Role::ControlPlane));
-        let found = gang::each(&control_planes, self.fleet.parallel, |&index| {
-            match self.fleet.ask(index, Stage::Preflight, Question::Neighbour { address }) {
-                Ok(Answer::Neighbour(found)) => Ok(found),
-                Ok(_) => Err(super::astray().error),
-                Err(told) => Err(told.error),
-            }
-        });
-        let name = |index: usize| self.fleet.hosts[index].name();
-        let finding = |(&index, found)| front::free_address(name(index), address, found, self.ignored);
-        control_planes.iter().zip(found).map(finding).collect()
+        let moves = api.load_balancer == LoadBalancer::Vip && !self.completed.control_plane;
+        let Some(address) = api.address.filter(|_| moves) else { return Vec::new() };
+        let answers = self.ask_control_planes(|| FindNeighbour { address });
+        let finding = |(index, found): (HostIndex, Result<Option<String>, FailureReport>)| {
+            let found = found.map_err(|report| report.error);
+            front::free_address(self.fleet.host(index).name(), address, found, self.ignored)
+        };
+        answers.into_iter().map(finding).collect()
     }
 
-    fn behind(&self, index: usize, balancer: SocketAddr, wanted: BTreeSet<SocketAddr>) -> Behind {
-        let name = self.spec.api_name();
-        match self.fleet.ask(index, Stage::LoadBalancer, Question::Behind { balancer, name, wanted }) {
-            Ok(Answer::Behind(found)) => found,
-            Ok(_) => Behind { said: Some(super::astray().error), ..Behind::default() },
-            Err(told) => Behind { said: Some(told.error), ..Behind::default() },
-        }
+    fn ask_control_planes<Q: Ask<Answer: Send>>(
+        &self,
+        question: impl Fn() -> Q + Sync,
+    ) -> Vec<(HostIndex, Result<Q::Answer, FailureReport>)> {
+        let control_planes = self.fleet.alive(is_control_plane);
+        let answers = pool::each(&control_planes, self.fleet.parallel, |&index| self.fleet.ask(index, question()));
+        control_planes.into_iter().zip(answers).collect()
     }
 }
 
 impl Leader<'_> {
-    /// Whether every API server is reached through it. Where none is, everybody stops; where some are not, they are told at the
-    /// end, and the others go on.
-    pub(super) fn ask_through_balancer(&mut self) {
-        let Some(balancer) = self.visit.balancer() else { return };
-        let control_planes = self.visit.fleet.alive(|host| host.has(Role::ControlPlane));
-        let server = |index: usize| SocketAddr::new(self.visit.fleet.hosts[index].spec.address, balancer.port());
+    /// Whether every API server is reached through the load balancer. Where none is, all hosts stop; where some are not, these are
+    /// reported at the end, and the others go on.
+    pub(super) fn probe_balancer(&mut self) {
+        let Some(balancer) = self.session.balancer() else { return };
+        let control_planes = self.alive(is_control_plane);
+        let server = |index: HostIndex| SocketAddr::new(self.host(index).spec.address, balancer.port());
         let mut missing: BTreeMap<_, _> = control_planes.iter().map(|&index| (server(index), index)).collect();
-        self.visit.fleet.display.stage(Stage::LoadBalancer, missing.len());
-        let (mut tries, mut said) = (0, String::new());
-        // The first one asks; others only then, when the load balancer keeps each client at one server, or does not reach all.
+        self.session.fleet.announce(missing.len());
+        let (mut tries, mut error) = (0, String::new());
+        // The first host asks. The others ask only where the load balancer keeps each client at one server, or does not reach all.
         for &index in &control_planes {
-            let found = self.visit.behind(index, balancer, missing.keys().copied().collect());
+            let found = self.probe_from(index, balancer, missing.keys().copied().collect());
             missing.retain(|server, _| !found.seen.contains(server));
-            (tries, said) = (tries + found.tries, found.said.unwrap_or(said));
+            (tries, error) = (tries + found.tries, found.error.unwrap_or(error));
             if missing.is_empty() {
                 return;
             }
         }
         if missing.len() == control_planes.len() {
-            let error = format!("no API server is reached through the load balancer {balancer}");
-            let hint = Some(format!(
-                "let it pass TCP connections on to port {} of every control plane; {PRINTED}",
-                balancer.port()
-            ));
-            return self.visit.fleet.fall(
-                self.visit.first,
-                Stage::LoadBalancer,
-                Told { error, causes: vec![said], hint },
-            );
+            return self.fail(self.session.first, Stage::LoadBalancer, none_reached(balancer, error));
         }
-        let names: Vec<_> = missing.values().map(|&index| self.visit.fleet.hosts[index].name()).collect();
-        self.visit
-            .fleet
-            .display
-            .line(&format!("the load balancer {balancer} does not reach the API server of {}", few(&names)));
+        let names: Vec<_> = missing.values().map(|&index| self.host(index).name()).collect();
+        let line = format!("the load balancer {balancer} does not reach the API server of {}", few(&names));
+        self.session.fleet.console.line(&line);
         self.unbalanced =
-            missing.into_iter().map(|(server, index)| (index, unreached(balancer, server, tries))).collect();
+            missing.into_iter().map(|(server, index)| (index, not_reached(balancer, server, tries))).collect();
+    }
+
+    fn probe_from(&self, index: HostIndex, balancer: SocketAddr, servers: BTreeSet<SocketAddr>) -> BalancerProbe {
+        let question = ProbeBalancer { balancer, api_name: self.request.spec.api_name(), servers };
+        self.ask(index, question)
+            .unwrap_or_else(|report| BalancerProbe { error: Some(report.error), ..BalancerProbe::default() })
     }
 }
 
-fn unreached(balancer: SocketAddr, server: SocketAddr, tries: usize) -> Told {
-    let error = format!(
-        "its API server {server} never answered through the load balancer {balancer}, which was asked {tries} times"
-    );
-    let hint = format!(
-        "add it to the load balancer; {PRINTED}. The cluster runs, and does not use it as long as the load balancer does not"
-    );
-    Told { error, causes: vec![], hint: Some(hint) }
+fn none_reached(balancer: SocketAddr, cause: String) -> FailureReport {
+    let port = balancer.port();
+    FailureReport {
+        error: format!("no API server is reached through the load balancer {balancer}"),
+        causes: vec![cause],
+        hint: Some(format!("let it forward TCP connections to port {port} of every control plane; {PRINTED}")),
+    }
+}
+
+fn not_reached(balancer: SocketAddr, server: SocketAddr, tries: usize) -> FailureReport {
+    FailureReport {
+        error: format!(
+            "its API server {server} did not answer any of {tries} requests through the load balancer {balancer}"
+        ),
+        causes: vec![],
+        hint: Some(format!(
+            "add it to the load balancer; {PRINTED}. The cluster runs, but without this API server until the load balancer has it"
+        )),
+    }
 }

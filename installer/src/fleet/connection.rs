@@ -1,49 +1,77 @@
-//! A host that is spoken to: getting there, and one request after the other.
+//! The connection to one host: reaching it, and asking it one question after the other.
 
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read as _, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 use fs_err::File;
 use kbundle_format::{Digest, Hasher, Platform};
-use serde_json::Value;
 
 use super::contact::{ContactError, gist};
 use super::logs::HostLog;
 use super::password::Password;
 use super::transport::{Privilege, Transport, quote};
-use crate::agent::protocol::{GREETING, Reply, Request, next_line, skip_to_greeting};
+use crate::agent::protocol::{GREETING, GreetingError, Message, next_line, skip_to_greeting};
+use crate::agent::questions::{Ask, Request};
 use crate::agent::{DIRECTORY, PROGRAM};
 use crate::config::Sudo;
+use crate::report::Event;
 
 /// The exit code that OpenSSH keeps for its own failures.
 const SSH_FAILED: i32 = 255;
-/// Of what a program says on standard error, what is kept.
+/// How much of a program's standard error is kept: its end.
 const MAX_SAID_BYTES: u64 = 64 << 10;
 
-/// kinstall itself, to be sent to hosts.
+/// This program, to be sent to hosts.
 pub struct Program {
     digest: Digest,
 }
 
 impl Program {
-    /// The program that runs.
+    /// Reads the running program.
     pub fn this() -> io::Result<Self> {
         let mut hasher = Hasher::new(io::sink());
-        // As it runs, also when it was replaced since.
+        // The file that runs, even where it was replaced since.
         io::copy(&mut File::open("/proc/self/exe")?, &mut hasher)?;
         Ok(Self { digest: hasher.finish().0 })
     }
 }
 
-/// See the module.
+/// A question as it goes over the wire; it can be sent again.
+pub struct Encoded<Q> {
+    line: Vec<u8>,
+    question: PhantomData<fn() -> Q>,
+}
+
+impl<Q: Ask> Encoded<Q> {
+    /// Encodes a question.
+    pub fn of(question: Q) -> Self {
+        let request: Request = question.into();
+        let mut line = serde_json::to_vec(&request).expect("a question is plain data");
+        line.push(b'\n');
+        Self { line, question: PhantomData }
+    }
+}
+
+/// A host that kinstall is on, with the way to become root there.
 pub struct Connection {
     transport: Transport,
     privilege: Privilege,
     log: HostLog,
 }
 
-/// What a program said and how it ended.
+/// What came back after a question.
+enum Received<A> {
+    Answer(A),
+    Error(ContactError),
+    /// The output ended before an answer, and perhaps before the greeting.
+    Nothing {
+        greeted: bool,
+    },
+}
+
+/// A program's output, and how it ended.
 struct Ended {
     code: Option<i32>,
     stdout: Vec<u8>,
@@ -51,9 +79,9 @@ struct Ended {
 }
 
 impl Connection {
-    /// Goes to a host: finds out what it is, becomes root and brings kinstall along. Nothing is sent to a host of another kind,
-    /// and nothing but the password to `sudo` before that took it.
-    pub fn arrive(
+    /// Connects to a host, checks its platform, becomes root and installs kinstall. Sends nothing to a host of another platform,
+    /// and nothing but the password before `sudo` has accepted it.
+    pub fn connect(
         transport: Transport,
         sudo: Option<Sudo>,
         password: Option<&Password>,
@@ -61,19 +89,22 @@ impl Connection {
         log: HostLog,
     ) -> Result<Self, ContactError> {
         let mut connection = Self { transport, privilege: Privilege::Root, log };
-        let is_root = connection.look()?;
-        connection.privilege = Privilege::wanted(sudo, password, is_root);
-        connection.prove()?;
+        let is_root = connection.probe()?;
+        connection.privilege = Privilege::choose(sudo, password, is_root);
+        connection.check_privilege()?;
         if matches!(connection.transport, Transport::Ssh { .. }) {
             connection.install(program)?;
         }
         Ok(connection)
     }
 
-    /// Whether the user is root; an error where this program cannot run.
-    fn look(&self) -> Result<bool, ContactError> {
+    /// Whether the user is root.
+    ///
+    /// # Errors
+    /// When this program cannot run on the host.
+    fn probe(&self) -> Result<bool, ContactError> {
         let said = self.run(self.transport.command("uname -sm; id -u", &Privilege::Root), |_| Ok(()))?;
-        let said = self.successful("looking at the host", &said)?;
+        let said = self.successful("reading the platform", &said)?;
         let mut lines = said.lines().rev();
         let (Some(user), Some(found)) = (lines.next(), lines.next()) else {
             return Err(self.strange(said.as_bytes()));
@@ -90,25 +121,21 @@ impl Connection {
         Ok(user == "0")
     }
 
-    fn prove(&self) -> Result<(), ContactError> {
+    fn check_privilege(&self) -> Result<(), ContactError> {
         let Some(proof) = self.transport.proof(&self.privilege) else { return Ok(()) };
         let ended = self.run(proof, |input| self.give_password(input))?;
         match ended.code {
             Some(0) => Ok(()),
-            _ => Err(ContactError::Sudo {
-                destination: self.destination(),
-                said: gist(&ended.stderr),
-                password: matches!(self.privilege, Privilege::Password(_)),
-            }),
+            _ => Err(ContactError::Sudo { destination: self.destination(), said: gist(&ended.stderr) }),
         }
     }
 
-    /// Puts kinstall on the host, unless the same lies there already.
+    /// Installs kinstall on the host, unless the same one is there already.
     fn install(&self, program: &Program) -> Result<(), ContactError> {
         let wanted = format!("{}  -", program.digest.hex());
         let held = format!("sha256sum < {PROGRAM} 2>/dev/null || true");
         let held = self.run(self.transport.command(&held, &self.privilege), |input| self.give_password(input))?;
-        if self.successful("looking for kinstall", &held)?.trim_end() == wanted {
+        if self.successful("checking for kinstall", &held)?.trim_end() == wanted {
             return Ok(());
         }
         let script = format!(
@@ -123,23 +150,21 @@ impl Connection {
             self.begin(input)?;
             io::copy(&mut File::open("/proc/self/exe")?, input).map(drop)
         })?;
-        self.successful("bringing kinstall there", &sent).map(drop)
+        self.successful("installing kinstall", &sent).map(drop)
     }
 
-    /// Has the host do what `request` says. `body` writes what follows the request; `told` gets what the host says meanwhile.
-    pub fn converse(
+    /// Asks the host and returns its answer. `body` writes what follows the question; `observe` gets the host's events before the answer.
+    pub fn ask<Q: Ask>(
         &self,
-        request: &Request,
+        question: &Encoded<Q>,
         body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
-        told: &mut dyn FnMut(&Value),
-    ) -> Result<Reply, ContactError> {
-        let mut line = serde_json::to_vec(request).expect("a request is plain data");
-        line.push(b'\n');
+        observe: &mut dyn FnMut(&Event),
+    ) -> Result<Q::Answer, ContactError> {
         let program = match &self.transport {
             Transport::Ssh { .. } => PROGRAM.to_owned(),
-            Transport::Local => std::env::current_exe().map_err(|source| self.talk(source))?.display().to_string(),
+            Transport::Local => std::env::current_exe().map_err(|source| self.exchange(source))?.display().to_string(),
         };
-        // Not every way of logging in has the system's own directories in the path.
+        // Not every login has the system's directories in its path.
         let script = format!(
             "PATH=\"$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"; export PATH; exec {} agent",
             quote(&program)
@@ -149,64 +174,75 @@ impl Connection {
         let (sent, read) = thread::scope(|scope| {
             let sending = scope.spawn(move || {
                 self.begin(&mut input)?;
-                input.write_all(&line)?;
+                input.write_all(&question.line)?;
                 body(&mut input)
             });
-            let read = self.listen(output, told);
+            let read = self.read_answer::<Q>(output, observe);
             (sending.join().expect("sending does not panic"), read)
         });
-        let (code, stderr) = channel.end().map_err(|source| self.talk(source))?;
+        let (code, stderr) = channel.end().map_err(|source| self.exchange(source))?;
         self.log.note(&stderr);
         match read {
-            Ok((Some(reply), _)) => {
-                self.log.note(&format!("reply: {}\n", reply.kind()));
-                Ok(reply)
-            }
-            Err(error) => Err(error),
-            Ok((None, begun)) => Err(self.silence(code, &stderr, begun, sent.err())),
+            Received::Answer(answer) => Ok(answer),
+            Received::Error(error) => Err(error),
+            Received::Nothing { greeted } => Err(self.silence(code, &stderr, greeted, sent.err())),
         }
     }
 
-    /// Reads to the reply. Says also whether anything of kinstall's came at all.
-    fn listen(&self, output: ChildStdout, told: &mut dyn FnMut(&Value)) -> Result<(Option<Reply>, bool), ContactError> {
+    fn read_answer<Q: Ask>(&self, output: ChildStdout, observe: &mut dyn FnMut(&Event)) -> Received<Q::Answer> {
         let mut output = BufReader::new(output);
-        if skip_to_greeting(&mut output).is_err() {
-            return Ok((None, false));
-        }
-        // An end without a reply is judged by how the program ended.
-        while let Ok(Some(line)) = next_line(&mut output) {
-            let Ok(value) = serde_json::from_slice::<Value>(&line) else { return Err(self.strange(&line)) };
-            if value.get("reply").is_some() {
-                let reply = serde_json::from_value(value).map_err(|_| self.strange(b"a reply of another version"))?;
-                return Ok((Some(reply), true));
+        match skip_to_greeting(&mut output) {
+            Ok(()) => {}
+            Err(GreetingError::OtherVersion { found }) => {
+                return Received::Error(ContactError::Version { destination: self.destination(), found });
             }
-            self.log.note(&format!("{value}\n"));
-            told(&value);
+            Err(_) => return Received::Nothing { greeted: false },
         }
-        Ok((None, true))
+        // How the program ended explains an end without an answer.
+        while let Ok(Some(line)) = next_line(&mut output) {
+            match serde_json::from_slice(&line) {
+                Ok(Message::Event(event)) => {
+                    self.log.note(&format!("{}\n", String::from_utf8_lossy(&line)));
+                    observe(&event);
+                }
+                Ok(Message::Answer(answer)) => {
+                    // Not the answer itself, which may be secret.
+                    self.log.note(&format!("answered: {}\n", Q::NAME));
+                    return Received::Answer(answer);
+                }
+                Ok(Message::Failed(report)) => {
+                    self.log.note(&format!("failed: {}: {report:?}\n", Q::NAME));
+                    return Received::Error(ContactError::Failed(report));
+                }
+                // A line of kinstall's may be secret.
+                Err(_) if line.starts_with(b"{") => return Received::Error(self.strange(b"a message in another form")),
+                Err(_) => return Received::Error(self.strange(&line)),
+            }
+        }
+        Received::Nothing { greeted: true }
     }
 
-    fn silence(&self, code: Option<i32>, stderr: &str, begun: bool, sending: Option<io::Error>) -> ContactError {
+    fn silence(&self, code: Option<i32>, stderr: &str, greeted: bool, sending: Option<io::Error>) -> ContactError {
         let destination = self.destination();
         if let Some(said) = self.lost(code, stderr) {
             return ContactError::Connection { destination, said, begun: true };
         }
         match (code, sending) {
-            (_, Some(source)) if source.kind() != io::ErrorKind::BrokenPipe => self.talk(source),
+            (_, Some(source)) if source.kind() != io::ErrorKind::BrokenPipe => self.exchange(source),
             (code, _) => {
-                let ending = code.map_or("was ended".to_owned(), |code| format!("ended with code {code}"));
-                let what = if begun { "kinstall" } else { "what should be kinstall" };
-                let said = format!("{what} {ending} there without a reply; {}", gist(stderr));
+                let ending = code.map_or("was killed".to_owned(), |code| format!("ended with code {code}"));
+                let program = if greeted { "kinstall" } else { "the program that should be kinstall" };
+                let said = format!("{program} {ending} without an answer; {}", gist(stderr));
                 ContactError::Command { act: "the request", destination, said }
             }
         }
     }
 
-    /// Why there is no connection, where it is that by which `ssh` ended: what runs there ends with codes of its own.
+    /// Why there is no connection, where `ssh` ended for that reason; programs on the host end with other codes.
     fn lost(&self, code: Option<i32>, stderr: &str) -> Option<String> {
         match (&self.transport, code) {
             (Transport::Ssh { .. }, Some(SSH_FAILED)) => Some(gist(stderr)),
-            (Transport::Ssh { .. }, None) => Some("`ssh` was ended here by a signal".to_owned()),
+            (Transport::Ssh { .. }, None) => Some("`ssh` was killed on this machine".to_owned()),
             _ => None,
         }
     }
@@ -224,15 +260,15 @@ impl Connection {
             let read = output.by_ref().take(MAX_SAID_BYTES).read_to_end(&mut stdout);
             (sending.join().expect("sending does not panic"), read.map(|_| stdout))
         });
-        let (code, stderr) = channel.end().map_err(|source| self.talk(source))?;
+        let (code, stderr) = channel.end().map_err(|source| self.exchange(source))?;
         self.log.note(&stderr);
         if let Some(said) = self.lost(code, &stderr) {
             return Err(ContactError::Connection { destination: self.destination(), said, begun: false });
         }
         match sent {
-            // A program that ends without reading all of its input is judged by its exit code.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.talk(error)),
-            _ => Ok(Ended { code, stdout: stdout.map_err(|source| self.talk(source))?, stderr }),
+            // Where a program ends without reading all of its input, its exit code counts.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.exchange(error)),
+            _ => Ok(Ended { code, stdout: stdout.map_err(|source| self.exchange(source))?, stderr }),
         }
     }
 
@@ -243,7 +279,7 @@ impl Connection {
         Err(ContactError::Command { act, destination: self.destination(), said: gist(&ended.stderr) })
     }
 
-    /// Writes what `sudo` may read, and then what ends it in any case.
+    /// Writes what `sudo` may read, and then the line that ends it.
     fn begin(&self, input: &mut ChildStdin) -> io::Result<()> {
         self.give_password(input)?;
         writeln!(input, "{GREETING}")
@@ -260,8 +296,8 @@ impl Connection {
         self.transport.destination().to_owned()
     }
 
-    fn talk(&self, source: io::Error) -> ContactError {
-        ContactError::Talk { destination: self.destination(), source }
+    fn exchange(&self, source: io::Error) -> ContactError {
+        ContactError::Exchange { destination: self.destination(), source }
     }
 
     fn strange(&self, said: &[u8]) -> ContactError {
@@ -271,7 +307,7 @@ impl Connection {
     }
 }
 
-/// A running program. Its standard error goes to a file, since a shared connection in the background may keep it open.
+/// A running program. Its standard error goes to a file, since a shared connection in the background may keep a pipe open.
 struct Channel {
     child: Child,
     stderr: std::fs::File,

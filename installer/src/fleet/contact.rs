@@ -2,7 +2,10 @@
 
 use std::io;
 
-/// Why a host could not be worked on.
+use crate::agent::protocol::GREETING;
+use crate::failure::FailureReport;
+
+/// Why a host did not answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContactError {
@@ -14,7 +17,7 @@ pub enum ContactError {
         /// The cause.
         source: io::Error,
     },
-    /// No connection came about, or the one there was ended.
+    /// There was no connection, or it was cut.
     #[error("{} {destination}: {said}", if *begun { "the connection was cut to" } else { "cannot connect to" })]
     Connection {
         /// Where to.
@@ -31,38 +34,47 @@ pub enum ContactError {
         destination: String,
         /// What `sudo` said.
         said: String,
-        /// Whether it was given a password.
-        password: bool,
     },
-    /// A machine that this program cannot run on.
+    /// This program cannot run on the host.
     #[error("the host is {found}, and this kinstall is for {here}")]
     Platform {
-        /// What it is, by `uname -sm`.
+        /// What `uname -sm` says there.
         found: String,
-        /// What this program is for.
+        /// The platform of this program.
         here: String,
     },
-    /// A command that should have worked.
+    /// A command on the host failed.
     #[error("{act} failed on {destination}: {said}")]
     Command {
-        /// What was done.
+        /// What it was for.
         act: &'static str,
         /// Where.
         destination: String,
         /// What it said.
         said: String,
     },
-    /// Something else answered.
-    #[error("what came back from {destination} is not kinstall's: {said}")]
+    /// Another program answered.
+    #[error("the answer from {destination} is not kinstall's: {said}")]
     Reply {
         /// Where.
         destination: String,
         /// The beginning of it.
         said: String,
     },
-    /// This side of the conversation.
-    #[error("cannot talk to {destination}")]
-    Talk {
+    /// A kinstall of another version answered.
+    #[error("the kinstall on {destination} is another version: it says `{found}` instead of `{GREETING}`")]
+    Version {
+        /// Where.
+        destination: String,
+        /// Its greeting.
+        found: String,
+    },
+    /// The host answered that what it was asked to do failed.
+    #[error("{}", .0.error)]
+    Failed(FailureReport),
+    /// Reading or writing failed on this side.
+    #[error("cannot exchange data with {destination}")]
+    Exchange {
         /// Where.
         destination: String,
         /// The cause.
@@ -70,26 +82,26 @@ pub enum ContactError {
     },
 }
 
-/// Words that OpenSSH and sudo use, and what to do when they do.
+/// Words in messages of OpenSSH and sudo, and what to do about each.
 const ADVICE: [(&str, &str); 14] = [
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "the host shows another key than the one that is known; find out whether it was set up anew, and only then forget the old \
-         key with `ssh-keygen -R`",
+        "the host has another key than the known one; find out whether it was reinstalled, and only then remove the old key with \
+         `ssh-keygen -R`",
     ),
     (
         "Host key verification failed",
-        "nobody has vouched for the host's key yet: connect once with `ssh` and compare the fingerprint, or give a file as \
-         `known-hosts` under `ssh` in cluster.yaml",
+        "the host's key is not known yet: connect once with `ssh` and compare the fingerprint, or set `known-hosts` under `ssh` in \
+         cluster.yaml",
     ),
     (
         "Permission denied",
-        "`ssh` has no key that the host takes: look at `user` and `key` under `ssh` in cluster.yaml, or load it with `ssh-add`",
+        "the host accepts none of the keys that `ssh` has: check `user` and `key` under `ssh` in cluster.yaml, or load the key with `ssh-add`",
     ),
-    ("Connection refused", "nobody listens there: is sshd running, and is `port` right under `ssh` in cluster.yaml?"),
-    ("timed out", "nothing answers: is the host on, its address right, and the way to it open?"),
-    ("No route to host", "nothing answers: is the host on, its address right, and the way to it open?"),
-    ("Could not resolve", "the name is not known here; give an address under `ssh` in cluster.yaml"),
+    ("Connection refused", "check that sshd runs on the host, and `port` under `ssh` in cluster.yaml"),
+    ("timed out", "check that the host is on, that its address is right, and that firewalls let SSH through"),
+    ("No route to host", "check that the host is on, that its address is right, and that firewalls let SSH through"),
+    ("Could not resolve", "this machine cannot resolve the name; set `address` under `ssh` in cluster.yaml"),
     (
         "a password is required",
         "set `sudo: password` under `ssh` in cluster.yaml, or let the user use sudo without one",
@@ -109,40 +121,58 @@ impl ContactError {
         let said = match self {
             Self::Start { .. } => return Some("install OpenSSH's client".to_owned()),
             Self::Platform { .. } => {
-                return Some("lead from a host of that kind, with a kinstall and a bundle for it".to_owned());
+                return Some(
+                    "run kinstall on a machine of that platform, with a kinstall and a bundle for it".to_owned(),
+                );
             }
+            Self::Version { .. } => {
+                return Some("a kinstall was replaced while this one ran; run the same command again".to_owned());
+            }
+            Self::Failed(report) => return report.hint.clone(),
             Self::Connection { said, .. } | Self::Sudo { said, .. } | Self::Command { said, .. } => said,
-            Self::Reply { .. } | Self::Talk { .. } => return None,
+            Self::Reply { .. } | Self::Exchange { .. } => return None,
         };
         let known = ADVICE.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| (*advice).to_owned());
         known.or_else(|| match self {
             Self::Connection { begun: true, .. } => {
-                Some("the host may go on by itself with what it was at; the next run waits for it".to_owned())
+                Some("the host may still be working on its current step; the next run waits for it".to_owned())
             }
             _ => None,
         })
     }
 
-    /// Whether another try may do.
+    /// Whether the connection was cut, so that another try may succeed.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         matches!(self, Self::Connection { begun: true, .. })
     }
 }
 
-/// The lines of `text` that say why, for a message of one line.
+/// The lines of `text` that tell the cause, joined to one.
 #[must_use]
 pub fn gist(text: &str) -> String {
     const LINES: usize = 3;
-    // What a login shows before it fails, and OpenSSH's frame around a warning.
-    let dull = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
-    let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(dull).collect();
+    // Without empty lines and OpenSSH's frame of `@` around a warning.
+    let has_text = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
+    let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(has_text).collect();
     let important = lines.iter().find(|line| ADVICE.iter().any(|(words, _)| line.contains(words)));
     let last = &lines[lines.len().saturating_sub(LINES)..];
     match important {
         Some(line) if !last.contains(line) => format!("{line}; {}", last.join("; ")),
         _ if last.is_empty() => "it said nothing".to_owned(),
         _ => last.join("; "),
+    }
+}
+
+impl From<ContactError> for FailureReport {
+    fn from(error: ContactError) -> Self {
+        match error {
+            ContactError::Failed(report) => report,
+            error => {
+                let hint = error.hint();
+                Self { hint, ..Self::from(&anyhow::Error::new(error)) }
+            }
+        }
     }
 }
 
@@ -160,7 +190,7 @@ mod tests {
         Host key verification failed.\n";
 
     #[test]
-    fn what_ssh_says_at_length_is_said_in_a_line_with_what_to_do() {
+    fn a_long_message_of_ssh_becomes_one_line_with_a_hint() {
         let said = gist(CHANGED);
         insta::assert_snapshot!(said, @"WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!; Offending ED25519 key in /root/.ssh/known_hosts:3; Host key for 192.0.2.1 has changed and you have requested strict checking.; Host key verification failed.");
         let error = ContactError::Connection { destination: "192.0.2.1".into(), said, begun: false };
@@ -169,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_from_a_refusal() {
+    fn a_cut_connection_differs_from_a_refused_one() {
         let error = |begun| ContactError::Connection { destination: "a".into(), said: "closed".into(), begun };
         assert_eq!(error(true).to_string(), "the connection was cut to a: closed");
         assert_eq!(error(false).to_string(), "cannot connect to a: closed");
         assert!(error(true).is_cut() && !error(false).is_cut());
-        assert!(error(true).hint().unwrap().contains("by itself") && error(false).hint().is_none());
+        assert!(error(true).hint().unwrap().contains("still be working") && error(false).hint().is_none());
     }
 }

@@ -1,126 +1,161 @@
-//! Leads the installation of a cluster: the stages in their order, and what is said at the end.
+//! Leads the installation of a cluster, from the first connection to the summary.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use kbundle_format::{Digest, IndexedBundle};
-use serde_json::json;
 
-use super::shares::Parts;
-use super::visit::{Goal, Visit};
-use super::{Fleet, Means, seconds};
-use crate::agent::protocol::Work;
-use crate::config::ClusterSpec;
-use crate::failure::{Advise, Told};
+use super::host::FleetHost;
+use super::hosts::{Fleet, FleetOptions};
+use super::index::HostIndex;
+use super::session::{Goal, Session};
+use super::shares::{Parts, Shares};
+use crate::agent::questions::{ApplyPhase, Ask, Work};
+use crate::config::{ClusterSpec, DnsName, HostSpec};
+use crate::failure::{Advise, FailureReport};
 use crate::join_material::JoinMaterial;
-use crate::plan::Phase;
 use crate::preflight::CheckId;
-use crate::report::SCHEMA;
+use crate::report::Event;
+use crate::stage::Stage;
 use crate::trust::Trust;
 
 /// What is to be installed.
 #[derive(Clone, Copy)]
-pub struct Orders<'a> {
+pub struct InstallRequest<'a> {
     /// The cluster, with its hosts.
     pub spec: &'a ClusterSpec,
     /// The bundle, verified.
     pub bundle: &'a IndexedBundle,
-    /// Whom the hosts are to believe.
+    /// The keys that hosts verify the bundle with.
     pub trust: &'a Trust,
-    /// Preflight checks whose rejection counts for nothing.
+    /// Preflight checks whose rejection is ignored.
     pub ignored: &'a [CheckId],
     /// Whether the plan is shown, and nothing done.
     pub dry_run: bool,
 }
 
-/// One installation.
-pub(super) struct Leader<'a> {
-    pub(super) orders: Orders<'a>,
-    pub(super) visit: Visit<'a>,
-    pub(super) parts: Parts<'a>,
-    /// The phases in which each host has something to do.
-    pub(super) phases: Vec<BTreeSet<Phase>>,
-    /// Control planes that the site's load balancer does not reach.
-    pub(super) unbalanced: Vec<(usize, Told)>,
-}
-
 /// How an installation went.
-pub struct Led {
+pub struct Outcome {
     /// The steps that changed something, by host.
-    pub changed: BTreeMap<String, Vec<String>>,
+    pub changed: BTreeMap<DnsName, Vec<String>>,
     /// How long it took.
     pub seconds: f64,
 }
 
-/// Installs a cluster. `begun` is told the fleet before anything is connected to.
+/// One installation.
+pub(super) struct Leader<'a> {
+    pub(super) request: InstallRequest<'a>,
+    pub(super) session: Session<'a>,
+    pub(super) parts: Parts<'a>,
+    /// Control planes that the site's load balancer does not reach.
+    pub(super) unbalanced: Vec<(HostIndex, FailureReport)>,
+}
+
+/// Installs a cluster. `begun` gets the fleet before kinstall connects to any host.
 ///
 /// # Errors
 /// When it was refused and nothing was changed, or when hosts failed; what was done stays.
 pub fn lead(
-    orders: &Orders<'_>,
-    means: &Means,
+    request: &InstallRequest<'_>,
+    options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Led> {
+) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let spec = orders.spec;
+    let spec = request.spec;
     let goal = Goal {
-        kubernetes: Some(orders.bundle.list().kubernetes_version),
-        list: Some(Digest::of(&orders.bundle.head().list_bytes)),
+        kubernetes: Some(request.bundle.list().kubernetes_version),
+        list: Some(Digest::of(&request.bundle.head().list_bytes)),
     };
-    let visit = Visit::begin(spec, orders.ignored, goal, means, begun)?;
-    let parts = Parts::of(orders.bundle, &spec.hosts).context("the bundle cannot be cut").refused()?;
-    let phases = vec![BTreeSet::new(); spec.hosts.len()];
-    let unbalanced = Vec::new();
-    let mut leader = Leader { orders: *orders, visit, parts, phases, unbalanced };
-    leader.run(started)
+    let session = Session::begin(spec, request.ignored, goal, options, begun)?;
+    let parts = Parts::of(request.bundle, &spec.hosts).context("the bundle cannot be divided").refused()?;
+    Leader { request: *request, session, parts, unbalanced: Vec::new() }.run(started)
 }
 
-impl Leader<'_> {
-    fn run(&mut self, started: Instant) -> anyhow::Result<Led> {
+impl<'a> Leader<'a> {
+    fn run(&mut self, started: Instant) -> anyhow::Result<Outcome> {
         let decided = self.decide();
-        if decided.is_err() || self.orders.dry_run {
-            self.visit.fleet.withdraw();
+        if decided.is_err() || self.request.dry_run {
+            self.session.fleet.withdraw();
             decided?;
-            self.visit.fleet.summary(None)?;
-            return Ok(Led { changed: BTreeMap::new(), seconds: seconds(started) });
+            self.session.fleet.summary(None)?;
+            return Ok(Outcome { changed: BTreeMap::new(), seconds: started.elapsed().as_secs_f64() });
         }
         let stopped = self.install();
-        self.visit.fleet.summary(stopped)?;
-        let names = self.visit.fleet.hosts.iter().filter(|host| !host.changed.is_empty());
-        let changed: BTreeMap<_, _> = names.map(|host| (host.name().to_owned(), host.changed.clone())).collect();
-        let steps = changed.values().map(Vec::len).sum::<usize>();
-        let seconds = seconds(started);
-        self.visit
-            .fleet
-            .display
-            .event(&json!({ "schema": SCHEMA, "event": "finished", "changedSteps": steps, "seconds": seconds }));
-        self.visit.fleet.display.line(&match steps {
-            0 => format!("nothing to do on {} hosts; looked for {seconds:.1} s", self.visit.fleet.hosts.len()),
-            _ => format!("finished: {steps} steps changed something on {} hosts, {seconds:.1} s in all", changed.len()),
+        self.session.fleet.summary(stopped)?;
+        let changed = self.session.fleet.hosts().filter(|(_, host)| !host.changed.is_empty());
+        let changed: BTreeMap<_, _> = changed.map(|(_, host)| (host.name().clone(), host.changed.clone())).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        self.session.fleet.console.event(&Event::Finished {
+            changed_steps: changed.values().map(Vec::len).sum(),
+            changed_hosts: changed.len(),
+            hosts: self.session.fleet.len(),
+            seconds,
         });
-        Ok(Led { changed, seconds })
+        Ok(Outcome { changed, seconds })
     }
 
-    /// All that is decided before anything is changed.
+    /// Everything that is decided before anything is changed.
     fn decide(&mut self) -> anyhow::Result<()> {
-        self.visit.decide()?;
+        self.session.check()?;
         self.plan()?;
-        if self.orders.dry_run { self.dry_run() } else { Ok(()) }
+        if self.request.dry_run { self.dry_run() } else { Ok(()) }
     }
 
-    /// What a host gets to work with; nothing is handed over yet.
-    pub(super) fn work(&self, index: usize) -> Work {
-        self.work_with(index, JoinMaterial::default())
+    pub(super) fn host(&self, index: HostIndex) -> &FleetHost<'a> {
+        self.session.fleet.host(index)
     }
 
-    pub(super) fn work_with(&self, index: usize, handed: JoinMaterial) -> Work {
-        let host = &self.visit.fleet.hosts[index];
-        Work {
-            host: host.name().to_owned(),
-            spec: self.visit.shares.of(host.spec),
-            trust: self.orders.trust.clone(),
-            handed,
+    pub(super) fn alive(&self, which: impl Fn(&FleetHost<'a>) -> bool) -> Vec<HostIndex> {
+        self.session.fleet.alive(which)
+    }
+
+    pub(super) fn ask<Q: Ask>(&self, index: HostIndex, question: Q) -> Result<Q::Answer, FailureReport> {
+        self.session.fleet.ask(index, question)
+    }
+
+    pub(super) fn fail(&mut self, index: HostIndex, stage: Stage, report: FailureReport) {
+        self.session.fleet.fail(index, stage, report);
+    }
+
+    /// The part of the host that acts for the whole cluster.
+    pub(super) fn work_of_first(&self) -> Box<Work> {
+        self.work_of(self.session.first)
+    }
+
+    /// A host's part of the installation, without anything from other hosts.
+    pub(super) fn work_of(&self, index: HostIndex) -> Box<Work> {
+        work(self.host(index).spec, &self.session.shares, self.request.trust, JoinMaterial::default())
+    }
+
+    /// The hosts that have something to do in the current stage.
+    pub(super) fn concerned(&self) -> Vec<HostIndex> {
+        let phase = self.session.fleet.stage().phase();
+        self.alive(|host| phase.is_some_and(|phase| host.phases.contains(&phase)))
+    }
+
+    /// Shows that the current stage begins, and has these hosts do their part at the same time.
+    pub(super) fn apply(&mut self, hosts: &[HostIndex], material: impl Fn(HostIndex) -> JoinMaterial + Sync) {
+        if !hosts.is_empty() {
+            self.session.fleet.announce(hosts.len());
+            self.apply_quietly(hosts, material);
         }
     }
+
+    /// Has these hosts do their part of the current stage at the same time.
+    pub(super) fn apply_quietly(&mut self, hosts: &[HostIndex], material: impl Fn(HostIndex) -> JoinMaterial + Sync) {
+        let Some(phase) = self.session.fleet.stage().phase() else { return };
+        let (shares, trust) = (&self.session.shares, self.request.trust);
+        let done = self.session.fleet.on_each(hosts, usize::MAX, |fleet, index| {
+            let work = work(fleet.host(index).spec, shares, trust, material(index));
+            fleet.ask(index, ApplyPhase { phase, work })
+        });
+        for (index, changed) in done {
+            self.session.fleet.host_mut(index).changed.extend(changed);
+        }
+    }
+}
+
+fn work(host: &HostSpec, shares: &Shares, trust: &Trust, material: JoinMaterial) -> Box<Work> {
+    Box::new(Work { host: host.name.clone(), spec: shares.of(host), trust: trust.clone(), material })
 }

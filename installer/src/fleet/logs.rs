@@ -1,4 +1,4 @@
-//! A file a host with everything that was said there, except for what is secret.
+//! One log file for each host, with everything that it reported except secrets.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use time::OffsetDateTime;
 
+use crate::config::DnsName;
+
 /// The directory of one run.
 pub struct Logs {
     directory: PathBuf,
 }
 
 impl Logs {
-    /// Makes the directory, below `$XDG_STATE_HOME/kinstall/logs`, or `~/.local/state` where that is not set.
+    /// Creates the directory, below `$XDG_STATE_HOME/kinstall/logs`, or `~/.local/state` where that is not set.
     pub fn begin(cluster: &str, now: OffsetDateTime) -> anyhow::Result<Self> {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
@@ -24,23 +26,23 @@ impl Logs {
     fn below(directory: &Path, now: OffsetDateTime) -> anyhow::Result<Self> {
         let (hour, minute, second) = now.to_hms();
         let name = format!("{}T{hour:02}{minute:02}{second:02}Z", now.date());
-        // Two runs may begin in the same second; they share the directory.
+        // Two runs that begin in the same second share the directory.
         let directory = directory.join(name);
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory)
-            .with_context(|| format!("cannot make {} for logs", directory.display()))?;
+            .with_context(|| format!("cannot create {} for logs", directory.display()))?;
         Ok(Self { directory })
     }
 
     /// The log of a host.
     #[must_use]
-    pub fn host(&self, name: &str) -> HostLog {
+    pub fn host(&self, name: &DnsName) -> HostLog {
         HostLog { path: self.directory.join(format!("{name}.log")) }
     }
 
-    /// The directory.
+    /// The directory of this run.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -54,7 +56,7 @@ pub struct HostLog {
 }
 
 impl HostLog {
-    /// Adds text, which ends in a line's end. Opened each time: there may be more hosts than files that may be open.
+    /// Appends text that ends in a newline. Opens the file each time: there may be more hosts than open files allowed.
     pub fn note(&self, text: &str) {
         if text.is_empty() {
             return;
@@ -65,7 +67,7 @@ impl HostLog {
         }
     }
 
-    /// Where it lies.
+    /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -79,11 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_are_for_the_user_alone() {
+    fn only_the_user_can_read_logs() {
         let place = tempfile::tempdir().unwrap();
         let logs = Logs::below(&place.path().join("plant"), OffsetDateTime::UNIX_EPOCH).unwrap();
         assert!(logs.directory().ends_with("plant/1970-01-01T000000Z"));
-        let log = logs.host("w1");
+        let log = logs.host(&"w1".parse().unwrap());
         log.note("a\n");
         log.note("b\n");
         assert_eq!(fs_err::read_to_string(log.path()).unwrap(), "a\nb\n");

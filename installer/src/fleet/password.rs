@@ -1,4 +1,4 @@
-//! The password that `sudo` asks for: from a file descriptor, the environment or the terminal, and never shown.
+//! The password for `sudo`: from a file descriptor, the environment or the terminal. It is never shown.
 
 use std::fmt;
 use std::fs::File;
@@ -13,7 +13,7 @@ use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 
 use crate::failure::Advise;
 
-/// Where the password may be instead of on the terminal.
+/// The environment variable that may hold the password.
 pub const VARIABLE: &str = "KINSTALL_SUDO_PASSWORD";
 
 /// A password. Its `Debug` form does not show it.
@@ -29,7 +29,7 @@ impl Password {
         Ok(Self(text.to_owned()))
     }
 
-    /// As `sudo -S` reads it.
+    /// The line that `sudo -S` reads.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         format!("{}\n", self.0).into_bytes()
@@ -42,7 +42,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Gets the password: from file descriptor `fd`, or the variable [`VARIABLE`], or whoever sits at the terminal.
+/// Gets the password: from file descriptor `fd`, or the variable [`VARIABLE`], or by asking on the terminal.
 pub fn obtain(fd: Option<u32>) -> anyhow::Result<Password> {
     if let Some(fd) = fd {
         let file = fs::File::open(format!("/proc/self/fd/{fd}"))
@@ -62,14 +62,14 @@ fn first_line(input: impl BufRead) -> anyhow::Result<Password> {
     Password::new(&line.ok_or_else(|| anyhow!("no password came")).usage()?)
 }
 
-/// How the terminal was before its echo was switched off, while it is.
+/// The terminal's settings from before its echo was switched off, while it is off.
 static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Switches the terminal's echo on again, where we had switched it off; also for those whom an interrupt ends.
+/// Switches the terminal's echo on again, where kinstall had switched it off; also when an interrupt ends the program.
 pub fn restore_terminal() {
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((terminal, settings)) = before.take() {
-        // Where the terminal is gone, so is its echo.
+        // A terminal that is gone needs no echo.
         let _ = termios::tcsetattr(terminal.as_fd(), SetArg::TCSANOW, &settings);
     }
 }
@@ -77,7 +77,7 @@ pub fn restore_terminal() {
 fn ask() -> anyhow::Result<Password> {
     let open = || File::options().read(true).write(true).open("/dev/tty");
     let mut terminal = open()
-        .context("sudo asks for a password on the hosts, and there is no terminal to ask for it on")
+        .context("sudo on the hosts needs a password, and there is no terminal to ask for it")
         .refused()
         .hint(format!("give it in the variable {VARIABLE}, or with `--sudo-password-fd`"))?;
     let settings = termios::tcgetattr(terminal.as_fd())?;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_is_the_password_and_nobody_sees_it() {
+    fn the_first_line_is_the_password_and_debug_hides_it() {
         let password = first_line(&b"secret word\nmore"[..]).unwrap();
         assert_eq!(password.line(), b"secret word\n");
         assert_eq!(format!("{password:?}"), "hidden");

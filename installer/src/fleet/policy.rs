@@ -1,105 +1,56 @@
-//! Who goes on when a host fails. Decides only.
+//! Decides who goes on when a host fails. Reads nothing and changes nothing.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use kbundle_format::Role;
-use serde::Serialize;
 
-/// A part of the work on many hosts; each ends on all of them before the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Going there, bringing kinstall along, looking at the host.
-    Connect,
-    /// Deciding whether the hosts can carry the cluster.
-    Preflight,
-    /// Sending each host its part of the bundle.
-    Bundle,
-    /// Whatever needs no other host.
-    Prepare,
-    /// The members of etcd.
-    Etcd,
-    /// The first control plane, which makes the cluster.
-    FirstControlPlane,
-    /// The others.
-    ControlPlanes,
-    /// The site's own load balancer, before hosts join through it.
-    LoadBalancer,
-    /// Hosts that only run pods.
-    Workers,
-    /// What connects pods.
-    Network,
-    /// What needs a cluster that runs.
-    Finish,
-    /// Taking hosts out.
-    Remove,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connect",
-            Self::Preflight => "preflight",
-            Self::Bundle => "bundle",
-            Self::Prepare => "prepare",
-            Self::Etcd => "etcd",
-            Self::FirstControlPlane => "first control plane",
-            Self::ControlPlanes => "other control planes",
-            Self::LoadBalancer => "load balancer",
-            Self::Workers => "workers",
-            Self::Network => "network",
-            Self::Finish => "finish",
-            Self::Remove => "remove",
-        })
-    }
-}
+use crate::stage::Stage;
 
 /// A host that failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Fallen<'a> {
-    /// What it does.
+pub struct FailedHost<'a> {
+    /// Its roles.
     pub roles: &'a BTreeSet<Role>,
     /// Whether it is the one that acts for the whole cluster.
     pub leads: bool,
 }
 
-/// What is known of the cluster.
+/// What earlier runs have completed, on the hosts that were reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// A control plane was set up before, on a host that was reached.
+pub struct Completed {
+    /// A control plane.
     pub control_plane: bool,
-    /// A member of etcd was, on a host that was reached.
+    /// A member of etcd.
     pub etcd: bool,
 }
 
-/// What comes of it for the others.
+/// What the other hosts do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum Decision {
     /// They go on.
     GoOn,
-    /// They stop here; the reason.
+    /// They stop, for this reason.
     Stop(&'static str),
 }
 
 /// Whether the others go on after these hosts failed in `stage`.
 #[must_use]
-pub fn course(stage: Stage, fallen: &[Fallen<'_>], standing: Standing) -> Course {
-    let any = |what: fn(&Fallen<'_>) -> bool| fallen.iter().any(what);
+pub fn decide(stage: Stage, failed: &[FailedHost<'_>], completed: Completed) -> Decision {
+    let any = |what: fn(&FailedHost<'_>) -> bool| failed.iter().any(what);
     if any(|host| host.leads) {
-        return Course::Stop(match stage {
+        return Decision::Stop(match stage {
             Stage::LoadBalancer => "hosts reach the API through the load balancer",
-            _ => "nothing goes on without the first control plane",
+            _ => "they need the first control plane",
         });
     }
-    if stage <= Stage::Etcd && !standing.etcd && any(|host| host.roles.contains(&Role::Etcd)) {
-        return Course::Stop("a new cluster of etcd needs all its members");
+    if stage <= Stage::Etcd && !completed.etcd && any(|host| host.roles.contains(&Role::Etcd)) {
+        return Decision::Stop("a new etcd cluster needs all its members");
     }
-    // One that was not reached may be the one that stands, and two clusters do not become one.
-    if stage == Stage::Connect && !standing.control_plane && any(|host| host.roles.contains(&Role::ControlPlane)) {
-        return Course::Stop("a new cluster needs all its control planes");
+    // The host that was not reached may have the cluster already; a second one must not be created.
+    if stage == Stage::Connect && !completed.control_plane && any(|host| host.roles.contains(&Role::ControlPlane)) {
+        return Decision::Stop("a new cluster needs all its control planes");
     }
-    Course::GoOn
+    Decision::GoOn
 }
 
 #[cfg(test)]
@@ -108,8 +59,8 @@ mod tests {
 
     use super::*;
 
-    const NEW: Standing = Standing { control_plane: false, etcd: false };
-    const STANDS: Standing = Standing { control_plane: true, etcd: true };
+    const NEW: Completed = Completed { control_plane: false, etcd: false };
+    const COMPLETED: Completed = Completed { control_plane: true, etcd: true };
     const STAGES: [Stage; 11] = [
         Stage::Connect,
         Stage::Preflight,
@@ -124,24 +75,24 @@ mod tests {
         Stage::Finish,
     ];
 
-    fn after(stage: Stage, roles: &[Role], leads: bool, standing: Standing) -> bool {
+    fn after(stage: Stage, roles: &[Role], leads: bool, completed: Completed) -> bool {
         let roles = roles.iter().copied().collect();
-        course(stage, &[Fallen { roles: &roles, leads }], standing) == Course::GoOn
+        decide(stage, &[FailedHost { roles: &roles, leads }], completed) == Decision::GoOn
     }
 
     #[test]
-    fn a_worker_stops_nobody() {
-        for (stage, standing) in STAGES.into_iter().flat_map(|stage| [(stage, NEW), (stage, STANDS)]) {
-            assert!(after(stage, &[Role::Worker], false, standing), "{stage}");
-            assert!(!after(stage, &[Role::ControlPlane, Role::Worker], true, standing), "{stage}");
+    fn a_worker_stops_no_other_host() {
+        for (stage, completed) in STAGES.into_iter().flat_map(|stage| [(stage, NEW), (stage, COMPLETED)]) {
+            assert!(after(stage, &[Role::Worker], false, completed), "{stage}");
+            assert!(!after(stage, &[Role::ControlPlane, Role::Worker], true, completed), "{stage}");
         }
     }
 
     #[test]
-    fn a_further_control_plane_stops_a_cluster_only_before_it_is_known_where_it_stands() {
+    fn another_control_plane_stops_a_new_cluster_only_while_connecting() {
         use Stage::{Connect, Prepare};
         assert!(!after(Connect, &[Role::ControlPlane], false, NEW));
-        assert!(after(Connect, &[Role::ControlPlane], false, STANDS));
+        assert!(after(Connect, &[Role::ControlPlane], false, COMPLETED));
         assert!(after(Prepare, &[Role::ControlPlane], false, NEW));
     }
 
@@ -149,12 +100,12 @@ mod tests {
     fn a_member_of_etcd_stops_a_new_cluster_until_etcd_runs() {
         for stage in STAGES {
             assert_eq!(after(stage, &[Role::Etcd], false, NEW), stage > Stage::Etcd, "{stage}");
-            assert!(after(stage, &[Role::Etcd], false, STANDS), "{stage}");
+            assert!(after(stage, &[Role::Etcd], false, COMPLETED), "{stage}");
         }
     }
 
     proptest! {
-        /// A host more that fails never lets the others go on.
+        /// One more failure never lets the others go on.
         #[test]
         fn more_failures_are_never_better(
             hosts in proptest::collection::vec((proptest::sample::subsequence(Role::ALL.to_vec(), 1..=3), any::<bool>()), 1..5),
@@ -162,12 +113,12 @@ mod tests {
             control_plane in any::<bool>(),
             etcd in any::<bool>(),
         ) {
-            let standing = Standing { control_plane, etcd };
+            let completed = Completed { control_plane, etcd };
             let roles: Vec<(BTreeSet<Role>, bool)> =
                 hosts.into_iter().map(|(roles, leads)| (roles.into_iter().collect(), leads)).collect();
-            let fallen: Vec<_> = roles.iter().map(|(roles, leads)| Fallen { roles, leads: *leads }).collect();
-            let alone = fallen.iter().any(|host| course(STAGES[stage], &[*host], standing) != Course::GoOn);
-            prop_assert_eq!(course(STAGES[stage], &fallen, standing) != Course::GoOn, alone);
+            let failed: Vec<_> = roles.iter().map(|(roles, leads)| FailedHost { roles, leads: *leads }).collect();
+            let alone = failed.iter().any(|host| decide(STAGES[stage], &[*host], completed) != Decision::GoOn);
+            prop_assert_eq!(decide(STAGES[stage], &failed, completed) != Decision::GoOn, alone);
         }
     }
 }

@@ -1,73 +1,95 @@
-//! Whether the hosts can carry the cluster: each by itself, and all together. Nothing is changed.
+//! Checks before anything is changed: whether the hosts are fit for the cluster, each by itself and all together, and what
+//! would be done on each.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_format::Role;
 
+use super::index::HostIndex;
 use super::lead::Leader;
-use super::show::few;
-use super::visit::Visit;
-use super::{FleetHost, Stage};
+use super::session::Session;
+use super::text::{few, table};
+use crate::agent::questions::PreviewPlan;
 use crate::cost::cost;
-use crate::facts::{HostFacts, Installation};
+use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::inputs::{Inputs, OwnedInputs};
-use crate::plan::{Phase, PlanError, plan};
+use crate::plan::{PlanError, plan};
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{Subject, examine};
+use crate::report::{Event, Observer as _};
+use crate::stage::Stage;
 use crate::topology::Topology;
 
-impl Visit<'_> {
-    /// Examines every host that was reached, and refuses when anything is found that no cluster comes of.
-    pub(super) fn examine(&mut self) -> anyhow::Result<()> {
+impl Session<'_> {
+    /// Checks every host that was reached.
+    ///
+    /// # Errors
+    /// When a check rejects a host.
+    pub fn examine(&mut self) -> anyhow::Result<()> {
         let alive = self.fleet.alive(|_| true);
-        self.fleet.display.stage(Stage::Preflight, alive.len());
+        self.fleet.enter(Stage::Preflight);
+        self.fleet.announce(alive.len());
         let mut findings = Vec::new();
         for &index in &alive {
-            let host = &self.fleet.hosts[index];
-            let (spec, facts) = (self.shares.of(host.spec), facts(host));
-            let topology = Topology::of(&spec, host.name())?;
+            let host = self.fleet.host(index);
+            let (spec, facts) = (self.shares.of(host.spec), host.facts());
+            let topology = Topology::of(&spec, host.name().as_str())?;
             let subject = Subject { spec: &spec, facts, topology: Some(&topology), kubernetes: self.kubernetes };
             let own = examine(&subject, self.ignored);
-            findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().to_owned(), finding }));
+            findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().clone(), finding }));
         }
         let visited: Vec<_> = alive
             .iter()
             .map(|&index| {
-                let host = &self.fleet.hosts[index];
-                let clock_offset_seconds = host.clock_offset_seconds;
-                Visited { name: host.name(), address: host.spec.address, facts: facts(host), clock_offset_seconds }
+                let host = self.fleet.host(index);
+                let clock_offset_seconds = host.reached().clock_offset_seconds;
+                Visited { name: host.name(), address: host.spec.address, facts: host.facts(), clock_offset_seconds }
             })
             .collect();
         findings.extend(between::examine(&visited, self.ignored));
-        let etcd: Vec<_> = self.fleet.hosts.iter().filter(|host| host.has(Role::Etcd)).map(FleetHost::name).collect();
-        findings.extend(between::etcd_members(&etcd, self.standing.etcd, self.ignored));
-        findings.extend(self.reach());
-        findings.extend(self.try_balancer());
-        findings.extend(self.try_virtual_address());
-        self.fleet.display.findings(&findings);
+        let etcd = self.fleet.hosts().filter(|(_, host)| host.has(Role::Etcd));
+        let etcd: Vec<_> = etcd.map(|(_, host)| host.name()).collect();
+        findings.extend(between::etcd_members(&etcd, self.completed.etcd, self.ignored));
+        findings.extend(self.check_reach());
+        findings.extend(self.check_balancer());
+        findings.extend(self.check_virtual_address());
+        self.show(&findings);
         refuse_rejected(&findings)
+    }
+
+    /// Programs get every finding of every host; people get those that matter, in one table.
+    fn show(&self, findings: &[HostFinding]) {
+        for HostFinding { host, finding } in findings {
+            let event = Event::Preflight { findings: vec![finding.clone()] };
+            self.fleet.console.event_for_programs(host, Stage::Preflight, &event);
+        }
+        let table = table(findings);
+        if !table.is_empty() {
+            self.fleet.console.line(table.trim_end());
+        }
     }
 }
 
 impl Leader<'_> {
-    /// Plans what every host does, and looks whether it fits. Fills in which phases concern which host.
+    /// Plans what every host does, and checks that it fits. Notes at each host the phases in which it has something to do.
     pub(super) fn plan(&mut self) -> anyhow::Result<()> {
         let mut shortages = Vec::new();
-        for index in self.visit.fleet.alive(|_| true) {
-            let kept_bytes = self.parts.for_host(self.visit.fleet.hosts[index].spec).size_bytes();
+        for index in self.alive(|_| true) {
+            let kept_bytes = self.parts.for_host(self.host(index).spec).size_bytes();
             let (phases, lacks) = self.with_inputs(index, |inputs| {
                 let plan = plan(inputs)?;
                 let lacks = cost(inputs, plan.steps.len(), kept_bytes).shortages();
                 Ok((plan.steps.iter().map(|planned| planned.phase).collect(), lacks))
             })?;
-            let host = &self.visit.fleet.hosts[index];
-            // Part of the cost of a host that was begun is paid already, and how much of it cannot be told.
-            if facts(host).installation == Installation::None && !lacks.is_empty() {
+            let host = self.host(index);
+            // A host that was begun has paid part of the cost already; how much is unknown.
+            if host.facts().installation == Installation::None && !lacks.is_empty() {
                 shortages.push(format!("on {}: {}", host.name(), lacks.join("; ")));
             }
-            self.phases[index] = phases;
+            self.session.fleet.host_mut(index).phases = phases;
         }
         if shortages.is_empty() {
             return Ok(());
@@ -79,63 +101,57 @@ impl Leader<'_> {
 
     fn with_inputs<T>(
         &self,
-        index: usize,
+        index: HostIndex,
         look: impl FnOnce(&Inputs<'_>) -> Result<T, PlanError>,
     ) -> anyhow::Result<T> {
-        let host = &self.visit.fleet.hosts[index];
-        let spec = self.visit.shares.of(host.spec);
-        let gathered = OwnedInputs::about(Cow::Owned(spec), host.name(), facts(host), self.orders.bundle.list())?;
+        let host = self.host(index);
+        let (spec, list) = (self.session.shares.of(host.spec), self.request.bundle.list());
+        let gathered = OwnedInputs::about(Cow::Owned(spec), host.name().as_str(), host.facts(), list)?;
         look(&gathered.inputs()).with_context(|| format!("no plan could be made for {}", host.name())).refused()
     }
 
-    /// Prints what would be done, on every host.
+    /// Shows what would be done on every host.
     pub(super) fn dry_run(&mut self) -> anyhow::Result<()> {
-        for index in self.visit.fleet.alive(|_| true) {
-            let host = &self.visit.fleet.hosts[index];
-            if host.survey.as_ref().is_some_and(|survey| survey.holds_bundle) && !host.is_new() {
-                let request = crate::agent::protocol::Request::Look(Box::new(self.work(index)));
-                if let Err(told) = self.visit.fleet.request(index, Stage::Preflight, &request) {
-                    self.visit.fleet.fall(index, Stage::Preflight, told);
+        for index in self.alive(|_| true) {
+            let host = self.host(index);
+            if host.surveyed(|survey| survey.holds_bundle) && !host.is_new() {
+                if let Err(report) = self.ask(index, PreviewPlan { work: self.work_of(index) }) {
+                    self.fail(index, Stage::Preflight, report);
                 }
                 continue;
             }
-            let watch = self.visit.fleet.display.watch(host.name(), Stage::Preflight, None);
-            for planned in &self.with_inputs(index, plan)?.steps {
-                watch.told(&serde_json::json!({
-                    "schema": crate::report::SCHEMA, "event": "step-planned", "step": planned.step.id(),
-                    "title": planned.title, "reason": "the host was not begun with",
-                }));
+            let plan = self.with_inputs(index, plan)?;
+            let reporter = self.session.fleet.console.reporter(host.name(), Stage::Preflight);
+            for planned in &plan.steps {
+                reporter.event(&Event::StepPlanned {
+                    step: planned.step.id().to_owned(),
+                    title: planned.title.clone(),
+                    reason: Some("nothing is installed on the host yet".to_owned()),
+                });
             }
         }
         Ok(())
     }
-
-    /// Whether a phase has anything to do with a host.
-    pub(super) fn concerns(&self, index: usize, phase: Phase) -> bool {
-        self.phases[index].contains(&phase)
-    }
 }
 
-/// One refusal for all that rejects.
+/// One refusal for all hosts and checks that reject.
 fn refuse_rejected(findings: &[HostFinding]) -> anyhow::Result<()> {
     let rejected = between::rejections(findings);
     if rejected.is_empty() {
         return Ok(());
     }
-    let unique = |names: Vec<&str>| {
-        let mut seen = std::collections::BTreeSet::new();
-        names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let hosts = unique(rejected.iter().map(|found| found.host.as_str()).collect());
-    let checks = unique(rejected.iter().map(|found| found.finding.check).collect());
-    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let hosts = distinct(rejected.iter().map(|found| &found.host));
+    let checks: Vec<String> =
+        distinct(rejected.iter().map(|found| found.finding.check)).iter().map(ToString::to_string).collect();
     let flags: Vec<_> = checks.iter().map(|check| format!("--ignore {check}")).collect();
-    Err(anyhow!("no cluster comes of these hosts as they are: {} on {}", checks.join(", "), few(&hosts)))
+    let what = if checks.len() == 1 { "check" } else { "checks" };
+    Err(anyhow!("{} failed the {what} {}; nothing was changed", few(&hosts), checks.join(", ")))
         .refused()
-        .hint(format!("do what is said at each; if you know better, add `{}`", flags.join(" ")))
+        .hint(format!("fix what each check reports, or ignore it with `{}`", flags.join(" ")))
 }
 
-/// What a host that was reached is.
-fn facts<'a>(host: &'a FleetHost<'_>) -> &'a HostFacts {
-    &host.survey.as_ref().expect("a host that was reached was looked at").facts
+/// Each item once, in the order in which it comes first.
+fn distinct<T: Copy + Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| seen.insert(*item)).collect()
 }

@@ -1,5 +1,5 @@
-//! Whether the hosts reach each other where they will have to, before anything is installed: some listen on the ports that will
-//! be in use, others connect. How many connections are tried grows as the number of workers does.
+//! Whether the hosts reach each other's ports, before anything is installed: some listen on the ports that the cluster will
+//! use, others connect. The number of connections grows with the number of workers, not with its square.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,30 +7,32 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use kbundle_format::Role;
-use serde_json::Value;
 
-use super::policy::Stage;
-use super::visit::Visit;
-use super::{FleetHost, gang, unexpected};
-use crate::agent::LISTENING;
-use crate::agent::protocol::{Reply, Request};
-use crate::failure::Told;
+use super::connection::Encoded;
+use super::host::FleetHost;
+use super::index::HostIndex;
+use super::pool;
+use super::session::Session;
+use crate::agent::questions::{ListenOnPorts, TryConnections};
+use crate::failure::FailureReport;
 use crate::preflight::between::{self, HostFinding};
+use crate::report::Event;
+use crate::stage::Stage;
 
 const ETCD_CLIENTS: u16 = 2379;
 const ETCD_PEERS: u16 = 2380;
 const KUBELET: u16 = 10250;
 
-/// What came of trying.
+/// The results of connecting.
 #[derive(Default)]
-struct Tried {
-    /// What could not be reached, by the number of the host that tried.
-    unreached: BTreeMap<usize, Vec<String>>,
-    /// Hosts that could not even try, or not listen.
-    failed: Vec<(usize, Told)>,
+struct Attempts {
+    /// What could not be reached, by the host that tried.
+    unreached: BTreeMap<HostIndex, Vec<String>>,
+    /// Hosts that could not try, or not listen.
+    failed: Vec<(HostIndex, FailureReport)>,
 }
 
-impl Tried {
+impl Attempts {
     fn add(&mut self, other: Self) {
         for (index, targets) in other.unreached {
             self.unreached.entry(index).or_default().extend(targets);
@@ -40,97 +42,88 @@ impl Tried {
 }
 
 impl FleetHost<'_> {
-    fn is_node(&self) -> bool {
-        self.has(Role::ControlPlane) || self.has(Role::Worker)
-    }
-
-    /// The ports that others will connect to.
+    /// The ports that other hosts will connect to.
     fn ports(&self, api: u16) -> Vec<u16> {
         let roles = [
             (self.has(Role::ControlPlane), api),
             (self.has(Role::Etcd), ETCD_CLIENTS),
             (self.has(Role::Etcd), ETCD_PEERS),
-            (self.is_node(), KUBELET),
+            (self.spec.is_node(), KUBELET),
         ];
         roles.into_iter().filter_map(|(wanted, port)| wanted.then_some(port)).collect()
     }
 
-    /// Where this host will connect to on `other`.
+    /// The addresses that this host will connect to on `other`.
     fn targets(&self, other: &FleetHost<'_>, api: u16) -> Vec<SocketAddr> {
         let wanted = [
-            (self.is_node() && other.has(Role::ControlPlane), api),
+            (self.spec.is_node() && other.has(Role::ControlPlane), api),
             (self.has(Role::ControlPlane) && other.has(Role::Etcd), ETCD_CLIENTS),
             (self.has(Role::Etcd) && other.has(Role::Etcd), ETCD_PEERS),
-            (self.has(Role::ControlPlane) && other.is_node(), KUBELET),
+            (self.has(Role::ControlPlane) && other.spec.is_node(), KUBELET),
         ];
         let ports = wanted.into_iter().filter_map(|(wanted, port)| wanted.then_some(port));
         ports.map(|port| SocketAddr::new(other.spec.address, port)).collect()
     }
 }
 
-impl Visit<'_> {
-    /// Tries the connections that a cluster with a host more than before will make.
-    pub(super) fn reach(&mut self) -> Vec<HostFinding> {
+impl Session<'_> {
+    /// Tries the connections that the cluster will make, where any host is new.
+    pub fn check_reach(&mut self) -> Vec<HostFinding> {
         if self.fleet.alive(FleetHost::is_new).is_empty() {
             return Vec::new();
         }
         let serves = |host: &FleetHost<'_>| host.has(Role::ControlPlane) || host.has(Role::Etcd);
-        let (servers, workers): (Vec<_>, Vec<_>) =
-            self.fleet.alive(|_| true).into_iter().partition(|&index| serves(&self.fleet.hosts[index]));
-        let tried = self.while_listening(&servers, |this| {
-            let mut tried = this.connect(&servers, &servers);
+        let servers = self.fleet.alive(serves);
+        let workers = self.fleet.alive(|host| !serves(host));
+        let attempts = self.while_listening(&servers, |this| {
+            let mut attempts = this.connect(&servers, &servers);
             for some in workers.chunks(this.fleet.parallel) {
-                tried.add(this.while_listening(some, |this| {
-                    let mut tried = this.connect(some, &servers);
-                    tried.add(this.connect(&servers, some));
-                    tried
+                attempts.add(this.while_listening(some, |this| {
+                    let mut attempts = this.connect(some, &servers);
+                    attempts.add(this.connect(&servers, some));
+                    attempts
                 }));
             }
-            tried
+            attempts
         });
-        for (index, told) in tried.failed {
-            self.fleet.fall(index, Stage::Preflight, told);
+        for (index, report) in attempts.failed {
+            self.fleet.fail(index, Stage::Preflight, report);
         }
-        let finding = |index: usize| {
-            let failures = tried.unreached.get(&index).map_or(&[][..], Vec::as_slice);
-            between::reach(self.fleet.hosts[index].name(), failures, self.ignored)
+        let finding = |index: HostIndex| {
+            let failures = attempts.unreached.get(&index).map_or(&[][..], Vec::as_slice);
+            between::reach(self.fleet.host(index).name(), failures, self.ignored)
         };
         servers.into_iter().chain(workers).map(finding).collect()
     }
 
-    /// Has `from` connect to what they will need on `to`.
-    fn connect(&self, from: &[usize], to: &[usize]) -> Tried {
-        let hosts = &self.fleet.hosts;
-        let api = self.spec.api.port;
-        let names: BTreeMap<_, _> = to.iter().map(|&index| (hosts[index].spec.address, hosts[index].name())).collect();
-        let results = gang::each(from, self.fleet.parallel, |&index| {
-            let others = to.iter().filter(|&&other| other != index);
-            let targets: Vec<_> = others.flat_map(|&other| hosts[index].targets(&hosts[other], api)).collect();
-            if targets.is_empty() {
-                return Ok(Vec::new());
-            }
-            match self.fleet.request(index, Stage::Preflight, &Request::Connect { targets })? {
-                Reply::Unreached { failures } => Ok(failures),
-                other => Err(unexpected(&other)),
-            }
+    /// Has `from` connect to the ports that they will need on `to`.
+    fn connect(&self, from: &[HostIndex], to: &[HostIndex]) -> Attempts {
+        let hosts = to.iter().map(|&index| self.fleet.host(index));
+        let names: BTreeMap<_, _> = hosts.map(|host| (host.spec.address, host.name())).collect();
+        let results = pool::each(from, self.fleet.parallel, |&index| {
+            let others = to.iter().filter(|&&other| other != index).map(|&other| self.fleet.host(other));
+            let api = self.spec.api.port;
+            let targets: Vec<_> = others.flat_map(|other| self.fleet.host(index).targets(other, api)).collect();
+            if targets.is_empty() { Ok(Vec::new()) } else { self.fleet.ask(index, TryConnections { targets }) }
         });
-        let mut tried = Tried::default();
+        let mut attempts = Attempts::default();
         for (&index, result) in from.iter().zip(results) {
             match result {
                 Ok(failures) => {
-                    let told = failures.iter().map(|(target, why)| {
-                        format!("{} at {target} ({why})", names.get(&target.ip()).copied().unwrap_or_default())
+                    let described = failures.iter().map(|(target, reason)| {
+                        let name = names.get(&target.ip()).map_or("", |name| name.as_str());
+                        format!("{name} at {target} ({reason})")
                     });
-                    tried.unreached.entry(index).or_default().extend(told);
+                    attempts.unreached.entry(index).or_default().extend(described);
                 }
-                Err(told) => tried.failed.push((index, told)),
+                Err(report) => attempts.failed.push((index, report)),
             }
         }
-        tried
+        attempts
     }
 
-    /// Does `work` while these hosts listen on their ports, and adds those that could not.
-    fn while_listening(&self, hosts: &[usize], work: impl FnOnce(&Self) -> Tried) -> Tried {
+    /// Does `work` while these hosts listen on their ports, and adds those that could not listen.
+    fn while_listening(&self, hosts: &[HostIndex], work: impl FnOnce(&Self) -> Attempts) -> Attempts {
         thread::scope(|scope| {
             let listening: Vec<_> = hosts
                 .iter()
@@ -141,39 +134,35 @@ impl Visit<'_> {
                     (index, end, wait, listener)
                 })
                 .collect();
-            // One that fails drops its end, which ends the waiting as well.
+            // A host that fails drops its end, which ends the waiting as well.
             for (_, _, wait, _) in &listening {
                 let _ = wait.recv();
             }
-            let mut tried = work(self);
+            let mut attempts = work(self);
             for (index, end, _, listener) in listening {
                 drop(end);
-                if let Err(told) = listener.join().expect("listening does not panic") {
-                    tried.failed.push((index, told));
+                if let Err(report) = listener.join().expect("listening does not panic") {
+                    attempts.failed.push((index, report));
                 }
             }
-            tried
+            attempts
         })
     }
 
-    /// Has a host listen until `ended` is.
-    fn listen(&self, index: usize, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), Told> {
-        let host = &self.fleet.hosts[index];
-        let connection = host.connection.as_ref().expect("only hosts that were reached are worked on");
-        let request = Request::Listen { ports: host.ports(self.spec.api.port) };
+    /// Has a host listen until the other end of `ended` is dropped.
+    fn listen(&self, index: HostIndex, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), FailureReport> {
+        let host = self.fleet.host(index);
+        let question = Encoded::of(ListenOnPorts { ports: host.ports(self.spec.api.port) });
         let wait = move |_: &mut _| {
-            // Nothing is ever sent: the other end goes when it is time.
+            // Nothing is ever sent: the other end is dropped when it is time.
             let _ = ended.recv();
             Ok(())
         };
-        let reply = connection.converse(&request, wait, &mut |event: &Value| {
-            if event["event"] == LISTENING {
+        let answer = host.reached().connection.ask(&question, wait, &mut |event| {
+            if *event == Event::Listening {
                 let _ = ready.send(());
             }
-        })?;
-        match self.fleet.judge(index, reply)? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        });
+        Ok(answer?)
     }
 }

@@ -1,4 +1,4 @@
-//! What each host is told of the cluster, and which part of the bundle it gets.
+//! What each host is told about the cluster, and which part of the bundle it gets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use kbundle_format::indexed::Excerpt;
 use kbundle_format::{IndexedBundle, ReadError, Role};
 
 use crate::agent::needs;
-use crate::config::{ClusterSpec, HostSpec, Ssh};
+use crate::config::{ClusterSpec, DnsName, HostSpec, Ssh};
 
-/// The cluster as its hosts are told of it: the one that leads comes first.
+/// The cluster as its hosts are told about it: the first control plane comes first.
 pub struct Shares {
-    leader: String,
-    /// All hosts; the one that leads labels and taints nodes.
+    leader: DnsName,
+    /// All hosts, for the first control plane, which labels and taints nodes.
     all: ClusterSpec,
-    /// Control planes and members of etcd, which everyone has to know.
+    /// Control planes and members of etcd, for every other host.
     serving: ClusterSpec,
 }
 
@@ -25,18 +25,18 @@ impl Shares {
         let mut all = ClusterSpec { ssh: Ssh::default(), ..spec.clone() };
         all.hosts = spec.hosts.iter().map(bare).collect();
         all.hosts.sort_by_key(|host| host.name != leader.name);
-        // Nobody has this name, so that nobody is added to those who serve.
+        // No host has this name, so that no worker is added.
         let serving = all.for_host("");
-        Self { leader: leader.name.to_string(), all, serving }
+        Self { leader: leader.name.clone(), all, serving }
     }
 
-    /// What `host` is told: everything, or what [`ClusterSpec::for_host`] tells.
+    /// The cluster for `host`: all of it for the first control plane, [`ClusterSpec::for_host`] for every other host.
     #[must_use]
     pub fn of(&self, host: &HostSpec) -> ClusterSpec {
-        if host.name.as_str() == self.leader {
+        if host.name == self.leader {
             return self.all.clone();
         }
-        // As `for_host`, without going through all hosts for each of them.
+        // The same as `for_host`, without going through all hosts for each of them.
         let mut spec = self.serving.clone();
         let own = HostSpec { ssh: Ssh::default(), ..host.clone() };
         match spec.hosts.iter_mut().find(|other| other.name == host.name) {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_what_the_cluster_tells_them_with_the_leader_first() {
+    fn every_host_gets_the_hosts_that_it_needs_with_the_leader_first() {
         let spec = cluster();
         let shares = Shares::led_by(&spec, &spec.hosts[1]);
         let names = |spec: &ClusterSpec| spec.hosts.iter().map(|host| host.name.to_string()).collect::<Vec<_>>();

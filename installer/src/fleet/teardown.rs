@@ -1,166 +1,172 @@
-//! Taking hosts out of a cluster: one of them, or all.
+//! Removes hosts from a cluster: one of them, or all.
 
 use std::collections::BTreeSet;
 
 use anyhow::{anyhow, bail};
 use kbundle_format::Role;
 
-use super::policy::Stage;
-use super::{Fleet, FleetHost, Means, astray};
-use crate::agent::protocol::{Answer, Question, Reply, Request, Wanted};
-use crate::config::{ClusterSpec, HostSpec};
-use crate::failure::{Advise, Told};
+use super::host::FleetHost;
+use super::hosts::{Fleet, FleetOptions};
+use super::index::HostIndex;
+use crate::agent::questions::{DeleteNode, DrainNode, ListEtcdMembers, RemoveEtcdMember, ResetHost, SurveyHost};
+use crate::config::{ClusterSpec, DnsName, HostSpec};
+use crate::failure::{Advise, FailureReport};
+use crate::stage::Stage;
+use crate::steps::etcd::layout::peer_url;
 
-/// Whether the host that goes can still be worked on.
+/// Whether work can still be done on the host that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaver {
+pub enum DepartingHost {
     /// It runs, and is drained and reset.
     Alive,
-    /// It is gone; what it would have to do is left out.
+    /// It is gone; its own part is left out.
     Dead,
 }
 
-/// Nothing is installed, so that the hosts need no bundle.
-fn nothing(_: &HostSpec) -> Wanted {
-    Wanted { roles: Vec::new(), list: None }
+/// Nothing is installed, so that no host needs a bundle.
+fn survey(_: &HostSpec) -> SurveyHost {
+    SurveyHost { roles: Vec::new(), list: None }
 }
 
-/// Removes the cluster from all hosts of `spec`. `begun` is told the fleet before anything is connected to.
+/// Removes the cluster from all hosts of `spec`. `begun` gets the fleet before kinstall connects to any host.
+///
+/// # Errors
+/// When hosts failed; the others are reset.
 pub fn reset_all(
     spec: &ClusterSpec,
-    means: &Means,
+    options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut fleet = Fleet::new(spec, spec.hosts.iter().collect(), means)?;
+    let mut fleet = Fleet::new(spec, spec.hosts.iter().collect(), options)?;
     begun(&fleet)?;
-    fleet.connect(spec, means.password.as_ref(), nothing)?;
+    fleet.connect(spec, options.password.as_ref(), survey)?;
+    fleet.enter(Stage::Remove);
     let hosts = fleet.alive(|_| true);
-    fleet.display.stage(Stage::Remove, hosts.len());
-    fleet.on_each(Stage::Remove, &hosts, usize::MAX, reset);
+    fleet.announce(hosts.len());
+    fleet.on_each(&hosts, usize::MAX, reset);
     fleet.summary(None)
 }
 
-fn reset(fleet: &Fleet<'_>, index: usize) -> Result<(), Told> {
-    match fleet.request(index, Stage::Remove, &Request::Reset)? {
-        Reply::Done => {
-            fleet.display.line(&format!("{} is what it was before kinstall", fleet.hosts[index].name()));
-            Ok(())
-        }
-        other => Err(super::unexpected(&other)),
-    }
+fn reset(fleet: &Fleet<'_>, index: HostIndex) -> Result<(), FailureReport> {
+    fleet.ask(index, ResetHost {})?;
+    fleet.console.line(&format!("{} is reset: everything that kinstall changed is undone", fleet.host(index).name()));
+    Ok(())
 }
 
-/// Takes the host called `name` out of the cluster and resets it. `begun` is told the fleet before anything is connected to.
+/// Removes the host called `name` from the cluster and resets it. `begun` gets the fleet before kinstall connects to any host.
+///
+/// # Errors
+/// When there is no such host, when the cluster cannot do without it, or when a host failed.
 pub fn remove(
     spec: &ClusterSpec,
-    name: &str,
-    leaver: Leaver,
-    means: &Means,
+    name: &DnsName,
+    state: DepartingHost,
+    options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let going = spec.hosts.iter().find(|host| host.name.as_str() == name);
-    let going = going.ok_or_else(|| anyhow!("cluster.yaml has no host {name}")).usage()?;
+    let departing = spec.hosts.iter().find(|host| host.name == *name);
+    let departing = departing.ok_or_else(|| anyhow!("cluster.yaml has no host {name}")).usage()?;
     let serves = |host: &&HostSpec| [Role::ControlPlane, Role::Etcd].iter().any(|role| host.roles.contains(role));
-    let staying = spec.hosts.iter().filter(|host| host.name != going.name).filter(serves);
-    let hosts = staying.chain((leaver == Leaver::Alive).then_some(going)).collect();
-    let mut fleet = Fleet::new(spec, hosts, means)?;
+    let staying = spec.hosts.iter().filter(|host| host.name != *name).filter(serves);
+    let hosts = staying.chain((state == DepartingHost::Alive).then_some(departing)).collect();
+    let mut fleet = Fleet::new(spec, hosts, options)?;
     begun(&fleet)?;
-    fleet.connect(spec, means.password.as_ref(), nothing)?;
-    let index = fleet.hosts.iter().position(|host| host.spec.name == going.name);
-    if let Some(failure) = index.and_then(|index| fleet.hosts[index].failure.as_ref()) {
-        let error = anyhow!("{name} cannot be reached: {}; nothing was changed", failure.told.error);
-        return Err(error).refused().hint("if it will not come back, add `--dead`");
+    fleet.connect(spec, options.password.as_ref(), survey)?;
+    fleet.enter(Stage::Remove);
+    let index = fleet.find(|host| host.name() == name);
+    if let Some(failure) = index.and_then(|index| fleet.host(index).failure.as_ref()) {
+        let error = anyhow!("{name} cannot be reached: {}; nothing was changed", failure.report.error);
+        return Err(error).refused().hint("if the host will not come back, add `--dead`");
     }
-    Removal { fleet, going, index }.run()
+    Removal { fleet, departing, index }.run()
 }
 
 /// One removal.
 struct Removal<'a> {
     fleet: Fleet<'a>,
-    going: &'a HostSpec,
-    /// The number of the host that goes; none where it is dead.
-    index: Option<usize>,
+    departing: &'a HostSpec,
+    /// The departing host in the fleet; `None` where it is dead.
+    index: Option<HostIndex>,
 }
 
 impl Removal<'_> {
     fn run(mut self) -> anyhow::Result<()> {
-        let stays = |host: &FleetHost<'_>| host.spec.name != self.going.name;
-        let leader = self.fleet.alive(|host| stays(host) && host.is_control_plane()).first().copied();
+        let leader = self.fleet.alive(|host| self.stays(host) && host.is_control_plane()).first().copied();
         let Some(leader) = leader else {
-            return Err(anyhow!("no other control plane was reached that stands; nothing was changed"))
+            return Err(anyhow!("no other control plane of the cluster was reached; nothing was changed"))
                 .refused()
-                .hint("the last one goes with the whole cluster: `kinstall reset --all`");
+                .hint("to remove the last control plane, remove the whole cluster: `kinstall reset --all`");
         };
         let keeper = self.keeper()?;
-        self.fleet.display.stage(Stage::Remove, 1);
-        let result = self.take_out(leader, keeper);
-        if let Err((index, told)) = result {
-            self.fleet.fall(index, Stage::Remove, told);
+        self.fleet.announce(1);
+        if let Err((index, report)) = self.take_out(leader, keeper) {
+            self.fleet.fail(index, Stage::Remove, report);
         }
         self.fleet.summary(None)?;
-        let name = &self.going.name;
-        self.fleet.display.line(&format!(
-            "{name} is no part of the cluster any more. Take it out of cluster.yaml and run `kinstall run` again, so that the \
+        let name = &self.departing.name;
+        self.fleet.console.line(&format!(
+            "{name} is no longer part of the cluster. Remove it from cluster.yaml and run `kinstall run` again, so that the \
              other hosts forget it as well."
         ));
         Ok(())
     }
 
-    /// The host whose etcd removes the member of the one that goes; none where that has no member.
+    fn stays(&self, host: &FleetHost<'_>) -> bool {
+        host.name() != &self.departing.name
+    }
+
+    /// The host whose etcd removes the departing host's member; `None` where that host has no member.
     ///
     /// # Errors
     /// When etcd would lose its majority, or has none.
-    fn keeper(&self) -> anyhow::Result<Option<usize>> {
-        if !self.going.roles.contains(&Role::Etcd) {
+    fn keeper(&self) -> anyhow::Result<Option<HostIndex>> {
+        if !self.departing.roles.contains(&Role::Etcd) {
             return Ok(None);
         }
-        let stays = |host: &FleetHost<'_>| host.spec.name != self.going.name;
-        let well = self.fleet.alive(|host| stays(host) && host.has_etcd());
-        let Some(&keeper) = well.first() else {
+        let reached = self.fleet.alive(|host| self.stays(host) && host.has_etcd());
+        let Some(&keeper) = reached.first() else {
             return Err(anyhow!("no other member of etcd was reached; nothing was changed"))
                 .refused()
-                .hint("etcd's last member goes with the whole cluster: `kinstall reset --all`");
+                .hint("to remove the last member of etcd, remove the whole cluster: `kinstall reset --all`");
         };
-        let here = self.fleet.hosts[keeper].spec.address;
-        let members = match self.fleet.ask(keeper, Stage::Remove, Question::EtcdMembers { here }) {
-            Ok(Answer::EtcdMembers(members)) => members,
-            Ok(_) => bail!("{}", astray().error),
-            Err(told) => bail!("etcd does not tell its members: {}; {}", told.error, told.causes.join("; ")),
+        let here = self.fleet.host(keeper).spec.address;
+        let members = match self.fleet.ask(keeper, ListEtcdMembers { here }) {
+            Ok(members) => members,
+            Err(report) => bail!("cannot list the members of etcd: {}; {}", report.error, report.causes.join("; ")),
         };
         let urls: BTreeSet<_> = members.into_iter().map(|member| member.peer_url).collect();
-        let url = |host: &FleetHost<'_>| crate::steps::etcd::layout::peer_url(host.spec.address);
-        let running = well.iter().filter(|&&index| urls.contains(&url(&self.fleet.hosts[index]))).count();
-        let own = crate::steps::etcd::layout::peer_url(self.going.address);
+        let is_member = |index: HostIndex| urls.contains(&peer_url(self.fleet.host(index).spec.address));
+        let running = reached.iter().filter(|&&index| is_member(index)).count();
+        let own = peer_url(self.departing.address);
         let left = urls.iter().filter(|url| **url != own).count();
         if keeps_majority(running, left) {
             return Ok(Some(keeper));
         }
-        Err(anyhow!("of etcd's {left} other members {running} were reached, which is no majority; nothing was changed"))
-            .refused()
-            .hint("bring the others back first")
+        Err(anyhow!(
+            "only {running} of etcd's {left} other members were reached, which is no majority; nothing was changed"
+        ))
+        .refused()
+        .hint("start the other members first")
     }
 
-    /// Says also which host failed.
-    fn take_out(&self, leader: usize, keeper: Option<usize>) -> Result<(), (usize, Told)> {
-        let ask = |index, question| {
-            let answer = self.fleet.ask(index, Stage::Remove, question);
-            answer.map(drop).map_err(|told| (index, told))
-        };
-        let name = self.going.name.to_string();
+    /// Removes the host. An error also says which host failed.
+    fn take_out(&self, leader: HostIndex, keeper: Option<HostIndex>) -> Result<(), (HostIndex, FailureReport)> {
+        let name = &self.departing.name;
         if self.index.is_some() {
-            self.fleet.display.line(&format!("moving the pods of {name} to other nodes"));
-            ask(leader, Question::DrainNode { name: name.clone() })?;
+            self.fleet.console.line(&format!("moving the pods of {name} to other nodes"));
+            self.fleet.ask(leader, DrainNode { name: name.clone() }).map_err(|report| (leader, report))?;
         }
         if let Some(keeper) = keeper {
-            self.fleet.display.line(&format!("removing the member of etcd on {name}"));
-            let here = self.fleet.hosts[keeper].spec.address;
-            ask(keeper, Question::RemoveEtcdMember { here, address: self.going.address })?;
+            self.fleet.console.line(&format!("removing the member of etcd on {name}"));
+            let here = self.fleet.host(keeper).spec.address;
+            let question = RemoveEtcdMember { here, address: self.departing.address };
+            self.fleet.ask(keeper, question).map_err(|report| (keeper, report))?;
         }
         if let Some(index) = self.index {
-            reset(&self.fleet, index).map_err(|told| (index, told))?;
+            reset(&self.fleet, index).map_err(|report| (index, report))?;
         }
-        // Last, since a kubelet that still runs would look for it.
-        ask(leader, Question::DeleteNode { name })
+        // Last, since a kubelet that still runs would register again.
+        self.fleet.ask(leader, DeleteNode { name: name.clone() }).map_err(|report| (leader, report))
     }
 }
 

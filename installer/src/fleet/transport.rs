@@ -12,17 +12,18 @@ use anyhow::{Context as _, bail};
 use fs_err as fs;
 use tempfile::TempDir;
 
-use super::gang;
+use super::index::HostIndex;
 use super::password::Password;
+use super::pool;
 use crate::config::{Connection, HostSpec, Ssh, Sudo};
 
-/// What a socket's path may have (`sun_path`, 108 bytes), less the zero and what ssh appends while it makes one.
+/// The longest path of a socket: `sun_path` has 108 bytes, of which one is the final zero, and ssh appends 17 while it creates one.
 const MAX_SOCKET_PATH_BYTES: usize = 108 - 1 - 17;
 
 /// Connections that are ended at the same time.
 const CLOSED_AT_ONCE: usize = 32;
 
-/// The way to a host.
+/// How a host is reached.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// OpenSSH with these arguments, the destination last.
@@ -36,19 +37,19 @@ pub enum Transport {
     Local,
 }
 
-/// How the user there becomes root.
+/// How the user becomes root on a host.
 #[derive(Clone, Debug)]
 pub enum Privilege {
-    /// It is root.
+    /// The user is root.
     Root,
-    /// `sudo` that asks for nothing.
+    /// `sudo` without a password.
     Passwordless,
-    /// `sudo` that reads this.
+    /// `sudo` with this password.
     Password(Password),
 }
 
 impl Transport {
-    /// The way to a host that `ssh` describes, with its shared connection at `socket`.
+    /// The transport to a host that `ssh` describes, with its shared connection at `socket`.
     #[must_use]
     pub fn new(host: &HostSpec, ssh: &Ssh, socket: &Path) -> Self {
         if ssh.connection == Some(Connection::Local) {
@@ -60,7 +61,7 @@ impl Transport {
             "ServerAliveInterval=10".to_owned(),
             "ServerAliveCountMax=3".to_owned(),
             "ControlMaster=auto".to_owned(),
-            // Should we be killed before we end it, it ends by itself.
+            // Where kinstall is killed before it ends the connection, the connection ends by itself.
             "ControlPersist=600".to_owned(),
             format!("ControlPath={}", escaped(&socket.display().to_string())),
         ];
@@ -93,13 +94,13 @@ impl Transport {
         self.spelled(&[sudo, &["sh", "-c", script]].concat())
     }
 
-    /// A process that finds out whether `sudo` takes a password, with nothing but the password as its input.
+    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root.
     #[must_use]
     pub fn proof(&self, privilege: &Privilege) -> Option<Command> {
         match privilege {
             Privilege::Root => None,
             Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "true"])),
-            // Without `-k`, a password that was right a minute ago would do instead of this one.
+            // Without `-k`, sudo would accept an earlier password that it still remembers.
             Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "true"])),
         }
     }
@@ -120,7 +121,7 @@ impl Transport {
         }
     }
 
-    /// Where it leads, for messages.
+    /// The destination, for messages.
     #[must_use]
     pub fn destination(&self) -> &str {
         match self {
@@ -131,9 +132,9 @@ impl Transport {
 }
 
 impl Privilege {
-    /// What the setting asks for; without one it is found out, and `sudo` must not ask.
+    /// The way that the setting asks for. Without a setting, a user that is not root uses `sudo` without a password.
     #[must_use]
-    pub fn wanted(setting: Option<Sudo>, password: Option<&Password>, is_root: bool) -> Self {
+    pub fn choose(setting: Option<Sudo>, password: Option<&Password>, is_root: bool) -> Self {
         match (setting, password) {
             (Some(Sudo::Never), _) => Self::Root,
             (Some(Sudo::Password), Some(password)) => Self::Password(password.clone()),
@@ -158,41 +159,41 @@ fn escaped(path: &str) -> String {
     path.replace('%', "%%")
 }
 
-/// The shared connections: where their sockets lie, and their end.
+/// The shared connections: their sockets, and their end.
 pub struct Masters {
     directory: TempDir,
 }
 
 impl Masters {
-    /// Makes a private directory for the sockets.
+    /// Creates a private directory for the sockets.
     pub fn new() -> anyhow::Result<Self> {
         let places = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some("/tmp".into())];
         for place in places.into_iter().flatten() {
             let mut builder = tempfile::Builder::new();
             builder.prefix("kinstall-").permissions(Permissions::from_mode(0o700));
             let Ok(directory) = builder.tempdir_in(&place) else { continue };
-            if socket_in(directory.path(), 99_999).as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+            if socket_in(directory.path(), HostIndex(99_999)).as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
                 return Ok(Self { directory });
             }
         }
         bail!("neither $XDG_RUNTIME_DIR nor /tmp takes a directory for connections")
     }
 
-    /// Where the socket of the host with this number lies.
+    /// The path of a host's socket.
     #[must_use]
-    pub fn socket(&self, number: usize) -> PathBuf {
-        socket_in(self.directory.path(), number)
+    pub fn socket(&self, index: HostIndex) -> PathBuf {
+        socket_in(self.directory.path(), index)
     }
 
     /// Ends every connection.
     pub fn close(&self) -> anyhow::Result<()> {
         let sockets = fs::read_dir(self.directory.path())?.map(|entry| Ok(entry?.path()));
         let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
-        let results = gang::each(&sockets, CLOSED_AT_ONCE, |socket| {
+        let results = pool::each(&sockets, CLOSED_AT_ONCE, |socket| {
             let path = escaped(&socket.display().to_string());
             let mut exit = Command::new("ssh");
             exit.args(["-O", "exit", "-o", &format!("ControlPath={path}"), "--", "host"]);
-            // One that ended by itself is no failure.
+            // A connection that ended by itself is no failure.
             exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")
         });
         results.into_iter().try_for_each(|ended| ended.map(drop))
@@ -201,13 +202,13 @@ impl Masters {
 
 impl Drop for Masters {
     fn drop(&mut self) {
-        // What cannot be ended now ends by itself.
+        // A connection that cannot be ended now ends by itself.
         drop(self.close());
     }
 }
 
-fn socket_in(directory: &Path, number: usize) -> PathBuf {
-    directory.join(number.to_string())
+fn socket_in(directory: &Path, index: HostIndex) -> PathBuf {
+    directory.join(index.to_string())
 }
 
 #[cfg(test)]
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn ssh_is_told_what_the_file_says() {
+    fn ssh_gets_the_settings_of_cluster_yaml() {
         let way = transport("user: admin, port: 2222, key: /keys/a, jump: 'b@gate', known-hosts: '/etc/known hosts'");
         insta::assert_snapshot!(words(&way.command("it's \"$x\"", &Privilege::Passwordless)), @r#"[ssh] [-o] [BatchMode=yes] [-o] [ConnectTimeout=15] [-o] [ServerAliveInterval=10] [-o] [ServerAliveCountMax=3] [-o] [ControlMaster=auto] [-o] [ControlPersist=600] [-o] [ControlPath=/run/sockets/0] [-o] [UserKnownHostsFile="/etc/known hosts"] [-T] [-p] [2222] [-l] [admin] [-i] [/keys/a] [-J] [b@gate] [--] [192.0.2.1] [sudo -n -- sh -c 'it'\''s "$x"']"#);
         let local = transport("connection: local");
@@ -248,22 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn who_becomes_root_how() {
+    fn the_setting_decides_how_the_user_becomes_root() {
         let password = Password::new("x").unwrap();
-        let wanted = |setting, is_root| format!("{:?}", Privilege::wanted(setting, Some(&password), is_root));
-        assert_eq!(wanted(None, true), "Root");
-        assert_eq!(wanted(None, false), "Passwordless");
-        assert_eq!(wanted(Some(Sudo::Passwordless), true), "Passwordless");
-        assert_eq!(wanted(Some(Sudo::Password), false), "Password(hidden)");
-        assert_eq!(wanted(Some(Sudo::Never), false), "Root");
+        let chosen = |setting, is_root| format!("{:?}", Privilege::choose(setting, Some(&password), is_root));
+        assert_eq!(chosen(None, true), "Root");
+        assert_eq!(chosen(None, false), "Passwordless");
+        assert_eq!(chosen(Some(Sudo::Passwordless), true), "Passwordless");
+        assert_eq!(chosen(Some(Sudo::Password), false), "Password(hidden)");
+        assert_eq!(chosen(Some(Sudo::Never), false), "Root");
     }
 
     #[test]
-    fn sockets_lie_in_a_private_place_with_a_short_path() {
+    fn sockets_are_in_a_private_directory_with_a_short_path() {
         let masters = Masters::new().unwrap();
         let directory = masters.directory.path();
         assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
-        assert!(masters.socket(500).as_os_str().len() <= MAX_SOCKET_PATH_BYTES);
+        assert!(masters.socket(HostIndex(500)).as_os_str().len() <= MAX_SOCKET_PATH_BYTES);
     }
 
     proptest! {

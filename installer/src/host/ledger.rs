@@ -124,6 +124,18 @@ pub struct LedgerError {
     source: io::Error,
 }
 
+/// How far a step is on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// It was never begun.
+    NotBegun,
+    /// It was begun, and not completed.
+    CutOff,
+    /// It was completed once.
+    Done,
+}
+
 /// The record, open for adding.
 pub struct Ledger {
     directory: PathBuf,
@@ -168,6 +180,19 @@ impl Ledger {
     #[must_use]
     pub fn is_done(&self, step: &str) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::StepDone { step: done } if done == step))
+    }
+
+    /// How far the step called `step` is.
+    #[must_use]
+    pub fn state_of(&self, step: &str) -> StepState {
+        let begun = |change: &Change| matches!(change, Change::StepStarted { step: begun } if begun == step);
+        if self.is_done(step) {
+            StepState::Done
+        } else if self.changes.iter().any(begun) {
+            StepState::CutOff
+        } else {
+            StepState::NotBegun
+        }
     }
 
     /// Whether the state of `path` before our first change to it is on record.
@@ -290,6 +315,17 @@ mod tests {
         let again = Ledger::open(directory.path()).unwrap();
         assert_eq!(again.changes(), [created("/etc/a")]);
         assert!(again.knows("/etc/a") && !again.knows("/etc/b"));
+    }
+
+    #[test]
+    fn a_step_is_cut_off_until_it_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.state_of("etcd"), StepState::NotBegun);
+        ledger.record(Change::StepStarted { step: "etcd".to_owned() }).unwrap();
+        assert_eq!(ledger.state_of("etcd"), StepState::CutOff);
+        ledger.record(Change::StepDone { step: "etcd".to_owned() }).unwrap();
+        assert_eq!((ledger.state_of("etcd"), ledger.state_of("join")), (StepState::Done, StepState::NotBegun));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use kbundle_format::atomic_file::{AtomicFile, INCOMPLETE_PREFIX, write_atomicall
 use crate::procfs::mounts;
 
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
-pub use ledger::{Change, Ledger, LedgerError};
+pub use ledger::{Change, Ledger, LedgerError, StepState};
 pub use look::Space;
 pub use processes::Process;
 pub use systemd::UnitState;

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::{Answer, CheckId, Finding, Verdict, finding};
+use crate::config::DnsName;
 use crate::facts::HostFacts;
 
 /// With a larger difference, certificates of one host are not yet valid on another.
@@ -17,7 +16,7 @@ const CLOCKS_WARN_SECONDS: f64 = 2.0;
 #[derive(Clone, Copy)]
 pub struct Visited<'a> {
     /// Its name in cluster.yaml.
-    pub name: &'a str,
+    pub name: &'a DnsName,
     /// Its address there.
     pub address: IpAddr,
     /// Its facts.
@@ -27,11 +26,10 @@ pub struct Visited<'a> {
 }
 
 /// A finding about one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFinding {
     /// The host's name.
-    pub host: String,
+    pub host: DnsName,
     /// What was found.
     pub finding: Finding,
 }
@@ -59,7 +57,7 @@ const REACH: &str = "reach";
 
 /// The finding about a host that could not connect to these others, if any.
 #[must_use]
-pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFinding {
+pub fn reach(host: &DnsName, failures: &[String], ignored: &[CheckId]) -> HostFinding {
     let answer = if failures.is_empty() {
         Answer::pass("all required connections work")
     } else {
@@ -67,7 +65,7 @@ pub fn reach(host: &str, failures: &[String], ignored: &[CheckId]) -> HostFindin
         Answer::reject(format!("cannot connect to {}", failures.join(", ")), advice)
     };
     let wanted = "connections to API servers, etcd and kubelets, as the host's roles need them";
-    HostFinding { host: host.to_owned(), finding: finding(REACH, wanted, answer, ignored) }
+    HostFinding { host: host.clone(), finding: finding(REACH, wanted, answer, ignored) }
 }
 
 /// The check of how many members etcd has.
@@ -76,7 +74,7 @@ const ETCD_MEMBERS: &str = "etcd-members";
 /// The finding about the number of etcd members, reported for the last of them. An installed cluster may have an even number for a
 /// while, since members are added and removed one at a time.
 #[must_use]
-pub fn etcd_members(hosts: &[&str], stands: bool, ignored: &[CheckId]) -> Option<HostFinding> {
+pub fn etcd_members(hosts: &[&DnsName], stands: bool, ignored: &[CheckId]) -> Option<HostFinding> {
     let (members, host) = (hosts.len(), *hosts.last()?);
     let answer = if members % 2 == 1 {
         Answer::pass(format!("{members} members"))
@@ -94,7 +92,7 @@ pub fn etcd_members(hosts: &[&str], stands: bool, ignored: &[CheckId]) -> Option
         if stands { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
     };
     let wanted = "an odd number of etcd members; an even number tolerates no more failures";
-    Some(HostFinding { host: host.to_owned(), finding: finding(ETCD_MEMBERS, wanted, answer, ignored) })
+    Some(HostFinding { host: host.clone(), finding: finding(ETCD_MEMBERS, wanted, answer, ignored) })
 }
 
 /// The ids, which `--ignore` takes.
@@ -109,7 +107,7 @@ pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
     for check in CHECKS {
         for (host, answer) in hosts.iter().zip((check.look)(hosts)) {
             let finding = finding(check.id, check.wanted, answer, ignored);
-            findings.push(HostFinding { host: host.name.to_owned(), finding });
+            findings.push(HostFinding { host: host.name.clone(), finding });
         }
     }
     findings
@@ -120,7 +118,7 @@ fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, ad
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for host in hosts {
         if let Some(value) = what(host.facts) {
-            holders.entry(value).or_default().push(host.name);
+            holders.entry(value).or_default().push(host.name.as_str());
         }
     }
     let answer = |host: &Visited<'_>| {
@@ -129,7 +127,8 @@ fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, ad
             [_] => Answer::pass(value),
             // Many hosts may share it; three names are enough.
             sharers => {
-                let others: Vec<_> = sharers.iter().filter(|name| **name != host.name).take(3).copied().collect();
+                let others: Vec<_> =
+                    sharers.iter().filter(|name| **name != host.name.as_str()).take(3).copied().collect();
                 let more = sharers.len() - 1 - others.len();
                 let more = if more == 0 { String::new() } else { format!(" and {more} more") };
                 Answer::reject(format!("`{value}`, the same as {}{more}", others.join(", ")), advice)
@@ -205,11 +204,12 @@ mod tests {
         let mut offsets = [0.1, 0.0, -0.2];
         change(&mut facts, &mut offsets);
         let address = facts[0].addresses[0].address;
-        let visited: Vec<_> = ["a", "b", "c"]
+        let names: [DnsName; 3] = ["a", "b", "c"].map(|name| name.parse().unwrap());
+        let visited: Vec<_> = names
             .iter()
             .zip(&facts)
             .zip(offsets)
-            .map(|((&name, facts), clock_offset_seconds)| Visited { name, address, facts, clock_offset_seconds })
+            .map(|((name, facts), clock_offset_seconds)| Visited { name, address, facts, clock_offset_seconds })
             .collect();
         examine(&visited, &[])
             .iter()
@@ -243,7 +243,9 @@ mod tests {
     #[test]
     fn an_even_number_of_etcd_members_is_allowed_only_in_an_installed_cluster() {
         let told = |hosts: &[&str], stands| {
-            let HostFinding { host, finding } = etcd_members(hosts, stands, &[]).unwrap();
+            let names: Vec<DnsName> = hosts.iter().map(|name| name.parse().unwrap()).collect();
+            let names: Vec<_> = names.iter().collect();
+            let HostFinding { host, finding } = etcd_members(&names, stands, &[]).unwrap();
             format!("{host} {:?}: {}; {}", finding.verdict, finding.found, finding.advice)
         };
         insta::assert_snapshot!(told(&["a", "b"], false), @"b Reject: 2 members; none may fail, the same as with 1; remove the role etcd from one host or add it to another, for 1 or 3 members");

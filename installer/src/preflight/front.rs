@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::between::HostFinding;
 use super::{Answer, CheckId, finding};
+use crate::config::DnsName;
 
 /// The ids, which `--ignore` takes.
 pub(super) fn ids() -> impl Iterator<Item = CheckId> {
@@ -15,7 +16,7 @@ const LOAD_BALANCER: &str = "load-balancer";
 
 /// The finding about a host that tried to connect to the load balancer at `address`; `failure` is why it could not.
 #[must_use]
-pub fn load_balancer(host: &str, address: SocketAddr, failure: Option<String>, ignored: &[CheckId]) -> HostFinding {
+pub fn load_balancer(host: &DnsName, address: SocketAddr, failure: Option<String>, ignored: &[CheckId]) -> HostFinding {
     let answer = match failure {
         None => Answer::pass(format!("{address} accepts connections")),
         Some(why) => Answer::warn(
@@ -24,7 +25,7 @@ pub fn load_balancer(host: &str, address: SocketAddr, failure: Option<String>, i
         ),
     };
     let wanted = "the load balancer of the site's own (api.address)";
-    HostFinding { host: host.to_owned(), finding: finding(LOAD_BALANCER, wanted, answer, ignored) }
+    HostFinding { host: host.clone(), finding: finding(LOAD_BALANCER, wanted, answer, ignored) }
 }
 
 /// Whether the virtual address is free.
@@ -33,7 +34,7 @@ const FREE_ADDRESS: &str = "free-address";
 /// The finding of a control plane that probed `address`: the hardware address that answered, nobody, or why the probe failed.
 #[must_use]
 pub fn free_address(
-    host: &str,
+    host: &DnsName,
     address: IpAddr,
     found: Result<Option<String>, String>,
     ignored: &[CheckId],
@@ -47,5 +48,5 @@ pub fn free_address(
         Err(why) => Answer::unknown(why),
     };
     let wanted = "a free address for kube-vip (api.address)";
-    HostFinding { host: host.to_owned(), finding: finding(FREE_ADDRESS, wanted, answer, ignored) }
+    HostFinding { host: host.clone(), finding: finding(FREE_ADDRESS, wanted, answer, ignored) }
 }

@@ -10,10 +10,12 @@ mod network;
 mod recorded;
 mod system;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use kbundle_format::{KubeVersion, Role};
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
@@ -57,7 +59,7 @@ impl Subject<'_> {
 }
 
 /// The result of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Fit, or kinstall will make it fit.
@@ -73,17 +75,17 @@ pub enum Verdict {
 }
 
 /// A check with its result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The check's id, which `--ignore` takes.
-    pub check: &'static str,
+    pub check: CheckId,
     /// The result.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
     /// What is required, and the source that requires it.
-    pub wanted: &'static str,
+    pub wanted: Cow<'static, str>,
     /// What to do; empty when there is nothing to do.
     pub advice: String,
 }
@@ -151,13 +153,26 @@ struct Check {
 const CHECKS: [&[Check]; 4] = [machine::CHECKS, system::CHECKS, network::CHECKS, kube_proxy::CHECKS];
 
 /// The id of a check, such as `memory`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CheckId(&'static str);
 
 impl CheckId {
     /// All checks of a single host.
     pub fn all() -> impl Iterator<Item = Self> {
         CHECKS.into_iter().flatten().map(|check| Self(check.id))
+    }
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+// Derived, it would borrow from its input for ever.
+impl<'de> Deserialize<'de> for CheckId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -183,13 +198,13 @@ fn finding(check: &'static str, wanted: &'static str, answer: Answer, ignored: &
     let Answer { verdict, found, advice } = answer;
     let ignore = verdict == Verdict::Reject && ignored.contains(&CheckId(check));
     let verdict = if ignore { Verdict::Ignored } else { verdict };
-    Finding { check, verdict, found, wanted, advice }
+    Finding { check: CheckId(check), verdict, found, wanted: Cow::Borrowed(wanted), advice }
 }
 
 /// The checks that reject.
 #[must_use]
 pub fn rejections(findings: &[Finding]) -> Vec<&'static str> {
-    findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check).collect()
+    findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check.0).collect()
 }
 
 #[cfg(test)]
@@ -243,6 +258,6 @@ mod tests {
             &["memory".parse().unwrap()],
         );
         assert!(rejections(&findings).is_empty());
-        assert!(findings.iter().any(|finding| finding.check == "memory" && finding.verdict == Verdict::Ignored));
+        assert!(findings.iter().any(|finding| finding.check.0 == "memory" && finding.verdict == Verdict::Ignored));
     }
 }

@@ -265,6 +265,9 @@ mod tests {
 
     #[test]
     fn the_sites_own_network_may_have_any_interface_in_the_pods_network() {
+        use super::super::Verdict::{Pass, Reject};
+        use crate::config::Cni;
+
         let (mut spec, mut facts) = (crate::config::ClusterSpec::default(), crate::fixture::facts());
         facts.addresses.push(InterfaceAddress {
             interface: "site0".into(),
@@ -276,8 +279,6 @@ mod tests {
             facts.installation = installation;
             super::networks(&super::Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None }).verdict
         };
-        use super::super::Verdict::{Pass, Reject};
-        use crate::config::Cni;
         assert_eq!(found(Some(Cni::None), Installation::Ours), Pass);
         assert_eq!(found(Some(Cni::None), Installation::None), Reject);
         assert_eq!(found(Some(Cni::Bridge), Installation::Ours), Reject);

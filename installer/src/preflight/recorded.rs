@@ -62,7 +62,7 @@ fn modules_are_found_to_be_missing_and_loadable() {
         let facts = recorded(name);
         let subject = Subject { spec: &ClusterSpec::default(), facts: &facts, topology: None, kubernetes: None };
         let findings = examine(&subject, &[]);
-        let found = findings.iter().find(|finding| finding.check == "kernel-features").unwrap();
+        let found = findings.iter().find(|finding| finding.check.0 == "kernel-features").unwrap();
         assert_eq!(found.verdict, Verdict::Pass, "{name}: {}", found.found);
         assert!(found.found.contains("not loaded yet"), "{name}: {}", found.found);
     }

@@ -162,9 +162,24 @@ new_go() {
 }
 
 # What was current when modules of that time were released: newer versions compile some of them no
-# more, or to programs that behave differently.
+# more, or to programs that behave differently (kubeadm up to 1.30 fails its own preflight).
 go_of_kubernetes() { # VERSION
-    if [[ $(cut -d. -f2 <<<"$1") -le 26 ]]; then printf '%s\n' "$DEBIAN_GO"; else new_go; fi
+    local minor
+    minor=$(cut -d. -f2 <<<"$1")
+    if [[ $minor -le 26 ]]; then
+        printf '%s\n' "$DEBIAN_GO"
+    elif [[ $minor -le 30 ]]; then
+        toolchain_go go1.22.12
+    else
+        new_go
+    fi
+}
+
+# A Go that the module proxy serves, taken from there at its first use.
+toolchain_go() { # GO-VERSION
+    local root
+    root=$(GOTOOLCHAIN=$1 "$(new_go)" env GOROOT) || die "the Go module proxy did not give $1"
+    printf '%s/bin/go\n' "$root"
 }
 
 go_module_dir() { # GO MODULE@VERSION -> the directory of its source
@@ -182,9 +197,39 @@ go_wrapper() { # GO MODULE VERSION [STAGING-VERSION]
         grep -E '^(go|godebug) ' "$source/go.mod"
         printf 'require %s v%s\nreplace (\n' "$2" "$3"
         sed -n 's/^replace \([^(]\)/\1/; s,//.*,,; /=>/p' "$source/go.mod" |
-            sed -E "s,=> \./staging/src/(\S+),=> \1 v${4:-},; /=> \./d"
+            sed -E '/=> \./d'
+        [[ -z ${4:-} ]] || staging_modules "$1" "$4" "$source/go.mod"
         printf ')\n'
     } >go.mod
+}
+
+# Kubernetes' modules that lie in its own repository, at VERSION or the nearest before it that the
+# proxy serves. No program is made of the samples: empty modules stand in for them.
+staging_modules() { # GO VERSION GO.MOD -> lines of a `replace` block
+    local module version
+    sed -nE 's,^\s*(\S+) => \./staging/src/.*,\1,p' "$3" | while read -r module; do
+        if [[ $module == */sample-* ]]; then
+            mkdir -p "${module##*/}"
+            printf 'module %s\n' "$module" >"${module##*/}/go.mod"
+            printf '%s => ./%s\n' "$module" "${module##*/}"
+        else
+            version=$(nearest_served "$1" "$module" "$2") || exit
+            [[ $version == "$2" ]] || say "$module $2 is not served, $version stands in for it"
+            printf '%s => %s v%s\n' "$module" "$module" "$version"
+        fi
+    done
+}
+
+# The version, or the nearest patch before it, that the proxy serves. Asked outside any module.
+nearest_served() { # GO MODULE VERSION
+    local patch
+    for ((patch = ${3##*.}; patch >= 0; patch--)); do
+        if (cd / && GOTOOLCHAIN=local "$1" mod download "$2@v${3%.*}.$patch") >/dev/null 2>&1; then
+            printf '%s.%s\n' "${3%.*}" "$patch"
+            return
+        fi
+    done
+    die "the Go module proxy serves no patch of $2 ${3%.*} up to $3"
 }
 
 go_build() { # GO GO-BUILD-ARGS...

@@ -3,23 +3,45 @@
 # Those that every change is tested with: the one of the project's brief, and the newest that is served.
 tested_releases() { printf '%s\n' 1.25.2 1.36.3; }
 
+# One release of each minor, for every night: the newest row of the built-in catalog that the Go module
+# proxy serves, the oldest minor as with every change, and the newest minor that is served.
+minor_releases() {
+    printf '%s\n' 1.25.2 1.26.15 1.27.16 1.28.15 1.29.15 1.30.14 1.31.14 1.32.13 1.33.13 1.34.10 1.35.4 1.36.3 1.37.2
+}
+
 RELEASES=$MIRROR_SRC/../../../manifests/catalog/releases.yaml
 
-# The lines of a release, without the release's own.
+# The lines of a release, without the release's own. One that the built-in catalog does not have is paired
+# as its newest, but for what its own kubeadm names (cmd/kubeadm/app/constants/constants.go).
 release_row() { # VERSION
+    case $1 in
+        1.37.2) catalog_row 1.36.3 | sed 's/1\.36\.3/1.37.2/; s/etcd: .*/etcd: 3.7.0/; s/crictl: .*/crictl: 1.37.0/; s,/coredns:v.*,/coredns:v1.14.6,' ;;
+        *) catalog_row "$1" ;;
+    esac
+}
+
+has_catalog_row() { grep -qxF "  $1:" "$RELEASES"; } # VERSION
+
+catalog_row() { # VERSION
     awk -v start="  $1:" '$0 == start { inside = 1; next } /^  [^ ]/ { inside = 0 } inside' "$RELEASES" | grep . ||
         die "the built-in catalog has no Kubernetes $1" "versions are those of manifests/catalog/releases.yaml"
 }
 
-catalog_components() { # VERSION -> NAME VERSION, one a line
+paired_components() { # VERSION -> NAME VERSION, one a line
     release_row "$1" | sed -n '/^    components:/,/^    [^ ]/s/^      \([^ ]*\): \(.*\)$/\1 \2/p'
 }
 
 # The same, as far as they can be had.
-release_components() { catalog_components "$1" | map_served; } # VERSION
+release_components() { paired_components "$1" | map_served; } # VERSION
 
-# Not every version of crictl is served as a Go module; a newer one speaks to older runtimes. `fill` says so.
-map_served() { sed -E 's/^crictl (1\.2[0-9]|1\.3[0-35])\..*/crictl 1.36.0/'; }
+# What the Go module proxy does not serve in all its parts, and the nearest that it does: a patch of the same minor, or of
+# crictl, which speaks to older runtimes, a newer one. `fill` says so.
+map_served() {
+    sed -E '
+        s/^crictl (1\.2[0-9]|1\.3[0-35])\..*/crictl 1.36.0/
+        s/^containerd 2\.0\.6$/containerd 2.0.7/
+        s/^etcd 3\.5\.24$/etcd 3.5.33/'
+}
 
 release_images() { # VERSION -> REFERENCE ROLES (with commas), one a line
     release_row "$1" | awk '

@@ -21,7 +21,7 @@ fn the_newest_release_serves_survives_a_reboot_and_is_removed_without_a_trace() 
     serves_survives_a_reboot_and_is_removed_without_a_trace("one-newest", carried(NEWEST, "bridge"))
 }
 
-fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carried: &Carried) -> anyhow::Result<()> {
+pub fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carried: &Carried) -> anyhow::Result<()> {
     let lab = Lab::boot(lab, 1)?;
     let host = &lab.hosts()[0];
     carried.carry_into(host)?;

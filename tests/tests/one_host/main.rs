@@ -6,6 +6,7 @@
 
 mod install;
 mod interrupted;
+mod minors;
 mod networks;
 mod refusals;
 mod repeated;

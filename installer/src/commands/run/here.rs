@@ -64,7 +64,13 @@ pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> 
     explain_interrupts("what was done stays; run the same command again to go on", || ())?;
     records.keep(&context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
-    reporter.event(&Event::Finished { changed_steps: changed.len(), seconds: started.elapsed().as_secs_f64() });
+    let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());
+    reporter.event(&Event::Finished {
+        changed_steps,
+        changed_hosts: usize::from(changed_steps > 0),
+        hosts: 1,
+        seconds,
+    });
     drop(lock);
     if arguments.output == OutputFormat::Text {
         print_text(&assignment.next_steps())?;
@@ -86,11 +92,11 @@ fn check(
     let kubernetes = Some(inputs.list.kubernetes_version);
     let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
-    reporter.event(&Event::Preflight { findings: &findings });
+    reporter.event(&Event::Preflight { findings: findings.clone() });
     refuse_rejected(&findings, &arguments.ignored)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
     let cost = cost(inputs, plan.steps.len(), 0);
-    reporter.event(&Event::Cost(&cost));
+    reporter.event(&Event::Cost(cost.clone()));
     let shortages = cost.shortages();
     match inputs.facts.installation {
         // Part of the cost is paid already, and how much of it cannot be told.

@@ -6,7 +6,7 @@ use super::super::{bundle, fleet};
 use super::{changed_something, suits_this_machine};
 use crate::cli::{OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
-use crate::fleet::{Orders, lead};
+use crate::fleet::{InstallRequest, lead};
 use crate::report::{Reporter, print_text};
 use crate::trust::Trust;
 
@@ -16,11 +16,13 @@ pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyho
     let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
-    let means = fleet::means(&arguments.hosts, arguments.output, spec)?;
-    let orders = Orders { spec, bundle: &bundle, trust, ignored: &arguments.ignored, dry_run: arguments.dry_run };
-    let led = lead(&orders, &means, fleet::end_connections_when_interrupted)?;
-    if arguments.assert_no_op && !led.changed.is_empty() {
-        let hosts: Vec<_> = led.changed.iter().map(|(host, steps)| format!("{host}: {}", steps.join(", "))).collect();
+    let options = fleet::options(&arguments.hosts, arguments.output, spec)?;
+    let request =
+        InstallRequest { spec, bundle: &bundle, trust, ignored: &arguments.ignored, dry_run: arguments.dry_run };
+    let outcome = lead(&request, &options, fleet::end_connections_when_interrupted)?;
+    if arguments.assert_no_op && !outcome.changed.is_empty() {
+        let hosts: Vec<_> =
+            outcome.changed.iter().map(|(host, steps)| format!("{host}: {}", steps.join(", "))).collect();
         return Err(changed_something(&hosts.join("; ")));
     }
     if arguments.output == OutputFormat::Text && !arguments.dry_run {

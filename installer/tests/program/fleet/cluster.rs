@@ -36,8 +36,8 @@ pub fn survey(number: usize) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let platform = Platform::of_this_program().to_string();
     json!({
-        "reply": "survey", "clockMilliseconds": u64::try_from(now.as_millis()).unwrap(), "holdsBundle": false,
-        "installed": null, "controlPlane": "none", "etcd": "none", "join": "none",
+        "clockMilliseconds": u64::try_from(now.as_millis()).unwrap(), "holdsBundle": false,
+        "installed": null, "controlPlane": "not-begun", "etcd": "not-begun", "join": "not-begun",
         "facts": {
             "hostname": format!("h{number}"), "platform": platform, "userId": 0, "machineId": format!("{number:032x}"),
             "os": { "id": "debian", "idLike": [], "versionId": "12", "prettyName": "Debian" }, "cpus": 4,

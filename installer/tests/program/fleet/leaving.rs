@@ -1,8 +1,9 @@
 //! `kinstall remove` and `kinstall reset --all`: what is asked of which host, and what is refused.
 
 use insta::assert_snapshot;
+use serde_json::json;
 
-use super::stubs::{Said, Stubs, set_up};
+use super::stubs::{Said, Stubs, failed, set_up};
 use super::{SERVER, WORKER};
 
 fn cluster() -> Stubs {
@@ -38,7 +39,7 @@ fn a_control_plane_leaves_etcd_before_it_is_reset() {
     let said = remove(&stubs, "h1", &[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(requests(&stubs), ["survey reset", "survey members drain remove-member delete", "survey", ""]);
-    assert!(said.stderr.contains("Take it out of cluster.yaml"), "{}", said.stderr);
+    assert!(said.stderr.contains("Remove it from cluster.yaml"), "{}", said.stderr);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_dead_host_is_removed_without_it() {
     unreachable(&stubs, 3);
     assert_snapshot!(remove(&stubs, "h3", &[]).end(), @"
     error: h3 cannot be reached: cannot connect to 192.0.2.4: ssh: connect to host: Connection timed out; nothing was changed
-    hint: if it will not come back, add `--dead`
+    hint: if the host will not come back, add `--dead`
     ");
     let said = remove(&stubs, "h3", &["--dead"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -55,14 +56,14 @@ fn a_dead_host_is_removed_without_it() {
 }
 
 #[test]
-fn what_the_cluster_cannot_do_without_stays() {
+fn a_host_that_the_cluster_needs_is_not_removed() {
     let stubs = Stubs::new(&[SERVER, WORKER]);
     set_up(&stubs, &[1]);
     let said = remove(&stubs, "h1", &[]);
     assert_eq!((said.code, stubs.requests(1)), (Some(3), "survey".to_owned()));
     assert_snapshot!(said.end(), @"
-    error: no other control plane was reached that stands; nothing was changed
-    hint: the last one goes with the whole cluster: `kinstall reset --all`
+    error: no other control plane of the cluster was reached; nothing was changed
+    hint: to remove the last control plane, remove the whole cluster: `kinstall reset --all`
     ");
 
     let stubs = cluster();
@@ -70,30 +71,30 @@ fn what_the_cluster_cannot_do_without_stays() {
     let said = remove(&stubs, "h1", &[]);
     assert_eq!((said.code, stubs.requests(1)), (Some(3), "survey".to_owned()));
     assert_snapshot!(said.end(), @"
-    error: of etcd's 2 other members 1 were reached, which is no majority; nothing was changed
-    hint: bring the others back first
+    error: only 1 of etcd's 2 other members were reached, which is no majority; nothing was changed
+    hint: start the other members first
     ");
     assert_snapshot!(remove(&stubs, "h9", &[]).end(), @"error: cluster.yaml has no host h9");
 }
 
 #[test]
-fn pods_that_cannot_be_moved_keep_their_host() {
+fn a_host_is_kept_when_its_pods_cannot_be_moved() {
     let stubs = cluster();
-    let told =
-        r#"{"reply":"failed","error":"its pods could not be moved to other nodes","causes":["timed out"],"hint":null}"#;
-    stubs.set(1, "reply-drain", &format!("{told}\n"));
+    let report =
+        json!({ "error": "its pods could not be moved to other nodes", "causes": ["timed out"], "hint": null });
+    stubs.set(1, "reply-drain", &failed(&report));
     let said = remove(&stubs, "h4", &[]);
     assert_eq!((said.code, stubs.requests(4)), (Some(1), "survey".to_owned()));
     assert_snapshot!(said.end(), @"
     h1 failed in stage `remove`: its pods could not be moved to other nodes
       caused by: timed out
     error: 1 of 4 hosts failed: h1; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn all_hosts_are_reset_and_one_that_is_off_is_told() {
+fn all_hosts_are_reset_and_an_unreachable_one_is_reported() {
     let stubs = cluster();
     let reset = |more: &[&str]| stubs.kinstall(&[&["reset", "--all", "--config", "cluster.yaml"], more].concat(), &[]);
     assert_snapshot!(reset(&[]).end(), @"
@@ -107,14 +108,14 @@ fn all_hosts_are_reset_and_one_that_is_off_is_told() {
     assert_eq!(requests(&stubs), ["survey reset", "survey reset", "survey reset", ""]);
     assert_snapshot!(said.end(), @"
     h4 failed in stage `connect`: cannot connect to 192.0.2.5: ssh: connect to host: Connection timed out
-      do: nothing answers: is the host on, its address right, and the way to it open?
+      hint: check that the host is on, that its address is right, and that firewalls let SSH through
     error: 1 of 4 hosts failed: h4; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn hosts_that_are_named_without_all_are_not_passed_over() {
+fn reset_of_named_hosts_needs_all() {
     let stubs = cluster();
     let said = stubs.kinstall(&["reset", "--yes", "--config", "cluster.yaml"], &[]);
     assert_eq!(said.code, Some(2));

@@ -14,7 +14,7 @@ use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleStream, Role};
 use serde_json::{Value, json};
 
-use stubs::{Said, Stubs, changed_survey};
+use stubs::{Said, Stubs, answer, changed_survey, event, failed};
 
 const SERVER: &[Role] = &[Role::ControlPlane, Role::Etcd];
 const WORKER: &[Role] = &[Role::Worker];
@@ -36,19 +36,19 @@ fn ssh_says(words: &str) -> String {
 }
 
 #[test]
-fn all_stages_are_gone_through_and_nothing_secret_is_kept() {
+fn an_installation_goes_through_all_stages_and_logs_no_secret() {
     let stubs = three();
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_snapshot!(stubs.requests(1), @"survey connect listen receive prepare etcd control-plane join worker pods network finish");
     assert_snapshot!(stubs.requests(2), @"survey connect listen receive prepare worker network finish");
     let sent: Value = serde_json::from_slice(&fs::read(stubs.host(2, "apply-worker")).unwrap()).unwrap();
-    assert_eq!(sent["work"]["handed"]["join"]["token"], "top.secret");
+    assert_eq!(sent["work"]["material"]["join"]["token"], "top.secret");
     assert_eq!(sent["work"]["spec"]["hosts"].as_array().unwrap().len(), 2, "a worker knows nothing of other workers");
     for log in fs::read_dir(stubs.path("state/kinstall/logs/kubernetes")).unwrap() {
         for file in fs::read_dir(log.unwrap().path()).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.contains("reply: applied") && !text.contains("top.secret"), "{text}");
+            assert!(text.contains("answered: ApplyPhase") && !text.contains("top.secret"), "{text}");
         }
     }
     assert!(!said.stderr.contains("top.secret") && !said.stdout.contains("top.secret"));
@@ -83,36 +83,36 @@ fn a_host_that_holds_its_part_is_sent_nothing() {
 }
 
 #[test]
-fn a_host_key_that_is_another_is_told_with_what_to_do() {
+fn a_changed_host_key_is_reported_with_a_hint() {
     assert_snapshot!(ssh_says(
         "@@@@@@@@@@@@@@@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@@@@@@@@@@@@@@@\n\
          Host key for 192.0.2.3 has changed and you have requested strict checking.\nHost key verification failed.\n"
     ), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!; Host key for 192.0.2.3 has changed and you have requested strict checking.; Host key verification failed.
-      do: the host shows another key than the one that is known; find out whether it was set up anew, and only then forget the old key with `ssh-keygen -R`
+      hint: the host has another key than the known one; find out whether it was reinstalled, and only then remove the old key with `ssh-keygen -R`
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn a_refused_connection_and_a_key_that_is_not_taken_are_told() {
+fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     assert_snapshot!(ssh_says("ssh: connect to host 192.0.2.3 port 22: Connection refused\n"), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection refused
-      do: nobody listens there: is sshd running, and is `port` right under `ssh` in cluster.yaml?
+      hint: check that sshd runs on the host, and `port` under `ssh` in cluster.yaml
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
     assert_snapshot!(ssh_says("admin@192.0.2.3: Permission denied (publickey).\n"), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: admin@192.0.2.3: Permission denied (publickey).
-      do: `ssh` has no key that the host takes: look at `user` and `key` under `ssh` in cluster.yaml, or load it with `ssh-add`
+      hint: the host accepts none of the keys that `ssh` has: check `user` and `key` under `ssh` in cluster.yaml, or load the key with `ssh-add`
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn a_wrong_password_is_told_before_anything_else_is_sent() {
+fn a_wrong_password_is_reported_before_anything_else_is_sent() {
     let stubs = three();
     stubs.write_spec("ssh: {user: admin, sudo: password}");
     (1..=3).for_each(|number| stubs.set(number, "password", "right"));
@@ -123,9 +123,9 @@ fn a_wrong_password_is_told_before_anything_else_is_sent() {
     assert_eq!(stubs.requests(3), "survey connect listen receive prepare worker network finish");
     assert_snapshot!(said.end(), @"
     h2 failed in stage `connect`: the user cannot become root on 192.0.2.3: Sorry, try again.; sudo: no password was provided; sudo: 1 incorrect password attempt
-      do: the password for sudo is wrong on this host
+      hint: the password for sudo is wrong on this host
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
     for text in [&said.stdout, &said.stderr] {
         assert!(!text.contains("right"), "{text}");
@@ -141,14 +141,14 @@ fn another_architecture_is_refused_before_anything_is_sent() {
     let plain = said.end().replace(&kbundle_format::Platform::of_this_program().to_string(), "PLATFORM");
     assert_snapshot!(plain, @"
     h2 failed in stage `connect`: the host is Linux riscv64, and this kinstall is for PLATFORM
-      do: lead from a host of that kind, with a kinstall and a bundle for it
+      hint: run kinstall on a machine of that platform, with a kinstall and a bundle for it
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn a_connection_that_is_cut_is_taken_up_once_more() {
+fn a_cut_connection_is_tried_once_more() {
     let stubs = three();
     stubs.set(2, "cut-worker", "");
     let said = stubs.run(&[]);
@@ -156,78 +156,90 @@ fn a_connection_that_is_cut_is_taken_up_once_more() {
     assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker worker");
     assert_snapshot!(said.end(), @"
     h2 failed in stage `workers`: the connection was cut to 192.0.2.3: Connection to 192.0.2.3 closed by remote host.
-      do: the host may go on by itself with what it was at; the next run waits for it
+      hint: the host may still be working on its current step; the next run waits for it
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn an_ssh_that_is_killed_is_a_connection_that_is_cut() {
+fn a_killed_ssh_counts_as_a_cut_connection() {
     let stubs = three();
     stubs.set(2, "kill-worker", "");
     let said = stubs.run(&[]);
     assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker worker");
     assert!(
-        said.end().contains("the connection was cut to 192.0.2.3: `ssh` was ended here by a signal"),
+        said.end().contains("the connection was cut to 192.0.2.3: `ssh` was killed on this machine"),
         "{}",
         said.end()
     );
 }
 
 #[test]
-fn a_cut_while_the_bundle_is_sent_is_told() {
+fn a_cut_while_the_bundle_is_sent_is_reported() {
     let stubs = three();
     stubs.set(3, "cut-receive", "");
     assert_snapshot!(stubs.run(&[]).end(), @"
     h3 failed in stage `bundle`: the connection was cut to 192.0.2.4: Connection to 192.0.2.4 closed by remote host.
-      do: the host may go on by itself with what it was at; the next run waits for it
+      hint: the host may still be working on its current step; the next run waits for it
     error: 1 of 3 hosts failed: h3; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn what_is_no_reply_is_not_taken_for_one() {
+fn a_kinstall_of_another_version_is_refused() {
+    let stubs = three();
+    stubs.set(2, "greeting", "kinstall-agent 1\n");
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `connect`: the kinstall on 192.0.2.3 is another version: it says `kinstall-agent 1` instead of `kinstall-agent 2`
+      hint: a kinstall was replaced while this one ran; run the same command again
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+}
+
+#[test]
+fn other_output_is_refused_as_an_answer() {
     let stubs = three();
     stubs.set(2, "reply-prepare", "Last login: Sat Nov 21\n");
-    stubs.set(3, "reply-prepare", "{\"reply\":\"applauded\"}\n");
+    stubs.set(3, "reply-prepare", "{\"answer\":\"applause\"}\n");
     assert_snapshot!(stubs.run(&[]).end(), @"
-    h2 failed in stage `prepare`: what came back from 192.0.2.3 is not kinstall's: `Last login: Sat Nov 21`
-    h3 failed in stage `prepare`: what came back from 192.0.2.4 is not kinstall's: `a reply of another version`
+    h2 failed in stage `prepare`: the answer from 192.0.2.3 is not kinstall's: `Last login: Sat Nov 21`
+    h3 failed in stage `prepare`: the answer from 192.0.2.4 is not kinstall's: `a message in another form`
     error: 2 of 3 hosts failed: h2, h3; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn what_a_step_says_when_it_fails_is_told() {
+fn the_error_of_a_step_is_reported_with_its_cause_and_hint() {
     let stubs = three();
-    let told = json!({ "reply": "failed", "error": "step 2 of 3, `join`, failed", "causes": ["no space left"], "hint": "make room" });
-    stubs.set(3, "reply-worker", &format!("{told}\n"));
+    let report = json!({ "error": "step 2 of 3, `join`, failed", "causes": ["no space left"], "hint": "make room" });
+    stubs.set(3, "reply-worker", &failed(&report));
     let said = stubs.run(&[]);
     assert_eq!(stubs.requests(2), "survey connect listen receive prepare worker network finish");
     assert_snapshot!(said.end(), @"
     h3 failed in stage `workers`: step 2 of 3, `join`, failed
       caused by: no space left
-      do: make room
+      hint: make room
     error: 1 of 3 hosts failed: h3; the others are done
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
 fn without_the_first_control_plane_the_others_stop() {
     let stubs = Stubs::new(&[SERVER, SERVER, SERVER, WORKER]);
-    let told = json!({ "reply": "failed", "error": "kubeadm failed", "causes": [], "hint": null });
-    stubs.set(1, "reply-control-plane", &format!("{told}\n"));
+    let report = json!({ "error": "kubeadm failed", "causes": [], "hint": null });
+    stubs.set(1, "reply-control-plane", &failed(&report));
     let said = stubs.run(&[]);
     assert_eq!(stubs.requests(2), "survey connect connect listen receive prepare etcd");
     assert_eq!(stubs.requests(4), "survey connect listen receive prepare");
     assert_snapshot!(said.end(), @"
     h1 failed in stage `first control plane`: kubeadm failed
-    error: 1 of 4 hosts failed: h1; the others stopped, since nothing goes on without the first control plane
-    hint: do what is said at each, and run the same command again: it goes on from there
+    error: 1 of 4 hosts failed: h1; the others stopped, since they need the first control plane
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
@@ -241,18 +253,18 @@ fn a_control_plane_that_cannot_be_reached_refuses_a_new_cluster_and_leaves_nothi
     assert_eq!((stubs.requests(1), stubs.requests(3)), ("survey withdraw".to_owned(), "survey withdraw".to_owned()));
     assert_snapshot!(said.end(), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection timed out
-      do: nothing answers: is the host on, its address right, and the way to it open?
+      hint: check that the host is on, that its address is right, and that firewalls let SSH through
     error: 1 of 3 hosts failed: h2; the others stopped, since a new cluster needs all its control planes
-    hint: do what is said at each, and run the same command again: it goes on from there
+    hint: fix what each of them reports, then run the same command again to resume
     ");
 }
 
 #[test]
-fn preflight_looks_at_all_hosts_and_leaves_nothing() {
+fn preflight_checks_all_hosts_and_leaves_nothing() {
     let stubs = three();
     let preflight = |more: &[&str]| stubs.kinstall(&[&["preflight", "--config", "cluster.yaml"], more].concat(), &[]);
     let said = preflight(&[]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "3 hosts can carry the cluster\n"), "{}", said.stderr);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "3 hosts passed all checks\n"), "{}", said.stderr);
     assert_eq!(stubs.requests(3), "survey connect listen withdraw");
     changed_survey(&stubs, 3, |survey| survey["facts"]["cpus"] = json!(1));
     let said = preflight(&[]);
@@ -262,7 +274,7 @@ fn preflight_looks_at_all_hosts_and_leaves_nothing() {
 }
 
 #[test]
-fn all_findings_of_all_hosts_are_told_before_one_refusal() {
+fn all_findings_of_all_hosts_are_shown_before_one_refusal() {
     let stubs = three();
     changed_survey(&stubs, 1, |survey| survey["facts"]["cpus"] = json!(1));
     changed_survey(&stubs, 2, |survey| survey["facts"]["hostname"] = json!("h3"));
@@ -270,8 +282,8 @@ fn all_findings_of_all_hosts_are_told_before_one_refusal() {
         let clock = survey["clockMilliseconds"].as_u64().unwrap();
         survey["clockMilliseconds"] = json!(clock + 600_000);
     });
-    let failures = json!({ "reply": "unreached", "failures": [["192.0.2.2:6443", "connection timed out"]] });
-    stubs.set(2, "reply-connect", &format!("{failures}\n"));
+    let failures = json!([["192.0.2.2:6443", "connection timed out"]]);
+    stubs.set(2, "reply-connect", &answer(&failures));
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(3));
     assert!(stubs.requests(1).ends_with("withdraw") && !stubs.requests(1).contains("receive"));
@@ -297,8 +309,8 @@ fn all_findings_of_all_hosts_are_told_before_one_refusal() {
              required: connections to API servers, etcd and kubelets, as the host's roles need them
              do: allow these TCP ports between the hosts, in their firewalls and in those between them
              on: h2
-    error: no cluster comes of these hosts as they are: cpus, distinct-hostnames, clocks, reach on h1, h2, h3
-    hint: do what is said at each; if you know better, add `--ignore cpus --ignore distinct-hostnames --ignore clocks --ignore reach`
+    error: h1, h2, h3 failed the checks cpus, distinct-hostnames, clocks, reach; nothing was changed
+    hint: fix what each check reports, or ignore it with `--ignore cpus --ignore distinct-hostnames --ignore clocks --ignore reach`
     ");
 }
 
@@ -313,11 +325,11 @@ fn a_dry_run_shows_every_hosts_plan_and_leaves_nothing() {
 }
 
 #[test]
-fn a_step_that_changed_something_is_told_where_none_should() {
+fn assert_no_op_names_the_step_that_changed_something() {
     let stubs = three();
     let run = |stubs: &Stubs| stubs.run(&["--assert-no-op"]);
     assert_eq!(run(&stubs).code, Some(0));
-    stubs.set(3, "reply-prepare", "{\"reply\":\"applied\",\"changed\":[\"sysctls\"]}\n");
+    stubs.set(3, "reply-prepare", &answer(&json!(["sysctls"])));
     let Said { code, stderr, .. } = run(&stubs);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("none should: h3: sysctls"), "{stderr}");
@@ -326,9 +338,9 @@ fn a_step_that_changed_something_is_told_where_none_should() {
 #[test]
 fn programs_get_every_hosts_events() {
     let stubs = three();
-    let done = json!({ "schema": 1, "event": "step-done", "step": "swap", "title": "t", "changed": true, "seconds": 0.1,
+    let done = json!({ "event": "step-done", "step": "swap", "title": "t", "changed": true, "seconds": 0.1,
                        "number": 1, "of": 2 });
-    stubs.set(2, "reply-prepare", &format!("{done}\n{{\"reply\":\"applied\",\"changed\":[\"swap\"]}}\n"));
+    stubs.set(2, "reply-prepare", &(event(&done) + &answer(&json!(["swap"]))));
     let said = stubs.run(&["--output", "json"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let events: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -337,15 +349,34 @@ fn programs_get_every_hosts_events() {
     assert_eq!((&told["host"], &told["stage"], &told["step"]), (&json!("h2"), &json!("prepare"), &json!("swap")));
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["changedSteps"]), (&json!("finished"), &json!(1)));
+    assert_eq!((&last["changedHosts"], &last["hosts"]), (&json!(1), &json!(3)));
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).cloned().collect::<Vec<_>>();
+    assert_eq!(of("stage-started")[0]["stage"], "connect");
+    assert_eq!((of("bundle-sent").len(), &of("bundle-sent")[0]["stage"]), (3, &json!("bundle")));
+    assert!(of("preflight").iter().all(|event| event["host"].is_string() && event["findings"].is_array()));
 }
 
 #[test]
-fn whom_a_host_waits_for_is_said_without_a_terminal_too() {
+fn programs_get_cut_connections_and_failures() {
+    let stubs = three();
+    stubs.set(2, "cut-worker", "");
+    let said = stubs.run(&["--output", "json"]);
+    let events: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    for name in ["connection-cut", "host-failed"] {
+        assert_eq!((&of(name)["host"], &of(name)["stage"]), (&json!("h2"), &json!("workers")), "{name}");
+    }
+    assert!(of("connection-cut")["error"].as_str().unwrap().contains("closed by remote host"));
+    let failed = of("host-failed");
+    assert!(failed["error"]["hint"].is_string() && failed["log"].as_str().unwrap().ends_with("h2.log"), "{failed}");
+}
+
+#[test]
+fn the_holder_of_a_lock_is_shown_without_a_terminal_too() {
     let stubs = three();
     let holder = "process 4711 (`kinstall agent`), for 95 s so far";
-    let event = json!({ "schema": 1, "event": "lock-held", "holder": holder });
-    let reply = json!({ "reply": "applied", "changed": [] });
-    stubs.set(2, "reply-prepare", &format!("{event}\n{reply}\n"));
+    let held = json!({ "event": "lock-held", "holder": holder });
+    stubs.set(2, "reply-prepare", &(event(&held) + &answer(&json!([]))));
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let line = format!("h2  waiting for another kinstall that changes this host: {holder}");

@@ -28,7 +28,7 @@ impl Said {
         let lines: Vec<_> = self.stderr.lines().collect();
         let failures = lines.iter().position(|line| line.contains(" failed in stage "));
         let begin = failures.or_else(|| lines.iter().position(|line| line.starts_with("error"))).unwrap_or(0);
-        let plain = |line: &&str| !line.contains("log: ") && !line.starts_with("what every host said");
+        let plain = |line: &&str| !line.contains("log: ") && !line.starts_with("the logs of all hosts");
         lines[begin..].iter().copied().filter(plain).collect::<Vec<_>>().join("\n")
     }
 }
@@ -84,7 +84,7 @@ impl Stubs {
         fs::create_dir_all(self.host(number, "")).unwrap();
         let machine = std::env::consts::ARCH;
         self.set(number, "uname", &format!("Linux {machine}\n0\n"));
-        self.set(number, "survey", &format!("{}\n", survey(number)));
+        self.set(number, "survey", &answer(&survey(number)));
     }
 
     /// Runs `kinstall run` on the hosts.
@@ -122,11 +122,26 @@ impl Stubs {
     }
 }
 
-/// Changes what a host says of itself.
+/// The line with which a host answers.
+pub fn answer(answer: &Value) -> String {
+    format!("{}\n", json!({ "answer": answer }))
+}
+
+/// The line with which a host reports an event.
+pub fn event(event: &Value) -> String {
+    format!("{}\n", json!({ "event": event }))
+}
+
+/// The line with which a host reports that it failed.
+pub fn failed(report: &Value) -> String {
+    format!("{}\n", json!({ "failed": report }))
+}
+
+/// Changes a host's survey.
 pub fn changed_survey(stubs: &Stubs, number: usize, change: impl FnOnce(&mut Value)) {
-    let mut value: Value = serde_json::from_str(&fs::read_to_string(stubs.host(number, "survey")).unwrap()).unwrap();
-    change(&mut value);
-    stubs.set(number, "survey", &format!("{value}\n"));
+    let mut message: Value = serde_json::from_str(&fs::read_to_string(stubs.host(number, "survey")).unwrap()).unwrap();
+    change(&mut message["answer"]);
+    stubs.set(number, "survey", &format!("{message}\n"));
 }
 
 /// Makes hosts look as if they were set up, with their members of etcd.
@@ -142,6 +157,5 @@ pub fn set_up(stubs: &Stubs, servers: &[usize]) {
                 "peer-url": format!("https://{}:2380", address(*number)) })
     };
     let members: Vec<_> = servers.iter().map(member).collect();
-    let answer = json!({ "reply": "answer", "answer": { "etcd-members": members } });
-    fs::write(stubs.path("hosts/members"), format!("{answer}\n")).unwrap();
+    fs::write(stubs.path("hosts/members"), answer(&json!(members))).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Work on many hosts, a bounded number of them at a time.
+//! Does work on many items, a bounded number of them at a time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

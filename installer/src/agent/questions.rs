@@ -1,0 +1,294 @@
+//! The questions that a host can be asked, each with the type of its answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use kbundle_format::{Digest, Role};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ClusterSpec, DnsName};
+use crate::facts::HostFacts;
+use crate::host::StepState;
+use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
+use crate::plan::Phase;
+use crate::steps::etcd::EtcdMember;
+use crate::trust::Trust;
+
+/// A question to a host, or a request to do something. Its type fixes the type of the answer.
+pub trait Ask: Into<Request> {
+    /// What the host answers.
+    type Answer: Serialize + DeserializeOwned;
+    /// Its name in logs.
+    const NAME: &'static str;
+}
+
+macro_rules! questions {
+    ($($question:ident -> $answer:ty,)*) => {
+        /// Any question, as it is sent to a host.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[serde(tag = "request", rename_all = "kebab-case")]
+        pub enum Request {
+            $(#[doc = concat!("See [`", stringify!($question), "`].")] $question($question),)*
+        }
+
+        $(
+            impl Ask for $question {
+                type Answer = $answer;
+                const NAME: &'static str = stringify!($question);
+            }
+
+            impl From<$question> for Request {
+                fn from(question: $question) -> Self {
+                    Self::$question(question)
+                }
+            }
+        )*
+    };
+}
+
+questions! {
+    SurveyHost -> Survey,
+    ReceiveBundle -> (),
+    PreviewPlan -> (),
+    ApplyPhase -> Vec<String>,
+    ListenOnPorts -> (),
+    TryConnections -> Vec<(SocketAddr, String)>,
+    MakeEtcdAuthority -> Pair,
+    IssueEtcdClient -> EtcdClient,
+    ListEtcdMembers -> Vec<EtcdMember>,
+    AddEtcdMember -> Vec<EtcdMember>,
+    RemoveEtcdMember -> (),
+    ReadSharedFiles -> Vec<SharedFile>,
+    CreateJoinCredentials -> JoinCredentials,
+    ReadPodNetworks -> BTreeMap<String, PodNetwork>,
+    ProbeBalancer -> BalancerProbe,
+    FindNeighbour -> Option<String>,
+    DrainNode -> (),
+    DeleteNode -> (),
+    ResetHost -> (),
+    RemoveKinstall -> (),
+}
+
+/// Reports the host's facts and how far its installation is. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SurveyHost {
+    /// The roles that the host is to have.
+    pub roles: Vec<Role>,
+    /// The list of the bundle that is to be installed, where there is one.
+    pub list: Option<Digest>,
+}
+
+/// A host's facts, and how far its installation is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Survey {
+    /// The host's facts.
+    pub facts: HostFacts,
+    /// Milliseconds since 1970 by the host's clock, at the moment of the answer.
+    pub clock_milliseconds: u64,
+    /// Whether the host holds every entry of the bundle that its roles need.
+    pub holds_bundle: bool,
+    /// The list of the bundle that the host was installed from.
+    pub installed: Option<Digest>,
+    /// How far its control plane is.
+    pub control_plane: StepState,
+    /// How far its member of etcd is.
+    pub etcd: StepState,
+    /// How far it is with joining as a worker.
+    pub join: StepState,
+}
+
+/// Verifies and keeps the part of the bundle that follows the question on standard input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReceiveBundle {
+    /// The keys to verify the bundle with.
+    pub trust: Trust,
+}
+
+/// What a host has to know to do its part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Work {
+    /// The host's name in cluster.yaml.
+    pub host: DnsName,
+    /// The cluster, as far as it concerns this host.
+    pub spec: ClusterSpec,
+    /// The keys to verify the bundle with.
+    pub trust: Trust,
+    /// Keys, credentials and addresses that come from other hosts.
+    pub material: JoinMaterial,
+}
+
+/// Reports as events what every phase would do. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PreviewPlan {
+    /// The host's part.
+    pub work: Box<Work>,
+}
+
+/// Does what a phase asks of the host. The answer is the ids of the steps that changed something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApplyPhase {
+    /// The phase.
+    pub phase: Phase,
+    /// The host's part.
+    pub work: Box<Work>,
+}
+
+/// Listens on those of these TCP ports that are free, until standard input ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListenOnPorts {
+    /// The ports.
+    pub ports: Vec<u16>,
+}
+
+/// Connects to these addresses. The answer is those that cannot be reached, each with the reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TryConnections {
+    /// Address and TCP port of each.
+    pub targets: Vec<SocketAddr>,
+}
+
+/// Returns etcd's certificate authority, and creates it where there is none.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct MakeEtcdAuthority {}
+
+/// Issues a certificate with which an API server on a host without etcd connects to it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct IssueEtcdClient {}
+
+/// Lists the members of etcd.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ListEtcdMembers {
+    /// The address of the member on the host that is asked.
+    pub here: IpAddr,
+}
+
+/// Adds a member to etcd, which a host then starts. The answer is all members, the new one included.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AddEtcdMember {
+    /// The address of the member on the host that is asked.
+    pub here: IpAddr,
+    /// The new member's name.
+    pub name: DnsName,
+    /// The new member's address.
+    pub address: IpAddr,
+}
+
+/// Removes a member from etcd.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RemoveEtcdMember {
+    /// The address of the member on the host that is asked.
+    pub here: IpAddr,
+    /// The address of the member to remove.
+    pub address: IpAddr,
+}
+
+/// Reads the files that are the same on every control plane.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadSharedFiles {
+    /// The host's part.
+    pub work: Box<Work>,
+}
+
+/// Creates credentials with which hosts join the cluster for a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateJoinCredentials {
+    /// The host's part.
+    pub work: Box<Work>,
+}
+
+/// Waits until these nodes have networks for their pods, and reads them. The answer is by node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadPodNetworks {
+    /// The nodes.
+    pub nodes: Vec<DnsName>,
+}
+
+/// Connects through the site's own load balancer until each of the API servers has answered, for a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProbeBalancer {
+    /// The load balancer.
+    pub balancer: SocketAddr,
+    /// The name in the API servers' certificates.
+    pub api_name: String,
+    /// The API servers that should answer.
+    pub servers: BTreeSet<SocketAddr>,
+}
+
+/// What was found behind a load balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BalancerProbe {
+    /// The API servers that answered.
+    pub seen: BTreeSet<SocketAddr>,
+    /// How many requests were made.
+    pub tries: usize,
+    /// The error of the last request that failed.
+    pub error: Option<String>,
+}
+
+/// Finds the machine in the host's own network that has an address. The answer is its hardware address.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FindNeighbour {
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// Moves a node's pods to other nodes, and lets no new ones start there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DrainNode {
+    /// The node.
+    pub name: DnsName,
+}
+
+/// Deletes a node from the cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeleteNode {
+    /// The node.
+    pub name: DnsName,
+}
+
+/// Removes the cluster and kinstall from the host.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ResetHost {}
+
+/// Removes kinstall from a host that it has not changed; from any other it removes nothing.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RemoveKinstall {}
+
+#[cfg(test)]
+mod tests {
+    use kbundle_format::fixtures;
+
+    use super::*;
+    use crate::fixture::Cluster;
+
+    fn sent(question: impl Ask) -> String {
+        serde_json::to_string(&question.into()).unwrap()
+    }
+
+    #[test]
+    fn a_question_names_itself_and_comes_back_as_it_was() {
+        assert_eq!(sent(ResetHost {}), r#"{"request":"reset-host"}"#);
+        assert!(matches!(serde_json::from_str(&sent(ResetHost {})).unwrap(), Request::ResetHost(_)));
+        let address = [192, 0, 2, 1].into();
+        assert_eq!(sent(FindNeighbour { address }), r#"{"request":"find-neighbour","address":"192.0.2.1"}"#);
+        let read = serde_json::from_str(r#"{"request":"drain-node","name":"w1"}"#).unwrap();
+        assert!(matches!(read, Request::DrainNode(DrainNode { name }) if name.as_str() == "w1"));
+    }
+
+    #[test]
+    fn a_hosts_part_arrives_whole() {
+        let spec = Cluster::of_three_and_two().spec;
+        let trust = Trust::new(vec![fixtures::key().0.verifying_key()], 1, vec![]).unwrap();
+        let material = JoinMaterial { absent: ["w2".to_owned()].into(), ..JoinMaterial::default() };
+        let work = Work { host: "w1".parse().unwrap(), spec, trust, material };
+        let question = ApplyPhase { phase: Phase::Worker, work: Box::new(work.clone()) };
+        let Request::ApplyPhase(read) = serde_json::from_str(&sent(question)).unwrap() else {
+            panic!("another question")
+        };
+        assert_eq!((read.phase, &read.work.host), (Phase::Worker, &work.host));
+        assert_eq!((&read.work.spec, &read.work.material), (&work.spec, &work.material));
+    }
+}

@@ -1,0 +1,253 @@
+//! The hosts that are worked on: connecting to them, asking them, and what became of each.
+//!
+//! A failure is noted at the host that failed, so that the others go on.
+
+use std::io;
+use std::process::ChildStdin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use kbundle_cli::OutputFormat;
+use time::OffsetDateTime;
+
+use super::connection::{Connection, Encoded, Program};
+use super::contact::ContactError;
+use super::host::{Failure, FleetHost, Reached};
+use super::index::HostIndex;
+use super::logs::Logs;
+use super::password::Password;
+use super::pool;
+use super::text::few;
+use super::transport::{Masters, Transport};
+use crate::agent::questions::{Ask, ReceiveBundle, RemoveKinstall, SurveyHost};
+use crate::config::{ClusterSpec, HostSpec, Sudo};
+use crate::failure::{Advise, FailureReport};
+use crate::report::{Console, Event, Observer as _};
+use crate::stage::Stage;
+
+/// How many hosts are worked on at the same time, how they are reached, and how it is shown.
+pub struct FleetOptions {
+    /// Hosts that are worked on at the same time.
+    pub parallel: usize,
+    /// How it is shown.
+    pub output: OutputFormat,
+    /// The password for `sudo`, where a host asks for one.
+    pub password: Option<Password>,
+}
+
+/// Whether the user of any host needs a password to become root.
+#[must_use]
+pub fn needs_password(spec: &ClusterSpec) -> bool {
+    spec.hosts.iter().any(|host| host.ssh.or(&spec.ssh).sudo == Some(Sudo::Password))
+}
+
+/// The hosts of a cluster.
+pub struct Fleet<'a> {
+    hosts: Vec<FleetHost<'a>>,
+    /// The stage that is under way.
+    stage: Stage,
+    /// Where it is shown.
+    pub(super) console: Console,
+    logs: Logs,
+    /// Hosts that are worked on at the same time.
+    pub(super) parallel: usize,
+    /// Dropped last, so that connections end after everything else.
+    masters: Arc<Masters>,
+}
+
+impl<'a> Fleet<'a> {
+    /// Prepares work on `hosts`, which are hosts of `spec`. Connects to none yet.
+    pub fn new(spec: &ClusterSpec, hosts: Vec<&'a HostSpec>, options: &FleetOptions) -> anyhow::Result<Self> {
+        Ok(Self {
+            console: Console::new(options.output, hosts.iter().map(|host| &host.name)),
+            hosts: hosts.into_iter().map(FleetHost::new).collect(),
+            stage: Stage::Connect,
+            logs: Logs::begin(spec.name.as_str(), OffsetDateTime::now_utc())?,
+            parallel: options.parallel,
+            masters: Arc::new(Masters::new()?),
+        })
+    }
+
+    /// The shared connections, to end them when the program is interrupted.
+    #[must_use]
+    pub fn masters(&self) -> Arc<Masters> {
+        Arc::clone(&self.masters)
+    }
+
+    /// Connects to every host and surveys it. `survey` is the question for each.
+    pub(super) fn connect(
+        &mut self,
+        spec: &ClusterSpec,
+        password: Option<&Password>,
+        survey: impl Fn(&HostSpec) -> SurveyHost + Sync,
+    ) -> anyhow::Result<()> {
+        let program = Program::this()?;
+        let all = self.alive(|_| true);
+        self.announce(all.len());
+        let reached = self.on_each(&all, usize::MAX, |fleet, index| {
+            let host = fleet.host(index).spec;
+            let ssh = host.ssh.or(&spec.ssh);
+            let transport = Transport::new(host, &ssh, &fleet.masters.socket(index));
+            let log = fleet.logs.host(&host.name);
+            let connection = Connection::connect(transport, ssh.sudo, password, &program, log)?;
+            Ok(reach(connection, survey(host))?)
+        });
+        for (index, reached) in reached {
+            self.host_mut(index).reached = Some(reached);
+        }
+        Ok(())
+    }
+
+    /// One of the hosts.
+    pub(super) fn host(&self, index: HostIndex) -> &FleetHost<'a> {
+        &self.hosts[index.0]
+    }
+
+    /// The same, to note something at it.
+    pub(super) fn host_mut(&mut self, index: HostIndex) -> &mut FleetHost<'a> {
+        &mut self.hosts[index.0]
+    }
+
+    /// Every host, also those that failed.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (HostIndex, &FleetHost<'a>)> {
+        self.hosts.iter().enumerate().map(|(number, host)| (HostIndex(number), host))
+    }
+
+    /// The first host that `which` picks, also among those that failed.
+    pub(super) fn find(&self, which: impl Fn(&FleetHost<'a>) -> bool) -> Option<HostIndex> {
+        self.hosts().find(|(_, host)| which(host)).map(|(index, _)| index)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// The hosts that have not failed and that `which` picks.
+    pub(super) fn alive(&self, which: impl Fn(&FleetHost<'a>) -> bool) -> Vec<HostIndex> {
+        self.hosts().filter(|(_, host)| host.is_alive() && which(host)).map(|(index, _)| index).collect()
+    }
+
+    /// The stage that is under way.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// From here on everything belongs to `stage`.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// Shows that the stage begins, in which this many hosts have something to do.
+    pub(super) fn announce(&self, hosts: usize) {
+        self.console.event(&Event::StageStarted { stage: self.stage, hosts });
+    }
+
+    /// Does `work` on these hosts at the same time, and returns the results. Hosts on which it fails are noted.
+    pub(super) fn on_each<T: Send>(
+        &mut self,
+        hosts: &[HostIndex],
+        at_once: usize,
+        work: impl Fn(&Self, HostIndex) -> Result<T, FailureReport> + Sync,
+    ) -> Vec<(HostIndex, T)> {
+        let this: &Self = self;
+        let results = pool::each(hosts, at_once.min(self.parallel), |&index| work(this, index));
+        let mut done = Vec::new();
+        for (&index, result) in hosts.iter().zip(results) {
+            match result {
+                Ok(value) => done.push((index, value)),
+                Err(failure) => self.fail(index, self.stage, failure),
+            }
+        }
+        done
+    }
+
+    /// Asks a host, and shows its events. After a cut connection it asks once more: every question can be repeated, and a host
+    /// that still works on the first one is waited for.
+    pub(super) fn ask<Q: Ask>(&self, index: HostIndex, question: Q) -> Result<Q::Answer, FailureReport> {
+        let question = Encoded::of(question);
+        let reporter = self.console.reporter(self.host(index).name(), self.stage);
+        let connection = &self.host(index).reached().connection;
+        let ask = || connection.ask(&question, |_| Ok(()), &mut |event| reporter.event(event));
+        match ask() {
+            Err(error) if error.is_cut() => {
+                reporter.event(&Event::ConnectionCut { error: error.to_string() });
+                Ok(ask()?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Sends a host its part of the bundle, `total` bytes of content that `body` writes.
+    pub(super) fn send(
+        &self,
+        index: HostIndex,
+        question: ReceiveBundle,
+        total: u64,
+        body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
+    ) -> Result<(), FailureReport> {
+        let reporter = self.console.reporter(self.host(index).name(), self.stage);
+        reporter.show_bytes(total);
+        let connection = &self.host(index).reached().connection;
+        Ok(connection.ask(&Encoded::of(question), body, &mut |event| reporter.event(event))?)
+    }
+
+    /// Notes that a host failed.
+    pub(super) fn fail(&mut self, index: HostIndex, stage: Stage, report: FailureReport) {
+        let host = &mut self.hosts[index.0];
+        let log = self.logs.host(host.name()).path().display().to_string();
+        self.console.event_of(host.name(), stage, &Event::HostFailed { error: report.clone(), log });
+        host.failure.get_or_insert(Failure { stage, report });
+    }
+
+    /// Shows which hosts failed, where and why. `stopped` is why the others did not go on, where they did not.
+    ///
+    /// # Errors
+    /// When any host failed.
+    pub(super) fn summary(&self, stopped: Option<&str>) -> anyhow::Result<()> {
+        let failed: Vec<_> = self.hosts.iter().filter_map(|host| Some((host, host.failure.as_ref()?))).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        for (host, failure) in &failed {
+            self.console.line(&self.describe(host, failure));
+        }
+        self.console.line(&format!("the logs of all hosts are in {}", self.logs.directory().display()));
+        let names: Vec<_> = failed.iter().map(|(host, _)| host.name()).collect();
+        let others = match stopped {
+            Some(reason) => format!("; the others stopped, since {reason}"),
+            None if failed.len() == self.hosts.len() => String::new(),
+            None => "; the others are done".to_owned(),
+        };
+        Err(anyhow!("{} of {} hosts failed: {}{others}", names.len(), self.hosts.len(), few(&names)))
+            .hint("fix what each of them reports, then run the same command again to resume")
+    }
+
+    fn describe(&self, host: &FleetHost<'_>, Failure { stage, report }: &Failure) -> String {
+        let mut lines = vec![format!("{} failed in stage `{stage}`: {}", host.name(), report.error)];
+        lines.extend(report.causes.iter().map(|cause| format!("  caused by: {cause}")));
+        lines.extend(report.hint.iter().map(|hint| format!("  hint: {hint}")));
+        lines.push(format!("  log: {}", self.logs.host(host.name()).path().display()));
+        lines.join("\n")
+    }
+
+    /// Removes kinstall from the hosts that an earlier run has not changed.
+    pub(super) fn withdraw(&mut self) {
+        let untouched = self.alive(FleetHost::is_new);
+        let results = pool::each(&untouched, self.parallel, |&index| self.ask(index, RemoveKinstall {}));
+        for (&index, result) in untouched.iter().zip(results) {
+            if let Err(failure) = result {
+                tracing::warn!(host = %self.host(index).name(), error = failure.error, "kinstall stays on the host");
+            }
+        }
+    }
+}
+
+/// Surveys a host that kinstall has connected to.
+fn reach(connection: Connection, question: SurveyHost) -> Result<Reached, ContactError> {
+    let survey = connection.ask(&Encoded::of(question), |_| Ok(()), &mut |_| ())?;
+    let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let there = Duration::from_millis(survey.clock_milliseconds);
+    Ok(Reached { connection, survey, clock_offset_seconds: there.as_secs_f64() - here.as_secs_f64() })
+}

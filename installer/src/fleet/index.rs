@@ -1,0 +1,13 @@
+//! Which of many hosts.
+
+use std::fmt;
+
+/// Which of a fleet's hosts, in the order of cluster.yaml.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostIndex(pub usize);
+
+impl fmt::Display for HostIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,98 @@
+//! The stages of work on many hosts.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Phase;
+
+/// A part of the work on many hosts. Each ends on all of them before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Connecting, installing kinstall on the host, and collecting facts about it.
+    Connect,
+    /// Checking that the hosts are fit for the cluster.
+    Preflight,
+    /// Sending each host its part of the bundle.
+    Bundle,
+    /// Everything that a host does without the others.
+    Prepare,
+    /// The members of etcd.
+    Etcd,
+    /// The first control plane, which creates the cluster.
+    FirstControlPlane,
+    /// The other control planes.
+    ControlPlanes,
+    /// The site's own load balancer, before hosts join through it.
+    LoadBalancer,
+    /// Hosts that only run pods.
+    Workers,
+    /// The network between pods.
+    Network,
+    /// Everything that needs a running cluster.
+    Finish,
+    /// Removing hosts from the cluster.
+    Remove,
+}
+
+impl Stage {
+    /// The stages of an installation that change hosts, in order.
+    pub const INSTALLATION: [Self; 9] = [
+        Self::Bundle,
+        Self::Prepare,
+        Self::Etcd,
+        Self::FirstControlPlane,
+        Self::ControlPlanes,
+        Self::LoadBalancer,
+        Self::Workers,
+        Self::Network,
+        Self::Finish,
+    ];
+
+    /// The phase of the plan that hosts go through in this stage; `None` where it is no part of a host's plan.
+    #[must_use]
+    pub fn phase(self) -> Option<Phase> {
+        match self {
+            Self::Prepare => Some(Phase::Prepare),
+            Self::Etcd => Some(Phase::Etcd),
+            Self::FirstControlPlane | Self::ControlPlanes => Some(Phase::ControlPlane),
+            Self::Workers => Some(Phase::Worker),
+            Self::Network => Some(Phase::Network),
+            Self::Finish => Some(Phase::Finish),
+            Self::Connect | Self::Preflight | Self::Bundle | Self::LoadBalancer | Self::Remove => None,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Preflight => "preflight",
+            Self::Bundle => "bundle",
+            Self::Prepare => "prepare",
+            Self::Etcd => "etcd",
+            Self::FirstControlPlane => "first control plane",
+            Self::ControlPlanes => "other control planes",
+            Self::LoadBalancer => "load balancer",
+            Self::Workers => "workers",
+            Self::Network => "network",
+            Self::Finish => "finish",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_of_an_installation_go_through_every_phase_in_order() {
+        let mut phases: Vec<_> = Stage::INSTALLATION.into_iter().filter_map(Stage::phase).collect();
+        phases.dedup();
+        assert_eq!(phases, Phase::ALL);
+        assert!(Stage::INSTALLATION.is_sorted());
+    }
+}
