@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use kbundle_format::{
-    Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role, Source,
+    Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role, Source, text_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +153,7 @@ impl Lock {
     /// # Errors
     /// Any [`LockError`].
     pub fn read(path: &Path) -> Result<Self, LockError> {
-        let text = fs::read_to_string(path).map_err(|source| LockError::Read { path: path.to_owned(), source })?;
+        let text = text_file::read(path).map_err(|source| LockError::Read { path: path.to_owned(), source })?;
         let lock: Self =
             serde_yaml::from_str(&text).map_err(|source| LockError::Syntax { path: path.to_owned(), source })?;
         match lock.schema {
@@ -174,6 +173,8 @@ impl Lock {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use fs_err as fs;
+
     use super::*;
     use proptest::prelude::*;
 

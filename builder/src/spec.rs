@@ -9,8 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use fs_err as fs;
-use kbundle_format::{Digest, ImageRef, KubeVersion, Platform};
+use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -235,7 +234,7 @@ impl SpecFile {
     /// # Errors
     /// [`SpecError::Read`], [`SpecError::Syntax`] or [`SpecError::Schema`].
     pub fn read(path: &Path) -> Result<Self, SpecError> {
-        let text = fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+        let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for inner in [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten() {

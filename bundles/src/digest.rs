@@ -12,6 +12,16 @@ use sha2::Digest as _;
 /// A SHA-256 digest as the OCI image-spec writes it: `sha256:` and 64 lowercase hex digits.
 ///
 /// Holding one says that the text was well formed; it says nothing about any content.
+///
+/// ```
+/// use kbundle_format::Digest;
+///
+/// let digest = Digest::of(b"hello\n");
+/// let text = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+/// assert_eq!(digest.to_string(), text);
+/// assert_eq!(text.parse::<Digest>()?, digest);
+/// # Ok::<(), kbundle_format::digest::DigestError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -125,6 +135,17 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Hashes what is written to it, passing the bytes on to `inner`.
+///
+/// ```
+/// use std::io::Write as _;
+/// use kbundle_format::{Digest, Hasher};
+///
+/// let mut hasher = Hasher::new(Vec::new());
+/// hasher.write_all(b"content")?;
+/// let (digest, bytes, written) = hasher.finish();
+/// assert_eq!((digest, bytes, written.as_slice()), (Digest::of(b"content"), 7, &b"content"[..]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Hasher<W> {
     inner: W,
     state: sha2::Sha256,

@@ -9,13 +9,14 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, find_frame_compressed_size};
 
 use crate::limits::{MAX_COMPRESSED_FRAME_BYTES, MAX_FRAME_BYTES, MAX_THREADS};
+use crate::tar_layer::{BLOCK_BYTES, Block};
 
 /// Base-two logarithm of the largest window: a frame's content fits in it.
 pub const MAX_WINDOW_LOG: u32 = MAX_FRAME_BYTES.ilog2();
 
 /// Most bytes of a frame header with its magic number; ours are shorter. Source: RFC 8878, 3.1.1.1.
 pub(crate) const MAX_FRAME_HEADER_BYTES: u32 = 18;
-const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+pub(crate) const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Bits of the frame header descriptor.
 const SINGLE_SEGMENT: u8 = 0x20;
 const CHECKSUM: u8 = 0x04;
@@ -58,6 +59,19 @@ pub enum FrameError {
         /// zstd's words.
         source: io::Error,
     },
+}
+
+impl FrameError {
+    /// Where in the file it was met.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Read { offset, .. }
+            | Self::Magic { offset }
+            | Self::Shape { offset, .. }
+            | Self::Content { offset, .. } => *offset,
+        }
+    }
 }
 
 /// A frame as it lies in the file.
@@ -156,6 +170,18 @@ pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>
     reader.content().map(Some)
 }
 
+/// What has to be read of a frame to decode its first block, which holds a tar header: a block's largest size and some.
+pub(crate) const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
+
+/// The first [`BLOCK_BYTES`] of content of the frame that begins with `bytes`; `None` where they cannot be decoded. Nothing is checked.
+pub(crate) fn first_block(bytes: &[u8], window_log: u32) -> Option<Block> {
+    let mut block = [0; BLOCK_BYTES];
+    let mut decoder = zstd::Decoder::with_buffer(bytes).ok()?;
+    decoder.window_log_max(window_log).ok()?;
+    decoder.read_exact(&mut block).ok()?;
+    Some(block)
+}
+
 /// Takes `bytes`, which lie at `offset` of the file, as one frame with content: nothing before it, nothing after it.
 pub fn whole(bytes: Vec<u8>, offset: u64) -> Result<CompressedFrame, FrameError> {
     let refuse = |reason| Err(FrameError::Shape { offset, reason });
@@ -173,6 +199,11 @@ pub fn whole(bytes: Vec<u8>, offset: u64) -> Result<CompressedFrame, FrameError>
 pub(crate) fn stated_content(bytes: &[u8], offset: u64) -> Result<usize, FrameError> {
     let mut after_magic = bytes.strip_prefix(&MAGIC).ok_or(FrameError::Magic { offset })?;
     FrameReader { input: &mut after_magic, offset, bytes: Vec::new() }.header()
+}
+
+/// Whether the frame that begins with `bytes` says that a checksum ends it.
+pub(crate) fn has_checksum(bytes: &[u8]) -> bool {
+    bytes.get(MAGIC.len()).is_some_and(|descriptor| descriptor & CHECKSUM != 0)
 }
 
 /// Collects the bytes of one frame.

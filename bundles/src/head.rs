@@ -2,88 +2,12 @@
 
 use std::io::{self, Write};
 
-use crate::frame::FrameError;
 use crate::limits::{MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS, MAX_LIST_BYTES, MAX_SIGNATURE_BYTES, MAX_SIGNATURES};
-use crate::list::{BundleList, Entry, ListError};
-use crate::seek_table::SeekTableError;
-use crate::signature::TrustError;
-use crate::source::SourceError;
-use crate::tar_layer::{BLOCK_BYTES, Block, END, TarError, TarHeader};
+use crate::list::{BundleList, Entry};
+pub use crate::read_error::ReadError;
+use crate::tar_layer::{BLOCK_BYTES, Block, END, TarHeader};
 use crate::write::LIST_PATH;
 use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
-
-/// Why a bundle was refused, or could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The file itself, or its volumes.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The zstd layer.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// The seek table.
-    #[error(transparent)]
-    SeekTable(#[from] SeekTableError),
-    /// The tar layer.
-    #[error("{source} (frame at offset {offset})")]
-    Tar {
-        /// Offset in the file of the frame that holds it.
-        offset: u64,
-        /// What is wrong.
-        source: TarError,
-    },
-    /// The frames do not lie as a bundle's do.
-    #[error("the archive is not a bundle's at offset {offset}: {reason}")]
-    Layout {
-        /// Offset in the file.
-        offset: u64,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// The file ends before the archive does.
-    #[error("the bundle is cut off: it ends {missing}")]
-    CutOff {
-        /// What is missing.
-        missing: String,
-    },
-    /// The list.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// The signatures.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// Something in the archive that the list does not have, or not there.
-    #[error("the archive holds {path}, which the signed list does not have at this place")]
-    NotListed {
-        /// The entry.
-        path: EntryPath,
-    },
-    /// Something in the list that the archive does not have.
-    #[error("entry {path} is in the signed list but not in the file")]
-    Missing {
-        /// The entry.
-        path: EntryPath,
-    },
-    /// Content that is not what was signed.
-    #[error("entry {path} has digest {actual} instead of {expected}")]
-    Digest {
-        /// The entry.
-        path: EntryPath,
-        /// Digest in the list.
-        expected: Digest,
-        /// Digest of what is there.
-        actual: Digest,
-    },
-    /// Where the content was to go.
-    #[error("cannot write the content of {path}")]
-    Sink {
-        /// The entry.
-        path: EntryPath,
-        /// The cause.
-        source: io::Error,
-    },
-}
 
 /// What to ask of the signatures.
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +47,26 @@ pub(crate) struct TarReader<S> {
     source: S,
     frame: Frame,
     position: usize,
+    /// The offset of the frame that the last header began.
+    entry_offset: u64,
+    /// The path in the last header.
+    entry: Option<EntryPath>,
 }
 
 impl<S: FrameSource> TarReader<S> {
     pub fn new(source: S) -> Self {
-        Self { source, frame: Frame { offset: 0, content: Vec::new() }, position: 0 }
+        let frame = Frame { offset: 0, content: Vec::new() };
+        Self { source, frame, position: 0, entry_offset: 0, entry: None }
+    }
+
+    /// Where in the file the entry begins whose header came last.
+    pub fn entry_offset(&self) -> u64 {
+        self.entry_offset
+    }
+
+    /// Adds to an error of reading the entry that it was met in or behind.
+    pub fn near(&self, error: ReadError) -> ReadError {
+        error.near(self.entry.as_ref())
     }
 
     /// The source, and memory that nobody needs any more.
@@ -176,7 +115,10 @@ impl<S: FrameSource> TarReader<S> {
         let block: &Block = block;
         let header = TarHeader::parse(block).map_err(|source| ReadError::Tar { offset, source })?;
         self.position = BLOCK_BYTES;
-        if header.is_none() {
+        self.entry_offset = offset;
+        if let Some(header) = &header {
+            self.entry = Some(header.path.clone());
+        } else {
             while self.source.more(&mut self.frame)? {}
             if self.frame.content != END {
                 return Err(ReadError::Layout { offset, reason: "the end of the archive is not two empty blocks" });
@@ -364,15 +306,15 @@ pub(crate) fn copy_verified(
     let mut hasher = Hasher::new(sink);
     tar.content(&TarHeader::of_entry(entry), |piece| hasher.write_all(piece))?;
     let (actual, _, sink) = hasher.finish();
-    compare(entry, actual)?;
+    compare(entry, actual, tar.entry_offset())?;
     sink.flush().map_err(|source| ReadError::Sink { path: entry.path.clone(), source })
 }
 
-/// Compares the digest of an entry's content with the list.
-pub(crate) fn compare(entry: &Entry, actual: Digest) -> Result<(), ReadError> {
+/// Compares the digest of the content of an entry, which begins at `offset` of the file, with the list.
+pub(crate) fn compare(entry: &Entry, actual: Digest, offset: u64) -> Result<(), ReadError> {
     if actual == entry.digest {
         Ok(())
     } else {
-        Err(ReadError::Digest { path: entry.path.clone(), expected: entry.digest, actual })
+        Err(ReadError::Digest { path: entry.path.clone(), expected: entry.digest, actual, offset })
     }
 }

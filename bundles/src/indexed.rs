@@ -5,29 +5,29 @@
 
 mod check;
 mod excerpt;
+mod locate;
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::mem::take;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use crate::file_kind::{self, FileKind};
 use crate::frame::{self, CompressedFrame, FrameError, MAX_FRAME_HEADER_BYTES};
 use crate::head::{
     BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified, is_head,
 };
-use crate::limits::MAX_FRAME_BYTES;
 use crate::list::{BundleList, Entry};
 use crate::pieces::PieceDecoder;
 use crate::seek_table::{self, FrameSizes, SeekTableError};
-use crate::tar_layer::{BLOCK_BYTES, TarHeader};
+use crate::tar_layer::{END, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};
 
 pub(crate) use check::EntryCheck;
 pub use excerpt::Excerpt;
-
-/// What has to be read of a frame to decode its first block, which holds the header: a block's largest size and some.
-const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
+use locate::{frame_count, locate};
 
 /// Where a frame lies, by the seek table.
 #[derive(Clone, Copy)]
@@ -124,16 +124,18 @@ impl Frames {
         Ok(frame)
     }
 
+    /// Whether a frame says that a checksum of zstd's ends it.
+    fn has_checksum(&self, index: usize) -> Result<bool, ReadError> {
+        let mut bytes = Vec::new();
+        self.read(self.locations[index], MAX_FRAME_HEADER_BYTES, &mut bytes)?;
+        Ok(frame::has_checksum(&bytes))
+    }
+
     /// The tar header that a frame begins with; `None` where it begins with something else.
     fn header(&self, index: usize) -> Result<Option<TarHeader>, ReadError> {
         let mut bytes = Vec::new();
-        self.read(self.locations[index], FIRST_BLOCK_BYTES, &mut bytes)?;
-        let mut block = [0; BLOCK_BYTES];
-        let decoded = zstd::Decoder::with_buffer(&bytes[..]).and_then(|mut decoder| {
-            decoder.window_log_max(frame::MAX_WINDOW_LOG)?;
-            decoder.read_exact(&mut block)
-        });
-        Ok(decoded.ok().and_then(|()| TarHeader::parse(&block).ok().flatten()))
+        self.read(self.locations[index], frame::FIRST_BLOCK_BYTES, &mut bytes)?;
+        Ok(frame::first_block(&bytes, frame::MAX_WINDOW_LOG).and_then(|block| TarHeader::parse(&block).ok().flatten()))
     }
 }
 
@@ -198,17 +200,27 @@ impl FrameSource for Sequence<'_> {
 /// The head's frames, and of the entry after it just the header: what that holds is nobody's business yet, damaged or not.
 struct HeadSequence<'a>(Sequence<'a>);
 
+impl HeadSequence<'_> {
+    /// A frame with `content` in place of that at `next`.
+    fn instead(&mut self, content: &[u8]) -> Frame {
+        let location = self.0.frames.locations[self.0.next];
+        self.0.next += 1;
+        self.0.left = location.after(usize::MAX);
+        Frame { offset: location.offset, content: content.to_vec() }
+    }
+}
+
 impl FrameSource for HeadSequence<'_> {
     fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError> {
         let (frames, next) = (self.0.frames, self.0.next);
-        let header = if next < frames.locations.len() { frames.header(next)? } else { None };
-        match header.filter(|header| !is_head(&header.path)) {
-            None => self.0.next_frame(spent),
-            Some(header) => {
-                self.0.next += 1;
-                self.0.left = frames.locations[next].after(usize::MAX);
-                Ok(Some(Frame { offset: frames.locations[next].offset, content: header.to_block().to_vec() }))
-            }
+        if next == frames.locations.len() {
+            return Ok(None);
+        }
+        match frames.header(next)? {
+            Some(header) if !is_head(&header.path) => Ok(Some(self.instead(&header.to_block()))),
+            // Frames of the head have a checksum. What has none and no header is an entry's with a damaged header, or the end.
+            None if !frames.has_checksum(next)? => Ok(Some(self.instead(&END))),
+            _ => self.0.next_frame(spent),
         }
     }
 
@@ -218,6 +230,20 @@ impl FrameSource for HeadSequence<'_> {
 }
 
 /// A bundle file whose head was checked, open for reading its entries in any order.
+///
+/// ```no_run
+/// use kbundle_format::head::SignatureCheck;
+/// use kbundle_format::{IndexedBundle, TrustPolicy, VerifyingKey};
+///
+/// let key = VerifyingKey::from_file(&std::fs::read("signing.pub")?)?;
+/// let trust = TrustPolicy::new([key], 1)?;
+/// let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+/// let bundle = IndexedBundle::open("k8s-1.25.2-amd64.tar.zst".as_ref(), check)?;
+/// for entry in bundle.list().entries.iter().filter(|entry| entry.path.as_str().ends_with("/kubelet")) {
+///     bundle.copy_entry(entry, &mut std::fs::File::create("kubelet")?)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct IndexedBundle {
     frames: Frames,
     head: BundleHead,
@@ -235,9 +261,11 @@ impl IndexedBundle {
 
     /// Opens a bundle and checks the signatures as `check` asks.
     pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        recognised(&source)?;
         let frames = Frames::open(source)?;
         let mut tar = TarReader::new(HeadSequence(Sequence::starting_at(&frames, 0)?));
-        let head = UncheckedHead::read(&mut tar)?.verify(check)?;
+        let read = UncheckedHead::read(&mut tar);
+        let head = read.map_err(|error| tar.near(error))?.verify(check)?;
         let after_head = tar.source_mut().0.next.saturating_sub(1);
         let (starts, strays) = locate(&frames, &head.list.entries, after_head)?;
         Ok(Self { frames, head, starts, strays })
@@ -296,6 +324,15 @@ impl IndexedBundle {
         }
     }
 
+    /// Where in the file `entry` lies; `None` where the file does not carry it.
+    #[must_use]
+    pub fn extent(&self, entry: &Entry) -> Option<Range<u64>> {
+        let start = self.start(entry)?;
+        let location = |index: usize| self.frames.locations.get(index);
+        let last = location(start + frame_count(entry) - 1)?;
+        Some(location(start)?.offset..last.offset + u64::from(last.sizes.compressed))
+    }
+
     /// The entry that the file's byte at `offset` belongs to; `None` for head, end and seek table.
     #[must_use]
     pub fn entry_at(&self, offset: u64) -> Option<&Entry> {
@@ -342,42 +379,21 @@ impl IndexedBundle {
     }
 }
 
+/// Refuses what is no bundle by what it is.
+fn recognised(source: &BundleSource) -> Result<(), ReadError> {
+    let length = usize::try_from(source.size_bytes()).unwrap_or(usize::MAX);
+    let mut first = vec![0; length.min(file_kind::FIRST_BYTES)];
+    source.read_exact_at(&mut first, 0).map_err(|source| FrameError::Read { offset: 0, source })?;
+    match FileKind::other_than_bundle(&first) {
+        Some(found) => Err(ReadError::NotABundle { found }),
+        None => Ok(()),
+    }
+}
+
 /// Leaves what decoding took to the next entry.
 fn put_back(tar: TarReader<Sequence<'_>>) {
     let (sequence, spent) = tar.into_parts();
     sequence.finish(spent);
-}
-
-/// Walks over the frames and notes at which each entry begins, and which begin none. Entries keep the order of the list; some
-/// may be left out.
-fn locate(
-    frames: &Frames,
-    entries: &[Entry],
-    after_head: usize,
-) -> Result<(HashMap<EntryPath, usize>, Vec<usize>), ReadError> {
-    let (mut starts, mut strays) = (HashMap::new(), Vec::new());
-    let mut expected = entries.iter();
-    let mut index = after_head;
-    while index < frames.locations.len() {
-        let Some(header) = frames.header(index)? else {
-            strays.push(index);
-            index += 1;
-            continue;
-        };
-        let Some(entry) = expected.find(|entry| TarHeader::of_entry(entry) == header) else {
-            return Err(ReadError::NotListed { path: header.path });
-        };
-        starts.insert(entry.path.clone(), index);
-        index += frame_count(entry);
-    }
-    Ok((starts, strays))
-}
-
-/// How many frames an entry takes, header and padding included.
-fn frame_count(entry: &Entry) -> usize {
-    let header = TarHeader::of_entry(entry);
-    let bytes = BLOCK_BYTES as u64 + header.size + header.padding() as u64;
-    usize::try_from(bytes.div_ceil(MAX_FRAME_BYTES as u64)).expect("an entry has at most a thousand frames")
 }
 
 impl std::fmt::Debug for IndexedBundle {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
-use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+use crate::key_file::{Found, Half};
 
 const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
@@ -83,6 +83,14 @@ pub enum KeyError {
         /// `private key` or `public key`.
         expected: &'static str,
     },
+    /// A file that holds something else than the key that is needed.
+    #[error("{found} ({needed} is needed)")]
+    Found {
+        /// What is needed.
+        needed: Half,
+        /// What is there.
+        found: Found,
+    },
     /// A key that only its passphrase opens.
     #[error("the private key is encrypted and needs its passphrase")]
     Encrypted,
@@ -98,6 +106,15 @@ pub enum KeyError {
 }
 
 /// A private key. Its `Debug` form hides it.
+///
+/// ```
+/// use kbundle_format::{SigningKey, VerifyingKey, key::Algorithm};
+///
+/// let key = SigningKey::generate(Algorithm::EcdsaP256)?;
+/// let public = VerifyingKey::from_pem(&key.verifying_key().to_pem())?;
+/// assert!(public.verifies(b"message", &key.sign(b"message")));
+/// # Ok::<(), kbundle_format::key::KeyError>(())
+/// ```
 pub enum SigningKey {
     /// See [`Algorithm::EcdsaP256`].
     EcdsaP256(p256::ecdsa::SigningKey),
@@ -132,7 +149,7 @@ impl SigningKey {
     /// Reads an unencrypted PKCS#8 key in PEM.
     ///
     /// # Errors
-    /// [`KeyError::Encrypted`] where [`SigningKey::from_encrypted_pem`] is the one to call.
+    /// [`KeyError::Encrypted`] where only a passphrase opens it.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         if pem.contains(ENCRYPTED_LABEL) {
             return Err(KeyError::Encrypted);
@@ -144,20 +161,6 @@ impl SigningKey {
             Ok(key) => Ok(Self::Ed25519(key)),
             Err(_) => Err(KeyError::Unreadable { expected: "private key (PKCS#8)" }),
         }
-    }
-
-    /// Reads an encrypted PKCS#8 key in PEM, as `openssl pkcs8 -topk8` writes it too (PBES2, RFC 8018).
-    pub fn from_encrypted_pem(pem: &str, passphrase: &str) -> Result<Self, KeyError> {
-        let unreadable = KeyError::Unreadable { expected: "encrypted private key (PKCS#8)" };
-        let (label, document) = SecretDocument::from_pem(pem).map_err(|_| unreadable)?;
-        if label != "ENCRYPTED PRIVATE KEY" {
-            return Err(KeyError::Unreadable { expected: "encrypted private key (PKCS#8)" });
-        }
-        let decrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-            .and_then(|encrypted| encrypted.decrypt(passphrase))
-            .map_err(|_| KeyError::Passphrase)?;
-        let pem = decrypted.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| KeyError::Passphrase)?;
-        Self::from_pem(&pem)
     }
 
     /// PKCS#8 in PEM, encrypted with `passphrase` (PBES2 with scrypt and AES-256-CBC).
@@ -295,9 +298,9 @@ mod tests {
             let key = SigningKey::generate(algorithm).unwrap();
             let pem = key.to_encrypted_pem("correct horse").unwrap();
             assert!(matches!(SigningKey::from_pem(&pem), Err(KeyError::Encrypted)));
-            let opened = SigningKey::from_encrypted_pem(&pem, "correct horse").unwrap();
+            let opened = SigningKey::from_encrypted_file(pem.as_bytes(), "correct horse").unwrap();
             assert_eq!(opened.verifying_key(), key.verifying_key());
-            assert!(matches!(SigningKey::from_encrypted_pem(&pem, "wrong"), Err(KeyError::Passphrase)));
+            assert!(matches!(SigningKey::from_encrypted_file(pem.as_bytes(), "wrong"), Err(KeyError::Passphrase)));
         }
     }
 

@@ -83,6 +83,14 @@ pub enum KeyNotesError {
 }
 
 /// See the module.
+///
+/// ```
+/// use kbundle_format::KeyNotes;
+///
+/// let notes = KeyNotes::above("Comment: releases of site A\nValid-Until: 2027-12-31\n-----BEGIN PUBLIC KEY-----\n")?;
+/// assert_eq!(notes.summary().as_deref(), Some("releases of site A, until 2027-12-31"));
+/// # Ok::<(), kbundle_format::key_notes::KeyNotesError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyNotes {

@@ -6,10 +6,12 @@
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
-//! | [`key`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`text_file`], [`shell`] | text files as people have them; words of commands |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
+//! | [`file_kind`], [`diagnosis`] | what a file is that is no bundle; what is wrong with one, where, and why |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! `fixtures`, behind the feature of that name, makes bundles for tests.
@@ -18,31 +20,39 @@
 
 pub mod atomic_file;
 pub mod attestation;
+pub mod bases;
 pub mod compose;
+pub mod diagnosis;
 pub mod digest;
+pub mod file_kind;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
 pub mod frame;
 pub mod head;
 pub mod indexed;
 pub mod key;
+pub mod key_file;
 pub mod key_notes;
 pub mod limits;
 pub mod list;
 pub mod names;
 mod ordered;
 mod pieces;
+mod read_error;
 pub mod seek_table;
 pub mod sha256;
+pub mod shell;
 pub mod signature;
 pub mod source;
 pub mod stream;
 pub mod tar_layer;
 pub mod text;
+pub mod text_file;
 pub mod volume;
 pub mod whole;
 pub mod write;
 
+pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;

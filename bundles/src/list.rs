@@ -64,7 +64,7 @@ impl Compression {
 pub struct Source {
     /// What people call it, such as `built-in catalog`.
     pub name: String,
-    /// Digest of its bytes.
+    /// Digest of its text, without a byte order mark and with `\n` at the end of each line.
     pub digest: Digest,
 }
 

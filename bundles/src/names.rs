@@ -57,6 +57,15 @@ macro_rules! text_type {
 ///
 /// Names hold letters, digits, `.`, `_`, `-` and `+` only, none starts with a dot, so that no file system folds two of
 /// them into one but by case, which [`crate::BundleList::parse`] refuses.
+///
+/// ```
+/// use kbundle_format::EntryPath;
+///
+/// let path: EntryPath = "artifacts/linux-amd64/kubelet".parse()?;
+/// assert_eq!(path.as_str(), "artifacts/linux-amd64/kubelet");
+/// assert!("../etc/passwd".parse::<EntryPath>().is_err());
+/// # Ok::<(), kbundle_format::names::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct EntryPath(String);
@@ -99,6 +108,14 @@ impl fmt::Display for EntryPath {
 text_type!(EntryPath, r"^[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*$");
 
 /// An operating system and an architecture as OCI and Go name them: `linux/amd64`.
+///
+/// ```
+/// use kbundle_format::Platform;
+///
+/// let platform: Platform = "linux/arm64".parse()?;
+/// assert_eq!((platform.os(), platform.architecture()), ("linux", "arm64"));
+/// # Ok::<(), kbundle_format::names::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct Platform {
@@ -156,6 +173,14 @@ impl fmt::Display for Platform {
 text_type!(Platform, "^[a-z0-9]+/[a-z0-9]+$");
 
 /// A Kubernetes release: `1.25.2`, read with or without a leading `v`, written without.
+///
+/// ```
+/// use kbundle_format::KubeVersion;
+///
+/// let version: KubeVersion = "1.25.2".parse()?;
+/// assert_eq!(version.minor(), (1, 25));
+/// # Ok::<(), kbundle_format::names::NameError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct KubeVersion {
@@ -205,6 +230,14 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 /// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`.
 ///
 /// The registry is always written out; nothing is filled in from Docker's habits.
+///
+/// ```
+/// use kbundle_format::ImageRef;
+///
+/// let image: ImageRef = "registry.k8s.io/coredns/coredns:v1.9.3".parse()?;
+/// assert_eq!((image.registry(), image.repository(), image.tag()), ("registry.k8s.io", "coredns/coredns", "v1.9.3"));
+/// # Ok::<(), kbundle_format::names::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct ImageRef {

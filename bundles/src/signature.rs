@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::{KeyId, SigningKey, VerifyingKey};
+use crate::{KeyId, SigningKey, VerifyingKey, text_file};
 
 /// One signature as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,18 +31,37 @@ impl SignatureFile {
     /// Takes a signature that another program made, in base64 or raw; `None` unless it is by `key` over `list_bytes`.
     #[must_use]
     pub fn made_elsewhere(content: &[u8], list_bytes: &[u8], key: &VerifyingKey) -> Option<Self> {
-        let raw = [Some(content.to_vec()), BASE64.decode(content.trim_ascii()).ok()];
+        let raw = [Some(content.to_vec()), decode(content)];
         let raw = raw.into_iter().flatten().find(|raw| key.verifies(list_bytes, raw))?;
         let content = format!("{}\n", BASE64.encode(raw)).into_bytes();
         Some(Self { name: format!("signatures/{}.sig", key.id()), content })
     }
 
     fn decode(&self) -> Option<Vec<u8>> {
-        BASE64.decode(self.content.trim_ascii()).ok()
+        decode(&self.content)
     }
 }
 
+/// The signature that `content` holds in base64. Tools break its lines, and editors add a byte order mark.
+fn decode(content: &[u8]) -> Option<Vec<u8>> {
+    let mut text = text_file::decode(content).ok()?;
+    text.retain(|character| !character.is_ascii_whitespace());
+    BASE64.decode(text).ok()
+}
+
 /// Whose signatures are asked for, and how many of them.
+///
+/// ```
+/// use kbundle_format::{SignatureFile, SigningKey, TrustPolicy, key::Algorithm};
+///
+/// let keys = [Algorithm::EcdsaP256, Algorithm::Ed25519].map(SigningKey::generate);
+/// let [one, other] = keys.map(|key| key.expect("the system has random numbers"));
+/// let policy = TrustPolicy::new([one.verifying_key(), other.verifying_key()], 2)?;
+/// let signatures = [SignatureFile::sign(b"the list", &one), SignatureFile::sign(b"the list", &other)];
+/// assert_eq!(policy.check(b"the list", &signatures)?.len(), 2);
+/// assert!(policy.check(b"the list", &signatures[..1]).is_err());
+/// # Ok::<(), kbundle_format::signature::TrustError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     keys: BTreeMap<KeyId, VerifyingKey>,
@@ -107,6 +126,10 @@ impl TrustPolicy {
                     signers.push(*id);
                     carried.push(format!("{} (good)", file.name));
                 }
+                None if self.is_named(file) => carried.push(format!(
+                    "{} (named after a trusted key, but not its signature over this list: one of them was changed after it was signed)",
+                    file.name
+                )),
                 None => carried.push(format!("{} (not by a trusted key over this list)", file.name)),
             }
         }
@@ -114,6 +137,12 @@ impl TrustPolicy {
             return Err(TrustError::NotEnough { good: signers.len(), threshold: self.threshold, carried });
         }
         Ok(signers)
+    }
+
+    /// Whether a file has the name that a signature by a trusted key would have. It decides nothing.
+    fn is_named(&self, file: &SignatureFile) -> bool {
+        let name = file.name.strip_prefix("signatures/").and_then(|name| name.strip_suffix(".sig"));
+        name.and_then(|name| name.parse().ok()).is_some_and(|id: KeyId| self.keys.contains_key(&id))
     }
 }
 
@@ -162,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_counts_as_editors_and_other_tools_write_it() {
+        let [a] = keys();
+        let text = String::from_utf8(SignatureFile::sign(b"list", &a).content).unwrap();
+        let (one, other) = text.split_at(20);
+        for content in [format!("\u{FEFF}{text}"), format!("{one}\r\n{other}\r\n"), format!("{one}\n{other}")] {
+            let file = SignatureFile { name: "by-hand.sig".into(), content: content.into() };
+            assert!(trust([&a], 1).check(b"list", &[file]).is_ok());
+        }
+    }
+
+    #[test]
     fn two_officers_of_three_are_enough() {
         let [a, b, c] = keys();
         let signatures = [SignatureFile::sign(b"list", &a), SignatureFile::sign(b"list", &c)];
@@ -187,6 +227,14 @@ mod tests {
             assert!(matches!(error, TrustError::NotEnough { good: 0, .. }), "{error}");
         }
         assert!(matches!(trust([&a], 1).check(b"list", &[]), Err(TrustError::Unsigned)));
+    }
+
+    #[test]
+    fn a_changed_list_is_told_from_a_stranger() {
+        let [a, stranger] = keys();
+        let said = |file| trust([&a], 1).check(b"list", &[file]).unwrap_err().to_string();
+        assert!(said(SignatureFile::sign(b"other list", &a)).contains("changed after it was signed"));
+        assert!(said(SignatureFile::sign(b"list", &stranger)).contains("not by a trusted key"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a bundle's bytes come from: one file, or volumes read as if they were one file.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,15 @@ pub enum SourceError {
 }
 
 /// The bytes of a bundle, which any number of readers can share.
+///
+/// ```no_run
+/// use kbundle_format::BundleSource;
+///
+/// // Volumes on two sticks, read as one file.
+/// let source = BundleSource::open_all(&["/media/one".into(), "/media/two".into()])?;
+/// println!("{} bytes", source.size_bytes());
+/// # Ok::<(), kbundle_format::source::SourceError>(())
+/// ```
 #[derive(Clone)]
 pub struct BundleSource(Arc<Kind>);
 
@@ -69,6 +79,26 @@ impl BundleSource {
         match &*self.0 {
             Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
             Kind::Volumes(set) => set.read_exact_at(buffer, offset),
+        }
+    }
+
+    /// The volume that holds the byte at `offset`, and which byte of that file it is; `None` for a single file.
+    #[must_use]
+    pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
+        match &*self.0 {
+            Kind::File { .. } => None,
+            Kind::Volumes(set) => set.volume_at(offset),
+        }
+    }
+
+    /// The part of `range` that lies in the first volume that is not as it was cut; `None` where there is none, and for a single file, which
+    /// has no digest of its own.
+    ///
+    /// Reads the volumes up to that one.
+    pub fn damaged_volume(&self, range: Range<u64>) -> io::Result<Option<Range<u64>>> {
+        match &*self.0 {
+            Kind::File { .. } => Ok(None),
+            Kind::Volumes(set) => set.damaged_in(range),
         }
     }
 

@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::thread;
 
 use crate::Verified;
+use crate::file_kind::{self, FileKind};
 use crate::frame::{self, CompressedFrame, FrameError, RawFrame};
 use crate::head::{BundleHead, Frame, FrameSource, ReadError, SignatureCheck, TarReader, UncheckedHead, copy_verified};
 use crate::list::{BundleList, Entry};
@@ -99,6 +100,17 @@ impl FrameSource for Pipeline {
     }
 }
 
+/// Refuses what is no bundle by what it is; the input from its beginning on.
+fn recognised(mut input: impl Read + Send + 'static) -> Result<impl Read + Send + 'static, ReadError> {
+    let mut first = Vec::new();
+    let read = input.by_ref().take(file_kind::FIRST_BYTES as u64).read_to_end(&mut first);
+    read.map_err(|source| FrameError::Read { offset: 0, source })?;
+    match FileKind::other_than_bundle(&first) {
+        Some(found) => Err(ReadError::NotABundle { found }),
+        None => Ok(io::Cursor::new(first).chain(input)),
+    }
+}
+
 /// What a whole pass found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -111,6 +123,20 @@ pub struct Summary {
 }
 
 /// A bundle whose head was read and checked, and whose entries come one after the other.
+///
+/// ```no_run
+/// use kbundle_format::head::SignatureCheck;
+/// use kbundle_format::{BundleStream, TrustPolicy, VerifyingKey};
+///
+/// let key = VerifyingKey::from_file(&std::fs::read("signing.pub")?)?;
+/// let trust = TrustPolicy::new([key], 1)?;
+/// let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+/// let stream = BundleStream::open(std::io::stdin(), check)?;
+/// println!("Kubernetes {}", stream.list().kubernetes_version);
+/// let summary = stream.verify_rest(|bytes| eprintln!("{bytes} bytes are good"))?;
+/// println!("{} entries", summary.entries);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BundleStream {
     tar: TarReader<Pipeline>,
     head: BundleHead,
@@ -134,8 +160,10 @@ pub enum Carriage {
 impl BundleStream {
     /// Reads the head and checks the signatures as `check` asks.
     pub fn open(input: impl Read + Send + 'static, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        let input = recognised(input)?;
         let mut tar = TarReader::new(Pipeline::start(input));
-        let mut unchecked = UncheckedHead::read(&mut tar)?;
+        let read = UncheckedHead::read(&mut tar);
+        let mut unchecked = read.map_err(|error| tar.near(error))?;
         let next = unchecked.next.take();
         let head = unchecked.verify(check)?;
         let expected = head.list.entries.iter().cloned().collect();
@@ -179,8 +207,10 @@ impl BundleStream {
         };
         let entry = self.listed(&header)?;
         let mut sink = choose(&entry).map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
-        copy_verified(&mut self.tar, &entry, &mut sink)?;
-        self.next = self.tar.header()?;
+        copy_verified(&mut self.tar, &entry, &mut sink).map_err(|error| self.tar.near(error))?;
+        // What cannot be read here is the frame that the next entry begins.
+        let next = self.expected.front().unwrap_or(&entry);
+        self.next = self.tar.header().map_err(|error| error.near(Some(&next.path)))?;
         Ok(Some(entry))
     }
 
@@ -188,7 +218,7 @@ impl BundleStream {
     fn listed(&mut self, header: &TarHeader) -> Result<Entry, ReadError> {
         let found = self.expected.iter().position(|entry| TarHeader::of_entry(entry) == *header);
         let Some(before) = found else {
-            return Err(ReadError::NotListed { path: header.path.clone() });
+            return Err(ReadError::NotListed { path: header.path.clone(), offset: self.tar.entry_offset() });
         };
         self.leave_out(before)?;
         Ok(self.expected.pop_front().expect("found above"))

@@ -45,6 +45,9 @@ pub enum TarError {
         /// What it is instead.
         reason: &'static str,
     },
+    /// A header whose own checksum is wrong: nobody wrote it so.
+    #[error("the tar header is damaged: its checksum is wrong")]
+    Checksum,
     /// Not a tar header at all.
     #[error("there is no tar header where one belongs")]
     NotAHeader,
@@ -98,6 +101,9 @@ impl TarHeader {
             return Ok(None);
         }
         let header = Header::from_byte_slice(block);
+        if !has_checksum(block) {
+            return Err(TarError::Checksum);
+        }
         if header.as_ustar().is_none() {
             return Err(TarError::NotAHeader);
         }
@@ -126,6 +132,14 @@ impl TarHeader {
         let over = usize::try_from(self.size % BLOCK_BYTES as u64).expect("less than a block");
         if over == 0 { 0 } else { BLOCK_BYTES - over }
     }
+}
+
+/// Whether a block's checksum is the sum of its bytes, with spaces in place of the checksum.
+pub(crate) fn has_checksum(block: &Block) -> bool {
+    const FIELD: std::ops::Range<usize> = 148..156;
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, &byte)| u32::from(if FIELD.contains(&at) { b' ' } else { byte })).sum();
+    Header::from_byte_slice(block).cksum().is_ok_and(|stated| stated == sum)
 }
 
 #[cfg(test)]
@@ -175,9 +189,21 @@ mod tests {
         assert!(refusal(|header| header.set_uid(1000)).contains("owner, time or other"));
         assert!(refusal(|header| header.set_mode(0o4755)).contains("owner, time or other"));
         assert!(refusal(|header| header.set_size(MAX_ENTRY_BYTES + 1)).contains("size is out of bounds"));
-        let mut block = header().to_block();
-        block[150] ^= 1; // the checksum field
-        assert!(TarHeader::parse(&block).is_err());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_damage_and_no_forgery() {
+        for bit in 0..BLOCK_BYTES * 8 {
+            let mut block = header().to_block();
+            block[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                matches!(TarHeader::parse(&block), Err(TarError::Checksum | TarError::Foreign { .. })),
+                "bit {bit}"
+            );
+            // The checksum can be written in more than one way.
+            let spelled = (148..156).contains(&(bit / 8));
+            assert!(spelled || matches!(TarHeader::parse(&block), Err(TarError::Checksum)), "bit {bit}");
+        }
     }
 
     #[test]

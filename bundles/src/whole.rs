@@ -10,13 +10,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::diagnosis::Verdict;
 use crate::frame;
 use crate::head::ReadError;
 use crate::indexed::EntryCheck;
 use crate::list::Entry;
 use crate::source::SourceError;
 use crate::stream::{Carriage, Summary};
-use crate::{EntryPath, IndexedBundle};
+use crate::{Diagnosis, EntryPath, IndexedBundle};
 
 /// An entry that is not what was signed, or could not be read.
 #[derive(Debug)]
@@ -39,25 +40,69 @@ impl Damage {
     }
 }
 
+/// Damage, and what the facts say about it. As text: entry and reason, and below them whether it was damaged or changed, and where.
+#[derive(Debug)]
+pub struct DiagnosedDamage {
+    /// The entry and its error.
+    pub damage: Damage,
+    /// Whether it is damaged, was changed or is missing, and where.
+    pub diagnosis: Diagnosis,
+}
+
+impl DiagnosedDamage {
+    fn of(damage: Damage, bundle: &IndexedBundle) -> Self {
+        let diagnosis = Diagnosis::of_entry(&damage.error, bundle, &damage.path);
+        Self { damage, diagnosis }
+    }
+}
+
+impl fmt::Display for DiagnosedDamage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { damage, diagnosis } = self;
+        write!(f, "{}: {}", damage.path, damage.reason())?;
+        if diagnosis.is_about_content() { write!(f, "\n  {diagnosis}") } else { Ok(()) }
+    }
+}
+
 /// Some entries of a bundle are damaged.
 #[derive(Debug)]
 pub struct DamagedBundle {
     /// Volumes that are not what their headers say; none for a single file.
     pub volumes: Vec<PathBuf>,
     /// The damaged entries, in the order of the list.
-    pub entries: Vec<Damage>,
+    pub entries: Vec<DiagnosedDamage>,
+}
+
+impl DamagedBundle {
+    /// What to do about the content, for whoever holds the file; `None` where all that is wrong is that entries are missing.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        self.entries.iter().find_map(|entry| entry.diagnosis.advice())
+    }
+
+    fn judgement(&self) -> &'static str {
+        let all = |verdict| self.entries.iter().all(|entry| entry.diagnosis.verdict == verdict);
+        if all(Verdict::Incomplete) {
+            "missing"
+        } else if all(Verdict::Damaged) {
+            "damaged"
+        } else {
+            "not as signed"
+        }
+    }
 }
 
 impl fmt::Display for DamagedBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let judgement = self.judgement();
         match self.entries.len() {
-            1 => f.write_str("1 entry is damaged")?,
-            count => write!(f, "{count} entries are damaged")?,
+            1 => write!(f, "1 entry is {judgement}")?,
+            count => write!(f, "{count} entries are {judgement}")?,
         }
         for volume in &self.volumes {
-            write!(f, "\n  volume {} is damaged", volume.display())?;
+            write!(f, "\nvolume {} is damaged", volume.display())?;
         }
-        self.entries.iter().try_for_each(|damage| write!(f, "\n  {}: {}", damage.path, damage.reason()))
+        self.entries.iter().try_for_each(|entry| write!(f, "\n{entry}"))
     }
 }
 
@@ -97,7 +142,8 @@ impl IndexedBundle {
         }
         let unread = |source| VerifyError::Read(SourceError::Open { source }.into());
         let volumes = self.source().damaged_volumes().map_err(unread)?;
-        Err(VerifyError::Damaged(DamagedBundle { volumes, entries: damage }))
+        let entries = damage.into_iter().map(|damage| DiagnosedDamage::of(damage, self)).collect();
+        Err(VerifyError::Damaged(DamagedBundle { volumes, entries }))
     }
 
     /// Checks layout and content of everything that the file carries, telling `progress` how many bytes of content went by.

@@ -76,6 +76,48 @@ struct Done {
 type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
 
 /// Writes one bundle to `W`, front to back.
+///
+/// ```
+/// use kbundle_format::list::FORMAT_VERSION;
+/// use kbundle_format::{
+///     BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureCheck, SignatureFile, SigningKey,
+///     TrustPolicy, key::Algorithm,
+/// };
+///
+/// let content = b"kind: Namespace\n";
+/// let list = BundleList {
+///     format_version: FORMAT_VERSION,
+///     kubernetes_version: "1.25.2".parse()?,
+///     platforms: ["linux/amd64".parse()?].into(),
+///     compression: Compression::at_level(3),
+///     sources: vec![],
+///     images: vec![],
+///     entries: vec![Entry {
+///         path: "manifests/site/namespace.yaml".parse()?,
+///         digest: Digest::of(content),
+///         size: content.len() as u64,
+///         media_type: "application/yaml".to_owned(),
+///         kind: EntryKind::Manifest,
+///         roles: Role::ALL.into(),
+///         component: None,
+///         platform: None,
+///         origin: None,
+///         licence: None,
+///     }],
+/// };
+/// let key = SigningKey::generate(Algorithm::EcdsaP256)?;
+/// let mut writer = BundleWriter::new(std::io::Cursor::new(Vec::new()), 3)?;
+/// writer.list(&list.to_bytes())?;
+/// writer.signature(&SignatureFile::sign(&list.to_bytes(), &key))?;
+/// writer.entry(&list.entries[0], &mut &content[..])?;
+/// let bundle = writer.finish()?.into_inner();
+///
+/// let trust = TrustPolicy::new([key.verifying_key()], 1)?;
+/// let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+/// let stream = BundleStream::open(std::io::Cursor::new(bundle), check)?;
+/// assert_eq!(stream.verify_rest(|_| {})?.entries, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BundleWriter<W> {
     intake: Intake<Job, io::Result<Done>>,
     output: JoinHandle<Written<W>>,

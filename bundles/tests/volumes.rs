@@ -56,6 +56,16 @@ fn volumes_read_as_the_bundle_they_were_cut_from() {
 }
 
 #[test]
+fn two_cuts_of_one_bundle_in_a_folder_are_told_as_that() {
+    let (bytes, _) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    split(&bytes, folder.path(), 20_000, 0);
+    let last = split(&bytes, folder.path(), 60_000, 0);
+    assert!(matches!(refusal(&[folder.path().into()]), VolumeError::Recut { .. }));
+    assert!(joined(&last[0]) == bytes);
+}
+
+#[test]
 fn payloads_joined_by_other_tools_are_the_bundle() {
     let (bytes, _) = sample();
     let folder = tempfile::tempdir().unwrap();

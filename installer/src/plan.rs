@@ -290,6 +290,6 @@ mod tests {
         assert!(planned(&fixture::list("1.31.0"), &nftables).is_ok());
         let with_addon = ClusterSpec { addons: vec!["metallb".parse().unwrap()], ..ClusterSpec::default() };
         insta::assert_snapshot!(refused(|_| (), &with_addon), @"the bundle has no add-on metallb, which the configuration lists under addons; build it with `--addon metallb`");
-        insta::assert_snapshot!(refused(|_| (), &calico), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another: `kbundle build --cni calico`");
+        insta::assert_snapshot!(refused(|_| (), &calico), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another with `--cni calico`");
     }
 }

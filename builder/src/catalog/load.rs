@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use kbundle_format::{Digest, Source};
+use kbundle_format::{Digest, Source, text_file};
 
 use super::{Catalog, CatalogFile, SCHEMA};
 
@@ -83,7 +83,7 @@ impl Catalog {
     pub fn read(path: &Path) -> Result<Self, CatalogError> {
         let mut catalog = Self::default();
         for file in files(path)? {
-            let text = fs::read_to_string(&file).map_err(|source| CatalogError::Read { path: file.clone(), source })?;
+            let text = text_file::read(&file).map_err(|source| CatalogError::Read { path: file.clone(), source })?;
             // Only the last part of the name: the list must not depend on where the file lay.
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
             catalog.add(&name, &text)?;

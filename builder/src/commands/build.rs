@@ -12,8 +12,10 @@ use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle_cli::{Explained as _, output, progress};
+use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
-use kbundle_format::{Compression, Digest, Entry, KeyId, KubeVersion, SignatureFile, SigningKey};
+use kbundle_format::shell::word;
+use kbundle_format::{Compression, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureFile, SigningKey};
 use serde::Serialize;
 
 use super::composed::note_beside;
@@ -66,7 +68,8 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     let contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
-    let (signatures, attestations) = sign(&lock, &contents, &keys)?;
+    let (signatures, mut attestations) = sign(&lock, &contents, &keys)?;
+    attestations.extend(named(&arguments.since, &bases).to_attestation());
     let extras = BundleExtras { signatures: &signatures, attestations: &attestations, carried: &carried };
     let entries: Vec<_> = contents.list.entries.iter().filter(|entry| carried(entry)).collect();
     let content_bytes = entries.iter().map(|entry| entry.size).sum();
@@ -95,12 +98,23 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
         volumes: if arguments.split.split().is_some() { names(&written.files) } else { Vec::new() },
     };
     note_beside(&written)?;
+    let text = text(&report, &keys, &arguments.since);
     if to_stdout {
-        output::result_beside(arguments.output, &text(&report, &keys), &report)?;
+        output::result_beside(arguments.output, &text, &report)?;
     } else {
-        output::result(arguments.output, &text(&report, &keys), &report)?;
+        output::result(arguments.output, &text, &report)?;
     }
     Ok(())
+}
+
+/// What a differential bundle says about its bases, so that the far side knows which files to look for.
+fn named(paths: &[PathBuf], bases: &[IndexedBundle]) -> Bases {
+    let base = |(path, bundle): (&PathBuf, &IndexedBundle)| Base {
+        name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        kubernetes_version: bundle.list().kubernetes_version,
+        list_digest: Digest::of(&bundle.head().list_bytes),
+    };
+    Bases(paths.iter().zip(bases).map(base).collect())
 }
 
 /// Signatures over the list by each key, and the provenance that they sign as well; nothing without a key.
@@ -127,7 +141,7 @@ fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(|file| file.display().to_string()).collect()
 }
 
-fn text(report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {
+fn text(report: &Report, keys: &[(PathBuf, SigningKey)], since: &[PathBuf]) -> String {
     let mut text = format!(
         "{}\n  size       {} ({} of content)\n  entries    {}\n  list       {}\n",
         report.bundle,
@@ -143,19 +157,44 @@ fn text(report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {
     if report.left_out > 0 {
         let _ = writeln!(text, "  left out   {} entries that the older bundle has", report.left_out);
     }
-    let mut public = String::new();
     for (path, key) in keys {
-        let beside = path.with_extension("pub");
-        let named = if beside.exists() { beside } else { Path::new("PUBLIC_KEY").to_owned() };
         let _ = writeln!(text, "  signed by  {} ({})", key.verifying_key().id(), path.display());
-        let _ = write!(public, " --key {}", named.display());
     }
     if keys.is_empty() {
-        text.push_str("  NOT SIGNED: kinstall refuses it until it is\nnext: kbundle sign ");
-        text.push_str(&report.bundle);
-        text.push_str(" --key signing.key");
-    } else {
-        let _ = write!(text, "next: kinstall run {}{public}", report.bundle);
+        text.push_str("  NOT SIGNED: kinstall refuses it until it is\n");
     }
+    let paths: Vec<_> = keys.iter().map(|(path, _)| path.as_path()).collect();
+    let _ = write!(text, "next: {}", next(report, &paths, since));
     text
+}
+
+/// The command that comes next, which can be typed as it stands.
+fn next(report: &Report, keys: &[&Path], since: &[PathBuf]) -> String {
+    let bundle = word(Path::new(report.volumes.first().unwrap_or(&report.bundle)));
+    if keys.is_empty() {
+        let keygen = if Path::new("signing.key").exists() { "" } else { "kbundle keygen && " };
+        // Volumes stay as they were cut.
+        let detached = if report.volumes.is_empty() { "" } else { " --detached" };
+        return format!("{keygen}kbundle sign {bundle} --key signing.key{detached}");
+    }
+    if !since.is_empty() {
+        let bases: Vec<_> = since.iter().map(|path| word(path)).collect();
+        return format!("kbundle join {bundle} {} --out {}", bases.join(" "), word(&joined(Path::new(&report.bundle))));
+    }
+    let mut command = String::new();
+    let mut trusted = String::new();
+    for key in keys {
+        let public = key.with_extension("pub");
+        if !public.exists() {
+            let _ = write!(command, "openssl pkey -in {} -pubout -out {} && ", word(key), word(&public));
+        }
+        let _ = write!(trusted, " --key {}", word(&public));
+    }
+    format!("{command}kinstall run {bundle}{trusted}")
+}
+
+/// A name for the full bundle that the differential bundle at `path` gives with its bases.
+fn joined(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("full-{name}"))
 }

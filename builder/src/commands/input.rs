@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
+use kbundle_cli::failure::explained;
 use kbundle_cli::{Explained as _, failure};
-use kbundle_format::{BundleHead, BundleSource, BundleStream, IndexedBundle, SignatureCheck, SignatureFile};
+use kbundle_format::diagnosis::Diagnosed;
+use kbundle_format::{
+    BundleHead, BundleSource, BundleStream, Diagnosis, IndexedBundle, ReadError, SignatureCheck, SignatureFile,
+};
 
 use super::keys::{self, Trusted};
 use crate::cli::{BundleArgs, TrustArgs};
@@ -54,12 +58,12 @@ impl Input {
             Some(source) => IndexedBundle::open_source(source.clone(), check).map(Bundle::Indexed),
             None => BundleStream::open(io::stdin(), check).map(Bundle::Stream),
         };
-        opened.explained().with_context(|| self.refused())
+        opened.map_err(|error| self.refusal(error))
     }
 
     /// Opens the files for reading in any order.
     pub fn open_indexed(&self, check: SignatureCheck<'_>) -> anyhow::Result<IndexedBundle> {
-        IndexedBundle::open_source(self.source()?.clone(), check).explained().with_context(|| self.refused())
+        IndexedBundle::open_source(self.source()?.clone(), check).map_err(|error| self.refusal(error))
     }
 
     /// Opens for one pass, which is enough to look at the head.
@@ -68,7 +72,17 @@ impl Input {
             Some(source) => BundleStream::open(source.reader(), check),
             None => BundleStream::open(io::stdin(), check),
         };
-        opened.explained().with_context(|| self.refused())
+        opened.map_err(|error| self.refusal(error))
+    }
+
+    /// The refusal of the bundle for `error`: whether it is damaged or was changed, where, and how that was met.
+    pub fn refusal(&self, error: ReadError) -> anyhow::Error {
+        let diagnosis = match &self.source {
+            Some(source) => Diagnosis::of_source(&error, source),
+            None => Diagnosis::of_stream(&error),
+        };
+        let error = Diagnosed::new(diagnosis, error).map_or_else(explained, explained);
+        error.context(self.refused())
     }
 
     /// How an error about it begins.

@@ -2,6 +2,8 @@
 
 use kbundle::destination::Destination;
 use kbundle_cli::Explained as _;
+use kbundle_format::bases::without_bases;
+use kbundle_format::compose::NewHead;
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
 use super::composed::{Composition, name_files};
@@ -19,7 +21,9 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
     let signed = !bundle.head().signatures.is_empty();
     let (split, existing) = (arguments.split.split(), arguments.force.existing());
     let destination = Destination::for_bundle(&arguments.out, split, existing, signed).explained()?;
-    let composition = Composition { head: bundle.head().into(), sources: &sources, destination };
+    let attestations = without_bases(&bundle.head().attestations);
+    let head = NewHead { attestations: &attestations, ..bundle.head().into() };
+    let composition = Composition { head, sources: &sources, destination };
     name_files(&composition.write(|_| true)?)?;
     Ok(())
 }

@@ -1,44 +1,42 @@
 //! Reading keys, passphrases and detached signatures.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_cli::arguments::SignatureArguments;
-use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_cli::keys::{public_key, signature_file, unusable};
 use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::key::{Algorithm, KeyError};
 use kbundle_format::key_notes::{Day, Validity};
-use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey};
+use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey, text_file};
 use serde::Serialize;
 
 use crate::cli::PassphraseArgs;
 
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
-/// Longest passphrase line that is read from a descriptor.
-const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
 /// Makes sure that a file holds a private key, encrypted or not.
 pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
-    match SigningKey::from_pem(&fs::read_to_string(path).explained()?) {
+    match SigningKey::from_file(&fs::read(path).explained()?) {
         Err(KeyError::Encrypted) => Ok(()),
-        read => read.map(drop).explained().with_context(|| format!("while reading the key {}", path.display())),
+        read => read.map(drop).map_err(|error| unusable(path, error)),
     }
 }
 
 /// Reads a private key, asking for its passphrase where it has one.
 pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<SigningKey> {
-    let pem = fs::read_to_string(path).explained()?;
-    let read = match SigningKey::from_pem(&pem) {
+    let bytes = fs::read(path).explained()?;
+    let read = match SigningKey::from_file(&bytes) {
         Err(KeyError::Encrypted) => {
             let asked = self::passphrase(passphrase, &format!("passphrase of {}: ", path.display()))?;
-            SigningKey::from_encrypted_pem(&pem, &asked)
+            SigningKey::from_encrypted_file(&bytes, &asked)
         }
         read => read,
     };
-    read.explained().with_context(|| format!("while reading the key {}", path.display()))
+    read.map_err(|error| unusable(path, error))
 }
 
 /// The passphrase: from the descriptor, the environment, or whoever sits at the terminal.
@@ -46,9 +44,7 @@ pub fn passphrase(arguments: &PassphraseArgs, prompt: &str) -> anyhow::Result<St
     if let Some(descriptor) = arguments.passphrase_fd {
         let file = fs::File::open(format!("/proc/self/fd/{descriptor}"))
             .with_context(|| format!("while reading the passphrase from file descriptor {descriptor}"))?;
-        let mut line = String::new();
-        BufReader::new(file).take(MAX_PASSPHRASE_BYTES).read_line(&mut line)?;
-        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+        return Ok(text_file::first_line(BufReader::new(file))?.unwrap_or_default());
     }
     if let Ok(passphrase) = std::env::var(PASSPHRASE_VARIABLE) {
         return Ok(passphrase);

@@ -1,12 +1,14 @@
 //! `kbundle lock`
 
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use kbundle::destination::Destination;
 use kbundle::interrupt::Interrupt;
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, output};
+use kbundle_format::shell::word;
 
 use super::source::{self, Wishes};
 use crate::cli::LockArgs;
@@ -27,12 +29,13 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     file.write_all(lock.to_yaml()?.as_bytes()).with_context(|| format!("cannot write {}", arguments.out.display()))?;
     file.commit().explained()?;
     output::note(&format!(
-        "{}: {} files and {} images of Kubernetes {}\nnext: kbundle build --locked {} --key signing.key",
+        "{}: {} files and {} images of Kubernetes {}\nnext: {}kbundle build --locked {} --key signing.key",
         arguments.out.display(),
         lock.artifacts.len(),
         lock.images.len(),
         lock.kubernetes,
-        arguments.out.display(),
+        if Path::new("signing.key").exists() { "" } else { "kbundle keygen && " },
+        word(&arguments.out),
     ))?;
     Ok(())
 }

@@ -3,9 +3,11 @@
 use anyhow::Context as _;
 use indicatif::HumanBytes;
 use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
+use kbundle_format::bases::Bases;
+use kbundle_format::diagnosis::Verdict;
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::whole::{Damage, DamagedBundle, VerifyError};
-use kbundle_format::{Digest, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck};
+use kbundle_format::whole::{DamagedBundle, DiagnosedDamage, VerifyError};
+use kbundle_format::{Digest, Entry, EntryPath, IndexedBundle, KeyId, ReadError, SignatureCheck};
 use serde::Serialize;
 
 use super::input::{Bundle, Input};
@@ -44,6 +46,27 @@ struct DamageDetails<'a> {
 struct DamagedEntry {
     path: String,
     reason: String,
+    /// Whether it is damaged, was changed or is missing.
+    verdict: Verdict,
+    /// The byte of the bundle from which on that may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    /// The byte behind the last one that may be meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<u64>,
+}
+
+impl DamagedEntry {
+    fn of(damage: &DiagnosedDamage) -> Self {
+        let DiagnosedDamage { damage, diagnosis } = damage;
+        Self {
+            path: damage.path.to_string(),
+            reason: damage.reason(),
+            verdict: diagnosis.verdict,
+            from: diagnosis.place.as_ref().map(|place| place.offset),
+            to: diagnosis.place.as_ref().and_then(|place| place.end),
+        }
+    }
 }
 
 pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
@@ -79,6 +102,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
 /// Reads everything. Damage is reported whole: which volumes, which entries.
 pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Result<Summary> {
     let bar = progress::bar("verifying", bundle.head().list.size_bytes());
+    let bases = Bases::of(bundle.head());
     let read = match bundle {
         Bundle::Stream(stream) => {
             stream.carriage(carriage).verify_rest(|bytes| bar.set_position(bytes)).map_err(VerifyError::Read)
@@ -87,23 +111,38 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Re
     };
     bar.finish_and_clear();
     match read {
-        Err(VerifyError::Damaged(damage)) => damaged(input, &damage),
-        Err(VerifyError::Read(error)) => Err(error).explained().with_context(|| input.refused()),
+        Err(VerifyError::Damaged(damage)) => damaged(input, &damage, bases.as_ref()),
+        Err(VerifyError::Read(ReadError::Missing { path })) => Err(missing(input, &path, bases.as_ref())),
+        Err(VerifyError::Read(error)) => Err(input.refusal(error)),
         summary => Ok(summary?),
     }
 }
 
+/// The refusal of a bundle without `path`, which may be completed from others.
+fn missing(input: &Input, path: &EntryPath, bases: Option<&Bases>) -> anyhow::Error {
+    let what = format!("{}: entry {path} is in the signed list but not in the file", input.refused());
+    failure::refused(what, completion(bases))
+}
+
+/// What to do about a bundle that does not carry all of its list.
+fn completion(bases: Option<&Bases>) -> String {
+    match bases {
+        Some(bases) => format!("it is a differential bundle; give its base with `--base`, or complete it with `kbundle join`: {bases}"),
+        None => "a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`; if it is neither, copy it again"
+            .to_owned(),
+    }
+}
+
 /// The error for damaged entries, with all of them for scripts.
-fn damaged(input: &Input, damage: &DamagedBundle) -> anyhow::Result<Summary> {
+fn damaged(input: &Input, damage: &DamagedBundle, bases: Option<&Bases>) -> anyhow::Result<Summary> {
     let volumes = damage.volumes.iter().map(|path| path.display().to_string()).collect();
     let what = format!("{}: {damage}", input.refused());
     let hint = if damage.volumes.is_empty() {
-        "copy the file again from where it was built, and verify it there as well"
+        damage.advice().map_or_else(|| completion(bases), str::to_owned)
     } else {
-        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
+        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`".to_owned()
     };
-    let entry = |damage: &Damage| DamagedEntry { path: damage.path.to_string(), reason: damage.reason() };
-    let damaged_entries = damage.entries.iter().map(entry).collect();
+    let damaged_entries = damage.entries.iter().map(DamagedEntry::of).collect();
     let details = DamageDetails { bundle: &input.name, verified: false, damaged_volumes: volumes, damaged_entries };
     Err(failure::refused(what, hint)).details(&details)
 }

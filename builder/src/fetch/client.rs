@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs_err as fs;
+use kbundle_format::text_file;
 use oci_distribution::client::{Certificate as RegistryCertificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use reqwest::Certificate;
 use reqwest::redirect::Policy;
@@ -38,8 +38,8 @@ pub(super) fn http_client(settings: &HttpSettings, redirects: Policy) -> Result<
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| error(source.into()))?;
     if let Some(path) = &settings.ca_file {
-        let pem = fs::read(path).map_err(|source| error(source.into()))?;
-        authorities.extend(Certificate::from_pem_bundle(&pem).map_err(|source| error(source.into()))?);
+        let pem = text_file::read(path).map_err(|source| error(source.into()))?;
+        authorities.extend(Certificate::from_pem_bundle(pem.as_bytes()).map_err(|source| error(source.into()))?);
     }
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
@@ -79,7 +79,7 @@ pub(super) fn registry_client(
 /// The certificates of a PEM file one by one, as the registry client wants them.
 fn pem_certificates(path: &Path) -> Result<Vec<Vec<u8>>, FetchError> {
     const END: &str = "-----END CERTIFICATE-----";
-    let text = fs::read_to_string(path)
+    let text = text_file::read(path)
         .map_err(|source| FetchError::Client { ca_file: Some(path.to_owned()), source: source.into() })?;
     Ok(text.split_inclusive(END).filter(|part| part.ends_with(END)).map(|part| part.as_bytes().to_vec()).collect())
 }

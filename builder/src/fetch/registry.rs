@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use fs_err as fs;
-use kbundle_format::{Digest, ImageRef};
+use kbundle_format::{Digest, ImageRef, text_file};
 use oci_distribution::client::Client;
 use oci_distribution::errors::OciDistributionError;
 use oci_distribution::secrets::RegistryAuth;
@@ -81,8 +80,8 @@ impl Credentials {
         let directory = std::env::var_os("DOCKER_CONFIG")
             .map(PathBuf::from)
             .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
-        match directory.map(|directory| fs::read(directory.join("config.json"))) {
-            Some(Ok(bytes)) => Self::parse(&bytes).map_err(io::Error::from),
+        match directory.map(|directory| text_file::read(&directory.join("config.json"))) {
+            Some(Ok(text)) => Self::parse(text.as_bytes()).map_err(io::Error::from),
             Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Self::default()),
         }

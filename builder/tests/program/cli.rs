@@ -165,7 +165,7 @@ fn does_not_sign_or_verify_a_damaged_bundle() {
     {
         let (code, text) = failure(&upstream.kbundle(arguments));
         assert_eq!(code, 3, "{text}");
-        assert!(text.contains("hint: copy the file again"), "{text}");
+        assert!(text.contains("hint: copy the bundle again"), "{text}");
     }
     assert_eq!(fs::read(upstream.path("bundle.tar.zst")).unwrap(), bytes);
 }
@@ -184,7 +184,7 @@ fn keys_are_private_and_never_replaced() {
     ");
     assert_eq!(fs::read(upstream.path("signing.key")).unwrap(), before);
     let verify = upstream.kbundle(["verify", "any", "--key", "signing.key"]);
-    assert!(failure(&verify).1.contains("signing.key is a private key"));
+    assert!(failure(&verify).1.contains("signing.key cannot be used as a key: it is a private key"));
 }
 
 /// How much is free differs from machine to machine.

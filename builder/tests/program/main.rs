@@ -5,6 +5,8 @@
 mod cli;
 mod composing;
 mod fetch;
+mod files;
+mod fixtures;
 mod hostile;
 mod offline;
 mod outputs;

@@ -24,7 +24,7 @@ fn key_output_cache_and_settings_are_checked_first() {
     let upstream = Upstream::new();
     refused(&upstream, &[], 2, "no key to sign the bundle with was given");
     refused(&upstream, &["--key=none.key"], 2, "none.key");
-    refused(&upstream, &["--key=signing.pub"], 2, "while reading the key signing.pub");
+    refused(&upstream, &["--key=signing.pub"], 2, "signing.pub cannot be used as a key: it is a public key");
     refused(&upstream, &["--key=signing.key", "--out=none/b.tar.zst"], 2, "there is no folder none");
     refused(&upstream, &["--key=signing.key", "--out=."], 3, "is a folder");
     refused(&upstream, &["--key=signing.key", "--since=none.tar.zst"], 2, "none.tar.zst");

@@ -94,12 +94,13 @@ fn damage_is_named_by_volume_and_entry() {
     assert_eq!(code, 3);
     insta::assert_snapshot!(digests_hidden(&text), @r"
     error: refused bundle.tar.zst.001: 1 entry is damaged
-          volume stick/bundle.tar.zst.002 is damaged
-          artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX
+        volume stick/bundle.tar.zst.002 is damaged
+        artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX
+          the medium or the copy is bad, within bytes 261888 to 523775 (from byte 256 of stick/bundle.tar.zst.002 on), near artifacts/linux-amd64/kubelet
     hint: copy the damaged volumes again, or rebuild them from parity with `kbundle repair`
     ");
     let report = upstream.kbundle(both.into_iter().chain(["--output=json"])).stdout;
-    insta::assert_snapshot!(digests_hidden(&String::from_utf8(report).unwrap()), @r#"{"schema":1,"bundle":"bundle.tar.zst.001","damagedEntries":[{"path":"artifacts/linux-amd64/kubelet","reason":"digest sha256:HEX instead of sha256:HEX"}],"damagedVolumes":["stick/bundle.tar.zst.002"],"verified":false,"error":{"kind":"refused","message":"refused bundle.tar.zst.001: 1 entry is damaged\n  volume stick/bundle.tar.zst.002 is damaged\n  artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX","causes":[],"hint":"copy the damaged volumes again, or rebuild them from parity with `kbundle repair`","exitCode":3}}"#);
+    insta::assert_snapshot!(digests_hidden(&String::from_utf8(report).unwrap()), @r#"{"schema":1,"bundle":"bundle.tar.zst.001","damagedEntries":[{"from":261888,"path":"artifacts/linux-amd64/kubelet","reason":"digest sha256:HEX instead of sha256:HEX","to":523776,"verdict":"damaged"}],"damagedVolumes":["stick/bundle.tar.zst.002"],"verified":false,"error":{"kind":"refused","message":"refused bundle.tar.zst.001: 1 entry is damaged\nvolume stick/bundle.tar.zst.002 is damaged\nartifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX\n  the medium or the copy is bad, within bytes 261888 to 523775 (from byte 256 of stick/bundle.tar.zst.002 on), near artifacts/linux-amd64/kubelet","causes":[],"hint":"copy the damaged volumes again, or rebuild them from parity with `kbundle repair`","exitCode":3}}"#);
 
     success(&upstream.kbundle(["repair", ".", "stick", "--out=stick/bundle.tar.zst"]));
     success(&upstream.kbundle(both));

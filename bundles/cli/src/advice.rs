@@ -2,14 +2,15 @@
 //!
 //! The hints name kbundle's commands. kinstall, which runs where there is no kbundle, gives its own.
 
-use kbundle_format::ReadError;
 use kbundle_format::attestation::AttestationError;
 use kbundle_format::compose::ComposeError;
+use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::key::KeyError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
 use kbundle_format::volume::VolumeError;
 use kbundle_format::write::WriteError;
+use kbundle_format::{Diagnosis, ReadError};
 
 use crate::failure::{Explain, Kind};
 
@@ -50,6 +51,8 @@ impl Explain for VolumeError {
             Self::Mixed { .. } => {
                 "name one volume of the bundle that is meant, or keep bundles in folders of their own"
             }
+            Self::Recut { .. } => "remove the volumes of the older cut, or name one volume of the cut that is meant",
+            Self::None { .. } => "give the bundle file, one of its volumes, or the folder with them",
             Self::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
             _ => return None,
         };
@@ -62,6 +65,7 @@ impl Explain for ReadError {
         match self {
             Self::Source(error) => error.kind(),
             Self::Trust(error) => error.kind(),
+            Self::Near { source, .. } => source.kind(),
             Self::Sink { .. } => Kind::Failed,
             _ => Kind::Refused,
         }
@@ -71,6 +75,8 @@ impl Explain for ReadError {
         let hint = match self {
             Self::Trust(error) => return error.hint(),
             Self::Source(error) => return error.hint(),
+            Self::NotABundle { .. } => return Diagnosis::of_stream(self).advice().map(str::to_owned),
+            Self::Near { source, .. } => return source.hint(),
             Self::Sink { .. } => return None,
             Self::Missing { .. } => {
                 "copy the file again; a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`"
@@ -78,6 +84,16 @@ impl Explain for ReadError {
             _ => "copy the file again from where it was built, and verify it there as well",
         };
         Some(hint.to_owned())
+    }
+}
+
+impl Explain for Diagnosed {
+    fn kind(&self) -> Kind {
+        self.source.kind()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.diagnosis.advice().map(str::to_owned).or_else(|| self.source.hint())
     }
 }
 

@@ -141,11 +141,14 @@ pub trait Explained<T> {
 
 impl<T, E: Explain> Explained<T> for Result<T, E> {
     fn explained(self) -> anyhow::Result<T> {
-        self.map_err(|error| {
-            let advice = Advice { kind: Some(error.kind()), hint: error.hint(), ..Advice::default() };
-            advised(error, advice)
-        })
+        self.map_err(explained)
     }
+}
+
+/// The same error with the kind and hint of its type.
+pub fn explained(error: impl Explain) -> anyhow::Error {
+    let advice = Advice { kind: Some(error.kind()), hint: error.hint(), ..Advice::default() };
+    advised(error, advice)
 }
 
 /// An error about a file that the user named.

@@ -6,26 +6,31 @@ use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_format::key::KeyError;
 use kbundle_format::limits::MAX_SIGNATURE_BYTES;
-use kbundle_format::{KeyNotes, SignatureFile, SigningKey, VerifyingKey};
+use kbundle_format::{KeyNotes, SignatureFile, VerifyingKey, text_file};
 
-use crate::failure::{self, Advise as _, Explained as _};
+use crate::failure::{self, Advise as _, Explained as _, explained};
 
 /// Reads a public key and what its file says about it.
 ///
 /// # Errors
 /// A file that is not there, no public key, or a private one: usage.
 pub fn public_key(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
-    let pem = fs::read_to_string(path).explained().context("cannot read a key")?;
-    if matches!(SigningKey::from_pem(&pem), Ok(_) | Err(KeyError::Encrypted)) {
-        return Err(failure::usage(
-            format!("{} is a private key", path.display()),
-            "give the public key, which `kbundle keygen` wrote beside it with the ending `.pub`",
-        ));
-    }
+    let bytes = fs::read(path).explained().context("cannot read a key")?;
+    let key = VerifyingKey::from_file(&bytes).map_err(|error| unusable(path, error))?;
     let reading = || format!("{} cannot be used as a key", path.display());
-    let key = VerifyingKey::from_pem(&pem).explained().with_context(reading)?;
-    let notes = KeyNotes::above(&pem).with_context(reading).usage()?;
+    // Notes are ASCII or UTF-8; what else stands in the file is passed over.
+    let notes = KeyNotes::above(&text_file::decode(&bytes).unwrap_or_default()).with_context(reading).usage()?;
     Ok((key, notes))
+}
+
+/// Says what the file at `path` holds instead of the key that is needed, and how to get that.
+#[must_use]
+pub fn unusable(path: &Path, error: KeyError) -> anyhow::Error {
+    let what = format!("{} cannot be used as a key", path.display());
+    match error.advice(path) {
+        Some(hint) => failure::usage(format!("{what}: {error}"), hint),
+        None => explained(error).context(what),
+    }
 }
 
 /// Reads a signature from a file of its own.
@@ -46,6 +51,7 @@ pub fn signature_file(path: &Path) -> anyhow::Result<SignatureFile> {
 
 #[cfg(test)]
 mod tests {
+    use kbundle_format::SigningKey;
     use kbundle_format::key::Algorithm;
 
     use super::*;
@@ -65,7 +71,7 @@ mod tests {
         assert_eq!(public_key(&public).unwrap().0.id(), key.verifying_key().id());
 
         let error = public_key(&private).unwrap_err();
-        assert!(message(&error).contains("is a private key"), "{}", message(&error));
+        assert!(message(&error).contains("it is a private key"), "{}", message(&error));
         let large = file("large.sig", &vec![b'a'; usize::try_from(MAX_SIGNATURE_BYTES).unwrap() + 1]);
         let wrong = [
             error,

@@ -21,4 +21,6 @@ fuzz_target!(|content: &[u8]| {
         let _ = VerifyingKey::from_pem(text);
         let _ = SigningKey::from_pem(text);
     }
+    let _ = VerifyingKey::from_file(content);
+    let _ = SigningKey::from_file(content);
 });

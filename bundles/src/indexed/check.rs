@@ -62,7 +62,7 @@ impl<'a> EntryCheck<'a> {
     /// Compares what was hashed with the list, and what follows with the format.
     pub fn finish(mut self) -> Result<(), ReadError> {
         self.tar.padding(&self.header)?;
-        compare(self.entry, self.message.finish())?;
+        compare(self.entry, self.message.finish(), self.tar.entry_offset())?;
         put_back(self.tar);
         Ok(())
     }

@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use super::{IndexedBundle, Location, frame_count};
+use super::locate::frame_count;
+use super::{IndexedBundle, Location};
 use crate::frame::FrameError;
 use crate::head::ReadError;
 use crate::list::Entry;

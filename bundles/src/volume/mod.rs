@@ -58,6 +58,14 @@ pub enum VolumeError {
         /// A volume of another.
         other: PathBuf,
     },
+    /// Volumes of one bundle that was cut twice.
+    #[error("volumes {} and {} are of the same bundle, but of different cuts", one.display(), other.display())]
+    Recut {
+        /// A volume of one cut.
+        one: PathBuf,
+        /// A volume of another.
+        other: PathBuf,
+    },
     /// Volumes that are not there.
     #[error("of {count} volumes these are missing: {}", missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
     Missing {

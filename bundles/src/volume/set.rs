@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use fs_err as fs;
 
@@ -16,6 +18,8 @@ pub(super) struct Volume {
     pub path: PathBuf,
     pub file: fs::File,
     pub header: Header,
+    /// Whether the payload is what the header says, once that was looked at.
+    whole: OnceLock<bool>,
 }
 
 impl Volume {
@@ -25,7 +29,7 @@ impl Volume {
         let mut bytes = [0; HEADER_BYTES];
         file.read_exact(&mut bytes).map_err(|_| damaged())?;
         let header = Header::parse(&bytes).ok_or_else(damaged)?;
-        Ok(Self { path: path.to_owned(), file, header })
+        Ok(Self { path: path.to_owned(), file, header, whole: OnceLock::new() })
     }
 
     /// Which of the bundle's volumes it is.
@@ -48,8 +52,16 @@ impl Volume {
             .map_err(|error| io::Error::new(error.kind(), format!("volume {}: {error}", self.path.display())))
     }
 
-    /// Whether the payload is what the header says. Reads all of it.
+    /// Whether the payload is what the header says. Reads all of it the first time.
     pub fn is_whole(&self) -> io::Result<bool> {
+        if let Some(&whole) = self.whole.get() {
+            return Ok(whole);
+        }
+        let whole = self.compare()?;
+        Ok(*self.whole.get_or_init(|| whole))
+    }
+
+    fn compare(&self) -> io::Result<bool> {
         if self.check_length().is_err() {
             return Ok(false);
         }
@@ -113,7 +125,13 @@ impl Found {
                 continue;
             }
             if let Some(first) = found.any().filter(|first| !first.header.is_kin(&volume.header)) {
-                return Err(VolumeError::Mixed { one: first.path.clone(), other: path });
+                let one = first.path.clone();
+                let same = first.header.identity == volume.header.identity;
+                return Err(if same {
+                    VolumeError::Recut { one, other: path }
+                } else {
+                    VolumeError::Mixed { one, other: path }
+                });
             }
             found.volumes.entry(volume.place()).or_default().push(volume);
         }
@@ -214,6 +232,25 @@ impl VolumeSet {
             offset += count as u64;
         }
         Ok(())
+    }
+
+    /// The volume that holds the byte of the bundle at `offset`, and which byte of its file that is.
+    #[must_use]
+    pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
+        let volume = self.volumes.get(usize::try_from(offset / self.volume_bytes).ok()?)?;
+        Some((volume.path.clone(), HEADER_BYTES as u64 + offset % self.volume_bytes))
+    }
+
+    /// The part of `range` that lies in the first volume that is not what its header says. Reads the volumes up to that one.
+    pub fn damaged_in(&self, range: Range<u64>) -> io::Result<Option<Range<u64>>> {
+        for (volume, number) in self.volumes.iter().zip(0..) {
+            let start = number * self.volume_bytes;
+            let part = range.start.max(start)..range.end.min(start + self.volume_bytes);
+            if !part.is_empty() && !volume.is_whole()? {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
     }
 
     /// The volumes whose payload is not what their header says. Reads all of them.

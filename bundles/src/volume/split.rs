@@ -72,6 +72,21 @@ pub(super) struct Closed {
 }
 
 /// Takes the bytes of a bundle and lays them down in volumes. Nothing has its final name before [`VolumeWriter::finish`].
+///
+/// ```
+/// use std::io::Write as _;
+/// use kbundle_format::BundleSource;
+/// use kbundle_format::volume::{Split, VolumeWriter};
+///
+/// let folder = tempfile::tempdir()?;
+/// let split = Split { file_bytes: 1000, parity: 1 };
+/// let mut writer = VolumeWriter::new(&folder.path().join("site.tar.zst"), split)?;
+/// writer.write_all(&[7; 2000])?;
+/// let volumes = writer.finish()?;
+/// assert_eq!(volumes.len(), 4);
+/// assert_eq!(BundleSource::open(&volumes[0])?.size_bytes(), 2000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct VolumeWriter {
     bundle: PathBuf,
     split: Split,

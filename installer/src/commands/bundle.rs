@@ -7,15 +7,19 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use kbundle_cli::arguments::is_standard_input;
-use kbundle_cli::failure;
+use kbundle_cli::failure::{self, explained};
 use kbundle_cli::keys::{public_key, signature_file};
-use kbundle_format::BundleList;
+use kbundle_format::bases::Bases;
+use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::head::ReadError;
 use kbundle_format::indexed::IndexedBundle;
+use kbundle_format::list::ListError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{Carriage, Summary};
+use kbundle_format::volume::VolumeError;
 use kbundle_format::whole::{DamagedBundle, VerifyError};
+use kbundle_format::{BundleList, Diagnosis};
 
 use crate::cli::TrustArguments;
 use crate::failure::{Advise, Explained};
@@ -48,7 +52,9 @@ pub fn verify(
     accept: impl FnOnce(&BundleList) -> anyhow::Result<()>,
 ) -> anyhow::Result<(IndexedBundle, Summary)> {
     let started = Instant::now();
-    let bundle = read(IndexedBundle::open_source(open(places)?, trust.check()))?;
+    let source = open(places)?;
+    let of_source = |error: &ReadError| Diagnosis::of_source(error, &source);
+    let bundle = read(IndexedBundle::open_source(source.clone(), trust.check()), of_source)?;
     let list = bundle.list();
     accept(list)?;
     let total = list.size_bytes();
@@ -58,8 +64,8 @@ pub fn verify(
         content_bytes: total,
     });
     let summary = match check_content(&bundle, |done| reporter.verified_so_far(done, total)) {
-        Err(VerifyError::Damaged(damage)) => refuse_damaged(damage),
-        Err(VerifyError::Read(error)) => read(Err(error)),
+        Err(VerifyError::Damaged(damage)) => refuse_damaged(damage, Bases::of(bundle.head()).as_ref()),
+        Err(VerifyError::Read(error)) => read(Err(error), of_source),
         summary => Ok(summary?),
     }?;
     let Summary { entries, content_bytes, .. } = summary;
@@ -86,11 +92,12 @@ fn check_content(bundle: &IndexedBundle, mut progress: impl FnMut(u64)) -> Resul
     })
 }
 
-fn refuse_damaged(damage: DamagedBundle) -> anyhow::Result<Summary> {
+/// Says which entries are damaged, and what to do. This host has no kbundle.
+fn refuse_damaged(damage: DamagedBundle, bases: Option<&Bases>) -> anyhow::Result<Summary> {
     let hint = if damage.volumes.is_empty() {
-        "copy the file again from where it was built; `kbundle verify` shows whether it is good there"
+        damage.advice().map_or_else(|| completion(bases), str::to_owned)
     } else {
-        "copy the damaged volumes again, or rebuild them from parity with `kbundle repair`"
+        "copy the damaged volumes again from where the bundle was built".to_owned()
     };
     Err(damage).context("the bundle was refused; nothing on this host was changed").refused().hint(hint)
 }
@@ -104,22 +111,55 @@ fn open(places: &[PathBuf]) -> anyhow::Result<BundleSource> {
     }
     match BundleSource::open_all(places) {
         Err(error @ SourceError::Open { .. }) => Err(error).explained(),
-        result => read(result.map_err(ReadError::from)),
+        result => read(result.map_err(ReadError::from), Diagnosis::of_stream),
     }
 }
 
-/// Says what to do about a bundle that cannot be read.
-fn read<T>(result: Result<T, ReadError>) -> anyhow::Result<T> {
-    let hint = match &result {
-        Ok(_) => "",
-        Err(ReadError::Trust(TrustError::Unsigned)) => {
-            "have it signed with `kbundle sign`, or give a signature that lies beside it with `--signature`"
+/// What to do about a bundle that does not carry all of its list.
+fn completion(bases: Option<&Bases>) -> String {
+    match bases {
+        Some(bases) => {
+            format!("it is a differential bundle; have it completed where it was built, from its base {bases}")
         }
-        Err(ReadError::Trust(_)) => {
-            "check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one"
-        }
-        Err(ReadError::Source(_)) => "look at the medium that the bundle lies on",
-        Err(_) => "run `kbundle verify` on the file where it was built; if it passes there, copy it again",
+        None => "give the full bundle: this one is differential or for one role".to_owned(),
+    }
+}
+
+/// Says what is wrong with a bundle that cannot be read, and what to do. This host has no kbundle.
+fn read<T>(result: Result<T, ReadError>, diagnose: impl FnOnce(&ReadError) -> Diagnosis) -> anyhow::Result<T> {
+    let error = match result {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
     };
-    result.explained().context("the bundle was refused; nothing on this host was changed").hint(hint)
+    let diagnosis = diagnose(&error);
+    let hint = match &error {
+        ReadError::Trust(TrustError::Unsigned) => {
+            "have it signed where it was built, or give a signature that lies beside it with `--signature`"
+        }
+        ReadError::Trust(_) => "check the key with whoever signs your bundles",
+        ReadError::Source(SourceError::Volume(error)) => volume_hint(error),
+        error => diagnosis.advice().unwrap_or(match error {
+            ReadError::List(ListError::Version { .. }) => {
+                "use a kinstall of the same release as the kbundle that built it"
+            }
+            _ => "look at the medium that the bundle lies on",
+        }),
+    };
+    let error = Diagnosed::new(diagnosis, error).map_or_else(explained, explained);
+    Err(error).context("the bundle was refused; nothing on this host was changed").hint(hint)
+}
+
+fn volume_hint(error: &VolumeError) -> &'static str {
+    match error {
+        VolumeError::Missing { .. } => "name every folder or stick with volumes (`--volumes DIR`)",
+        VolumeError::Header { .. } | VolumeError::Length { .. } => {
+            "copy the volume again from where the bundle was built"
+        }
+        VolumeError::Mixed { .. } => {
+            "name one volume of the bundle that is meant, or keep bundles in folders of their own"
+        }
+        VolumeError::Recut { .. } => "remove the volumes of the older cut, or name one volume of the cut that is meant",
+        VolumeError::None { .. } => "give the bundle file, one of its volumes, or the folder with them",
+        _ => "look at the medium that the bundle lies on",
+    }
 }

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use fs_err as fs;
 use kbundle_cli::output;
-use kbundle_format::Role;
+use kbundle_format::{Role, text_file};
 use serde::Serialize;
 
 use super::read_spec;
@@ -47,7 +46,7 @@ pub fn read_file_without_hosts(path: &Path) -> anyhow::Result<ClusterSpec> {
 
 /// Reads the hosts of Kubespray's inventory into `spec`, and says on standard error what was left out.
 pub fn read_inventory(path: &Path, spec: ClusterSpec) -> anyhow::Result<ClusterSpec> {
-    let text = fs::read_to_string(path).context("cannot read the inventory").usage()?;
+    let text = text_file::read(path).context("cannot read the inventory").usage()?;
     let cannot = || format!("{} cannot be used", path.display());
     let mut inventory = Inventory::parse(&text).with_context(cannot).usage()?;
     let mut stderr = io::stderr().lock();
@@ -64,7 +63,7 @@ pub fn read_inventory(path: &Path, spec: ClusterSpec) -> anyhow::Result<ClusterS
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).context("cannot read the cluster's description").usage()
+    text_file::read(path).context("cannot read the cluster's description").usage()
 }
 
 fn yaml(value: &impl Serialize) -> anyhow::Result<String> {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
 use fs_err as fs;
+use kbundle_format::text_file;
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 
 use crate::failure::Advise;
@@ -57,7 +58,7 @@ pub fn obtain(fd: Option<u32>) -> anyhow::Result<Password> {
 }
 
 fn first_line(input: impl BufRead) -> anyhow::Result<Password> {
-    let line = input.lines().next().transpose().context("cannot read the password")?;
+    let line = text_file::first_line(input).context("cannot read the password").usage()?;
     Password::new(&line.ok_or_else(|| anyhow!("no password came")).usage()?)
 }
 

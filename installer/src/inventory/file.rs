@@ -68,7 +68,7 @@ pub(super) fn read(text: &str, problems: &mut Remarks) -> File {
     }
     // What stands before the first section belongs to no group.
     let mut place = Some(("ungrouped".to_owned(), Section::Hosts));
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = text.lines().map(str::trim);
     for (line, text) in (1..).zip(lines).filter(|(_, text)| !text.is_empty() && !text.starts_with(['#', ';'])) {
         let result = if text.starts_with('[') {
             header(text)

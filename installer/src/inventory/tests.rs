@@ -92,7 +92,7 @@ fn old_names_mean_the_same() {
 #[test]
 fn ranges_nesting_and_quotes_are_ansibles() {
     insta::assert_snapshot!(read(
-        "\u{feff}; two kinds of comment\n\
+        "; two kinds of comment\n\
          lonely ip=192.0.2.99\n\
          [masters]\r\n\
          m[1:2].example.com:2222 ansible_user='the admin'  # why not\n\

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
+use kbundle_format::text_file;
 
 use super::{JoinFile, JoinFileError};
 use crate::failure::Advise;
@@ -66,5 +67,5 @@ fn text(input: impl Read) -> anyhow::Result<String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(anyhow!("it is larger than a join file can be ({MAX_BYTES} bytes)"));
     }
-    String::from_utf8(bytes).map_err(|_| anyhow!("it is no text"))
+    Ok(text_file::decode(&bytes)?)
 }

@@ -75,7 +75,7 @@ fn a_signature_beside_the_bundle_counts_when_it_is_given() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: the bundle is not signed
-    hint: have it signed with `kbundle sign`, or give a signature that lies beside it with `--signature`
+    hint: have it signed where it was built, or give a signature that lies beside it with `--signature`
     ");
     let signed = folder.kinstall(&[&verify[..], &["--signature", "bare.tar.zst.sig"]].concat());
     assert_eq!(signed.code, Some(0), "{signed}");
@@ -110,7 +110,7 @@ fn refuses_a_key_that_did_not_sign() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: 0 of 1 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (not by a trusted key over this list)
-    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    hint: check the key with whoever signs your bundles
     ");
 }
 
@@ -124,7 +124,7 @@ fn refuses_one_signature_where_two_are_asked_for() {
     --- stderr
     error: the bundle was refused; nothing on this host was changed
       caused by: 1 of 2 needed signature(s) by trusted keys; the bundle carries: signatures/DIGEST.sig (good)
-    hint: check the key with whoever signs your bundles; `kbundle inspect` shows who signed this one
+    hint: check the key with whoever signs your bundles
     ");
 }
 
@@ -133,20 +133,23 @@ fn refuses_a_flipped_byte_wherever_it_is() {
     let length = folder().1.len();
     assert_snapshot!(flipped(5), @"
     error: the bundle was refused; nothing on this host was changed
+      caused by: the medium or the copy is bad, within bytes FROM to TO, near bundle.json
       caused by: the seek table does not describe this file: a frame holds more or less than its row says
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
     assert_snapshot!(flipped(length / 2), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: 1 entry is damaged
-          artifacts/linux-amd64/kubelet: digest sha256:DIGEST instead of sha256:DIGEST
-    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
+      caused by: 1 entry is not as signed
+        artifacts/linux-amd64/kubelet: digest sha256:DIGEST instead of sha256:DIGEST
+          the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
+    hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
     assert_snapshot!(flipped(length - 60_000), @"
     error: the bundle was refused; nothing on this host was changed
-      caused by: 1 entry is damaged
-          artifacts/linux-amd64/kubectl: digest sha256:DIGEST instead of sha256:DIGEST
-    hint: copy the file again from where it was built; `kbundle verify` shows whether it is good there
+      caused by: 1 entry is not as signed
+        artifacts/linux-amd64/kubectl: digest sha256:DIGEST instead of sha256:DIGEST
+          the copy is bad, or the bundle was changed after it was signed, within bytes FROM to TO, near artifacts/linux-amd64/kubectl
+    hint: copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it
     ");
 }
 
@@ -160,7 +163,17 @@ fn names_every_damaged_entry_and_volume() {
     fs::write(folder.path("damaged.tar.zst"), &bytes).unwrap();
     let verify = |name: &str| folder.kinstall(&["verify", name, "--key", "signing.pub"]).to_string();
     let said = verify("damaged.tar.zst");
-    assert!(said.contains("2 entries are damaged") && said.contains("kubelet:") && said.contains("kubectl:"), "{said}");
+    assert!(
+        said.contains("2 entries are not as signed")
+            && said.contains("kubelet: digest")
+            && said.contains("kubectl: digest"),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches("the copy is bad, or the bundle was changed after it was signed, within bytes ").count(),
+        2
+    );
+    assert!(!said.contains("kbundle"), "this host has no kbundle: {said}");
 
     let good = fs::read(folder.path("good.tar.zst")).unwrap();
     fs::create_dir(folder.path("stick")).unwrap();
@@ -175,6 +188,8 @@ fn names_every_damaged_entry_and_volume() {
     fs::write(&volumes[1], volume).unwrap();
     let said = verify("stick");
     assert!(said.contains("volume stick/bundle.002 is damaged") && said.contains("copy the damaged volumes"), "{said}");
+    // The volume's checksum is wrong as well, so nobody changed the bundle.
+    assert!(said.contains("the medium or the copy is bad, within bytes ") && !said.contains("kbundle"), "{said}");
 }
 
 #[test]
@@ -186,8 +201,9 @@ fn refuses_a_bundle_cut_off() {
     --- stdout
     --- stderr
     error: the bundle was refused; nothing on this host was changed
+      caused by: the medium or the copy is bad, within bytes FROM to TO, near artifacts/linux-amd64/kubelet
       caused by: the bundle does not end in a seek table (its footer is not one); it is cut off or something was appended
-    hint: run `kbundle verify` on the file where it was built; if it passes there, copy it again
+    hint: copy the bundle again from where it was built, onto another medium if it fails again
     ");
 }
 
@@ -203,7 +219,7 @@ fn refuses_a_bundle_for_another_machine() {
     --- stdout
     --- stderr
     error: the bundle is for OTHER, this kinstall is for PLATFORM; nothing was changed
-    hint: build one with `kbundle build --arch HERE`
+    hint: use one that was built with `--arch HERE`
     ");
 }
 
@@ -242,8 +258,8 @@ fn what_makes_no_sense_is_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: cannot read a key
-      caused by: failed to read from file `good.tar.zst`: stream did not contain valid UTF-8
+    error: good.tar.zst cannot be used as a key: there is no key in it (a public key is needed)
+    hint: give the signer's public key in PEM; the signer writes it with `openssl pkey -in signing.key -pubout -out signing.pub`
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");

@@ -120,6 +120,8 @@ fn plain(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.display().to_string(), "FOLDER").replace(&platform, "PLATFORM");
     let text = replace_runs(&text, "", 64, |byte| byte.is_ascii_hexdigit(), "DIGEST");
     let text = replace_runs(&text, "at offset ", 1, |byte| byte.is_ascii_digit(), "OFFSET");
+    let text = replace_runs(&text, "within bytes ", 1, |byte| byte.is_ascii_digit(), "FROM");
+    let text = replace_runs(&text, "FROM to ", 1, |byte| byte.is_ascii_digit(), "TO");
     replace_runs(&text, "in ", 3, |byte| byte.is_ascii_digit() || byte == b'.', "SECONDS")
 }
 

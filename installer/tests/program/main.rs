@@ -4,8 +4,11 @@
 
 mod bundles;
 mod config;
+mod files;
+mod fixtures;
 mod fleet;
 mod folder;
+mod help;
 mod host;
 mod join;
 mod manual;

@@ -43,7 +43,7 @@ pub(super) fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
     let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
     Err(anyhow!("the bundle is for {}, this kinstall is for {here}; nothing was changed", platforms.join(", ")))
         .refused()
-        .hint(format!("build one with `kbundle build --arch {}`", here.architecture()))
+        .hint(format!("use one that was built with `--arch {}`", here.architecture()))
 }
 
 /// For `--assert-no-op`, when something was changed.

@@ -9,8 +9,8 @@ use crate::inputs::Inputs;
 pub enum NetworkError {
     /// Another network than the bundle's, or none of several.
     #[error(
-        "the configuration has network.cni {}, and the bundle has {}; take one of the bundle's, or build another: \
-         `kbundle build --cni {}`",
+        "the configuration has network.cni {}, and the bundle has {}; take one of the bundle's, or build another with \
+         `--cni {}`",
         asked.as_str(), names(carried), option(*asked)
     )]
     Another {
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn a_contradiction_names_both_sides() {
-        insta::assert_snapshot!(decided(&["calico"], "cni: flannel"), @"the configuration has network.cni flannel, and the bundle has the network calico; take one of the bundle's, or build another: `kbundle build --cni flannel`");
-        insta::assert_snapshot!(decided(&["calico"], "cni: bridge"), @"the configuration has network.cni bridge, and the bundle has the network calico; take one of the bundle's, or build another: `kbundle build --cni bridge`");
-        insta::assert_snapshot!(decided(&[], "cni: calico"), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another: `kbundle build --cni calico`");
+        insta::assert_snapshot!(decided(&["calico"], "cni: flannel"), @"the configuration has network.cni flannel, and the bundle has the network calico; take one of the bundle's, or build another with `--cni flannel`");
+        insta::assert_snapshot!(decided(&["calico"], "cni: bridge"), @"the configuration has network.cni bridge, and the bundle has the network calico; take one of the bundle's, or build another with `--cni bridge`");
+        insta::assert_snapshot!(decided(&[], "cni: calico"), @"the configuration has network.cni calico, and the bundle has no network add-on, which is for `bridge` and `none`; take one of the bundle's, or build another with `--cni calico`");
         insta::assert_snapshot!(decided(&["flannel", "calico"], ""), @"the bundle has the networks calico and flannel; say in network.cni which of them the cluster gets");
         insta::assert_snapshot!(decided(&["flannel"], "calico: {mode: bgp}"), @"the configuration has settings under network.calico, and the bundle's network is flannel");
     }

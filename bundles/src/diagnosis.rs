@@ -1,0 +1,343 @@
+//! What is wrong with a bundle, where, and whether that is damage or a change: from an error, and from another look at the file.
+//!
+//! A flipped bit breaks a checksum: of a tar header, of a zstd frame, of a volume. Somebody who changes a bundle on purpose leaves the
+//! checksums right, and only the signed list differs. Frames of entries have no checksum, so a wrong digest alone does not tell which it was.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::frame::{self, FrameError, RawFrame};
+use crate::head::ReadError;
+use crate::seek_table::SeekTableError;
+use crate::tar_layer::{TarError, TarHeader};
+use crate::write::LIST_PATH;
+use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck};
+
+/// Fewest zeros in a row that count as a lost sector. What zstd stores has no such run: it would save more than it keeps.
+const LOST_BYTES: usize = 4096;
+
+/// What the facts say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The medium or the copy is bad.
+    Damaged,
+    /// The copy is bad, or somebody changed the bundle: nothing tells which.
+    DamagedOrChanged,
+    /// Somebody changed the bundle after it was signed.
+    Changed,
+    /// The file is something else.
+    NotABundle,
+    /// Part of the bundle is not in the file.
+    Incomplete,
+    /// None of these: the error says all.
+    Other,
+}
+
+/// A place in a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The byte of the bundle, from 0: where what cannot be read begins.
+    pub offset: u64,
+    /// The byte behind the last one that may be meant; `None` where nothing bounds it.
+    pub end: Option<u64>,
+    /// The volume that holds it, and the byte of that file; `None` for a bundle in one file.
+    pub volume: Option<(PathBuf, u64)>,
+}
+
+/// See the module.
+///
+/// ```no_run
+/// use kbundle_format::{BundleSource, Diagnosis, IndexedBundle, SignatureCheck};
+///
+/// let source = BundleSource::open("k8s-1.25.2-amd64.tar.zst".as_ref())?;
+/// if let Err(error) = IndexedBundle::open_source(source.clone(), SignatureCheck::Skipped) {
+///     // "the medium or the copy is bad, within bytes 123456 to 234567, near artifacts/linux-amd64/kubelet"
+///     eprintln!("{}: {error}", Diagnosis::of_source(&error, &source));
+/// }
+/// # Ok::<(), kbundle_format::source::SourceError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What the facts say.
+    pub verdict: Verdict,
+    /// Where it was met, where that is known.
+    pub place: Option<Place>,
+    /// The entry there, or the one before it.
+    pub near: Option<EntryPath>,
+    /// Bytes of the bundle at that place that are all zero.
+    pub zeros: Option<Range<u64>>,
+}
+
+impl Diagnosis {
+    /// Of a bundle that was read in one pass, which cannot be looked at again.
+    #[must_use]
+    pub fn of_stream(error: &ReadError) -> Self {
+        let place = error.offset().map(|offset| Place { offset, end: None, volume: None });
+        Self { verdict: verdict(error.plain()), place, near: named(error), zeros: None }
+    }
+
+    /// Of a bundle that could not be opened. Reads the file up to the place.
+    #[must_use]
+    pub fn of_source(error: &ReadError, source: &BundleSource) -> Self {
+        if let Some(found) = broken_head(error, source) {
+            return Self::of_source(&found, source);
+        }
+        let mut diagnosis = Self::of_stream(error);
+        if !diagnosis.is_about_content() {
+            return diagnosis;
+        }
+        let walk = Walk::through(source, Reach::of(error));
+        if let ReadError::SeekTable(SeekTableError::Shape { .. } | SeekTableError::Lies { .. }) = error.plain()
+            && walk.broken
+        {
+            diagnosis.verdict = Verdict::Damaged;
+        }
+        let offset = error.offset().unwrap_or(walk.end);
+        diagnosis.near = diagnosis.near.or(walk.last).or_else(|| LIST_PATH.parse().ok());
+        // Of a frame that is not whole, the length is not known.
+        let end = if walk.end > offset { walk.end } else { source.size_bytes().max(offset) };
+        diagnosis.complete(source, offset, offset..end);
+        diagnosis
+    }
+
+    /// Of an entry of an open bundle. Reads the entry again, and the volumes that hold it.
+    #[must_use]
+    pub fn of_entry(error: &ReadError, bundle: &IndexedBundle, path: &EntryPath) -> Self {
+        let mut diagnosis = Self { near: Some(path.clone()), ..Self::of_stream(error) };
+        let extent =
+            bundle.list().entries.iter().find(|entry| entry.path == *path).and_then(|entry| bundle.extent(entry));
+        if let Some(extent) = extent.filter(|_| diagnosis.is_about_content()) {
+            let offset = error.offset().unwrap_or(extent.start);
+            diagnosis.complete(bundle.source(), offset, extent);
+        }
+        diagnosis
+    }
+
+    /// Whether it is the bytes of the file that are wrong.
+    #[must_use]
+    pub fn is_about_content(&self) -> bool {
+        matches!(self.verdict, Verdict::Damaged | Verdict::DamagedOrChanged | Verdict::Changed)
+    }
+
+    /// Adds the place, and what the bytes in `range` and their volumes tell.
+    fn complete(&mut self, source: &BundleSource, offset: u64, range: Range<u64>) {
+        // What cannot be read again is damage enough.
+        self.zeros = zeros(source, range.clone()).unwrap_or_default();
+        let mut place = offset..range.end;
+        if let Some(zeros) = &self.zeros {
+            place = zeros.clone();
+        }
+        if self.verdict == Verdict::DamagedOrChanged {
+            self.verdict = match source.damaged_volume(range) {
+                _ if self.zeros.is_some() => Verdict::Damaged,
+                Ok(Some(damaged)) => {
+                    place = damaged;
+                    Verdict::Damaged
+                }
+                Err(_) => Verdict::Damaged,
+                // The volumes are as they were cut, so what is wrong with the bundle was wrong before.
+                Ok(None) if source.volume_at(offset).is_some() => Verdict::Changed,
+                Ok(None) => Verdict::DamagedOrChanged,
+            };
+        }
+        self.place = Some(Place { offset: place.start, end: Some(place.end), volume: source.volume_at(place.start) });
+    }
+
+    /// What to do, for whoever holds the file; `None` where the error itself has to say.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let in_volume = self.place.as_ref().is_some_and(|place| place.volume.is_some());
+        Some(match self.verdict {
+            Verdict::Damaged if in_volume => {
+                "copy the volume again from where the bundle was built, onto another medium if it fails again"
+            }
+            Verdict::Damaged => "copy the bundle again from where it was built, onto another medium if it fails again",
+            Verdict::DamagedOrChanged => {
+                "copy the bundle again from where it was built; if the new copy fails as well, ask whoever signed it and do not use it"
+            }
+            Verdict::Changed => "do not use it; get the bundle again from whoever signed it",
+            Verdict::NotABundle => {
+                "give the bundle file that was built (`NAME.tar.zst`), one of its volumes, or the folder with them"
+            }
+            Verdict::Incomplete | Verdict::Other => return None,
+        })
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.verdict {
+            Verdict::Damaged => "the medium or the copy is bad",
+            Verdict::DamagedOrChanged => "the copy is bad, or the bundle was changed after it was signed",
+            Verdict::Changed => "the bundle was changed after it was signed",
+            Verdict::NotABundle => "this is not a bundle",
+            Verdict::Incomplete => "part of the bundle is missing",
+            Verdict::Other => "the bundle cannot be used",
+        })?;
+        if let Some(Place { offset, end, volume }) = &self.place {
+            match end {
+                Some(end) => write!(f, ", within bytes {offset} to {}", end.saturating_sub(1))?,
+                None => write!(f, ", at byte {offset} or behind it")?,
+            }
+            if let Some((path, within)) = volume {
+                write!(f, " (from byte {within} of {} on)", path.display())?;
+            }
+        }
+        if let Some(path) = &self.near {
+            write!(f, ", near {path}")?;
+        }
+        if self.zeros.is_some() { f.write_str("; these bytes are all zero, as lost sectors are") } else { Ok(()) }
+    }
+}
+
+/// An error with its diagnosis, which is what it says.
+#[derive(Debug, thiserror::Error)]
+#[error("{diagnosis}")]
+pub struct Diagnosed {
+    /// What is wrong, and where.
+    pub diagnosis: Diagnosis,
+    /// How it was met.
+    pub source: ReadError,
+}
+
+impl Diagnosed {
+    /// Puts `diagnosis` in front of `error`, unless the error alone says all: the error comes back then.
+    pub fn new(diagnosis: Diagnosis, error: ReadError) -> Result<Self, ReadError> {
+        let source = error.into_plain();
+        if diagnosis.is_about_content() { Ok(Self { diagnosis, source }) } else { Err(source) }
+    }
+}
+
+/// Where the head is broken although `error` is about the seek table: one pass needs no seek table, so it knows the place.
+fn broken_head(error: &ReadError, source: &BundleSource) -> Option<ReadError> {
+    let about_table = |error: &ReadError| matches!(error.plain(), ReadError::SeekTable(_));
+    if !about_table(error) {
+        return None;
+    }
+    let found = BundleStream::open(source.reader(), SignatureCheck::Skipped).err()?;
+    (found.offset().is_some() && !about_table(&found)).then_some(found)
+}
+
+/// The entry that an error names.
+fn named(error: &ReadError) -> Option<EntryPath> {
+    match error {
+        ReadError::Near { path, .. }
+        | ReadError::NotListed { path, .. }
+        | ReadError::Missing { path }
+        | ReadError::Digest { path, .. }
+        | ReadError::Tar { source: TarError::Foreign { path, .. }, .. } => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// What an error by itself says.
+fn verdict(error: &ReadError) -> Verdict {
+    match error {
+        ReadError::NotABundle { .. } => Verdict::NotABundle,
+        ReadError::Frame(FrameError::Shape { .. }) | ReadError::Layout { .. } | ReadError::Digest { .. } => {
+            Verdict::DamagedOrChanged
+        }
+        ReadError::SeekTable(SeekTableError::Shape { .. } | SeekTableError::Lies { .. }) => Verdict::DamagedOrChanged,
+        ReadError::Frame(_)
+        | ReadError::SeekTable(_)
+        | ReadError::CutOff { .. }
+        | ReadError::Tar { source: TarError::Checksum, .. } => Verdict::Damaged,
+        ReadError::Tar { .. } | ReadError::NotListed { .. } => Verdict::Changed,
+        ReadError::Missing { .. } => Verdict::Incomplete,
+        _ => Verdict::Other,
+    }
+}
+
+/// The frames of a file from its beginning on, without the seek table, which may be what is wrong.
+struct Walk {
+    /// Where the last frame ended that was whole.
+    end: u64,
+    /// The path in the last tar header.
+    last: Option<EntryPath>,
+    /// Whether the frames end before the seek table, or the file does within one.
+    broken: bool,
+}
+
+impl Walk {
+    /// Reads frame by frame, as far as `reach` or the first that is none.
+    fn through(source: &BundleSource, reach: Reach) -> Self {
+        let mut walk = Self { end: 0, last: None, broken: false };
+        let mut input = io::BufReader::with_capacity(1 << 20, source.reader());
+        loop {
+            let past = reach.is_passed(walk.end);
+            if past && matches!(reach, Reach::Frame(_)) {
+                return walk;
+            }
+            match frame::read_frame(&mut input, walk.end) {
+                Ok(Some(RawFrame::Content(frame))) => {
+                    let block = frame::first_block(&frame.bytes, frame::MAX_WINDOW_LOG);
+                    let header = block.and_then(|block| TarHeader::parse(&block).ok().flatten());
+                    if past && header.is_some() {
+                        return walk;
+                    }
+                    walk.last = header.map(|header| header.path).or(walk.last);
+                    walk.end += frame.bytes.len() as u64;
+                }
+                Ok(Some(RawFrame::Skippable { .. })) => return walk,
+                Ok(None) | Err(_) => return Self { broken: true, ..walk },
+            }
+        }
+    }
+}
+
+/// How far to look.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// Through all of the file.
+    End,
+    /// To the end of the frame at this offset.
+    Frame(u64),
+    /// To the end of the entry that begins at this offset.
+    Entry(u64),
+}
+
+impl Reach {
+    /// How far what `error` is about goes.
+    fn of(error: &ReadError) -> Self {
+        match (error.plain(), error.offset()) {
+            (ReadError::Digest { offset, .. }, _) => Self::Entry(*offset),
+            (_, Some(offset)) => Self::Frame(offset),
+            (_, None) => Self::End,
+        }
+    }
+
+    fn is_passed(self, at: u64) -> bool {
+        match self {
+            Self::End => false,
+            Self::Frame(offset) | Self::Entry(offset) => at > offset,
+        }
+    }
+}
+
+/// The first run of zeros in `range` that is long enough to be a lost sector.
+fn zeros(source: &BundleSource, range: Range<u64>) -> io::Result<Option<Range<u64>>> {
+    let end = range.end.min(source.size_bytes());
+    let (mut at, mut run, mut buffer) = (range.start, range.start..range.start, Vec::new());
+    while at < end {
+        let count = (end - at).min(1 << 20);
+        buffer.resize(usize::try_from(count).expect("at most 1 MiB"), 0);
+        source.read_exact_at(&mut buffer, at)?;
+        for (&byte, offset) in buffer.iter().zip(at..) {
+            if byte == 0 {
+                run.end = offset + 1;
+            } else if run.end - run.start >= LOST_BYTES as u64 {
+                return Ok(Some(run));
+            } else {
+                run = offset + 1..offset + 1;
+            }
+        }
+        at += count;
+    }
+    Ok((run.end - run.start >= LOST_BYTES as u64).then_some(run))
+}
