@@ -34,7 +34,7 @@ pub fn end_connections_when_interrupted(fleet: &Fleet<'_>) -> anyhow::Result<()>
     explain_interrupts(words, move || {
         password::restore_terminal();
         // A connection that cannot be ended now ends by itself.
-        drop(masters.close());
+        drop(masters.upgrade().map(|masters| masters.close()));
     })
 }
 

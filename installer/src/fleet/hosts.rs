@@ -4,7 +4,7 @@
 
 use std::io;
 use std::process::ChildStdin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
@@ -69,10 +69,10 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// The shared connections, to end them when the program is interrupted.
+    /// The shared connections, to end them when the program is interrupted. Without a claim on them: they end with the fleet.
     #[must_use]
-    pub fn masters(&self) -> Arc<Masters> {
-        Arc::clone(&self.masters)
+    pub fn masters(&self) -> Weak<Masters> {
+        Arc::downgrade(&self.masters)
     }
 
     /// Connects to every host and surveys it. `survey` is the question for each.

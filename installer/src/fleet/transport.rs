@@ -185,7 +185,7 @@ impl Masters {
         socket_in(self.directory.path(), index)
     }
 
-    /// Ends every connection.
+    /// Ends every connection, and removes the directory: an interrupted program drops nothing.
     pub fn close(&self) -> anyhow::Result<()> {
         let sockets = fs::read_dir(self.directory.path())?.map(|entry| Ok(entry?.path()));
         let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
@@ -196,7 +196,8 @@ impl Masters {
             // A connection that ended by itself is no failure.
             exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")
         });
-        results.into_iter().try_for_each(|ended| ended.map(drop))
+        results.into_iter().try_for_each(|ended| ended.map(drop))?;
+        fs::remove_dir_all(self.directory.path()).map_err(Into::into)
     }
 }
 

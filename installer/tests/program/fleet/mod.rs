@@ -315,6 +315,20 @@ fn all_findings_of_all_hosts_are_shown_before_one_refusal() {
 }
 
 #[test]
+fn no_connection_and_no_folder_for_sockets_outlives_a_run() {
+    let stubs = three();
+    // The path of a socket has to be short.
+    let sockets = tempfile::tempdir_in("/tmp").unwrap();
+    let place = sockets.path().to_str().unwrap();
+    for code in [Some(0), Some(3)] {
+        let said = stubs.run_with(&["--dry-run"], &[("XDG_RUNTIME_DIR", place)]);
+        assert_eq!(said.code, code, "{}", said.stderr);
+        assert_eq!(std::fs::read_dir(place).unwrap().count(), 0, "something is left in {place}");
+        changed_survey(&stubs, 1, |survey| survey["facts"]["cpus"] = json!(1));
+    }
+}
+
+#[test]
 fn a_dry_run_shows_every_hosts_plan_and_leaves_nothing() {
     let stubs = three();
     let said = stubs.run(&["--dry-run"]);
