@@ -28,7 +28,7 @@ seconds() {
 
 ratio() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.2f", one / other }'; }
 
-# What the bundle holds, as files that no tool of ours is needed for.
+# What the bundle holds, as files that need no tool of this project.
 unpack_bundle() { # DIR
     mkdir "$1"
     tar --zstd -xf "$bundle" -C "$1"

@@ -154,12 +154,12 @@ fn incomplete_prefix(path: &Path) -> String {
 fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
     for item in fs::read_dir(folder)? {
         let item = item?;
-        let ours = item.file_name().to_str().is_some_and(|name| is_random(name, prefix));
+        let left_by_kbundle = item.file_name().to_str().is_some_and(|name| is_random(name, prefix));
         let kind = item.file_type()?;
-        if !ours || !(kind.is_file() || kind.is_dir()) {
+        if !left_by_kbundle || !(kind.is_file() || kind.is_dir()) {
             continue;
         }
-        // Gone meanwhile, or somebody else's: then it is not ours to take away.
+        // Gone meanwhile, or of another user: it stays.
         let Ok(file) = fs::File::open(item.path()) else { continue };
         if file.file().try_lock().is_ok() {
             let path = item.path();

@@ -25,7 +25,7 @@ pub struct Base {
     pub list_digest: Digest,
 }
 
-/// See the module.
+/// The bases of a differential bundle, as its attestation lists them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bases(pub Vec<Base>);

@@ -50,7 +50,7 @@ pub struct Place {
     pub volume: Option<(PathBuf, u64)>,
 }
 
-/// See the module.
+/// What is wrong with a bundle, where, and what that means.
 ///
 /// ```no_run
 /// use kbundle_format::{BundleSource, Diagnosis, IndexedBundle, SignatureCheck};

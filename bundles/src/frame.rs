@@ -14,7 +14,7 @@ use crate::tar_layer::{BLOCK_BYTES, Block};
 /// Base-two logarithm of the largest window: a frame's content fits in it.
 pub const MAX_WINDOW_LOG: u32 = MAX_FRAME_BYTES.ilog2();
 
-/// Most bytes of a frame header with its magic number; ours are shorter. Source: RFC 8878, 3.1.1.1.
+/// Most bytes of a frame header with its magic number; this format's are shorter. Source: RFC 8878, 3.1.1.1.
 pub(crate) const MAX_FRAME_HEADER_BYTES: u32 = 18;
 pub(crate) const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Bits of the frame header descriptor.
@@ -25,7 +25,7 @@ const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 /// Largest skippable frame that is read: a seek table for the largest possible bundle is far smaller.
 const MAX_SKIPPABLE_BYTES: usize = 64 << 20;
 
-/// Why a piece of the file is not a frame of ours.
+/// Why a piece of the file is not a frame of this format.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -79,7 +79,7 @@ impl FrameError {
 pub enum RawFrame {
     /// A frame with content.
     Content(CompressedFrame),
-    /// A frame that decoders skip; ours is the seek table.
+    /// A frame that decoders skip; the seek table is one.
     Skippable {
         /// Offset in the file.
         offset: u64,

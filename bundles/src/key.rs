@@ -77,7 +77,7 @@ impl fmt::Display for Algorithm {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not a PEM key of a kind we know.
+    /// Not a PEM key of a known kind.
     #[error("not a {expected} in PEM for ECDSA P-256 or Ed25519")]
     Unreadable {
         /// `private key` or `public key`.

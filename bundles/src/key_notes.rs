@@ -82,7 +82,7 @@ pub enum KeyNotesError {
     },
 }
 
-/// See the module.
+/// What a public key's file says about the key: who holds it, and until when it is valid.
 ///
 /// ```
 /// use kbundle_format::KeyNotes;

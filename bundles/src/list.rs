@@ -249,7 +249,7 @@ pub enum ListError {
     /// A path that the container uses itself.
     #[error("bundle.json lists {path}, a name that the format keeps for itself")]
     Reserved {
-        /// The path.
+        /// The entry.
         path: EntryPath,
     },
     /// An entry larger than the format can hold.
@@ -368,7 +368,7 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(BundleList).into()
 }
 
-/// JSON with sorted keys and no white space; all numbers in our types are integers.
+/// JSON with sorted keys and no white space; all numbers in these types are integers.
 pub fn canonical_json(value: &impl Serialize) -> Vec<u8> {
     // `serde_json::Value` keeps objects in a `BTreeMap` (the crate's `preserve_order` is off), hence the sorted keys.
     serde_json::to_value(value)

@@ -27,7 +27,7 @@ pub struct TarHeader {
     mode: u32,
 }
 
-/// Why a block is not one of our headers.
+/// Why a block is not a header as this format writes it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarError {

@@ -92,10 +92,10 @@ impl Program for Cli {
 pub enum Command {
     /// Set up a cluster on this host, or on the hosts of cluster.yaml
     ///
-    /// Verifies the bundle, looks whether the host can carry a cluster, says what it will cost, and then makes one change after
-    /// the other. Each step looks first whether it is done: run it again after a failure or a power cut, and it goes on where
-    /// it was; run it on a finished host, and it changes nothing. A host that was begun knows what it is to be: there, no option but
-    /// the bundle and the key is needed.
+    /// Verifies the bundle, checks whether the host is fit for a cluster, says what the installation needs, and then runs one step after
+    /// the other. Each step first checks whether it is done already. So the same command resumes after a failure or a power cut, and
+    /// changes nothing on a finished host. Once an installation has begun, the host keeps its configuration: later runs need only the
+    /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
     /// Check a bundle: signature, and the digest of every entry
@@ -105,10 +105,10 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub\n  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub"
     )]
     Verify(VerifyArguments),
-    /// Look whether this host, or the hosts of cluster.yaml, can carry a cluster
+    /// Check whether this host, or the hosts of cluster.yaml, are fit for a cluster
     ///
-    /// Shows every finding at once, each with what was found, what is wanted and by whose word, and what to do. Changes nothing.
-    /// With a bundle it looks for what that version of Kubernetes demands too; without one it says what depends on the version. Exits
+    /// Shows all findings at once. Each says what was found, what is required, which source requires it, and what to do. Changes nothing.
+    /// With a bundle it also checks what that version of Kubernetes requires; without one it says what depends on the version. Exits
     /// with 3 when anything would stop an installation.
     #[command(
         after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
@@ -271,7 +271,7 @@ pub struct RunArguments {
     pub inventory: Option<PathBuf>,
     /// Join the cluster that this file is of, as a worker; `-` is standard input
     ///
-    /// `kinstall token create` on a control plane makes it. It is needed once: afterwards the host knows what it is.
+    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps what it says.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "inventory"])]
     pub join: Option<PathBuf>,
     /// Print the plan and change nothing

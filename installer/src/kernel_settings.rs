@@ -14,7 +14,7 @@ pub struct Setting {
     pub wanted: Requirement,
     /// What goes wrong without it.
     pub need: Need,
-    /// Why, and by whose word.
+    /// Why it is needed, and the source that says so.
     pub reason: &'static str,
 }
 
@@ -151,7 +151,7 @@ impl Setting {
 }
 
 /// Whether the kubelet can be told to protect the kernel's defaults on this host: each setting that it asks for suits
-/// already or will be set by us.
+/// already or kinstall sets it.
 #[must_use]
 pub fn kubelet_defaults_hold(sysctls: &BTreeMap<String, Sysctl>) -> bool {
     SETTINGS

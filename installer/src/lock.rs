@@ -22,7 +22,7 @@ pub struct Lock {
     _file: Flock<std::fs::File>,
 }
 
-/// Why the lock is not ours.
+/// Why this process does not hold the lock.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
@@ -89,7 +89,7 @@ impl Lock {
             let (file, _) = file.into_parts();
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
-                    // The one before us may have removed the name between our opening and our locking.
+                    // The holder before may have removed the name between opening and locking here.
                     let here = fs::metadata(path)
                         .is_ok_and(|named| file.metadata().is_ok_and(|held| named.ino() == held.ino()));
                     if here {

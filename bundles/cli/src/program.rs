@@ -79,7 +79,7 @@ fn early<V: ValueEnum>(arguments: &[OsString], flag: &str) -> Option<V> {
     found
 }
 
-/// An error about the command line as one of ours.
+/// An error of clap about the command line, as an error with kind and hint.
 fn of_clap(error: &clap::Error) -> anyhow::Error {
     let text = error.to_string();
     let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim_end();

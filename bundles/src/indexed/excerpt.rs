@@ -14,7 +14,7 @@ use crate::seek_table::{self, FrameSizes};
 /// Bytes that are read and written at once.
 const PIECE_BYTES: u64 = 1 << 18;
 
-/// See the module.
+/// A part of a bundle that is a bundle itself.
 pub struct Excerpt<'a> {
     bundle: &'a IndexedBundle,
     ranges: Vec<Range>,

@@ -14,7 +14,7 @@ const CALICO_ROUTES: [&str; 2] = ["80", "12"];
 /// What Calico's node keeps on every host that it ran on.
 const CALICO_NODE: &str = "/var/lib/calico/nodename";
 
-/// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do ours.
+/// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do those on the host.
 pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
     for name in host.names_in(NAMESPACES)?.iter().filter(|name| name.starts_with("cni-")) {
         host.remove_runtime(&format!("{NAMESPACES}/{name}"))?;
@@ -136,7 +136,7 @@ pub fn remove_rules(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// From what `iptables-save` prints, what `iptables-restore --noflush` needs to remove our chains and the rules that jump to
+/// From what `iptables-save` prints, what `iptables-restore --noflush` needs to remove the cluster's chains and the rules that jump to
 /// them; empty where there are none. Rules of others stay, also in the same tables.
 fn removal(saved: &str) -> String {
     saved.split_inclusive("COMMIT\n").flat_map(removal_from_table).map(|line| line + "\n").collect()

@@ -11,7 +11,7 @@ use crate::host::{Host, HostError, Process};
 /// How long killed processes may take to go: one in uninterruptible sleep goes when its disk answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Ends every process of a pod and every shim of ours, and waits until they are gone.
+/// Ends every process of a pod and every shim of the bundle's containerd, and waits until they are gone.
 pub fn kill_containers(host: &Host) -> Result<(), HostError> {
     let started = Instant::now();
     loop {
@@ -24,7 +24,7 @@ pub fn kill_containers(host: &Host) -> Result<(), HostError> {
             return Err(HostError::File { act, source: io::ErrorKind::TimedOut.into() });
         }
         for process in found {
-            // One that ended meanwhile is what we want.
+            // A process that ended meanwhile needs nothing.
             let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(100));

@@ -13,7 +13,7 @@ use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
-use crate::preflight::{CheckId, Finding, Subject, examine, rejections};
+use crate::preflight::{Finding, Subject, examine, hint, rejections};
 use crate::report::{Reporter, SCHEMA};
 
 /// The result for programs.
@@ -37,7 +37,7 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
     let examination = Examination { schema: SCHEMA, findings: &findings, facts: &facts };
-    let refused = refuse_rejected(&findings, &arguments.ignored).details(&examination);
+    let refused = refuse_rejected(&findings).details(&examination);
     // As JSON, a refusal has the findings in it.
     if refused.is_ok() || arguments.output == OutputFormat::Text {
         let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
@@ -62,14 +62,14 @@ fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<Ku
 }
 
 /// Refuses when a check rejects.
-pub fn refuse_rejected(findings: &[Finding], ignored: &[CheckId]) -> anyhow::Result<()> {
+pub fn refuse_rejected(findings: &[Finding]) -> anyhow::Result<()> {
     let rejected = rejections(findings);
     if rejected.is_empty() {
         return Ok(());
     }
-    let flags: Vec<_> = rejected.iter().map(|check| format!("--ignore {check}")).collect();
-    let more = if ignored.is_empty() { "" } else { " more" };
-    Err(anyhow!("this host cannot carry a cluster as it is: {}; nothing was changed", rejected.join(", ")))
+    let checks: Vec<_> = rejected.iter().map(ToString::to_string).collect();
+    let what = if checks.len() == 1 { "check" } else { "checks" };
+    Err(anyhow!("this host failed the {what} {}; nothing was changed", checks.join(", ")))
         .refused()
-        .hint(format!("do what is said at each; if you know better, add{more} `{}`", flags.join(" ")))
+        .hint(hint(rejected))
 }

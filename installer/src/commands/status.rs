@@ -29,7 +29,7 @@ struct Status {
     installed: Option<Installed>,
     steps: Vec<StepStatus>,
     units: BTreeMap<String, UnitState>,
-    /// Units of ours that do not exist any more.
+    /// Units that kinstall made and that no longer exist.
     missing_units: Vec<String>,
     /// The cluster's nodes, or just this host's where it is no control plane; absent where the API server does not tell them, and
     /// on a host that has etcd alone.

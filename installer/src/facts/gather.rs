@@ -302,7 +302,7 @@ fn clock(host: &Host) -> Result<Clock, HostError> {
     Ok(Clock { unix_seconds, keeper })
 }
 
-/// The units of interest that we did not bring up ourselves.
+/// The units of interest that kinstall did not start.
 fn units_of_others(host: &Host) -> Result<BTreeMap<String, UnitState>, HostError> {
     let mut states = host.unit_states(UNITS)?;
     for change in host.ledger().changes() {

@@ -18,7 +18,7 @@ use crate::failure::Advise;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::plan::{PlanError, plan};
 use crate::preflight::between::{self, HostFinding, Visited};
-use crate::preflight::{Subject, examine};
+use crate::preflight::{self, Subject, examine};
 use crate::report::{Event, Observer as _};
 use crate::stage::Stage;
 use crate::topology::Topology;
@@ -141,13 +141,12 @@ fn refuse_rejected(findings: &[HostFinding]) -> anyhow::Result<()> {
         return Ok(());
     }
     let hosts = distinct(rejected.iter().map(|found| &found.host));
-    let checks: Vec<String> =
-        distinct(rejected.iter().map(|found| found.finding.check)).iter().map(ToString::to_string).collect();
-    let flags: Vec<_> = checks.iter().map(|check| format!("--ignore {check}")).collect();
+    let ids = distinct(rejected.iter().map(|found| found.finding.check));
+    let checks: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let what = if checks.len() == 1 { "check" } else { "checks" };
     Err(anyhow!("{} failed the {what} {}; nothing was changed", few(&hosts), checks.join(", ")))
         .refused()
-        .hint(format!("fix what each check reports, or ignore it with `{}`", flags.join(" ")))
+        .hint(preflight::hint(ids))
 }
 
 /// Each item once, in the order in which it comes first.

@@ -42,7 +42,7 @@ pub enum Change {
         /// Group id.
         group: u32,
     },
-    /// A file of others that has marked lines of ours in it; see [`super::marked`].
+    /// A file of others that has kinstall's marked lines in it; see [`super::marked`].
     EditedFile {
         /// Absolute path on the host.
         path: String,
@@ -195,7 +195,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the state of `path` before our first change to it is on record.
+    /// Whether the state of `path` before kinstall's first change to it is on record.
     #[must_use]
     pub fn knows(&self, path: &str) -> bool {
         self.known.contains(path)

@@ -7,7 +7,7 @@ const BEGIN: &str = "# BEGIN kinstall: kept by `kinstall run`, removed by `kinst
 const END: &str = "# END kinstall\n";
 const COMMENT: &str = "#kinstall# ";
 
-/// `text` with a block of `lines` as its only block of ours.
+/// `text` with a block of `lines` as kinstall's only block.
 #[must_use]
 pub fn with_block(text: &str, lines: &[String]) -> String {
     format!("{BEGIN}{}\n{END}{}", lines.join("\n"), without_block(text))
@@ -20,7 +20,7 @@ pub fn with_lines_commented_out(text: &str, matches: impl Fn(&str) -> bool) -> S
     lines.map(|line| if matches(line) { format!("{COMMENT}{line}") } else { line.to_owned() }).collect()
 }
 
-/// `text` without our block.
+/// `text` without kinstall's block.
 #[must_use]
 pub fn without_block(text: &str) -> String {
     let mut inside = false;
@@ -33,7 +33,7 @@ pub fn without_block(text: &str) -> String {
     text.split_inclusive('\n').filter(others).collect()
 }
 
-/// `text` as others wrote it: no block of ours, no line commented out by us.
+/// `text` as others wrote it: no block of kinstall's, no line that it commented out.
 #[must_use]
 pub fn clean(text: &str) -> String {
     without_block(text).split_inclusive('\n').map(|line| line.strip_prefix(COMMENT).unwrap_or(line)).collect()

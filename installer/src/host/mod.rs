@@ -202,7 +202,7 @@ impl Host {
         Ok(())
     }
 
-    /// Puts marked lines of ours into a file of others, or takes them away; owner and mode stay.
+    /// Puts kinstall's marked lines into a file of others, or removes them; owner and mode stay.
     ///
     /// `content` is the whole new text, made by the functions of [`marked`].
     pub fn edit_file(&mut self, path: &str, content: &str) -> Result<(), HostError> {
@@ -242,7 +242,7 @@ impl Host {
         self.delete_file(path)
     }
 
-    /// Gives a file or directory of ours to a user and group.
+    /// Gives a file or directory that kinstall made to a user and group.
     pub fn own(&self, path: &str, owner: Owner) -> Result<(), HostError> {
         chown(self.path(path), Some(owner.user), Some(owner.group))
             .map_err(|source| HostError::File { act: format!("give {path} to user {}", owner.user), source })
@@ -344,7 +344,7 @@ impl Host {
 
     /// Claims `path` for a tree that others fill (a data directory): `reset` removes what it holds then.
     ///
-    /// A tree that holds files already is not ours and stays; preflight has then refused or the user has allowed it.
+    /// A tree that holds files already belongs to others and stays; preflight has then refused or the user has allowed it.
     pub fn claim_tree(&mut self, path: &str) -> Result<(), HostError> {
         if self.ledger.claims(path) {
             return Ok(());
@@ -392,7 +392,7 @@ fn absent<T>(result: io::Result<T>, act: impl FnOnce() -> String) -> Result<Opti
     }
 }
 
-/// The directories below `root`, relative to it, when there is nothing but directories; `inside` is where in it we are.
+/// The directories below `root`, relative to it, when there is nothing but directories; `inside` is the place below it.
 fn empty_directories(root: &Path, inside: &Path) -> io::Result<Option<BTreeSet<PathBuf>>> {
     let here = root.join(inside);
     if !here.symlink_metadata()?.is_dir() {

@@ -96,7 +96,7 @@ impl Host {
         Ok(())
     }
 
-    /// Puts the state before our first change on record.
+    /// Puts the state before kinstall's first change on record.
     fn record_unit(&mut self, unit: &str) -> Result<(), HostError> {
         let known = |change: &Change| matches!(change, Change::Unit { name, .. } if name == unit);
         if self.ledger().changes().iter().any(known) {

@@ -50,7 +50,7 @@ impl Host {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 
-    /// A directory that others have put something in stays: it is no longer ours alone.
+    /// A directory that others have put something in stays: it is no longer kinstall's alone.
     fn remove_empty_directory(&self, path: &str) -> Result<bool, HostError> {
         match fs::remove_dir(self.path(path)) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -151,7 +151,7 @@ impl Host {
     }
 }
 
-/// Removes what is below `root` but the directories in `kept`; `inside` is where in it we are. `true` when there was anything.
+/// Removes what is below `root` but the directories in `kept`; `inside` is the place below it. `true` when there was anything.
 fn remove_all_but(kept: &BTreeSet<PathBuf>, root: &Path, inside: &Path) -> io::Result<bool> {
     let mut removed = false;
     for entry in fs::read_dir(root.join(inside))? {

@@ -1,7 +1,7 @@
 //! System users: lines of their own in the files that passwd(5), shadow(5) and group(5) describe.
 //!
 //! The lines are written here and not by `useradd`, which leaves copies of the files behind, so that `reset` would not bring
-//! the host back to what it was. Undoing takes our lines away and keeps what others wrote meanwhile.
+//! the host back to what it was. Undoing removes kinstall's lines and keeps what others wrote meanwhile.
 
 use std::collections::BTreeSet;
 

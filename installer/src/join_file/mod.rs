@@ -92,7 +92,7 @@ pub enum JoinFileError {
         /// What it is to do.
         roles: String,
     },
-    /// A value that none of ours has.
+    /// A value that no join file has.
     #[error("{key} is not what `kinstall token create` writes")]
     Value {
         /// Where in the file.

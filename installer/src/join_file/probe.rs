@@ -177,7 +177,7 @@ impl InMemory {
     }
 }
 
-/// By our process, since the descriptor is closed in the programs that we start.
+/// By this process, since the descriptor is closed in the programs that it starts.
 fn path_of(file: &fs::File) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }

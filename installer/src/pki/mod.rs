@@ -1,4 +1,4 @@
-//! Certificates of our own: the authority of etcd and what it signs. Kubernetes' own certificates are kubeadm's.
+//! kinstall's own certificates: the authority of etcd and what it signs. Kubernetes' own certificates are kubeadm's.
 //!
 //! Keys are ECDSA P-256, written as SEC1 PEM (`EC PRIVATE KEY`), the form that kubeadm's certificate download reads back;
 //! it rejects PKCS#8. All certificates live ten years: nothing on a site renews them by itself, as kubeadm does not renew
@@ -20,7 +20,7 @@ pub use check::{Unfit, check, public_key, public_key_hash};
 pub use key::PrivateKey;
 
 const LIFETIME: Duration = Duration::days(3650);
-/// Other hosts' clocks may be behind ours.
+/// Other hosts' clocks may be behind this host's.
 const BACKDATED: Duration = Duration::hours(1);
 
 /// Why a key or certificate cannot be made or read.
@@ -33,7 +33,7 @@ pub enum PkiError {
         /// Its words.
         reason: String,
     },
-    /// A key that is not the kind we write.
+    /// A key of another kind than kinstall writes.
     #[error("not an EC P-256 private key in SEC1 PEM form: {reason}")]
     Key {
         /// The parser's words.

@@ -208,8 +208,19 @@ fn finding(check: &'static str, wanted: &'static str, answer: Answer, ignored: &
 
 /// The checks that reject.
 #[must_use]
-pub fn rejections(findings: &[Finding]) -> Vec<&'static str> {
-    findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check.0).collect()
+pub fn rejections(findings: &[Finding]) -> Vec<CheckId> {
+    findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check).collect()
+}
+
+/// What to do about checks that reject. Nobody is told to ignore `root`: without it every step fails.
+#[must_use]
+pub fn hint(rejected: impl IntoIterator<Item = CheckId>) -> String {
+    let may_be_ignored = rejected.into_iter().filter(|check| check.0 != "root");
+    let flags: Vec<_> = may_be_ignored.map(|check| format!("--ignore {check}")).collect();
+    if flags.is_empty() {
+        return "fix what each check reports".to_owned();
+    }
+    format!("fix what each check reports, or ignore it with `{}`", flags.join(" "))
 }
 
 #[cfg(test)]
@@ -242,6 +253,14 @@ mod tests {
         for version in ["1.25.2", "1.36.3", ""] {
             assert_eq!(verdicts_for(version, |_| ()), Vec::<String>::new(), "{version}");
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_ignore_root() {
+        let checks = |names: &[&str]| names.iter().map(|name| name.parse::<CheckId>().unwrap()).collect::<Vec<_>>();
+        assert_eq!(hint(checks(&["root"])), "fix what each check reports");
+        let several = hint(checks(&["root", "memory", "cpus"]));
+        assert_eq!(several, "fix what each check reports, or ignore it with `--ignore memory --ignore cpus`");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Check, Context, Step, addon};
 use crate::config::DnsName;
 use crate::inputs::Inputs;
 
-/// See the module.
+/// Applies the add-ons that cluster.yaml lists.
 pub struct Addons;
 
 impl Step for Addons {

@@ -29,7 +29,7 @@ const TREES: [&str; 7] = [
     "/var/lib/cni",
 ];
 
-/// See the module.
+/// Sets up containerd.
 pub struct Containerd;
 
 impl Step for Containerd {
@@ -220,7 +220,7 @@ mod tests {
             ("2.2.3", "version = 3\n", "bin_dirs = ["),
             ("2.3.4", "version = 4\n", "bin_dirs = ["),
             ("2.4.2", "version = 4\n", "bin_dirs = ["),
-            ("a build of ours", "version = 4\n", "bin_dirs = ["),
+            ("a build of the site", "version = 4\n", "bin_dirs = ["),
         ] {
             let text = config(version, "registry.k8s.io/pause:3.10", true);
             assert!(text.contains(form) && text.contains(plugins), "{version}: {text}");

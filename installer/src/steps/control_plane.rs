@@ -16,7 +16,7 @@ const ID: &str = "control-plane";
 /// What kubeadm marks the node of a control plane with.
 const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
-/// See the module.
+/// Sets up the control plane.
 pub struct ControlPlane;
 
 impl Step for ControlPlane {

@@ -12,7 +12,7 @@ use crate::kubectl::Kubectl;
 
 const CONFIG_MAP: [&str; 2] = ["--namespace=kube-system", "configmap/coredns"];
 
-/// See the module.
+/// Configures CoreDNS.
 pub struct Dns;
 
 impl Step for Dns {

@@ -13,7 +13,7 @@ use crate::topology::Member;
 
 const FILE: &str = "/etc/hosts";
 
-/// See the module.
+/// Writes names into /etc/hosts.
 pub struct HostsFile;
 
 impl Step for HostsFile {

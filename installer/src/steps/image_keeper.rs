@@ -25,7 +25,7 @@ const FILES: [(&str, &str); 2] = [
 const PROGRAM_PATH: &str = "/usr/local/bin/kinstall";
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// See the module.
+/// Protects images against removal.
 pub struct ImageKeeper;
 
 impl Step for ImageKeeper {

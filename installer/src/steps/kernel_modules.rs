@@ -8,7 +8,7 @@ use crate::inputs::Inputs;
 
 const FILE: &str = "/etc/modules-load.d/kinstall.conf";
 
-/// See the module.
+/// Loads kernel modules, now and at boot.
 pub struct KernelModules;
 
 impl Step for KernelModules {

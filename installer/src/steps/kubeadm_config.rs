@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CONFIG_PATH, ENCRYPTION_PATH};
 
-/// See the module.
+/// Writes kubeadm's configuration.
 pub struct KubeadmConfig;
 
 impl Step for KubeadmConfig {

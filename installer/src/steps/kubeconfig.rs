@@ -9,7 +9,7 @@ use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::kubeadm::ADMIN_KUBECONFIG;
 
-/// See the module.
+/// Gives root a kubeconfig.
 pub struct Kubeconfig;
 
 impl Step for Kubeconfig {

@@ -25,7 +25,7 @@ const TREES: [&str; 6] = [
     "/run/xtables.lock",
 ];
 
-/// See the module.
+/// Sets up the kubelet's unit.
 pub struct Kubelet;
 
 impl Step for Kubelet {

@@ -25,7 +25,7 @@ const HEALTH_PORT: u16 = 6444;
 /// The kubelet starts a new static pod within seconds.
 const READY_WITHIN: Duration = Duration::from_mins(2);
 
-/// See the module.
+/// Runs HAProxy on a worker.
 pub struct LoadBalancer;
 
 impl Step for LoadBalancer {

@@ -16,7 +16,7 @@ pub use bridge::Bridge;
 pub use choice::{NetworkError, refuse_contradiction};
 pub use given::{pod_networks, present_networks};
 
-/// See the module.
+/// Sets up the network of pods.
 pub struct Network;
 
 impl Step for Network {

@@ -9,7 +9,7 @@ use crate::config::HostSpec;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
-/// See the module.
+/// Sets labels and taints of nodes.
 pub struct NodeSettings;
 
 impl Step for NodeSettings {

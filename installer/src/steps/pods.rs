@@ -46,7 +46,7 @@ pub fn stop_scopes_of_kubelet(host: &Host) -> anyhow::Result<()> {
     let list = ["list-units", "--plain", "--no-legend", "--all", "--type=scope"];
     let listed = host.run(&Command::new("systemctl", list))?;
     for scope in scopes_of_kubelet(&listed.stdout) {
-        // One that ended meanwhile is what we want.
+        // A pod that ended meanwhile needs nothing.
         host.try_run(&Command::new("systemctl", ["stop", scope]))?;
     }
     Ok(())

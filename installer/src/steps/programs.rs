@@ -62,7 +62,7 @@ fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'static Program, &'
     })
 }
 
-/// See the module.
+/// Installs the binaries.
 pub struct Programs;
 
 impl Step for Programs {
@@ -137,7 +137,7 @@ impl Write for Incoming {
     }
 }
 
-/// Installs one component and says what came of it.
+/// Installs one component.
 fn install(
     host: &mut Host,
     bundle: &IndexedBundle,

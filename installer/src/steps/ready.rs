@@ -22,7 +22,7 @@ const SYSTEM: &str = "kube-system";
 /// Warnings that are shown when time is up.
 const SHOWN_EVENTS: usize = 8;
 
-/// See the module.
+/// Waits until the node is ready and the system's pods run.
 pub struct Ready;
 
 impl Step for Ready {

@@ -9,7 +9,7 @@ use crate::procfs::swap_areas;
 
 const FSTAB: &str = "/etc/fstab";
 
-/// See the module.
+/// Switches swap off, now and at boot.
 pub struct Swap;
 
 impl Step for Swap {

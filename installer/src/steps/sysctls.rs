@@ -10,7 +10,7 @@ use crate::kernel_settings::{Need, SETTINGS, Setting};
 
 const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
 
-/// See the module.
+/// Sets kernel settings, now and at boot.
 pub struct Sysctls;
 
 impl Step for Sysctls {
@@ -86,7 +86,7 @@ fn setting_states(host: &Host) -> Result<Vec<(&'static Setting, SettingState)>, 
     SETTINGS.iter().map(state_of).collect()
 }
 
-/// The file for boot: the settings that we changed. Those that suited before are someone else's.
+/// The file for boot: the settings that kinstall changed. Those that suited before belong to others.
 fn content(host: &Host) -> String {
     let ours = |setting: &&Setting| {
         let setting_key = setting.name.replace('.', "/");

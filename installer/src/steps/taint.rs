@@ -10,7 +10,7 @@ use crate::kubectl::Kubectl;
 /// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, `LabelNodeRoleControlPlane`.
 const KEY: &str = "node-role.kubernetes.io/control-plane";
 
-/// See the module.
+/// Removes the control plane's taint on a host that is a worker too.
 pub struct Taint;
 
 impl Step for Taint {

@@ -24,7 +24,7 @@ pub(super) const POD: &str = "kube-vip";
 /// The pod starts within seconds, and a lease of one that is gone ends within five.
 const HELD_WITHIN: Duration = Duration::from_mins(2);
 
-/// See the module.
+/// Runs kube-vip on a control plane.
 pub struct VirtualAddress;
 
 impl Step for VirtualAddress {

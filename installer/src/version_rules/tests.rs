@@ -119,5 +119,5 @@ fn what_is_too_old_is_refused_with_both_versions() {
     assert!(paired("1.26.0", "3.5.6", "1.6.14").is_err());
     assert_eq!(paired("1.32.9", "3.5.11", "1.7.13"), Ok(()));
     assert_eq!(paired("1.35.0", "3.5.24", "1.7.13"), Ok(()));
-    assert_eq!(paired("1.25.2", "3.5.4", "a build of ours"), Ok(()), "cannot be judged");
+    assert_eq!(paired("1.25.2", "3.5.4", "a build of the site"), Ok(()), "cannot be judged");
 }

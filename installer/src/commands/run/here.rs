@@ -93,7 +93,7 @@ fn check(
     let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: findings.clone() });
-    refuse_rejected(&findings, &arguments.ignored)?;
+    refuse_rejected(&findings)?;
     let plan = plan(inputs).context("no plan could be made; nothing was changed").refused()?;
     let cost = cost(inputs, plan.steps.len(), 0);
     reporter.event(&Event::Cost(cost.clone()));

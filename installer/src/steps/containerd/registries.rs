@@ -9,7 +9,7 @@ use crate::host::{Host, HostError};
 
 /// A folder for each registry.
 pub const DIRECTORY: &str = "/etc/containerd/certs.d";
-/// What begins each file of ours.
+/// The first line of each file that kinstall writes.
 const MARK: &str = "# Written by kinstall: ";
 
 /// What is written, by path.
@@ -39,7 +39,7 @@ fn hosts(registry: &Registry, ca_path: &str) -> String {
     text
 }
 
-/// Folders of ours for registries that are listed no more. Even an empty one would keep containerd from looking into the one for every
+/// Folders that kinstall made for registries that are no longer listed. Even an empty one would keep containerd from looking into the one for every
 /// other registry.
 pub fn stale(host: &Host, registries: &[Registry]) -> Result<Vec<String>, HostError> {
     let wanted = files(registries);

@@ -13,7 +13,7 @@ use crate::pki::{self, Identity, Usage};
 use crate::steps::{Check, Context, Step, needed};
 use kbundle_format::Role;
 
-/// See the module.
+/// Gives the API server its certificate for etcd.
 pub struct EtcdClient;
 
 /// Whom the certificate is for; the name is the one that kubeadm gives it.

@@ -27,7 +27,7 @@ pub use client::EtcdClient;
 pub use members::{EtcdMember, add_member, members, remove_member};
 use members::{Health, health, wait_until_healthy};
 
-/// See the module.
+/// Sets up a member of etcd.
 pub struct Etcd;
 
 impl Step for Etcd {

@@ -31,7 +31,7 @@ pub const INDEX_PATH: &str = "/var/lib/kinstall/images.json";
 /// Where containerd has content and snapshots.
 const CONTAINERD_DIRECTORY: &str = "/var/lib/containerd";
 
-/// See the module.
+/// Loads the images into containerd.
 pub struct Images;
 
 impl Step for Images {

@@ -19,7 +19,7 @@ pub(super) const POD_CIDR_WITHIN: Duration = Duration::from_mins(2);
 pub(super) const POD_CIDR_GIVER: &str =
     "the controller manager gives them; `crictl ps -a` and `crictl logs` show how it fares";
 
-/// See the module. It comes as soon as a host has joined: its node is ready a while after that, and other hosts join meanwhile.
+/// Gives a host's pods a bridge. It runs as soon as the host has joined, since its node needs a while after that to become ready.
 pub struct Bridge;
 
 impl Step for Bridge {

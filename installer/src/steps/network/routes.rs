@@ -17,7 +17,7 @@ pub const UNIT: &str = "kinstall-pod-network.service";
 const UNIT_PATH: &str = "/etc/systemd/system/kinstall-pod-network.service";
 /// How the unit's lines begin that set a route.
 const SET_ROUTE: &str = "ExecStart=/bin/sh -c 'ip route replace ";
-/// Marks our rule among those of others; `reset` finds it by this.
+/// Marks kinstall's rule among others; `reset` finds it by this.
 const COMMENT: &str = "kinstall: pods leave the cluster";
 
 pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<Check> {
