@@ -9,16 +9,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
+use kbundle_commands::arguments::{ForceArgs, SplitArgs};
+use kbundle_commands::extract::ExtractArgs;
+use kbundle_commands::inspect::InspectArgs;
+use kbundle_commands::join::JoinArgs;
+use kbundle_commands::repair::RepairArgs;
+use kbundle_commands::verify::VerifyArgs;
 use kbundle_format::KubeVersion;
 
-pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
-pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
+pub use self::composing::{SplitCommandArgs, SubsetArgs};
+pub use self::reading::{CatArgs, ExportArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::commands;
 use crate::version::version;
@@ -89,14 +94,23 @@ pub enum Command {
     Config(ConfigCommand),
     Keygen(KeygenArgs),
     Sign(SignArgs),
+    #[command(after_long_help = "Examples:\n  kbundle verify /media/stick1 --volumes /media/stick2 --key signing.pub")]
     Verify(VerifyArgs),
+    #[command(after_long_help = "Examples:\n  kbundle inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
     Inspect(InspectArgs),
+    #[command(
+        after_long_help = "Examples:\n  kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
+    )]
     Extract(ExtractArgs),
     Cat(CatArgs),
     Export(ExportArgs),
+    #[command(
+        after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"
+    )]
     Join(JoinArgs),
     Subset(SubsetArgs),
     Split(SplitCommandArgs),
+    #[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
     Repair(RepairArgs),
     #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
     Completion(CompletionArguments),
@@ -258,23 +272,6 @@ impl SpecArgs {
             mirrors: self.mirrors.clone(),
             trust_on_first_use: self.trust_on_first_use,
         }
-    }
-}
-
-/// Whether existing files are replaced.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct ForceArgs {
-    /// Replace existing files
-    ///
-    /// Only regular files are replaced, and a signed bundle never by an unsigned one.
-    #[arg(long)]
-    pub force: bool,
-}
-
-impl ForceArgs {
-    /// What happens to a file that has the output's name already.
-    pub fn existing(self) -> Existing {
-        if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
     }
 }
 

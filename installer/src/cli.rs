@@ -11,6 +11,12 @@ use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
+use kbundle_commands::arguments::{BaseArgs, BundleArgs};
+use kbundle_commands::extract::ExtractArgs;
+use kbundle_commands::inspect::InspectArgs;
+use kbundle_commands::join::JoinArgs;
+use kbundle_commands::repair::RepairArgs;
+use kbundle_commands::verify::VerifyArgs;
 
 use crate::commands;
 use crate::config::DnsName;
@@ -25,7 +31,20 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
+  kinstall run /media/stick1 --volumes /media/stick2 --key signing.pub
+  kinstall run update.tar.zst --base k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub
+  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub
+  kinstall verify update.tar.zst --base k8s-1.25.2-amd64.tar.zst --key signing.pub";
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  kinstall join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst
+  kinstall join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst";
 
 const MANUAL_EXAMPLES: &str = "\
 Examples:
@@ -60,9 +79,10 @@ impl Program for Cli {
         name: "kinstall",
         log_variable: "KINSTALL_LOG",
         groups: &[
-            ("Before an installation", &["verify", "preflight", "config"]),
+            ("Before an installation", &["verify", "inspect", "preflight", "config"]),
             ("Install", &["run", "token"]),
             ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Files of a bundle", &["extract", "join", "repair"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],
         environment: &[
@@ -89,6 +109,7 @@ impl Program for Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "commands of both programs have their help at their arguments")]
 pub enum Command {
     /// Set up a cluster on this host, or on the hosts of cluster.yaml
     ///
@@ -98,13 +119,18 @@ pub enum Command {
     /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Check a bundle: signature, and the digest of every entry
-    ///
-    /// Changes nothing and needs no root. Memory stays bounded whatever the size of the bundle.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    #[command(after_long_help = "Examples:\n  kinstall inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
+    Inspect(InspectArgs),
     #[command(
-        after_long_help = "Examples:\n  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub\n  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub"
+        after_long_help = "Examples:\n  kinstall extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
     )]
-    Verify(VerifyArguments),
+    Extract(ExtractArgs),
+    #[command(after_long_help = JOIN_EXAMPLES)]
+    Join(JoinArgs),
+    #[command(after_long_help = "Examples:\n  kinstall repair /media/stick1 /media/stick2")]
+    Repair(RepairArgs),
     /// Check whether this host, or the hosts of cluster.yaml, are fit for a cluster
     ///
     /// Shows all findings at once. Each says what was found, what is required, which source requires it, and what to do. Changes nothing.
@@ -216,34 +242,18 @@ pub enum ImagesCommand {
     Restore,
 }
 
-/// The bundle, and whom to believe.
+/// The bundle, and whom to trust.
 #[derive(Debug, Args)]
 pub struct BundleArguments {
-    /// The bundle: a file, any of its volumes, or folders with its volumes
-    #[arg(value_name = "BUNDLE", required = true)]
-    pub places: Vec<PathBuf>,
-    /// Where further volumes lie.
+    /// Which bundle.
     #[command(flatten)]
-    pub volumes: VolumeArguments,
+    pub bundle: BundleArgs,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
-}
-
-impl BundleArguments {
-    /// Where the bundle lies, with its further volumes.
-    #[must_use]
-    pub fn places(&self) -> Vec<PathBuf> {
-        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
-    }
-}
-
-impl PreflightArguments {
-    /// Where the bundle lies, with its further volumes; nowhere where none was named.
-    #[must_use]
-    pub fn places(&self) -> Vec<PathBuf> {
-        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
-    }
 }
 
 /// Whose word on a bundle counts.
@@ -309,26 +319,18 @@ pub struct HostsArguments {
     pub sudo_password_fd: Option<u32>,
 }
 
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArguments {
-    /// The bundle.
-    #[command(flatten)]
-    pub bundle: BundleArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
-}
-
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
+    /// The bundle that is to be installed: a file, one of its volumes, or a folder with its volumes
     #[arg(value_name = "BUNDLE")]
-    pub places: Vec<PathBuf>,
+    pub place: Option<PathBuf>,
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,

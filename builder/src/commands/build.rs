@@ -8,20 +8,20 @@ use indicatif::HumanBytes;
 use kbundle::catalog::Catalog;
 use kbundle::demand;
 use kbundle::fetch::Cache;
-use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle_cli::{Explained as _, output, progress};
+use kbundle_commands::interrupt::{Interrupt, interrupted};
 use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
 use kbundle_format::shell::word;
 use kbundle_format::{Compression, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureFile, SigningKey};
 use serde::Serialize;
 
-use super::composed::note_beside;
 use super::plan::{Plan, Source};
 use super::{dry_run, keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
+use kbundle_commands::composed::note_beside;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
 const DEFAULT_LEVEL: i32 = 9;
@@ -82,7 +82,7 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
         let output = destination.start(&interrupt).explained()?;
         contents.write(output, &cache, extras, &|bytes| bar.inc(bytes)).explained()?.commit().explained()
     };
-    let written = source::interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
+    let written = interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
     bar.finish_and_clear();
 
     let report = Report {

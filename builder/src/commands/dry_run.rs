@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use indicatif::HumanBytes;
 use kbundle::catalog::Catalog;
 use kbundle::demand::{Demand, Size};
-use kbundle::destination::free_bytes;
 use kbundle::fetch::manifest_url;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
 use kbundle_cli::output;
+use kbundle_commands::destination::free_bytes;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use serde::Serialize;
 

@@ -4,29 +4,27 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err as fs;
-use kbundle::destination::{Existing, check_new_folder};
-use kbundle::interrupt::Interrupt;
-use kbundle::target::Target;
 use kbundle_cli::{Explained as _, failure, output};
+use kbundle_commands::destination::{Existing, check_new_folder};
+use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::target::Target;
 use kbundle_format::atomic_file::{IncompleteFolder, parent};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{Entry, EntryKind};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-use super::composed::nothing_written;
-use super::input::{Asked, Input};
 use super::layout::keep_whole_images;
-use super::source::interrupted;
-use super::unpack::unpack;
 use crate::cli::ExportArgs;
+use kbundle_commands::input::{Asked, Input};
+use kbundle_commands::unpack::unpack;
 
 pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     let directory = &arguments.oci;
     check_new_folder(directory).explained()?;
     let input = Input::find(&arguments.bundle)?;
-    let bundle = input.open(asked.check())?;
+    let bundle = input.open(asked.check(), &arguments.base)?;
     let listed = bundle.head().list.images.len();
     if listed == 0 {
         return Err(failure::usage(format!("{} holds no images", input.name), "`kbundle inspect` shows what it holds"));
@@ -35,8 +33,8 @@ pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     // Taken away again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
     let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
-    let unpacked = unpack(bundle, &target, Carriage::Partial, belongs_to_images).explained();
-    let files = interrupted(&interrupt, unpacked.with_context(|| input.refused()), nothing_written)?;
+    let unpacked = unpack(&input, bundle, &target, Carriage::Partial, belongs_to_images);
+    let files = interrupted(&interrupt, unpacked, nothing_written)?;
     let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
     rename(aside.path(), directory)?;
     aside.keep();

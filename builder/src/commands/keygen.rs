@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use kbundle::destination::{DestinationError, Existing, check_name, refuse_stdout};
 use kbundle_cli::{Explained as _, failure, output};
+use kbundle_commands::destination::{DestinationError, Existing, check_name, refuse_stdout};
 use kbundle_format::{KeyNotes, SigningKey};
 
 use super::keys;

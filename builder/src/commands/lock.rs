@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use kbundle::destination::Destination;
-use kbundle::interrupt::Interrupt;
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, output};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::shell::word;
 
 use super::source::{self, Wishes};

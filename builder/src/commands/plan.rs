@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
 use kbundle::demand::Demand;
-use kbundle::destination::Destination;
 use kbundle::fetch::Cache;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
@@ -13,12 +12,13 @@ use kbundle::resolve::{ResolveError, Selection};
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
+use kbundle_commands::destination::Destination;
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
-use super::input::Input;
 use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
+use kbundle_commands::input::Input;
 
 /// All that a build needs to know.
 pub struct Plan {

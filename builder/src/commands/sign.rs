@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
-use kbundle::destination::{Destination, Existing, check_name};
 use kbundle_cli::{Explained as _, OutputFormat, failure, output};
+use kbundle_commands::destination::{Destination, Existing, check_name};
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
-use kbundle_format::{Digest, IndexedBundle, KeyId, SignatureCheck, SignatureFile};
+use kbundle_format::{Digest, KeyId, SignatureCheck, SignatureFile};
 
-use super::composed::Composition;
-use super::input::{Bundle, Input};
 use super::keys;
-use super::verify::read_all;
 use crate::cli::SignArgs;
+use kbundle_commands::arguments::BundleArgs;
+use kbundle_commands::composed::Composition;
+use kbundle_commands::input::{Bundle, Input, Opened};
+use kbundle_commands::verify::read_all;
 
 pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
@@ -38,7 +39,7 @@ pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
         output::note(&format!("{}: signature by {signer}", path.display()))?;
         return Ok(());
     }
-    embed(&input, path, &list_bytes, signature)
+    embed(&arguments.bundle, &list_bytes, signature)
         .with_context(|| format!("while adding a signature to {}", input.name))?;
     output::note(&format!("{}: signed by {signer}", input.name))?;
     Ok(())
@@ -80,14 +81,16 @@ fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
 }
 
 /// Writes the bundle anew with one more signature; the entries' frames are taken over as they are.
-fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
+fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
+    let path = &bundle.bundle;
     if path.is_dir() || is_volume(path)? {
         return Err(failure::usage(
             "a bundle in volumes cannot be changed",
             "write the signature to a file of its own with `--detached`",
         ));
     }
-    let bundle: IndexedBundle = input.open_indexed(SignatureCheck::Skipped)?;
+    let source = Opened::of(bundle)?;
+    let bundle = &source.bundle;
     anyhow::ensure!(bundle.head().list_bytes == list_bytes, "the bundle changed while it was signed");
     let mut signatures = bundle.head().signatures.clone();
     signatures.retain(|present| present.name != signature.name);
@@ -95,6 +98,6 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
     // A link to a bundle stays a link: the bundle itself is written anew.
     let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
-    Composition { head, sources: &[&bundle], destination }.copy(|entry| bundle.carries(entry))?;
+    Composition { head, sources: &[&source], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

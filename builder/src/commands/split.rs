@@ -3,18 +3,17 @@
 use std::io;
 
 use anyhow::Context as _;
-use kbundle::destination::Destination;
-use kbundle::interrupt::Interrupt;
 use kbundle_cli::{Explained as _, progress};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
 use kbundle_format::SignatureCheck;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::Split;
 
-use super::composed::{name_files, nothing_written};
-use super::input::{Bundle, Input};
-use super::source::interrupted;
-use super::verify::read_all;
 use crate::cli::SplitCommandArgs;
+use kbundle_commands::composed::name_files;
+use kbundle_commands::input::{Bundle, Input};
+use kbundle_commands::verify::read_all;
 
 pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;

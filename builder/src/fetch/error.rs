@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use kbundle_format::{Digest, ImageRef, Platform};
 
 use super::Breakdown;
-use crate::destination::DestinationError;
 use crate::upstream::Server;
+use kbundle_commands::destination::DestinationError;
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]

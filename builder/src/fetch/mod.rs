@@ -32,10 +32,10 @@ use tokio::task::JoinSet;
 use self::http::{Access, Download, Downloader};
 use self::image::{Document, Fit};
 use self::progress::Progress;
-use crate::destination::check_space;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
+use kbundle_commands::destination::check_space;
 
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -39,9 +40,22 @@ pub trait Program: Parser {
     fn execute(self) -> anyhow::Result<ExitCode>;
 }
 
+/// The guide of the program that runs.
+static RUNNING: OnceLock<Guide> = OnceLock::new();
+
+/// How a user types `command` of the program that runs, as in `kbundle repair`, for hints. `None` where that program has no such command: it
+/// may be the only one of the two on this machine.
+#[must_use]
+pub fn typed(command: &str) -> Option<String> {
+    let Guide { name, groups, .. } = RUNNING.get()?;
+    groups.iter().any(|(_, commands)| commands.contains(&command)).then(|| format!("{name} {command}"))
+}
+
 /// Runs the program on the command line that it was started with.
 #[must_use]
 pub fn main<P: Program>() -> ExitCode {
+    // It runs once in a process.
+    RUNNING.get_or_init(|| P::GUIDE);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let format = early(&arguments, "--output").unwrap_or_default();
     let color: Color = early(&arguments, "--color").unwrap_or_default();

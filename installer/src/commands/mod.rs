@@ -12,13 +12,13 @@ mod reset;
 mod run;
 mod status;
 mod token;
-mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
+use kbundle_commands::{extract, inspect, join, repair, verify};
 use nix::unistd::geteuid;
 
 use crate::cli::{Cli, Command};
@@ -30,7 +30,11 @@ use crate::lock::{self, Lock, LockError};
 pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Verify(arguments) => verify::verify(arguments),
+        Command::Verify(arguments) => done(verify::run(arguments)),
+        Command::Inspect(arguments) => done(inspect::run(arguments)),
+        Command::Extract(arguments) => done(extract::run(arguments)),
+        Command::Join(arguments) => done(join::run(arguments)),
+        Command::Repair(arguments) => done(repair::run(arguments)),
         Command::Preflight(arguments) => preflight::preflight(arguments),
         Command::Status(arguments) => status::status(arguments),
         Command::Reset(arguments) => reset::reset(arguments),
@@ -40,15 +44,14 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),
         Command::Manual(arguments) => manual::manual(arguments),
-        Command::Completion(arguments) => {
-            documentation::completion::<Cli>(*arguments)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man(arguments) => {
-            documentation::man::<Cli>(arguments)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completion(arguments) => done(documentation::completion::<Cli>(*arguments)),
+        Command::Man(arguments) => done(documentation::man::<Cli>(arguments)),
     }
+}
+
+/// The exit code of a command that has just one for success.
+fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Reads `cluster.yaml`, or takes the defaults; and the hosts from Kubespray's inventory, where there is one.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kbundle_cli::output;
+use kbundle_commands::arguments::BundleArgs;
 use kbundle_format::KubeVersion;
 use serde::Serialize;
 
@@ -49,15 +50,16 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
 
 /// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
 fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<KubeVersion>> {
-    if arguments.places().is_empty() {
+    let Some(place) = &arguments.place else {
         return Ok(None);
-    }
+    };
     let trust = bundle::read_trust(&arguments.trust)?;
     let reporter = match arguments.output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let (bundle, _) = bundle::verify(&arguments.places(), &trust, &reporter, suits_this_machine)?;
+    let places = BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() };
+    let bundle = bundle::verify(&places, &arguments.base, &trust, &reporter, suits_this_machine)?;
     Ok(Some(bundle.list().kubernetes_version))
 }
 

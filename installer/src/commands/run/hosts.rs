@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::super::{bundle, fleet};
 use super::{changed_something, suits_this_machine};
-use crate::cli::{OutputFormat, RunArguments};
+use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
 use crate::fleet::{InstallRequest, lead};
 use crate::report::{Reporter, print_text};
@@ -13,7 +13,8 @@ use crate::trust::Trust;
 /// Leads the installation on all of them.
 pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(arguments.output);
-    let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
+    let BundleArguments { bundle, base, .. } = &arguments.bundle;
+    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
     let options = fleet::options(&arguments.hosts, arguments.output, spec)?;

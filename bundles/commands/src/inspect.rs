@@ -1,15 +1,20 @@
-//! `kbundle inspect`
+//! `inspect`
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::Args;
 use indicatif::HumanBytes;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::arguments::SignatureArguments;
+use kbundle_cli::program::typed;
+use kbundle_cli::{Explained as _, OutputFormat, output};
 use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
 use serde::Serialize;
 
-use super::input::Input;
-use super::keys::{self, Signer, Trusted};
-use super::provenance::{self, Origin};
-use crate::cli::InspectArgs;
+use crate::arguments::BundleArgs;
+use crate::input::Input;
+use crate::origin::{self, Origin};
+use crate::signers::{self, Signer, Trusted};
 
 /// What `--output json` prints.
 #[derive(Serialize)]
@@ -36,9 +41,29 @@ enum Signature {
     NotChecked,
 }
 
+/// Show what a bundle holds
+///
+/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Check the signatures with this public key; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Which signatures count.
+    #[command(flatten)]
+    pub signatures: SignatureArguments,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Does what the command line says.
 pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
-    let detached = keys::detached(&arguments.signatures)?;
+    let detached = signers::detached(&arguments.signatures)?;
     let trusted = match arguments.key.as_slice() {
         [] => None,
         keys => Some(Trusted::read(keys, arguments.signatures.threshold)?),
@@ -49,7 +74,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     };
     let stream = input.open_stream(check)?;
     let head = stream.head();
-    let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
+    let provenance = trusted.as_ref().map(|trusted| origin::check(head, trusted)).transpose();
     let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).transpose()?;
     let report = Report {
         schema: 1,
@@ -79,7 +104,8 @@ fn text(report: &Report<'_>) -> String {
         vec![format!("{}: Kubernetes {} for {}", report.bundle, list.kubernetes_version, platforms.join(", "))];
     match report.signature {
         Signature::Verified => {
-            lines.push("  signature  verified; the content was not read, `kbundle verify` does that".to_owned());
+            let verify = typed("verify").map(|verify| format!(", `{verify}` does that")).unwrap_or_default();
+            lines.push(format!("  signature  verified; the content was not read{verify}"));
             lines.extend(report.signed_by.iter().map(|signer| format!("  signed by  {signer}")));
         }
         Signature::NotChecked => {

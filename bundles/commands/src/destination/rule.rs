@@ -143,7 +143,7 @@ fn listed(paths: &[PathBuf]) -> String {
 }
 
 /// Judges what has the name `path`: nothing, or something with the mode `there` (`st_mode`, links not followed).
-pub(crate) fn judge(path: &Path, there: Option<u32>, existing: Existing) -> Result<(), DestinationError> {
+pub fn judge(path: &Path, there: Option<u32>, existing: Existing) -> Result<(), DestinationError> {
     let Some(mode) = there else { return Ok(()) };
     let kind = match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFREG if existing == Existing::Replaced => return Ok(()),

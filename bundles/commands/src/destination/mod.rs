@@ -11,7 +11,7 @@ use fs_err as fs;
 use kbundle_format::atomic_file::{AtomicFile, parent};
 use kbundle_format::volume::{Split, VolumeError, VolumeWriter, is_volume, volumes_beside};
 
-pub(crate) use rule::judge;
+pub use rule::judge;
 pub use rule::{DestinationError, Existing, check_name, check_new_folder, check_space, free_bytes, refuse_stdout};
 
 use crate::interrupt::Interrupt;

@@ -4,13 +4,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
+use kbundle_cli::Explained as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-
-/// How often waiting work looks whether a signal came.
-const PERIOD: Duration = Duration::from_millis(50);
 
 /// Knows whether the program was asked to end. Clones know the same.
 #[derive(Clone, Debug, Default)]
@@ -78,13 +75,27 @@ impl Interrupt {
     pub fn check(&self) -> io::Result<()> {
         if self.caught_signal().is_some() { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
+}
 
-    /// Waits for a signal.
-    pub async fn caught(&self) {
-        while self.caught_signal().is_none() {
-            tokio::time::sleep(PERIOD).await;
-        }
+/// Says of work that failed after a signal came that it was interrupted, and what was `kept`.
+///
+/// # Errors
+/// The work's own, or [`Interrupted`] in its place.
+pub fn interrupted<T>(
+    interrupt: &Interrupt,
+    result: anyhow::Result<T>,
+    kept: impl FnOnce() -> String,
+) -> anyhow::Result<T> {
+    match interrupt.caught_signal() {
+        Some(signal) if result.is_err() => Err(Interrupted { signal, kept: kept() }).explained(),
+        _ => result,
     }
+}
+
+/// What an interrupted command kept that writes aside and has no downloads.
+#[must_use]
+pub fn nothing_written() -> String {
+    "nothing was written".to_owned()
 }
 
 #[cfg(test)]

@@ -1,25 +1,56 @@
-//! `kbundle extract`
+//! `extract`
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use kbundle::destination::refuse_stdout;
-use kbundle::interrupt::Interrupt;
-use kbundle::target::Target;
+use clap::Args;
+use kbundle_cli::program::typed;
 use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
 
-use super::input::{Asked, Input};
-use super::source::interrupted;
-use super::unpack::unpack;
-use crate::cli::ExtractArgs;
+use crate::arguments::{BaseArgs, BundleArgs, ForceArgs, TrustArgs};
+use crate::destination::refuse_stdout;
+use crate::input::{Asked, Input};
+use crate::interrupt::{Interrupt, interrupted};
+use crate::target::Target;
+use crate::unpack::unpack;
 
+/// Unpack entries of a bundle into a folder
+///
+/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced: nothing
+/// is written outside it.
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Entries to unpack, or folders of entries [default: everything]
+    ///
+    /// Also bundle.json, signatures and attestations.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<EntryPath>,
+    /// Unpack into this folder, which is made if it is not there
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// What may be replaced.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Does what the command line says.
 pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     refuse_stdout(&arguments.directory, "a folder").explained()?;
     let input = Input::find(&arguments.bundle)?;
-    let bundle = input.open(asked.check())?;
+    let bundle = input.open(asked.check(), &arguments.base)?;
     let picked = |path: &str| arguments.paths.is_empty() || arguments.paths.iter().any(|wanted| covers(wanted, path));
     check_paths(&arguments.paths, bundle.head())?;
     let interrupt = Interrupt::watch()?;
@@ -28,7 +59,7 @@ pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     check_names(&target, bundle.head(), picked)?;
     let mut count = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
-    let unpacked = unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused());
+    let unpacked = unpack(&input, bundle, &target, Carriage::Full, wanted);
     count += interrupted(&interrupt, unpacked, || {
         "files that were unpacked are whole and kept; `--force` replaces them in the next run".to_owned()
     })?;
@@ -65,7 +96,8 @@ fn check_names(target: &Target, head: &BundleHead, wanted: impl Fn(&str) -> bool
 
 /// The error for a path that no entry has.
 pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
-    failure::usage(format!("the bundle has no {path}"), "`kbundle inspect` shows what it holds")
+    let inspect = typed("inspect").unwrap_or_else(|| "inspect".to_owned());
+    failure::usage(format!("the bundle has no {path}"), format!("`{inspect}` shows what it holds"))
 }
 
 /// Writes those of the head's own files that are wanted.

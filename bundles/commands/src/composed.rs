@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use kbundle::destination::{Destination, Written};
-use kbundle::interrupt::Interrupt;
 use kbundle_cli::{Explained as _, output};
 use kbundle_format::compose::{NewHead, compose};
 use kbundle_format::{Entry, IndexedBundle};
 
-use super::source::interrupted;
-use super::verify::check_entries;
+use crate::destination::{Destination, Written};
+use crate::input::Opened;
+use crate::interrupt::{Interrupt, interrupted, nothing_written};
 
 /// A bundle to be written, and what it is taken from.
 pub struct Composition<'a> {
+    /// List, signatures and attestations of the bundle to be.
     pub head: NewHead<'a>,
-    pub sources: &'a [&'a IndexedBundle],
+    /// Bundles that hold its content; the first that has an entry gives it.
+    pub sources: &'a [&'a Opened],
+    /// Where it goes.
     pub destination: Destination,
 }
 
@@ -24,13 +25,11 @@ impl Composition<'_> {
     ///
     /// What is copied is compared with its digests first: frames are taken over without decoding them.
     pub fn write(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
-        for (source, number) in self.sources.iter().zip(1..) {
-            let carried = source.carried();
+        for source in self.sources {
+            let carried = source.bundle.carried();
             let entries = self.head.list.entries.iter().filter(|entry| wanted(entry));
             let theirs: Vec<_> = entries.filter_map(|entry| carried.get(&entry.digest).copied()).collect();
-            check_entries(source, &theirs)
-                .explained()
-                .with_context(|| format!("refused bundle {number} of those given"))?;
+            source.check(&theirs)?;
         }
         self.copy(wanted)
     }
@@ -38,17 +37,13 @@ impl Composition<'_> {
     /// The same for a source whose content was checked already.
     pub fn copy(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
         let interrupt = Interrupt::watch()?;
+        let sources: Vec<&IndexedBundle> = self.sources.iter().map(|source| &source.bundle).collect();
         let write = || {
             let output = self.destination.start(&interrupt).explained()?;
-            compose(self.head, wanted, self.sources, output).explained()?.commit().explained()
+            compose(self.head, wanted, &sources, output).explained()?.commit().explained()
         };
         interrupted(&interrupt, write(), nothing_written)
     }
-}
-
-/// What an interrupted command kept that writes aside and has no downloads.
-pub fn nothing_written() -> String {
-    "nothing was written".to_owned()
 }
 
 /// Names the files that were written, one a line, and those that were removed or are in the way.

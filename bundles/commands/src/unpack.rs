@@ -3,23 +3,30 @@
 use std::io;
 
 use indicatif::ProgressBar;
-use kbundle::target::{Target, TargetFile};
 use kbundle_cli::progress;
+use kbundle_format::bases::Bases;
 use kbundle_format::stream::Carriage;
 use kbundle_format::tar_layer::TarHeader;
+use kbundle_format::whole::VerifyError;
 use kbundle_format::{BundleStream, Entry, IndexedBundle, ReadError};
 
-use super::input::Bundle;
+use crate::input::{Bundle, Input};
+use crate::target::{Target, TargetFile};
 
 /// Writes the entries that `wanted` picks to `target`, each checked before it gets its name. Returns how many.
 ///
 /// `carriage` says whether all of them have to be there. From standard input, everything else is checked on the way as well.
+///
+/// # Errors
+/// The refusal of the bundle, which names all that is damaged, or why the folder cannot be written to.
 pub fn unpack(
+    input: &Input,
     bundle: Bundle,
     target: &Target,
     carriage: Carriage,
     wanted: impl Fn(&Entry) -> bool,
-) -> Result<usize, ReadError> {
+) -> anyhow::Result<usize> {
+    let bases = Bases::of(bundle.head());
     let sizes = bundle.head().list.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.size);
     let bar = progress::bar("unpacking", sizes.sum());
     let unpacked = match bundle {
@@ -29,11 +36,13 @@ pub fn unpack(
         }
         Bundle::Stream(stream) => {
             let missed = |entry: &Entry| carriage == Carriage::Full && wanted(entry);
-            in_one_pass(stream, target, &wanted, missed, &bar)
+            in_one_pass(stream, target, &wanted, missed, &bar).map_err(VerifyError::Read)
         }
     };
     bar.finish_and_clear();
-    unpacked
+    let count = unpacked.map_err(|error| input.failure(error, bases.as_ref()))?;
+    input.warn_of_mended()?;
+    Ok(count)
 }
 
 fn from_files(
@@ -41,7 +50,7 @@ fn from_files(
     target: &Target,
     wanted: impl Fn(&Entry) -> bool,
     bar: &ProgressBar,
-) -> Result<usize, ReadError> {
+) -> Result<usize, VerifyError> {
     bundle.check_layout()?;
     let entries: Vec<_> = bundle.list().entries.iter().filter(|entry| wanted(entry)).collect();
     let damage = bundle.each(&entries, |entry| {
@@ -52,7 +61,8 @@ fn from_files(
         bar.inc(entry.size);
         Ok(())
     });
-    damage.into_iter().next().map_or(Ok(entries.len()), |damage| Err(damage.error))
+    bundle.judge(damage)?;
+    Ok(entries.len())
 }
 
 fn in_one_pass(
