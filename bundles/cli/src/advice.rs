@@ -60,7 +60,7 @@ impl Explain for VolumeError {
             Self::BeyondRepair { lost, parity, .. } => {
                 let count = lost.saturating_sub(*parity);
                 return Some(format!(
-                    "plug in or copy again at least {count} of them, and name every folder with volumes (`--volumes DIR`)"
+                    "plug in or copy again at least {count} of them, and name every folder that has volumes"
                 ));
             }
             _ => return None,

@@ -11,7 +11,7 @@ use crate::destination::Existing;
 /// Which bundle.
 #[derive(Clone, Debug, Args)]
 pub struct BundleArgs {
-    /// The bundle: a file, one of its volumes, a folder with its volumes, or - for standard input
+    /// The bundle: a file, one of its volumes, a folder with its volumes, or - for standard input where one pass is enough
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
     /// Where further volumes lie.

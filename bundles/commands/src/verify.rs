@@ -10,7 +10,7 @@ use kbundle_cli::{Explained as _, OutputFormat, output, progress};
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
-use kbundle_format::{Digest, Entry, KeyId, ReadError, Role, SignatureCheck};
+use kbundle_format::{Digest, Entry, KeyId, KubeVersion, Platform, ReadError, Role, SignatureCheck};
 use serde::Serialize;
 
 use crate::arguments::{BaseArgs, BundleArgs};
@@ -25,6 +25,8 @@ struct Report {
     schema: u32,
     bundle: String,
     verified: bool,
+    kubernetes_version: KubeVersion,
+    platforms: Vec<Platform>,
     signers: Vec<KeyId>,
     signed_by: Vec<Signer>,
     list_digest: Digest,
@@ -76,6 +78,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let head = bundle.head();
     let signers = head.list.signers().to_vec();
     let list_digest = Digest::of(&head.list_bytes);
+    let (kubernetes_version, platforms) = (head.list.kubernetes_version, head.list.platforms.iter().cloned().collect());
     let provenance = origin::check(head, &trusted).explained().with_context(|| input.refused())?;
     let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&input, &summary.left_out, arguments)?;
@@ -85,6 +88,8 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         mended_volumes,
         bundle: input.name,
         verified: true,
+        kubernetes_version,
+        platforms,
         signed_by: trusted.signers(&signers)?,
         signers,
         list_digest,
@@ -136,7 +141,11 @@ fn check_left_out(input: &Input, left_out: &[Entry], arguments: &VerifyArgs) -> 
 }
 
 fn text(report: &Report) -> String {
-    let mut lines = vec![format!("{}: verified", report.bundle)];
+    let platforms: Vec<_> = report.platforms.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        format!("{}: verified", report.bundle),
+        format!("  kubernetes {} for {}", report.kubernetes_version, platforms.join(", ")),
+    ];
     lines.extend(report.signed_by.iter().map(|signer| format!("  signed by  {signer}")));
     lines.push(format!("  list       {}", report.list_digest));
     lines.push(format!("  entries    {} ({} of content)", report.entries, HumanBytes(report.content_bytes)));

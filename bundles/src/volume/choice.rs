@@ -84,9 +84,9 @@ fn mended(found: &Found, number: u32, chosen: Option<&Arc<Volume>>) -> Option<Me
     if first.is_some_and(|first| chosen.is_some_and(|chosen| Arc::ptr_eq(first, chosen))) {
         return None;
     }
-    let path = first.map(|volume| &volume.path).or_else(|| found.unreadable(number)).cloned();
+    let (path, defect) = found.defect(number);
     let count = found.any_header().data_count;
-    Some(MendedVolume { number, count, path, copy: chosen.map(|volume| volume.path.clone()) })
+    Some(MendedVolume { number, count, path, defect, copy: chosen.map(|volume| volume.path.clone()) })
 }
 
 /// Says that more data volumes are `lost` than there are good `parity` volumes.
@@ -103,17 +103,17 @@ fn shortage(found: &Found, places: &[PathBuf], lost: Vec<u32>, parity: usize) ->
     let (damaged, missing): (Vec<u32>, _) = lost.into_iter().partition(|&number| !copies(number).is_empty());
     match damaged.iter().find_map(|&number| copies(number).first()?.check_length().err()) {
         Some(error) if missing.is_empty() => error,
-        _ => VolumeError::Missing { missing, count },
+        _ => VolumeError::Missing {
+            missing: missing.into_iter().map(|number| (number, found.name(number))).collect(),
+            count,
+        },
     }
 }
 
 /// A lost volume, for people.
 pub(super) fn describe(found: &Found, number: u32) -> String {
-    let damaged = found.copies((Kind::Data, number)).first().map(|volume| &volume.path);
-    match damaged.or_else(|| found.unreadable(number)) {
-        Some(path) => format!("{} is damaged", path.display()),
-        None => format!("{number} of {} is missing", found.any_header().data_count),
-    }
+    let (path, defect) = found.defect(number);
+    format!("{} is {defect}", path.display())
 }
 
 /// Computes the bytes of lost data volumes. Keeps the last stripe, since reads are seldom cut as stripes are.

@@ -10,6 +10,7 @@ use fs_err as fs;
 
 use super::VolumeError;
 use super::header::{HEADER_BYTES, Header, Kind, is_volume};
+use super::mended::Defect;
 use super::split::volume_path;
 use crate::Hasher;
 
@@ -150,16 +151,22 @@ impl Found {
         self.volumes.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    /// What a volume is called, or would be if it were there.
+    /// What the file of a volume is called, or would be if it were there. Nobody knows in which folder.
     pub fn name(&self, number: u32) -> PathBuf {
         let any = self.any().expect("look() gives at least one");
-        volume_path(&any.path.with_extension(""), Kind::Data, number)
+        let bundle = any.path.file_stem().unwrap_or_default();
+        volume_path(Path::new(bundle), Kind::Data, number)
     }
 
-    /// The file with a damaged header that bears the name of a volume.
-    pub fn unreadable(&self, number: u32) -> Option<&PathBuf> {
+    /// What is wrong with a data volume that cannot be read, and which file that is or would be.
+    pub fn defect(&self, number: u32) -> (PathBuf, Defect) {
         let name = self.name(number);
-        self.unreadable.iter().find(|path| path.file_name() == name.file_name())
+        let first = self.copies((Kind::Data, number)).first().map(|volume| &volume.path);
+        let unreadable = || self.unreadable.iter().find(|path| path.file_name() == Some(name.as_os_str()));
+        match first.or_else(unreadable) {
+            Some(path) => (path.clone(), Defect::Damaged),
+            None => (name, Defect::Missing),
+        }
     }
 
     /// A header that all volumes agree with, but for number, kind and payload.
@@ -175,7 +182,9 @@ fn candidates(places: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         let folder = if place.is_dir() { place.clone() } else { parent(place) };
         let mut here = Vec::new();
         for item in fs::read_dir(folder)? {
+            // As the user would write it: a file beside a named one is called as that is.
             let path = item?.path();
+            let path = if place.is_dir() { path } else { place.with_file_name(path.file_name().unwrap_or_default()) };
             if path.is_file() && !paths.contains(&path) && is_volume(&path)? {
                 here.push(path);
             }

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 pub use found::bundle_path;
 pub use header::{HEADER_BYTES, Header, Kind, is_volume};
-pub use mended::MendedVolume;
+pub use mended::{Defect, MendedVolume};
 pub use repair::{Repair, repair};
 pub use set::VolumeSet;
 pub use split::{Split, VolumeWriter, volume_path, volumes_beside};
@@ -73,10 +73,10 @@ pub enum VolumeError {
         other: PathBuf,
     },
     /// Volumes that are not there.
-    #[error("of {count} volumes these are missing: {}", missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("of {count} volumes these are missing: {}", missing.iter().map(|(number, path)| format!("{number} ({})", path.display())).collect::<Vec<_>>().join(", "))]
     Missing {
-        /// Their numbers.
-        missing: Vec<u32>,
+        /// Their numbers, and what they would be called.
+        missing: Vec<(u32, PathBuf)>,
         /// How many there should be.
         count: u32,
     },
