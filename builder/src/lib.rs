@@ -16,3 +16,4 @@ pub mod reproduce;
 pub mod resolve;
 pub mod spec;
 pub mod upstream;
+pub mod version_request;
