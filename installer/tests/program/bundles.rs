@@ -33,6 +33,7 @@ fn a_good_bundle_is_verified() {
     assert_eq!(said.code, Some(0));
     assert_snapshot!(said.stdout, @"
     good.tar.zst: verified
+      kubernetes 1.25.2 for PLATFORM
       signed by  DIGEST (ECDSA P-256, signing.pub)
       list       sha256:DIGEST
       entries    3 (449.22 KiB of content)
@@ -50,6 +51,10 @@ fn a_result_for_programs_is_one_value() {
       "schema": 1,
       "bundle": "good.tar.zst",
       "verified": true,
+      "kubernetesVersion": "1.25.2",
+      "platforms": [
+        "PLATFORM"
+      ],
       "signers": [
         "DIGEST"
       ],
