@@ -117,6 +117,7 @@ impl BundleSource {
 
     /// Looks for damaged volumes, by reading all of them, and from here on does without those: another copy is read, or parity stands in.
     /// Whether that changed anything. Nothing changes for a single file, or where parity does not suffice.
+    #[must_use]
     pub fn mend(&self) -> bool {
         match &self.0.kind {
             Kind::File { .. } => false,

@@ -273,7 +273,7 @@ impl IndexedBundle {
     /// See [`BundleSource::mend`]; bases as well.
     fn mend(&self) -> bool {
         // Each of them, whatever became of the one before.
-        self.all_sources().fold(false, |changed, source| source.mend() || changed)
+        self.all_sources().filter(|source| source.mend()).count() > 0
     }
 }
 

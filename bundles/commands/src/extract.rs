@@ -95,6 +95,7 @@ fn check_names(target: &Target, head: &BundleHead, wanted: impl Fn(&str) -> bool
 }
 
 /// The error for a path that no entry has.
+#[must_use]
 pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
     let inspect = typed("inspect").unwrap_or_else(|| "inspect".to_owned());
     failure::usage(format!("the bundle has no {path}"), format!("`{inspect}` shows what it holds"))

@@ -52,6 +52,7 @@ impl Trusted {
     }
 
     /// The public keys.
+    #[must_use]
     pub fn keys(&self) -> Vec<VerifyingKey> {
         self.keys.iter().map(|trusted| trusted.key.clone()).collect()
     }

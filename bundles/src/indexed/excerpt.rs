@@ -47,7 +47,9 @@ impl<'a> Excerpt<'a> {
         let end = locations.len() - 1;
         let after_head = bundle.starts.values().copied().min().unwrap_or(end);
         let mut parts = Parts::default();
-        locations[..after_head].iter().for_each(|location| parts.add(Some(bundle), *location));
+        for location in &locations[..after_head] {
+            parts.add(Some(bundle), *location);
+        }
         let mut content_bytes = 0;
         for entry in bundle.list().entries.iter().filter(|entry| wanted(entry)) {
             parts.add_entry(bundle, entry)?;
@@ -128,7 +130,9 @@ impl<'a> Parts<'a> {
             first += 1;
         }
         let frames = holder.frames.locations.get(first..start + frame_count(theirs)).ok_or_else(missing)?;
-        frames.iter().for_each(|location| self.add(Some(holder), *location));
+        for location in frames {
+            self.add(Some(holder), *location);
+        }
         Ok(())
     }
 }
