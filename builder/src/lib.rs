@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod pack;
 pub mod reproduce;
 pub mod resolve;
+pub mod site;
 pub mod spec;
 pub mod upstream;
 pub mod version_request;

@@ -11,6 +11,7 @@ use kbundle::fetch::Cache;
 use kbundle::lock::Lock;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle_cli::{Explained as _, output, progress};
+use kbundle_commands::composed::note_beside;
 use kbundle_commands::interrupt::{Interrupt, interrupted};
 use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
@@ -21,7 +22,6 @@ use serde::Serialize;
 use super::plan::{Plan, Source};
 use super::{dry_run, keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
-use kbundle_commands::composed::note_beside;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
 const DEFAULT_LEVEL: i32 = 9;
@@ -50,10 +50,11 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     if arguments.dry_run {
         return dry_run::run(arguments, &file);
     }
-    let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
-        Plan::of(arguments, &file, Catalog::resolve)?;
+    let plan = Plan::of(arguments, &file, Catalog::resolve)?;
+    let cache = Cache::open(plan.cache.directory()).explained()?;
+    plan.keep_local_files(arguments, &file)?;
+    let Plan { source, upstream, mirrors, keys, path, destination, bases, .. } = plan;
     let keys = signing_keys(keys, arguments)?;
-    let cache = Cache::open(cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {

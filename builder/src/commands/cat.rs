@@ -5,12 +5,12 @@ use std::io::{self, Seek as _, Write};
 
 use anyhow::Context as _;
 use kbundle_cli::output;
+use kbundle_commands::extract::not_in_bundle;
+use kbundle_commands::input::{Asked, Bundle, Input};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleStream, Entry, ReadError};
 
 use crate::cli::CatArgs;
-use kbundle_commands::extract::not_in_bundle;
-use kbundle_commands::input::{Asked, Bundle, Input};
 
 pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;

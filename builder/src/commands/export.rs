@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_cli::{Explained as _, failure, output};
 use kbundle_commands::destination::{Existing, check_new_folder};
+use kbundle_commands::input::{Asked, Input};
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
 use kbundle_commands::target::Target;
+use kbundle_commands::unpack::unpack;
 use kbundle_format::atomic_file::{IncompleteFolder, parent};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{Entry, EntryKind};
@@ -16,8 +18,6 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::layout::keep_whole_images;
 use crate::cli::ExportArgs;
-use kbundle_commands::input::{Asked, Input};
-use kbundle_commands::unpack::unpack;
 
 pub fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;

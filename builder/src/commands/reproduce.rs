@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
+use kbundle::site;
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure, output, progress};
+use kbundle_commands::input::Input;
 use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
@@ -18,7 +20,6 @@ use serde::Serialize;
 
 use super::source;
 use crate::cli::BuildArgs;
-use kbundle_commands::input::Input;
 
 /// What `--output json` prints of an identical bundle.
 #[derive(Serialize)]
@@ -41,6 +42,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
+    site::keep(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;

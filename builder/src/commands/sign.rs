@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_cli::{Explained as _, OutputFormat, failure, output};
+use kbundle_commands::arguments::BundleArgs;
+use kbundle_commands::composed::Composition;
 use kbundle_commands::destination::{Destination, Existing, check_name};
+use kbundle_commands::input::{Bundle, Input, Opened};
+use kbundle_commands::verify::read_all;
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
@@ -14,10 +18,6 @@ use kbundle_format::{Digest, KeyId, SignatureCheck, SignatureFile};
 
 use super::keys;
 use crate::cli::SignArgs;
-use kbundle_commands::arguments::BundleArgs;
-use kbundle_commands::composed::Composition;
-use kbundle_commands::input::{Bundle, Input, Opened};
-use kbundle_commands::verify::read_all;
 
 pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;

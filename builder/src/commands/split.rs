@@ -4,16 +4,16 @@ use std::io;
 
 use anyhow::Context as _;
 use kbundle_cli::{Explained as _, progress};
+use kbundle_commands::composed::name_files;
 use kbundle_commands::destination::Destination;
+use kbundle_commands::input::{Bundle, Input};
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::verify::read_all;
 use kbundle_format::SignatureCheck;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::Split;
 
 use crate::cli::SplitCommandArgs;
-use kbundle_commands::composed::name_files;
-use kbundle_commands::input::{Bundle, Input};
-use kbundle_commands::verify::read_all;
 
 pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;

@@ -1,12 +1,12 @@
 //! `kbundle subset`
 
 use kbundle_cli::Explained as _;
+use kbundle_commands::composed::{Composition, name_files};
 use kbundle_commands::destination::Destination;
+use kbundle_commands::input::Opened;
 use kbundle_format::Entry;
 
 use crate::cli::SubsetArgs;
-use kbundle_commands::composed::{Composition, name_files};
-use kbundle_commands::input::Opened;
 
 pub fn run(arguments: &SubsetArgs) -> anyhow::Result<()> {
     let source = Opened::of(&arguments.bundle)?;

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use kbundle_commands::destination::DestinationError;
 use kbundle_format::{Digest, ImageRef, Platform};
 
 use super::Breakdown;
 use crate::upstream::Server;
-use kbundle_commands::destination::DestinationError;
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]

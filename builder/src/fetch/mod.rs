@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use kbundle_commands::destination::check_space;
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::{Digest, EntryKind, PinSource, Platform};
 use reqwest::redirect::Policy;
@@ -35,7 +36,6 @@ use self::progress::Progress;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
-use kbundle_commands::destination::check_space;
 
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
@@ -201,6 +201,7 @@ impl Fetcher {
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
+            Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
