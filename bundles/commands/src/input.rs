@@ -32,12 +32,12 @@ pub struct Input {
 impl Input {
     /// Finds the files; for `-`, nothing yet. Warns where a volume is missing that parity stands in for.
     pub fn find(arguments: &BundleArgs) -> anyhow::Result<Self> {
-        Self::find_refusing(arguments, format!("refused {}", arguments.bundle.display()))
+        Self::find_refusing(arguments, format!("refused {}", name(arguments)))
     }
 
     /// The same with another beginning for errors about it.
     pub fn find_refusing(arguments: &BundleArgs, refused: String) -> anyhow::Result<Self> {
-        let warned = RefCell::default();
+        let (name, warned) = (name(arguments), RefCell::default());
         if is_standard_input(&arguments.bundle) {
             if !arguments.volumes.volumes.is_empty() {
                 return Err(failure::usage(
@@ -45,10 +45,8 @@ impl Input {
                     "name a volume or a folder with volumes instead of `-`",
                 ));
             }
-            let refused = refused.replace("refused -", "refused standard input");
-            return Ok(Self { name: "standard input".to_owned(), refused, source: None, warned });
+            return Ok(Self { name, refused, source: None, warned });
         }
-        let name = arguments.bundle.display().to_string();
         let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes.volumes).cloned().collect();
         let source = BundleSource::open_all(&places).explained().with_context(|| refused.clone())?;
         let input = Self { name, refused, source: Some(source), warned };
@@ -140,6 +138,15 @@ impl Input {
             }
         }
         Ok(())
+    }
+}
+
+/// What to call a bundle in messages.
+fn name(arguments: &BundleArgs) -> String {
+    if is_standard_input(&arguments.bundle) {
+        "standard input".to_owned()
+    } else {
+        arguments.bundle.display().to_string()
     }
 }
 
