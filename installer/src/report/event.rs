@@ -1,6 +1,7 @@
 //! What a long command reports while it works.
 
 use indicatif::HumanBytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DnsName;
@@ -16,7 +17,7 @@ pub const SCHEMA: u32 = 1;
 /// Something that happened: on this host, on one of many, or to all of them.
 ///
 /// A host writes it, and the kinstall that leads reads it; `--output json` prints the same.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// The bundle's signatures are good; its content is verified next.
@@ -144,7 +145,7 @@ pub trait Observer: StepProgress {
 }
 
 /// Which of many hosts an event is about, and in which stage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Source {
     /// The host.
     pub host: DnsName,
