@@ -1,5 +1,7 @@
 //! `kbundle repair`
 
+use anyhow::Context as _;
+use fs_err as fs;
 use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::volume::{Repair, bundle_path, repair};
@@ -22,6 +24,12 @@ pub struct Report {
 }
 
 pub fn run(arguments: &RepairArgs, output: OutputFormat) -> anyhow::Result<()> {
+    // Of several sticks one may be missing. If all are, their names are wrong.
+    if let [first, ..] = arguments.places.as_slice()
+        && !arguments.places.iter().any(|place| place.exists())
+    {
+        fs::metadata(first).explained().context("cannot look for volumes")?;
+    }
     let bundle = match &arguments.out {
         Some(out) => out.clone(),
         None => bundle_path(&arguments.places).explained()?,

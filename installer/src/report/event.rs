@@ -11,9 +11,6 @@ use crate::preflight::Finding;
 use crate::stage::Stage;
 use crate::step_progress::StepProgress;
 
-/// The version of the form of events and of other JSON results.
-pub const SCHEMA: u32 = 1;
-
 /// Something that happened: on this host, on one of many, or to all of them.
 ///
 /// A host writes it, and the kinstall that leads reads it; `--output json` prints the same.
@@ -125,6 +122,15 @@ pub enum Event {
         /// The file with everything that the host said.
         log: String,
     },
+    /// Everything that kinstall changed on the host is undone.
+    HostReset,
+    /// kinstall has not changed the host, so that there is nothing to undo.
+    NothingToReset,
+    /// The host is no longer part of the cluster.
+    HostRemoved {
+        /// Its name in cluster.yaml.
+        name: DnsName,
+    },
     /// The command has done its work.
     Finished {
         /// How many steps changed something, on all hosts together.
@@ -190,6 +196,13 @@ impl Event {
                 let cause = error.causes.last().map(|cause| format!(": {cause}")).unwrap_or_default();
                 format!("{stage}failed: {}{cause}", error.error)
             }
+            Self::HostReset if source.is_none() => "this host is what it was before kinstall".to_owned(),
+            Self::HostReset => "reset: everything that kinstall changed is undone".to_owned(),
+            Self::NothingToReset => "nothing to do: kinstall has not changed this host".to_owned(),
+            Self::HostRemoved { name } => format!(
+                "{name} is no longer part of the cluster. Remove it from cluster.yaml and run `kinstall run` again, so that the \
+                 other hosts forget it as well."
+            ),
             Self::Finished { changed_steps, changed_hosts, hosts, seconds } => {
                 finished(*changed_steps, *changed_hosts, *hosts, *seconds)
             }
