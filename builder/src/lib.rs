@@ -29,5 +29,6 @@ pub mod spec;
 pub mod target;
 pub mod upstream;
 mod version;
+pub mod version_request;
 
 pub use cli::Arguments;

@@ -5,11 +5,13 @@ use kbundle_cli::documentation::ManDocument;
 use kbundle_cli::output::TextDocument;
 use kbundle_cli::schema::SchemaDocument;
 
-use super::{build, composed, dry_run, export, extract, inspect, keygen, lock, repair, reproduce, sign, verify};
+use super::{
+    build, catalog, composed, dry_run, export, extract, inspect, keygen, lock, repair, reproduce, sign, verify,
+};
 
-/// Of every command, in the order of the help.
+/// Of every command.
 pub fn documents() -> Vec<Documents> {
-    vec![
+    let mut documents = vec![
         Documents::of("build").with::<build::Report>().with::<dry_run::Report>().with::<reproduce::Report>(),
         Documents::of("lock").with::<lock::Report>(),
         Documents::of("config init").with::<TextDocument>(),
@@ -28,5 +30,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("repair").with::<repair::Report>(),
         Documents::of("completion").with::<TextDocument>(),
         Documents::of("man").with::<ManDocument>(),
-    ]
+    ];
+    documents.extend(catalog::documents());
+    documents
 }

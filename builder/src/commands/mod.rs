@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cat;
+pub mod catalog;
 pub mod composed;
 pub mod config;
 mod documents;
@@ -36,6 +37,7 @@ pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
     match command {
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
+        Command::Catalog(command) => catalog::run(&command, output),
         Command::Config(command) => config::run(&command, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),

@@ -8,6 +8,7 @@ use kbundle::Arguments;
 use kbundle_cli::program::commands;
 use serde_json::Value;
 
+use crate::catalog::{with_fault, with_next_patch};
 use crate::upstream::{Upstream, kbundle_in};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
@@ -26,7 +27,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 22] = [
     case(
         "build",
         &[
@@ -39,6 +40,18 @@ const CASES: [Case; 17] = [
         "build UPSTREAM",
     ),
     case("lock", &["lock UPSTREAM"], 2, "lock --k8s 1.30.0 --catalog absent.yaml"),
+    case("catalog list", &["catalog list"], 2, "catalog list --catalog absent.yaml"),
+    case("catalog show", &["catalog show 1.25.2"], 2, "catalog show 1.9"),
+    case("catalog export", &["catalog export --out site.yaml"], 3, "catalog export --out site.yaml"),
+    case("catalog check", &["catalog check"], 1, "catalog check --catalog faulty.yaml --no-builtin-catalog"),
+    case(
+        "catalog add",
+        &[
+            "catalog add kubernetes 1.30.7 --from-upstream --no-builtin-catalog --catalog drafted.yaml MIRRORS --cache cache --out next.yaml",
+        ],
+        2,
+        "catalog add kubernetes 1.9.0 --from-upstream",
+    ),
     case("config init", &["config init"], 2, "config init surplus"),
     case("config schema", &["config schema", "config schema config init"], 2, "config schema nothing"),
     case("keygen", &["keygen --out new.key"], 3, "keygen --out new.key"),
@@ -102,6 +115,11 @@ fn folder() -> Upstream {
         let file = file.unwrap();
         fs::copy(file.path(), upstream.path("").join(file.file_name())).unwrap();
     }
+    let catalog = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
+    with_next_patch(&upstream);
+    fs::rename(upstream.path("catalog.yaml"), upstream.path("drafted.yaml")).unwrap();
+    fs::write(upstream.path("faulty.yaml"), with_fault(&catalog)).unwrap();
+    fs::write(upstream.path("catalog.yaml"), catalog).unwrap();
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");
