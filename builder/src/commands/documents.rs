@@ -6,7 +6,7 @@ use kbundle_cli::output::TextDocument;
 use kbundle_cli::schema::SchemaDocument;
 
 use super::{
-    build, catalog, composed, dry_run, export, extract, inspect, keygen, lock, repair, reproduce, sign, verify,
+    build, catalog, composed, dry_run, export, extract, images, inspect, keygen, lock, repair, reproduce, sign, verify,
 };
 
 /// Of every command.
@@ -14,6 +14,7 @@ pub fn documents() -> Vec<Documents> {
     let mut documents = vec![
         Documents::of("build").with::<build::Report>().with::<dry_run::Report>().with::<reproduce::Report>(),
         Documents::of("lock").with::<lock::Report>(),
+        Documents::of("images find").with::<images::Report>(),
         Documents::of("config init").with::<TextDocument>(),
         Documents::of("config schema").with::<SchemaDocument>(),
         Documents::of("keygen").with::<keygen::Report>(),

@@ -9,6 +9,7 @@ mod documents;
 pub mod dry_run;
 pub mod export;
 pub mod extract;
+pub mod images;
 pub mod input;
 pub mod inspect;
 pub mod join;
@@ -38,6 +39,7 @@ pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
+        Command::Images(command) => images::run(&command, output),
         Command::Config(command) => config::run(&command, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),

@@ -27,7 +27,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 23] = [
     case(
         "build",
         &[
@@ -52,6 +52,7 @@ const CASES: [Case; 22] = [
         2,
         "catalog add kubernetes 1.9.0 --from-upstream",
     ),
+    case("images find", &["images find pod.yaml"], 2, "images find absent.yaml"),
     case("config init", &["config init"], 2, "config init surplus"),
     case("config schema", &["config schema", "config schema config init"], 2, "config schema nothing"),
     case("keygen", &["keygen --out new.key"], 3, "keygen --out new.key"),
@@ -115,6 +116,8 @@ fn folder() -> Upstream {
         let file = file.unwrap();
         fs::copy(file.path(), upstream.path("").join(file.file_name())).unwrap();
     }
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'registry.k8s.io/pause:3.9'}]}\n";
+    fs::write(upstream.path("pod.yaml"), pod).unwrap();
     let catalog = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     with_next_patch(&upstream);
     fs::rename(upstream.path("catalog.yaml"), upstream.path("drafted.yaml")).unwrap();
