@@ -49,6 +49,7 @@ fn filter(arguments: &CommonArguments, variable: &str, value: Option<&str>) -> a
 mod tests {
     use super::*;
     use crate::failure::{Kind, kind};
+    use crate::output::OutputFormat;
 
     fn common(quiet: bool, verbose: u8) -> CommonArguments {
         let (color, log_format, output) = (Color::Auto, LogFormat::Text, OutputFormat::Text);

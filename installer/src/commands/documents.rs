@@ -10,6 +10,7 @@ use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
 /// Of every command, in the order of the help.
+#[must_use]
 pub fn documents() -> Vec<Documents> {
     vec![
         Documents::of("run").with::<EventLine<'_>>(),

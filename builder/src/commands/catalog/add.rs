@@ -26,7 +26,7 @@ pub fn run(arguments: &CatalogAddArgs, output: OutputFormat) -> anyhow::Result<(
     let catalog = source::catalog(&arguments.catalogs, &file)?;
     let Draft { nearest, file: drafted } = catalog.draft(arguments.version).explained()?;
     let selection =
-        selection(catalog.with_draft(Draft { nearest, file: drafted.clone() }), arguments.version, &drafted)?;
+        selection(&catalog.with_draft(Draft { nearest, file: drafted.clone() }), arguments.version, &drafted)?;
     let mirrors: Mirrors = arguments.mirrors.iter().cloned().collect();
     let upstream = Upstream::of_selection(&selection);
     source::check_mirrors(&mirrors, &upstream, None)?;
@@ -60,7 +60,7 @@ fn note(arguments: &CatalogAddArgs, nearest: &str, to_stdout: bool) -> String {
 }
 
 /// What has to be pinned: the release's own programs and images, for every platform that the programs have.
-fn selection(catalog: Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
+fn selection(catalog: &Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
     let versions = drafted.components.values().flat_map(|family| family.versions.values());
     let platforms: BTreeSet<Platform> = versions.flat_map(|version| version.platforms.keys().cloned()).collect();
     let spec = BundleSpec {
