@@ -4,9 +4,16 @@
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
 //! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file.
+//!
+//! [`Arguments`] is the command line on top of it; its commands use the library by its name, as any other program would.
+
+// The commands call the library `kbundle`.
+extern crate self as kbundle;
 
 mod advice;
 pub mod catalog;
+mod cli;
+mod commands;
 pub mod demand;
 pub mod fetch;
 pub mod lock;
@@ -17,4 +24,7 @@ pub mod resolve;
 pub mod site;
 pub mod spec;
 pub mod upstream;
+mod version;
 pub mod version_request;
+
+pub use cli::Arguments;

@@ -18,7 +18,7 @@ pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     let bundle = input.open(asked.check(), &arguments.base)?;
     let path = &arguments.path;
     if let Some((_, content)) = bundle.head().files().find(|(name, _)| *name == path.as_str()) {
-        return Ok(output::bytes(&mut &content[..])?);
+        return Ok(output::content(&mut &content[..])?);
     }
     let entry = bundle.head().list.entry(path.as_str()).ok_or_else(|| not_in_bundle(path))?.clone();
     // Nobody may act on a byte before the digest of all of them was compared.
@@ -26,7 +26,7 @@ pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     copy(&input, bundle, &entry, &mut file)?;
     input.warn_of_mended()?;
     file.rewind()?;
-    Ok(output::bytes(&mut file)?)
+    Ok(output::content(&mut file)?)
 }
 
 fn copy(input: &Input, bundle: Bundle, entry: &Entry, sink: &mut File) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 use std::io;
 
 use anyhow::Context as _;
-use kbundle_cli::{Explained as _, progress};
-use kbundle_commands::composed::name_files;
+use kbundle_cli::{Explained as _, OutputFormat, progress};
+use kbundle_commands::composed::report;
 use kbundle_commands::destination::Destination;
 use kbundle_commands::input::{Bundle, Input};
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
@@ -15,7 +15,7 @@ use kbundle_format::volume::Split;
 
 use crate::cli::SplitCommandArgs;
 
-pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &SplitCommandArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     let source = input.source()?.clone();
     let bundle = input.open_indexed(SignatureCheck::Skipped)?;
@@ -34,6 +34,6 @@ pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     };
     let written = interrupted(&interrupt, cut(), nothing_written)?;
     bar.finish_and_clear();
-    name_files(&written)?;
+    report(&written, output)?;
     Ok(())
 }

@@ -7,21 +7,23 @@ use kbundle_format::bases::Bases;
 use kbundle_format::diagnosis::Verdict;
 use kbundle_format::whole::{Damage, DamagedBundle, DiagnosedDamage, VerifyError};
 use kbundle_format::{IndexedBundle, ReadError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::input::Input;
 
 /// What `--output json` prints of a damaged bundle, beside the error.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct DamageDetails<'a> {
+#[schemars(rename = "Damage")]
+pub struct DamageDetails<'a> {
     bundle: &'a str,
     verified: bool,
     damaged_volumes: Vec<String>,
     damaged_entries: Vec<DamagedEntry>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct DamagedEntry {
     path: String,

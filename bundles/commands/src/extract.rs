@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::program::typed;
-use kbundle_cli::{Explained as _, failure, output};
+use kbundle_cli::{Explained as _, failure};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::arguments::{BaseArgs, BundleArgs, ForceArgs, TrustArgs};
 use crate::destination::refuse_stdout;
@@ -45,8 +48,20 @@ pub struct ExtractArgs {
     pub trust: TrustArgs,
 }
 
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Extracted")]
+pub struct Report {
+    schema: u32,
+    bundle: String,
+    directory: String,
+    /// How many files were unpacked.
+    files: usize,
+}
+
 /// Does what the command line says.
-pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &ExtractArgs, output: OutputFormat) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     refuse_stdout(&arguments.directory, "a folder").explained()?;
     let input = Input::find(&arguments.bundle)?;
@@ -57,13 +72,15 @@ pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let target = Target::open(&arguments.directory, arguments.force.existing(), &interrupt);
     let target = target.map_err(|error| refused(&error))?;
     check_names(&target, bundle.head(), picked)?;
-    let mut count = write_head(bundle.head(), &target, picked)?;
+    let mut files = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
     let unpacked = unpack(&input, bundle, &target, Carriage::Full, wanted);
-    count += interrupted(&interrupt, unpacked, || {
+    files += interrupted(&interrupt, unpacked, || {
         "files that were unpacked are whole and kept; `--force` replaces them in the next run".to_owned()
     })?;
-    output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
+    let directory = arguments.directory.display().to_string();
+    let text = format!("{directory}: {files} files unpacked");
+    output::done(output, &text, &Report { schema: SCHEMA, bundle: input.name, directory, files })?;
     Ok(())
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::HumanBytes;
+use kbundle_cli::Explained as _;
 use kbundle_cli::arguments::SignatureArguments;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::program::typed;
-use kbundle_cli::{Explained as _, OutputFormat, output};
 use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::arguments::BundleArgs;
@@ -17,9 +19,10 @@ use crate::origin::{self, Origin};
 use crate::signers::{self, Signer, Trusted};
 
 /// What `--output json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report<'a> {
+#[schemars(rename = "Inspected")]
+pub struct Report<'a> {
     schema: u32,
     bundle: String,
     signature: Signature,
@@ -34,7 +37,7 @@ struct Report<'a> {
 }
 
 /// What is known about the signatures.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Signature {
     Verified,
@@ -55,13 +58,10 @@ pub struct InspectArgs {
     /// Which signatures count.
     #[command(flatten)]
     pub signatures: SignatureArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Does what the command line says.
-pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &InspectArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     let detached = signers::detached(&arguments.signatures)?;
     let trusted = match arguments.key.as_slice() {
@@ -77,7 +77,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let provenance = trusted.as_ref().map(|trusted| origin::check(head, trusted)).transpose();
     let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).transpose()?;
     let report = Report {
-        schema: 1,
+        schema: SCHEMA,
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },
         signers: stream.list().signers(),
         signed_by: signed_by.unwrap_or_default(),
@@ -93,7 +93,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
             "WARNING: NOTHING WAS VERIFIED; this is only what the file claims. Give --key to check its signatures",
         )?;
     }
-    output::result(arguments.output, &text(&report), &report)?;
+    output::result(output, &text(&report), &report)?;
     Ok(())
 }
 

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use kbundle_cli::{Explained as _, progress};
+use kbundle_cli::{Explained as _, OutputFormat, progress};
 use kbundle_format::Entry;
 use kbundle_format::bases::without_bases;
 use kbundle_format::compose::NewHead;
 
 use crate::arguments::{BundleArgs, ForceArgs, SplitArgs};
-use crate::composed::{Composition, name_files};
+use crate::composed::{Composition, report};
 use crate::destination::{Destination, Written};
 use crate::input::Opened;
 use crate::interrupt::{Interrupt, interrupted, nothing_written};
@@ -41,7 +41,7 @@ pub struct JoinArgs {
 }
 
 /// Does what the command line says.
-pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &JoinArgs, output: OutputFormat) -> anyhow::Result<()> {
     // The result bears the signatures of the first bundle; whoever uses it checks them.
     let bundle = Opened::of(&arguments.bundle)?;
     let signed = !bundle.bundle.head().signatures.is_empty();
@@ -57,7 +57,7 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
         }
         complete(&sources, destination)?
     };
-    name_files(&written)?;
+    report(&written, output)?;
     Ok(())
 }
 

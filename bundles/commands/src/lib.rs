@@ -3,7 +3,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | [`arguments`] | which bundle, from which bases, whom to trust, what may be replaced |
-//! | [`input`] | the bundle that a command reads, and the refusal of one that is damaged |
+//! | [`input`], [`damage`] | the bundle that a command reads; the refusal of one that is damaged |
 //! | [`signers`], [`origin`] | trusted keys and who signed; what the provenance is worth |
 //! | [`verify`], [`inspect`], [`extract`], [`join`], [`repair`] | one command each: its arguments, what it does, what it prints |
 //! | [`unpack`], [`target`], [`composed`] | content written to a folder; bundles made of bundles |
@@ -14,7 +14,7 @@
 mod advice;
 pub mod arguments;
 pub mod composed;
-mod damage;
+pub mod damage;
 pub mod destination;
 pub mod extract;
 pub mod input;

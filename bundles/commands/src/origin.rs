@@ -5,12 +5,13 @@ use std::fmt;
 
 use kbundle_format::attestation::{AttestationError, Builder, PROVENANCE_PATH, Statement};
 use kbundle_format::{BundleHead, KeyId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::signers::Trusted;
 
 /// What a bundle's provenance is worth to whoever trusts certain keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Origin {
     /// The bundle carries none.

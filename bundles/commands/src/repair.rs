@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
-use kbundle_cli::{Explained as _, output};
+use fs_err as fs;
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::volume::{Repair, bundle_path, repair};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::composed::name_files;
-use crate::destination::Written;
+use crate::composed::names;
 
 /// Rebuild lost and damaged volumes from the others and parity
 ///
@@ -24,20 +28,40 @@ pub struct RepairArgs {
     pub out: Option<PathBuf>,
 }
 
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Repaired")]
+pub struct Report {
+    schema: u32,
+    /// Volumes that were written anew.
+    rebuilt: Vec<String>,
+    /// Damaged volumes elsewhere, which were left alone.
+    damaged: Vec<String>,
+}
+
 /// Does what the command line says.
-pub fn run(arguments: &RepairArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &RepairArgs, output: OutputFormat) -> anyhow::Result<()> {
+    // Of several sticks one may be missing. If all are, their names are wrong.
+    if let [first, ..] = arguments.places.as_slice()
+        && !arguments.places.iter().any(|place| place.exists())
+    {
+        fs::metadata(first).explained().context("cannot look for volumes")?;
+    }
     let bundle = match &arguments.out {
         Some(out) => out.clone(),
         None => bundle_path(&arguments.places).explained()?,
     };
     let Repair { rebuilt, damaged } = repair(&arguments.places, &bundle).explained()?;
-    if rebuilt.is_empty() {
-        output::note("there is a whole volume of each number; nothing was done")?;
+    let report = Report { schema: SCHEMA, rebuilt: names(&rebuilt), damaged: names(&damaged) };
+    let text = if rebuilt.is_empty() {
+        "there is a whole volume of each number; nothing was done".to_owned()
     } else {
-        name_files(&Written { files: rebuilt, ..Written::default() })?;
-    }
-    for path in damaged {
-        output::note(&format!("{} is damaged and was left alone; use the whole one, and remove this", path.display()))?;
+        report.rebuilt.join("\n")
+    };
+    output::done(output, &text, &report)?;
+    for path in &report.damaged {
+        output::note(&format!("{path} is damaged and was left alone; use the whole one, and remove this"))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use kbundle_cli::{Explained as _, output};
 use kbundle_format::key::Algorithm;
 use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, TrustPolicy, VerifyingKey};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The keys that a command trusts, and the files they came from.
@@ -25,7 +26,7 @@ struct TrustedKey {
 }
 
 /// A signer as reports show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signer {
     /// Digest of the key.

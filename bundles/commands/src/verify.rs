@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::HumanBytes;
 use kbundle_cli::arguments::SignatureArguments;
-use kbundle_cli::{Explained as _, OutputFormat, output, progress};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, progress};
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
 use kbundle_format::{Digest, Entry, KeyId, KubeVersion, Platform, ReadError, Role, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::arguments::{BaseArgs, BundleArgs};
@@ -19,9 +21,10 @@ use crate::origin::{self, Origin};
 use crate::signers::{self, Signer, Trusted};
 
 /// What `--output json` prints of a good bundle.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "Verified")]
+pub struct Report {
     schema: u32,
     bundle: String,
     verified: bool,
@@ -61,13 +64,10 @@ pub struct VerifyArgs {
     /// Demand only what hosts of this role need, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", conflicts_with = "base")]
     pub role: Vec<Role>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Does what the command line says.
-pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let trusted = Trusted::read(&arguments.key, arguments.signatures.threshold)?;
     let detached = signers::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
@@ -84,7 +84,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     check_left_out(&input, &summary.left_out, arguments)?;
     let mended_volumes = input.mended().iter().map(ToString::to_string).collect();
     let report = Report {
-        schema: 1,
+        schema: SCHEMA,
         mended_volumes,
         bundle: input.name,
         verified: true,
@@ -98,7 +98,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         left_out: summary.left_out.len(),
         provenance,
     };
-    output::result(arguments.output, &text(&report), &report)?;
+    output::result(output, &text(&report), &report)?;
     Ok(())
 }
 

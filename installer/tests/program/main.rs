@@ -12,6 +12,8 @@ mod help;
 mod hints;
 mod host;
 mod join;
+mod json;
 mod manual;
+mod mistakes;
 mod reference;
 mod volumes;
