@@ -1,8 +1,11 @@
 //! Every command with `--output json`, in a success and in a refusal: documents and events that its published schema describes.
 
+use std::io::Write as _;
+
 use fs_err as fs;
 use jsonschema::Validator;
 use kbundle_cli::program::commands;
+use kbundle_format::volume::{Split, VolumeWriter};
 use kinstall::cli::Cli;
 use serde_json::{Value, json};
 
@@ -34,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 22] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -47,6 +50,20 @@ const CASES: [Case; 18] = [
         2,
         "verify absent.tar.zst --key signing.pub",
     ),
+    case(
+        "inspect",
+        Success::Lines(&["inspect cluster.tar.zst", "inspect cluster.tar.zst --key signing.pub"]),
+        2,
+        "inspect absent.tar.zst",
+    ),
+    case(
+        "extract",
+        Success::Lines(&["extract cluster.tar.zst --directory all --key signing.pub"]),
+        2,
+        "extract cluster.tar.zst nothing --unsigned",
+    ),
+    case("join", Success::Lines(&["join sticks --out joined.tar.zst"]), 3, "join sticks --out signing.pub"),
+    case("repair", Success::Lines(&["repair sticks"]), 2, "repair absent"),
     case("preflight", Success::Lines(&["preflight --config cluster.yaml"]), 2, "preflight --config absent.yaml"),
     case("status", Success::Lab("tests/tests/one_host/install.rs"), 2, "status --nothing"),
     case("reset", Success::Lines(&["reset --all --config cluster.yaml --yes"]), 3, "reset --all --config cluster.yaml"),
@@ -88,6 +105,11 @@ fn stubs() -> Stubs {
     let write = |name: &str, text: &str| fs::write(stubs.path(name), text).unwrap();
     let spec = fs::read_to_string(stubs.path("cluster.yaml")).unwrap();
     write("balanced.yaml", &format!("api: {{load-balancer: external, address: 192.0.2.100}}\n{spec}"));
+    fs::create_dir(stubs.path("sticks")).unwrap();
+    let split = Split { file_bytes: 10_000, parity: 1 };
+    let mut volumes = VolumeWriter::new(&stubs.path("sticks/cluster.tar.zst"), split).unwrap();
+    volumes.write_all(&fs::read(stubs.path("cluster.tar.zst")).unwrap()).unwrap();
+    fs::remove_file(&volumes.finish().unwrap()[0]).unwrap();
     write("wrong.yaml", "hosts: []\nnothing: 1\n");
     write("inventory.ini", "[kube_control_plane]\na ip=192.0.2.1\n[etcd]\na\n[kube_node]\nb ip=192.0.2.2\n");
     stubs
