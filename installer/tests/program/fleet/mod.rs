@@ -111,6 +111,39 @@ fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     ");
 }
 
+/// A program that cannot be run is no key that the host refuses, though both are told by the same words.
+#[test]
+fn a_mount_without_exec_is_named_with_what_to_do() {
+    let stubs = three();
+    let mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/mapper/vg-var /var xfs rw,nosuid,nodev,noexec 0 0\n";
+    stubs.set(2, "mounts", mounts);
+    stubs.set(3, "mounts", "/dev/sda1 / ext4 rw 0 0\n");
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `connect`: 192.0.2.3 does not run /var/lib/kinstall/agent/kinstall: /var/lib/kinstall/agent lies on /var, which is mounted noexec (/dev/mapper/vg-var)
+      hint: `mount -o remount,exec /var` on the host, and the same in its fstab or mount unit; or give /var/lib/kinstall a file system of its own
+    h3 failed in stage `connect`: 192.0.2.4 does not run /var/lib/kinstall/agent/kinstall: sh: 1: exec: /var/lib/kinstall/kinstall: Permission denied
+      hint: find out what forbids it there: SELinux, AppArmor or fapolicyd (`journalctl --since -5min`, `ausearch -ts recent`)
+    error: 2 of 3 hosts failed: h2, h3; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+}
+
+#[test]
+fn a_login_shell_that_runs_nothing_is_named_with_what_to_do() {
+    let stubs = three();
+    stubs.set(
+        2,
+        "shell",
+        "Authorized uses only. Permission denied to all others.\nThis account is currently not available.\n",
+    );
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `connect`: reading the platform failed on 192.0.2.3: Authorized uses only. Permission denied to all others.; This account is currently not available.
+      hint: give the user a login shell that runs commands, such as /bin/bash (`usermod --shell /bin/bash USER` on the host), or name another user: `user` under `ssh` in cluster.yaml
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+}
+
 #[test]
 fn a_wrong_password_is_reported_before_anything_else_is_sent() {
     let stubs = three();
