@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The file by which kinstall sets them at boot (sysctl.d(5)).
@@ -22,7 +23,7 @@ pub struct Setting {
 }
 
 /// A kernel setting as a host has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sysctl {
     /// Its value.

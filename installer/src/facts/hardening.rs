@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Sysctl;
@@ -10,7 +11,7 @@ use crate::host::{Change, Host, HostError};
 use crate::kernel_settings::{FILE, SETTINGS};
 
 /// What else sets the things that a cluster sets, or forbids what a cluster does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hardening {
     /// Whether `AppArmor` is at work.
@@ -26,7 +27,7 @@ pub struct Hardening {
 }
 
 /// A kernel setting that a file of others sets at boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BootConflict {
     /// The file.

@@ -83,6 +83,11 @@ fn firewall(subject: &Subject<'_>) -> Answer {
     if is_prepared {
         return Answer::pass(format!("{found}; kinstall opens what is needed"));
     }
+    let closing = closed.ports.iter().map(|(_, chain)| *chain).chain(closed.chains.iter().copied()).next();
+    let keeper = match (manager, closing.map(|chain| chain.program)) {
+        (Firewall::None, Some(FilterProgram::Nft)) => Firewall::Nftables,
+        _ => manager,
+    };
     let rest = match manager {
         Firewall::Firewalld | Firewall::Ufw => "",
         Firewall::Nftables | Firewall::Iptables | Firewall::None => ", and let in replies and what comes by lo",
@@ -90,7 +95,7 @@ fn firewall(subject: &Subject<'_>) -> Answer {
     let advice = format!(
         "`kinstall run --prepare` opens what is needed, to the hosts of the cluster alone; by hand: {}{rest}; then {}",
         commands(manager, subject, &closed).iter().map(|command| format!("`{command}`")).collect::<Vec<_>>().join(", "),
-        manager.keep()
+        keeper.keep()
     );
     match subject.facts.installation {
         Installation::None => Answer::reject(found, advice),
