@@ -298,6 +298,13 @@ pub struct RunArguments {
     /// also when there is nothing to do.
     #[arg(long)]
     pub dry_run: bool,
+    /// Make the hosts fit: open the ports of their roles in their firewalls, and what else is in the way
+    ///
+    /// In firewalld, ufw or plain rules of nft and iptables; only what the roles need, and to the hosts of the cluster alone where
+    /// others need no access. `NetworkManager` is kept off the interfaces of pods, and files that undo kernel settings at boot are
+    /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
+    #[arg(long)]
+    pub prepare: bool,
     /// Go on although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,

@@ -1,6 +1,7 @@
 //! Work on many hosts, led from one: connects to them over OpenSSH, has the [`agent`](crate::agent) on each do the same work as
 //! on a single host, one stage after the other, and shows how far all of them are.
 
+mod advice;
 mod balancer;
 mod connection;
 mod contact;

@@ -94,14 +94,15 @@ impl Transport {
         self.spelled(&[sudo, &["sh", "-c", script]].concat())
     }
 
-    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root.
+    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root. By
+    /// `env`, which starts another program: a rule with NOEXEC lets none be started.
     #[must_use]
     pub fn proof(&self, privilege: &Privilege) -> Option<Command> {
         match privilege {
             Privilege::Root => None,
-            Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "true"])),
+            Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "env", "true"])),
             // Without `-k`, sudo would accept an earlier password that it still remembers.
-            Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "true"])),
+            Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "env", "true"])),
         }
     }
 
@@ -246,7 +247,7 @@ mod tests {
         for command in [way.command("true", &privilege), way.proof(&privilege).unwrap()] {
             assert!(!format!("{command:?}").contains("secret"));
         }
-        assert!(words(&way.proof(&privilege).unwrap()).ends_with("[sudo -S -k -p '' -- true]"));
+        assert!(words(&way.proof(&privilege).unwrap()).ends_with("[sudo -S -k -p '' -- env true]"));
     }
 
     #[test]

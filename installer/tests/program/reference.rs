@@ -55,6 +55,19 @@ fn the_page_has_every_key() {
     is_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
 }
 
+#[test]
+fn the_page_has_every_port() {
+    const END: &str = "<!-- end of ports -->";
+    let page = fs::read_to_string(format!("{DOCS}/reference/environment.md")).unwrap();
+    let (before, rest) = page.split_once("--test program reference`. -->\n").unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let table = kinstall::ports::table();
+    is_current(
+        "reference/environment.md",
+        &format!("{before}--test program reference`. -->\n\n{table}\n\n{END}{after}"),
+    );
+}
+
 /// Adds a row for each key of `object` and of the objects in it.
 fn rows(schema: &Value, object: &Value, place: &str, table: &mut Vec<String>) {
     for (key, property) in object["properties"].as_object().unwrap() {
