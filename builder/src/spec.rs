@@ -1,22 +1,23 @@
 //! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
 
 mod example;
+mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
+use kbundle_format::{KubeVersion, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 
 pub use example::{EXAMPLE, schema};
+pub use image::{ImageRequest, ImageRequestError, familiar_reference};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
@@ -85,41 +86,6 @@ pub enum Unpinned {
     TrustOnFirstUse,
 }
 
-/// `REFERENCE` or `REFERENCE@sha256:…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageRequest {
-    /// The upstream reference.
-    pub reference: ImageRef,
-    /// What its tag has to stand for.
-    pub digest: Option<Digest>,
-}
-
-/// The text is not an image with an optional digest.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not an image; expected `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`")]
-pub struct ImageRequestError {
-    text: String,
-}
-
-impl FromStr for ImageRequest {
-    type Err = ImageRequestError;
-
-    fn from_str(text: &str) -> Result<Self, ImageRequestError> {
-        let error = || ImageRequestError { text: text.to_owned() };
-        let (reference, digest) = match text.split_once('@') {
-            Some((reference, digest)) => (reference, Some(digest.parse().map_err(|_| error())?)),
-            None => (text, None),
-        };
-        Ok(Self { reference: reference.parse().map_err(|_| error())?, digest })
-    }
-}
-
-impl<'de> Deserialize<'de> for ImageRequest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        kbundle_format::text::deserialize(deserializer)
-    }
-}
-
 /// `bundle.yaml`: what the flags of `kbundle build` say, in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -133,10 +99,10 @@ pub struct SpecFile {
     pub arch: Vec<String>,
     /// Take pins from this file or directory of `*.yaml`; the built-in catalog where absent (`--catalog`).
     pub catalog: Option<PathBuf>,
-    /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
+    /// Where the content of an upstream host or registry is fetched instead, by its name: an address, or several, the first one first (`--mirror`).
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, String>")]
-    pub mirrors: BTreeMap<MirrorHost, MirrorAddress>,
+    #[schemars(with = "BTreeMap<String, OneOrSeveral>")]
+    pub mirrors: BTreeMap<MirrorHost, MirrorAddresses>,
     /// The pod network: an add-on of the catalog, or `bridge`; `calico` where absent (`--cni`).
     pub cni: Option<String>,
     /// The load balancer on workers: an add-on of the catalog, or `none`; `haproxy` where absent (`--load-balancer`).
@@ -161,6 +127,19 @@ pub struct SpecFile {
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
+    /// Read credentials for registries from this file alone (`--registry-config`).
+    pub registry_config: Option<PathBuf>,
+    /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
+    pub certs_dir: Option<PathBuf>,
+}
+
+/// How `bundle.yaml` may state mirrors, for its JSON Schema.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
@@ -237,7 +216,9 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten() {
+        let paths = [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file];
+        let paths = paths.into_iter().chain([&mut file.registry_config, &mut file.certs_dir]);
+        for inner in paths.flatten() {
             *inner = directory.join(&inner);
         }
         Ok(file)
@@ -252,9 +233,13 @@ impl SpecFile {
         }
     }
 
-    /// The mirrors of the file.
-    pub fn mirrors(&self) -> impl Iterator<Item = Mirror> {
-        self.mirrors.iter().map(|(host, address)| Mirror { host: host.clone(), address: address.clone() })
+    /// The mirrors of the file, but for hosts that `flags` has mirrors of.
+    #[must_use]
+    pub fn mirrors(&self, flags: &[Mirror]) -> Mirrors {
+        let in_file = self.mirrors.iter().flat_map(|(host, MirrorAddresses(addresses))| {
+            addresses.iter().map(|address| Mirror { host: host.clone(), address: address.clone() })
+        });
+        in_file.collect::<Mirrors>().overridden_by(flags.iter().cloned().collect())
     }
 }
 
@@ -285,7 +270,7 @@ impl SpecFlags {
     /// # Errors
     /// [`SpecError::NoVersion`] or [`SpecError::Architecture`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
-        let mirrors = file.mirrors().chain(self.mirrors).collect();
+        let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
         let mut platforms = arch
             .iter()
@@ -352,20 +337,13 @@ mod tests {
             ("schema: 1\nlevel: 99\n", "invalid value: integer `99`, expected a level from 1 to 22"),
             ("schema: 1\nlevel: nine\n", "expected a level from 1 to 22"),
             ("schema: 1\nlevel: 0\n", "expected a level from 1 to 22"),
-            ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
+            ("schema: 1\nimages: ['Pause:3.8']\n", "`Pause:3.8` is not an image"),
+            ("schema: 1\nmirrors: {dl.k8s.io: [a]}\n", "`a` is not a mirror"),
         ] {
             let error = parse(text).unwrap_err();
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert!(source.contains(expected) && source.contains("line 2"), "{source}");
         }
         assert!(matches!(parse("schema: 7\n"), Err(SpecError::Schema { found: 7, .. })));
-    }
-
-    #[test]
-    fn an_image_may_carry_its_digest() {
-        let text = format!("registry.k8s.io/pause:3.8@{}", Digest::of(b""));
-        let image: ImageRequest = text.parse().unwrap();
-        assert_eq!((image.reference.tag(), image.digest), ("3.8", Some(Digest::of(b""))));
-        assert!("registry.k8s.io/pause:3.8@sha256:1".parse::<ImageRequest>().is_err());
     }
 }

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod lock;
 pub mod plan;
 pub mod provenance;
+pub mod push;
 pub mod repair;
 pub mod reproduce;
 pub mod sign;
@@ -46,6 +47,7 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Split(arguments) => split::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
+        Command::Push(arguments) => push::run(&arguments),
         Command::Completion(arguments) => documentation::completion::<Arguments>(arguments),
         Command::Man(arguments) => documentation::man::<Arguments>(&arguments),
     }

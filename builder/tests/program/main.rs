@@ -13,6 +13,7 @@ mod outputs;
 mod plan;
 mod reading;
 mod reference;
+mod registry;
 mod server;
 mod signing;
 mod tls;
