@@ -133,7 +133,7 @@ pub struct SpecFile {
     pub certs_dir: Option<PathBuf>,
 }
 
-/// How `bundle.yaml` may state mirrors, for its JSON Schema.
+/// An address, or several, the first one first.
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]

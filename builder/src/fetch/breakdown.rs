@@ -135,11 +135,9 @@ impl Breakdown {
     }
 }
 
-/// What the TLS library says, which I/O errors carry inside.
+/// What the TLS library says, which I/O errors carry inside, one within another.
 fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.or_else(|| cause.downcast_ref())
+    cause.downcast_ref().or_else(|| tls_error(cause.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 #[cfg(test)]
@@ -153,5 +151,13 @@ mod tests {
         assert_eq!(of(io::ErrorKind::NetworkUnreachable), Some(Breakdown::NoRoute));
         assert_eq!(of(io::ErrorKind::UnexpectedEof), Some(Breakdown::BrokenOff));
         assert_eq!(of(io::ErrorKind::InvalidData), None);
+    }
+
+    #[test]
+    fn an_error_of_tls_is_found_within_others() {
+        let tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls.clone()));
+        assert_eq!(tls_error(&wrapped), Some(&tls));
+        assert_eq!(tls_error(&io::Error::other("another")), None);
     }
 }

@@ -255,7 +255,7 @@ mod tests {
     fn a_mistake_in_the_file_shows_nothing_of_it() {
         let secret = "dXNlcjpzZWNyZXQ";
         let wrong = file(&format!(r#"{{"auths": {{"r.io": "{secret}"}}}}"#)).unwrap_err();
-        insta::assert_snapshot!(wrong, @"auth.json does not hold credentials for registries: JSON of another form at line 1 column 37");
+        insta::assert_snapshot!(wrong, @"auth.json does not hold credentials for registries: JSON of another form at line 1 column 36");
         let wrong = file(&format!(r#"{{"auths": {{"r.io": {{"auth": "{secret}"}}}}}}"#)).unwrap();
         let error = wrong.find("r.io", "a").unwrap_err();
         insta::assert_snapshot!(error, @"auth.json: `auth` of `r.io` is not USER:PASSWORD in base64");
