@@ -2,13 +2,13 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
 use kbundle_format::ImageRef;
 use reqwest::Url;
-use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use crate::one_or_many::one_or_many;
 
 /// Where content of a host or registry is fetched instead: one place or several, the first one first.
 #[derive(Clone, Debug, Default)]
@@ -125,33 +125,9 @@ impl<'de> Deserialize<'de> for MirrorAddress {
     }
 }
 
-/// By a visitor, because serde then says line and column of a wrong one.
 impl<'de> Deserialize<'de> for MirrorAddresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrSeveral;
-        impl<'de> Visitor<'de> for OneOrSeveral {
-            type Value = MirrorAddresses;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an http or https address, or a list of such addresses")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                text.parse().map(|address| MirrorAddresses(vec![address])).map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut addresses = Vec::new();
-                while let Some(address) = list.next_element()? {
-                    addresses.push(address);
-                }
-                if addresses.is_empty() {
-                    return Err(de::Error::invalid_length(0, &"one address at least"));
-                }
-                Ok(MirrorAddresses(addresses))
-            }
-        }
-        deserializer.deserialize_any(OneOrSeveral)
+        one_or_many(deserializer).map(Self)
     }
 }
 

@@ -9,12 +9,14 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use kbundle_format::{KubeVersion, Platform, text_file};
+use kbundle_format::{Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
+use crate::one_or_many::{OneOrMany, one_or_many};
+use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
 pub use image::{ImageRequest, ImageRequestError, familiar_reference};
@@ -28,8 +30,8 @@ pub const LEVELS: RangeInclusive<i64> = 1..=22;
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSpec {
-    /// The Kubernetes release.
-    pub kubernetes: KubeVersion,
+    /// The Kubernetes release, or the minor whose newest one is taken.
+    pub kubernetes: VersionRequest,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
     /// The pod network.
@@ -92,16 +94,20 @@ pub enum Unpinned {
 pub struct SpecFile {
     /// Version of the file's form; always 1.
     pub schema: u32,
-    /// The Kubernetes release, such as `1.36.3` (`--k8s`).
-    pub kubernetes: Option<KubeVersion>,
+    /// The Kubernetes release, such as `1.36.3`, or a minor in quotes, such as `"1.36"`, for its newest one (`--k8s`).
+    pub kubernetes: Option<VersionRequest>,
     /// Architectures of the hosts, `amd64` and `arm64`; `amd64` where absent (`--arch`).
     #[serde(default)]
     pub arch: Vec<String>,
-    /// Take pins from this file or directory of `*.yaml`; the built-in catalog where absent (`--catalog`).
-    pub catalog: Option<PathBuf>,
+    /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub catalog: Vec<PathBuf>,
+    /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
+    pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name: an address, or several, the first one first (`--mirror`).
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, OneOrSeveral>")]
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
     pub mirrors: BTreeMap<MirrorHost, MirrorAddresses>,
     /// The pod network: an add-on of the catalog, or `bridge`; `calico` where absent (`--cni`).
     pub cni: Option<String>,
@@ -131,15 +137,6 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
-}
-
-/// An address, or several, the first one first.
-#[derive(JsonSchema)]
-#[schemars(untagged, inline)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum OneOrSeveral {
-    One(String),
-    Several(Vec<String>),
 }
 
 /// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
@@ -216,9 +213,8 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        let paths = [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file];
-        let paths = paths.into_iter().chain([&mut file.registry_config, &mut file.certs_dir]);
-        for inner in paths.flatten() {
+        let paths = [&mut file.key, &mut file.out, &mut file.ca_file, &mut file.registry_config, &mut file.certs_dir];
+        for inner in paths.into_iter().flatten().chain(&mut file.catalog) {
             *inner = directory.join(&inner);
         }
         Ok(file)
@@ -247,7 +243,7 @@ impl SpecFile {
 #[derive(Clone, Debug, Default)]
 pub struct SpecFlags {
     /// `--k8s`
-    pub kubernetes: Option<KubeVersion>,
+    pub kubernetes: Option<VersionRequest>,
     /// `--arch`
     pub arch: Vec<String>,
     /// `--cni`
@@ -330,7 +326,8 @@ mod tests {
     fn mistakes_are_named_with_line_and_column() {
         for (text, expected) in [
             ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
-            ("schema: 1\nkubernetes: 1.25\n", "`1.25` is not a Kubernetes version"),
+            ("schema: 1\nkubernetes: 1.30\n", "a minor version needs quotes"),
+            ("schema: 1\ncatalog: {a: b}\n", "expected a text or a list of texts"),
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),

@@ -22,7 +22,7 @@ use super::reading::{BundleArgs, TrustArgs};
 pub struct PushArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// The registry, with a prefix for all names; http://REGISTRY for one without TLS
+    /// The registry, with a prefix for all names; `http://REGISTRY` for one without TLS
     #[arg(value_name = "REGISTRY[/PREFIX]")]
     pub target: PushTarget,
     /// Put the upstream registry into each name: PREFIX/registry.k8s.io/pause

@@ -108,7 +108,7 @@ pub enum FetchError {
         source: Box<FetchError>,
     },
     /// None of several places has the content.
-    #[error("no mirror gave it: {}", failed.iter().map(|error| chain(error)).collect::<Vec<_>>().join("; "))]
+    #[error("no mirror gave it: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
     NoMirror {
         /// What each said, in their order.
         failed: Vec<FetchError>,

@@ -101,7 +101,7 @@ impl Downloader {
             return Ok((digest, size));
         }
         let partial = self.cache.partial(&name);
-        let (digest, size) = self.from_places(wanted, &partial, item).await?;
+        let (digest, size) = self.try_places(wanted, &partial, item).await?;
         let cache = self.cache.clone();
         beside_the_network(move || cache.keep(&partial, &digest)).await?;
         item.fetched(size);
@@ -109,7 +109,7 @@ impl Downloader {
     }
 
     /// Asks one place after the other, up to the first that gives the content.
-    async fn from_places(
+    async fn try_places(
         &self,
         wanted: &Download,
         partial: &Path,
@@ -120,7 +120,7 @@ impl Downloader {
         let mut failed = Vec::new();
         while !places.is_empty() {
             let place = places.remove(0);
-            match self.from_place(wanted, place, !places.is_empty(), partial, item).await {
+            match self.try_place(wanted, place, !places.is_empty(), partial, item).await {
                 Ok(done) => return Ok(done),
                 Err(error @ (FetchError::Cache { .. } | FetchError::Task { .. })) => return Err(error),
                 Err(error) => {
@@ -144,7 +144,7 @@ impl Downloader {
         self.unreachable.lock().expect("nothing panics while holding it").contains(place.origin())
     }
 
-    async fn from_place(
+    async fn try_place(
         &self,
         wanted: &Download,
         place: &Place,

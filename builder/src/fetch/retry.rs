@@ -38,7 +38,7 @@ impl RetryPolicy {
     /// No pause is longer, but for the jitter.
     pub const LONGEST: Duration = Duration::from_secs(30);
     /// A server that asks to wait longer (`Retry-After`) is given up on.
-    pub const LONGEST_ASKED_FOR: Duration = Duration::from_secs(300);
+    pub const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
     /// The pause before retry `number`, counted from 0: at random between half and the whole of the doubled pause, so that many
     /// downloads that failed together do not come back together.

@@ -63,7 +63,7 @@ impl Remote {
     /// Whether a repository has a blob.
     pub async fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, PushError> {
         let address = url(repository, &format!("blobs/{digest}"));
-        let response = self.ask(repository, &address, |client, url| client.head(url)).await?;
+        let response = self.ask(repository, &address, Client::head).await?;
         match response.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),

@@ -1,7 +1,7 @@
 //! Access to registries: which answer a challenge gets, and for how long the answer is kept.
 //!
 //! A credential is looked up for the host and repository that are asked, and goes to that host, or to the token server that it
-//! names. Source: CNCF distribution, "Token Authentication Specification" and "OAuth2 Token Authentication".
+//! names. Source: CNCF distribution, "Token Authentication Specification" and "`OAuth2` Token Authentication".
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ impl Keyring {
         }
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let user = nix::unistd::geteuid().as_raw();
-        let files = usual_files(variable, std::env::home_dir(), user);
+        let files = usual_files(variable, std::env::home_dir().as_deref(), user);
         files.iter().filter(|path| path.exists()).map(|path| AuthFile::read(path)).collect::<Result<_, _>>().map(Self)
     }
 
@@ -38,12 +38,12 @@ impl Keyring {
 }
 
 /// Where credentials are, the first file first. Source: containers-auth.json(5), "FILES"; Docker CLI, `DOCKER_CONFIG`.
-fn usual_files(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
+fn usual_files(variable: impl Fn(&str) -> Option<OsString>, home: Option<&Path>, user: u32) -> Vec<PathBuf> {
     let below = |name: &str| variable(name).map(PathBuf::from);
     let runtime = below("XDG_RUNTIME_DIR").unwrap_or_else(|| format!("/run/containers/{user}").into());
     // Without XDG_RUNTIME_DIR the folder is named differently.
     let runtime = if variable("XDG_RUNTIME_DIR").is_some() { runtime.join("containers") } else { runtime };
-    let in_home = |path: &str| home.as_ref().map(|home| home.join(path));
+    let in_home = |path: &str| home.map(|home| home.join(path));
     let config = below("XDG_CONFIG_HOME").or_else(|| in_home(".config")).map(|folder| folder.join("containers"));
     let docker = below("DOCKER_CONFIG").or_else(|| in_home(".docker"));
     let files = [Some(runtime.join("auth.json")), config.map(|folder| folder.join("auth.json"))];
@@ -58,7 +58,7 @@ mod tests {
     fn files_are_looked_for_where_podman_and_docker_have_them() {
         let files = |set: &[(&str, &str)]| {
             let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-            let files = usual_files(variable, Some("/home/u".into()), 1000);
+            let files = usual_files(variable, Some(Path::new("/home/u")), 1000);
             files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -84,7 +84,7 @@ fn every_challenge_is_answered_wherever_it_comes() {
             }
             // The challenge says what the token is for.
             Demand::BearerForBlobs => {
-                assert_eq!(tokens[0].query, "service=test&scope=repository%3Aof-blobs%3Apull&scope=other")
+                assert_eq!(tokens[0].query, "service=test&scope=repository%3Aof-blobs%3Apull&scope=other");
             }
             Demand::Basic | Demand::Nothing => assert_eq!(tokens.len(), 0),
         }

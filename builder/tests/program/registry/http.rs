@@ -30,8 +30,8 @@ impl Request {
     /// A value of the query.
     pub fn question(&self, name: &str) -> Option<String> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.replace("%3A", ":"));
-        found.last()
+        let mut found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.replace("%3A", ":"));
+        found.next()
     }
 }
 

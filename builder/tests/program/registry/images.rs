@@ -118,6 +118,7 @@ fn with_containerd(upstream: &Upstream, version: &str) {
     let catalog = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     let kubelet = catalog.split("  kubelet:\n").nth(1).unwrap().split("releases:").next().unwrap();
     let containerd = format!("  containerd:\n{}", kubelet.replace("1.30.0:", &format!("{version}:")));
+    let containerd = containerd.replace("kind: binary", "kind: archive");
     let containerd = containerd.replace("bin/linux/amd64/kubelet'", "bin/linux/amd64/containerd'");
     upstream.server.serve(&KUBELET.replace("kubelet", "containerd"), &upstream.kubelet);
     let catalog = catalog.replace("components:\n  kubelet:", &format!("components:\n{containerd}  kubelet:"));

@@ -72,7 +72,7 @@ impl Registry {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
                 // A client that hangs up is part of the tests.
-                thread::spawn(move || drop(handle(stream, port, &state)));
+                thread::spawn(move || drop(handle(&stream, port, &state)));
             }
         });
         Self { port, state }
@@ -116,10 +116,11 @@ impl Registry {
     }
 }
 
-fn handle(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result<()> {
+fn handle(stream: &TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     if reader.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
-        return (&stream).write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        let mut stream = stream;
+        return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
     }
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -148,7 +149,7 @@ fn handle(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result
         answer(&mut state, port, &request)
     };
     if !breaks_off {
-        reply.write(&stream, request.method == "HEAD")?;
+        reply.write(stream, request.method == "HEAD")?;
     }
     stream.shutdown(Shutdown::Both)
 }
