@@ -22,6 +22,7 @@ pub mod push;
 pub mod registry;
 pub mod reproduce;
 pub mod resolve;
+pub mod site;
 pub mod spec;
 pub mod target;
 pub mod upstream;

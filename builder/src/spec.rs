@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, one_or_many};
+use crate::site::{SiteError, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
@@ -42,6 +43,10 @@ pub struct BundleSpec {
     pub addons: Vec<String>,
     /// Images of the site itself.
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site itself.
+    pub manifests: Vec<SiteManifests>,
+    /// Images that the manifests name and the bundle need not have, as they name them.
+    pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
     pub unpinned: Unpinned,
 }
@@ -100,9 +105,9 @@ pub struct SpecFile {
     #[serde(default)]
     pub arch: Vec<String>,
     /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
-    #[serde(default, deserialize_with = "one_or_many")]
+    #[serde(default)]
     #[schemars(with = "OneOrMany")]
-    pub catalog: Vec<PathBuf>,
+    pub catalog: Paths,
     /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
     pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name: an address, or several, the first one first (`--mirror`).
@@ -120,6 +125,13 @@ pub struct SpecFile {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site's own: a name, and the files or folders that it stands for. cluster.yaml lists the name under `addons`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
+    pub manifests: BTreeMap<SiteName, Paths>,
+    /// Images that these objects name and the bundle need not have, as they name them.
+    #[serde(default)]
+    pub left_out_images: Vec<String>,
     /// Take content that nothing pins as it comes (`--trust-on-first-use`).
     #[serde(default)]
     pub trust_on_first_use: bool,
@@ -137,6 +149,9 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
+    /// Where the file lies, and paths of `manifests` begin.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
@@ -163,6 +178,16 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
         }
     }
     deserializer.deserialize_any(Level)
+}
+
+/// Paths: one, or a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths(pub Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_or_many(deserializer).map(Self)
+    }
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -193,6 +218,9 @@ pub enum SpecError {
         /// What the file says.
         found: u32,
     },
+    /// Manifests of the site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -214,9 +242,10 @@ impl SpecFile {
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = [&mut file.key, &mut file.out, &mut file.ca_file, &mut file.registry_config, &mut file.certs_dir];
-        for inner in paths.into_iter().flatten().chain(&mut file.catalog) {
+        for inner in paths.into_iter().flatten().chain(&mut file.catalog.0) {
             *inner = directory.join(&inner);
         }
+        directory.clone_into(&mut file.folder);
         Ok(file)
     }
 
@@ -264,7 +293,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`] or [`SpecError::Architecture`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Site`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -275,6 +304,8 @@ impl SpecFlags {
         if platforms.is_empty() {
             platforms.insert("linux/amd64".parse().expect("a platform"));
         }
+        let manifests =
+            file.manifests.iter().map(|(name, Paths(paths))| SiteManifests::read(&file.folder, name.as_str(), paths));
         let first_use = self.trust_on_first_use || file.trust_on_first_use;
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
@@ -287,6 +318,8 @@ impl SpecFlags {
                 .unwrap_or_default(),
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
             images: file.images.iter().cloned().chain(self.images).collect(),
+            manifests: manifests.collect::<Result<_, _>>()?,
+            left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };
         Ok((spec, mirrors))

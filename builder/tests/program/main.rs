@@ -17,5 +17,6 @@ mod reference;
 mod registry;
 mod server;
 mod signing;
+mod site;
 mod tls;
 mod upstream;
