@@ -212,8 +212,8 @@ mod tests {
         AuthFile::parse(Path::new("auth.json"), json)
     }
 
-    fn password(user: &str, password: &str) -> Option<Credential> {
-        Some(Credential::Password(user.to_owned(), Secret(password.to_owned())))
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password(user.to_owned(), Secret(password.to_owned()))
     }
 
     #[test]
@@ -224,11 +224,11 @@ mod tests {
         )
         .unwrap();
         for hub in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
-            assert_eq!(file.find(hub, "library/nginx").unwrap(), password("user", "pass:word"), "{hub}");
+            assert_eq!(file.find(hub, "library/nginx").unwrap(), Some(password("user", "pass:word")), "{hub}");
         }
         assert_eq!(file.find("quay.io", "a").unwrap(), None);
-        assert_eq!(file.find("old.example", "a").unwrap(), password("old", "p"));
-        assert_eq!(file.find("plain.example", "a").unwrap(), password("user", "secret"));
+        assert_eq!(file.find("old.example", "a").unwrap(), Some(password("old", "p")));
+        assert_eq!(file.find("plain.example", "a").unwrap(), Some(password("user", "secret")));
         let token = Credential::IdentityToken(Secret("refresh".to_owned()));
         assert_eq!(file.find("identity.example", "a").unwrap(), Some(token));
     }
