@@ -2,7 +2,6 @@
 
 use clap::Args;
 use kbundle::push::PushTarget;
-use kbundle_cli::OutputFormat;
 
 use super::connection::ConnectionArgs;
 use super::reading::{BundleArgs, TrustArgs};
@@ -35,9 +34,6 @@ pub struct PushArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub trust: TrustArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }

@@ -9,13 +9,14 @@ use kbundle::fetch::{FetchSettings, RetryPolicy};
 use kbundle::interrupt::Interrupt;
 use kbundle::push::{ImageOutcome, IndexKept, Naming, Outcome, Pusher, State, Writing};
 use kbundle::spec::SpecFile;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat};
 
 use super::input::{Asked, Input};
 use super::source::{self, http_settings, keyring, runtime};
 use crate::cli::PushArgs;
 
-pub fn run(arguments: &PushArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &PushArgs, output: OutputFormat) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     let no_file = SpecFile::default();
     let connection = &arguments.connection;
@@ -47,7 +48,7 @@ pub fn run(arguments: &PushArgs) -> anyhow::Result<()> {
     if arguments.dry_run {
         output::note("dry run: nothing is written to the registry")?;
     }
-    output::result(arguments.output, &text(&outcome), &outcome)?;
+    output::result(output, &text(&outcome), &outcome)?;
     Ok(())
 }
 

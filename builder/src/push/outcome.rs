@@ -1,10 +1,11 @@
 //! What a push changed.
 
 use kbundle_format::Digest;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What became of an image's name in the registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It was not there.
@@ -16,7 +17,7 @@ pub enum State {
 }
 
 /// What became of an image's index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IndexKept {
     /// There is none.
@@ -30,7 +31,7 @@ pub enum IndexKept {
 }
 
 /// What became of one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageOutcome {
     /// The upstream reference.
@@ -49,8 +50,9 @@ pub struct ImageOutcome {
 }
 
 /// All of it; what `--output json` prints.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Pushed")]
 pub struct Outcome {
     /// Version of the document.
     pub schema: u32,
