@@ -185,10 +185,12 @@ pub enum ConfigCommand {
     },
     /// Turn another tool's description of a cluster into a cluster.yaml
     ///
-    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, and KubeKey's
-    /// cluster file. The result comes on standard output. Whatever is left out is noted on standard error, with the reason.
+    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, and the
+    /// cluster file of `KubeKey`. The result comes on standard output. Whatever is left out is noted on standard error, with the reason.
     /// Passwords are not copied.
-    #[command(after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml")]
+    #[command(
+        after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml"
+    )]
     Import {
         /// The file or folder.
         file: PathBuf,

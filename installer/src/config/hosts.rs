@@ -111,7 +111,11 @@ impl Ssh {
             key: self.key.clone().or_else(|| defaults.key.clone()),
             jump: self.jump.clone().or_else(|| defaults.jump.clone()),
             // The key belongs to its jump.
-            jump_key: if self.jump.is_some() { self.jump_key.clone() } else { self.jump_key.clone().or_else(|| defaults.jump_key.clone()) },
+            jump_key: if self.jump.is_some() {
+                self.jump_key.clone()
+            } else {
+                self.jump_key.clone().or_else(|| defaults.jump_key.clone())
+            },
             known_hosts: self.known_hosts.clone().or_else(|| defaults.known_hosts.clone()),
             sudo: self.sudo.or(defaults.sudo),
             connection: self.connection.or(defaults.connection),

@@ -56,7 +56,7 @@ pub(super) struct Reader<'a> {
     left: BTreeMap<&'static str, (BTreeSet<String>, BTreeSet<usize>)>,
 }
 
-pub(super) const NO_SETTING: &str = "kinstall does not import it";
+pub(super) const NO_SETTING: &str = "kinstall imports no such field";
 pub(super) const VERSION: &str =
     "the bundle brings one version of Kubernetes; build it with `kbundle build --k8s VERSION`";
 
@@ -154,7 +154,9 @@ impl<'a> Reader<'a> {
         for (reason, (keys, lines)) in std::mem::take(&mut self.left) {
             let keys: Vec<_> = keys.into_iter().collect();
             let message = format!("left out: {}: {reason}", keys.join(", "));
-            lines.into_iter().for_each(|line| self.remark(line, message.as_str()));
+            for line in lines {
+                self.remark(line, message.as_str());
+            }
         }
     }
 
@@ -165,7 +167,8 @@ impl<'a> Reader<'a> {
         match &text {
             None => self.problem(node.line, format!("`{}` is no text", section.path(key))),
             Some(text) if text.contains('$') || text.contains("{{") => {
-                let message = format!("`{}` is filled in from elsewhere, `{text}`; write the value itself", section.path(key));
+                let message =
+                    format!("`{}` is filled in from elsewhere, `{text}`; write the value itself", section.path(key));
                 self.problem(node.line, message);
                 return None;
             }
@@ -184,7 +187,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Sets `target` to a key's text, which has to be a `T`.
-    pub(super) fn set<T: FromStr<Err: Display> + serde::Serialize>(&mut self, section: &Section<'_>, key: &str, target: &str) {
+    pub(super) fn set<T: FromStr<Err: Display> + serde::Serialize>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        target: &str,
+    ) {
         let Some(text) = self.text(section, key) else { return };
         match text.parse::<T>() {
             Ok(value) => self.settings.set(target, value),
@@ -201,9 +209,10 @@ impl<'a> Reader<'a> {
             return Some(address);
         }
         let found = resolve(text, self.resolver);
-        match found {
-            Some(address) => self.remark(line, format!("`{text}` has the address that its name resolves to here, {address}")),
-            None => self.problem(line, format!("`{text}` is no IPv4 address, and resolves to none here")),
+        if let Some(address) = found {
+            self.remark(line, format!("`{text}` has the address that its name resolves to here, {address}"));
+        } else {
+            self.problem(line, format!("`{text}` is no IPv4 address, and resolves to none here"));
         }
         found
     }

@@ -139,20 +139,32 @@ struct Flags {
 fn flags(reader: &mut Reader<'_>, section: &Section<'_>) -> Flags {
     let mut flags = Flags::default();
     let line = section.get("installFlags").map_or(0, |node| node.line);
-    let words: Vec<_> =
-        section.texts("installFlags").iter().flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let words: Vec<_> = section
+        .texts("installFlags")
+        .iter()
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
-        let mut value = || value.or_else(|| words.next().map(String::as_str)).unwrap_or_default().trim_matches(['"', '\'']);
+        let mut value =
+            || value.or_else(|| words.next().map(String::as_str)).unwrap_or_default().trim_matches(['"', '\'']);
         match name {
             "--no-taints" => flags.schedules = true,
             "--labels" => {
-                flags.labels.extend(value().split(',').filter_map(|label| label.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())));
+                flags.labels.extend(
+                    value()
+                        .split(',')
+                        .filter_map(|label| label.split_once('='))
+                        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+                );
             }
             "--taints" => flags.taints.extend(value().split(',').map(str::to_owned)),
             "--enable-worker" => {}
-            other => reader.remark(line, format!("the flag `{other}` of `k0s install` is left out; kinstall does not install k0s")),
+            other => reader.remark(
+                line,
+                format!("the flag `{other}` of `k0s install` is left out; kinstall does not install k0s"),
+            ),
         }
     }
     flags
@@ -203,7 +215,10 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
         Some("calico") => reader.settings.set("network.cni", "calico"),
         Some("custom") => reader.settings.set("network.cni", "none"),
         Some(other) => {
-            reader.remark(network.line(), format!("`spec.network.provider: {other}` is left out; the network is one that the bundle has"));
+            reader.remark(
+                network.line(),
+                format!("`spec.network.provider: {other}` is left out; the network is one that the bundle has"),
+            );
         }
         None => {}
     }
@@ -238,7 +253,10 @@ fn calico_mode(reader: &mut Reader<'_>, mode: &str, overlay: &str, line: usize) 
         "always" => "always",
         "crosssubnet" => "cross-subnet",
         "never" => return reader.settings.set("network.calico.mode", "bgp"),
-        _ => return reader.problem(line, format!("Calico's overlay `{overlay}` is none of Always, CrossSubnet and Never")),
+        _ => {
+            return reader
+                .problem(line, format!("Calico's overlay `{overlay}` is none of Always, CrossSubnet and Never"));
+        }
     };
     match mode {
         "vxlan" => reader.settings.set("network.calico.mode", "vxlan"),

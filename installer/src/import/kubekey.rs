@@ -8,8 +8,12 @@ use super::document::{Documents, Reader, Section, VERSION};
 use super::{ImportError, Imported, Resolver, k0sctl, take_common};
 use crate::config::{Cidr, DnsName, HostSpec, Registry, Ssh, Sudo};
 
-const ROLES: [(&str, Role); 4] =
-    [("control-plane", Role::ControlPlane), ("master", Role::ControlPlane), ("etcd", Role::Etcd), ("worker", Role::Worker)];
+const ROLES: [(&str, Role); 4] = [
+    ("control-plane", Role::ControlPlane),
+    ("master", Role::ControlPlane),
+    ("etcd", Role::Etcd),
+    ("worker", Role::Worker),
+];
 const SECRET: &str = "passwords and keys are not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`";
 
 /// Reads the documents of a file.
@@ -20,9 +24,14 @@ pub(super) fn read(documents: &Documents, resolver: Resolver<'_>) -> Result<Impo
         let whole = document.section();
         let version = document.api_version().unwrap_or_default();
         match (version.split_once('/'), document.kind()) {
-            (Some(("kubekey.kubesphere.io", "v1alpha1" | "v1alpha2")), Some("Cluster")) => hosts.extend(cluster(&mut reader, &whole)),
+            (Some(("kubekey.kubesphere.io", "v1alpha1" | "v1alpha2")), Some("Cluster")) => {
+                hosts.extend(cluster(&mut reader, &whole));
+            }
             (Some(("kubekey.kubesphere.io", other)), _) => {
-                reader.problem(whole.line(), format!("version `{other}` of KubeKey's files is not read; v1alpha1 and v1alpha2 are"));
+                reader.problem(
+                    whole.line(),
+                    format!("version `{other}` of KubeKey's files is not read; v1alpha1 and v1alpha2 are"),
+                );
             }
             _ => reader.remark(whole.line(), k0sctl::other(document)),
         }
@@ -102,10 +111,12 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
     let port = reader.number(section, "port").filter(|&port| port != 22);
     let key = reader.text(section, "privateKeyPath").map(Into::into);
     let labels = section.section("labels");
-    let labels = section.get("labels").and_then(|node| node.value.entries()).unwrap_or_default().iter().filter_map(|(key, node)| {
-        labels.get(key);
-        Some((key.clone(), node.value.text()?))
-    });
+    let labels = section.get("labels").and_then(|node| node.value.entries()).unwrap_or_default().iter().filter_map(
+        |(key, node)| {
+            labels.get(key);
+            Some((key.clone(), node.value.text()?))
+        },
+    );
     let labels: BTreeMap<_, _> = labels.collect();
     section.get("arch");
     reader.leave_rest(section);
@@ -138,7 +149,10 @@ fn endpoint(reader: &mut Reader<'_>, endpoint: &Section<'_>) {
         // HAProxy on every worker, which is the default here.
         Some("haproxy") => None,
         Some("kube-vip") => Some("vip"),
-        Some(other) => return reader.problem(endpoint.line(), format!("`internalLoadbalancer: {other}` is none of haproxy and kube-vip")),
+        Some(other) => {
+            return reader
+                .problem(endpoint.line(), format!("`internalLoadbalancer: {other}` is none of haproxy and kube-vip"));
+        }
         None => Some("external"),
     };
     if let Some(text) = reader.text(endpoint, "address")
@@ -177,7 +191,10 @@ fn kubernetes(reader: &mut Reader<'_>, kubernetes: &Section<'_>) {
     }
     reader.leave_rest(&audit);
     if let Some(runtime) = reader.text(kubernetes, "containerManager").filter(|runtime| runtime != "containerd") {
-        reader.remark(kubernetes.line(), format!("`containerManager: {runtime}` is left out; the container runtime is containerd"));
+        reader.remark(
+            kubernetes.line(),
+            format!("`containerManager: {runtime}` is left out; the container runtime is containerd"),
+        );
     }
     reader.leave_rest(kubernetes);
 }
@@ -185,9 +202,14 @@ fn kubernetes(reader: &mut Reader<'_>, kubernetes: &Section<'_>) {
 fn etcd(reader: &mut Reader<'_>, etcd: &Section<'_>) {
     match reader.text(etcd, "type").as_deref() {
         None | Some("kubekey") => {}
-        Some("kubeadm") => reader.remark(etcd.line(), "`etcd.type: kubeadm` is left out; etcd is a service of its host"),
+        Some("kubeadm") => {
+            reader.remark(etcd.line(), "`etcd.type: kubeadm` is left out; etcd is a service of its host");
+        }
         Some(other) => {
-            reader.problem(etcd.line(), format!("`etcd.type: {other}` is not imported; give hosts of the file the group `etcd`"));
+            reader.problem(
+                etcd.line(),
+                format!("`etcd.type: {other}` is not imported; give hosts of the file the group `etcd`"),
+            );
         }
     }
     reader.leave_rest(etcd);
@@ -199,7 +221,8 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
         Some(other) => {
             reader.settings.set("network.cni", "none");
             if other != "none" {
-                let message = format!("kinstall does not set up `{other}`; with `network.cni: none` the site brings it");
+                let message =
+                    format!("kinstall does not set up `{other}`; with `network.cni: none` the site brings it");
                 reader.remark(network.line(), message);
             }
         }
@@ -208,7 +231,8 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
     for (key, target) in [("kubePodsCIDR", "network.pod-cidr"), ("kubeServiceCIDR", "network.service-cidr")] {
         let Some(text) = reader.text(network, key) else { continue };
         let line = network.get(key).map_or(0, |node| node.line);
-        let (first, second) = text.split_once(',').map_or((text.as_str(), None), |(first, second)| (first, Some(second)));
+        let (first, second) =
+            text.split_once(',').map_or((text.as_str(), None), |(first, second)| (first, Some(second)));
         if second.is_some() {
             reader.remark(line, format!("the second network of `{key}` is left out; IPv6 is not imported"));
         }
@@ -222,7 +246,8 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
 }
 
 fn calico(reader: &mut Reader<'_>, calico: &Section<'_>) {
-    let [ipip, vxlan] = ["ipipMode", "vxlanMode"].map(|key| reader.text(calico, key).map(|mode| mode.to_ascii_lowercase()));
+    let [ipip, vxlan] =
+        ["ipipMode", "vxlanMode"].map(|key| reader.text(calico, key).map(|mode| mode.to_ascii_lowercase()));
     if ipip.is_some() || vxlan.is_some() {
         // KubeKey's defaults: IP in IP always.
         let vxlan = vxlan.unwrap_or_else(|| "never".to_owned());
@@ -237,7 +262,8 @@ fn calico(reader: &mut Reader<'_>, calico: &Section<'_>) {
             None => {}
             Some("always") => reader.settings.set("network.calico.encapsulation", "always"),
             Some("crosssubnet") => reader.settings.set("network.calico.encapsulation", "cross-subnet"),
-            Some(other) => reader.problem(calico.line(), format!("Calico's mode `{other}` is none of Always, CrossSubnet and Never")),
+            Some(other) => reader
+                .problem(calico.line(), format!("Calico's mode `{other}` is none of Always, CrossSubnet and Never")),
         }
     }
     if let Some(mtu) = reader.number(calico, "vethMTU").filter(|&mtu| mtu > 0) {

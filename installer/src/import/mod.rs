@@ -92,7 +92,9 @@ pub(crate) fn take_common(hosts: &mut [HostSpec]) -> Ssh {
         Some(first)
     }
     // A jump and its key belong together.
-    let same_way = hosts.windows(2).all(|pair| (&pair[0].ssh.jump, &pair[0].ssh.jump_key) == (&pair[1].ssh.jump, &pair[1].ssh.jump_key));
+    let same_way = hosts
+        .windows(2)
+        .all(|pair| (&pair[0].ssh.jump, &pair[0].ssh.jump_key) == (&pair[1].ssh.jump, &pair[1].ssh.jump_key));
     Ssh {
         port: common(hosts, |ssh| &mut ssh.port),
         user: common(hosts, |ssh| &mut ssh.user),
@@ -104,3 +106,6 @@ pub(crate) fn take_common(hosts: &mut [HostSpec]) -> Ssh {
         ..Ssh::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,11 +75,7 @@ fn overlay(lower: &mut Value, upper: Value) {
 /// Leaves in `whole` what `wanted` has, too; a value of `wanted` that is no section wants all below it.
 fn keep(whole: &mut serde_yaml::Value, wanted: &Value) {
     let (serde_yaml::Value::Mapping(whole), Value::Object(wanted)) = (whole, wanted) else { return };
-    let unwanted: Vec<_> =
-        whole.keys().filter(|key| key.as_str().is_none_or(|key| !wanted.contains_key(key))).cloned().collect();
-    for key in unwanted {
-        whole.remove(&key);
-    }
+    whole.retain(|key, _| key.as_str().is_some_and(|key| wanted.contains_key(key)));
     for (key, value) in whole {
         if let Some(wanted) = key.as_str().and_then(|key| wanted.get(key)) {
             keep(value, wanted);
@@ -97,7 +93,8 @@ mod tests {
         settings.set("network.pod-cidr", "10.1.0.0/16");
         settings.set("network.kube-proxy.mode", "ipvs");
         settings.set("addons", ["metallb"]);
-        let spec = settings.clone().below("network: {pod-cidr: 10.2.0.0/16, cni: }\naddons: [flannel]\nname: a\n").unwrap();
+        let spec =
+            settings.clone().below("network: {pod-cidr: 10.2.0.0/16, cni: }\naddons: [flannel]\nname: a\n").unwrap();
         assert_eq!(spec.network.pod_cidr.to_string(), "10.2.0.0/16");
         assert_eq!(spec.network.kube_proxy.mode.as_str(), "ipvs");
         assert_eq!((spec.addons[0].as_str(), spec.name.as_str()), ("flannel", "a"));
@@ -113,12 +110,12 @@ mod tests {
         let spec = settings.clone().into_spec().unwrap();
         insta::assert_snapshot!(serde_yaml::to_string(&settings.part_of(&spec, &["schema", "hosts"])).unwrap(), @"
         schema: 1
-        api:
-          certificate-sans:
-          - a.example.com
         network:
           kube-proxy:
             mode: ipvs
+        api:
+          certificate-sans:
+          - a.example.com
         ");
     }
 }

@@ -176,7 +176,10 @@ fn booleans_and_ports_are_ansibles() {
 #[test]
 fn a_folder_is_read_with_its_variables() {
     let files = [
-        ("site/inventory.ini", "[kube_control_plane]\na\n[kube_node]\nb\n[k8s_cluster:children]\nkube_control_plane\nkube_node\n[kube_node:vars]\nansible_port=1\n[all:vars]\nansible_user=one\n"),
+        (
+            "site/inventory.ini",
+            "[kube_control_plane]\na\n[kube_node]\nb\n[k8s_cluster:children]\nkube_control_plane\nkube_node\n[kube_node:vars]\nansible_port=1\n[all:vars]\nansible_user=one\n",
+        ),
         ("site/more.yaml", "etcd: {children: {kube_control_plane: }}\n"),
         ("site/notes.md", "# no inventory\n"),
         ("site/.hidden", "[x"),

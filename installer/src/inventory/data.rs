@@ -114,7 +114,13 @@ impl Data {
     }
 
     /// Puts a host, which is new or not, into a group. The port counts where the host is new.
-    pub(super) fn add_host(&mut self, name: &str, group: usize, port: Option<i64>, place: &Place) -> Result<(), String> {
+    pub(super) fn add_host(
+        &mut self,
+        name: &str,
+        group: usize,
+        port: Option<i64>,
+        place: &Place,
+    ) -> Result<(), String> {
         let host = match self.host(name) {
             Some(known) => known,
             None if self.hosts.len() >= MOST_HOSTS => return Err(format!("there are more than {MOST_HOSTS} hosts")),
@@ -189,14 +195,27 @@ impl Data {
         }
         for host in 0..self.hosts.len() {
             let groups: Vec<_> = self.hosts[host].groups.iter().copied().collect();
-            let elsewhere = groups.iter().chain(&self.ancestors(&groups)).any(|group| ![ALL, UNGROUPED].contains(group));
+            let elsewhere =
+                groups.iter().chain(&self.ancestors(&groups)).any(|group| ![ALL, UNGROUPED].contains(group));
             if elsewhere && self.hosts[host].groups.remove(&UNGROUPED) {
                 self.groups[UNGROUPED].hosts.retain(|&other| other != host);
-            } else if !elsewhere && self.hosts[host].groups.insert(UNGROUPED) {
-                self.groups[UNGROUPED].hosts.push(host);
+            } else if !elsewhere && !self.hosts[host].groups.contains(&UNGROUPED) {
+                self.put_below_ungrouped(host, problems);
             }
         }
         self.measure_depths();
+    }
+
+    /// Ansible takes the name for that of a group where there is one.
+    fn put_below_ungrouped(&mut self, host: usize, problems: &mut Remarks) {
+        let Some(group) = self.group(&self.hosts[host].name) else {
+            self.hosts[host].groups.insert(UNGROUPED);
+            self.groups[UNGROUPED].hosts.push(host);
+            return;
+        };
+        if let Err(problem) = self.add_child(UNGROUPED, group) {
+            problems.add(&self.hosts[host].place, problem);
+        }
     }
 
     fn measure_depths(&mut self) {

@@ -27,7 +27,12 @@ const ASK_ANSIBLE: &str =
     "let Ansible write it out, `ansible-inventory -i FILE --list --yaml --output hosts.yaml`, and give that file";
 
 /// Reads an inventory, a file or a folder, into `data`.
-pub(super) fn read(path: &Path, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) -> Result<(), ImportError> {
+pub(super) fn read(
+    path: &Path,
+    data: &mut Data,
+    remarks: &mut Remarks,
+    problems: &mut Remarks,
+) -> Result<(), ImportError> {
     if path.is_dir() {
         return folder(path, "", data, remarks, 0);
     }
@@ -92,7 +97,8 @@ fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut 
         return problems.add(&place, format!("it is a program that prints an inventory; {ASK_ANSIBLE}"));
     }
     if text.starts_with(VAULT) {
-        return problems.add(&place, "it is encrypted by `ansible-vault`; decrypt it for the import (`ansible-vault decrypt`)");
+        return problems
+            .add(&place, "it is encrypted by `ansible-vault`; decrypt it for the import (`ansible-vault decrypt`)");
     }
     match (end, yaml::load(text)) {
         (Some("toml"), _) => problems.add(&place, format!("inventories in TOML are not read; {ASK_ANSIBLE}")),

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::data::{ALL, Data, Variable, Variables};
+use super::data::{ALL, Data, Group, Variable, Variables};
 use super::files::{Kind, VariableFiles};
 use super::template::{self, Filled};
 use super::value::Value;
@@ -25,7 +25,11 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     pub(super) fn new(data: &'a Data, files: &mut VariableFiles<'_>) -> Self {
-        let group_files = data.groups.iter().map(|group| files.load(Kind::Group, &group.name)).collect();
+        // Files of a group without hosts are not read, as Ansible does not.
+        let of_group = |(index, group): (usize, &Group)| {
+            if data.members(index).is_empty() { Variables::new() } else { files.load(Kind::Group, &group.name) }
+        };
+        let group_files = data.groups.iter().enumerate().map(of_group).collect();
         let host_files = data.hosts.iter().map(|host| files.load(Kind::Host, &host.name)).collect();
         let order = (0..data.hosts.len()).map(|host| data.groups_of(host)).collect();
         Self { data, group_files, host_files, order, used: RefCell::default() }

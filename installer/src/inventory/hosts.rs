@@ -78,7 +78,12 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
     }
 }
 
-fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Option<&super::ssh::Jump>) -> Option<HostSpec> {
+fn one(
+    reading: &mut Reading<'_>,
+    host: usize,
+    roles: &BTreeSet<Role>,
+    jump: Option<&super::ssh::Jump>,
+) -> Option<HostSpec> {
     let name = name(reading, host);
     let address = address(reading, host);
     let ssh = reading.ssh(host, address, jump);
@@ -108,7 +113,9 @@ fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     }
     let name = text.parse();
     if name.is_err() {
-        reading.problems.add(&place, format!("`{text}` cannot name a node; lowercase letters, digits, `-` and `.` can"));
+        reading
+            .problems
+            .add(&place, format!("`{text}` cannot name a node; lowercase letters, digits, `-` and `.` can"));
     }
     name.ok()
 }
@@ -125,7 +132,11 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
     if let Some(found) = ip.or(access) {
         let address = found.text.parse();
         if address.is_err() {
-            let what = if found.text.parse::<IpAddr>().is_ok() { "IPv6, which is not supported yet" } else { "no IPv4 address" };
+            let what = if found.text.parse::<IpAddr>().is_ok() {
+                "IPv6, which is not supported yet"
+            } else {
+                "no IPv4 address"
+            };
             reading.problems.add(&found.place, format!("`{}` is {what}", found.text));
         }
         return address.ok();
@@ -142,10 +153,16 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
     }
     let resolved = resolve(name, reading.resolver);
     if let Some(address) = resolved {
-        let message = format!("host `{}` has no `ip`; other hosts reach it at {address}, which `{name}` resolves to here", own.name);
+        let message = format!(
+            "host `{}` has no `ip`; other hosts reach it at {address}, which `{name}` resolves to here",
+            own.name
+        );
         reading.remarks.add(&own.place, message);
     } else {
-        let message = format!("host `{}` has no address that other hosts reach it by, and `{name}` resolves to none here; add `ip=`", own.name);
+        let message = format!(
+            "host `{}` has no address that other hosts reach it by, and `{name}` resolves to none here; add `ip=`",
+            own.name
+        );
         reading.problems.add(&own.place, message);
     }
     resolved

@@ -75,8 +75,7 @@ fn header(text: &str) -> Result<Option<(&str, Section)>, String> {
         return Err("a section needs the name of a group, without spaces".to_owned());
     }
     match kind {
-        None => Ok(Some((group, Section::Hosts))),
-        Some("hosts") => Ok(Some((group, Section::Hosts))),
+        None | Some("hosts") => Ok(Some((group, Section::Hosts))),
         Some("children") => Ok(Some((group, Section::Children))),
         Some("vars") => Ok(Some((group, Section::Variables))),
         Some(other) => Err(format!("a section `:{other}` is not known; there are `:children` and `:vars`")),

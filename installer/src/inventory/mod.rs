@@ -56,7 +56,12 @@ struct Told {
 }
 
 impl Told {
-    fn imported(mut self, mut data: Data, path: Option<&Path>, resolver: Resolver<'_>) -> Result<Imported, ImportError> {
+    fn imported(
+        mut self,
+        mut data: Data,
+        path: Option<&Path>,
+        resolver: Resolver<'_>,
+    ) -> Result<Imported, ImportError> {
         data.finish(&mut self.problems);
         self.problems.none()?;
         let mut files = match path {

@@ -45,7 +45,8 @@ impl Reading<'_> {
 
     /// The text of the first of these variables that a host has. Empty ones count as absent, as for Ansible.
     pub(super) fn text(&mut self, host: usize, names: &[&str]) -> Option<Found> {
-        let name = names.iter().find(|name| self.groups.written(host, name).is_some_and(|found| !found.value.is_empty()))?;
+        let name =
+            names.iter().find(|name| self.groups.written(host, name).is_some_and(|found| !found.value.is_empty()))?;
         let Variable { value, place } = self.value(host, name)?;
         let text = value.filled_text();
         if text.is_none() && !value.is_empty() {

@@ -30,7 +30,8 @@ pub(super) struct Arguments {
 /// without it.
 pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, problems: &mut Remarks) -> Arguments {
     let mut left = Vec::new();
-    let read = split(arguments, Comments::Kept).map_err(str::to_owned).and_then(|words| command_line(&words, &mut left));
+    let read =
+        split(arguments, Comments::Kept).map_err(str::to_owned).and_then(|words| command_line(&words, &mut left));
     if !left.is_empty() {
         left.sort();
         left.dedup();
@@ -121,8 +122,7 @@ impl Line {
         let value = value.trim().trim_start_matches('=').trim();
         let found = &mut self.found;
         match name.trim().to_ascii_lowercase().as_str() {
-            "proxyjump" if value.eq_ignore_ascii_case("none") => {}
-            "proxycommand" if value.eq_ignore_ascii_case("none") => {}
+            "proxyjump" | "proxycommand" if value.eq_ignore_ascii_case("none") => {}
             "proxyjump" if !value.is_empty() => first(&mut found.jump, value),
             "proxycommand" if found.jump.is_none() => {
                 let (jump, key) = proxy_command(value, left)?;
@@ -147,7 +147,7 @@ fn first(found: &mut Option<String>, value: &str) {
     }
 }
 
-/// The host that a ProxyCommand goes through, as `ssh -J` takes it, and the key for it.
+/// The host that a `ProxyCommand` goes through, as `ssh -J` takes it, and the key for it.
 fn proxy_command(command: &str, left: &mut Vec<String>) -> Result<(String, Option<String>), String> {
     let refused = || {
         format!(
@@ -167,9 +167,13 @@ fn proxy_command(command: &str, left: &mut Vec<String>) -> Result<(String, Optio
     let relays = line.command.first().is_some_and(|word| RELAYS.contains(&word.rsplit('/').next().unwrap_or_default()))
         && ["%h", "%p"].iter().all(|token| line.command.iter().any(|word| word == token));
     if relays {
-        left.push(format!("`{}` on the host between, where ssh forwards by itself (AllowTcpForwarding)", line.command[0]));
+        left.push(format!(
+            "`{}` on the host between, where ssh forwards by itself (AllowTcpForwarding)",
+            line.command[0]
+        ));
     }
-    let destination = line.destination.filter(|_| (line.forwards && line.command.is_empty()) || relays).ok_or_else(refused)?;
+    let destination =
+        line.destination.filter(|_| (line.forwards && line.command.is_empty()) || relays).ok_or_else(refused)?;
     let jump = jump_of(&destination, line.found.user.as_deref(), line.found.port.as_deref());
     // Without a key, `ssh -J` goes through several hosts as well.
     let jump = line.found.jump.map_or_else(|| jump.clone(), |before| format!("{before},{jump}"));
@@ -263,12 +267,20 @@ mod tests {
 
     #[test]
     fn nothing_else_is_dropped_in_silence() {
-        let (found, remarks, problems) = read_all("-Cv -o StrictHostKeyChecking=no -o ProxyCommand='ssh -A -W %h:%p b'");
+        let (found, remarks, problems) =
+            read_all("-Cv -o StrictHostKeyChecking=no -o ProxyCommand='ssh -A -W %h:%p b'");
         assert_eq!((found.jump.as_deref(), problems.as_str()), (Some("b"), ""));
         insta::assert_snapshot!(remarks, @"line 7: left out of the arguments of ssh: `-A` of the ProxyCommand, `-C`, `-v`, `StrictHostKeyChecking`; OpenSSH's own configuration (~/.ssh/config) is the place for them");
         let refused = |arguments: &str| read_all(arguments).2;
         insta::assert_snapshot!(refused("-o ProxyCommand='corkscrew proxy 80 %h %p'"), @"line 7: the ProxyCommand `corkscrew proxy 80 %h %p` is not taken over, because it is not `ssh -W %h:%p` to one host, and without it the host cannot be reached; write `-o ProxyJump=user@host` instead, or put it into ~/.ssh/config and remove it here");
-        for command in ["ssh b", "ssh -W %h:%p", "ssh -i k -J a -W %h:%p b", "ssh b nc", "sshpass -p x ssh -W %h:%p b", "ssh -W %h:%p b ls"] {
+        for command in [
+            "ssh b",
+            "ssh -W %h:%p",
+            "ssh -i k -J a -W %h:%p b",
+            "ssh b nc",
+            "sshpass -p x ssh -W %h:%p b",
+            "ssh -W %h:%p b ls",
+        ] {
             assert!(refused(&format!("-o ProxyCommand='{command}'")).contains("not taken over"), "{command}");
         }
         insta::assert_snapshot!(refused("-F my.cfg"), @"line 7: the arguments of ssh name a configuration of their own, `-F my.cfg`, and without it the host may not be reached; put what it says into ~/.ssh/config and remove it here");

@@ -97,7 +97,14 @@ mod tests {
     #[test]
     fn what_needs_ansible_is_left() {
         for template in [
-            "{{ nothing }}", "{{ user | upper }}", "{% if x %}", "{{ user", "{{ loop }}", "{{ hostvars['a'].ip }}", "{{ '{{' }}", "{{}}",
+            "{{ nothing }}",
+            "{{ user | upper }}",
+            "{% if x %}",
+            "{{ user",
+            "{{ loop }}",
+            "{{ hostvars['a'].ip }}",
+            "{{ '{{' }}",
+            "{{}}",
         ] {
             assert_eq!(read(template), None, "{template}");
         }

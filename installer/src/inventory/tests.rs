@@ -230,7 +230,7 @@ fn no_secret_is_copied_or_shown() {
     no host is in group `etcd`; etcd goes beside the control planes
     line 2: left out: `ansible_become_pass`: a password is not copied; with `ssh.sudo: password`, kinstall asks for it, once for all hosts
     line 2: left out: `ansible_password`: a password is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
-    line 2: left out: `my_token`: kinstall does not know it
+    line 2: left out: `my_token`: not known to kinstall
     ");
 }
 
@@ -248,7 +248,7 @@ fn what_is_left_out_is_told_once_with_its_lines() {
     e 192.0.2.5 worker {address:e}
     all {}
     no host is in group `etcd`; etcd goes beside the control planes
-    lines 2, 4, 5 and 2 more: left out: `my_token`: kinstall does not know it
+    lines 2, 4, 5 and 2 more: left out: `my_token`: not known to kinstall
     line 9: kinstall sets up no route reflectors; group `calico_rr` is left out
     line 9: this host is in none of the groups that make it part of the cluster, and left out
     line 13: `kube_version` differs between hosts, and a cluster has one; that of host `a` counts

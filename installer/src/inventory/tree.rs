@@ -64,7 +64,9 @@ impl Reader<'_> {
                 "hosts" => self.hosts(index, section),
                 _ => {
                     let place = self.place(section.line);
-                    let message = format!("`{key}` is left out; a group has `hosts`, `vars` and `children`, and `{key}` is none of them");
+                    let message = format!(
+                        "`{key}` is left out; a group has `hosts`, `vars` and `children`, and `{key}` is none of them"
+                    );
                     self.remarks.add(&place, message);
                 }
             }

@@ -26,7 +26,9 @@ pub(crate) fn load(text: &str) -> Result<Option<Node>, YamlError> {
     let mut documents = load_all(text)?;
     let first = (!documents.is_empty()).then(|| documents.remove(0));
     match documents.first() {
-        Some(second) => Err(YamlError { line: second.line, message: "there is more than one YAML document".to_owned() }),
+        Some(second) => {
+            Err(YamlError { line: second.line, message: "there is more than one YAML document".to_owned() })
+        }
         None => Ok(first.filter(|node| node.value != Value::Null)),
     }
 }
@@ -70,13 +72,12 @@ impl<'a> Loader<'a> {
         let before = self.nodes;
         self.count(1, line)?;
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                (self.scalar(&text, style, tag.as_deref(), line)?, anchor)
-            }
+            Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), line)?, anchor),
             Event::SequenceStart(anchor, _) => (Value::List(self.items(depth)?), anchor),
             Event::MappingStart(anchor, _) => (Value::Map(self.entries(depth)?), anchor),
             Event::Alias(anchor) => {
-                let (node, size) = self.anchors.get(&anchor).cloned().ok_or_else(|| refuse("an alias names what holds it"))?;
+                let (node, size) =
+                    self.anchors.get(&anchor).cloned().ok_or_else(|| refuse("an alias names what holds it"))?;
                 self.count(size, line)?;
                 return Ok(node);
             }
@@ -152,6 +153,10 @@ impl<'a> Loader<'a> {
             }
             None if style != ScalarStyle::Plain => Ok(Value::Text(text.to_owned())),
             None if self.json => Ok(json_scalar(text)),
+            // A value of its own in YAML 1.1, which no loader has.
+            None if text == "=" => {
+                Err(YamlError { line, message: "`=` alone is no value; put it in quotation marks".to_owned() })
+            }
             None => Ok(plain(text)),
         }
     }
@@ -195,7 +200,10 @@ fn plain(text: &str) -> Value {
         "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Value::Bool(false),
         _ => {}
     }
-    integer(text).map(Value::Int).or_else(|| float(text).map(Value::Float)).unwrap_or_else(|| Value::Text(text.to_owned()))
+    integer(text)
+        .map(Value::Int)
+        .or_else(|| float(text).map(Value::Float))
+        .unwrap_or_else(|| Value::Text(text.to_owned()))
 }
 
 fn integer(text: &str) -> Option<i128> {
@@ -204,7 +212,8 @@ fn integer(text: &str) -> Option<i128> {
     if rest.starts_with('_') || digits.is_empty() {
         return None;
     }
-    let radix = |digits: &str, radix| i128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']));
+    let radix =
+        |digits: &str, radix| i128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']));
     let number = if let Some(binary) = digits.strip_prefix("0b") {
         radix(binary, 2)?
     } else if let Some(hexadecimal) = digits.strip_prefix("0x") {
@@ -241,7 +250,9 @@ fn float(text: &str) -> Option<f64> {
             let (whole, fraction) = mantissa.split_once('.')?;
             let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
             let starts = |part: &str| part.starts_with(|character: char| character.is_ascii_digit());
-            let sound = digits(whole) && digits(fraction) && if whole.is_empty() { text == rest && starts(fraction) } else { starts(whole) };
+            let sound = digits(whole)
+                && digits(fraction)
+                && if whole.is_empty() { text == rest && starts(fraction) } else { starts(whole) };
             let exponent_sound = exponent.is_none_or(|exponent| {
                 let digits = exponent.strip_prefix(['+', '-']);
                 digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -273,7 +284,8 @@ mod tests {
                     format!("[{}]", items.iter().map(|node| shown(&node.value)).collect::<Vec<_>>().join(", "))
                 }
                 Value::Map(entries) => {
-                    let entries = entries.iter().map(|(key, node)| format!("{key}@{}: {}", node.line, shown(&node.value)));
+                    let entries =
+                        entries.iter().map(|(key, node)| format!("{key}@{}: {}", node.line, shown(&node.value)));
                     format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
                 }
                 other => format!("{other:?}"),
@@ -290,13 +302,34 @@ mod tests {
     #[test]
     fn scalars_are_those_of_yaml_1_1() {
         let all = [
-            ("yes", "Bool(true)"), ("Off", "Bool(false)"), ("y", "Text(\"y\")"), ("'yes'", "Text(\"yes\")"),
-            ("~", "Null"), ("12", "Int(12)"), ("-1_000", "Int(-1000)"), ("0755", "Int(493)"), ("0x1f", "Int(31)"),
-            ("0b11", "Int(3)"), ("0o17", "Text(\"0o17\")"), ("089", "Text(\"089\")"), ("22:30", "Int(1350)"),
-            ("1:60", "Text(\"1:60\")"), ("1.5", "Float(1.5)"), ("1e3", "Text(\"1e3\")"), ("1.0e+3", "Float(1000.0)"),
-            ("1.", "Float(1.0)"), (".5", "Float(0.5)"), ("-.inf", "Float(-inf)"), ("192.0.2.1", "Text(\"192.0.2.1\")"),
-            ("10.0.0.0/8", "Text(\"10.0.0.0/8\")"), ("v1.28.3", "Text(\"v1.28.3\")"), ("_1", "Text(\"_1\")"), ("+", "Text(\"+\")"),
-            ("!!str 12", "Text(\"12\")"), ("!unsafe 'a'", "Text(\"a\")"), ("!vault |\n  $ANSIBLE_VAULT;1.1\n", "Vault"),
+            ("yes", "Bool(true)"),
+            ("Off", "Bool(false)"),
+            ("y", "Text(\"y\")"),
+            ("'yes'", "Text(\"yes\")"),
+            ("~", "Null"),
+            ("12", "Int(12)"),
+            ("-1_000", "Int(-1000)"),
+            ("0755", "Int(493)"),
+            ("0x1f", "Int(31)"),
+            ("0b11", "Int(3)"),
+            ("0o17", "Text(\"0o17\")"),
+            ("089", "Text(\"089\")"),
+            ("22:30", "Int(1350)"),
+            ("1:60", "Text(\"1:60\")"),
+            ("1.5", "Float(1.5)"),
+            ("1e3", "Text(\"1e3\")"),
+            ("1.0e+3", "Float(1000.0)"),
+            ("1.", "Float(1.0)"),
+            (".5", "Float(0.5)"),
+            ("-.inf", "Float(-inf)"),
+            ("192.0.2.1", "Text(\"192.0.2.1\")"),
+            ("10.0.0.0/8", "Text(\"10.0.0.0/8\")"),
+            ("v1.28.3", "Text(\"v1.28.3\")"),
+            ("_1", "Text(\"_1\")"),
+            ("+", "Text(\"+\")"),
+            ("!!str 12", "Text(\"12\")"),
+            ("!unsafe 'a'", "Text(\"a\")"),
+            ("!vault |\n  $ANSIBLE_VAULT;1.1\n", "Vault"),
         ];
         for (text, expected) in all {
             assert_eq!(read(&format!("x: {text}")), format!("{{x@1: {expected}}}"), "{text}");
@@ -310,7 +343,10 @@ mod tests {
             read("x: &x {a: 1, b: 1}\ny: {b: 2, <<: *x}\n"),
             "{x@1: {a@1: Int(1), b@1: Int(1)}, y@2: {a@1: Int(1), b@2: Int(2)}}"
         );
-        assert_eq!(read("{\"a\": [1e3, true, null, \"no\"]}"), "{a@1: [Float(1000.0), Bool(true), Null, Text(\"no\")]}");
+        assert_eq!(
+            read("{\"a\": [1e3, true, null, \"no\"]}"),
+            "{a@1: [Float(1000.0), Bool(true), Null, Text(\"no\")]}"
+        );
         assert_eq!(read("{\n\t\"a\": 1\n}"), "{a@2: Int(1)}");
     }
 
@@ -320,7 +356,8 @@ mod tests {
         insta::assert_snapshot!(read("a: 1\n--- \nb: 2\n"), @"line 3: there is more than one YAML document");
         insta::assert_snapshot!(read("a: !ruby/object x\n"), @"line 1: the tag `ruby/object` is not one that Ansible's files have");
         insta::assert_snapshot!(read("[a]: b\n"), @"line 1: a key is a list or a mapping");
-        let laughs: String = (1..12).map(|n| format!("l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 9].join(", "))).collect();
+        let laugh = |n: usize| format!("l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 9].join(", "));
+        let laughs = (1..12).map(laugh).collect::<Vec<_>>().concat();
         assert!(read(&format!("l0: &l0 x\n{laughs}")).ends_with("it has more than 1000000 values"));
         assert_eq!(read(&format!("{}{}", "[".repeat(200), "]".repeat(200))), "line 1: it is nested too deeply");
         assert!(read(&"[".repeat(100_000)).starts_with("line 1: "));

@@ -12,7 +12,6 @@ import shlex
 import sys
 
 os.environ["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"] = "True"
-os.environ["ANSIBLE_CONFIG"] = "/dev/null"
 os.environ["ANSIBLE_LOCALHOST_WARNING"] = "False"
 
 from ansible import constants as C

@@ -42,9 +42,10 @@ struct AnsibleHost {
 
 /// Asks Ansible about all of these inventories at once.
 fn ask(paths: &[PathBuf]) -> Vec<Answer> {
-    let python = std::env::var("KINSTALL_ANSIBLE").expect("KINSTALL_ANSIBLE names a Python with ansible-core; ./ci/ansible sets it");
+    let python = std::env::var("KINSTALL_ANSIBLE")
+        .expect("KINSTALL_ANSIBLE names a Python with ansible-core; ./ci/ansible sets it");
     let mut driver = Command::new(&python);
-    driver.args(["-c", include_str!("driver.py")]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    driver.args(["-c", include_str!("driver.py")]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut driver = driver.spawn().unwrap_or_else(|error| panic!("cannot run {python}: {error}"));
     let mut input = driver.stdin.take().unwrap();
     let lines: Vec<_> = paths.iter().map(|path| format!("{}\n", path.display())).collect();
@@ -52,12 +53,18 @@ fn ask(paths: &[PathBuf]) -> Vec<Answer> {
     let output = driver.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     let answers: Vec<_> = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    assert_eq!(answers.len(), paths.len(), "the driver ended early; run it by hand: {python} driver.py");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(answers.len(), paths.len(), "the driver ended early: {errors}");
     answers.into_iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
+/// The hosts of each group.
+type Members = BTreeMap<String, BTreeSet<String>>;
+/// The variables of each host.
+type AllVariables = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
+
 /// The reader's own view of groups and variables, or why it refuses.
-fn own(path: &Path) -> Result<(BTreeMap<String, BTreeSet<String>>, BTreeMap<String, BTreeMap<String, serde_json::Value>>), String> {
+fn own(path: &Path) -> Result<(Members, AllVariables), String> {
     let mut told = Told::default();
     let mut data = Data::new();
     files::read(path, &mut data, &mut told.remarks, &mut told.problems).map_err(|error| error.to_string())?;
@@ -94,7 +101,11 @@ fn json(value: &Value) -> serde_json::Value {
 
 /// What the import makes of a host, in words of Ansible's answer.
 fn expected(name: &str, host: &AnsibleHost, groups: &BTreeMap<String, BTreeSet<String>>) -> HostFacts {
-    let text = |names: &[&str]| names.iter().find_map(|name| host.vars.get(*name).map(plain).filter(|text| !text.is_empty()));
+    let text = |names: &[&str]| {
+        names.iter().find_map(|name| {
+            host.vars.get(*name).filter(|value| !value.is_null()).map(plain).filter(|text| !text.is_empty())
+        })
+    };
     let connected = text(&["ansible_host"]).unwrap_or_else(|| name.to_owned());
     let address = text(&["ip"]).or_else(|| text(&["access_ip"])).unwrap_or_else(|| connected.clone());
     let is_in = |names: &[&str]| names.iter().filter_map(|group| groups.get(*group)).any(|hosts| hosts.contains(name));
@@ -173,8 +184,14 @@ fn imported(host: &HostSpec) -> HostFacts {
 fn compare(path: &Path, answer: &Answer) -> Result<bool, String> {
     let (groups, hosts) = match (answer, own(path)) {
         (Answer::Refused { .. }, Err(_)) => return Ok(false),
-        (Answer::Refused { error }, Ok(_)) => return Err(format!("Ansible refuses it, {error}, and kinstall does not")),
-        (Answer::Read { .. }, Err(problems)) => return Err(format!("Ansible takes it, and kinstall refuses: {problems}")),
+        // What is no inventory in a folder is left out with a note.
+        (Answer::Refused { .. }, Ok((_, hosts))) if path.is_dir() && hosts.is_empty() => return Ok(false),
+        (Answer::Refused { error }, Ok(_)) => {
+            return Err(format!("Ansible refuses it, {error}, and kinstall does not"));
+        }
+        (Answer::Read { .. }, Err(problems)) => {
+            return Err(format!("Ansible takes it, and kinstall refuses: {problems}"));
+        }
         (Answer::Read { groups, hosts }, Ok(own)) => {
             let theirs: BTreeMap<_, _> = hosts.iter().map(|(name, host)| (name.clone(), host.vars.clone())).collect();
             equal("groups", groups, &own.0)?;
@@ -203,38 +220,47 @@ fn compare(path: &Path, answer: &Answer) -> Result<bool, String> {
 
 /// A host that is named as an address has another name as a node.
 fn node_name(name: &str) -> String {
-    if name.parse::<std::net::Ipv4Addr>().is_ok() { format!("node-{}", name.replace('.', "-")) } else { name.to_owned() }
-}
-
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, theirs: &T, own: &T) -> Result<(), String> {
-    if theirs == own { Ok(()) } else { Err(format!("{what} differ\nAnsible:  {theirs:?}\nkinstall: {own:?}")) }
-}
-
-/// Compares all, and shows the first that differs whole.
-fn compare_all(paths: &[PathBuf]) -> usize {
-    let answers = ask(paths);
-    let mut whole = 0;
-    for (path, answer) in paths.iter().zip(&answers) {
-        match compare(path, answer) {
-            Ok(compared) => whole += usize::from(compared),
-            Err(difference) => {
-                let folder = if path.is_dir() { path } else { path.parent().unwrap() };
-                panic!("{}\n{difference}\n{}", path.display(), contents(folder));
-            }
-        }
+    if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        format!("node-{}", name.replace('.', "-"))
+    } else {
+        name.to_owned()
     }
-    whole
+}
+
+/// Compares by name, and tells the names that differ.
+fn equal<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    theirs: &BTreeMap<String, T>,
+    own: &BTreeMap<String, T>,
+) -> Result<(), String> {
+    let names: BTreeSet<_> = theirs.keys().chain(own.keys()).collect();
+    let different = names.into_iter().filter(|name| theirs.get(*name) != own.get(*name));
+    let different: Vec<_> = different
+        .map(|name| format!("{what} of {name}\nAnsible:  {:?}\nkinstall: {:?}", theirs.get(name), own.get(name)))
+        .collect();
+    if different.is_empty() { Ok(()) } else { Err(different.join("\n")) }
+}
+
+/// Compares all, and shows the first that differs whole; gives how many describe a cluster.
+fn compare_all(paths: &[PathBuf]) -> usize {
+    let compared: Vec<_> = paths.iter().zip(&ask(paths)).map(|(path, answer)| (path, compare(path, answer))).collect();
+    let different: Vec<_> = compared.iter().filter_map(|(path, result)| Some((path, result.as_ref().err()?))).collect();
+    if let Some((path, difference)) = different.first() {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap() };
+        panic!("{} differ; {}: {difference}\n{}", different.len(), path.display(), contents(folder));
+    }
+    compared.into_iter().filter(|(_, result)| *result == Ok(true)).count()
 }
 
 /// Every file below a folder, as text.
 fn contents(folder: &Path) -> String {
-    let mut texts = String::new();
+    let mut texts = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = if path.is_dir() { contents(&path) } else { fs::read_to_string(&path).unwrap() };
-        texts.push_str(&format!("--- {}\n{text}\n", path.display()));
+        texts.push(format!("--- {}\n{text}\n", path.display()));
     }
-    texts
+    texts.concat()
 }
 
 fn write(folder: &Path, files: &[(impl AsRef<str>, impl AsRef<str>)]) {

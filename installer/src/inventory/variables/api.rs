@@ -41,7 +41,10 @@ impl Cluster<'_, '_> {
         }
         match address.parse::<IpAddr>() {
             Ok(IpAddr::V4(address)) => self.balance("external", address),
-            Ok(IpAddr::V6(_)) => self.reading.problems.add(&place, format!("`loadbalancer_apiserver`: `{address}` is IPv6, which is not supported yet")),
+            Ok(IpAddr::V6(_)) => self
+                .reading
+                .problems
+                .add(&place, format!("`loadbalancer_apiserver`: `{address}` is IPv6, which is not supported yet")),
             Err(_) => self.external_by_name(&address, &place),
         }
         true
@@ -50,9 +53,14 @@ impl Cluster<'_, '_> {
     fn external_by_name(&mut self, name: &str, place: &Place) {
         if let Some(address) = resolve(name, self.reading.resolver) {
             self.balance("external", address);
-            self.remark(place, format!("the load balancer `{name}` has the address that its name resolves to here, {address}"));
+            self.remark(
+                place,
+                format!("the load balancer `{name}` has the address that its name resolves to here, {address}"),
+            );
         } else {
-            let message = format!("the load balancer `{name}` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own");
+            let message = format!(
+                "the load balancer `{name}` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own"
+            );
             self.reading.problems.add(place, message);
         }
     }
@@ -74,7 +82,10 @@ impl Cluster<'_, '_> {
             return true;
         };
         if !on(self.truth("kube_vip_arp_enabled")) {
-            self.remark(&place, "kinstall's kube-vip tells its address by ARP, also where `kube_vip_arp_enabled` is not true");
+            self.remark(
+                &place,
+                "kinstall's kube-vip tells its address by ARP, also where `kube_vip_arp_enabled` is not true",
+            );
         }
         self.balance("vip", address);
         if let Some((interface, _)) = self.text("kube_vip_interface") {
@@ -88,7 +99,10 @@ impl Cluster<'_, '_> {
             self.remark(&place, "`loadbalancer_apiserver_localhost: false` is left out; each worker has a HAProxy of its own in front of the API servers");
         }
         if let Some((kind, place)) = self.text("loadbalancer_apiserver_type").filter(|(kind, _)| kind != "haproxy") {
-            self.remark(&place, format!("`loadbalancer_apiserver_type: {kind}` is left out; it is HAProxy on every worker"));
+            self.remark(
+                &place,
+                format!("`loadbalancer_apiserver_type: {kind}` is left out; it is HAProxy on every worker"),
+            );
         }
         if let Some((other, place)) = self.number("loadbalancer_apiserver_port").filter(|(other, _)| *other != port) {
             self.remark(&place, format!("`loadbalancer_apiserver_port: {other}` is left out; HAProxy has the port of the API servers, {port}"));
@@ -108,7 +122,8 @@ impl Cluster<'_, '_> {
 
     fn certificate_names(&mut self) {
         let Some(found) = self.value("supplementary_addresses_in_ssl_keys") else { return };
-        let names: Option<Vec<_>> = found.value.items().map(|items| items.iter().filter_map(|node| node.value.text()).collect());
+        let names: Option<Vec<_>> =
+            found.value.items().map(|items| items.iter().filter_map(|node| node.value.text()).collect());
         match names {
             Some(names) => self.settings.set("api.certificate-sans", names),
             None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is no list"),

@@ -52,7 +52,7 @@ fn left_out(reading: &mut Reading<'_>) {
             Some(Fate::LeftWhereOn(_)) if variables.iter().all(off) => continue,
             Some(Fate::Left(reason) | Fate::LeftWhereOn(reason)) => reason,
             None if reading.groups.was_used(name) => continue,
-            None => "kinstall does not know it",
+            None => "not known to kinstall",
         };
         let (names, places) = reasons.entry(reason).or_default();
         names.insert(format!("`{name}`"));
@@ -61,7 +61,9 @@ fn left_out(reading: &mut Reading<'_>) {
     for (reason, (names, places)) in reasons {
         let names: Vec<_> = names.into_iter().collect();
         let message = format!("left out: {}: {reason}", names.join(", "));
-        places.into_iter().for_each(|place| reading.remarks.add(place, message.as_str()));
+        for place in places {
+            reading.remarks.add(place, message.as_str());
+        }
     }
 }
 
@@ -74,8 +76,11 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
         let value = |variable: Option<&Variable>| variable.map(|variable| variable.value.clone());
         if found.iter().any(|variable| value(*variable) != value(found[0])) {
             let first = &reading.groups.data.hosts[nodes[0]].name;
-            let message = format!("`{name}` differs between hosts, and a cluster has one; that of host `{first}` counts");
-            found.into_iter().flatten().for_each(|variable| reading.remarks.add(&variable.place, message.as_str()));
+            let message =
+                format!("`{name}` differs between hosts, and a cluster has one; that of host `{first}` counts");
+            for variable in found.into_iter().flatten() {
+                reading.remarks.add(&variable.place, message.as_str());
+            }
         }
     }
 }
@@ -132,11 +137,16 @@ impl Cluster<'_, '_> {
         if let Some((number, _)) = self.number("kubelet_max_pods") {
             self.settings.set("kubelet.max-pods", number);
         }
-        for (name, key) in [("kubernetes_audit", "security.audit-log"), ("kube_encrypt_secret_data", "security.encryption-at-rest")] {
+        for (name, key) in
+            [("kubernetes_audit", "security.audit-log"), ("kube_encrypt_secret_data", "security.encryption-at-rest")]
+        {
             if let Some((on, place)) = self.truth(name) {
                 self.settings.set(key, if on { "enabled" } else { "disabled" });
                 if !on {
-                    self.remark(&place, format!("`{name}: false` is taken over; kinstall's default is `{key}: enabled`"));
+                    self.remark(
+                        &place,
+                        format!("`{name}: false` is taken over; kinstall's default is `{key}: enabled`"),
+                    );
                 }
             }
         }
@@ -152,7 +162,9 @@ impl Cluster<'_, '_> {
         if let Some((version, place)) = self.text("kube_version") {
             let version = version.trim_start_matches('v');
             let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-            let message = format!("`kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s {version}`");
+            let message = format!(
+                "`kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s {version}`"
+            );
             self.remark(&place, message);
         }
         for (name, own, what) in [

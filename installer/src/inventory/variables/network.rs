@@ -5,8 +5,19 @@ use crate::config::{Cidr, DnsName};
 use crate::import::Place;
 
 /// Networks of Kubespray that kinstall does not set up.
-const OTHERS: [&str; 11] =
-    ["cni", "none", "cilium", "weave", "kube-router", "kube-ovn", "canal", "macvlan", "custom_cni", "contiv", "ovn4nfv"];
+const OTHERS: [&str; 11] = [
+    "cni",
+    "none",
+    "cilium",
+    "weave",
+    "kube-router",
+    "kube-ovn",
+    "canal",
+    "macvlan",
+    "custom_cni",
+    "contiv",
+    "ovn4nfv",
+];
 
 impl Cluster<'_, '_> {
     pub(super) fn network(&mut self) {
@@ -45,12 +56,14 @@ impl Cluster<'_, '_> {
             other if OTHERS.contains(&other) => {
                 self.settings.set("network.cni", "none");
                 if !["cni", "none"].contains(&other) {
-                    let message = format!("kinstall does not set up `{other}`; with `network.cni: none` the site brings it");
+                    let message =
+                        format!("kinstall does not set up `{other}`; with `network.cni: none` the site brings it");
                     self.remark(&place, message);
                 }
             }
             other => {
-                let message = format!("`kube_network_plugin: {other}` is not possible; there are `calico`, `flannel` and `cni`");
+                let message =
+                    format!("`kube_network_plugin: {other}` is not possible; there are `calico`, `flannel` and `cni`");
                 self.reading.problems.add(&place, message);
             }
         }
@@ -63,8 +76,12 @@ impl Cluster<'_, '_> {
             Some("none".to_owned())
         } else {
             let mode = self.text("kube_proxy_mode");
-            if let Some((mode, place)) = mode.as_ref().filter(|(mode, _)| !["iptables", "ipvs", "nftables"].contains(&mode.as_str())) {
-                self.reading.problems.add(place, format!("`kube_proxy_mode: {mode}` is none of iptables, ipvs and nftables"));
+            if let Some((mode, place)) =
+                mode.as_ref().filter(|(mode, _)| !["iptables", "ipvs", "nftables"].contains(&mode.as_str()))
+            {
+                self.reading
+                    .problems
+                    .add(place, format!("`kube_proxy_mode: {mode}` is none of iptables, ipvs and nftables"));
                 return;
             }
             mode.map(|(mode, _)| mode)
@@ -82,13 +99,16 @@ impl Cluster<'_, '_> {
     }
 
     fn calico(&mut self) {
-        let [vxlan, ipip, backend] = ["calico_vxlan_mode", "calico_ipip_mode", "calico_network_backend"].map(|name| self.text(name));
+        let [vxlan, ipip, backend] =
+            ["calico_vxlan_mode", "calico_ipip_mode", "calico_network_backend"].map(|name| self.text(name));
         let said = [&vxlan, &ipip, &backend].into_iter().flatten().next().map(|(_, place)| place.clone());
         if let Some(place) = said {
             let word = |found: &Option<(String, Place)>| found.as_ref().map(|(text, _)| text.to_ascii_lowercase());
             let bird = word(&backend).as_deref() == Some("bird");
             // Kubespray's defaults: VXLAN always.
-            let vxlan = word(&vxlan).unwrap_or_else(|| if bird || word(&ipip).is_some_and(|mode| mode != "never") { "never" } else { "always" }.to_owned());
+            let vxlan = word(&vxlan).unwrap_or_else(|| {
+                if bird || word(&ipip).is_some_and(|mode| mode != "never") { "never" } else { "always" }.to_owned()
+            });
             let ipip = word(&ipip).unwrap_or_else(|| "never".to_owned());
             let (mode, wrapped) = match (vxlan.as_str(), ipip.as_str()) {
                 ("never", "never") => ("bgp", None),
@@ -124,11 +144,21 @@ impl Cluster<'_, '_> {
 
     /// Calico's variables beside another network say nothing.
     fn calico_of_another(&mut self, plugin: &str) {
-        let names = ["calico_ipip_mode", "calico_vxlan_mode", "calico_network_backend", "calico_mtu", "calico_veth_mtu", "calico_ip_auto_method"];
+        let names = [
+            "calico_ipip_mode",
+            "calico_vxlan_mode",
+            "calico_network_backend",
+            "calico_mtu",
+            "calico_veth_mtu",
+            "calico_ip_auto_method",
+        ];
         for name in names {
             let found = self.reading.groups.written(self.node, name).filter(|found| found.value != Value::Null);
             if let Some(place) = found.map(|found| found.place.clone()) {
-                self.remark(&place, format!("`{name}` is left out; it is for Calico, and `kube_network_plugin` is `{plugin}`"));
+                self.remark(
+                    &place,
+                    format!("`{name}` is left out; it is for Calico, and `kube_network_plugin` is `{plugin}`"),
+                );
             }
         }
     }

@@ -36,7 +36,8 @@ impl Cluster<'_, '_> {
             self.remark(place, message);
         }
         for name in ["header", "client", "ca", "override_path"] {
-            if mirrors.iter().any(|mirror| part(mirror, name).is_some_and(|value| !matches!(value, Value::Bool(false)))) {
+            if mirrors.iter().any(|mirror| part(mirror, name).is_some_and(|value| !matches!(value, Value::Bool(false))))
+            {
                 self.remark(place, format!("`{name}` of `containerd_registries_mirrors` is left out; cluster.yaml has `host`, `mirrors` and `ca`"));
             }
         }

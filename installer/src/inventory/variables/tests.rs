@@ -6,9 +6,16 @@ use super::super::tests::{resolver, shown};
 /// What is read of one host with these variables in YAML.
 fn read(variables: &str) -> String {
     let lines: Vec<_> = variables.lines().map(|line| format!("    {line}\n")).collect();
-    let text = format!("all:\n  vars:\n{}  children:\n    kube_control_plane: {{hosts: {{a: {{ip: 192.0.2.1}}}}}}\n    etcd: {{hosts: {{a: }}}}\n", lines.concat());
+    let text = format!(
+        "all:\n  vars:\n{}  children:\n    kube_control_plane: {{hosts: {{a: {{ip: 192.0.2.1}}}}}}\n    etcd: {{hosts: {{a: }}}}\n",
+        lines.concat()
+    );
     match parse(&text, &resolver) {
-        Ok(imported) => shown(&imported).lines().filter(|line| !line.starts_with("a 192") && !line.starts_with("all ")).collect::<Vec<_>>().join("\n"),
+        Ok(imported) => shown(&imported)
+            .lines()
+            .filter(|line| !line.starts_with("a 192") && !line.starts_with("all "))
+            .collect::<Vec<_>>()
+            .join("\n"),
         Err(error) => format!("refused\n{error}"),
     }
 }
@@ -35,11 +42,6 @@ container_manager: containerd
 etcd_deployment_type: host
 supplementary_addresses_in_ssl_keys: [192.0.2.100, api.example.com]
 "), @"
-    kubelet:
-      max-pods: 200
-    security:
-      encryption-at-rest: disabled
-      audit-log: enabled
     network:
       pod-cidr: 10.233.64.0/18
       service-cidr: 10.233.0.0/18
@@ -52,16 +54,21 @@ supplementary_addresses_in_ssl_keys: [192.0.2.100, api.example.com]
     - metallb
     - metrics-server
     api:
+      port: 8443
       certificate-sans:
       - 192.0.2.100
       - api.example.com
-      port: 8443
+    security:
+      encryption-at-rest: disabled
+      audit-log: enabled
+    kubelet:
+      max-pods: 200
     line 14: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
     ");
     insta::assert_snapshot!(read("cluster_name: plant-7\ndns_domain: plant.example\n"), @"
+    name: plant-7
     network:
       dns-domain: plant.example
-    name: plant-7
     ");
 }
 
@@ -77,14 +84,16 @@ fn networks_are_taken_over() {
         ("calico_ipip_mode: Never\ncalico_vxlan_mode: Never", "bgp"),
     ] {
         let read = read(said);
-        let value = |key: &str| read.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap_or_default().trim().to_owned();
+        let value = |key: &str| {
+            read.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap_or_default().trim().to_owned()
+        };
         assert_eq!(format!("{} {}", value("mode:"), value("encapsulation:")).trim(), expected, "{said}");
     }
     insta::assert_snapshot!(read("calico_mtu: 1400\ncalico_veth_mtu: 1390\ncalico_ip_auto_method: cidr=192.0.2.0/24\n"), @"
     network:
       calico:
-        node-cidr: 192.0.2.0/24
         mtu: 1390
+        node-cidr: 192.0.2.0/24
     ");
     insta::assert_snapshot!(read("calico_ip_auto_method: interface=eth0\ncalico_pool_blocksize: 26\nkube_network_node_prefix: 25\n"), @"
     line 3: `calico_ip_auto_method: interface=eth0` is left out; kinstall takes a network, `network.calico.node-cidr`
@@ -99,16 +108,16 @@ fn networks_are_taken_over() {
     ");
     insta::assert_snapshot!(read("kube_network_plugin: cilium\nkube_proxy_remove: true\n"), @"
     network:
+      cni: none
       kube-proxy:
         mode: none
-      cni: none
     line 3: kinstall does not set up `cilium`; with `network.cni: none` the site brings it
     ");
     insta::assert_snapshot!(read("kube_network_plugin: cni\nkube_proxy_mode: iptables\nkube_proxy_strict_arp: true\n"), @"
     network:
+      cni: none
       kube-proxy:
         mode: iptables
-      cni: none
     line 5: `kube_proxy_strict_arp` is left out; it is for `kube_proxy_mode: ipvs`
     ");
     insta::assert_snapshot!(read("kube_network_plugin: cloud\nkube_proxy_mode: userspace\nkube_pods_subnet: 10.0.0.1/8\ncalico_vxlan_mode: Sometimes\nkubelet_max_pods: many\nkubernetes_audit: perhaps\n"), @"
@@ -132,8 +141,8 @@ fn the_way_to_the_api_is_taken_over() {
     ");
     insta::assert_snapshot!(read("loadbalancer_apiserver: {address: named.example.com}\n"), @"
     api:
-      load-balancer: external
       address: 192.0.2.77
+      load-balancer: external
     line 3: the load balancer `named.example.com` has the address that its name resolves to here, 192.0.2.77
     ");
     insta::assert_snapshot!(read("loadbalancer_apiserver: {address: elb.example.com}\n"), @"
@@ -142,9 +151,9 @@ fn the_way_to_the_api_is_taken_over() {
     ");
     insta::assert_snapshot!(read("kube_vip_enabled: true\nkube_vip_controlplane_enabled: true\nkube_vip_arp_enabled: true\nkube_vip_address: 192.0.2.10\nkube_vip_interface: eth1\nloadbalancer_apiserver: {address: '{{ kube_vip_address }}', port: 6443}\nkube_vip_services_enabled: true\n"), @"
     api:
-      load-balancer: vip
       address: 192.0.2.10
       interface: eth1
+      load-balancer: vip
     line 9: left out: `kube_vip_services_enabled`: kinstall sets up HAProxy and kube-vip with settings of its own
     ");
     insta::assert_snapshot!(read("loadbalancer_apiserver_localhost: false\nloadbalancer_apiserver_type: nginx\nloadbalancer_apiserver_port: 6444\nloadbalancer_apiserver_healthcheck_port: 8081\napiserver_loadbalancer_domain_name: localhost\n"), @"
@@ -188,7 +197,8 @@ containerd_registries_mirrors:
 
 #[test]
 fn what_is_left_out_is_named_once_for_each_reason_and_no_value_is_shown() {
-    let read = read("\
+    let read = read(
+        "\
 kube_version: v1.28.3
 bin_dir: /usr/local/bin
 kube_cert_dir: '{{ kube_config_dir }}/ssl'
@@ -209,7 +219,8 @@ enable_nodelocaldns: true
 enable_dual_stack_networks: false
 container_manager: docker
 etcd_deployment_type: kubeadm
-");
+",
+    );
     assert!(!read.contains("hunter"), "{read}");
     insta::assert_snapshot!(read, @"
     line 3: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.28.3`
@@ -217,9 +228,9 @@ etcd_deployment_type: kubeadm
     line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported
     lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported
     lines 10, 12: left out: `argocd_admin_password`, `helm_enabled`: bundles have no such add-on; manifests of the site are applied once the cluster runs
-    line 13: left out: `my_token`: kinstall does not know it
+    line 13: left out: `my_token`: not known to kinstall
     line 14: left out: `ansible_password`: a password is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
-    line 15: left out: `ansible_python_interpreter`: only Ansible uses it
+    line 15: left out: `ansible_python_interpreter`: used by Ansible alone
     line 16: left out: `rh_subscription_password`: kinstall has no such setting
     line 19: left out: `enable_nodelocaldns`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers
     line 21: `container_manager: docker` is left out; the container runtime is containerd
