@@ -26,7 +26,7 @@ impl Form {
     pub fn name(self) -> &'static str {
         match self {
             Self::Inventory => "Kubespray's inventory",
-            Self::K0sctl => "k0sctl.yaml",
+            Self::K0sctl => "k0sctl's cluster file",
             Self::KubeKey => "KubeKey's cluster file",
         }
     }

@@ -82,7 +82,7 @@ spec:
 #[test]
 fn a_k0sctl_yaml_is_a_cluster() {
     insta::assert_snapshot!(imported(K0SCTL), @"
-    k0sctl.yaml
+    k0sctl's cluster file
     name: plant-7
     hosts:
     - name: node-192-0-2-11

@@ -199,7 +199,7 @@ fn an_inventory_becomes_a_cluster_yaml() {
       pod-cidr: 10.233.64.0/18
     --- stderr
     note: inventory.ini: no host is in group `etcd`; etcd goes beside the control planes
-    note: inventory.ini: line 6: `kube_version` differs between hosts, and a cluster has one; that of host `a` counts
+    note: inventory.ini: line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.25.2`
     note: inventory.ini: group_vars/all.yml line 2: left out: `bin_dir`: kinstall has its own places for files and its own names for users
     ");
     fs::write(folder.path("cluster.yaml"), said.stdout).unwrap();
@@ -275,7 +275,7 @@ fn files_of_other_tools_become_a_cluster_yaml() {
     assert_snapshot!(folder.kinstall(&["config", "import", "k0sctl.yaml"]), @"
     exit code 0
     --- stdout
-    # From k0sctl.yaml. What else a cluster has, see `kinstall config init`.
+    # From k0sctl's cluster file. What else a cluster has, see `kinstall config init`.
     schema: 1
     hosts:
     - name: a
@@ -292,7 +292,7 @@ fn files_of_other_tools_become_a_cluster_yaml() {
     exit code 2
     --- stdout
     --- stderr
-    error: k0sctl.yaml is k0sctl.yaml and no inventory
+    error: k0sctl.yaml is k0sctl's cluster file and no inventory
     hint: turn it into a cluster.yaml: `kinstall config import k0sctl.yaml > cluster.yaml`
     ");
 }

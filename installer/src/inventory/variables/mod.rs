@@ -37,6 +37,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
         cluster.others();
         differing(reading, &nodes);
     }
+    version(reading, &nodes);
     // Last, since a variable that a template named was used.
     left_out(reading);
     settings
@@ -69,7 +70,17 @@ fn left_out(reading: &mut Reading<'_>) {
 
 /// Says where hosts differ in what a cluster has once.
 fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
-    let per_host = ["ansible_", "node_", "etcd_member_name", "kube_override_hostname", "ip", "access_ip"];
+    // Those of single hosts, and those that become no setting.
+    let per_host = [
+        "ansible_",
+        "node_",
+        "etcd_",
+        "kube_override_hostname",
+        "kube_version",
+        "container_manager",
+        "ip",
+        "access_ip",
+    ];
     let once = TABLE.iter().filter(|row| matches!(row.fate, Fate::Taken(_))).flat_map(|row| row.names);
     for name in once.filter(|name| !per_host.iter().any(|start| name.starts_with(start))) {
         let found: Vec<_> = nodes.iter().map(|&node| reading.groups.written(node, name)).collect();
@@ -83,6 +94,18 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
             }
         }
     }
+}
+
+/// Says where Kubernetes comes from, and how its version is chosen.
+fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
+    let Some(found) = nodes.iter().find_map(|&node| reading.groups.written(node, "kube_version")) else { return };
+    let version = found.value.text().unwrap_or_default();
+    let version = version.trim_start_matches('v');
+    let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
+    let message = format!(
+        "`kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s {version}`"
+    );
+    reading.remarks.add(&found.place, message);
 }
 
 /// The variables of the cluster, as its first control plane has them.
@@ -158,14 +181,6 @@ impl Cluster<'_, '_> {
         }
         if !addons.is_empty() {
             self.settings.set("addons", addons);
-        }
-        if let Some((version, place)) = self.text("kube_version") {
-            let version = version.trim_start_matches('v');
-            let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-            let message = format!(
-                "`kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s {version}`"
-            );
-            self.remark(&place, message);
         }
         for (name, own, what) in [
             ("container_manager", "containerd", "the container runtime is containerd"),
