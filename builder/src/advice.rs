@@ -4,6 +4,7 @@ use kbundle_cli::failure::{Explain, Kind};
 use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
+use crate::catalog::draft::DraftError;
 use crate::destination::DestinationError;
 use crate::fetch::FetchError;
 use crate::interrupt::{Interrupted, Signal};
@@ -11,6 +12,7 @@ use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
+use crate::site::{LocalFileError, SiteError};
 use crate::spec::SpecError;
 
 impl Explain for FetchError {
@@ -27,6 +29,7 @@ impl Explain for SpecError {
     fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
+            Self::Site(error) => error.kind(),
             _ => Kind::Usage,
         }
     }
@@ -37,11 +40,54 @@ impl Explain for SpecError {
     }
 }
 
+impl Explain for SiteError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for LocalFileError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Changed { .. } => Kind::Refused,
+            Self::Cache(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => {
+                Some("a lock and its files stay together: keep kbundle.lock beside bundle.yaml".to_owned())
+            }
+            Self::Changed { .. } => Some("make the lock again with `kbundle lock`, or put the file back".to_owned()),
+            Self::Cache(error) => Explain::hint(error),
+        }
+    }
+}
+
 impl Explain for CatalogError {
     fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
             _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for DraftError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Known { version } => Some(format!("build it with `kbundle build --k8s {version}`")),
+            Self::NothingNear { .. } => Some("`kbundle catalog list` shows what there is; a catalog of your own needs a release of this minor, or of the one before".to_owned()),
+            Self::NoVersion { .. } => None,
         }
     }
 }
@@ -119,7 +165,10 @@ impl Explain for ResolveError {
             Self::Addon { name, .. } if name == "calico" => {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
-            Self::Release { .. } => Some("give a catalog that has it with `--catalog PATH`".to_owned()),
+            Self::Release { .. } => Some("`kbundle catalog list` shows all; `--trust-on-first-use` takes a release that the catalog lacks from upstream as it comes, `kbundle catalog add` pins it for review, and `--catalog PATH` names a catalog that has it".to_owned()),
+            Self::SiteImage { .. } => Some(
+                "name it with its registry and tag in the manifest, or leave it out of the bundle with `left-out-images` in bundle.yaml".to_owned(),
+            ),
             Self::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
             _ => None,
         }

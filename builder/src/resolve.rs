@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
 
-use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release};
-use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
+use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
+use crate::site::SiteManifests;
+use crate::spec::{BundleSpec, Cni, ImageRequest, ImageRequestError, LoadBalancer, Unpinned};
+use crate::version_request::VersionRequest;
 
 /// Components in the order a host needs them; others come after, by name.
 const ORDER_OF_NEED: [&str; 8] =
@@ -18,7 +20,7 @@ pub struct Selection {
     pub kubernetes: KubeVersion,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
-    /// The catalog files behind the pins.
+    /// The catalog files that have what was selected.
     pub sources: Vec<Source>,
     /// Files, in the order of the bundle.
     pub artifacts: Vec<SelectedArtifact>,
@@ -56,6 +58,8 @@ pub enum Pin {
     Catalog(Digest),
     /// The project publishes its digest at this address.
     UpstreamChecksum(String),
+    /// It is a file of the site with this digest.
+    LocalFile(Digest),
     /// Nothing: it is taken as it comes.
     FirstUse,
 }
@@ -92,7 +96,7 @@ pub enum ResolveError {
     #[error("the catalog has no Kubernetes {version}; it has {}", words(known))]
     Release {
         /// What was asked for.
-        version: KubeVersion,
+        version: VersionRequest,
         /// What there is.
         known: Vec<String>,
     },
@@ -145,6 +149,22 @@ pub enum ResolveError {
         first: Digest,
         /// The other.
         second: Digest,
+    },
+    /// Manifests of the site have the name of an add-on.
+    #[error("`{name}` is an add-on of the catalog, so manifests of the site need another name")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Manifests of the site name an image in a way that no registry is known for.
+    #[error("the image `{image}` cannot be carried ({place})")]
+    SiteImage {
+        /// The image, as the manifests name it.
+        image: String,
+        /// Where it is named.
+        place: String,
+        /// Why.
+        source: ImageRequestError,
     },
     /// A name that does not fit into a bundle.
     #[error("{what} cannot be named in a bundle")]
@@ -217,29 +237,42 @@ impl Catalog {
     /// # Errors
     /// [`ResolveError`], but not [`ResolveError::Unpinned`].
     pub fn select(&self, spec: &BundleSpec) -> Result<Selection, ResolveError> {
-        let version = spec.kubernetes;
-        let release = self.releases.get(&version).ok_or_else(|| ResolveError::Release {
-            version,
-            known: self.releases.keys().map(ToString::to_string).collect(),
-        })?;
+        let (version, release) = self.release(spec.kubernetes)?;
         let mut selection = Selection {
             kubernetes: version,
             platforms: spec.platforms.clone(),
-            sources: self.sources.clone(),
+            sources: Vec::new(),
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
         };
         add_images(&mut selection.images, &release.images, None)?;
+        let mut used = vec![Thing::Release(version)];
+        used.extend(release.components.iter().map(|(name, version)| Thing::Component(name.clone(), version.clone())));
         for name in self.addon_names(release, spec) {
             self.addon(&mut selection, release, name)?;
+            used.extend(release.addons.get(name).map(|version| Thing::Addon(name.clone(), version.clone())));
         }
-        for ImageRequest { reference, digest } in &spec.images {
-            let (reference, roles) = (reference.clone(), BTreeSet::from([Role::ControlPlane, Role::Worker]));
-            let image = SelectedImage { reference, digest: *digest, roles, licence: None, addon: None };
-            add_image(&mut selection.images, image)?;
+        selection.sources = self.sources_of(used);
+        for request in &spec.images {
+            add_image(&mut selection.images, of_site(request.clone(), None))?;
+        }
+        for manifests in &spec.manifests {
+            self.site_manifests(&mut selection, manifests, &spec.left_out)?;
         }
         selection.images.sort_by_key(|image| image_rank(image.reference.short_name()));
         Ok(selection)
+    }
+
+    /// The newest release that was asked for.
+    ///
+    /// # Errors
+    /// [`ResolveError::Release`].
+    pub fn release(&self, request: VersionRequest) -> Result<(KubeVersion, &Release), ResolveError> {
+        let newest = self.releases.iter().rfind(|(version, _)| request.is_met_by(**version));
+        newest.map(|(version, release)| (*version, release)).ok_or_else(|| ResolveError::Release {
+            version: request,
+            known: self.releases.keys().map(ToString::to_string).collect(),
+        })
     }
 
     /// The names of all add-ons that `spec` asks for, by itself or by default.
@@ -269,7 +302,8 @@ impl Catalog {
     }
 
     fn pinned_networks(&self, spec: &BundleSpec) -> Vec<String> {
-        let networks = self.releases.get(&spec.kubernetes).map(|release| self.of_kind(release, AddonKind::Cni));
+        let release = self.release(spec.kubernetes).ok();
+        let networks = release.map(|(_, release)| self.of_kind(release, AddonKind::Cni));
         let pinned = networks.into_iter().flatten().filter(|(_, files)| files.is_pinned());
         pinned.map(|(name, _)| name.clone()).chain(["bridge".to_owned()]).collect()
     }
@@ -343,6 +377,48 @@ impl Catalog {
         }
         add_images(&mut selection.images, &files.images, Some(&component))
     }
+
+    /// Adds manifests of the site and the images that they name, but for those that are left out.
+    fn site_manifests(
+        &self,
+        selection: &mut Selection,
+        manifests: &SiteManifests,
+        left_out: &[String],
+    ) -> Result<(), ResolveError> {
+        if self.addons.contains_key(&manifests.name) {
+            return Err(ResolveError::SameName { name: manifests.name.clone() });
+        }
+        let component = Component { name: manifests.name.clone(), version: manifests.version() };
+        for file in &manifests.files {
+            selection.artifacts.push(SelectedArtifact {
+                path: path(&format!("manifests/{}/{}", manifests.name, file.name), &file.url)?,
+                url: file.url.clone(),
+                pin: Pin::LocalFile(file.digest),
+                kind: EntryKind::Manifest,
+                component: component.clone(),
+                platform: None,
+                roles: BTreeSet::from([Role::ControlPlane]),
+                licence: None,
+                pinned_by: None,
+            });
+        }
+        for found in manifests.images.certain.iter().filter(|found| !left_out.contains(&found.image)) {
+            let request = found.image.parse().map_err(|source| ResolveError::SiteImage {
+                image: found.image.clone(),
+                place: found.places.first().cloned().unwrap_or_default(),
+                source,
+            })?;
+            add_image(&mut selection.images, of_site(request, Some(component.clone())))?;
+        }
+        Ok(())
+    }
+}
+
+/// An image that the site asks for.
+fn of_site(request: ImageRequest, addon: Option<Component>) -> SelectedImage {
+    let ImageRequest { reference, digest } = request;
+    let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
+    SelectedImage { reference, digest, roles, licence: None, addon }
 }
 
 fn path(text: &str, what: &str) -> Result<EntryPath, ResolveError> {

@@ -9,12 +9,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
+use kbundle_format::{Digest, ImageRef, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+use crate::site::{SiteError, SiteManifests, SiteName};
+use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
 
@@ -27,8 +29,8 @@ pub const LEVELS: RangeInclusive<i64> = 1..=22;
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSpec {
-    /// The Kubernetes release.
-    pub kubernetes: KubeVersion,
+    /// The Kubernetes release, or the minor whose newest one is taken.
+    pub kubernetes: VersionRequest,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
     /// The pod network.
@@ -39,6 +41,10 @@ pub struct BundleSpec {
     pub addons: Vec<String>,
     /// Images of the site itself.
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site itself.
+    pub manifests: Vec<SiteManifests>,
+    /// Images that the manifests name and the bundle need not have, as they name them.
+    pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
     pub unpinned: Unpinned,
 }
@@ -126,13 +132,17 @@ impl<'de> Deserialize<'de> for ImageRequest {
 pub struct SpecFile {
     /// Version of the file's form; always 1.
     pub schema: u32,
-    /// The Kubernetes release, such as `1.36.3` (`--k8s`).
-    pub kubernetes: Option<KubeVersion>,
+    /// The Kubernetes release, such as `1.36.3`, or a minor in quotes, such as `"1.36"`, for its newest one (`--k8s`).
+    pub kubernetes: Option<VersionRequest>,
     /// Architectures of the hosts, `amd64` and `arm64`; `amd64` where absent (`--arch`).
     #[serde(default)]
     pub arch: Vec<String>,
-    /// Take pins from this file or directory of `*.yaml`; the built-in catalog where absent (`--catalog`).
-    pub catalog: Option<PathBuf>,
+    /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
+    #[serde(default)]
+    #[schemars(with = "OneOrMany")]
+    pub catalog: Paths,
+    /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
+    pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -148,6 +158,13 @@ pub struct SpecFile {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site's own: a name, and the files or folders that it stands for. cluster.yaml lists the name under `addons`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
+    pub manifests: BTreeMap<SiteName, Paths>,
+    /// Images that these objects name and the bundle need not have, as they name them.
+    #[serde(default)]
+    pub left_out_images: Vec<String>,
     /// Take content that nothing pins as it comes (`--trust-on-first-use`).
     #[serde(default)]
     pub trust_on_first_use: bool,
@@ -161,6 +178,9 @@ pub struct SpecFile {
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
+    /// Where the file lies, and paths of `manifests` begin.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
@@ -187,6 +207,42 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
         }
     }
     deserializer.deserialize_any(Level)
+}
+
+/// A path or a list of paths, for the schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrMany {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+/// Paths: one, or a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths(pub Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for Paths {
+    // By a visitor, as [`level`] is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Paths;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path or a list of paths")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Paths, E> {
+                Ok(Paths(vec![path.into()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, paths: A) -> Result<Paths, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(paths)).map(Paths)
+            }
+        }
+        deserializer.deserialize_any(OneOrMany)
+    }
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -217,6 +273,9 @@ pub enum SpecError {
         /// What the file says.
         found: u32,
     },
+    /// Manifests of the site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -237,9 +296,11 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten() {
+        for inner in [&mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten().chain(&mut file.catalog.0)
+        {
             *inner = directory.join(&inner);
         }
+        directory.clone_into(&mut file.folder);
         Ok(file)
     }
 
@@ -262,7 +323,7 @@ impl SpecFile {
 #[derive(Clone, Debug, Default)]
 pub struct SpecFlags {
     /// `--k8s`
-    pub kubernetes: Option<KubeVersion>,
+    pub kubernetes: Option<VersionRequest>,
     /// `--arch`
     pub arch: Vec<String>,
     /// `--cni`
@@ -283,7 +344,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`] or [`SpecError::Architecture`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Site`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors().chain(self.mirrors).collect();
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -294,6 +355,8 @@ impl SpecFlags {
         if platforms.is_empty() {
             platforms.insert("linux/amd64".parse().expect("a platform"));
         }
+        let manifests =
+            file.manifests.iter().map(|(name, Paths(paths))| SiteManifests::read(&file.folder, name.as_str(), paths));
         let first_use = self.trust_on_first_use || file.trust_on_first_use;
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
@@ -306,6 +369,8 @@ impl SpecFlags {
                 .unwrap_or_default(),
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
             images: file.images.iter().cloned().chain(self.images).collect(),
+            manifests: manifests.collect::<Result<_, _>>()?,
+            left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };
         Ok((spec, mirrors))
@@ -345,7 +410,8 @@ mod tests {
     fn mistakes_are_named_with_line_and_column() {
         for (text, expected) in [
             ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
-            ("schema: 1\nkubernetes: 1.25\n", "`1.25` is not a Kubernetes version"),
+            ("schema: 1\nkubernetes: 1.30\n", "a minor version needs quotes"),
+            ("schema: 1\ncatalog: {a: b}\n", "expected a path or a list of paths"),
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),

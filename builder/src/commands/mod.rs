@@ -2,11 +2,13 @@
 
 pub mod build;
 pub mod cat;
+pub mod catalog;
 pub mod composed;
 pub mod config;
 pub mod dry_run;
 pub mod export;
 pub mod extract;
+pub mod images;
 pub mod input;
 pub mod inspect;
 pub mod join;
@@ -34,6 +36,8 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
+        Command::Catalog(command) => catalog::run(&command),
+        Command::Images(command) => images::run(&command),
         Command::Config(command) => config::run(command),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

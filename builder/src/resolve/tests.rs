@@ -9,6 +9,8 @@ fn spec(version: &str) -> BundleSpec {
         load_balancer: LoadBalancer::None,
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         unpinned: Unpinned::Refuse,
     }
 }
@@ -28,6 +30,24 @@ fn selects_components_in_the_order_of_need_and_images_for_the_control_plane_firs
         ["pause", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns"]
     );
     assert!(selection.artifacts.iter().all(|artifact| matches!(artifact.pin, Pin::Catalog(_))));
+}
+
+#[test]
+fn only_sources_that_have_something_of_it_are_named() {
+    let names = |catalog: &Catalog| {
+        let selection = catalog.resolve(&spec("1.25.2")).unwrap();
+        selection.sources.into_iter().map(|source| source.name).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let with = |requests: &[&str]| {
+        let path = folder.path().join("site.yaml");
+        let requests: Vec<_> = requests.iter().map(|request| request.parse().unwrap()).collect();
+        fs_err::write(&path, serde_yaml::to_string(&built_in().file(&requests).unwrap()).unwrap()).unwrap();
+        built_in().with(Catalog::read(&[path]).unwrap()).unwrap()
+    };
+    assert_eq!(names(&built_in()), ["built-in catalog"]);
+    assert_eq!(names(&with(&["1.36"])), ["built-in catalog"]);
+    assert_eq!(names(&with(&["1.25.2"])), ["site.yaml"]);
 }
 
 #[test]
