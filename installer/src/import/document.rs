@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         self.node.map_or(0, |node| node.line)
     }
 
-    pub(super) fn exists(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         self.node.is_some_and(|node| !node.value.is_empty())
     }
 

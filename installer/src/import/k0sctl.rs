@@ -96,14 +96,14 @@ fn connection(reader: &mut Reader<'_>, section: &Section<'_>) -> Ssh {
         return Ssh { connection: Some(Connection::Local), ..Ssh::default() };
     }
     let (own, open) = (section.section("ssh"), section.section("openSSH"));
-    let used = if own.exists() { &own } else { &open };
+    let used = if own.is_given() { &own } else { &open };
     let mut ssh = login(reader, used);
-    if own.exists() {
+    if own.is_given() {
         // k0sctl's own default, where its OpenSSH client leaves it to OpenSSH.
         ssh.user = ssh.user.or_else(|| Some("root".to_owned()));
     }
     let bastion = used.section("bastion");
-    if bastion.exists() {
+    if bastion.is_given() {
         let through = login(reader, &bastion);
         let through = Ssh { user: through.user.or_else(|| Some("root".to_owned())), ..through };
         ssh.jump = jump(&through);
@@ -172,7 +172,7 @@ fn flags(reader: &mut Reader<'_>, section: &Section<'_>) -> Flags {
 
 /// k0s's own configuration.
 fn configuration(reader: &mut Reader<'_>, whole: &Section<'_>) {
-    if !whole.exists() {
+    if !whole.is_given() {
         return;
     }
     for key in ["apiVersion", "kind", "metadata"] {
