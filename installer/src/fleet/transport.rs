@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn a_shell_reads_the_way_through_a_host_as_it_was_written() {
+        let [_, option] = way_through("b@gate:2222", Some(Path::new("it's 5%")));
+        let command = option.strip_prefix("ProxyCommand=ssh ").unwrap();
+        let said = Command::new("sh").args(["-c", &format!("printf '[%s]' {command}")]).output().unwrap();
+        // `ssh` makes one of two `%`, and puts host and port in.
+        insta::assert_snapshot!(String::from_utf8(said.stdout).unwrap(), @"[-o][BatchMode=yes][-o][ConnectTimeout=15][-i][it's 5%%][-p][2222][-W][[%h]:%p][--][b@gate]");
+    }
+
+    #[test]
     fn a_password_is_on_no_command_line() {
         let privilege = Privilege::Password(Password::new("secret").unwrap());
         let way = transport("user: admin");

@@ -253,7 +253,6 @@ fn kubesprays_sample_layout_is_a_cluster() {
     group_vars/all/all.yml line 4: left out: `loadbalancer_apiserver_healthcheck_port`: kinstall sets up HAProxy and kube-vip with settings of its own
     group_vars/all/all.yml lines 6, 7, group_vars/k8s_cluster/k8s-cluster.yml line 42: left out: `auto_renew_certificates`, `ntp_enabled`, `ntp_servers`: kinstall has no such setting
     group_vars/all/all.yml line 9, group_vars/k8s_cluster/k8s-cluster.yml line 37: left out: `k8s_image_pull_policy`, `unsafe_show_logs`: files, images and their versions come with the bundle
-    group_vars/k8s_cluster/addons.yml line 9: left out: `metallb_speaker_enabled`: add-ons are applied as their projects publish them; change them once the cluster runs
     group_vars/k8s_cluster/addons.yml line 12: left out: `krew_root_dir`: bundles have no such add-on; manifests of the site are applied once the cluster runs
     group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported
     group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.36.3`

@@ -39,15 +39,20 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
     }
     version(reading, &nodes);
     // Last, since a variable that a template named was used.
-    left_out(reading);
+    left_out(reading, nodes.first().copied());
     settings
 }
 
 /// Says which variables are not taken over, and why: once for each reason.
-fn left_out(reading: &mut Reading<'_>) {
+fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&Place>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
-        let off = |variable: &&Variable| variable.value.is_empty() || variable.value.truth() == Some(false);
+        let is_off = |value: &Value| value.is_empty() || value.truth() == Some(false);
+        // With the values of other variables in it, since a switch often names another one.
+        let filled = node.and_then(|node| reading.groups.variable(node, name));
+        let off = |variable: &&Variable| {
+            is_off(&variable.value) || filled.as_ref().is_some_and(|(found, _)| is_off(&found.value))
+        };
         let reason = match table::fate(name) {
             Some(Fate::Taken(_)) => continue,
             Some(Fate::LeftWhereOn(_)) if variables.iter().all(off) => continue,

@@ -373,7 +373,7 @@ pub const TABLE: &[Row] = &[
     row(
         &["kubeconfig_localhost", "kubeconfig_localhost_ansible_host", "kubectl_localhost", "artifacts_dir"],
         LeftWhereOn(
-            "nothing is fetched from the hosts; the kubeconfig is in `~/.kube/config` of root on each control plane",
+            "nothing is fetched from the hosts; the kubeconfig is `/etc/kubernetes/admin.conf` of a control plane",
         ),
     ),
     row(
