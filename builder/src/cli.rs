@@ -15,9 +15,9 @@ use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle::version_request::VersionRequest;
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
+use kbundle_cli::{CommonArguments, Documents, Guide, Program};
 
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
@@ -42,8 +42,10 @@ use crate::version::version;
     after_long_help = EXIT_CODES
 )]
 pub struct Arguments {
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The flags that every command takes.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -81,8 +83,12 @@ impl Program for Arguments {
         &self.common
     }
 
+    fn documents() -> Vec<Documents> {
+        commands::documents()
+    }
+
     fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(self.command)?;
+        commands::execute(self.command, self.common.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -168,9 +174,6 @@ pub struct BuildArgs {
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -193,19 +196,21 @@ pub struct LockArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print a bundle.yaml to begin with, or its JSON Schema
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// Print a bundle.yaml to begin with, or a JSON Schema
+#[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
     ///
     /// Every key is commented out, with its default or an example.
     #[command(after_long_help = "Examples:\n  kbundle config init > bundle.yaml")]
     Init,
-    /// Print the JSON Schema of bundle.yaml
+    /// Print the JSON Schema of bundle.yaml, or of what a command prints with --output json
     ///
     /// For editors, and for checks in a repository.
-    #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
-    Schema,
+    #[command(
+        after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json\n  kbundle config schema verify > verify.schema.json"
+    )]
+    Schema(SchemaArguments),
 }
 
 /// What goes into a bundle.

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, Program};
+use kbundle_cli::{CommonArguments, Documents, Guide, Program};
 
 use crate::commands;
 use crate::config::DnsName;
@@ -80,6 +80,10 @@ impl Program for Cli {
 
     fn common(&self) -> &CommonArguments {
         &self.common
+    }
+
+    fn documents() -> Vec<Documents> {
+        commands::documents()
     }
 
     fn execute(self) -> anyhow::Result<ExitCode> {
@@ -166,6 +170,13 @@ pub enum ConfigCommand {
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
+    /// Print the JSON Schema of cluster.yaml, or of what a command prints with --output json
+    ///
+    /// For editors, and for checks in a repository.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config schema > cluster.schema.json\n  kinstall config schema status > status.schema.json"
+    )]
+    Schema(SchemaArguments),
     /// Check a cluster.yaml
     ///
     /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
@@ -173,9 +184,6 @@ pub enum ConfigCommand {
     Validate {
         /// The file.
         file: PathBuf,
-        /// Print the result as text or JSON
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        output: OutputFormat,
     },
     /// Print a cluster.yaml with every default filled in
     #[command(after_long_help = "Examples:\n  kinstall config print cluster.yaml")]
@@ -222,7 +230,7 @@ pub enum ImagesCommand {
 /// The bundle, and whom to believe.
 #[derive(Debug, Args)]
 pub struct BundleArguments {
-    /// The bundle: a file, any of its volumes, or folders with its volumes
+    /// The bundle: a file, one of its volumes, or folders with its volumes
     #[arg(value_name = "BUNDLE", required = true)]
     pub places: Vec<PathBuf>,
     /// Where further volumes lie.
@@ -283,7 +291,7 @@ pub struct RunArguments {
     /// also when there is nothing to do.
     #[arg(long)]
     pub dry_run: bool,
-    /// Go on although this preflight check rejects; may be repeated
+    /// Go on although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
     /// Fail when any step changes something
@@ -294,21 +302,18 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
     /// How many hosts are worked on at the same time
-    #[arg(long, value_name = "COUNT", default_value = "32")]
+    #[arg(long, value_name = "N", default_value = "32")]
     pub parallel: NonZeroUsize,
     /// Read the password for sudo from this file descriptor
     ///
     /// Where a host has `sudo: password`. Without it the variable `KINSTALL_SUDO_PASSWORD` is read, and else the terminal.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
 }
 
@@ -318,15 +323,12 @@ pub struct VerifyArguments {
     /// The bundle.
     #[command(flatten)]
     pub bundle: BundleArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
+    /// The bundle that is to be installed: a file, one of its volumes, or folders with its volumes
     #[arg(value_name = "BUNDLE")]
     pub places: Vec<PathBuf>,
     /// Where further volumes lie.
@@ -344,12 +346,9 @@ pub struct PreflightArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Count this check's rejection as ignored; may be repeated
+    /// Count this check's rejection as ignored; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `status`.
@@ -358,9 +357,6 @@ pub struct StatusArguments {
     /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `reset`.

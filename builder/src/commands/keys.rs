@@ -11,6 +11,7 @@ use kbundle_cli::{Explained as _, failure, output};
 use kbundle_format::key::{Algorithm, KeyError};
 use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey, text_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::PassphraseArgs;
@@ -88,7 +89,7 @@ struct TrustedKey {
 }
 
 /// A signer as reports show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signer {
     pub key_id: KeyId,

@@ -6,26 +6,31 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, anyhow};
-use kbundle_cli::output;
+use kbundle_cli::documentation;
+use kbundle_cli::output::{self, SCHEMA};
 use kbundle_format::shell::word;
 use kbundle_format::{Role, text_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read_spec;
-use crate::cli::{ConfigCommand, OutputFormat};
-use crate::config::{ClusterSpec, ConfigError, EXAMPLE, LoadBalancer, Problem};
+use crate::cli::{Cli, ConfigCommand, OutputFormat};
+use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, LoadBalancer, Problem};
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::import::{self, Form, Imported};
-use crate::report::{SCHEMA, print_text};
 
-pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
-        ConfigCommand::Init => print_text(EXAMPLE)?,
-        ConfigCommand::Validate { file, output } => return validate(file, *output),
-        ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
-        ConfigCommand::Import { file } => import(file)?,
-        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
+        ConfigCommand::Init => output::text(output, EXAMPLE)?,
+        ConfigCommand::Schema(arguments) => documentation::schema::<Cli>(arguments, config::schema)?,
+        ConfigCommand::Validate { file } => validate(file, output)?,
+        ConfigCommand::Print { file } => {
+            let spec = read_file(file)?.filled_in();
+            output::result(output, &yaml(&spec)?, &spec)?;
+        }
+        ConfigCommand::Import { file } => import(file, output)?,
+        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref(), output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,14 +97,14 @@ fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// The result of `validate` for programs.
-#[derive(Serialize)]
-struct Validation {
+#[derive(Serialize, JsonSchema)]
+pub struct Validation {
     schema: u32,
     valid: bool,
     problems: Vec<Problem>,
 }
 
-fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
+fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let parsed = ClusterSpec::parse(&text(file)?);
     let problems = match &parsed {
         Ok(_) => Vec::new(),
@@ -115,7 +120,7 @@ fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let parsed = parsed.with_context(|| format!("{} cannot be used", file.display()));
     let spec = parsed.usage().details(&validation)?;
     output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn describe(spec: &ClusterSpec) -> String {
@@ -136,7 +141,7 @@ fn describe(spec: &ClusterSpec) -> String {
     )
 }
 
-fn import(path: &Path) -> anyhow::Result<()> {
+fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let (form, imported) = read_other(path)?;
     let spec = whole(path, &imported, None)?;
     let mut always = vec!["schema", "hosts"];
@@ -144,14 +149,15 @@ fn import(path: &Path) -> anyhow::Result<()> {
         always.push("ssh");
     }
     let head = format!("# From {}. What else a cluster has, see `kinstall config init`.\n", form.name());
-    print_text(&format!("{head}{}", yaml(&imported.settings.part_of(&spec, &always))?))?;
+    let part = imported.settings.part_of(&spec, &always);
+    output::result(output, &format!("{head}{}", yaml(&part)?), &part)?;
     Ok(())
 }
 
-fn load_balancer(config: &Path, inventory: Option<&Path>) -> anyhow::Result<()> {
+fn load_balancer(config: &Path, inventory: Option<&Path>, output: OutputFormat) -> anyhow::Result<()> {
     let spec = read_spec(Some(config), inventory)?;
     if spec.api.load_balancer == LoadBalancer::External {
-        return Ok(print_text(&haproxy::external(&spec))?);
+        return Ok(output::text(output, &haproxy::external(&spec))?);
     }
     Err(anyhow!("the cluster has no load balancer of the site's own, so that there is nothing to configure"))
         .usage()
