@@ -217,14 +217,17 @@ pub enum ConfigCommand {
         /// The file.
         file: PathBuf,
     },
-    /// Turn Kubespray's inventory.ini into a cluster.yaml
+    /// Turn another tool's description of a cluster into a cluster.yaml
     ///
-    /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
-    /// standard error. Passwords are not copied.
-    #[command(after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml")]
+    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, and the
+    /// cluster file of `KubeKey`. The result comes on standard output. Whatever is left out is noted on standard error, with the reason.
+    /// Passwords are not copied.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml"
+    )]
     Import {
-        /// The inventory.
-        inventory: PathBuf,
+        /// The file or folder.
+        file: PathBuf,
     },
     /// Print a configuration for a HAProxy of the site's own in front of the API servers
     ///
@@ -235,8 +238,8 @@ pub enum ConfigCommand {
         /// The cluster's description (cluster.yaml)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Take the hosts from Kubespray's inventory.ini
-        #[arg(long, value_name = "FILE")]
+        /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+        #[arg(long, value_name = "PATH")]
         inventory: Option<PathBuf>,
     },
 }
@@ -284,8 +287,8 @@ pub struct RunArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
-    #[arg(long, value_name = "FILE")]
+    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// Join the cluster that this file is of, as a worker; `-` is standard input
     ///
@@ -349,8 +352,8 @@ pub struct PreflightArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
-    #[arg(long, value_name = "FILE")]
+    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
     #[command(flatten)]
@@ -405,8 +408,8 @@ pub struct ClusterArguments {
     /// The cluster's description (cluster.yaml), with its hosts
     #[arg(long, value_name = "FILE", group = "hosts_file")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini
-    #[arg(long, value_name = "FILE", group = "hosts_file")]
+    /// Take the hosts from Kubespray's inventory, a file or a folder
+    #[arg(long, value_name = "PATH", group = "hosts_file")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
     #[command(flatten)]

@@ -20,6 +20,7 @@ mod fixture;
 pub mod fleet;
 pub mod haproxy;
 pub mod host;
+pub mod import;
 pub mod inputs;
 pub mod inventory;
 pub mod join_file;

@@ -33,7 +33,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("config schema").with::<SchemaDocument>(),
         Documents::of("config validate").with::<config::Validation>().with_details::<config::Validation>(),
         Documents::of("config print").with::<ClusterSpec>(),
-        Documents::of("config import").with::<config::Imported>(),
+        Documents::of("config import").with::<ClusterSpec>(),
         Documents::of("config load-balancer").with::<TextDocument<'_>>(),
         // It answers the kinstall that leads, in the form that both agree on.
         Documents::of("agent"),

@@ -57,13 +57,12 @@ fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Reads `cluster.yaml`, or takes the defaults; and the hosts from Kubespray's inventory, where there is one.
+/// Reads `cluster.yaml`, or Kubespray's inventory with a `cluster.yaml` beside it or none, or takes the defaults.
 fn read_spec(config: Option<&Path>, inventory: Option<&Path>) -> anyhow::Result<ClusterSpec> {
     let Some(inventory) = inventory else {
         return config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file);
     };
-    let spec = config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file_without_hosts)?;
-    config::read_inventory(inventory, spec)
+    config::read_inventory(inventory, config)
 }
 
 fn require_root() -> anyhow::Result<()> {

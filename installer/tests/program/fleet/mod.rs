@@ -3,6 +3,7 @@
 
 mod cluster;
 mod front;
+mod kubespray;
 mod leaving;
 mod scale;
 pub mod stubs;
