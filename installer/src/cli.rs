@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod certs;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -18,6 +19,9 @@ use crate::preflight::CheckId;
 use crate::version::version;
 
 pub use kbundle_cli::OutputFormat;
+pub use certs::{
+    CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
+};
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\
@@ -62,7 +66,7 @@ impl Program for Cli {
         groups: &[
             ("Before an installation", &["verify", "preflight", "config"]),
             ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Look after a cluster", &["status", "certs", "kubeconfig", "remove", "reset"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],
         environment: &[
@@ -134,6 +138,17 @@ pub enum Command {
     /// Let a host that is set up by hand join this cluster
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and renew certificates, and add names to the API server's
+    #[command(subcommand)]
+    Certs(CertsCommand),
+    /// Write a kubeconfig for the administrator or for a user
+    ///
+    /// On a control plane, as root. The file holds a secret and is written for root alone. With `--user`, the cluster's authority signs
+    /// a client certificate for that user; what the user may do, roles say. Such a certificate cannot be taken back before its time is over.
+    #[command(
+        after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
+    )]
+    Kubeconfig(KubeconfigArguments),
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -2,14 +2,17 @@
 
 mod agent;
 mod bundle;
+mod certs;
 mod config;
 mod fleet;
 mod images;
+mod kubeconfig;
 mod manual;
 mod preflight;
 mod remove;
 mod reset;
 mod run;
+mod secret_file;
 mod status;
 mod token;
 mod verify;
@@ -36,6 +39,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Reset(arguments) => reset::reset(arguments),
         Command::Remove(arguments) => remove::remove(arguments),
         Command::Token(command) => token::token(command),
+        Command::Certs(command) => certs::certs(command),
+        Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments),
         Command::Config(command) => config::config(command),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command),

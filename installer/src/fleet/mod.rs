@@ -2,6 +2,7 @@
 //! on a single host, one stage after the other, and shows how far all of them are.
 
 mod balancer;
+mod certificates;
 mod connection;
 mod contact;
 mod etcd;
@@ -22,6 +23,7 @@ mod teardown;
 mod text;
 mod transport;
 
+pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};
 pub use session::preflight;
