@@ -18,10 +18,10 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
-pub use kbundle_cli::OutputFormat;
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
+pub use kbundle_cli::OutputFormat;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\

@@ -8,8 +8,8 @@ use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Join,
-    KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
+    Addons, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images,
+    Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
     SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;

@@ -64,7 +64,7 @@ impl Stage {
             Self::Finish => Some(Phase::Finish),
             Self::Connect | Self::Preflight | Self::Bundle | Self::LoadBalancer | Self::Remove | Self::Certificates => {
                 None
-            },
+            }
         }
     }
 }

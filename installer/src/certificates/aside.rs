@@ -89,7 +89,8 @@ fn take(host: &mut Host, path: &str, files: &[&str]) -> anyhow::Result<()> {
     let made = format!("{ASIDE}/{file}");
     refuse_unfit(host, path, &made).with_context(|| format!("kubeadm made {made}, and it is not used"))?;
     for file in files {
-        let content = host.read(&format!("{ASIDE}/{file}"))?.with_context(|| format!("kubeadm made no {ASIDE}/{file}"))?;
+        let content =
+            host.read(&format!("{ASIDE}/{file}"))?.with_context(|| format!("kubeadm made no {ASIDE}/{file}"))?;
         let mode = if file.ends_with(".crt") { 0o644 } else { 0o600 };
         host.write_file(&format!("{directory}/{file}"), &content, mode)?;
     }

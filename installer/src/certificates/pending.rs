@@ -28,7 +28,8 @@ impl Pending {
     pub fn read(host: &Host) -> anyhow::Result<Self> {
         let path = format!("{}/{NAME}", ledger::DIRECTORY);
         let Some(text) = host.read(&path)? else { return Ok(Self::default()) };
-        serde_json::from_slice(&text).with_context(|| format!("while reading {path}, which says what a renewal has to do"))
+        serde_json::from_slice(&text)
+            .with_context(|| format!("while reading {path}, which says what a renewal has to do"))
     }
 
     /// Whether nothing is left to do.

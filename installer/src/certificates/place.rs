@@ -187,9 +187,8 @@ pub fn places(host: &Host, this: &Member) -> Result<Vec<Place>, HostError> {
 
 fn of_control_plane(host: &Host) -> Vec<Place> {
     let below = |name: &str| format!("{PKI}/{name}.crt");
-    let kubeconfig = |name: Renewable| {
-        Place::renewable(name, format!("{}/{name}", crate::kubeadm::DIRECTORY), AUTHORITY_PATH)
-    };
+    let kubeconfig =
+        |name: Renewable| Place::renewable(name, format!("{}/{name}", crate::kubeadm::DIRECTORY), AUTHORITY_PATH);
     let mut places = vec![
         Place::authority("front-proxy-ca", FRONT_PROXY_AUTHORITY),
         Place::authority("apiserver-etcd-ca", etcd::CLIENT_CA_PATH),
@@ -205,9 +204,9 @@ fn of_control_plane(host: &Host) -> Vec<Place> {
     let super_admin = kubeconfig(Renewable::SuperAdminConf);
     places.extend(host.exists(&super_admin.path).then_some(super_admin));
     let copies = kubeconfig_copies(host).into_iter();
-    places.extend(copies.map(|path| {
-        Place::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)
-    }));
+    places.extend(
+        copies.map(|path| Place::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)),
+    );
     places
 }
 

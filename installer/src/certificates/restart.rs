@@ -74,7 +74,12 @@ impl Component {
 }
 
 /// Restarts the program and waits until it is well.
-pub fn restart(host: &mut Host, inputs: &Inputs<'_>, component: Component, progress: &dyn StepProgress) -> anyhow::Result<()> {
+pub fn restart(
+    host: &mut Host,
+    inputs: &Inputs<'_>,
+    component: Component,
+    progress: &dyn StepProgress,
+) -> anyhow::Result<()> {
     progress.detail(&format!("restarting {}", component.as_str()));
     match component {
         Component::Etcd => {
@@ -179,8 +184,11 @@ pub fn refuse_loss_of_majority(host: &Host, inputs: &Inputs<'_>) -> anyhow::Resu
     if may_restart(all.len(), healthy) {
         return Ok(());
     }
-    Err(anyhow!("etcd would lose its majority while its member on this host restarts: of {} others, {healthy} are healthy", all.len() - 1))
-        .hint("bring the other members up first; `kinstall status` and `journalctl -u etcd` there say more")
+    Err(anyhow!(
+        "etcd would lose its majority while its member on this host restarts: of {} others, {healthy} are healthy",
+        all.len() - 1
+    ))
+    .hint("bring the other members up first; `kinstall status` and `journalctl -u etcd` there say more")
 }
 
 /// Whether one of `all` members may restart while `healthy` of the others are. Of one or two, none can without an interruption.
@@ -201,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_pod_is_well_when_the_container_that_runs_answers() {
-        let of = |id: &str, ready: bool| json!({"status": {"containerStatuses": [{"containerID": id, "ready": ready}]}});
+        let of =
+            |id: &str, ready: bool| json!({"status": {"containerStatuses": [{"containerID": id, "ready": ready}]}});
         let is_ready = |pod: &serde_json::Value| matches!(readiness_of(pod, &["b2".to_owned()]), Look::Ready(()));
         assert!(is_ready(&of("containerd://b2", true)));
         assert!(!is_ready(&of("containerd://b2", false)));

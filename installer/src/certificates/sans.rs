@@ -56,13 +56,17 @@ pub fn refuse_unsuitable(host: &Host, standing: &Standing) -> anyhow::Result<()>
             .hint("run it on a control plane, or with `--config cluster.yaml`");
     }
     if !host.ledger().is_done(ControlPlane.id()) {
-        return Err(anyhow!("the control plane of this host was never completed")).refused().hint("`kinstall run` resumes it");
+        return Err(anyhow!("the control plane of this host was never completed"))
+            .refused()
+            .hint("`kinstall run` resumes it");
     }
     match kubeadm_config::other_settings(host, &inputs, kubeadm_config::Sans::Ignored)? {
         None => Ok(()),
-        Some(difference) => Err(anyhow!("{CONFIG_PATH} is not as kinstall wrote it: {difference}; nothing was changed"))
-            .refused()
-            .hint("put the former setting back, then run the same command again"),
+        Some(difference) => {
+            Err(anyhow!("{CONFIG_PATH} is not as kinstall wrote it: {difference}; nothing was changed"))
+                .refused()
+                .hint("put the former setting back, then run the same command again")
+        }
     }
 }
 

@@ -34,7 +34,9 @@ pub enum CertsCommand {
     ///
     /// Certificates of kubeadm, etcd and the kubelet, and those in kubeconfigs: how many days each has left, and whether its authority
     /// signed it. Exits with 1 when a certificate has too few days left, is not valid, or cannot be read. Changes nothing.
-    #[command(after_long_help = "Examples:\n  kinstall certs list\n  kinstall certs list --config cluster.yaml --warn-days 90 --output json")]
+    #[command(
+        after_long_help = "Examples:\n  kinstall certs list\n  kinstall certs list --config cluster.yaml --warn-days 90 --output json"
+    )]
     List(CertsListArguments),
     /// Make certificates anew, with the same authority, and restart what uses them
     ///
@@ -129,7 +131,10 @@ fn subject(text: &str) -> Result<String, String> {
     }
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_:@/".contains(letter);
     if text.is_empty() || text.len() > 64 || text.starts_with(['.', '-', '/']) || !text.chars().all(is_plain) {
-        return Err("it has 1 to 64 letters, digits and `.`, `-`, `_`, `:`, `@`, `/`, and begins with a letter or digit".to_owned());
+        return Err(
+            "it has 1 to 64 letters, digits and `.`, `-`, `_`, `:`, `@`, `/`, and begins with a letter or digit"
+                .to_owned(),
+        );
     }
     Ok(text.to_owned())
 }

@@ -140,7 +140,9 @@ fn add_san_here(names: &[String]) -> anyhow::Result<HostSans> {
     let report = sans::add(&mut host, names, &progress)?;
     drop(lock);
     if others {
-        progress.line("only the API server of this host has the names; run it with `--config cluster.yaml` for all of them");
+        progress.line(
+            "only the API server of this host has the names; run it with `--config cluster.yaml` for all of them",
+        );
     }
     Ok(HostSans { host: name, report })
 }

@@ -14,12 +14,12 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{require_root, secret_file};
 use crate::certificates::Standing;
+use crate::certificates::look::certificate_of;
 use crate::cli::KubeconfigArguments;
 use crate::failure::Advise;
 use crate::host::{Command, Host};
 use crate::kubeadm::run::PROGRAM;
 use crate::kubeadm::{ADMIN_KUBECONFIG, CONFIG_PATH};
-use crate::certificates::look::certificate_of;
 use crate::report::SCHEMA;
 
 /// What was made. Nothing in it is secret.
@@ -90,11 +90,15 @@ fn describe(text: &str, file: PathBuf, arguments: &KubeconfigArguments) -> anyho
 
 fn tell(made: &Made, is_user: bool) -> anyhow::Result<String> {
     let Made { file, user, server, not_after, .. } = made;
-    let mut text = format!("{} lets {user} use the API at {server} until {not_after}. It holds a secret.\n", file.display());
+    let mut text =
+        format!("{} lets {user} use the API at {server} until {not_after}. It holds a secret.\n", file.display());
     if is_user {
         let first = made.groups.first();
         let subject = first.map_or_else(|| format!("--user={user}"), |group| format!("--group={group}"));
-        write!(text, "A role says what {user} may do: kubectl create clusterrolebinding {user} --clusterrole=view {subject}\n")?;
+        write!(
+            text,
+            "A role says what {user} may do: kubectl create clusterrolebinding {user} --clusterrole=view {subject}\n"
+        )?;
     }
     Ok(text)
 }

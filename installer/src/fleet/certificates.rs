@@ -38,7 +38,8 @@ pub fn list_certificates(
 }
 
 fn failures<T>(fleet: &Fleet<'_>) -> Answers<T> {
-    let failed = fleet.hosts().filter_map(|(_, host)| Some((host.name().clone(), Err(host.failure.as_ref()?.report.clone()))));
+    let failed =
+        fleet.hosts().filter_map(|(_, host)| Some((host.name().clone(), Err(host.failure.as_ref()?.report.clone()))));
     failed.collect()
 }
 
@@ -102,9 +103,8 @@ pub fn add_sans(
     let has_api_server = |host: &FleetHost<'_>| host.has(Role::ControlPlane);
     refuse_unreached(&fleet, has_api_server)?;
     let control_planes = fleet.alive(has_api_server);
-    let reports = one_by_one(&mut fleet, &control_planes, |fleet, index| {
-        fleet.ask(index, AddSans { names: names.to_vec() })
-    })?;
+    let reports =
+        one_by_one(&mut fleet, &control_planes, |fleet, index| fleet.ask(index, AddSans { names: names.to_vec() }))?;
     fleet.summary(None)?;
     Ok(by_name(&fleet, reports))
 }

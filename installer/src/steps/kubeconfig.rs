@@ -153,7 +153,10 @@ mod tests {
         }
         bench.file("etc/kubernetes/admin.conf", &kubeconfig("bmV3"));
         bench.file("root/.kube/config", &kubeconfig("b2xk"));
-        bench.file("home/ana/.kube/config", &kubeconfig("b2xk").replace("current-context: context", "current-context: mine"));
+        bench.file(
+            "home/ana/.kube/config",
+            &kubeconfig("b2xk").replace("current-context: context", "current-context: mine"),
+        );
         bench.file("home/eva/.kube/config", "half a fi");
         renew_copies(&mut host).unwrap();
         assert_eq!(bench.read("root/.kube/config"), kubeconfig("bmV3"));

@@ -14,7 +14,9 @@ const ADDRESS: &str = "192.0.2.80";
 pub fn are_listed_extended_and_renewed(host: &Host) -> anyhow::Result<()> {
     let cluster = Cluster::new(host);
     let first = serials(host)?;
-    for name in ["apiserver", "etcd-server", "etcd-peer", "kubelet-client", "kubelet-server", "admin.conf", "front-proxy-ca"] {
+    for name in
+        ["apiserver", "etcd-server", "etcd-peer", "kubelet-client", "kubelet-server", "admin.conf", "front-proxy-ca"]
+    {
         ensure!(first.contains_key(name), "{name} is not listed: {first:?}");
     }
     let warned = host.exec(&["kinstall", "certs", "list", "--warn-days", "400"])?;
@@ -36,12 +38,19 @@ pub fn are_listed_extended_and_renewed(host: &Host) -> anyhow::Result<()> {
     let before = serials(host)?;
     ensure!(before["apiserver"] != first["apiserver"]);
     let planned = host.sh("kinstall certs renew --all --dry-run")?;
-    ensure!(planned.contains("would restart etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet"), "{planned}");
+    ensure!(
+        planned.contains("would restart etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet"),
+        "{planned}"
+    );
     ensure!(serials(host)? == before, "a dry run renewed something");
     host.sh("kinstall certs renew --all")?;
     let after = serials(host)?;
-    let same: Vec<_> = before.iter().filter(|(name, serial)| after.get(*name) == Some(serial)).map(|(name, _)| name).collect();
-    ensure!(same == ["apiserver-etcd-ca", "ca", "etcd-ca", "front-proxy-ca", "kubelet-client"], "not renewed: {same:?}");
+    let same: Vec<_> =
+        before.iter().filter(|(name, serial)| after.get(*name) == Some(serial)).map(|(name, _)| name).collect();
+    ensure!(
+        same == ["apiserver-etcd-ca", "ca", "etcd-ca", "front-proxy-ca", "kubelet-client"],
+        "not renewed: {same:?}"
+    );
     serves_as(host, NAME)?;
     host.sh("cmp /root/.kube/config /etc/kubernetes/admin.conf")?;
     host.sh("test ! -e /etc/kubernetes/renewal && test ! -e /var/lib/kinstall/renewal.json")?;
@@ -75,7 +84,8 @@ fn serves_as(host: &Host, name: &str) -> anyhow::Result<()> {
 }
 
 fn a_user_may_do_what_a_role_says(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    let made = host.sh("cd /root && kinstall kubeconfig --user ana --group developers --ttl 1h && stat -c %a ana.kubeconfig")?;
+    let made =
+        host.sh("cd /root && kinstall kubeconfig --user ana --group developers --ttl 1h && stat -c %a ana.kubeconfig")?;
     ensure!(made.lines().last() == Some("600") && !made.contains("client-key-data"), "{made}");
     let pods = ["kubectl", "--kubeconfig=/root/ana.kubeconfig", "get", "pods"];
     let refused = host.exec(&pods)?;

@@ -182,7 +182,8 @@ impl AddedSans {
     /// What was done on `hosts`; `in_file` is what cluster.yaml lists.
     pub fn of(hosts: Vec<HostSans>, in_file: Option<&[String]>) -> Self {
         let certificate_sans = hosts.first().map(|host| host.report.certificate_sans.clone()).unwrap_or_default();
-        let missing = |listed: &[String]| certificate_sans.iter().filter(|name| !listed.contains(name)).cloned().collect();
+        let missing =
+            |listed: &[String]| certificate_sans.iter().filter(|name| !listed.contains(name)).cloned().collect();
         let missing_in_file = in_file.map(missing);
         Self { schema: SCHEMA, certificate_sans, missing_in_file, hosts }
     }
@@ -195,7 +196,9 @@ impl AddedSans {
         };
         let mut text: String = self.hosts.iter().map(line).collect();
         if self.missing_in_file.as_ref().is_none_or(|missing| !missing.is_empty()) {
-            text.push_str("If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` is refused:\n");
+            text.push_str(
+                "If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` is refused:\n",
+            );
             text.push_str("api:\n  certificate-sans:\n");
             self.certificate_sans.iter().for_each(|name| {
                 let _ = writeln!(text, "    - \"{name}\"");
