@@ -89,10 +89,9 @@ fn a_user_may_do_what_a_role_says(host: &Host, cluster: &Cluster<'_>) -> anyhow:
     ensure!(made.lines().last() == Some("600") && !made.contains("client-key-data"), "{made}");
     let pods = ["kubectl", "--kubeconfig=/root/ana.kubeconfig", "get", "pods"];
     let refused = host.exec(&pods)?;
-    let said = String::from_utf8_lossy(&refused.stderr);
-    ensure!(said.contains("User \"ana\" cannot list"), "{said}");
+    ensure!(refused.stderr.contains("User \"ana\" cannot list"), "{}", refused.stderr);
     cluster.kubectl("create rolebinding developers --clusterrole=view --group=developers")?;
     let allowed = host.exec(&pods)?;
-    ensure!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
+    ensure!(allowed.status.success(), "{}", allowed.stderr);
     host.sh("rm /root/ana.kubeconfig").map(drop)
 }
