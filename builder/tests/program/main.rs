@@ -16,5 +16,6 @@ mod reading;
 mod reference;
 mod server;
 mod signing;
+mod site;
 mod tls;
 mod upstream;
