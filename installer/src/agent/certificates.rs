@@ -1,7 +1,7 @@
 //! This host's certificates: how they are, and new ones.
 
 use super::leader_link::LeaderLink;
-use super::questions::{AddSans, ListCertificates, PreviewRenewal, RenewCertificates};
+use super::questions::{AddSans, PreviewRenewal, RenewCertificates};
 use super::work::wait_for_lock;
 use crate::certificates::look::Moment;
 use crate::certificates::renew::{Renewal, plan};
@@ -9,10 +9,10 @@ use crate::certificates::sans::{self, SansReport};
 use crate::certificates::{CertificateReport, RenewalReport, Standing, look};
 use crate::host::Host;
 
-pub fn list(asked: &ListCertificates) -> anyhow::Result<Vec<CertificateReport>> {
+pub fn list(warn_days: u32) -> anyhow::Result<Vec<CertificateReport>> {
     let host = Host::local()?;
     let standing = Standing::find(&host)?;
-    look::look(&host, standing.inputs().topology.this(), Moment::now(asked.warn_days))
+    look::look(&host, standing.inputs().topology.this(), Moment::now(warn_days))
 }
 
 pub fn preview(asked: &PreviewRenewal) -> anyhow::Result<RenewalReport> {

@@ -91,10 +91,14 @@ fn take(host: &mut Host, path: &str, files: &[&str]) -> anyhow::Result<()> {
     for file in files {
         let content =
             host.read(&format!("{ASIDE}/{file}"))?.with_context(|| format!("kubeadm made no {ASIDE}/{file}"))?;
-        let mode = if file.ends_with(".crt") { 0o644 } else { 0o600 };
+        let mode = if has_extension(file, "crt") { 0o644 } else { 0o600 };
         host.write_file(&format!("{directory}/{file}"), &content, mode)?;
     }
     Ok(())
+}
+
+fn has_extension(file: &str, extension: &str) -> bool {
+    file.rsplit_once('.').is_some_and(|(_, found)| found == extension)
 }
 
 /// Refuses what is no certificate of the authority that signed the one in place, or lacks a name that it has.

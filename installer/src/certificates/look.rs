@@ -107,12 +107,12 @@ impl Moment {
 /// Looks at every certificate of a host that does `this` in its cluster.
 pub fn look(host: &Host, this: &Member, moment: Moment) -> anyhow::Result<Vec<CertificateReport>> {
     let places = places(host, this).context("while looking for certificates")?;
-    Ok(places.into_iter().map(|place| judge(host, place, moment)).collect())
+    Ok(places.iter().map(|place| judge(host, place, moment)).collect())
 }
 
 /// Looks at the certificate in one place.
 #[must_use]
-pub fn judge(host: &Host, place: Place, Moment { now, warn_days }: Moment) -> CertificateReport {
+pub fn judge(host: &Host, place: &Place, Moment { now, warn_days }: Moment) -> CertificateReport {
     let authority = match &place.authority {
         Authority::File(path) => (*path).to_owned(),
         Authority::Own => place.path.clone(),
@@ -202,7 +202,8 @@ pub fn certificate_of(kubeconfig: &str) -> Option<Certificate> {
 }
 
 fn is_kubeconfig(path: &str) -> bool {
-    path.ends_with(".conf") || path.ends_with(super::place::KUBECONFIG_COPY)
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf")
+        || path.ends_with(super::place::KUBECONFIG_COPY)
 }
 
 /// The certificate that a kubeconfig holds or names, PEM.

@@ -80,7 +80,7 @@ fn selected(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::
     let is_selected = |place: &super::place::Place, name: Renewable| match selection {
         Selection::All => true,
         Selection::Named(names) => names.contains(&name),
-        Selection::Due { days } => judge(host, place.clone(), Moment::now(*days)).state != super::look::State::Good,
+        Selection::Due { days } => judge(host, place, Moment::now(*days)).state != super::look::State::Good,
     };
     let places = places.iter().filter_map(|place| Some((place, place.as_renewable()?)));
     Ok(places.filter(|(place, name)| is_selected(place, *name)).map(|(_, name)| name).collect())

@@ -166,10 +166,8 @@ fn restart_kubelet(host: &Host, progress: &dyn StepProgress) -> anyhow::Result<(
     host.run(&Command::new("systemctl", ["restart", KUBELET_UNIT]))?;
     until(progress, "the kubelet", KUBELET_WITHIN, || {
         let is_active = host.unit_state(KUBELET_UNIT)?.is_some_and(|state| state.active == "active");
-        Ok(match is_active && host.exists(KUBELET_SERVER) {
-            true => Look::Ready(()),
-            false => Look::NotYet("it has not started yet".to_owned()),
-        })
+        let is_up = is_active && host.exists(KUBELET_SERVER);
+        Ok(if is_up { Look::Ready(()) } else { Look::NotYet("it has not started yet".to_owned()) })
     })
     .context("`journalctl -u kubelet` has its log")
 }

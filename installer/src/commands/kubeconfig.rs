@@ -95,9 +95,9 @@ fn tell(made: &Made, is_user: bool) -> anyhow::Result<String> {
     if is_user {
         let first = made.groups.first();
         let subject = first.map_or_else(|| format!("--user={user}"), |group| format!("--group={group}"));
-        write!(
+        writeln!(
             text,
-            "A role says what {user} may do: kubectl create clusterrolebinding {user} --clusterrole=view {subject}\n"
+            "A role says what {user} may do: kubectl create clusterrolebinding {user} --clusterrole=view {subject}"
         )?;
     }
     Ok(text)

@@ -55,7 +55,7 @@ fn place(path: &str) -> Place {
 }
 
 fn judged(bench: &Bench, path: &str) -> CertificateReport {
-    judge(&bench.host(), place(path), Moment { now: now(), warn_days: 30 })
+    judge(&bench.host(), &place(path), Moment { now: now(), warn_days: 30 })
 }
 
 /// A host with an authority, and a certificate of it with these days.

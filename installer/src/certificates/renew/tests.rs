@@ -23,7 +23,7 @@ fn programs(root: &Path, command: &Command) -> Option<String> {
     }
     let words: Vec<_> = command.arguments.iter().map(String::as_str).collect();
     match (command.program.rsplit('/').next().unwrap(), words.as_slice()) {
-        ("kubeadm", ["certs", "renew", name, _]) | ("kubeadm", ["init", "phase", "certs", name, _]) => {
+        ("kubeadm", ["certs", "renew", name, _] | ["init", "phase", "certs", name, _]) => {
             issue(root, name);
             None
         }
