@@ -1,6 +1,8 @@
 //! Adds names and addresses to the certificate of a standing cluster's API server: in the records of the host, in kubeadm's
 //! configuration, there and in the cluster, and in the certificate. Joins, renewals and later runs then keep them.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, anyhow};
 use kbundle_format::Role;
 use schemars::JsonSchema;
@@ -98,7 +100,13 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
 fn missing(host: &Host, names: &[String]) -> Vec<String> {
     let present = read(host, &format!("{PKI}/{}.crt", Renewable::Apiserver));
     let present = present.map(|chain| chain[0].names.clone()).unwrap_or_default();
-    names.iter().filter(|name| !present.contains(name)).cloned().collect()
+    names.iter().filter(|name| !present.iter().any(|present| is_same(present, name))).cloned().collect()
+}
+
+/// Whether two names are the same; an address may be written in several ways.
+fn is_same(one: &str, other: &str) -> bool {
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    one == other || address(one).is_some_and(|found| address(other) == Some(found))
 }
 
 /// Writes kubeadm's configuration as the records have it, makes the certificate by it, and tells the cluster.
@@ -115,6 +123,12 @@ pub(super) fn put_in_place(host: &mut Host, inputs: &Inputs<'_>) -> anyhow::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        assert!(is_same("2001:db8::1", "2001:DB8:0::1") && is_same("a.example", "a.example"));
+        assert!(!is_same("2001:db8::1", "2001:db8::2") && !is_same("a.example", "b.example"));
+    }
 
     #[test]
     fn names_are_added_once_and_in_order() {
