@@ -5,9 +5,7 @@ use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
-use crate::destination::DestinationError;
 use crate::fetch::FetchError;
-use crate::interrupt::{Interrupted, Signal};
 use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::reproduce::ReproduceError;
@@ -118,37 +116,6 @@ impl Explain for PackError {
 impl Explain for ReproduceError {
     fn kind(&self) -> Kind {
         Kind::Failed
-    }
-}
-
-impl Explain for DestinationError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. } => Kind::Usage,
-            Self::Volumes { source, .. } => source.kind(),
-            Self::NotWritable { .. } | Self::Write { .. } => Kind::Failed,
-            _ => Kind::Refused,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Volumes { source, .. } => source.hint(),
-            _ => self.hint().map(str::to_owned),
-        }
-    }
-}
-
-impl Explain for Interrupted {
-    fn kind(&self) -> Kind {
-        match self.signal {
-            Signal::Interrupt => Kind::Interrupted,
-            Signal::Terminate => Kind::Terminated,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("run the same command again".to_owned())
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
 use kbundle::demand::Demand;
-use kbundle::destination::Destination;
 use kbundle::fetch::Cache;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
@@ -14,9 +13,10 @@ use kbundle::site;
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::input::Input;
 use kbundle_format::{Digest, IndexedBundle, SignatureCheck};
 
-use super::input::Input;
 use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;

@@ -5,22 +5,26 @@ use std::future::Future;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::catalog::Catalog;
-use kbundle::destination::{Destination, check_space};
 use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
-use kbundle::interrupt::{Interrupt, Interrupted};
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::Selection;
 use kbundle::spec::{BundleSpec, SpecFile, Unpinned};
 use kbundle::upstream::Upstream;
 use kbundle::version_request::VersionRequest;
 use kbundle_cli::{Explained as _, failure, output};
+use kbundle_commands::destination::{Destination, check_space};
+use kbundle_commands::interrupt::{Interrupt, interrupted};
 
 use crate::cli::{CatalogArgs, FetchArgs, SpecArgs};
+
+/// How often waiting work looks whether a signal came.
+const PERIOD: Duration = Duration::from_millis(50);
 
 /// `bundle.yaml` if one was given, or one that says nothing.
 pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
@@ -176,7 +180,7 @@ pub fn online<T>(
     runtime()?.block_on(async {
         tokio::select! {
             done = work => done.explained(),
-            () = interrupt.caught() => {
+            () = caught(interrupt) => {
                 let stopped = Err(anyhow::anyhow!("the downloads were stopped"));
                 interrupted(interrupt, stopped, || downloads_kept(fetcher.cache()))
             }
@@ -184,15 +188,10 @@ pub fn online<T>(
     })
 }
 
-/// Says of work that failed after a signal came that it was interrupted, and what was `kept`.
-pub fn interrupted<T>(
-    interrupt: &Interrupt,
-    result: anyhow::Result<T>,
-    kept: impl FnOnce() -> String,
-) -> anyhow::Result<T> {
-    match interrupt.caught_signal() {
-        Some(signal) if result.is_err() => Err(Interrupted { signal, kept: kept() }).explained(),
-        _ => result,
+/// Waits for a signal.
+async fn caught(interrupt: &Interrupt) {
+    while interrupt.caught_signal().is_none() {
+        tokio::time::sleep(PERIOD).await;
     }
 }
 

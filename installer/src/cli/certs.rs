@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::ClusterArguments;
 use super::token::{UNITS, duration};
-use super::{ClusterArguments, OutputFormat};
 use crate::certificates::Renewable;
 
 const RENEW_EXAMPLES: &str = "\
@@ -62,9 +62,6 @@ pub struct CertsListArguments {
     /// The hosts.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `certs renew`.
@@ -85,9 +82,6 @@ pub struct CertsRenewArguments {
     /// The hosts.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `certs add-san`.
@@ -99,9 +93,6 @@ pub struct CertsAddSanArguments {
     /// The hosts.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `kubeconfig`.
@@ -119,9 +110,6 @@ pub struct KubeconfigArguments {
     /// Where to write the file; `NAME.kubeconfig` here where absent
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// A user or a group, as a certificate names it.

@@ -16,15 +16,16 @@ use crate::failure::{Advise, FailureReport};
 use crate::fleet::FleetOptions;
 use crate::host::Host;
 use crate::report::Reporter;
-use documents::{AddedSans, CertificateList, HostCertificates, HostRenewal, HostSans, Renewed};
-
 mod documents;
 
-pub fn certs(command: &CertsCommand) -> anyhow::Result<ExitCode> {
+pub use documents::{AddedSans, CertificateList, Renewed};
+use documents::{HostCertificates, HostRenewal, HostSans};
+
+pub fn certs(command: &CertsCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
-        CertsCommand::List(arguments) => list(arguments),
-        CertsCommand::Renew(arguments) => renew(arguments),
-        CertsCommand::AddSan(arguments) => add_san(arguments),
+        CertsCommand::List(arguments) => list(arguments, output),
+        CertsCommand::Renew(arguments) => renew(arguments, output),
+        CertsCommand::AddSan(arguments) => add_san(arguments, output),
     }
 }
 
@@ -42,7 +43,7 @@ fn cluster(arguments: &ClusterArguments) -> anyhow::Result<Option<(ClusterSpec, 
     Ok(Some((spec, options)))
 }
 
-fn list(arguments: &CertsListArguments) -> anyhow::Result<ExitCode> {
+fn list(arguments: &CertsListArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let days = arguments.warn_days;
     let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
         let begun = fleet::end_connections_when_interrupted;
@@ -55,7 +56,7 @@ fn list(arguments: &CertsListArguments) -> anyhow::Result<ExitCode> {
         vec![HostCertificates::of(standing.inputs().node_name(), Ok::<_, FailureReport>(found))]
     };
     let list = CertificateList::of(days, hosts);
-    output::result(arguments.output, &list.text(), &list)?;
+    output::result(output, &list.text(), &list)?;
     Ok(if list.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -67,7 +68,7 @@ fn selection(arguments: &CertsRenewArguments) -> Selection {
     }
 }
 
-fn renew(arguments: &CertsRenewArguments) -> anyhow::Result<ExitCode> {
+fn renew(arguments: &CertsRenewArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let selection = selection(arguments);
     let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
         let begun = fleet::end_connections_when_interrupted;
@@ -81,7 +82,7 @@ fn renew(arguments: &CertsRenewArguments) -> anyhow::Result<ExitCode> {
         vec![renew_here(&selection, arguments)?]
     };
     let renewed = Renewed::of(arguments.dry_run, hosts);
-    output::result(arguments.output, &renewed.text(), &renewed)?;
+    output::result(output, &renewed.text(), &renewed)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,7 +108,7 @@ fn renew_here(selection: &Selection, arguments: &CertsRenewArguments) -> anyhow:
     Ok(HostRenewal { host: name, report })
 }
 
-fn add_san(arguments: &CertsAddSanArguments) -> anyhow::Result<ExitCode> {
+fn add_san(arguments: &CertsAddSanArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut in_file = None;
     let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
         let wanted = sans::with_names(&spec, &arguments.names);
@@ -123,7 +124,7 @@ fn add_san(arguments: &CertsAddSanArguments) -> anyhow::Result<ExitCode> {
         vec![add_san_here(&arguments.names)?]
     };
     let added = AddedSans::of(hosts, in_file.as_deref());
-    output::result(arguments.output, &added.text(), &added)?;
+    output::result(output, &added.text(), &added)?;
     Ok(ExitCode::SUCCESS)
 }
 

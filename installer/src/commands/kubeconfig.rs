@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
+use kbundle_cli::OutputFormat;
 use kbundle_cli::output;
 use kbundle_format::Role;
 use schemars::JsonSchema;
@@ -25,7 +26,8 @@ use crate::report::SCHEMA;
 /// What was made. Nothing in it is secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Made {
+#[schemars(rename = "Kubeconfig")]
+pub struct Made {
     schema: u32,
     /// The kubeconfig.
     file: PathBuf,
@@ -39,7 +41,7 @@ struct Made {
     not_after: String,
 }
 
-pub fn kubeconfig(arguments: &KubeconfigArguments) -> anyhow::Result<ExitCode> {
+pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     require_root()?;
     let host = Host::local()?;
     let standing = Standing::find(&host)?;
@@ -59,7 +61,7 @@ pub fn kubeconfig(arguments: &KubeconfigArguments) -> anyhow::Result<ExitCode> {
     let made = describe(&text, path, arguments)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.commit_new());
     written.context("cannot write the kubeconfig")?;
-    output::result(arguments.output, &tell(&made, arguments.user.is_some())?, &made)?;
+    output::result(output, &tell(&made, arguments.user.is_some())?, &made)?;
     Ok(ExitCode::SUCCESS)
 }
 

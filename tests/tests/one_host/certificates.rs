@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
-use lab::Host;
 use lab::cluster::{Cluster, assert_a_second_run_changes_nothing};
-use serde_json::Value;
+use lab::{Host, document_of};
 
 const NAME: &str = "k8s.plant-7.example";
 const ADDRESS: &str = "192.0.2.80";
@@ -63,7 +62,7 @@ pub fn are_listed_extended_and_renewed(host: &Host) -> anyhow::Result<()> {
 
 /// The serial numbers of all certificates by name, each of which is good.
 fn serials(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
-    let list: Value = serde_json::from_str(&host.sh("kinstall certs list --output json")?)?;
+    let list = document_of("kinstall", "certs list", &host.sh("kinstall certs list --output json")?)?;
     let certificates = list["hosts"][0]["certificates"].as_array().context("no certificates")?;
     let mut serials = BTreeMap::new();
     for certificate in certificates {
@@ -84,9 +83,10 @@ fn serves_as(host: &Host, name: &str) -> anyhow::Result<()> {
 }
 
 fn a_user_may_do_what_a_role_says(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    let made =
-        host.sh("cd /root && kinstall kubeconfig --user ana --group developers --ttl 1h && stat -c %a ana.kubeconfig")?;
-    ensure!(made.lines().last() == Some("600") && !made.contains("client-key-data"), "{made}");
+    let make = "cd /root && kinstall kubeconfig --user ana --group developers --ttl 1h --output json";
+    let made = document_of("kinstall", "kubeconfig", &host.sh(make)?)?;
+    ensure!(made["user"] == "ana" && !made.to_string().contains("client-key-data"), "{made}");
+    ensure!(host.sh("stat -c %a /root/ana.kubeconfig")? == "600");
     let pods = ["kubectl", "--kubeconfig=/root/ana.kubeconfig", "get", "pods"];
     let refused = host.exec(&pods)?;
     ensure!(refused.stderr.contains("User \"ana\" cannot list"), "{}", refused.stderr);
