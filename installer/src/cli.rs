@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod certs;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -23,6 +24,9 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
+pub use certs::{
+    CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
+};
 pub use kbundle_cli::OutputFormat;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
@@ -81,7 +85,7 @@ impl Program for Cli {
         groups: &[
             ("Before an installation", &["verify", "inspect", "preflight", "config"]),
             ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Look after a cluster", &["status", "certs", "kubeconfig", "remove", "reset"]),
             ("Files of a bundle", &["extract", "join", "repair"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],
@@ -164,6 +168,17 @@ pub enum Command {
     /// Let a host that is set up by hand join this cluster
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and renew certificates, and add names to the API server's
+    #[command(subcommand)]
+    Certs(CertsCommand),
+    /// Write a kubeconfig for the administrator or for a user
+    ///
+    /// On a control plane, as root. The file holds a secret and is written for root alone. With `--user`, the cluster's authority signs
+    /// a client certificate for that user; what the user may do, roles say. Such a certificate cannot be taken back before its time is over.
+    #[command(
+        after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
+    )]
+    Kubeconfig(KubeconfigArguments),
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -5,6 +5,7 @@
 //! [`host`].
 
 pub mod agent;
+pub mod certificates;
 mod cleanup;
 pub mod cli;
 pub mod commands;

@@ -2,15 +2,18 @@
 
 mod agent;
 mod bundle;
+mod certs;
 mod config;
 mod documents;
 mod fleet;
 mod images;
+mod kubeconfig;
 mod manual;
 mod preflight;
 mod remove;
 mod reset;
 mod run;
+mod secret_file;
 mod status;
 mod token;
 
@@ -43,6 +46,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Reset(arguments) => reset::reset(arguments, output),
         Command::Remove(arguments) => remove::remove(arguments, output),
         Command::Token(command) => token::token(command, output),
+        Command::Certs(command) => certs::certs(command, output),
+        Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),

@@ -3,6 +3,7 @@
 
 mod advice;
 mod balancer;
+mod certificates;
 mod connection;
 mod contact;
 mod etcd;
@@ -23,6 +24,7 @@ mod teardown;
 mod text;
 mod transport;
 
+pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};
 pub use session::preflight;

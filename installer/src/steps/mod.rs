@@ -8,6 +8,7 @@
 mod addon;
 pub mod addons;
 mod boot_settings;
+mod certificate_timer;
 pub mod containerd;
 mod control_plane;
 mod dns;
@@ -18,8 +19,8 @@ mod image_keeper;
 pub mod images;
 pub mod join;
 mod kernel_modules;
-mod kubeadm_config;
-mod kubeconfig;
+pub mod kubeadm_config;
+pub mod kubeconfig;
 mod kubelet;
 pub mod load_balancer;
 pub mod network;
@@ -46,6 +47,7 @@ use crate::step_progress::StepProgress;
 
 pub use addons::Addons;
 pub use boot_settings::BootSettings;
+pub use certificate_timer::CertificateTimer;
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
 pub use dns::Dns;
