@@ -1,6 +1,7 @@
 //! What the errors of this library mean on a command line, and what to do about them.
 
 use kbundle_cli::failure::{Explain, Kind};
+use kbundle_format::ComponentName;
 use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
@@ -116,7 +117,7 @@ impl Explain for ResolveError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Addon { name, .. } if name == "calico" => {
+            Self::Addon { name, .. } if name == ComponentName::Calico.as_str() => {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
             Self::Release { .. } => Some("give a catalog that has it with `--catalog PATH`".to_owned()),
@@ -134,7 +135,7 @@ fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
     if !pinned_networks.is_empty() {
         ways.push(format!("or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni ")));
     }
-    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.name == "haproxy")) {
+    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.is(ComponentName::Haproxy))) {
         ways.push("`--load-balancer none` leaves HAProxy out, for a single control plane".to_owned());
     }
     ways.join("; ")

@@ -5,7 +5,6 @@ mod reading;
 mod signing;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -20,7 +19,6 @@ use kbundle_format::KubeVersion;
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
 pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
-use crate::commands;
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
@@ -73,11 +71,6 @@ impl Program for Arguments {
 
     fn common(&self) -> &CommonArguments {
         &self.common
-    }
-
-    fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(self.command)?;
-        Ok(ExitCode::SUCCESS)
     }
 }
 

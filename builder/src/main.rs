@@ -9,5 +9,5 @@ use std::process::ExitCode;
 use cli::Arguments;
 
 fn main() -> ExitCode {
-    kbundle_cli::program::main::<Arguments>()
+    kbundle_cli::program::main(|arguments: Arguments| commands::execute(arguments.command).map(|()| ExitCode::SUCCESS))
 }

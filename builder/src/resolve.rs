@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
+use kbundle_format::{
+    Component, ComponentName, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source,
+};
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release};
 use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
-
-/// Components in the order a host needs them; others come after, by name.
-const ORDER_OF_NEED: [&str; 8] =
-    ["containerd", "runc", "cni-plugins", "crictl", "etcd", "kubelet", "kubeadm", "kubectl"];
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +150,7 @@ pub enum ResolveError {
         /// An address or a manifest's name.
         what: String,
         /// Why.
-        source: kbundle_format::names::NameError,
+        source: kbundle_format::text::TextError,
     },
 }
 
@@ -282,7 +280,8 @@ impl Catalog {
     ) -> Result<Vec<SelectedArtifact>, ResolveError> {
         let mut wanted: Vec<(&String, &String)> = release.components.iter().collect();
         wanted.sort_by_key(|(name, _)| {
-            ORDER_OF_NEED.iter().position(|known| known == name).unwrap_or(ORDER_OF_NEED.len())
+            let order = ComponentName::OF_HOSTS;
+            order.iter().position(|known| known.as_str() == *name).unwrap_or(order.len())
         });
         let mut artifacts = Vec::new();
         for (name, version) in wanted {

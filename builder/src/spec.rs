@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
+use kbundle_format::{ComponentName, Digest, ImageRef, KubeVersion, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -298,7 +298,7 @@ impl SpecFlags {
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
             platforms,
-            cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| "calico".to_owned()).into(),
+            cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| ComponentName::Calico.to_string()).into(),
             load_balancer: self
                 .load_balancer
                 .or_else(|| file.load_balancer.clone())

@@ -15,8 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Attestation;
-use crate::list::canonical_json;
-use crate::write::LIST_PATH;
+use crate::list::{LIST_PATH, canonical_json};
 use crate::{Digest, KeyId, SigningKey, VerifyingKey};
 
 /// The path of the provenance in a bundle.

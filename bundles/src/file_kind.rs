@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::frame::{self, FIRST_BLOCK_BYTES, MAGIC as ZSTD};
+use crate::list::LIST_PATH;
 use crate::tar_layer::{BLOCK_BYTES, Block, has_checksum};
 use crate::volume::{HEADER_BYTES, Header, Kind};
-use crate::write::LIST_PATH;
 
 /// How much of a file's beginning is needed.
 pub(crate) const FIRST_BYTES: usize = FIRST_BLOCK_BYTES as usize;

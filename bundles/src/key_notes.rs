@@ -17,6 +17,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use time::format_description::well_known::Iso8601;
 
+use crate::text_type;
+
 /// Most characters of a comment: a line that a terminal shows.
 const MAX_COMMENT_CHARS: usize = 200;
 const PEM_BEGINS: &str = "-----BEGIN ";
@@ -25,8 +27,7 @@ const VALID_FROM: &str = "Valid-From";
 const VALID_UNTIL: &str = "Valid-Until";
 
 /// A day, written as `2027-12-31`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(time::Date);
 
 impl Day {
@@ -53,11 +54,7 @@ impl fmt::Display for Day {
     }
 }
 
-impl From<Day> for String {
-    fn from(day: Day) -> Self {
-        day.to_string()
-    }
-}
+text_type!(Day, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$");
 
 /// Why notes cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Digest, EntryPath, ImageRef, KubeVersion, Platform};
+use crate::{Component, ComponentName, Digest, EntryPath, ImageRef, KubeVersion, Platform};
+
+/// Name of the list in the bundle.
+pub const LIST_PATH: &str = "bundle.json";
 
 /// The format version this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -112,16 +115,6 @@ pub struct Entry {
     /// SPDX licence expression, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-}
-
-/// An upstream component and its version, such as `kubelet` `1.25.2`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Component {
-    /// The catalog's name of it.
-    pub name: String,
-    /// Without a leading `v`.
-    pub version: String,
 }
 
 /// Where content came from and why it was believed.
@@ -348,10 +341,10 @@ impl BundleList {
 
     /// The entry of a component's program or archive for `platform`.
     #[must_use]
-    pub fn component(&self, name: &str, platform: &Platform) -> Option<&Entry> {
+    pub fn component(&self, name: ComponentName, platform: &Platform) -> Option<&Entry> {
         self.entries.iter().find(|entry| {
             entry.platform.as_ref() == Some(platform)
-                && entry.component.as_ref().is_some_and(|component| component.name == name)
+                && entry.component.as_ref().is_some_and(|component| component.is(name))
         })
     }
 

@@ -4,7 +4,6 @@ mod token;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
@@ -12,7 +11,6 @@ use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
 
-use crate::commands;
 use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
@@ -80,10 +78,6 @@ impl Program for Cli {
 
     fn common(&self) -> &CommonArguments {
         &self.common
-    }
-
-    fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(&self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
-use kbundle_format::KubeVersion;
+use kbundle_format::{ComponentName, KubeVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::config::KubeProxyMode;
@@ -92,10 +92,10 @@ pub enum PlanError {
         first: KubeVersion,
     },
     /// The bundle lacks programs.
-    #[error("the bundle has no {} for this host's platform", components.join(", "))]
+    #[error("the bundle has no {} for this host's platform", components.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "))]
     NoProgram {
         /// The components.
-        components: Vec<&'static str>,
+        components: Vec<ComponentName>,
     },
     /// The bundle lacks an image.
     #[error(transparent)]
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");
-        cluster.list.images.retain(|image| image.reference.short_name() != "haproxy");
+        cluster.list.images.retain(|image| image.reference.short_name() != ComponentName::Haproxy.as_str());
         let topology = cluster.seen_from("w1");
         assert!(matches!(plan(&cluster.inputs(&topology)), Err(PlanError::NoLoadBalancer)));
     }

@@ -2,24 +2,16 @@
 
 use fs_err as fs;
 use kbundle::spec::{SpecFile, schema};
+use kbundle_manual::examples::assert_current;
 use serde_json::Value;
 
 use crate::upstream::{kbundle_in, success};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
-/// Compares a file with what it should be, or writes it.
-fn is_current(name: &str, made: &str) {
-    let path = format!("{DOCS}/{name}");
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, made).unwrap();
-    }
-    assert_eq!(fs::read_to_string(path).unwrap(), made);
-}
-
 #[test]
 fn the_published_schema_is_that_of_the_types() {
-    is_current("bundle.schema.json", &format!("{:#}\n", schema()));
+    assert_current("bundle.schema.json", &format!("{:#}\n", schema()));
 }
 
 #[test]
@@ -36,7 +28,7 @@ fn the_page_has_every_key() {
         table.push(format!("| `{key}` | {meaning} | {} |", value(property)));
     }
     let table = table.join("\n");
-    is_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
+    assert_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
 }
 
 /// What may be written.

@@ -11,9 +11,9 @@ use fs_err as fs;
 use kbundle_format::atomic_file::AtomicFile;
 use roff::{Roff, bold, roman};
 
+use crate::definition::{Guide, Program, definition};
 use crate::help;
 use crate::output;
-use crate::program::{Guide, Program, definition};
 
 /// Exit codes as every manual page has them.
 const EXIT_STATUS: [(&str, &str); 6] = [

@@ -7,13 +7,14 @@
 //! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
 //! | [`keys`] | public keys and detached signatures from files |
-//! | [`program`] | the way from the command line to the exit code |
+//! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
 //! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
 
 pub mod advice;
 pub mod arguments;
+pub mod definition;
 pub mod documentation;
 pub mod failure;
 pub mod help;
@@ -24,6 +25,6 @@ pub mod program;
 pub mod progress;
 
 pub use arguments::CommonArguments;
+pub use definition::{Guide, Program};
 pub use failure::{Advise, Explain, Explained};
 pub use output::OutputFormat;
-pub use program::{Guide, Program};

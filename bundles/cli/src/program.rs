@@ -4,51 +4,25 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Parser, ValueEnum};
 
-use crate::arguments::{Color, CommonArguments};
+use crate::arguments::Color;
+use crate::definition::Program;
 use crate::failure::{self, Advise as _};
 use crate::output::OutputFormat;
 use crate::{help, logging};
 
-/// What help and manual pages say about a program beside its commands.
-#[derive(Clone, Copy, Debug)]
-pub struct Guide {
-    /// The program.
-    pub name: &'static str,
-    /// The variable with the log's filter.
-    pub log_variable: &'static str,
-    /// Commands under the headings that the help shows.
-    pub groups: &'static [(&'static str, &'static [&'static str])],
-    /// Environment variables, and what each is for.
-    pub environment: &'static [(&'static str, &'static str)],
-    /// Files, and what each is for.
-    pub files: &'static [(&'static str, &'static str)],
-    /// Manual pages of other programs.
-    pub see_also: &'static [&'static str],
-}
-
-/// A program with its commands.
-pub trait Program: Parser {
-    /// What help and manual pages say about it.
-    const GUIDE: Guide;
-    /// The flags that every command takes.
-    fn common(&self) -> &CommonArguments;
-    /// Does what the command line says.
-    fn execute(self) -> anyhow::Result<ExitCode>;
-}
-
-/// Runs the program on the command line that it was started with.
+/// Runs the program on the command line that it was started with: `execute` does what that says.
 #[must_use]
-pub fn main<P: Program>() -> ExitCode {
+pub fn main<P: Program>(execute: impl FnOnce(P) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let format = early(&arguments, "--output").unwrap_or_default();
     let color: Color = early(&arguments, "--color").unwrap_or_default();
     let command = help::with_groups(P::command(), &P::GUIDE).color(color.choice());
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| P::from_arg_matches(&matches));
     let result = match parsed {
-        Ok(program) => start(program),
+        Ok(program) => start(&program).and_then(|()| execute(program)),
         Err(error) if format == OutputFormat::Json && error.use_stderr() => Err(of_clap(&error)),
         Err(error) => {
             // Where the stream is closed, the exit code is all that is left to say.
@@ -59,10 +33,9 @@ pub fn main<P: Program>() -> ExitCode {
     result.unwrap_or_else(|error| failure::report(&error, format))
 }
 
-fn start<P: Program>(program: P) -> anyhow::Result<ExitCode> {
+fn start<P: Program>(program: &P) -> anyhow::Result<()> {
     program.common().apply();
-    logging::start(program.common(), P::GUIDE.log_variable)?;
-    program.execute()
+    logging::start(program.common(), P::GUIDE.log_variable)
 }
 
 /// The value of a flag before the command line is parsed as a whole, for help and errors about the command line itself.
@@ -101,16 +74,10 @@ fn tip(error: &clap::Error) -> String {
     }
 }
 
-/// The program's definition as manual pages and completion scripts show it, with every flag in its place.
-#[must_use]
-pub fn definition<P: Program>() -> Command {
-    let mut command = P::command();
-    command.build();
-    command
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {

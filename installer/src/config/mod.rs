@@ -15,6 +15,7 @@ mod share;
 
 use std::net::IpAddr;
 
+use kbundle_format::ComponentName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub use calico::{Calico, CalicoMode, Encapsulation};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
-pub use names::{Cidr, DnsName, NameError};
+pub use names::{Cidr, DnsName};
 pub use registries::{EVERY_OTHER, Registry};
 pub use rules::Problem;
 pub use share::Difference;
@@ -99,8 +100,8 @@ impl Cni {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
-            Self::Flannel => "flannel",
-            Self::Calico => "calico",
+            Self::Flannel => ComponentName::Flannel.as_str(),
+            Self::Calico => ComponentName::Calico.as_str(),
             Self::None => "none",
         }
     }

@@ -1,4 +1,4 @@
-//! Joining a cluster that stands: by `kubeadm join`, with keys and credentials that were handed over.
+//! Joining a cluster that stands: by `kubeadm join`, with credentials that were handed over.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,29 +7,17 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use kbundle_format::Role;
 
-use super::{Check, Context, Step, control_plane, load_balancer, needed};
-use crate::config::Switch;
+use super::{Check, Context, Step, load_balancer, needed};
 use crate::host::{Command, Host, HostError};
 use crate::inputs::Inputs;
-use crate::join_material::{JoinCredentials, SharedFile};
+use crate::join_material::JoinCredentials;
 use crate::kubeadm::run::{Kubeadm, create_token};
-use crate::kubeadm::{
-    self, CRI_SOCKET, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told,
-};
+use crate::kubeadm::{CRI_SOCKET, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told};
 use crate::kubectl::Kubectl;
 use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
-const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
-/// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
-const SHARED: [&str; 6] = [
-    AUTHORITY_PATH,
-    "/etc/kubernetes/pki/ca.key",
-    "/etc/kubernetes/pki/sa.key",
-    "/etc/kubernetes/pki/sa.pub",
-    "/etc/kubernetes/pki/front-proxy-ca.crt",
-    "/etc/kubernetes/pki/front-proxy-ca.key",
-];
+pub(super) const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// The kubelet's first credential: the token to join with.
 const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 /// Before kubeadm is called again, when an API server was too slow for it.
@@ -38,17 +26,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
 /// Where kubeadm notes on the node how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
 const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
-
-/// What another control plane takes over from this one. All of it is secret, or as good as.
-pub fn shared_files(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>> {
-    let encryption = (inputs.spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
-    let file = |path: &str| {
-        let content = host.read_text(path)?.with_context(|| format!("this control plane has no {path}"))?;
-        let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
-        Ok(SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content })
-    };
-    SHARED.into_iter().chain(encryption).map(file).collect()
-}
 
 /// Makes credentials for other hosts to join with, good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
 pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
@@ -62,49 +39,6 @@ pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &s
 /// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
 pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
     host.read_text(AUTHORITY_PATH)
-}
-
-/// The keys that all control planes share, on one that joins.
-pub struct SharedKeys;
-
-impl Step for SharedKeys {
-    fn id(&self) -> &'static str {
-        "shared-keys"
-    }
-
-    fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "take over the keys that all control planes share".to_owned()
-    }
-
-    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.has(Role::ControlPlane) && !inputs.leads()
-    }
-
-    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        if control_plane::is_set_up(&context.host) {
-            return Ok(Check::Done);
-        }
-        if context.material.shared_files.is_empty() {
-            return needed("they were not handed over yet");
-        }
-        for file in &context.material.shared_files {
-            if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
-                return needed(format!("{} is not the cluster's", file.path));
-            }
-        }
-        Ok(Check::Done)
-    }
-
-    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        if context.material.shared_files.is_empty() {
-            bail!("the keys that control planes share were not handed over");
-        }
-        context.host.claim_tree(kubeadm::DIRECTORY)?;
-        for file in &context.material.shared_files {
-            context.host.write_file(&file.path, file.content.as_bytes(), file.mode)?;
-        }
-        Ok(())
-    }
 }
 
 /// A host that only runs pods becomes a node.

@@ -1,23 +1,15 @@
 //! What is published about `cluster.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
 
 use fs_err as fs;
+use kbundle_manual::examples::assert_current;
 use kinstall::config;
 use serde_json::Value;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
-/// Compares a file with what it should be, or writes it.
-fn is_current(name: &str, made: &str) {
-    let path = format!("{DOCS}/{name}");
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, made).unwrap();
-    }
-    assert_eq!(fs::read_to_string(path).unwrap(), made);
-}
-
 #[test]
 fn the_published_schema_is_that_of_the_types() {
-    is_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
+    assert_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
 }
 
 #[test]
@@ -31,7 +23,7 @@ fn the_page_has_every_key() {
     rows(&schema, &schema, "", &mut table);
     assert!(table.len() > 30, "{table:?}");
     let table = table.join("\n");
-    is_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
+    assert_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
 }
 
 /// Adds a row for each key of `object` and of the objects in it.

@@ -1,0 +1,38 @@
+//! What a program is: its command line, and what help and manual pages say beside it.
+
+use clap::{Command, Parser};
+
+use crate::arguments::CommonArguments;
+
+/// What help and manual pages say about a program beside its commands.
+#[derive(Clone, Copy, Debug)]
+pub struct Guide {
+    /// The program.
+    pub name: &'static str,
+    /// The variable with the log's filter.
+    pub log_variable: &'static str,
+    /// Commands under the headings that the help shows.
+    pub groups: &'static [(&'static str, &'static [&'static str])],
+    /// Environment variables, and what each is for.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// Files, and what each is for.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Manual pages of other programs.
+    pub see_also: &'static [&'static str],
+}
+
+/// A program with its commands.
+pub trait Program: Parser {
+    /// What help and manual pages say about it.
+    const GUIDE: Guide;
+    /// The flags that every command takes.
+    fn common(&self) -> &CommonArguments;
+}
+
+/// The program's definition as manual pages and completion scripts show it, with every flag in its place.
+#[must_use]
+pub fn definition<P: Program>() -> Command {
+    let mut command = P::command();
+    command.build();
+    command
+}
