@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kbundle_cli::similar::{nearest, nearest_version};
 use kbundle_format::{
     Component, ComponentName, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source,
 };
@@ -87,7 +88,7 @@ pub struct Loose {
 #[non_exhaustive]
 pub enum ResolveError {
     /// The catalog knows other releases.
-    #[error("the catalog has no Kubernetes {version}; it has {}", words(known))]
+    #[error("the catalog has no Kubernetes {version}{}; it has {}", meant(nearest_version(&version.to_string(), texts(known))), words(known))]
     Release {
         /// What was asked for.
         version: KubeVersion,
@@ -117,7 +118,11 @@ pub enum ResolveError {
         known: Vec<String>,
     },
     /// No add-on of that name goes with the release.
-    #[error("the catalog has no add-on `{name}` for Kubernetes {release}; it has {}", words(known))]
+    #[error(
+        "the catalog has no add-on `{name}` for Kubernetes {release}{}; it has {}",
+        meant(nearest(name, texts(known))),
+        words(known)
+    )]
     Addon {
         /// The release.
         release: KubeVersion,
@@ -168,6 +173,15 @@ fn loose_words(loose: &[Loose]) -> String {
         None => whats.join(", "),
     };
     groups.iter().map(group).collect::<Vec<_>>().join(" and ")
+}
+
+/// What was meant instead, where there is something near.
+fn meant(near: Option<&str>) -> String {
+    near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+}
+
+fn texts(known: &[String]) -> impl Iterator<Item = &str> {
+    known.iter().map(String::as_str)
 }
 
 fn words(known: &[String]) -> String {

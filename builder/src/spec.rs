@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use kbundle_cli::yaml::{self, Findings};
 use kbundle_format::{ComponentName, Digest, ImageRef, KubeVersion, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
@@ -206,8 +207,8 @@ pub enum SpecError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// serde's words, with line and column.
-        source: serde_yaml::Error,
+        /// Everything that is wrong, with line and column.
+        source: Findings,
     },
     /// A schema this program does not know.
     #[error("{} has schema {found}, this program knows {SCHEMA}", path.display())]
@@ -245,7 +246,7 @@ impl SpecFile {
 
     fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
         let syntax = |source| SpecError::Syntax { path: path.to_owned(), source };
-        let file: Self = serde_yaml::from_str(text).map_err(syntax)?;
+        let file: Self = yaml::read(text).map_err(syntax)?;
         match file.schema {
             SCHEMA => Ok(file),
             found => Err(SpecError::Schema { path: path.to_owned(), found }),

@@ -9,6 +9,7 @@
 //! | [`keys`] | public keys and detached signatures from files |
 //! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
 //! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
+//! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
 
@@ -23,6 +24,8 @@ pub mod logging;
 pub mod output;
 pub mod program;
 pub mod progress;
+pub mod similar;
+pub mod yaml;
 
 pub use arguments::CommonArguments;
 pub use definition::{Guide, Program};

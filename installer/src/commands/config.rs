@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::output;
+use kbundle_cli::yaml::Finding;
 use kbundle_format::{Role, text_file};
 use serde::Serialize;
 
 use super::read_spec;
 use crate::cli::{ConfigCommand, OutputFormat};
-use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, Problem, Ssh};
+use crate::config::{ClusterSpec, EXAMPLE, HostSpec, LoadBalancer, Ssh};
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::inventory::Inventory;
@@ -30,7 +31,7 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
 
 /// Reads a `cluster.yaml`.
 pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
-    ClusterSpec::parse(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
+    ClusterSpec::examine(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
 }
 
 /// Reads a `cluster.yaml` whose hosts are in an inventory.
@@ -75,24 +76,15 @@ fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 struct Validation {
     schema: u32,
     valid: bool,
-    problems: Vec<Problem>,
+    problems: Vec<Finding>,
 }
 
 fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let parsed = ClusterSpec::parse(&text(file)?);
-    let problems = match &parsed {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Invalid { problems }) => problems.clone(),
-        // The file as a whole.
-        Err(error) => {
-            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-            let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            vec![Problem { place: String::new(), message }]
-        }
-    };
-    let validation = Validation { schema: SCHEMA, valid: parsed.is_ok(), problems };
-    let parsed = parsed.with_context(|| format!("{} cannot be used", file.display()));
-    let spec = parsed.usage().details(&validation)?;
+    let examined = ClusterSpec::examine(&text(file)?);
+    let problems = examined.as_ref().err().map(|findings| findings.0.clone()).unwrap_or_default();
+    let validation = Validation { schema: SCHEMA, valid: examined.is_ok(), problems };
+    let examined = examined.with_context(|| format!("{} cannot be used", file.display()));
+    let spec = examined.usage().details(&validation)?;
     output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
     Ok(ExitCode::SUCCESS)
 }

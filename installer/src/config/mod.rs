@@ -4,6 +4,7 @@
 //! for a newer kinstall is not half understood by an older one.
 
 mod calico;
+mod examine;
 mod example;
 mod hosts;
 mod kube_proxy;
@@ -15,6 +16,7 @@ mod share;
 
 use std::net::IpAddr;
 
+use kbundle_cli::yaml::{self, Findings};
 use kbundle_format::ComponentName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -240,11 +242,11 @@ impl Default for Kubelet {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not YAML, or not of the file's shape; the cause names line, column and key.
+    /// Not YAML, or not of the file's shape; the cause names lines, columns and keys.
     #[error("the configuration cannot be read")]
     Syntax {
-        /// The parser's words.
-        source: serde_yaml::Error,
+        /// Everything that is wrong.
+        source: Findings,
     },
     /// A version that this program does not know.
     #[error("the configuration has schema {found}, this program knows {SCHEMA}")]
@@ -280,12 +282,10 @@ impl ClusterSpec {
 
     /// Reads a file's text whose hosts are elsewhere, and which makes a cluster with them only.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
-        // An empty file is YAML's null, which no structure is read from.
-        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        if empty {
+        if examine::is_empty(text) {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(text).map_err(|source| ConfigError::Syntax { source })
+        yaml::read(text).map_err(|source| ConfigError::Syntax { source })
     }
 
     /// Whether it is a cluster that can be; if not, everything that is in the way.

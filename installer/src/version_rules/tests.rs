@@ -116,7 +116,8 @@ fn each_pairing_of_the_catalog_satisfies_the_table() {
 #[test]
 fn what_is_too_old_is_refused_with_both_versions() {
     let paired = |version: &str, etcd: &'static str, containerd: &'static str| {
-        let version_of = |component: ComponentName| Some(if component == ComponentName::Etcd { etcd } else { containerd });
+        let version_of =
+            |component: ComponentName| Some(if component == ComponentName::Etcd { etcd } else { containerd });
         pairing::check(kube(version), version_of).map_err(|error| error.to_string())
     };
     insta::assert_snapshot!(paired("1.34.3", "3.5.23", "2.3.4").unwrap_err(), @"Kubernetes 1.34.3 takes etcd 3.5.24 or later (cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion), and the bundle has 3.5.23");
