@@ -1,6 +1,7 @@
 //! The command line. Help texts, completions and man pages come from here.
 
 mod composing;
+mod offers;
 mod reading;
 mod signing;
 
@@ -11,7 +12,8 @@ use clap::{Args, Parser, Subcommand};
 use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::completion::{CompletionArguments, Offer};
+use kbundle_cli::documentation::ManArguments;
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
 use kbundle_format::KubeVersion;
@@ -68,6 +70,8 @@ impl Program for Arguments {
         ],
         see_also: &["kinstall(1)"],
     };
+
+    const OFFERS: &'static [Offer] = offers::OFFERS;
 
     fn common(&self) -> &CommonArguments {
         &self.common

@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod offers;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::completion::{CompletionArguments, Offer};
+use kbundle_cli::documentation::ManArguments;
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
 
@@ -75,6 +77,8 @@ impl Program for Cli {
         ],
         see_also: &["kbundle(1)", "kubectl(1)", "kubeadm(1)"],
     };
+
+    const OFFERS: &'static [Offer] = offers::OFFERS;
 
     fn common(&self) -> &CommonArguments {
         &self.common

@@ -25,7 +25,7 @@ pub mod subset;
 pub mod unpack;
 pub mod verify;
 
-use kbundle_cli::documentation;
+use kbundle_cli::{completion, documentation};
 
 use crate::cli::{Arguments, Command};
 
@@ -46,7 +46,7 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Split(arguments) => split::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
-        Command::Completion(arguments) => documentation::completion::<Arguments>(arguments),
+        Command::Completion(arguments) => completion::completion::<Arguments>(arguments),
         Command::Man(arguments) => documentation::man::<Arguments>(&arguments),
     }
 }

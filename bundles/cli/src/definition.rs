@@ -3,6 +3,7 @@
 use clap::{Command, Parser};
 
 use crate::arguments::CommonArguments;
+use crate::completion::Offer;
 
 /// What help and manual pages say about a program beside its commands.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub struct Guide {
 pub trait Program: Parser {
     /// What help and manual pages say about it.
     const GUIDE: Guide;
+    /// What completion offers for values that are not fixed by their type.
+    const OFFERS: &'static [Offer];
     /// The flags that every command takes.
     fn common(&self) -> &CommonArguments;
 }

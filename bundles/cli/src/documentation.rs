@@ -1,11 +1,10 @@
-//! Completion scripts and manual pages, from the definition of the command line.
+//! Manual pages, from the definition of the command line.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Command};
-use clap_complete::Shell;
 use clap_mangen::Man;
 use fs_err as fs;
 use kbundle_format::atomic_file::AtomicFile;
@@ -13,7 +12,6 @@ use roff::{Roff, bold, roman};
 
 use crate::definition::{Guide, Program, definition};
 use crate::help;
-use crate::output;
 
 /// Exit codes as every manual page has them.
 const EXIT_STATUS: [(&str, &str); 6] = [
@@ -25,13 +23,6 @@ const EXIT_STATUS: [(&str, &str); 6] = [
     ("143", "Ended by SIGTERM."),
 ];
 
-/// Print a completion script for a shell
-#[derive(Clone, Copy, Debug, Args)]
-pub struct CompletionArguments {
-    /// The shell
-    pub shell: Shell,
-}
-
 /// Write the manual pages
 ///
 /// One page for the program and one for each command.
@@ -39,13 +30,6 @@ pub struct CompletionArguments {
 pub struct ManArguments {
     /// Folder to write them to; it is made if it is not there
     pub directory: PathBuf,
-}
-
-/// Prints the completion script.
-pub fn completion<P: Program>(arguments: CompletionArguments) -> anyhow::Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut P::command(), P::GUIDE.name, &mut script);
-    Ok(output::bytes(&mut script.as_slice())?)
 }
 
 /// Writes the manual pages.

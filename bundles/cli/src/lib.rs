@@ -8,13 +8,14 @@
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
 //! | [`keys`] | public keys and detached signatures from files |
 //! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
-//! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
+//! | [`help`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
 //! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
 
 pub mod advice;
 pub mod arguments;
+pub mod completion;
 pub mod definition;
 pub mod documentation;
 pub mod failure;

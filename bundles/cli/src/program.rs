@@ -11,12 +11,17 @@ use crate::arguments::Color;
 use crate::definition::Program;
 use crate::failure::{self, Advise as _};
 use crate::output::OutputFormat;
-use crate::{help, logging};
+use crate::{completion, help, logging};
 
 /// Runs the program on the command line that it was started with: `execute` does what that says.
 #[must_use]
 pub fn main<P: Program>(execute: impl FnOnce(P) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    match completion::answer::<P>(&arguments) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return failure::report(&of_clap(&error), OutputFormat::Text),
+    }
     let format = early(&arguments, "--output").unwrap_or_default();
     let color: Color = early(&arguments, "--color").unwrap_or_default();
     let command = help::with_groups(P::command(), &P::GUIDE).color(color.choice());

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_cli::documentation;
+use kbundle_cli::{completion, documentation};
 use nix::unistd::geteuid;
 
 use crate::cli::{Cli, Command};
@@ -41,7 +41,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Images(command) => images::images(*command),
         Command::Manual(arguments) => manual::manual(arguments),
         Command::Completion(arguments) => {
-            documentation::completion::<Cli>(*arguments)?;
+            completion::completion::<Cli>(*arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man(arguments) => {

@@ -1,0 +1,16 @@
+//! What completion offers for the values of kinstall's arguments.
+
+use kbundle_cli::completion::Offer;
+
+use crate::preflight::CheckId;
+
+/// By the argument's id.
+pub(super) const OFFERS: &[Offer] = &[("ignored", checks), ("topic", topics)];
+
+fn checks() -> Vec<String> {
+    CheckId::every().map(|check| check.to_string()).collect()
+}
+
+fn topics() -> Vec<String> {
+    kbundle_manual::pages().map(|page| page.topic.to_owned()).collect()
+}
