@@ -35,7 +35,7 @@ impl Explain for SpecError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::NoVersion)
-            .then(|| "say which with `--k8s 1.25.2`, or in bundle.yaml as `kubernetes: 1.25.2`".to_owned())
+            .then(|| "name one with `--k8s 1.25.2`, or in bundle.yaml with `kubernetes: 1.25.2`".to_owned())
     }
 }
 

@@ -14,7 +14,8 @@ use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle::version_request::VersionRequest;
-use kbundle_cli::completion::{CompletionArguments, Offer};
+use kbundle_cli::completion::CompletionArguments;
+use kbundle_cli::definition::Offer;
 use kbundle_cli::documentation::ManArguments;
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
@@ -110,7 +111,7 @@ pub enum Command {
 /// Build a bundle
 ///
 /// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
-/// downloads go on where they stopped. Content that is not what its pin says stops the build.
+/// downloads resume where they stopped. Content that is not what its pin says stops the build.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle build --k8s 1.25.2 --key signing.key\n  kbundle build --k8s 1.25.2 --unsigned --dry-run\n  kbundle build --locked kbundle.lock --key signing.key --split 3900MiB --parity 1"
@@ -138,7 +139,7 @@ pub struct BuildArgs {
     pub force: ForceArgs,
     /// Build exactly what this lock names
     ///
-    /// The catalog is not asked. The same lock and level give the same list, byte for byte.
+    /// The catalog is not used. The same lock and level give the same list, byte for byte.
     #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use"])]
     pub locked: Option<PathBuf>,
     /// Carry only what this older bundle lacks; repeatable
@@ -150,14 +151,14 @@ pub struct BuildArgs {
     pub split: SplitArgs,
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
-    /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
+    /// Nothing is written. Everything in the list is fetched; signatures and attestations come from the bundle.
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
     /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// No server is asked, so sizes are known of what is in a lock or in the cache. Key, output, cache and settings are checked as in a
+    /// No server is asked, so only sizes of what is in a lock or in the cache are known. Key, output, cache and settings are checked as in a
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
@@ -186,8 +187,8 @@ pub struct LockArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print a bundle.yaml to begin with, or its JSON Schema
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// Print a bundle.yaml to start from, or its JSON Schema, or check one
+#[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
     ///
@@ -199,6 +200,19 @@ pub enum ConfigCommand {
     /// For editors, and for checks in a repository.
     #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
     Schema,
+    /// Check a bundle.yaml
+    ///
+    /// Reports all errors of the file together, each with its line and column, and then whether the catalog has what it names. Fetches
+    /// nothing.
+    #[command(after_long_help = "Examples:\n  kbundle config validate bundle.yaml")]
+    Validate {
+        /// The file
+        #[arg(value_name = "BUNDLE.YAML")]
+        file: PathBuf,
+        /// Print the result as text or JSON
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: OutputFormat,
+    },
 }
 
 /// What goes into a bundle.
@@ -264,7 +278,7 @@ impl SpecArgs {
 }
 
 /// Where versions and pins come from.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct CatalogArgs {
     /// Take versions from this file or directory of *.yaml as well; repeatable
     ///
@@ -305,13 +319,13 @@ pub struct FetchArgs {
     /// Downloads at a time
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
-    /// Try again this often after a failure that may pass
+    /// Retry a temporary failure this many times
     #[arg(long, value_name = "N", default_value = "5")]
     pub retries: u32,
     /// Wait this long before the first retry; each later one waits twice as long
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
     pub retry_pause: Duration,
-    /// Give up on a server that is silent for this long
+    /// Give up when a server sends nothing for this long
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
     /// Trust the certificate authorities in this PEM file as well

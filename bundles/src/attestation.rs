@@ -35,7 +35,7 @@ pub enum AttestationError {
         path: String,
     },
     /// None of its signatures is by one of the keys.
-    #[error("{path} bears no signature by a trusted key")]
+    #[error("{path} has no signature by a trusted key")]
     Untrusted {
         /// Its path in the bundle.
         path: String,

@@ -8,7 +8,7 @@ use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde::{Deserialize, Serialize};
 
-use crate::key_file::{Found, Half};
+use crate::key_found::{Found, Half};
 use crate::{Digest, text_type};
 
 const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";

@@ -31,6 +31,11 @@ const VALID_UNTIL: &str = "Valid-Until";
 pub struct Day(time::Date);
 
 impl Day {
+    /// A day of the calendar.
+    pub(crate) fn of(date: time::Date) -> Self {
+        Self(date)
+    }
+
     /// The day it is now by this machine's clock, in UTC.
     #[must_use]
     pub fn today() -> Self {
@@ -61,7 +66,7 @@ text_type!(Day, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$");
 #[non_exhaustive]
 pub enum KeyNotesError {
     /// Not a day.
-    #[error("`{text}` is no day as 2027-12-31 is")]
+    #[error("`{text}` is not a day such as 2027-12-31")]
     Day {
         /// What was written.
         text: String,
@@ -144,6 +149,13 @@ impl KeyNotes {
             }
         }
         Self::new(comment, from, until)
+    }
+
+    /// The same notes, cut down to the days of a certificate.
+    pub(crate) fn within(mut self, (from, until): (Day, Day)) -> Self {
+        self.valid_from = Some(self.valid_from.map_or(from, |own| own.max(from)));
+        self.valid_until = Some(self.valid_until.map_or(until, |own| own.min(until)));
+        self
     }
 
     /// Whether they cover `day`.

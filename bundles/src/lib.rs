@@ -33,6 +33,7 @@ pub mod head;
 pub mod indexed;
 pub mod key;
 pub mod key_file;
+mod key_found;
 pub mod key_notes;
 pub mod limits;
 pub mod list;

@@ -194,7 +194,7 @@ impl Role {
 
 /// The text names no role.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is no role; expected control-plane, etcd or worker")]
+#[error("`{text}` is not a role; expected control-plane, etcd or worker")]
 pub struct RoleError {
     text: String,
 }

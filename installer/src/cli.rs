@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
-use kbundle_cli::completion::{CompletionArguments, Offer};
+use kbundle_cli::completion::CompletionArguments;
+use kbundle_cli::definition::Offer;
 use kbundle_cli::documentation::ManArguments;
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
@@ -112,27 +113,27 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
     )]
     Preflight(PreflightArguments),
-    /// Say what is installed here and whether it is well
+    /// Show what is installed on this host and whether it works
     ///
     /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
     #[command(after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json")]
     Status(StatusArguments),
-    /// Remove the cluster from this host, or from all, and bring it back to what it was
+    /// Remove the cluster from this host, or from all hosts, and restore what was there before
     ///
-    /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
-    /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
+    /// Stops what runs, removes what was installed, including all data of the cluster, and restores replaced files, kernel settings,
+    /// swap and services. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall reset\n  kinstall reset --all --config cluster.yaml")]
     Reset(ResetArguments),
-    /// Take a host out of the cluster, and bring it back to what it was
+    /// Take a host out of the cluster, and restore what was there before
     ///
     /// Moves its pods to other nodes, removes its member of etcd and its node, and resets it. Refuses what a cluster cannot do
-    /// without: its last control plane, the majority of etcd. Cut off anywhere, a repeat finishes it.
+    /// without: its last control plane, the majority of etcd. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall remove worker-3 --config cluster.yaml")]
     Remove(RemoveArguments),
-    /// Let a host that is set up by hand join this cluster
+    /// Let a host join this cluster by hand
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Write, check and show the cluster's description, cluster.yaml
+    /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Serve one request of the kinstall that leads, on standard input and output
@@ -159,22 +160,19 @@ pub enum Command {
 /// What to do with cluster.yaml. None of it needs root or a bundle, and none changes anything.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print a cluster.yaml to begin with
+    /// Print a cluster.yaml to start from
     ///
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
     /// Check a cluster.yaml
     ///
-    /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
-    #[command(after_long_help = "Examples:\n  kinstall config validate cluster.yaml")]
-    Validate {
-        /// The file.
-        file: PathBuf,
-        /// Print the result as text or JSON
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        output: OutputFormat,
-    },
+    /// Reports all errors together, each with its line and column. With a bundle it also reports what the bundle lacks. Exits with 2 when
+    /// there are any.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --bundle k8s-1.25.2-amd64.tar.zst --key signing.pub"
+    )]
+    Validate(ValidateArguments),
     /// Print a cluster.yaml with every default filled in
     #[command(after_long_help = "Examples:\n  kinstall config print cluster.yaml")]
     Print {
@@ -183,8 +181,8 @@ pub enum ConfigCommand {
     },
     /// Turn Kubespray's inventory.ini into a cluster.yaml
     ///
-    /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
-    /// standard error. Passwords are not copied.
+    /// The result comes on standard output. Notes on standard error say what was left out, and what could be read in two ways.
+    /// Passwords are not copied.
     #[command(after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml")]
     Import {
         /// The inventory.
@@ -193,7 +191,7 @@ pub enum ConfigCommand {
     /// Print a configuration for a HAProxy of the site's own in front of the API servers
     ///
     /// For `api.load-balancer: external`. It is complete, for `/etc/haproxy/haproxy.cfg` on the host that has `api.address`, and
-    /// takes only API servers that say that they are ready. Another load balancer does as well, if it passes TCP through.
+    /// uses only API servers that report that they are ready. Any other load balancer that passes TCP through works as well.
     #[command(after_long_help = "Examples:\n  kinstall config load-balancer --config cluster.yaml > haproxy.cfg")]
     LoadBalancer {
         /// The cluster's description (cluster.yaml)
@@ -205,12 +203,31 @@ pub enum ConfigCommand {
     },
 }
 
+/// Arguments of `config validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// The file.
+    pub file: PathBuf,
+    /// Take the hosts from Kubespray's inventory.ini
+    #[arg(long, value_name = "INVENTORY")]
+    pub inventory: Option<PathBuf>,
+    /// Check as well whether this bundle has what the file asks for; needs a key
+    #[arg(long, value_name = "BUNDLE")]
+    pub bundle: Option<PathBuf>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
+    /// Print the result as text or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
 /// What to do with images. For the timer that `run` sets up.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ImagesCommand {
     /// Put back images that were removed and cannot be pulled here
     ///
-    /// Their content was kept, so that only names are put back. Says which they were; silent when none was missing.
+    /// Their content was kept, so only names are restored. Prints the names; prints nothing when none was missing.
     Restore,
 }
 
@@ -261,29 +278,29 @@ pub struct RunArguments {
     /// The bundle.
     #[command(flatten)]
     pub bundle: BundleArguments,
-    /// What the cluster should be (cluster.yaml); defaults where absent
+    /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
+    /// Take the hosts from Kubespray's inventory.ini; everything else comes from `--config`, or is the default
     #[arg(long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
-    /// Join the cluster that this file is of, as a worker; `-` is standard input
+    /// Join the cluster of this join file as a worker; `-` is standard input
     ///
-    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps what it says.
+    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps its content.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "inventory"])]
     pub join: Option<PathBuf>,
     /// Print the plan and change nothing
     ///
-    /// Verifies the bundle, makes the checks and lists each step in the order it would be made, with the reason. Exits with 0
-    /// also when there is nothing to do.
+    /// Verifies the bundle, runs the checks and lists the steps in order, each with its reason. Exits with 0 also when there is
+    /// nothing to do.
     #[arg(long)]
     pub dry_run: bool,
-    /// Go on although this preflight check rejects; may be repeated
+    /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
     /// Fail when any step changes something
     ///
-    /// For tests and for watching over a cluster: the steps are made all the same, and named.
+    /// For tests and for monitoring a cluster: the steps still run, and the error names them.
     #[arg(long)]
     pub assert_no_op: bool,
     /// How hosts are worked on.
@@ -297,12 +314,12 @@ pub struct RunArguments {
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
-    /// How many hosts are worked on at the same time
+    /// Work on this many hosts at the same time
     #[arg(long, value_name = "COUNT", default_value = "32")]
     pub parallel: NonZeroUsize,
     /// Read the password for sudo from this file descriptor
     ///
-    /// Where a host has `sudo: password`. Without it the variable `KINSTALL_SUDO_PASSWORD` is read, and else the terminal.
+    /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
     #[arg(long, value_name = "NUMBER")]
     pub sudo_password_fd: Option<u32>,
 }
@@ -321,7 +338,7 @@ pub struct VerifyArguments {
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
+    /// The bundle to install: a file, any of its volumes, or folders with its volumes
     #[arg(value_name = "BUNDLE")]
     pub places: Vec<PathBuf>,
     /// Where further volumes lie.
@@ -330,16 +347,16 @@ pub struct PreflightArguments {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
-    /// What the cluster should be (cluster.yaml); defaults where absent
+    /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
+    /// Take the hosts from Kubespray's inventory.ini; everything else comes from `--config`, or is the default
     #[arg(long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Count this check's rejection as ignored; may be repeated
+    /// Ignore the rejection of this check; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
     /// Print the result as text or JSON
@@ -350,7 +367,7 @@ pub struct PreflightArguments {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
+    /// Also compare the files of every unpacked image with its layers; takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
     /// Print the result as text or JSON
@@ -364,7 +381,7 @@ pub struct ResetArguments {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Reset all hosts of cluster.yaml, and not this one alone
+    /// Reset all hosts of cluster.yaml, not only this host
     #[arg(long, requires = "hosts_file")]
     pub all: bool,
     /// The hosts.
@@ -377,7 +394,7 @@ pub struct ResetArguments {
 pub struct RemoveArguments {
     /// The host, by its name in cluster.yaml
     pub host: DnsName,
-    /// The host is gone for good: leave out what it would have to do itself
+    /// Remove a host that will not come back: leave out the steps that run on it
     #[arg(long)]
     pub dead: bool,
     /// Do not ask
@@ -406,10 +423,10 @@ pub struct ClusterArguments {
 /// Arguments of `manual`.
 #[derive(Debug, Args)]
 pub struct ManualArguments {
-    /// The page to print, such as `troubleshooting`; without it the pages are listed
+    /// The page to print, such as `troubleshooting`; without it, the pages are listed
     #[arg(value_name = "TOPIC", conflicts_with = "out")]
     pub topic: Option<String>,
-    /// Write all pages into this directory, which must not be there yet
+    /// Write all pages into this folder, which must not exist yet
     #[arg(short = 'o', long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use kbundle::catalog::{AddonKind, Catalog};
-use kbundle_cli::completion::{Offer, entries};
+use kbundle_cli::completion::entries;
+use kbundle_cli::definition::Offer;
 use kbundle_format::Role;
 
 /// By the argument's id.

@@ -26,9 +26,9 @@ pub struct TrustArgs {
     /// Trust this public key; repeatable
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
-    /// Do not ask who signed
+    /// Do not check signatures
     ///
-    /// Digests are still compared with the bundle's own list, which finds damage but no forgery.
+    /// Digests are still compared with the bundle's own list, which finds damage but not forgery.
     #[arg(long)]
     pub unsigned: bool,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct VerifyArgs {
 
 /// Show what a bundle holds
 ///
-/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
+/// Reads only the list at its start. With --key it verifies the signatures; without a key it verifies nothing, and the output says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
 pub struct InspectArgs {
@@ -98,7 +98,7 @@ pub struct ExtractArgs {
     /// Also bundle.json, signatures and attestations.
     #[arg(value_name = "PATH")]
     pub paths: Vec<EntryPath>,
-    /// Unpack into this folder, which is made if it is not there
+    /// Unpack into this folder, which is created if it does not exist
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
     #[command(flatten)]
@@ -109,7 +109,7 @@ pub struct ExtractArgs {
 
 /// Print one entry of a bundle
 ///
-/// The digest is compared before the first byte is printed, for which the entry is kept in a temporary file.
+/// The entry is kept in a temporary file and its digest compared before the first byte is printed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle cat bundle.tar.zst bundle.json --key signing.pub")]
 pub struct CatArgs {
@@ -124,14 +124,14 @@ pub struct CatArgs {
 
 /// Write the images of a bundle as an OCI image layout
 ///
-/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there. Of a
-/// bundle for a role, the images that it carries are written.
+/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder gets its name only when it is complete. From a
+/// bundle for a role it writes the images that the bundle carries.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle export bundle.tar.zst --oci images --key signing.pub")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Write an OCI image layout to this folder, which must not be there yet
+    /// Write an OCI image layout to this folder, which must not exist yet
     #[arg(long, value_name = "DIR")]
     pub oci: PathBuf,
     #[command(flatten)]

@@ -29,7 +29,7 @@ impl Input {
         if is_standard_input(&arguments.bundle) {
             if !arguments.volumes.volumes.is_empty() {
                 return Err(failure::usage(
-                    "--volumes makes no sense with standard input",
+                    "`--volumes` cannot be combined with standard input",
                     "name a volume or a folder with volumes instead of `-`",
                 ));
             }
@@ -117,11 +117,8 @@ pub struct Asked {
 
 impl Asked {
     pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
-        let trusted = if arguments.unsigned {
-            None
-        } else {
-            Some(Trusted::read(&arguments.key, arguments.signatures.threshold)?)
-        };
+        let trusted =
+            if arguments.unsigned { None } else { Some(Trusted::read(&arguments.key, &arguments.signatures)?) };
         Ok(Self { trusted, detached: keys::detached(&arguments.signatures)? })
     }
 

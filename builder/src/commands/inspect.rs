@@ -41,7 +41,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let detached = keys::detached(&arguments.signatures)?;
     let trusted = match arguments.key.as_slice() {
         [] => None,
-        keys => Some(Trusted::read(keys, arguments.signatures.threshold)?),
+        keys => Some(Trusted::read(keys, &arguments.signatures)?),
     };
     let check = match &trusted {
         None => SignatureCheck::Skipped,
@@ -50,7 +50,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let stream = input.open_stream(check)?;
     let head = stream.head();
     let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
-    let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).transpose()?;
+    let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers()));
     let report = Report {
         schema: 1,
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },

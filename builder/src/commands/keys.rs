@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_cli::arguments::SignatureArguments;
-use kbundle_cli::keys::{public_key, signature_file, unusable};
-use kbundle_cli::{Explained as _, failure, output};
+use kbundle_cli::keys::{signature_file, trusted_key, unusable};
+use kbundle_cli::{Explained as _, failure};
 use kbundle_format::key::{Algorithm, KeyError};
-use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey, text_file};
 use serde::Serialize;
 
@@ -101,13 +100,14 @@ pub struct Signer {
 
 impl Trusted {
     /// Reads public keys.
-    pub fn read(paths: &[PathBuf], threshold: usize) -> anyhow::Result<Self> {
+    pub fn read(paths: &[PathBuf], arguments: &SignatureArguments) -> anyhow::Result<Self> {
         let read = |path: &PathBuf| {
-            let (key, notes) = public_key(path)?;
+            let (key, notes) = trusted_key(path, arguments)?;
             Ok(TrustedKey { path: path.clone(), key, notes })
         };
         let keys = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        let policy = TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), threshold).explained()?;
+        let all = keys.iter().map(|trusted| trusted.key.clone());
+        let policy = TrustPolicy::new(all, arguments.threshold).explained()?;
         Ok(Self { policy, keys })
     }
 
@@ -116,24 +116,10 @@ impl Trusted {
         self.keys.iter().map(|trusted| trusted.key.clone()).collect()
     }
 
-    /// What is known about those who signed. Says so where a key's file states another time than this for its use.
-    pub fn signers(&self, ids: &[KeyId]) -> anyhow::Result<Vec<Signer>> {
+    /// What is known about those who signed.
+    pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
         let named = |id: &KeyId| self.keys.iter().find(|trusted| trusted.key.id() == *id);
-        let signers: Vec<_> = ids.iter().filter_map(named).map(TrustedKey::signer).collect();
-        for signer in &signers {
-            let outside = match signer.notes.validity(Day::today()) {
-                Validity::Current => continue,
-                Validity::NotYet(from) => format!("is to be used from {from} on"),
-                Validity::Over(until) => format!("was to be used until {until}"),
-            };
-            output::warning(&format!(
-                "WARNING: by its file {} the key {} {outside}, and this machine's clock says {}. Its signature counts all the same",
-                signer.key_file,
-                signer.key_id,
-                Day::today()
-            ))?;
-        }
-        Ok(signers)
+        ids.iter().filter_map(named).map(TrustedKey::signer).collect()
     }
 }
 

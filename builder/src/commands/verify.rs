@@ -70,7 +70,7 @@ impl DamagedEntry {
 }
 
 pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
-    let trusted = Trusted::read(&arguments.key, arguments.signatures.threshold)?;
+    let trusted = Trusted::read(&arguments.key, &arguments.signatures)?;
     let detached = keys::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
     let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
@@ -87,7 +87,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         schema: 1,
         bundle: input.name,
         verified: true,
-        signed_by: trusted.signers(&signers)?,
+        signed_by: trusted.signers(&signers),
         signers,
         list_digest,
         entries: summary.entries,

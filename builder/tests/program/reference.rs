@@ -56,6 +56,32 @@ fn examples_in_the_manual_can_be_read() {
 }
 
 #[test]
+fn validate_reports_every_mistake_of_a_file_and_what_the_catalog_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |text: &str| {
+        fs::write(folder.path().join("bundle.yaml"), text).unwrap();
+        let output = kbundle_in(folder.path()).args(["config", "validate", "bundle.yaml"]).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        format!("exit code {}\n{stdout}{stderr}", output.status.code().unwrap())
+    };
+    insta::assert_snapshot!(validate("schema: 1\nkubernets: 1.25.2\nlevel: 99\nmirrors: {dl.k8s.io: a}\n"), @"
+    exit code 2
+    error: bundle.yaml is not valid
+      caused by: line 2, column 1: unknown field `kubernets`; did you mean `kubernetes`?
+        line 3, column 8: level: invalid value: integer `99`, expected a level from 1 to 22
+        line 4, column 22: mirrors.dl.k8s.io: `a` is not a mirror; expected `HOST=http(s)://ADDRESS`, such as `dl.k8s.io=https://mirror.example/dl.k8s.io`
+    ");
+    insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: callico\n"), @"
+    exit code 2
+    error: the catalog has no add-on `callico` for Kubernetes 1.25.2 (did you mean `calico`?); it has calico, cert-manager, flannel, haproxy, ingress-nginx, kube-vip, metallb, metrics-server
+    ");
+    insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n"), @"
+    exit code 0
+    bundle.yaml is good: Kubernetes 1.25.2 for linux/amd64, 8 files and 6 images
+    ");
+}
+
+#[test]
 fn config_prints_what_a_build_reads() {
     let folder = tempfile::tempdir().unwrap();
     let kbundle = |words: &str| success(&kbundle_in(folder.path()).args(words.split(' ')).output().unwrap());

@@ -10,7 +10,7 @@ use clap_complete::env::Shells;
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate, Shell};
 use kbundle_format::{BundleSource, IndexedBundle, SignatureCheck};
 
-use crate::definition::Program;
+use crate::definition::{Offer, Program};
 use crate::output;
 
 /// The variable by which a script asks the program for words; it holds the shell's name.
@@ -22,9 +22,6 @@ pub struct CompletionArguments {
     /// The shell
     pub shell: Shell,
 }
-
-/// What is offered for an argument: its id, and its values.
-pub type Offer = (&'static str, fn() -> Vec<String>);
 
 /// Prints the completion script. It asks the program of this name in the search path for each word.
 ///

@@ -3,7 +3,6 @@
 use clap::{Command, Parser};
 
 use crate::arguments::CommonArguments;
-use crate::completion::Offer;
 
 /// What help and manual pages say about a program beside its commands.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +20,9 @@ pub struct Guide {
     /// Manual pages of other programs.
     pub see_also: &'static [&'static str],
 }
+
+/// What completion offers for an argument: its id, and its values.
+pub type Offer = (&'static str, fn() -> Vec<String>);
 
 /// A program with its commands.
 pub trait Program: Parser {

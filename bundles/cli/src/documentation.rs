@@ -28,7 +28,7 @@ const EXIT_STATUS: [(&str, &str); 6] = [
 /// One page for the program and one for each command.
 #[derive(Clone, Debug, Args)]
 pub struct ManArguments {
-    /// Folder to write them to; it is made if it is not there
+    /// Folder to write them to, which is created if it does not exist
     pub directory: PathBuf,
 }
 

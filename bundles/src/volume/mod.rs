@@ -9,6 +9,7 @@ mod parity;
 mod repair;
 mod set;
 mod split;
+mod volume_file;
 
 use std::io;
 use std::path::PathBuf;

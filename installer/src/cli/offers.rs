@@ -1,6 +1,6 @@
 //! What completion offers for the values of kinstall's arguments.
 
-use kbundle_cli::completion::Offer;
+use kbundle_cli::definition::Offer;
 
 use crate::preflight::CheckId;
 

@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use kbundle_cli::arguments::is_standard_input;
 use kbundle_cli::failure::{self, explained};
-use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_cli::keys::{signature_file, trusted_key};
 use kbundle_format::bases::Bases;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::head::ReadError;
@@ -19,7 +19,7 @@ use kbundle_format::source::{BundleSource, SourceError};
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::volume::VolumeError;
 use kbundle_format::whole::{DamagedBundle, VerifyError};
-use kbundle_format::{BundleList, Diagnosis};
+use kbundle_format::{BundleList, Diagnosis, Platform, Verified};
 
 use crate::cli::TrustArguments;
 use crate::failure::{Advise, Explained};
@@ -34,9 +34,9 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
             "give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle",
         ));
     }
-    let key = |path: &PathBuf| anyhow::Ok(public_key(path)?.0);
-    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
     let signatures = &arguments.signatures;
+    let key = |path: &PathBuf| anyhow::Ok(trusted_key(path, signatures)?.0);
+    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
     let detached = signatures.detached.iter().map(|path| signature_file(path)).collect::<anyhow::Result<_>>()?;
     Trust::new(keys, signatures.threshold, detached).explained()
 }
@@ -71,6 +71,25 @@ pub fn verify(
     let Summary { entries, content_bytes, .. } = summary;
     reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
     Ok((bundle, summary))
+}
+
+/// Refuses a bundle for other machines.
+pub fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
+    let here = Platform::of_this_program();
+    if list.platforms.contains(&here) {
+        return Ok(());
+    }
+    let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
+    Err(anyhow!("the bundle is for {}, this kinstall is for {here}; nothing was changed", platforms.join(", ")))
+        .refused()
+        .hint(format!("use one that was built with `--arch {}`", here.architecture()))
+}
+
+/// The list of the bundle at `places`, whose signatures are checked and whose content is not.
+pub fn signed_list(places: &[PathBuf], trust: &Trust) -> anyhow::Result<Verified<BundleList>> {
+    let source = open(places)?;
+    let of_source = |error: &ReadError| Diagnosis::of_source(error, &source);
+    Ok(read(IndexedBundle::open_source(source.clone(), trust.check()), of_source)?.list().clone())
 }
 
 /// Checks all content, and tells `progress` the bytes checked so far.

@@ -1,27 +1,33 @@
 //! `kinstall config`, and reading what describes a cluster.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::output;
-use kbundle_cli::yaml::Finding;
+use kbundle_cli::yaml::{Finding, Findings};
 use kbundle_format::{Role, text_file};
 use serde::Serialize;
 
-use super::read_spec;
-use crate::cli::{ConfigCommand, OutputFormat};
+use super::{bundle, read_spec};
+use crate::cli::{ConfigCommand, TrustArguments, ValidateArguments};
 use crate::config::{ClusterSpec, EXAMPLE, HostSpec, LoadBalancer, Ssh};
+use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::haproxy;
+use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::inventory::Inventory;
+use crate::plan::refusals;
 use crate::report::{SCHEMA, print_text};
+use crate::topology::Topology;
 
 pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Init => print_text(EXAMPLE)?,
-        ConfigCommand::Validate { file, output } => return validate(file, *output),
+        ConfigCommand::Validate(arguments) => return validate(arguments),
         ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
         ConfigCommand::Import { inventory } => import(inventory)?,
         ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
@@ -79,14 +85,45 @@ struct Validation {
     problems: Vec<Finding>,
 }
 
-fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let examined = ClusterSpec::examine(&text(file)?);
+fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
+    let file = &arguments.file;
+    let examined = match &arguments.inventory {
+        Some(inventory) => Ok(read_spec(Some(file), Some(inventory))?),
+        None => ClusterSpec::examine(&text(file)?),
+    };
+    let examined = match (examined, &arguments.bundle) {
+        (Ok(spec), Some(bundle)) => {
+            let lacking = lacking(&spec, bundle, &arguments.trust)?;
+            if lacking.is_empty() { Ok(spec) } else { Err(Findings(lacking)) }
+        }
+        (examined, _) => examined,
+    };
     let problems = examined.as_ref().err().map(|findings| findings.0.clone()).unwrap_or_default();
     let validation = Validation { schema: SCHEMA, valid: examined.is_ok(), problems };
     let examined = examined.with_context(|| format!("{} cannot be used", file.display()));
     let spec = examined.usage().details(&validation)?;
-    output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
+    output::result(arguments.output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the bundle lacks for the hosts of the cluster. Of this host only the platform counts, and the bundle's takes its place.
+fn lacking(spec: &ClusterSpec, bundle: &Path, trust: &TrustArguments) -> anyhow::Result<Vec<Finding>> {
+    let list = bundle::signed_list(&[bundle.to_owned()], &bundle::read_trust(trust)?)?;
+    let spec = spec.with_network_of(&list);
+    let host = Host::local()?;
+    let mut facts = HostFacts::gather(&host)?;
+    let mut found = BTreeSet::new();
+    for platform in &list.platforms {
+        facts.platform = platform.clone();
+        let names = spec.hosts.iter().map(|host| Some(host.name.as_str()));
+        let names: Vec<_> = if spec.hosts.is_empty() { vec![None] } else { names.collect() };
+        for name in names {
+            let topology = Topology::seen_from(name, &spec, &facts)?;
+            let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+            found.extend(refusals(&inputs).into_iter().map(|refusal| refusal.to_string()));
+        }
+    }
+    Ok(found.into_iter().map(|message| Finding { place: String::new(), message, position: None }).collect())
 }
 
 fn describe(spec: &ClusterSpec) -> String {

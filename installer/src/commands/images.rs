@@ -26,6 +26,6 @@ fn restore() -> anyhow::Result<ExitCode> {
     if lost.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(anyhow!("of these images the content is gone too: {}", lost.join(", ")))
+    Err(anyhow!("the content of these images is missing too: {}", lost.join(", ")))
         .hint("`kinstall run` loads them from the bundle again")
 }

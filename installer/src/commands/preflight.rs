@@ -7,7 +7,7 @@ use kbundle_cli::output;
 use kbundle_format::KubeVersion;
 use serde::Serialize;
 
-use super::run::suits_this_machine;
+use super::bundle::suits_this_machine;
 use super::{bundle, fleet, read_spec};
 use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;

@@ -29,9 +29,9 @@ pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
     let name = host.read_text("/proc/sys/kernel/hostname")?.unwrap_or_default();
     fleet::confirm(arguments.yes, &format!("removes the cluster from {} and all data in it", name.trim()))?;
     let lock = take_lock()?;
-    explain_interrupts("what was undone stays so; run `kinstall reset` again to go on", || ())?;
+    explain_interrupts("what was undone stays undone; run `kinstall reset` again to resume", || ())?;
     undo_all(Host::local()?, &Lines(&reporter))
-        .hint("what was undone stays so; run `kinstall reset` again to go on")?;
+        .hint("what was undone stays undone; run `kinstall reset` again to resume")?;
     drop(lock);
     reporter.line("this host is what it was before kinstall");
     Ok(ExitCode::SUCCESS)

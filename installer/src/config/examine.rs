@@ -66,23 +66,31 @@ mod tests {
 api: {port: 0, load-balancer: extrenal}
 registries: {quay.io: {mirrors: [x]}}
 kublet: {}
-"), @"");
+"), @"
+        line 2, column 31: api.load-balancer: unknown value `extrenal`; did you mean `external`?
+        line 3, column 13: registries: expected a list, found a map
+        line 4, column 1: unknown field `kublet`; did you mean `kubelet`?
+        ");
         insta::assert_snapshot!(examined("
 hosts:
 - {name: a, address: 192.0.2.1, roles: [control-plane, etcd]}
 - {name: a, address: 10.96.0.9, roles: [worker], taints: ['x:No']}
-"), @"");
+"), @"
+        line 4, column 10: hosts[0], hosts[1] have the name a; each host needs its own
+        line 4, column 22: host a: address 10.96.0.9 lies in service-cidr 10.96.0.0/12; they need addresses of their own
+        line 4, column 59: host a: taint `x:No`: effect `No` is none of NoSchedule, PreferNoSchedule, NoExecute
+        ");
     }
 
     #[test]
     fn a_rule_about_what_could_not_be_read_is_silent() {
-        insta::assert_snapshot!(examined("hosts: [{name: a, address: 192.0.2.1, roles: [contol-plane, etcd]}]\n"), @"");
-        insta::assert_snapshot!(examined("network: {pod-cidr: 10.0.0.0}\nhosts: [{name: a, address: 10.244.0.1, roles: [control-plane, etcd]}]\n"), @"");
+        insta::assert_snapshot!(examined("hosts: [{name: a, address: 192.0.2.1, roles: [contol-plane, etcd]}]\n"), @"line 1, column 47: hosts[0].roles[0]: unknown value `contol-plane`; did you mean `control-plane`?");
+        insta::assert_snapshot!(examined("network: {pod-cidr: 10.0.0.0}\nhosts: [{name: a, address: 10.244.0.1, roles: [control-plane, etcd]}]\n"), @"line 1, column 21: network.pod-cidr: `10.0.0.0` is not a network such as `10.244.0.0/16` (no bits set after the prefix)");
     }
 
     #[test]
     fn a_file_of_comments_is_a_cluster_of_defaults() {
         assert_eq!(ClusterSpec::examine("# nothing\n").unwrap(), ClusterSpec::default());
-        insta::assert_snapshot!(examined("schema: 2\n"), @"");
+        insta::assert_snapshot!(examined("schema: 2\n"), @"line 1, column 9: the configuration has schema 2, this program knows 1");
     }
 }

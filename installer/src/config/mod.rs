@@ -368,11 +368,11 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
-        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16");
-        insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");
-        insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
+        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`");
+        insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: line 1, column 22: api.load-balancer: unknown value `ipvs`; known are `node-local`, `external`, `vip`");
+        insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: line 1, column 7: name: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
         pod-cidr 10.0.0.0/28 is too small; a prefix of at most 24 is needed
         service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12
         ");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: network: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix) at line 1 column 10");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: line 1, column 21: network.pod-cidr: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix)");
     }
 
     #[test]

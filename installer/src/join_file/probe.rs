@@ -77,9 +77,13 @@ pub fn probe(
             }
         }
     }
-    Err(anyhow!("no API server of the cluster {} answers: {}; nothing was changed", file.cluster.name, unreached.join("; ")))
-        .refused()
-        .hint("look whether this host reaches the control planes on that port (firewalls, cables, routes), and whether they run")
+    Err(anyhow!(
+        "no API server of the cluster {} answers: {}; nothing was changed",
+        file.cluster.name,
+        unreached.join("; ")
+    ))
+    .refused()
+    .hint("check that the control planes run and that this host reaches them on that port (firewalls, cables, routes)")
 }
 
 /// The API servers of the cluster, as address and port: the one that made the file, then the other control planes.

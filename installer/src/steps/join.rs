@@ -31,7 +31,8 @@ const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
     let token = create_token(host, life, purpose).context("while making a token to join with")?;
     let authority = authority(host)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
-    let authority_hash = public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is no certificate"))?;
+    let authority_hash =
+        public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is not a certificate"))?;
     let api_server = SocketAddr::new(inputs.address(), inputs.spec.api.port).to_string();
     Ok(JoinCredentials { api_server, token, authority_hash })
 }
@@ -59,14 +60,14 @@ impl Step for Join {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if !has_joined(&context.host)? {
-            return needed("the kubelet is no node of a cluster yet");
+            return needed("this host has not joined the cluster");
         }
         let name = context.node_name();
         let Some(node) = Kubectl::as_kubelet(&context.host).get(&["node", &name])? else {
             return needed(format!("the cluster has no node {name}"));
         };
         if wants_annotation(context) && node["metadata"]["annotations"][SOCKET_ANNOTATION].is_null() {
-            return needed("kubeadm was cut off while it joined");
+            return needed("an earlier join by kubeadm did not finish");
         }
         check_credential_removed(&context.host)
     }
@@ -99,7 +100,7 @@ fn has_joined(host: &Host) -> anyhow::Result<bool> {
 /// Whether the token that a host joins with lies on it no more. kubeadm removes it at the end of its join.
 pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
     if host.exists(BOOTSTRAP_KUBECONFIG) {
-        return needed(format!("{BOOTSTRAP_KUBECONFIG} is left, with a token in it"));
+        return needed(format!("{BOOTSTRAP_KUBECONFIG} still exists, with a token in it"));
     }
     Ok(Check::Done)
 }

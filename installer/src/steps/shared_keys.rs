@@ -53,7 +53,7 @@ impl Step for SharedKeys {
             return Ok(Check::Done);
         }
         if context.material.shared_files.is_empty() {
-            return needed("they were not handed over yet");
+            return needed("this host has not received them yet");
         }
         for file in &context.material.shared_files {
             if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
@@ -65,7 +65,7 @@ impl Step for SharedKeys {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         if context.material.shared_files.is_empty() {
-            bail!("the keys that control planes share were not handed over");
+            bail!("this host did not receive the keys that control planes share");
         }
         context.host.claim_tree(kubeadm::DIRECTORY)?;
         for file in &context.material.shared_files {

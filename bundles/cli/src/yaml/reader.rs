@@ -47,7 +47,7 @@ impl de::Error for Flaw {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {found}"))
+        Self::new(format!("expected {}, found {}", plain(&expected.to_string()), plain(&found.to_string())))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -60,6 +60,16 @@ impl de::Error for Flaw {
 
     fn missing_field(field: &'static str) -> Self {
         Self { is_absence: true, ..Self::new(format!("`{field}` is missing")) }
+    }
+}
+
+/// serde's name of a kind of value in the words of YAML.
+fn plain(kind: &str) -> &str {
+    match kind {
+        "a sequence" | "sequence" => "a list",
+        "map" => "a map",
+        kind if kind.starts_with("struct ") => "a map",
+        kind => kind,
     }
 }
 

@@ -48,7 +48,17 @@ hosts:
 mode: 7
 labels: [a]
 level: 0
-"), @"");
+"), @"
+    line 2, column 1: unknown field `nmae`; did you mean `name`?
+    line 4, column 19: hosts[0].port: invalid value: integer `99999`, expected u16
+    line 4, column 34: hosts[0].roles[0]: unknown value `externl`; did you mean `external`?
+    line 5, column 4: hosts[1]: unknown field `nam`; did you mean `name`?
+    line 6, column 3: hosts[2]: `port` is missing
+    line 7, column 3: hosts[3]: expected a map, found integer `5`
+    line 8, column 7: mode: unknown value `7`; known are `node-local`, `external`
+    line 9, column 9: labels: expected a map, found a list
+    line 10, column 8: level: invalid value: integer `0`, expected a nonzero u8
+    ");
 }
 
 #[test]
@@ -63,9 +73,9 @@ fn a_value_is_what_is_left_without_the_mistakes() {
 
 #[test]
 fn what_is_no_yaml_has_a_position_too() {
-    insta::assert_snapshot!(mistakes("hosts: [\nname: a\n"), @"");
-    insta::assert_snapshot!(mistakes("mode: &a external\nhosts: *a\n"), @"");
-    insta::assert_snapshot!(mistakes("name: a\nname: b\n"), @"");
+    insta::assert_snapshot!(mistakes("hosts: [\nname: a\n"), @"line 2, column 1: hosts[0]: missing field `port`");
+    insta::assert_snapshot!(mistakes("mode: &a external\nhosts: *a\n"), @r#"line 1, column 7: hosts: invalid type: string "external", expected a sequence"#);
+    insta::assert_snapshot!(mistakes("name: a\nname: b\n"), @"line 1, column 1: duplicate field `name`");
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::template::render;
 use config::Start;
 
 pub use crate::etcd_layout as layout;
-pub use authority::{authority, issue_client, make_authority};
-pub use client::EtcdClient;
+pub use authority::{authority, make_authority};
+pub use client::{EtcdClient, issue_client};
 pub use members::{EtcdMember, add_member, members, remove_member};
 use members::{Health, health, wait_until_healthy};
 
