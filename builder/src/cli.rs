@@ -2,6 +2,7 @@
 
 mod catalog;
 mod composing;
+mod images;
 mod offers;
 mod reading;
 mod signing;
@@ -24,6 +25,7 @@ pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
+pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::version::version;
@@ -52,7 +54,7 @@ impl Program for Arguments {
         name: "kbundle",
         log_variable: "KBUNDLE_LOG",
         groups: &[
-            ("Build", &["build", "lock", "catalog", "config"]),
+            ("Build", &["build", "lock", "catalog", "images", "config"]),
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
@@ -89,6 +91,8 @@ pub enum Command {
     Lock(LockArgs),
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    #[command(subcommand)]
+    Images(ImagesCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     Keygen(KeygenArgs),

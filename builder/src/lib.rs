@@ -18,6 +18,7 @@ pub mod mirror;
 pub mod pack;
 pub mod reproduce;
 pub mod resolve;
+pub mod site;
 pub mod spec;
 pub mod target;
 pub mod upstream;

@@ -50,10 +50,11 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     if arguments.dry_run {
         return dry_run::run(arguments, &file);
     }
-    let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
-        Plan::of(arguments, &file, Catalog::resolve)?;
+    let plan = Plan::of(arguments, &file, Catalog::resolve)?;
+    let cache = Cache::open(plan.cache.directory()).explained()?;
+    plan.keep_local_files(arguments, &file)?;
+    let Plan { source, upstream, mirrors, keys, path, destination, bases, .. } = plan;
     let keys = signing_keys(keys, arguments)?;
-    let cache = Cache::open(cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {

@@ -179,6 +179,7 @@ fn selected_file(file: SelectedArtifact, size: Size, mirrors: &Mirrors) -> File 
         Pin::UpstreamChecksum(url) => {
             PinReport { published_at: Some(mirrors.rewrite(url)), ..pinned(PinSource::UpstreamChecksum, None) }
         }
+        Pin::LocalFile(digest) => pinned(PinSource::LocalFile, Some(*digest)),
         Pin::FirstUse => pinned(PinSource::TrustOnFirstUse, None),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, .. } = file;

@@ -20,6 +20,7 @@ pub fn run(arguments: &LockArgs) -> anyhow::Result<()> {
     let upstream = Upstream::of_selection(&selection);
     source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
     let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
+    source::tell_doubtful(&spec, &selection)?;
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;

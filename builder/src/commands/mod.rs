@@ -8,6 +8,7 @@ pub mod config;
 pub mod dry_run;
 pub mod export;
 pub mod extract;
+pub mod images;
 pub mod input;
 pub mod inspect;
 pub mod join;
@@ -36,6 +37,7 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
         Command::Build(arguments) => build::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Catalog(command) => catalog::run(&command),
+        Command::Images(command) => images::run(&command),
         Command::Config(command) => config::run(command),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

@@ -9,6 +9,7 @@ use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
+use kbundle::site;
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::stream::Carriage;
@@ -41,6 +42,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
+    site::keep(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;

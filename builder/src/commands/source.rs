@@ -14,6 +14,7 @@ use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::interrupt::{Interrupt, Interrupted};
 use kbundle::mirror::Mirrors;
+use kbundle::resolve::Selection;
 use kbundle::spec::{BundleSpec, SpecFile, SpecFlags, Unpinned};
 use kbundle::upstream::Upstream;
 use kbundle::version_request::VersionRequest;
@@ -59,6 +60,24 @@ fn wishes_of(flags: SpecFlags, catalogs: &CatalogArgs, file: &SpecFile) -> anyho
     Ok(Wishes { spec, catalog, mirrors })
 }
 
+/// Says which images of the site's manifests were left out of the bundle because they only look like images.
+pub fn tell_doubtful(spec: &BundleSpec, selection: &Selection) -> anyhow::Result<()> {
+    for manifests in &spec.manifests {
+        for found in &manifests.images.doubtful {
+            if selection.images.iter().all(|image| image.reference.to_string() != found.image) {
+                let places: Vec<_> = found.places.iter().map(String::as_str).collect();
+                output::note(&format!(
+                    "{} may need the image {}, which the bundle does not have ({}); add it with `--add-image` if so",
+                    manifests.name,
+                    found.image,
+                    places.join("; ")
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The catalog, with a draft of a release that it lacks where content without a pin is taken.
 fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
     let VersionRequest::Release(version) = spec.kubernetes else { return Ok(catalog) };
@@ -75,7 +94,7 @@ fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
 
 /// The catalogs that flags and file name, and the built-in one unless they leave it out.
 pub fn catalog(arguments: &CatalogArgs, file: &SpecFile) -> anyhow::Result<Catalog> {
-    let paths = if arguments.catalog.is_empty() { &file.catalog } else { &arguments.catalog };
+    let paths = if arguments.catalog.is_empty() { &file.catalog.0 } else { &arguments.catalog };
     let built_in = !arguments.no_builtin_catalog && file.builtin_catalog.unwrap_or(true);
     if !built_in && paths.is_empty() {
         return Err(failure::usage("no catalog is left without the built-in one", "name one with `--catalog PATH`"));

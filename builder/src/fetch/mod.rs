@@ -201,6 +201,7 @@ impl Fetcher {
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
+            Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);

@@ -17,5 +17,6 @@ mod reading;
 mod reference;
 mod server;
 mod signing;
+mod site;
 mod tls;
 mod upstream;

@@ -60,6 +60,8 @@ fn selection(catalog: Catalog, version: KubeVersion, drafted: &CatalogFile) -> a
         load_balancer: LoadBalancer::None,
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         unpinned: Unpinned::TrustOnFirstUse,
     };
     let mut selection = catalog.select(&spec).explained()?;
