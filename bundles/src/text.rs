@@ -25,7 +25,7 @@ pub struct TextError {
 }
 
 impl TextError {
-    /// That `text` is not what is `expected`, such as `a platform such as `linux/amd64``.
+    /// That `text` is not what is `expected`, a noun with an example.
     #[must_use]
     pub fn new(text: &str, expected: &'static str) -> Self {
         Self { text: text.to_owned(), expected }

@@ -1,8 +1,9 @@
 //! What the pages and the README show as commands and as YAML.
 
-use std::{env, fs};
+use std::env;
 
 use clap::Command;
+use fs_err as fs;
 
 /// The README is no page of the manual, and its commands have to be as true.
 const README: &str = include_str!("../../../README.md");
@@ -14,9 +15,9 @@ const README: &str = include_str!("../../../README.md");
 pub fn assert_current(name: &str, made: &str) {
     let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
     if env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, made).unwrap_or_else(|error| panic!("cannot write {path}: {error}"));
+        fs::write(&path, made).unwrap_or_else(|error| panic!("{error}"));
     }
-    let found = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+    let found = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found, made, "{path} is not current; run the test with UPDATE_SCHEMA=1");
 }
 

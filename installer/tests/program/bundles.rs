@@ -263,7 +263,7 @@ fn what_makes_no_sense_is_usage() {
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("the checks are cpus, memory"), "{unknown}");
+    assert!(unknown.stderr.contains("did you mean `memory`?"), "{unknown}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'de, 'a> Deserializer<'de> for Reader<'a> {
+impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Flaw;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Flaw> {
