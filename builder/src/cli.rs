@@ -3,7 +3,7 @@
 mod catalog;
 mod composing;
 mod images;
-mod offers;
+pub mod offers;
 mod reading;
 mod signing;
 
@@ -15,11 +15,10 @@ use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle::version_request::VersionRequest;
+use kbundle_cli::CommonArguments;
 use kbundle_cli::completion::CompletionArguments;
-use kbundle_cli::definition::Offer;
-use kbundle_cli::documentation::ManArguments;
+use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
 
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
@@ -43,46 +42,12 @@ use crate::version::version;
     after_long_help = EXIT_CODES
 )]
 pub struct Arguments {
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The flags that every command takes.
     #[command(flatten)]
     pub common: CommonArguments,
-}
-
-impl Program for Arguments {
-    const GUIDE: Guide = Guide {
-        name: "kbundle",
-        log_variable: "KBUNDLE_LOG",
-        groups: &[
-            ("Build", &["build", "lock", "catalog", "images", "config"]),
-            ("Sign", &["keygen", "sign"]),
-            ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
-            ("Cut and complete", &["join", "subset", "split", "repair"]),
-            ("Shell", &["completion", "man"]),
-        ],
-        environment: &[
-            ("KBUNDLE_CACHE", "Folder for downloads, as with --cache."),
-            ("KBUNDLE_PASSPHRASE", "Passphrase of an encrypted private key."),
-            ("KBUNDLE_LOG", "Filter of the log, such as info or kbundle=debug,warn. -v wins over it."),
-            ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy for downloads, and hosts that are reached without it."),
-            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds the credentials for registries."),
-            ("XDG_CACHE_HOME", "Folder of caches; downloads are kept in its folder kbundle."),
-            ("NO_COLOR", "Turns colors off."),
-        ],
-        files: &[
-            ("~/.cache/kbundle", "Downloads, by digest. It can be deleted at any time."),
-            ("~/.docker/config.json", "Credentials for registries, field auths."),
-            ("bundle.yaml", "What goes into a bundle, with --file."),
-            ("kbundle.lock", "Every file and blob by digest, as kbundle lock writes it."),
-        ],
-        see_also: &["kinstall(1)"],
-    };
-
-    const OFFERS: &'static [Offer] = offers::OFFERS;
-
-    fn common(&self) -> &CommonArguments {
-        &self.common
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,9 +131,6 @@ pub struct BuildArgs {
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -191,7 +153,7 @@ pub struct LockArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print a bundle.yaml to start from, or its JSON Schema, or check one
+/// Print a bundle.yaml to start from, or a JSON Schema, or check a bundle.yaml
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
@@ -199,11 +161,13 @@ pub enum ConfigCommand {
     /// Every key is commented out, with its default or an example.
     #[command(after_long_help = "Examples:\n  kbundle config init > bundle.yaml")]
     Init,
-    /// Print the JSON Schema of bundle.yaml
+    /// Print the JSON Schema of bundle.yaml, or of what a command prints with --output json
     ///
     /// For editors, and for checks in a repository.
-    #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
-    Schema,
+    #[command(
+        after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json\n  kbundle config schema verify > verify.schema.json"
+    )]
+    Schema(SchemaArguments),
     /// Check a bundle.yaml
     ///
     /// Reports all errors of the file together, each with its line and column, and then whether the catalog has what it names. Fetches
@@ -213,9 +177,6 @@ pub enum ConfigCommand {
         /// The file
         #[arg(value_name = "BUNDLE.YAML")]
         file: PathBuf,
-        /// Print the result as text or JSON
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        output: OutputFormat,
     },
 }
 

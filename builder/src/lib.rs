@@ -5,10 +5,17 @@
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
 //! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file. Back from a bundle to files goes [`target`].
 //!
+//! [`Arguments`] is the command line on top of it; its commands use the library by its name, as any other program would.
+//!
 //! [`destination`] has the rule for everything that is written, [`interrupt`] what a signal does to it.
+
+// The commands call the library `kbundle`.
+extern crate self as kbundle;
 
 mod advice;
 pub mod catalog;
+mod cli;
+mod commands;
 pub mod demand;
 pub mod destination;
 pub mod fetch;
@@ -16,10 +23,15 @@ pub mod interrupt;
 pub mod lock;
 pub mod mirror;
 pub mod pack;
+mod program;
 pub mod reproduce;
 pub mod resolve;
 pub mod site;
 pub mod spec;
 pub mod target;
 pub mod upstream;
+mod version;
 pub mod version_request;
+
+pub use cli::Arguments;
+pub use commands::execute;

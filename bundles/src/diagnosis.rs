@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::frame::{self, FrameError, RawFrame};
@@ -21,7 +22,7 @@ use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck
 const LOST_BYTES: usize = 4096;
 
 /// What the facts say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {

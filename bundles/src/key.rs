@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::key_found::{Found, Half};
@@ -36,7 +37,7 @@ impl FromStr for KeyId {
 text_type!(KeyId, "^[0-9a-f]{64}$");
 
 /// Which algorithm a key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
     /// ECDSA on P-256 over the SHA-256 of the message; signatures in DER.

@@ -14,6 +14,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::format_description::well_known::Iso8601;
 
@@ -59,7 +60,7 @@ impl fmt::Display for Day {
     }
 }
 
-text_type!(Day, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$");
+text_type!(Day, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "format": "date");
 
 /// Why notes cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +94,7 @@ pub enum KeyNotesError {
 /// assert_eq!(notes.summary().as_deref(), Some("releases of site A, until 2027-12-31"));
 /// # Ok::<(), kbundle_format::key_notes::KeyNotesError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyNotes {
     /// Whose key it is and what for.

@@ -1,18 +1,17 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
-mod offers;
+pub(crate) mod offers;
 mod token;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use kbundle_cli::CommonArguments;
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_cli::completion::CompletionArguments;
-use kbundle_cli::definition::Offer;
-use kbundle_cli::documentation::ManArguments;
+use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, Program};
 
 use crate::config::DnsName;
 use crate::preflight::CheckId;
@@ -54,36 +53,6 @@ pub struct Cli {
     /// The flags that every command takes.
     #[command(flatten)]
     pub common: CommonArguments,
-}
-
-impl Program for Cli {
-    const GUIDE: Guide = Guide {
-        name: "kinstall",
-        log_variable: "KINSTALL_LOG",
-        groups: &[
-            ("Before an installation", &["verify", "preflight", "config"]),
-            ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "remove", "reset"]),
-            ("Manual and shell", &["manual", "completion", "man"]),
-        ],
-        environment: &[
-            ("KINSTALL_SUDO_PASSWORD", "Password for sudo on hosts with sudo: password."),
-            ("KINSTALL_LOG", "Filter of the log, such as info or kinstall=debug,warn. -v wins over it."),
-            ("NO_COLOR", "Turns colors off."),
-        ],
-        files: &[
-            ("cluster.yaml", "What the cluster should be, with --config. kinstall config init prints one."),
-            ("/etc/kubernetes", "Kubernetes' settings and certificates on this host."),
-            ("/var/lib/kinstall", "What kinstall changed on this host, so that reset can undo it."),
-        ],
-        see_also: &["kbundle(1)", "kubectl(1)", "kubeadm(1)"],
-    };
-
-    const OFFERS: &'static [Offer] = offers::OFFERS;
-
-    fn common(&self) -> &CommonArguments {
-        &self.common
-    }
 }
 
 /// What to do.
@@ -165,6 +134,13 @@ pub enum ConfigCommand {
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
+    /// Print the JSON Schema of cluster.yaml, or of what a command prints with --output json
+    ///
+    /// For editors, and for checks in a repository.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config schema > cluster.schema.json\n  kinstall config schema status > status.schema.json"
+    )]
+    Schema(SchemaArguments),
     /// Check a cluster.yaml
     ///
     /// Reports all errors together, each with its line and column. With a bundle it also reports what the bundle lacks. Exits with 2 when
@@ -217,9 +193,6 @@ pub struct ValidateArguments {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// What to do with images. For the timer that `run` sets up.
@@ -234,7 +207,7 @@ pub enum ImagesCommand {
 /// The bundle, and whom to believe.
 #[derive(Debug, Args)]
 pub struct BundleArguments {
-    /// The bundle: a file, any of its volumes, or folders with its volumes
+    /// The bundle: a file, one of its volumes, or folders with its volumes
     #[arg(value_name = "BUNDLE", required = true)]
     pub places: Vec<PathBuf>,
     /// Where further volumes lie.
@@ -306,21 +279,18 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
     /// Work on this many hosts at the same time
-    #[arg(long, value_name = "COUNT", default_value = "32")]
+    #[arg(long, value_name = "N", default_value = "32")]
     pub parallel: NonZeroUsize,
     /// Read the password for sudo from this file descriptor
     ///
     /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
 }
 
@@ -330,9 +300,6 @@ pub struct VerifyArguments {
     /// The bundle.
     #[command(flatten)]
     pub bundle: BundleArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `preflight`.
@@ -359,9 +326,6 @@ pub struct PreflightArguments {
     /// Ignore the rejection of this check; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `status`.
@@ -370,9 +334,6 @@ pub struct StatusArguments {
     /// Also compare the files of every unpacked image with its layers; takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `reset`.

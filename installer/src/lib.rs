@@ -31,6 +31,7 @@ pub mod pki;
 pub mod plan;
 pub mod preflight;
 pub mod procfs;
+mod program;
 pub mod records;
 pub mod report;
 pub mod reset;

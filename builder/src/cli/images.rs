@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kbundle_cli::OutputFormat;
 
 /// Find images in Kubernetes manifests
 #[derive(Debug, Subcommand)]
@@ -23,7 +22,4 @@ pub struct ImagesFindArgs {
     /// Files or folders with manifests, or - for standard input
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use kbundle_cli::OutputFormat;
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_format::{EntryPath, Role};
 
@@ -59,9 +58,6 @@ pub struct VerifyArgs {
     /// Demand only what hosts of this role need, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", conflicts_with = "base")]
     pub role: Vec<Role>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Show what a bundle holds
@@ -77,9 +73,6 @@ pub struct InspectArgs {
     pub key: Vec<PathBuf>,
     #[command(flatten)]
     pub signatures: SignatureArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Unpack entries of a bundle into a folder

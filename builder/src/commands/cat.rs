@@ -17,14 +17,14 @@ pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
     let bundle = input.open(asked.check())?;
     let path = &arguments.path;
     if let Some((_, content)) = bundle.head().files().find(|(name, _)| *name == path.as_str()) {
-        return Ok(output::bytes(&mut &content[..])?);
+        return Ok(output::content(&mut &content[..])?);
     }
     let entry = bundle.head().list.entry(path.as_str()).ok_or_else(|| not_in_bundle(path))?.clone();
     // Nobody may act on a byte before the digest of all of them was compared.
     let mut file = tempfile::tempfile().context("while making a temporary file")?;
     copy(bundle, &entry, &mut file).explained().with_context(|| input.refused())?;
     file.rewind()?;
-    Ok(output::bytes(&mut file)?)
+    Ok(output::content(&mut file)?)
 }
 
 fn copy(bundle: Bundle, entry: &Entry, sink: &mut std::fs::File) -> Result<(), ReadError> {

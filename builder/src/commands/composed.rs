@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use kbundle::destination::{Destination, Written};
 use kbundle::interrupt::Interrupt;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::compose::{NewHead, compose};
 use kbundle_format::{Entry, IndexedBundle};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::source::interrupted;
 use super::verify::check_entries;
@@ -51,12 +54,40 @@ pub fn nothing_written() -> String {
     "nothing was written".to_owned()
 }
 
+/// What a command that writes a bundle made of others prints with `--output json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Written")]
+pub struct Report {
+    schema: u32,
+    /// The bundle or its volumes, in order; none for standard output.
+    files: Vec<String>,
+    /// Of all files.
+    size_bytes: u64,
+    /// Volumes of an earlier run under the same name, which were removed.
+    removed: Vec<String>,
+    /// Volumes of other bundles in the same folder.
+    others: Vec<String>,
+}
+
 /// Names the files that were written, one a line, and those that were removed or are in the way.
-pub fn name_files(written: &Written) -> std::io::Result<()> {
-    for path in &written.files {
-        output::note(&path.display().to_string())?;
+pub fn report(written: &Written, output: OutputFormat) -> std::io::Result<()> {
+    let report = Report {
+        schema: SCHEMA,
+        files: names(&written.files),
+        size_bytes: written.size_bytes,
+        removed: names(&written.removed),
+        others: names(&written.others),
+    };
+    if output == OutputFormat::Json || !report.files.is_empty() {
+        output::done(output, &report.files.join("\n"), &report)?;
     }
     note_beside(written)
+}
+
+/// Paths as reports have them.
+pub fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.display().to_string()).collect()
 }
 
 /// Names what was removed beside new volumes, and what is in the way there.
@@ -67,13 +98,9 @@ pub fn note_beside(written: &Written) -> std::io::Result<()> {
     if let [first, ..] = written.others.as_slice() {
         output::warning(&format!(
             "WARNING: the folder also holds volumes of another bundle: {}. Name a volume instead of the folder, such as {}, or move them away",
-            listed(&written.others),
+            names(&written.others).join(", "),
             written.files.first().unwrap_or(first).display()
         ))?;
     }
     Ok(())
-}
-
-fn listed(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -3,26 +3,27 @@
 use std::path::Path;
 
 use kbundle::spec::{EXAMPLE, SpecFile, schema};
-use kbundle_cli::{Explained as _, OutputFormat, output};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, documentation};
 use kbundle_format::KubeVersion;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::source::wishes_of_file;
-use crate::cli::ConfigCommand;
+use crate::cli::{Arguments, ConfigCommand};
 
-pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
+pub fn run(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        ConfigCommand::Init => output::result(OutputFormat::Text, EXAMPLE, &())?,
-        ConfigCommand::Schema => output::result(OutputFormat::Json, "", &schema())?,
-        ConfigCommand::Validate { file, output } => validate(&file, output)?,
+        ConfigCommand::Init => Ok(output::text(output, EXAMPLE)?),
+        ConfigCommand::Schema(arguments) => documentation::schema::<Arguments>(arguments, schema),
+        ConfigCommand::Validate { file } => validate(file, output),
     }
-    Ok(())
 }
 
 /// What a good `bundle.yaml` asks for.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Validation {
+pub struct Validation {
     schema: u32,
     valid: bool,
     kubernetes: KubeVersion,
@@ -35,7 +36,7 @@ fn validate(path: &Path, format: OutputFormat) -> anyhow::Result<()> {
     let wishes = wishes_of_file(&SpecFile::read(path).explained()?)?;
     let selection = wishes.catalog.resolve(&wishes.spec).explained()?;
     let validation = Validation {
-        schema: 1,
+        schema: SCHEMA,
         valid: true,
         kubernetes: selection.kubernetes,
         platforms: selection.platforms.iter().map(ToString::to_string).collect(),

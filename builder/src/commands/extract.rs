@@ -6,16 +6,31 @@ use anyhow::Context as _;
 use kbundle::destination::refuse_stdout;
 use kbundle::interrupt::Interrupt;
 use kbundle::target::Target;
-use kbundle_cli::{Explained as _, failure, output};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure};
 use kbundle_format::stream::Carriage;
 use kbundle_format::{BundleHead, Entry, EntryPath};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::input::{Asked, Input};
 use super::source::interrupted;
 use super::unpack::unpack;
 use crate::cli::ExtractArgs;
 
-pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Extracted")]
+pub struct Report {
+    schema: u32,
+    bundle: String,
+    directory: String,
+    /// How many files were unpacked.
+    files: usize,
+}
+
+pub fn run(arguments: &ExtractArgs, output: OutputFormat) -> anyhow::Result<()> {
     let asked = Asked::of(&arguments.trust)?;
     refuse_stdout(&arguments.directory, "a folder").explained()?;
     let input = Input::find(&arguments.bundle)?;
@@ -26,13 +41,15 @@ pub fn run(arguments: &ExtractArgs) -> anyhow::Result<()> {
     let target = Target::open(&arguments.directory, arguments.force.existing(), &interrupt);
     let target = target.map_err(|error| refused(&error))?;
     check_names(&target, bundle.head(), picked)?;
-    let mut count = write_head(bundle.head(), &target, picked)?;
+    let mut files = write_head(bundle.head(), &target, picked)?;
     let wanted = |entry: &Entry| picked(entry.path.as_str());
     let unpacked = unpack(bundle, &target, Carriage::Full, wanted).explained().with_context(|| input.refused());
-    count += interrupted(&interrupt, unpacked, || {
+    files += interrupted(&interrupt, unpacked, || {
         "files that were unpacked are whole and kept; `--force` replaces them in the next run".to_owned()
     })?;
-    output::note(&format!("{}: {count} files unpacked", arguments.directory.display()))?;
+    let directory = arguments.directory.display().to_string();
+    let text = format!("{directory}: {files} files unpacked");
+    output::done(output, &text, &Report { schema: SCHEMA, bundle: input.name, directory, files })?;
     Ok(())
 }
 

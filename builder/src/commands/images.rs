@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use kbundle::site::{self, FoundImage, FoundImages};
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,19 +15,20 @@ use crate::cli::{ImagesCommand, ImagesFindArgs};
 /// What `--output json` prints.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "ImagesOfManifests")]
+pub struct Report {
     schema: u32,
     #[serde(flatten)]
     images: FoundImages,
 }
 
-pub fn run(command: &ImagesCommand) -> anyhow::Result<()> {
+pub fn run(command: &ImagesCommand, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        ImagesCommand::Find(arguments) => find(arguments),
+        ImagesCommand::Find(arguments) => find(arguments, output),
     }
 }
 
-fn find(arguments: &ImagesFindArgs) -> anyhow::Result<()> {
+fn find(arguments: &ImagesFindArgs, output: OutputFormat) -> anyhow::Result<()> {
     let mut objects = Vec::new();
     let (stdin, paths): (Vec<_>, Vec<_>) = arguments.paths.iter().cloned().partition(|path| path == Path::new("-"));
     if !stdin.is_empty() {
@@ -37,8 +39,8 @@ fn find(arguments: &ImagesFindArgs) -> anyhow::Result<()> {
     for path in site::manifest_files(Path::new(""), &paths).explained()? {
         objects.extend(site::read_objects(&path).explained()?);
     }
-    let report = Report { schema: 1, images: site::find(&objects) };
-    output::result(arguments.output, &text(&report.images), &report)?;
+    let report = Report { schema: SCHEMA, images: site::find(&objects) };
+    output::result(output, &text(&report.images), &report)?;
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use anyhow::Context as _;
 use indicatif::HumanBytes;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::{BundleList, Digest, KeyId, Role, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::input::Input;
@@ -12,9 +14,10 @@ use super::provenance::{self, Origin};
 use crate::cli::InspectArgs;
 
 /// What `--output json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report<'a> {
+#[schemars(rename = "Inspected")]
+pub struct Report<'a> {
     schema: u32,
     bundle: String,
     signature: Signature,
@@ -29,14 +32,14 @@ struct Report<'a> {
 }
 
 /// What is known about the signatures.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Signature {
     Verified,
     NotChecked,
 }
 
-pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &InspectArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     let detached = keys::detached(&arguments.signatures)?;
     let trusted = match arguments.key.as_slice() {
@@ -52,7 +55,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
     let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers()));
     let report = Report {
-        schema: 1,
+        schema: SCHEMA,
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },
         signers: stream.list().signers(),
         signed_by: signed_by.unwrap_or_default(),
@@ -68,7 +71,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
             "WARNING: NOTHING WAS VERIFIED; this is only what the file claims. Give --key to check its signatures",
         )?;
     }
-    output::result(arguments.output, &text(&report), &report)?;
+    output::result(output, &text(&report), &report)?;
     Ok(())
 }
 

@@ -1,16 +1,16 @@
 //! `kbundle join`
 
 use kbundle::destination::Destination;
-use kbundle_cli::Explained as _;
+use kbundle_cli::{Explained as _, OutputFormat};
 use kbundle_format::bases::without_bases;
 use kbundle_format::compose::NewHead;
 use kbundle_format::{IndexedBundle, SignatureCheck};
 
-use super::composed::{Composition, name_files};
+use super::composed::{Composition, report};
 use super::input::Input;
 use crate::cli::JoinArgs;
 
-pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &JoinArgs, output: OutputFormat) -> anyhow::Result<()> {
     // The result bears the signatures of the differential bundle; whoever uses it checks them.
     let bundle = Input::find(&arguments.bundle)?.open_indexed(SignatureCheck::Skipped)?;
     let mut bases = Vec::new();
@@ -24,6 +24,6 @@ pub fn run(arguments: &JoinArgs) -> anyhow::Result<()> {
     let attestations = without_bases(&bundle.head().attestations);
     let head = NewHead { attestations: &attestations, ..bundle.head().into() };
     let composition = Composition { head, sources: &sources, destination };
-    name_files(&composition.write(|_| true)?)?;
+    report(&composition.write(|_| true)?, output)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use kbundle_cli::keys::{signature_file, trusted_key, unusable};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_format::key::{Algorithm, KeyError};
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, SigningKey, TrustPolicy, VerifyingKey, text_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::PassphraseArgs;
@@ -87,7 +88,7 @@ struct TrustedKey {
 }
 
 /// A signer as reports show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signer {
     pub key_id: KeyId,

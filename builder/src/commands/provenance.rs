@@ -9,6 +9,7 @@ use kbundle_format::attestation::{
 };
 use kbundle_format::head::Attestation;
 use kbundle_format::{BundleHead, BundleList, Digest, KeyId, SigningKey};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::keys::Trusted;
@@ -18,7 +19,7 @@ const BUILD_TYPE: &str = "urn:kbundle:build:v1";
 const BUILDER: &str = "urn:kbundle:builder";
 
 /// What a bundle's provenance is worth to whoever trusts certain keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Origin {
     /// The bundle carries none.

@@ -1,25 +1,49 @@
 //! `kbundle repair`
 
-use kbundle::destination::Written;
-use kbundle_cli::{Explained as _, output};
+use anyhow::Context as _;
+use fs_err as fs;
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::volume::{Repair, bundle_path, repair};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::composed::name_files;
+use super::composed::names;
 use crate::cli::RepairArgs;
 
-pub fn run(arguments: &RepairArgs) -> anyhow::Result<()> {
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Repaired")]
+pub struct Report {
+    schema: u32,
+    /// Volumes that were written anew.
+    rebuilt: Vec<String>,
+    /// Damaged volumes elsewhere, which were left alone.
+    damaged: Vec<String>,
+}
+
+pub fn run(arguments: &RepairArgs, output: OutputFormat) -> anyhow::Result<()> {
+    // Of several sticks one may be missing. If all are, their names are wrong.
+    if let [first, ..] = arguments.places.as_slice()
+        && !arguments.places.iter().any(|place| place.exists())
+    {
+        fs::metadata(first).explained().context("cannot look for volumes")?;
+    }
     let bundle = match &arguments.out {
         Some(out) => out.clone(),
         None => bundle_path(&arguments.places).explained()?,
     };
     let Repair { rebuilt, damaged } = repair(&arguments.places, &bundle).explained()?;
-    if rebuilt.is_empty() {
-        output::note("there is a whole volume of each number; nothing was done")?;
+    let report = Report { schema: SCHEMA, rebuilt: names(&rebuilt), damaged: names(&damaged) };
+    let text = if rebuilt.is_empty() {
+        "there is a whole volume of each number; nothing was done".to_owned()
     } else {
-        name_files(&Written { files: rebuilt, ..Written::default() })?;
-    }
-    for path in damaged {
-        output::note(&format!("{} is damaged and was left alone; use the whole one, and remove this", path.display()))?;
+        report.rebuilt.join("\n")
+    };
+    output::done(output, &text, &report)?;
+    for path in &report.damaged {
+        output::note(&format!("{path} is damaged and was left alone; use the whole one, and remove this"))?;
     }
     Ok(())
 }

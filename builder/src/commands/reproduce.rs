@@ -11,10 +11,12 @@ use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
 use kbundle::site;
 use kbundle::upstream::Upstream;
-use kbundle_cli::{Explained as _, failure, output, progress};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure, progress};
 use kbundle_format::stream::Carriage;
 use kbundle_format::whole::Findings;
 use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::input::Input;
@@ -22,16 +24,17 @@ use super::source;
 use crate::cli::BuildArgs;
 
 /// What `--output json` prints of an identical bundle.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "Reproduced")]
+pub struct Report {
     schema: u32,
     bundle: String,
     identical: bool,
     list_digest: Digest,
 }
 
-pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find_file(path)?;
     let original = input.open_indexed(SignatureCheck::Skipped)?;
     let list: &BundleList = original.list();
@@ -72,7 +75,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let list_digest = Digest::of(&original.head().list_bytes);
     let text =
         format!("{}: identical, byte for byte, to what its list gives again\n  list       {list_digest}", input.name);
-    output::result(arguments.output, &text, &Report { schema: 1, bundle: input.name, identical: true, list_digest })?;
+    output::result(output, &text, &Report { schema: SCHEMA, bundle: input.name, identical: true, list_digest })?;
     Ok(())
 }
 

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::destination::{Destination, Existing, check_name};
-use kbundle_cli::{Explained as _, OutputFormat, failure, output};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure};
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
 use kbundle_format::{Digest, IndexedBundle, KeyId, SignatureCheck, SignatureFile};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::composed::Composition;
 use super::input::{Bundle, Input};
@@ -18,29 +21,57 @@ use super::keys;
 use super::verify::read_all;
 use crate::cli::SignArgs;
 
-pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
+/// What `--output json` prints of a new signature.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Signed")]
+pub struct Report {
+    schema: u32,
+    bundle: String,
+    signer: KeyId,
+    list_digest: Digest,
+    /// The file with a detached signature; absent where the bundle has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_file: Option<String>,
+}
+
+/// What `--output json` prints of what is to be signed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ToSign")]
+pub struct DigestReport {
+    schema: u32,
+    bundle: String,
+    /// Of bundle.json.
+    list_digest: Digest,
+}
+
+pub fn run(arguments: &SignArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     // Whose signatures are on it already does not matter to a further signer, but its content does. The list of a
     // differential bundle can be signed too: it is the list of the full one.
     let list_bytes = checked_list(&input).with_context(|| format!("refused to sign {}", input.name))?;
+    let list_digest = Digest::of(&list_bytes);
     if arguments.print_digest {
-        output::result(OutputFormat::Text, &Digest::of(&list_bytes).hex(), &())?;
+        let report = DigestReport { schema: SCHEMA, bundle: input.name, list_digest };
+        output::result(output, &list_digest.hex(), &report)?;
         return Ok(());
     }
     let (signature, signer) = signature(arguments, &list_bytes)?;
     let path = &arguments.bundle.bundle;
-    if arguments.detached {
+    let (text, signature_file) = if arguments.detached {
         let path = detached_path(path, signer);
         // Its own earlier signature is the only file of that name.
         check_name(&path, Existing::Replaced).explained()?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
-        output::note(&format!("{}: signature by {signer}", path.display()))?;
-        return Ok(());
-    }
-    embed(&input, path, &list_bytes, signature)
-        .with_context(|| format!("while adding a signature to {}", input.name))?;
-    output::note(&format!("{}: signed by {signer}", input.name))?;
+        (format!("{}: signature by {signer}", path.display()), Some(path.display().to_string()))
+    } else {
+        embed(&input, path, &list_bytes, signature)
+            .with_context(|| format!("while adding a signature to {}", input.name))?;
+        (format!("{}: signed by {signer}", input.name), None)
+    };
+    output::done(output, &text, &Report { schema: SCHEMA, bundle: input.name, signer, list_digest, signature_file })?;
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 
 use anyhow::Context as _;
 use indicatif::HumanBytes;
-use kbundle_cli::{Advise as _, Explained as _, failure, output, progress};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Advise as _, Explained as _, failure, progress};
 use kbundle_format::bases::Bases;
 use kbundle_format::diagnosis::Verdict;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::{DamagedBundle, DiagnosedDamage, VerifyError};
 use kbundle_format::{Digest, Entry, EntryPath, IndexedBundle, KeyId, ReadError, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::input::{Bundle, Input};
@@ -16,9 +18,10 @@ use super::provenance::{self, Origin};
 use crate::cli::VerifyArgs;
 
 /// What `--output json` prints of a good bundle.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "Verified")]
+pub struct Report {
     schema: u32,
     bundle: String,
     verified: bool,
@@ -32,16 +35,17 @@ struct Report {
 }
 
 /// What it prints of a damaged one, beside the error.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct DamageDetails<'a> {
+#[schemars(rename = "Damage")]
+pub struct DamageDetails<'a> {
     bundle: &'a str,
     verified: bool,
     damaged_volumes: Vec<String>,
     damaged_entries: Vec<DamagedEntry>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct DamagedEntry {
     path: String,
@@ -69,7 +73,7 @@ impl DamagedEntry {
     }
 }
 
-pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let trusted = Trusted::read(&arguments.key, &arguments.signatures)?;
     let detached = keys::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
@@ -84,7 +88,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&summary.left_out, arguments).with_context(|| input.refused())?;
     let report = Report {
-        schema: 1,
+        schema: SCHEMA,
         bundle: input.name,
         verified: true,
         signed_by: trusted.signers(&signers),
@@ -95,7 +99,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         left_out: summary.left_out.len(),
         provenance,
     };
-    output::result(arguments.output, &text(&report), &report)?;
+    output::result(output, &text(&report), &report)?;
     Ok(())
 }
 

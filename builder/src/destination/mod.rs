@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use kbundle_cli::output;
 use kbundle_format::atomic_file::{AtomicFile, parent};
 use kbundle_format::volume::{Split, VolumeError, VolumeWriter, is_volume, volumes_beside};
 
@@ -136,6 +137,7 @@ impl Destination {
     pub fn start(self, interrupt: &Interrupt) -> Result<Writing, DestinationError> {
         let output = match &self.place {
             Place::Stdout => {
+                output::begin_content();
                 let descriptor = io::stdout().as_fd().try_clone_to_owned();
                 let file = descriptor.map_err(|source| failed(Path::new("-"), source))?;
                 Output::Stdout(BufWriter::with_capacity(1 << 18, File::from(file)))

@@ -10,6 +10,8 @@ mod fetch;
 mod files;
 mod fixtures;
 mod hostile;
+mod json;
+mod mistakes;
 mod offline;
 mod outputs;
 mod plan;

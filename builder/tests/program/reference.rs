@@ -1,7 +1,10 @@
 //! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
 
 use fs_err as fs;
+use kbundle::Arguments;
 use kbundle::spec::{SpecFile, schema};
+use kbundle_cli::Program as _;
+use kbundle_cli::definition::commands;
 use kbundle_manual::examples::assert_current;
 use serde_json::Value;
 
@@ -12,6 +15,20 @@ const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 #[test]
 fn the_published_schema_is_that_of_the_types() {
     assert_current("bundle.schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_published_schemas_of_documents_are_those_of_the_types() {
+    let mut described: Vec<_> = Arguments::documents().iter().map(|documents| documents.command().to_owned()).collect();
+    described.sort();
+    let mut all = commands::<Arguments>();
+    all.sort();
+    assert_eq!(described, all, "every command says what it prints with `--output json`");
+    for documents in Arguments::documents() {
+        let name = format!("schemas/kbundle/{}.schema.json", documents.command().replace(' ', "-"));
+        assert_current(&name, &format!("{:#}\n", documents.schema("kbundle")));
+    }
+    assert_eq!(fs::read_dir(format!("{DOCS}/schemas/kbundle")).unwrap().count(), all.len(), "a file without a command");
 }
 
 #[test]

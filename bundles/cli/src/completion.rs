@@ -11,7 +11,7 @@ use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate, Shell}
 use kbundle_format::{BundleSource, IndexedBundle, SignatureCheck};
 
 use crate::definition::{Offer, Program};
-use crate::output;
+use crate::output::{self, OutputFormat};
 
 /// The variable by which a script asks the program for words; it holds the shell's name.
 const VARIABLE: &str = "COMPLETE";
@@ -27,14 +27,14 @@ pub struct CompletionArguments {
 ///
 /// # Errors
 /// Where standard output cannot be written.
-pub fn completion<P: Program>(arguments: CompletionArguments) -> anyhow::Result<()> {
+pub fn completion<P: Program>(arguments: CompletionArguments, format: OutputFormat) -> anyhow::Result<()> {
     let name = P::GUIDE.name;
     let shell = arguments.shell.to_string();
     let shells = Shells::builtins();
     let shell = shells.completer(&shell).with_context(|| format!("there is no completion for {shell}"))?;
     let mut script = Vec::new();
     shell.write_registration(VARIABLE, name, name, name, &mut script)?;
-    Ok(output::bytes(&mut script.as_slice())?)
+    Ok(output::text(format, &String::from_utf8(script).context("the script is not text")?)?)
 }
 
 /// Offers words where a script asks for them; `true` where one did, and there is nothing else to do.

@@ -3,6 +3,7 @@
 use clap::{Command, Parser};
 
 use crate::arguments::CommonArguments;
+use crate::schema::Documents;
 
 /// What help and manual pages say about a program beside its commands.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub trait Program: Parser {
     const OFFERS: &'static [Offer];
     /// The flags that every command takes.
     fn common(&self) -> &CommonArguments;
+    /// What each command prints with `--output json`.
+    fn documents() -> Vec<Documents>;
 }
 
 /// The program's definition as manual pages and completion scripts show it, with every flag in its place.
@@ -40,4 +43,37 @@ pub fn definition<P: Program>() -> Command {
     let mut command = P::command();
     command.build();
     command
+}
+
+/// The words that lead to each command that does something by itself, hidden ones too, such as `config init`.
+#[must_use]
+pub fn commands<P: Program>() -> Vec<String> {
+    let mut found = Vec::new();
+    add_commands(&definition::<P>(), "", &mut found);
+    found
+}
+
+fn add_commands(command: &Command, words: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+    if below.is_empty() {
+        found.push(words.trim_start().to_owned());
+    }
+    for sub in below {
+        add_commands(sub, &format!("{words} {}", sub.get_name()), found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_found_at_every_depth() {
+        let config = Command::new("config").subcommands([Command::new("init"), Command::new("print").hide(true)]);
+        let mut program = Command::new("p").subcommands([Command::new("run"), config]);
+        program.build();
+        let mut found = Vec::new();
+        add_commands(&program, "", &mut found);
+        assert_eq!(found, ["run", "config init", "config print"]);
+    }
 }

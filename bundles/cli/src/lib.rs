@@ -6,6 +6,7 @@
 //! | [`advice`] | kind and hint of the errors of `kbundle-format` |
 //! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
+//! | [`schema`] | JSON Schemas of what commands print |
 //! | [`keys`] | public keys and detached signatures from files |
 //! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
 //! | [`help`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
@@ -25,6 +26,7 @@ pub mod logging;
 pub mod output;
 pub mod program;
 pub mod progress;
+pub mod schema;
 pub mod similar;
 pub mod yaml;
 
@@ -32,3 +34,4 @@ pub use arguments::CommonArguments;
 pub use definition::{Guide, Program};
 pub use failure::{Advise, Explain, Explained};
 pub use output::OutputFormat;
+pub use schema::Documents;

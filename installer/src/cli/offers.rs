@@ -5,7 +5,7 @@ use kbundle_cli::definition::Offer;
 use crate::preflight::CheckId;
 
 /// By the argument's id.
-pub(super) const OFFERS: &[Offer] = &[("ignored", checks), ("topic", topics)];
+pub(crate) const OFFERS: &[Offer] = &[("ignored", checks), ("topic", topics)];
 
 fn checks() -> Vec<String> {
     CheckId::every().map(|check| check.to_string()).collect()

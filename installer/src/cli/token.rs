@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::OutputFormat;
 use crate::config::DnsName;
 use crate::steps::join::TOKEN_LIFE;
 
@@ -56,12 +55,9 @@ pub struct TokenCreateArguments {
     /// A taint for its node, such as `dedicated=database:NoSchedule`; repeatable
     #[arg(long = "taint", value_name = "TAINT")]
     pub taints: Vec<String>,
-    /// Write the file here; `-` is standard output, for a pipe [default: NAME.join.yaml]
-    #[arg(long, value_name = "FILE")]
+    /// Write the join file to this file, or - for standard output [default: NAME.join.yaml]
+    #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How results are written
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 impl TokenCreateArguments {

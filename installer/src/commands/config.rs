@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_cli::output;
+use kbundle_cli::documentation;
+use kbundle_cli::output::{self, SCHEMA};
 use kbundle_cli::yaml::{Finding, Findings};
 use kbundle_format::{Role, text_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{bundle, read_spec};
-use crate::cli::{ConfigCommand, TrustArguments, ValidateArguments};
-use crate::config::{ClusterSpec, EXAMPLE, HostSpec, LoadBalancer, Ssh};
+use crate::cli::{Cli, ConfigCommand, OutputFormat, TrustArguments, ValidateArguments};
+use crate::config::{self, ClusterSpec, EXAMPLE, HostSpec, LoadBalancer, Ssh};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::haproxy;
@@ -21,16 +23,19 @@ use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::inventory::Inventory;
 use crate::plan::refusals;
-use crate::report::{SCHEMA, print_text};
 use crate::topology::Topology;
 
-pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
-        ConfigCommand::Init => print_text(EXAMPLE)?,
-        ConfigCommand::Validate(arguments) => return validate(arguments),
-        ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
-        ConfigCommand::Import { inventory } => import(inventory)?,
-        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
+        ConfigCommand::Init => output::text(output, EXAMPLE)?,
+        ConfigCommand::Schema(arguments) => documentation::schema::<Cli>(arguments, config::schema)?,
+        ConfigCommand::Validate(arguments) => validate(arguments, output)?,
+        ConfigCommand::Print { file } => {
+            let spec = read_file(file)?.filled_in();
+            output::result(output, &yaml(&spec)?, &spec)?;
+        }
+        ConfigCommand::Import { inventory } => import(inventory, output)?,
+        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref(), output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,14 +83,14 @@ fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// The result of `validate` for programs.
-#[derive(Serialize)]
-struct Validation {
+#[derive(Serialize, JsonSchema)]
+pub struct Validation {
     schema: u32,
     valid: bool,
     problems: Vec<Finding>,
 }
 
-fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
+fn validate(arguments: &ValidateArguments, output: OutputFormat) -> anyhow::Result<()> {
     let file = &arguments.file;
     let examined = match &arguments.inventory {
         Some(inventory) => Ok(read_spec(Some(file), Some(inventory))?),
@@ -102,8 +107,8 @@ fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     let validation = Validation { schema: SCHEMA, valid: examined.is_ok(), problems };
     let examined = examined.with_context(|| format!("{} cannot be used", file.display()));
     let spec = examined.usage().details(&validation)?;
-    output::result(arguments.output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
-    Ok(ExitCode::SUCCESS)
+    output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
+    Ok(())
 }
 
 /// What the bundle lacks for the hosts of the cluster. Of this host only the platform counts, and the bundle's takes its place.
@@ -145,25 +150,26 @@ fn describe(spec: &ClusterSpec) -> String {
 }
 
 /// What an inventory has of a `cluster.yaml`.
-#[derive(Serialize)]
-struct Imported {
+#[derive(Serialize, JsonSchema)]
+pub struct Imported {
     schema: u32,
     hosts: Vec<HostSpec>,
     #[serde(skip_serializing_if = "Ssh::is_default")]
     ssh: Ssh,
 }
 
-fn import(path: &Path) -> anyhow::Result<()> {
+fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let ClusterSpec { schema, hosts, ssh, .. } = read_inventory(path, ClusterSpec::default())?;
     let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
-    print_text(&format!("{head}{}", yaml(&Imported { schema, hosts, ssh })?))?;
+    let imported = Imported { schema, hosts, ssh };
+    output::result(output, &format!("{head}{}", yaml(&imported)?), &imported)?;
     Ok(())
 }
 
-fn load_balancer(config: &Path, inventory: Option<&Path>) -> anyhow::Result<()> {
+fn load_balancer(config: &Path, inventory: Option<&Path>, output: OutputFormat) -> anyhow::Result<()> {
     let spec = read_spec(Some(config), inventory)?;
     if spec.api.load_balancer == LoadBalancer::External {
-        return Ok(print_text(&haproxy::external(&spec))?);
+        return Ok(output::text(output, &haproxy::external(&spec))?);
     }
     Err(anyhow!("the cluster has no load balancer of the site's own, so that there is nothing to configure"))
         .usage()

@@ -3,6 +3,7 @@
 mod agent;
 mod bundle;
 mod config;
+mod documents;
 mod fleet;
 mod images;
 mod manual;
@@ -21,6 +22,7 @@ use anyhow::{Context as _, anyhow};
 use kbundle_cli::{completion, documentation};
 use nix::unistd::geteuid;
 
+pub use self::documents::documents;
 use crate::cli::{Cli, Command};
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
@@ -28,24 +30,25 @@ use crate::lock::{self, Lock, LockError};
 
 /// Does what the command line says.
 pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let output = cli.common.output;
     match &cli.command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Verify(arguments) => verify::verify(arguments),
-        Command::Preflight(arguments) => preflight::preflight(arguments),
-        Command::Status(arguments) => status::status(arguments),
-        Command::Reset(arguments) => reset::reset(arguments),
-        Command::Remove(arguments) => remove::remove(arguments),
-        Command::Token(command) => token::token(command),
-        Command::Config(command) => config::config(command),
+        Command::Run(arguments) => run::run(arguments, output),
+        Command::Verify(arguments) => verify::verify(arguments, output),
+        Command::Preflight(arguments) => preflight::preflight(arguments, output),
+        Command::Status(arguments) => status::status(arguments, output),
+        Command::Reset(arguments) => reset::reset(arguments, output),
+        Command::Remove(arguments) => remove::remove(arguments, output),
+        Command::Token(command) => token::token(command, output),
+        Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
-        Command::Images(command) => images::images(*command),
-        Command::Manual(arguments) => manual::manual(arguments),
+        Command::Images(command) => images::images(*command, output),
+        Command::Manual(arguments) => manual::manual(arguments, output),
         Command::Completion(arguments) => {
-            completion::completion::<Cli>(*arguments)?;
+            completion::completion::<Cli>(*arguments, output)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man(arguments) => {
-            documentation::man::<Cli>(arguments)?;
+            documentation::man::<Cli>(arguments, output)?;
             Ok(ExitCode::SUCCESS)
         }
     }

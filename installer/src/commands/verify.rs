@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use indicatif::HumanBytes;
 use kbundle_cli::output;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bundle;
@@ -11,9 +12,9 @@ use crate::cli::{OutputFormat, VerifyArguments};
 use crate::report::{Reporter, SCHEMA};
 
 /// The result for programs.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Verification {
+pub struct Verification {
     schema: u32,
     verified: bool,
     kubernetes_version: String,
@@ -24,9 +25,9 @@ struct Verification {
     content_bytes: u64,
 }
 
-pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
+pub fn verify(arguments: &VerifyArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
-    let reporter = match arguments.output {
+    let reporter = match output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
@@ -51,6 +52,6 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         result.entries,
         HumanBytes(result.content_bytes),
     );
-    output::result(arguments.output, &text, &result)?;
+    output::result(output, &text, &result)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -47,7 +47,7 @@ impl FromStr for Moment {
     }
 }
 
-text_type!(Moment, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$");
+text_type!(Moment, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "format": "date-time");
 
 #[cfg(test)]
 mod tests {

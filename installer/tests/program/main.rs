@@ -11,5 +11,7 @@ mod folder;
 mod help;
 mod host;
 mod join;
+mod json;
 mod manual;
+mod mistakes;
 mod reference;

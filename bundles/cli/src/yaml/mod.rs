@@ -9,6 +9,7 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +20,7 @@ use tree::{Content, Node};
 const MAX_FINDINGS: usize = 50;
 
 /// A place in a text file; both count from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Position {
     /// The line.
     pub line: usize,
@@ -34,7 +35,7 @@ impl fmt::Display for Position {
 }
 
 /// A mistake in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// The key or the item, such as `hosts[2].address`; empty where it is the file as a whole.
     pub place: String,

@@ -26,9 +26,14 @@ use crate::steps::Context;
 use crate::trust::Trust;
 
 /// Makes this host what `assignment` says, from the bundle. The guards have the numbers of [`assignment`](super::assignment).
-pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> anyhow::Result<ExitCode> {
+pub fn run(
+    arguments: &RunArguments,
+    output: OutputFormat,
+    trust: &Trust,
+    assignment: &Assignment,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let reporter = Reporter::new(arguments.output);
+    let reporter = Reporter::new(output);
     if !arguments.dry_run {
         require_root()?;
     }
@@ -73,7 +78,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> 
         seconds,
     });
     drop(lock);
-    if arguments.output == OutputFormat::Text {
+    if output == OutputFormat::Text {
         print_text(&assignment.next_steps())?;
     }
     if arguments.assert_no_op && !changed.is_empty() {

@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use kbundle_format::Role;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
@@ -18,7 +19,7 @@ use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, KubeProxyMode, LoadBalanc
 const NODE_PREFIX: u8 = 24;
 
 /// Something that `cluster.yaml` asks for and that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.
     pub place: String,
