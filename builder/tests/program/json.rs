@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use fs_err as fs;
 use jsonschema::Validator;
 use kbundle::Arguments;
-use kbundle_cli::program::commands;
+use kbundle_cli::definition::commands;
 use serde_json::Value;
 
 use crate::catalog::{with_fault, with_next_patch};
