@@ -11,6 +11,7 @@ use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, Program};
+use kbundle_format::KubeVersion;
 
 use crate::commands;
 use crate::config::DnsName;
@@ -168,11 +169,17 @@ pub enum ConfigCommand {
     Init,
     /// Check a cluster.yaml
     ///
-    /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
-    #[command(after_long_help = "Examples:\n  kinstall config validate cluster.yaml")]
+    /// Tells everything that is wrong with it at once. Exits with 2 when anything is. Settings that are passed on to Kubernetes are checked
+    /// against every minor that kinstall knows, and with `--k8s` against that of one version.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --k8s 1.36.3"
+    )]
     Validate {
         /// The file.
         file: PathBuf,
+        /// Check for this version of Kubernetes
+        #[arg(long = "k8s", value_name = "VERSION")]
+        kubernetes: Option<KubeVersion>,
         /// Print the result as text or JSON
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: OutputFormat,

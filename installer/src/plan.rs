@@ -3,7 +3,7 @@
 use kbundle_format::KubeVersion;
 use serde::{Deserialize, Serialize};
 
-use crate::config::KubeProxyMode;
+use crate::config::{ConfigError, KubeProxyMode, Problem};
 use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
@@ -91,6 +91,12 @@ pub enum PlanError {
         /// The first that has it.
         first: KubeVersion,
     },
+    /// Kubernetes does not take what is passed on to it.
+    #[error("{0}")]
+    Settings(ConfigError),
+    /// A node has too few addresses for its pods.
+    #[error("{0}")]
+    TooFewAddresses(Problem),
     /// The bundle lacks programs.
     #[error("the bundle has no {} for this host's platform", components.join(", "))]
     NoProgram {
@@ -159,6 +165,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         && !NFTABLES_PROXY.holds(version)
     {
         return Err(PlanError::NoNftables { version, first });
+    }
+    inputs.spec.validate_for(version).map_err(PlanError::Settings)?;
+    if let Some(problem) = inputs.spec.pods_do_not_fit(inputs.cni()) {
+        return Err(PlanError::TooFewAddresses(problem));
     }
     let components = programs::missing(inputs);
     if !components.is_empty() {

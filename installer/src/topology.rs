@@ -67,7 +67,11 @@ impl Topology {
     /// The cluster that is one host, which does everything.
     pub fn single(spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
         let address = spec.api.address.or_else(|| facts.primary_address()).ok_or(TopologyError::NoAddress)?;
-        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles: Role::ALL.into() };
+        let mut roles: BTreeSet<_> = Role::ALL.into();
+        if spec.etcd.external.is_some() {
+            roles.remove(&Role::Etcd);
+        }
+        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles };
         Ok(Self { members: vec![this], this: 0, leader: Some(0) })
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::output;
-use kbundle_format::{Role, text_file};
+use kbundle_format::{KubeVersion, Role, text_file};
 use serde::Serialize;
 
 use super::read_spec;
@@ -15,12 +15,13 @@ use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, P
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::inventory::Inventory;
+use crate::kubeadm_import::{self, Remark};
 use crate::report::{SCHEMA, print_text};
 
 pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Init => print_text(EXAMPLE)?,
-        ConfigCommand::Validate { file, output } => return validate(file, *output),
+        ConfigCommand::Validate { file, kubernetes, output } => return validate(file, *kubernetes, *output),
         ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
         ConfigCommand::Import { inventory } => import(inventory)?,
         ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
@@ -30,7 +31,9 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
 
 /// Reads a `cluster.yaml`.
 pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
-    ClusterSpec::parse(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
+    let text = text(path)?;
+    let parsed = ClusterSpec::parse(&text).map_err(|error| error.located(&text));
+    parsed.with_context(|| format!("{} cannot be used", path.display())).usage()
 }
 
 /// Reads a `cluster.yaml` whose hosts are in an inventory.
@@ -78,8 +81,10 @@ struct Validation {
     problems: Vec<Problem>,
 }
 
-fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let parsed = ClusterSpec::parse(&text(file)?);
+fn validate(file: &Path, version: Option<KubeVersion>, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let text = text(file)?;
+    let fits = |spec: ClusterSpec| version.map_or(Ok(()), |version| spec.validate_for(version)).map(|()| spec);
+    let parsed = ClusterSpec::parse(&text).and_then(fits).map_err(|error| error.located(&text));
     let problems = match &parsed {
         Ok(_) => Vec::new(),
         Err(ConfigError::Invalid { problems }) => problems.clone(),
@@ -87,7 +92,7 @@ fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
             let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            vec![Problem { place: String::new(), message }]
+            vec![Problem { place: String::new(), message, line: None }]
         }
     };
     let validation = Validation { schema: SCHEMA, valid: parsed.is_ok(), problems };
@@ -125,10 +130,31 @@ struct Imported {
 }
 
 fn import(path: &Path) -> anyhow::Result<()> {
+    let content = text_file::read(path).context("cannot read the file to import").usage()?;
+    if kubeadm_import::is_kubeadm_configuration(&content) {
+        return import_kubeadm(path, &content);
+    }
     let ClusterSpec { schema, hosts, ssh, .. } = read_inventory(path, ClusterSpec::default())?;
     let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
     print_text(&format!("{head}{}", yaml(&Imported { schema, hosts, ssh })?))?;
     Ok(())
+}
+
+fn import_kubeadm(path: &Path, content: &str) -> anyhow::Result<()> {
+    // A file that it names lies beside it, or where it says.
+    let read_file = |named: &str| {
+        let beside = Path::new(named).file_name().map(|name| path.with_file_name(name));
+        beside.into_iter().chain([named.into()]).find_map(|place| text_file::read(&place).ok())
+    };
+    let cannot = || format!("{} cannot be used", path.display());
+    let imported = kubeadm_import::import(content, &read_file).with_context(cannot).usage()?;
+    let mut stderr = io::stderr().lock();
+    for Remark { place, message } in &imported.remarks {
+        writeln!(stderr, "note: {}: {place}: {message}", path.display())?;
+    }
+    imported.spec.validate().with_context(cannot).usage()?;
+    let head = "# From kubeadm's configuration. Whatever else a cluster has, see `kinstall config init`.\n";
+    Ok(print_text(&format!("{head}{}", yaml(&imported.spec.without_defaults())?))?)
 }
 
 fn load_balancer(config: &Path, inventory: Option<&Path>) -> anyhow::Result<()> {

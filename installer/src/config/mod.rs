@@ -4,28 +4,41 @@
 //! for a newer kinstall is not half understood by an older one.
 
 mod calico;
+mod components;
+mod etcd;
 mod example;
 mod hosts;
 mod kube_proxy;
+mod kubelet;
+mod locate;
 mod names;
 mod networks;
+mod patches;
 mod registries;
 mod rules;
 mod share;
 
 use std::net::IpAddr;
 
+use kbundle_format::KubeVersion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use calico::{Calico, CalicoMode, Encapsulation};
+pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Flags, Oidc};
+pub use etcd::{EtcdSpec, ExternalEtcd};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
+pub use kubelet::{HostKubelet, Kubelet};
 pub use names::{Cidr, DnsName, NameError};
+pub use patches::{KubeadmPatch, PatchKind, PatchTarget};
 pub use registries::{EVERY_OTHER, Registry};
-pub use rules::Problem;
+pub use rules::{Problem, owned};
 pub use share::Difference;
+
+/// Fields of a configuration of Kubernetes, as it names them.
+pub type Fields = serde_json::Map<String, serde_json::Value>;
 
 /// The version of `cluster.yaml` that this program reads.
 pub const SCHEMA: u32 = 1;
@@ -58,6 +71,21 @@ pub struct ClusterSpec {
     pub security: Security,
     /// Settings of the kubelet.
     pub kubelet: Kubelet,
+    /// Settings of the API server.
+    #[serde(skip_serializing_if = "ApiServer::is_default")]
+    pub api_server: ApiServer,
+    /// Settings of the controller manager.
+    #[serde(skip_serializing_if = "Component::is_default")]
+    pub controller_manager: Component,
+    /// Settings of the scheduler.
+    #[serde(skip_serializing_if = "Component::is_default")]
+    pub scheduler: Component,
+    /// Where the cluster keeps its state.
+    #[serde(skip_serializing_if = "EtcdSpec::is_default")]
+    pub etcd: EtcdSpec,
+    /// Changes to what kubeadm writes, for what no other key can say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kubeadm_patches: Vec<KubeadmPatch>,
 }
 
 /// Addresses and names inside the cluster.
@@ -68,6 +96,8 @@ pub struct Network {
     pub pod_cidr: Cidr,
     /// Where Services get their addresses.
     pub service_cidr: Cidr,
+    /// The size of each node's part of `pod-cidr`, as the length of its prefix.
+    pub node_cidr_mask_size: u8,
     /// The DNS domain of Services and pods.
     pub dns_domain: DnsName,
     /// What connects pods; the network that the bundle has where absent, which is the bridge where it has none.
@@ -113,7 +143,8 @@ pub struct Api {
     /// The name clients use; `api.<cluster name>.internal` where absent.
     pub endpoint: Option<DnsName>,
     /// The address that a single host advertises; that of the default route's interface where absent. Several hosts have
-    /// their own each, and this is the address of an `external` load balancer, or the `vip`.
+    /// their own each, and this is the address of an `external` load balancer, or the `vip`. An `external` one without an
+    /// address is known by the name `endpoint` alone, which the site's DNS resolves.
     pub address: Option<IpAddr>,
     /// The network interface that a `vip` is put on; the one in whose network it lies where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,7 +164,7 @@ pub enum LoadBalancer {
     /// `HAProxy` on every worker, for that worker.
     #[default]
     NodeLocal,
-    /// One of the site's own, at `address`.
+    /// One of the site's own, at `address`, or known by the name `endpoint` alone.
     External,
     /// Nothing spreads them: `address` is one that moves between the control planes, by `kube-vip`.
     Vip,
@@ -171,14 +202,6 @@ pub enum Switch {
     Disabled,
 }
 
-/// Settings of the kubelet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Kubelet {
-    /// Most pods on a host.
-    pub max_pods: u16,
-}
-
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
@@ -192,6 +215,11 @@ impl Default for ClusterSpec {
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
+            api_server: ApiServer::default(),
+            controller_manager: Component::default(),
+            scheduler: Component::default(),
+            etcd: EtcdSpec::default(),
+            kubeadm_patches: Vec::new(),
         }
     }
 }
@@ -201,6 +229,8 @@ impl Default for Network {
         Self {
             pod_cidr: Cidr::known([10, 244, 0, 0], 16),
             service_cidr: Cidr::known([10, 96, 0, 0], 12),
+            // The controller manager's own default.
+            node_cidr_mask_size: 24,
             dns_domain: DnsName::known("cluster.local"),
             kube_proxy: KubeProxy::default(),
             cni: None,
@@ -225,13 +255,6 @@ impl Default for Api {
 impl Default for Security {
     fn default() -> Self {
         Self { encryption_at_rest: Switch::Enabled, audit_log: Switch::Enabled }
-    }
-}
-
-impl Default for Kubelet {
-    fn default() -> Self {
-        // The kubelet's own default.
-        Self { max_pods: 110 }
     }
 }
 
@@ -265,6 +288,18 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(ClusterSpec).into()
 }
 
+impl ConfigError {
+    /// The same error with the lines of `text`, which it is about.
+    #[must_use]
+    pub fn located(self, text: &str) -> Self {
+        let Self::Invalid { mut problems } = self else { return self };
+        for problem in &mut problems {
+            problem.line = locate::line(text, &problem.place);
+        }
+        Self::Invalid { problems }
+    }
+}
+
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -296,6 +331,18 @@ impl ClusterSpec {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
+    /// Whether Kubernetes `version` takes all of it that is passed on to it.
+    pub fn validate_for(&self, version: KubeVersion) -> Result<(), ConfigError> {
+        let problems = rules::problems_with(self, version);
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+    }
+
+    /// Why a node has too few addresses for its pods with this network, where it has.
+    #[must_use]
+    pub fn pods_do_not_fit(&self, cni: Cni) -> Option<Problem> {
+        rules::pods_do_not_fit(self, cni)
+    }
+
     /// The same cluster with every default written out, and with each host's `ssh` complete.
     #[must_use]
     pub fn filled_in(&self) -> Self {
@@ -308,6 +355,16 @@ impl ClusterSpec {
         spec
     }
 
+    /// What of the cluster is not as it is without being said.
+    #[must_use]
+    pub fn without_defaults(&self) -> Fields {
+        let fields = |spec: &Self| match serde_json::to_value(spec) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => unreachable!("a structure with names is an object"),
+        };
+        unlike(fields(self), &fields(&Self::default()))
+    }
+
     /// The name clients reach the API by.
     #[must_use]
     pub fn api_name(&self) -> String {
@@ -316,6 +373,17 @@ impl ClusterSpec {
             None => format!("api.{}.internal", self.name),
         }
     }
+}
+
+/// The fields that are not as in `usual`, maps by their fields.
+fn unlike(fields: Fields, usual: &Fields) -> Fields {
+    use serde_json::Value::Object;
+    let unlike_usual = |(name, value): (String, serde_json::Value)| match (value, usual.get(&name)) {
+        (value, Some(usual)) if value == *usual => None,
+        (Object(inner), Some(Object(usual))) => Some((name, Object(unlike(inner, usual)))),
+        (value, _) => Some((name, value)),
+    };
+    fields.into_iter().filter_map(unlike_usual).collect()
 }
 
 #[cfg(test)]

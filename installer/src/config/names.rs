@@ -16,6 +16,14 @@ pub struct NameError {
     expected: &'static str,
 }
 
+impl NameError {
+    /// What the text had to be, such as `a DNS name (…)`.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
 fn refuse<T>(text: &str, expected: &'static str) -> Result<T, NameError> {
     Err(NameError { text: text.to_owned(), expected })
 }

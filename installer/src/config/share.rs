@@ -48,6 +48,11 @@ impl ClusterSpec {
             api: self.api.clone(),
             security: self.security,
             kubelet: self.kubelet.clone(),
+            api_server: self.api_server.clone(),
+            controller_manager: self.controller_manager.clone(),
+            scheduler: self.scheduler.clone(),
+            etcd: self.etcd.clone(),
+            kubeadm_patches: self.kubeadm_patches.clone(),
         }
     }
 
@@ -55,7 +60,7 @@ impl ClusterSpec {
     ///
     /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
     /// site's registries and add-ons. What else a cluster is, it stays, and so do
-    /// the address and the roles of each host.
+    /// the address, the roles, the kubelet's settings and the patches of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
             let spec = spec.filled_in();
@@ -87,7 +92,12 @@ fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
         let setting = format!("{key} of host {}", host.name);
         (standing != wanted).then_some(Difference { setting, standing, wanted })
     });
-    address.or(roles)
+    address.or(roles).or_else(|| {
+        let settings =
+            |host: &HostSpec| serde_json::json!({ "kubelet": host.kubelet, "kubeadm-patches": host.kubeadm_patches });
+        let difference = first_difference("", &settings(before), &settings(host))?;
+        Some(Difference { setting: format!("{} of host {}", difference.setting, host.name), ..difference })
+    })
 }
 
 /// The first place where two values differ, by the order of keys.

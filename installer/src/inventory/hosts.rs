@@ -138,14 +138,7 @@ impl Reader<'_> {
             let message = "`etcd_member_name` is left out; kinstall names members of etcd after their hosts";
             self.remarks.add(member.line, message);
         }
-        Some(HostSpec {
-            name: name?,
-            address: address?.into(),
-            roles: roles.clone(),
-            ssh,
-            labels: BTreeMap::new(),
-            taints: Vec::new(),
-        })
+        Some(HostSpec { ssh, ..HostSpec::new(name?, address?.into(), roles.clone()) })
     }
 
     fn name(&mut self, host: usize) -> Option<DnsName> {

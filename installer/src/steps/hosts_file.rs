@@ -58,7 +58,12 @@ fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
 /// Where this host finds the API, best first. Programs that speak to it (Go's resolver) try one after the other, so that a
 /// host reaches it before its own API server or load balancer runs, and when that has stopped.
 fn api_addresses(inputs: &Inputs<'_>) -> Vec<IpAddr> {
-    let nearest = match inputs.spec.api.load_balancer {
+    let api = &inputs.spec.api;
+    if api.load_balancer == LoadBalancer::External && api.address.is_none() && !inputs.has(Role::ControlPlane) {
+        // The site's DNS knows where the load balancer is; what stands in this file would hide that.
+        return Vec::new();
+    }
+    let nearest = match api.load_balancer {
         LoadBalancer::External => inputs.spec.api.address,
         // A control plane has an API server of its own, and no need of one that may be another's.
         LoadBalancer::Vip => inputs.spec.api.address.filter(|_| !inputs.has(Role::ControlPlane)),

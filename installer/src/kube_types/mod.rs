@@ -1,0 +1,55 @@
+//! What the configuration of Kubernetes may hold, by its minor: fields of the kubelet's and kube-proxy's configuration with their types,
+//! and the flags of the control plane's programs. Tables in `manifests/types/`, which `ci/kubernetes-types` makes from Kubernetes itself.
+//!
+//! A version newer than the tables is taken for the newest minor that they know.
+
+mod fields;
+mod flags;
+mod scalars;
+
+use kbundle_format::KubeVersion;
+
+pub use fields::{Structure, flaws};
+pub use flags::{Program, unknown_flag, unknown_plugin};
+pub use scalars::{is_duration, is_quantity};
+
+/// Something in a configuration that Kubernetes would not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where, by the names of fields, such as `evictionHard` or `authentication.webhook.cacheTTL`.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Which minors something is looked up for: that of one version, or any that is known.
+fn covers(minors: &[u16], span: (u16, u16), version: Option<KubeVersion>) -> bool {
+    let Some(version) = version else { return true };
+    let minor = version.minor().1;
+    // Of a minor that the table leaves out, what either neighbour has is known.
+    let below = minors.iter().copied().filter(|known| *known <= minor).max().or(minors.first().copied());
+    let above = minors.iter().copied().filter(|known| *known >= minor).min().or(minors.last().copied());
+    above.is_some_and(|above| span.0 <= above) && below.is_some_and(|below| span.1 >= below)
+}
+
+/// `Kubernetes 1.25`, or all that are known: `any Kubernetes from 1.25 to 1.36`.
+fn which(minors: &[u16], version: Option<KubeVersion>) -> String {
+    match (version, minors) {
+        (Some(version), _) => format!("Kubernetes {version}"),
+        (None, [first, .., last]) => format!("any Kubernetes from 1.{first} to 1.{last}"),
+        (None, _) => "Kubernetes".to_owned(),
+    }
+}
+
+/// The known name that `name` is probably meant to be, as the end of a sentence.
+fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
+    let best = known.map(|known| (likeness(known), known)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match best {
+        Some((likeness, known)) if likeness > 0.7 => format!("; did you mean `{known}`?"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
