@@ -49,7 +49,7 @@ fn v1beta4_on_cgroup_v1() {
 fn kube_proxy_is_told_its_mode_or_left_out() {
     let written = |version: &str, mode, strict_arp| {
         let mut spec = ClusterSpec::default();
-        spec.network.kube_proxy = KubeProxy { mode, strict_arp };
+        spec.network.kube_proxy = KubeProxy { mode, strict_arp, ..KubeProxy::default() };
         let (facts, list, topology) = (fixture::facts(), fixture::list(version), fixture::topology());
         let text = configuration(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology }).unwrap();
         let (_, document) = text.split_once("kind: KubeProxyConfiguration\n")?;

@@ -30,7 +30,7 @@ impl Import<'_> {
                 Err(_) => self.remark(section.place("maxPods"), format!("left out: `{most}` is no number of pods")),
             }
         }
-        let mut fields = section.into_fields();
+        let mut fields = saying(section.into_fields());
         let domain = Value::from(self.spec.network.dns_domain.as_str());
         if fields.get("clusterDomain") == Some(&domain) {
             fields.remove("clusterDomain");
@@ -64,7 +64,7 @@ impl Import<'_> {
                 self.remark(section.place("mode"), message);
             }
         }
-        let mut fields = section.into_fields();
+        let mut fields = saying(section.into_fields());
         let proxy = &mut self.spec.network.kube_proxy;
         let strict = fields.get_mut("ipvs").and_then(Value::as_object_mut).and_then(|ipvs| ipvs.remove("strictARP"));
         if strict == Some(Value::Bool(true)) {
@@ -86,7 +86,11 @@ impl Import<'_> {
         }
         let usual = [("clientConnection.kubeconfig", r#""/var/lib/kube-proxy/kubeconfig.conf""#)];
         self.take_owned("KubeProxyConfiguration", &mut fields, owned::KUBE_PROXY, &usual);
-        fields.retain(|_, value| !value.as_object().is_some_and(Fields::is_empty));
+        let mut fields = saying(fields);
+        // Each host listens on all of its addresses without being told.
+        if fields.get("bindAddress").and_then(Value::as_str) == Some("0.0.0.0") {
+            fields.remove("bindAddress");
+        }
         self.spec.network.kube_proxy.config = fields;
     }
 
@@ -112,7 +116,6 @@ impl Import<'_> {
                 Structure::Kubelet => &mut self.spec.kubelet.config,
                 Structure::KubeProxy => &mut self.spec.network.kube_proxy.config,
             };
-            fields.retain(|_, value| !value.is_null());
             let found = flaws(structure, fields, None);
             let broken: BTreeSet<_> = found.iter().filter_map(|flaw| flaw.path.split(['.', '[']).next()).collect();
             for field in broken {
@@ -126,6 +129,35 @@ impl Import<'_> {
             }
         }
     }
+}
+
+/// The fields that say something: `kubeadm config print` writes many that have no value, or none but the zero that stands for the default.
+fn saying(fields: Fields) -> Fields {
+    let says = |(name, value): (String, Value)| {
+        let value = match value {
+            Value::Object(inner) if name == "logging" => Value::Object(saying_of_logging(inner)),
+            Value::Object(inner) => Value::Object(saying(inner)),
+            other => other,
+        };
+        let is_silent = match &value {
+            Value::Null => true,
+            Value::String(text) => ["", "0s"].contains(&text.as_str()),
+            Value::Object(inner) => inner.is_empty(),
+            Value::Array(_) | Value::Bool(_) | Value::Number(_) => false,
+        };
+        (!is_silent).then_some((name, value))
+    };
+    fields.into_iter().filter_map(says).collect()
+}
+
+/// The same of settings of logs, where a number that is zero is the default too.
+fn saying_of_logging(fields: Fields) -> Fields {
+    let inner = |(name, value)| match value {
+        Value::Object(inner) => (name, Value::Object(saying_of_logging(inner))),
+        other => (name, other),
+    };
+    let zero = [Value::from(0), Value::from("0")];
+    saying(fields.into_iter().map(inner).filter(|(_, value)| !zero.contains(value)).collect())
 }
 
 /// Takes the value at a place of fields, and the maps that are empty then.
