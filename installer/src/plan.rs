@@ -8,8 +8,8 @@ use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Join,
-    KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
+    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd, HostsFile, ImageKeeper, Images,
+    Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
     SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
@@ -41,6 +41,7 @@ impl Phase {
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
+    (Phase::Prepare, &ExternalEtcd),
     (Phase::Prepare, &Swap),
     (Phase::Prepare, &KernelModules),
     (Phase::Prepare, &Sysctls),

@@ -407,6 +407,7 @@ mod tests {
         network:
           pod-cidr: 10.244.0.0/16
           service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
           dns-domain: cluster.local
           cni: null
           kube-proxy:
@@ -435,7 +436,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");
@@ -459,7 +460,7 @@ mod tests {
     fn refuses_an_api_that_cannot_be_reached() {
         let host = "hosts: [{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}]\n";
         insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"load-balancer external is for clusters of several hosts, and there is no list of hosts; add `hosts`");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`, or `api.endpoint` where only its name is known");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"api.address 192.0.2.9 is only for `load-balancer: external` or `vip`, because each of several hosts has its own address; remove it, or add `load-balancer`");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"api.address 10.100.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.1}}")), @"api.address 192.0.2.1 is that of host a; take another");

@@ -165,6 +165,7 @@ mod tests {
         network:
           pod-cidr: 10.244.0.0/16
           service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
           dns-domain: cluster.local
           cni: calico
           kube-proxy:

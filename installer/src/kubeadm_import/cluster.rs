@@ -115,7 +115,10 @@ impl Import<'_> {
             self.remark(external.place("endpoints"), message);
         }
         self.rest(external);
-        if !section.section("local").left().is_empty() {
+        let mut local = section.section("local");
+        // It is there in kinstall's own etcd too.
+        let is_usual = local.text("dataDir").is_none_or(|directory| directory == etcd_layout::DATA_DIRECTORY);
+        if !is_usual || !local.left().is_empty() {
             self.remark(section.place("local"), "left out: etcd is a service that kinstall sets up");
         }
         self.rest(section);

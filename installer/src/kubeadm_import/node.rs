@@ -78,7 +78,7 @@ impl Import<'_> {
 
     fn registration(&mut self, mut section: Section) {
         self.node.name = section.text("name");
-        if section.text("criSocket").is_some_and(|socket| !CRI_SOCKET.ends_with(socket.trim_start_matches("unix://"))) {
+        if section.text("criSocket").is_some_and(|socket| !is_containerd(&socket)) {
             self.remark(section.place("criSocket"), "left out: it is containerd of the bundle");
         }
         // Images are there before the kubelet asks for them.
@@ -168,6 +168,12 @@ impl Import<'_> {
         self.spec.api.address = None;
         self.spec.hosts = vec![HostSpec { labels, taints: own_taints, ..HostSpec::new(name, address, roles) }];
     }
+}
+
+/// Whether a socket is where containerd always listens; `/var/run` is `/run`.
+fn is_containerd(socket: &str) -> bool {
+    let path = socket.trim_start_matches("unix://").trim_start_matches("/var");
+    CRI_SOCKET.ends_with(path)
 }
 
 fn is_of_control_planes(taint: &str) -> bool {

@@ -89,8 +89,9 @@ fn kubeadms_own_defaults_say_nothing() {
     let found = imported(include_str!("tests/defaults.yaml"), &[]);
     insta::assert_snapshot!(remarks(&found), @"
     InitConfiguration.bootstrapTokens: left out: kinstall makes tokens itself
+    InitConfiguration.timeouts: left out: kinstall waits as long as it takes
     ClusterConfiguration.kubernetesVersion: left out: the bundle decides the version
-    KubeletConfiguration.clusterDomain: left out: it is `network.dns-domain`
+    InitConfiguration.nodeRegistration.name: left out: a cluster of one host has the host's own name
     ");
     assert_eq!(found.spec.kubelet, Kubelet::default());
     assert_eq!(found.spec.network.kube_proxy, KubeProxy::default());
