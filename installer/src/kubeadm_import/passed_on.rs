@@ -86,7 +86,7 @@ impl Import<'_> {
         }
         let usual = [("clientConnection.kubeconfig", r#""/var/lib/kube-proxy/kubeconfig.conf""#)];
         self.take_owned("KubeProxyConfiguration", &mut fields, owned::KUBE_PROXY, &usual);
-        let mut fields = saying(fields);
+        let mut fields = saying(without_switched_off(fields));
         // Each host listens on all of its addresses without being told.
         if fields.get("bindAddress").and_then(Value::as_str) == Some("0.0.0.0") {
             fields.remove("bindAddress");
@@ -146,6 +146,18 @@ fn saying(fields: Fields) -> Fields {
             Value::Array(_) | Value::Bool(_) | Value::Number(_) => false,
         };
         (!is_silent).then_some((name, value))
+    };
+    fields.into_iter().filter_map(says).collect()
+}
+
+/// What is off in kube-proxy where nothing is said, and rates that are zero: `kubeadm config print` writes them too. A field that is on
+/// where nothing is said, such as `localhostNodePorts`, stays.
+fn without_switched_off(fields: Fields) -> Fields {
+    let says = |(name, value): (String, Value)| match value {
+        Value::Bool(false) if name != "localhostNodePorts" => None,
+        Value::Number(number) if number.as_u64() == Some(0) && ["burst", "qps"].contains(&name.as_str()) => None,
+        Value::Object(inner) => Some((name, Value::Object(without_switched_off(inner)))),
+        other => Some((name, other)),
     };
     fields.into_iter().filter_map(says).collect()
 }

@@ -10,3 +10,4 @@ mod minors;
 mod networks;
 mod refusals;
 mod repeated;
+mod settings;
