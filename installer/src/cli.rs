@@ -190,14 +190,19 @@ pub enum ConfigCommand {
         /// The file.
         file: PathBuf,
     },
-    /// Turn Kubespray's inventory.ini into a cluster.yaml
+    /// Turn Kubespray's inventory.ini or kubeadm's configuration into a cluster.yaml
     ///
     /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
-    /// standard error. Passwords are not copied.
-    #[command(after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml")]
+    /// standard error. Passwords are not copied. Which of the two a file is, its content says: documents of kubeadm's configuration
+    /// (v1beta2, v1beta3, v1beta4) have its `apiVersion`. Files that it names, such as an audit policy, are looked for beside it, and then at
+    /// their own paths.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml\n  kinstall config import kubeadm.yaml > cluster.yaml"
+    )]
     Import {
-        /// The inventory.
-        inventory: PathBuf,
+        /// The inventory, or kubeadm's configuration.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Print a configuration for a HAProxy of the site's own in front of the API servers
     ///

@@ -23,7 +23,7 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Init => print_text(EXAMPLE)?,
         ConfigCommand::Validate { file, kubernetes, output } => return validate(file, *kubernetes, *output),
         ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
-        ConfigCommand::Import { inventory } => import(inventory)?,
+        ConfigCommand::Import { file } => import(file)?,
         ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -135,4 +135,7 @@ fn document(value: &impl Serialize) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "a test that says which versions it met")]
+mod real;
+#[cfg(test)]
 mod tests;

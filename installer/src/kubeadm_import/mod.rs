@@ -174,4 +174,6 @@ impl Import<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
 mod tests;
