@@ -137,6 +137,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_single_host_has_no_etcd_where_the_site_has_one() {
+        let etcd = "etcd: {external: {endpoints: ['https://a:1'], ca-file: /a, certificate-file: /b, key-file: /c}}";
+        let roles = |text: &str| {
+            let topology = Topology::single(&ClusterSpec::parse(text).unwrap(), &crate::fixture::facts()).unwrap();
+            topology.this().roles.clone()
+        };
+        assert_eq!(roles(""), Role::ALL.into());
+        assert_eq!(roles(etcd), [Role::ControlPlane, Role::Worker].into());
+    }
+
+    #[test]
     fn the_order_in_the_file_decides_who_leads_and_nothing_else() {
         let read = |order: [u8; 3]| {
             let host =

@@ -237,6 +237,9 @@ mod tests {
         insta::assert_snapshot!(compared(|spec| spec.kubelet.max_pods = 250), @"kubelet.max-pods was 110 and is 250 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts[2].address = "192.0.2.9".parse().unwrap()), @"address of host w1 was 192.0.2.3 and is 192.0.2.9 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts[2].roles.extend([Role::Etcd])), @"roles of host w1 was worker and is etcd, worker now");
+        insta::assert_snapshot!(compared(|spec| spec.hosts[2].kubelet.max_pods = Some(60)), @"kubelet.max-pods of host w1 was absent and is 60 now");
+        insta::assert_snapshot!(compared(|spec| spec.api_server.service_node_ports = Some("80-90".into())), @r#"api-server was absent and is {"service-node-ports":"80-90"} now"#);
+        insta::assert_snapshot!(compared(|spec| spec.network.node_cidr_mask_size = 25), @"network.node-cidr-mask-size was 24 and is 25 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts.clear()), @"the list of hosts was given and is absent now");
     }
 }

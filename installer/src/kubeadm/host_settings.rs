@@ -146,6 +146,32 @@ mod tests {
     }
 
     #[test]
+    fn cluster_yaml_has_the_last_word_on_a_host() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let kubelet = "{max-pods: 60, config: {systemReserved: {memory: 4Gi}}}";
+        let index = cluster.spec.hosts.iter().position(|host| host.name.as_str() == "w1").unwrap();
+        cluster.spec.hosts[index].kubelet = serde_yaml::from_str(kubelet).unwrap();
+        let topology = cluster.seen_from("w1");
+        let inputs = cluster.inputs(&topology);
+        insta::assert_snapshot!(patch(&inputs), @"
+        # Written by kinstall: what the kubelet of this host has otherwise than the cluster's.
+        protectKernelDefaults: true
+        resolvConf: /etc/resolv.conf
+        maxPods: 60
+        systemReserved:
+          memory: 4Gi
+        ");
+        // The cluster's own reservation of another resource stays.
+        let there = "kind: KubeletConfiguration\nmaxPods: 110\nsystemReserved:\n  cpu: 500m\n";
+        assert!(disagreement(there, &inputs).is_some());
+        let mended = mended(there, &inputs).unwrap();
+        assert!(mended.contains("maxPods: 60") && mended.contains("cpu: 500m\n  memory: 4Gi"), "{mended}");
+        assert_eq!(disagreement(&mended, &inputs), None);
+        let topology = cluster.seen_from("w2");
+        assert!(!patch(&cluster.inputs(&topology)).contains("maxPods"));
+    }
+
+    #[test]
     fn what_became_of_a_host_is_noticed_and_mended() {
         let [resolved, plain] = unlike_hosts();
         // As kubeadm writes it: the cluster's configuration with the patch of a host over it.

@@ -181,6 +181,8 @@ fn encryption_configuration() -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{Cluster, bench::Bench};
+    use crate::join_material::JoinMaterial;
 
     #[test]
     fn every_cluster_gets_a_key_of_its_own() {
@@ -201,6 +203,38 @@ mod tests {
                 secret: KEY
           - identity: {}
         ");
+    }
+
+    /// A second run changes nothing, and nothing is left behind.
+    #[test]
+    fn files_of_the_site_are_there_while_the_cluster_is() {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.spec.kubeadm_patches =
+            serde_yaml::from_str("[{target: kube-scheduler, patch: {spec: {priority: 1}}}]").unwrap();
+        cluster.spec.api_server = serde_yaml::from_str(
+            "{admission: {configuration: {PodSecurity: {}}, files: {a.conf: content}}, audit-policy: {kind: Policy}}",
+        )
+        .unwrap();
+        let bench = Bench::new();
+        let material = JoinMaterial::default();
+        bench.act_as(&cluster, "c1", &material, |context| KubeadmConfig.apply(context)).unwrap();
+        let found = bench.look_as(&cluster, "c1", &material, |context| KubeadmConfig.check(context).unwrap());
+        assert_eq!(found, Check::Done);
+        let title = bench.look_as(&cluster, "c1", &material, |context| KubeadmConfig.title(context));
+        assert!(title.ends_with("; cluster.yaml patches kube-scheduler"), "{title}");
+        let files = [
+            "admission/a.conf",
+            "admission/configuration.yaml",
+            "audit-policy.yaml",
+            "patches/kube-scheduler00+strategic.yaml",
+        ];
+        for file in files.map(|file| bench.path("etc/kubernetes").join(file)) {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+        assert_eq!(bench.read("etc/kubernetes/audit-policy.yaml"), "kind: Policy\n");
+        bench.undo();
+        assert!(!bench.path("etc/kubernetes").exists());
     }
 
     #[test]

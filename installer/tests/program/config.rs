@@ -66,14 +66,14 @@ fn validate_tells_all_problems_at_once() {
     --- stderr
     ");
     assert_snapshot!(folder.kinstall(&["config", "validate", "wrong.yaml"]), @"
-    exit code 2
-    --- stdout
-    --- stderr
-    error: wrong.yaml cannot be used
-      caused by: hosts[0], hosts[1] have the name a; each host needs its own
-        host a: address 10.96.0.9 lies in service-cidr 10.96.0.0/12; they need addresses of their own
-        host a: taint `x:No`: effect `No` is none of NoSchedule, PreferNoSchedule, NoExecute
-    ");
+        exit code 2
+        --- stdout
+        --- stderr
+        error: wrong.yaml cannot be used
+          caused by: line 3: hosts[0], hosts[1] have the name a; each host needs its own
+            line 3: host a: address 10.96.0.9 lies in service-cidr 10.96.0.0/12; they need addresses of their own
+            line 3: host a: taint `x:No`: effect `No` is none of NoSchedule, PreferNoSchedule, NoExecute
+        ");
     assert_snapshot!(folder.kinstall(&["config", "validate", "odd.yaml"]), @"
     exit code 2
     --- stdout
@@ -122,48 +122,49 @@ fn print_fills_in_every_default() {
     let folder = folder(&[("cluster.yaml", HOSTS)]);
     let said = folder.kinstall(&["config", "print", "cluster.yaml"]);
     assert_snapshot!(said, @"
-    exit code 0
-    --- stdout
-    schema: 1
-    name: plant-7
-    hosts:
-    - name: a
-      address: 192.0.2.1
-      roles:
-      - control-plane
-      - etcd
-      ssh:
-        user: admin
-    - name: b
-      address: 192.0.2.2
-      roles:
-      - worker
-      ssh:
-        port: 2222
-        user: admin
-    ssh:
-      user: admin
-    network:
-      pod-cidr: 10.244.0.0/16
-      service-cidr: 10.96.0.0/12
-      dns-domain: cluster.local
-      cni: null
-      kube-proxy:
-        mode: iptables
-        strict-arp: false
-    api:
-      endpoint: api.plant-7.internal
-      address: null
-      load-balancer: node-local
-      port: 6443
-      certificate-sans: []
-    security:
-      encryption-at-rest: enabled
-      audit-log: enabled
-    kubelet:
-      max-pods: 110
-    --- stderr
-    ");
+        exit code 0
+        --- stdout
+        schema: 1
+        name: plant-7
+        hosts:
+        - name: a
+          address: 192.0.2.1
+          roles:
+          - control-plane
+          - etcd
+          ssh:
+            user: admin
+        - name: b
+          address: 192.0.2.2
+          roles:
+          - worker
+          ssh:
+            port: 2222
+            user: admin
+        ssh:
+          user: admin
+        network:
+          pod-cidr: 10.244.0.0/16
+          service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
+          dns-domain: cluster.local
+          cni: null
+          kube-proxy:
+            mode: iptables
+            strict-arp: false
+        api:
+          endpoint: api.plant-7.internal
+          address: null
+          load-balancer: node-local
+          port: 6443
+          certificate-sans: []
+        security:
+          encryption-at-rest: enabled
+          audit-log: enabled
+        kubelet:
+          max-pods: 110
+        --- stderr
+        ");
     fs::write(folder.path("printed.yaml"), &said.stdout).unwrap();
     assert_eq!(folder.kinstall(&["config", "print", "printed.yaml"]).stdout, said.stdout);
 }
@@ -312,4 +313,59 @@ fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
     error: the cluster has no load balancer of the site's own, so that there is nothing to configure
     hint: write `load-balancer: external` and its `address` under `api` in cluster.yaml
     ");
+}
+
+#[test]
+fn a_typo_in_a_setting_of_kubernetes_is_found_with_its_line() {
+    let folder =
+        folder(&[("cluster.yaml", "name: a\nkubelet:\n  config:\n    podPidLimit: 5\n    failCgroupV1: true\n")]);
+    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml"]), @"
+        exit code 2
+        --- stdout
+        --- stderr
+        error: cluster.yaml cannot be used
+          caused by: line 5: `failCgroupV1` cannot be set here: kinstall sets it on each host by what that host has
+            line 4: `podPidLimit`: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `podPidLimit`; did you mean `podPidsLimit`?
+        ");
+    let right = fs::read_to_string(folder.path("cluster.yaml")).unwrap().replace("podPidLimit", "podPidsLimit");
+    fs::write(folder.path("cluster.yaml"), right).unwrap();
+    assert_eq!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.36.3"]).code, Some(0));
+    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.30.14"]), @"");
+}
+
+#[test]
+fn kubeadms_configuration_becomes_a_cluster_yaml() {
+    let kubeadm = "\
+apiVersion: kubeadm.k8s.io/v1beta3
+kind: ClusterConfiguration
+imageRepository: registry.plant.example/k8s
+apiServer:
+  extraArgs: {audit-policy-file: /etc/kubernetes/own.yaml, service-node-port-range: 80-32767}
+";
+    let folder =
+        folder(&[("kubeadm.yaml", kubeadm), ("own.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n")]);
+    let said = folder.kinstall(&["config", "import", "kubeadm.yaml"]);
+    assert_snapshot!(said, @"
+        exit code 0
+        --- stdout
+        # From kubeadm's configuration. Whatever else a cluster has, see `kinstall config init`.
+        api-server:
+          audit-policy:
+            apiVersion: audit.k8s.io/v1
+            kind: Policy
+            rules: []
+          service-node-ports: 80-32767
+        --- stderr
+        note: kubeadm.yaml: ClusterConfiguration.imageRepository: left out: images come from the bundle; `registries` are for others
+        ");
+    fs::write(folder.path("cluster.yaml"), &said.stdout).unwrap();
+    assert_eq!(folder.kinstall(&["config", "validate", "cluster.yaml"]).code, Some(0));
+    fs::write(folder.path("old.yaml"), kubeadm.replace("v1beta3", "v1beta1")).unwrap();
+    assert_snapshot!(folder.kinstall(&["config", "import", "old.yaml"]), @"
+        exit code 2
+        --- stdout
+        --- stderr
+        error: old.yaml cannot be used
+          caused by: ClusterConfiguration is of kubeadm.k8s.io/v1beta1, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` rewrites older ones
+        ");
 }

@@ -249,3 +249,6 @@ fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems
     inside("pod-cidr", &spec.network.pod_cidr, problems);
     inside("service-cidr", &spec.network.service_cidr, problems);
 }
+
+#[cfg(test)]
+mod tests;
