@@ -7,7 +7,7 @@ use kbundle_format::KubeVersion;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Flaw, covers, is_duration, is_quantity, meant, which};
+use super::{Flaw, covers, is_duration, is_quantity, lacks, meant};
 
 /// A configuration that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,16 @@ impl Look {
             let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
             match known.get(field) {
                 None => {
-                    let [minors, meant] = [which(&TABLE.minors, self.version), self.meant(known, field)];
-                    self.add(&path, format!("the {} of {minors} has no field `{field}`{meant}", self.program));
+                    let [lacks, meant] = [self.lacks(), self.meant(known, field)];
+                    self.add(&path, format!("{lacks} field `{field}`{meant}"));
                 }
                 Some(spans) => self.field(&path, field, spans, value),
             }
         }
+    }
+
+    fn lacks(&self) -> String {
+        lacks(self.program, &TABLE.minors, self.version)
     }
 
     fn meant(&self, known: &BTreeMap<String, Vec<Span>>, field: &str) -> String {
@@ -98,12 +102,8 @@ impl Look {
         }
         let [first, last] =
             [spans.first().map(|span| span.1), spans.last().map(|span| span.2)].map(Option::unwrap_or_default);
-        let program = self.program;
-        let version = which(&TABLE.minors, self.version);
-        self.add(
-            path,
-            format!("the {program} of {version} has no field `{field}`; those of 1.{first} to 1.{last} have"),
-        );
+        let lacks = self.lacks();
+        self.add(path, format!("{lacks} field `{field}`; those of 1.{first} to 1.{last} have"));
     }
 
     fn value(&mut self, kind: &str, path: &str, value: &Value) {

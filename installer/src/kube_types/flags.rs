@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use kbundle_format::KubeVersion;
 use serde::Deserialize;
 
-use super::{covers, meant, which};
+use super::{covers, lacks, meant};
 
 /// A program of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,24 +56,24 @@ pub fn unknown_flag(program: Program, name: &str, version: Option<KubeVersion>) 
         Program::ControllerManager => &TABLE.kube_controller_manager,
         Program::Scheduler => &TABLE.kube_scheduler,
     };
-    unknown(known, name, version, &format!("{} of {{}} has no flag", program.as_str()))
+    unknown(known, name, version, (program.as_str(), "flag"))
 }
 
 /// Why the API server of Kubernetes `version` has no admission plugin `name`; nothing where it has. Without a version: that of any known minor.
 #[must_use]
 pub fn unknown_plugin(name: &str, version: Option<KubeVersion>) -> Option<String> {
-    unknown(&TABLE.admission_plugins, name, version, "the API server of {} has no admission plugin")
+    unknown(&TABLE.admission_plugins, name, version, ("kube-apiserver", "plugin for admission"))
 }
 
-fn unknown(known: &Names, name: &str, version: Option<KubeVersion>, what: &str) -> Option<String> {
+fn unknown(known: &Names, name: &str, version: Option<KubeVersion>, (program, what): (&str, &str)) -> Option<String> {
     let is_there = |span: &(u16, u16)| covers(&TABLE.minors, *span, version);
-    let what = what.replace("{}", &which(&TABLE.minors, version));
+    let lacks = lacks(program, &TABLE.minors, version);
     match known.get(name) {
         Some(span) if is_there(span) => None,
-        Some((first, last)) => Some(format!("{what} `{name}`; it was seen in 1.{first} to 1.{last}")),
+        Some((first, last)) => Some(format!("{lacks} {what} `{name}`; it was seen in 1.{first} to 1.{last}")),
         None => {
             let there = known.iter().filter(|(_, span)| is_there(span)).map(|(name, _)| name.as_str());
-            Some(format!("{what} `{name}`{}", meant(name, there)))
+            Some(format!("{lacks} {what} `{name}`{}", meant(name, there)))
         }
     }
 }

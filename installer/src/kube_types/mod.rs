@@ -32,12 +32,14 @@ fn covers(minors: &[u16], span: (u16, u16), version: Option<KubeVersion>) -> boo
     above.is_some_and(|above| span.0 <= above) && below.is_some_and(|below| span.1 >= below)
 }
 
-/// `Kubernetes 1.25`, or all that are known: `any Kubernetes from 1.25 to 1.36`.
-fn which(minors: &[u16], version: Option<KubeVersion>) -> String {
+/// `the kubelet of Kubernetes 1.25.2 has no`, or of all that are known: `no kubelet of Kubernetes 1.25 to 1.36 has a`.
+fn lacks(program: &str, minors: &[u16], version: Option<KubeVersion>) -> String {
     match (version, minors) {
-        (Some(version), _) => format!("Kubernetes {version}"),
-        (None, [first, .., last]) => format!("any Kubernetes from 1.{first} to 1.{last}"),
-        (None, _) => "Kubernetes".to_owned(),
+        (None, [first, .., last]) => format!("no {program} of Kubernetes 1.{first} to 1.{last} has a"),
+        (version, _) => {
+            let version = version.map(|version| version.to_string()).unwrap_or_default();
+            format!("the {program} of Kubernetes {version} has no")
+        }
     }
 }
 

@@ -45,11 +45,11 @@ fn sound_fields_are_taken() {
 #[test]
 fn a_typo_is_found_with_what_was_meant() {
     insta::assert_snapshot!(told(Structure::Kubelet, json!({"systemReservd": {}, "podPidLimit": 1, "zzz": 1, "authentication": {"webhok": {}}}), None), @"
-    authentication.webhok: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `webhok`; did you mean `webhook`?
-    podPidLimit: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `podPidLimit`; did you mean `podPidsLimit`?
-    systemReservd: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `systemReservd`; did you mean `systemReserved`?
-    zzz: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `zzz`
-    ");
+        authentication.webhok: no kubelet of Kubernetes 1.25 to 1.36 has a field `webhok`; did you mean `webhook`?
+        podPidLimit: no kubelet of Kubernetes 1.25 to 1.36 has a field `podPidLimit`; did you mean `podPidsLimit`?
+        systemReservd: no kubelet of Kubernetes 1.25 to 1.36 has a field `systemReservd`; did you mean `systemReserved`?
+        zzz: no kubelet of Kubernetes 1.25 to 1.36 has a field `zzz`
+        ");
     insta::assert_snapshot!(told(Structure::KubeProxy, json!({"ipvs": {"strictArp": true}}), Some("1.31.0")), @"ipvs.strictArp: the kube-proxy of Kubernetes 1.31.0 has no field `strictArp`; did you mean `strictARP`?");
 }
 
@@ -84,9 +84,9 @@ fn flags_and_admission_plugins_are_those_of_the_version() {
         assert_eq!(flag("oidc-issuer-url", version), None);
         assert_eq!(plugin("AlwaysPullImages", version), None);
     }
-    insta::assert_snapshot!(flag("oidc-issuer", None).unwrap(), @"kube-apiserver of any Kubernetes from 1.25 to 1.37 has no flag `oidc-issuer`; did you mean `oidc-issuer-url`?");
-    insta::assert_snapshot!(plugin("PodSecurityPolicy", None).unwrap(), @"the API server of any Kubernetes from 1.25 to 1.37 has no admission plugin `PodSecurityPolicy`");
-    insta::assert_snapshot!(plugin("SecurityContextDeny", Some("1.36.3")).unwrap(), @"the API server of Kubernetes 1.36.3 has no admission plugin `SecurityContextDeny`; it was seen in 1.25 to 1.25");
+    insta::assert_snapshot!(flag("oidc-issuer", None).unwrap(), @"no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `oidc-issuer`; did you mean `oidc-issuer-url`?");
+    insta::assert_snapshot!(plugin("PodSecurityPolicy", None).unwrap(), @"no kube-apiserver of Kubernetes 1.25 to 1.37 has a plugin for admission `PodSecurityPolicy`");
+    insta::assert_snapshot!(plugin("SecurityContextDeny", Some("1.36.3")).unwrap(), @"the kube-apiserver of Kubernetes 1.36.3 has no plugin for admission `SecurityContextDeny`; it was seen in 1.25 to 1.25");
     // Between two tables, what either has may be there.
     assert_eq!(plugin("SecurityContextDeny", Some("1.29.0")), None);
     assert_eq!(plugin("PodTopologyLabels", Some("1.29.0")), None);

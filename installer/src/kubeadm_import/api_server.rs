@@ -34,8 +34,9 @@ impl Import<'_> {
         if given.get("authorization-mode").is_some_and(|modes| modes.all() == ["Node,RBAC"]) {
             given.remove("authorization-mode");
         }
-        let extra_args =
-            self.extra_args(&place, Program::ApiServer, given, &flags_of(Program::ApiServer, &ClusterSpec::default()));
+        // Flags of the audit log are kinstall's own where there is one.
+        let usual = ClusterSpec { security: self.spec.security, ..ClusterSpec::default() };
+        let extra_args = self.extra_args(&place, Program::ApiServer, given, &flags_of(Program::ApiServer, &usual));
         self.spec.api_server.extra_args = extra_args;
         // kinstall's own volumes come back with what they are for.
         let own = own_volumes(&self.spec);

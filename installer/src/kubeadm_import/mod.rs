@@ -49,7 +49,7 @@ pub enum ImportError {
     },
     /// A version that this program does not know.
     #[error(
-        "{kind} is of {found}, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` rewrites older ones"
+        "{kind} is of {found}, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` of an older release rewrites it"
     )]
     Version {
         /// The document.

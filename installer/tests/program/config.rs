@@ -317,20 +317,27 @@ fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
 
 #[test]
 fn a_typo_in_a_setting_of_kubernetes_is_found_with_its_line() {
-    let folder =
-        folder(&[("cluster.yaml", "name: a\nkubelet:\n  config:\n    podPidLimit: 5\n    failCgroupV1: true\n")]);
+    let folder = folder(&[(
+        "cluster.yaml",
+        "name: a\nkubelet:\n  config:\n    podPidLimit: 5\n    imagePullCredentialsVerificationPolicy: NeverVerify\n",
+    )]);
     assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml"]), @"
         exit code 2
         --- stdout
         --- stderr
         error: cluster.yaml cannot be used
-          caused by: line 5: `failCgroupV1` cannot be set here: kinstall sets it on each host by what that host has
-            line 4: `podPidLimit`: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `podPidLimit`; did you mean `podPidsLimit`?
+          caused by: line 4: `podPidLimit`: no kubelet of Kubernetes 1.25 to 1.36 has a field `podPidLimit`; did you mean `podPidsLimit`?
         ");
     let right = fs::read_to_string(folder.path("cluster.yaml")).unwrap().replace("podPidLimit", "podPidsLimit");
     fs::write(folder.path("cluster.yaml"), right).unwrap();
     assert_eq!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.36.3"]).code, Some(0));
-    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.30.14"]), @"");
+    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.30.14"]), @"
+        exit code 2
+        --- stdout
+        --- stderr
+        error: cluster.yaml cannot be used
+          caused by: line 5: `imagePullCredentialsVerificationPolicy`: the kubelet of Kubernetes 1.30.14 has no field `imagePullCredentialsVerificationPolicy`; those of 1.33 to 1.36 have
+        ");
 }
 
 #[test]
@@ -366,6 +373,6 @@ apiServer:
         --- stdout
         --- stderr
         error: old.yaml cannot be used
-          caused by: ClusterConfiguration is of kubeadm.k8s.io/v1beta1, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` rewrites older ones
+          caused by: ClusterConfiguration is of kubeadm.k8s.io/v1beta1, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` of an older release rewrites it
         ");
 }

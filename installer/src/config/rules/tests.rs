@@ -36,14 +36,14 @@ network:
   kube-proxy: {config: {ipvs: {shceduler: rr}}}
 "), @"
         line 12: write the flag without `--`: `v`
-        line 11: kube-apiserver of any Kubernetes from 1.25 to 1.37 has no flag `max-request-inflight`; did you mean `max-requests-inflight`?
-        line 13: the API server of any Kubernetes from 1.25 to 1.37 has no admission plugin `AlwaysPullImage`; did you mean `AlwaysPullImages`?
+        line 11: no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `max-request-inflight`; did you mean `max-requests-inflight`?
+        line 13: no kube-apiserver of Kubernetes 1.25 to 1.37 has a plugin for admission `AlwaysPullImage`; did you mean `AlwaysPullImages`?
         line 14: service-node-ports `32767-30000` is no range of ports; write it as `30000-32767`
-        line 8: `podPidLimit`: the kubelet of any Kubernetes from 1.25 to 1.36 has no field `podPidLimit`; did you mean `podPidsLimit`?
+        line 8: `podPidLimit`: no kubelet of Kubernetes 1.25 to 1.36 has a field `podPidLimit`; did you mean `podPidsLimit`?
         line 4: systemReserved has `memry`, which is none of cpu, memory, ephemeral-storage, pid
         line 6: evictionHard has `memory.available: 500MB`, which is not a quantity or a part, such as `500Mi` or `10%`
         line 7: evictionHard has `nodefs.free`, which is none of memory.available, allocatableMemory.available, nodefs.available, nodefs.inodesFree, imagefs.available, imagefs.inodesFree, containerfs.available, containerfs.inodesFree, pid.available
-        line 16: `ipvs.shceduler`: the kube-proxy of any Kubernetes from 1.25 to 1.36 has no field `shceduler`; did you mean `scheduler`?
+        line 16: `ipvs.shceduler`: no kube-proxy of Kubernetes 1.25 to 1.36 has a field `shceduler`; did you mean `scheduler`?
         ");
 }
 
