@@ -116,8 +116,8 @@ phase() { # NAME COMMAND...
 }
 
 copy_files() { # HOST
-    tar -C "$work" -cf - carried Corefile | on "$1" "tar -C /root -xf - --no-same-owner"
-    on "$1" "cat >/root/configuration.tar" <"$hand/$1.tar"
+    tar -C "$work" -cf - carried Corefile | on "$1" "tar -C /root -xf - --no-same-owner" &&
+        on "$1" "cat >/root/configuration.tar" <"$hand/$1.tar"
 }
 
 install_host() { lab_program exec --name "$lab" "$1" sh -eu -s <"$work/install"; }
@@ -133,8 +133,8 @@ read_join_command() {
 }
 
 join_control_plane() { # HOST
-    on "$1" "$join_command --control-plane --certificate-key $certificate_key --apiserver-advertise-address $(address_of "$1")"
-    on "$1" "mkdir -p /root/.kube && cp /etc/kubernetes/admin.conf /root/.kube/config"
+    on "$1" "$join_command --control-plane --certificate-key $certificate_key --apiserver-advertise-address $(address_of "$1")" &&
+        on "$1" "mkdir -p /root/.kube && cp /etc/kubernetes/admin.conf /root/.kube/config"
 }
 
 join_worker() { # HOST

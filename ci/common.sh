@@ -37,3 +37,20 @@ apt_install() {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
+
+# lab_release OLDEST|NEWEST: the Kubernetes release that the tests call so.
+lab_release() {
+    sed -n "s/^pub const $1: &str = \"\(.*\)\";/\1/p" tests/src/connected.rs
+}
+
+# with_mirror COMMAND...: runs the command with kbundle's options for the lab's mirror added, and stops the mirror.
+with_mirror() {
+    local options
+    coproc mirror { exec ./ci/lab mirror; }
+    read -r options <&"${mirror[0]}" || fail "the mirror did not start"
+    # shellcheck disable=SC2086 # options are words, made for this
+    "$@" $options
+    # The end of its input stops the mirror: what follows has nothing to fetch from.
+    eval "exec ${mirror[1]}>&-"
+    wait "$mirror_PID"
+}

@@ -4,6 +4,7 @@ use kbundle_cli::failure::{Explain, Kind};
 use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
+use crate::catalog::draft::DraftError;
 use crate::destination::DestinationError;
 use crate::fetch::FetchError;
 use crate::interrupt::{Interrupted, Signal};
@@ -42,6 +43,20 @@ impl Explain for CatalogError {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
             _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for DraftError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Known { version } => Some(format!("build it with `kbundle build --k8s {version}`")),
+            Self::NothingNear { .. } => Some("`kbundle catalog list` shows what there is; a catalog of your own needs a release of this minor, or of the one before".to_owned()),
+            Self::NoVersion { .. } => None,
         }
     }
 }
@@ -119,7 +134,7 @@ impl Explain for ResolveError {
             Self::Addon { name, .. } if name == "calico" => {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
-            Self::Release { .. } => Some("give a catalog that has it with `--catalog PATH`".to_owned()),
+            Self::Release { .. } => Some("`kbundle catalog list` shows all; `--trust-on-first-use` takes a release that the catalog lacks from upstream as it comes, `kbundle catalog add` pins it for review, and `--catalog PATH` names a catalog that has it".to_owned()),
             Self::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
             _ => None,
         }

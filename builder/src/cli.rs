@@ -1,5 +1,6 @@
 //! The command line. Help texts, completions and man pages come from here.
 
+mod catalog;
 mod composing;
 mod reading;
 mod signing;
@@ -12,11 +13,14 @@ use clap::{Args, Parser, Subcommand};
 use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
+use kbundle::version_request::VersionRequest;
 use kbundle_cli::documentation::{CompletionArguments, ManArguments};
 use kbundle_cli::help::EXIT_CODES;
 use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
-use kbundle_format::KubeVersion;
 
+pub use self::catalog::{
+    CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
+};
 pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
 pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
@@ -47,7 +51,7 @@ impl Program for Arguments {
         name: "kbundle",
         log_variable: "KBUNDLE_LOG",
         groups: &[
-            ("Build", &["build", "lock", "config"]),
+            ("Build", &["build", "lock", "catalog", "config"]),
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
@@ -85,6 +89,8 @@ impl Program for Arguments {
 pub enum Command {
     Build(BuildArgs),
     Lock(LockArgs),
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     Keygen(KeygenArgs),
@@ -136,7 +142,7 @@ pub struct BuildArgs {
     /// Build exactly what this lock names
     ///
     /// The catalog is not asked. The same lock and level give the same list, byte for byte.
-    #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use"])]
+    #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use"])]
     pub locked: Option<PathBuf>,
     /// Carry only what this older bundle lacks; repeatable
     ///
@@ -148,7 +154,7 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
@@ -201,12 +207,12 @@ pub enum ConfigCommand {
 /// What goes into a bundle.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Kubernetes version, such as 1.25.2
+    /// Kubernetes version, such as 1.25.2, or 1.25 for the newest of that minor in the catalog
     #[arg(long = "k8s", value_name = "VERSION")]
-    pub kubernetes: Option<KubeVersion>,
+    pub kubernetes: Option<VersionRequest>,
     /// Read settings from this file; flags win
     ///
-    /// YAML with the fields schema (1), kubernetes, arch, catalog, mirrors, cni, load-balancer,
+    /// YAML with the fields schema (1), kubernetes, arch, catalog, builtin-catalog, mirrors, cni, load-balancer,
     /// addons, images, trust-on-first-use, key, level,
     /// out and ca-file. Paths in it are relative to it.
     #[arg(short, long, value_name = "BUNDLE.YAML")]
@@ -214,9 +220,8 @@ pub struct SpecArgs {
     /// Architecture of the hosts, amd64 or arm64; repeat for both [default: amd64]
     #[arg(long, value_name = "ARCH")]
     pub arch: Vec<String>,
-    /// Take pins from this file or directory of *.yaml instead of the built-in catalog
-    #[arg(long, value_name = "PATH")]
-    pub catalog: Option<PathBuf>,
+    #[command(flatten)]
+    pub catalogs: CatalogArgs,
     /// Fetch what is at FROM from TO; repeatable
     ///
     /// FROM is a host or registry, TO an http or https address with an optional path. A FROM that neither the catalog nor the bundle
@@ -259,6 +264,19 @@ impl SpecArgs {
             trust_on_first_use: self.trust_on_first_use,
         }
     }
+}
+
+/// Where versions and pins come from.
+#[derive(Clone, Debug, Args)]
+pub struct CatalogArgs {
+    /// Take versions from this file or directory of *.yaml as well; repeatable
+    ///
+    /// Versions and roles in it win over those of the built-in catalog. No two of these catalogs may have the same version of the same thing.
+    #[arg(long, value_name = "PATH")]
+    pub catalog: Vec<PathBuf>,
+    /// Leave the built-in catalog out
+    #[arg(long)]
+    pub no_builtin_catalog: bool,
 }
 
 /// Whether existing files are replaced.

@@ -21,3 +21,4 @@ pub mod resolve;
 pub mod spec;
 pub mod target;
 pub mod upstream;
+pub mod version_request;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
 
-use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release};
+use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
 use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
+use crate::version_request::VersionRequest;
 
 /// Components in the order a host needs them; others come after, by name.
 const ORDER_OF_NEED: [&str; 8] =
@@ -18,7 +19,7 @@ pub struct Selection {
     pub kubernetes: KubeVersion,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
-    /// The catalog files behind the pins.
+    /// The catalog files that have what was selected.
     pub sources: Vec<Source>,
     /// Files, in the order of the bundle.
     pub artifacts: Vec<SelectedArtifact>,
@@ -92,7 +93,7 @@ pub enum ResolveError {
     #[error("the catalog has no Kubernetes {version}; it has {}", words(known))]
     Release {
         /// What was asked for.
-        version: KubeVersion,
+        version: VersionRequest,
         /// What there is.
         known: Vec<String>,
     },
@@ -217,22 +218,22 @@ impl Catalog {
     /// # Errors
     /// [`ResolveError`], but not [`ResolveError::Unpinned`].
     pub fn select(&self, spec: &BundleSpec) -> Result<Selection, ResolveError> {
-        let version = spec.kubernetes;
-        let release = self.releases.get(&version).ok_or_else(|| ResolveError::Release {
-            version,
-            known: self.releases.keys().map(ToString::to_string).collect(),
-        })?;
+        let (version, release) = self.release(spec.kubernetes)?;
         let mut selection = Selection {
             kubernetes: version,
             platforms: spec.platforms.clone(),
-            sources: self.sources.clone(),
+            sources: Vec::new(),
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
         };
         add_images(&mut selection.images, &release.images, None)?;
+        let mut used = vec![Thing::Release(version)];
+        used.extend(release.components.iter().map(|(name, version)| Thing::Component(name.clone(), version.clone())));
         for name in self.addon_names(release, spec) {
             self.addon(&mut selection, release, name)?;
+            used.extend(release.addons.get(name).map(|version| Thing::Addon(name.clone(), version.clone())));
         }
+        selection.sources = self.sources_of(used);
         for ImageRequest { reference, digest } in &spec.images {
             let (reference, roles) = (reference.clone(), BTreeSet::from([Role::ControlPlane, Role::Worker]));
             let image = SelectedImage { reference, digest: *digest, roles, licence: None, addon: None };
@@ -240,6 +241,18 @@ impl Catalog {
         }
         selection.images.sort_by_key(|image| image_rank(image.reference.short_name()));
         Ok(selection)
+    }
+
+    /// The newest release that was asked for.
+    ///
+    /// # Errors
+    /// [`ResolveError::Release`].
+    pub fn release(&self, request: VersionRequest) -> Result<(KubeVersion, &Release), ResolveError> {
+        let newest = self.releases.iter().rfind(|(version, _)| request.is_met_by(**version));
+        newest.map(|(version, release)| (*version, release)).ok_or_else(|| ResolveError::Release {
+            version: request,
+            known: self.releases.keys().map(ToString::to_string).collect(),
+        })
     }
 
     /// The names of all add-ons that `spec` asks for, by itself or by default.
@@ -269,7 +282,8 @@ impl Catalog {
     }
 
     fn pinned_networks(&self, spec: &BundleSpec) -> Vec<String> {
-        let networks = self.releases.get(&spec.kubernetes).map(|release| self.of_kind(release, AddonKind::Cni));
+        let release = self.release(spec.kubernetes).ok();
+        let networks = release.map(|(_, release)| self.of_kind(release, AddonKind::Cni));
         let pinned = networks.into_iter().flatten().filter(|(_, files)| files.is_pinned());
         pinned.map(|(name, _)| name.clone()).chain(["bridge".to_owned()]).collect()
     }

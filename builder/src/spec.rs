@@ -9,12 +9,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use kbundle_format::{Digest, ImageRef, KubeVersion, Platform, text_file};
+use kbundle_format::{Digest, ImageRef, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
 
@@ -27,8 +28,8 @@ pub const LEVELS: RangeInclusive<i64> = 1..=22;
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSpec {
-    /// The Kubernetes release.
-    pub kubernetes: KubeVersion,
+    /// The Kubernetes release, or the minor whose newest one is taken.
+    pub kubernetes: VersionRequest,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
     /// The pod network.
@@ -126,13 +127,17 @@ impl<'de> Deserialize<'de> for ImageRequest {
 pub struct SpecFile {
     /// Version of the file's form; always 1.
     pub schema: u32,
-    /// The Kubernetes release, such as `1.36.3` (`--k8s`).
-    pub kubernetes: Option<KubeVersion>,
+    /// The Kubernetes release, such as `1.36.3`, or a minor in quotes, such as `"1.36"`, for its newest one (`--k8s`).
+    pub kubernetes: Option<VersionRequest>,
     /// Architectures of the hosts, `amd64` and `arm64`; `amd64` where absent (`--arch`).
     #[serde(default)]
     pub arch: Vec<String>,
-    /// Take pins from this file or directory of `*.yaml`; the built-in catalog where absent (`--catalog`).
-    pub catalog: Option<PathBuf>,
+    /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub catalog: Vec<PathBuf>,
+    /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
+    pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -189,6 +194,36 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
     deserializer.deserialize_any(Level)
 }
 
+/// A path or a list of paths, for the schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrMany {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+/// A path or a list of paths. By a visitor, as [`level`] is.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    struct Paths;
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: de::Error>(self, path: &str) -> Result<Self::Value, E> {
+            Ok(vec![path.into()])
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, paths: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(de::value::SeqAccessDeserializer::new(paths))
+        }
+    }
+    deserializer.deserialize_any(Paths)
+}
+
 /// Why `bundle.yaml` cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -237,7 +272,7 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.catalog, &mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten() {
+        for inner in [&mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten().chain(&mut file.catalog) {
             *inner = directory.join(&inner);
         }
         Ok(file)
@@ -262,7 +297,7 @@ impl SpecFile {
 #[derive(Clone, Debug, Default)]
 pub struct SpecFlags {
     /// `--k8s`
-    pub kubernetes: Option<KubeVersion>,
+    pub kubernetes: Option<VersionRequest>,
     /// `--arch`
     pub arch: Vec<String>,
     /// `--cni`
@@ -345,7 +380,8 @@ mod tests {
     fn mistakes_are_named_with_line_and_column() {
         for (text, expected) in [
             ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
-            ("schema: 1\nkubernetes: 1.25\n", "`1.25` is not a Kubernetes version"),
+            ("schema: 1\nkubernetes: 1.30\n", "a minor version needs quotes"),
+            ("schema: 1\ncatalog: {a: b}\n", "expected a path or a list of paths"),
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),

@@ -24,7 +24,7 @@ use kinstall::topology::Topology;
 /// What a user asks for who says nothing but the version.
 fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
     BundleSpec {
-        kubernetes,
+        kubernetes: kubernetes.into(),
         platforms: platforms.iter().map(|platform| platform.parse().unwrap()).collect(),
         cni: Cni::from("calico".to_owned()),
         load_balancer: LoadBalancer::default(),

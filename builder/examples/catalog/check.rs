@@ -29,7 +29,7 @@ pub fn check(facts: &Path, directory: &Path) -> anyhow::Result<usize> {
             .with_context(|| format!("while reading {}", path.display()))?;
         stated.walk(&value);
     }
-    let catalog = Catalog::read(directory)?;
+    let catalog = Catalog::read(&[directory.to_owned()])?;
     let files = check_files(&stated, &catalog)?;
     let images = check_images(&stated, &catalog)?;
     ensure!(files > 0 && images > 0, "nothing was compared: {files} files, {images} images");

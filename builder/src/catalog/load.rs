@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::{Digest, Source, text_file};
 
-use super::{Catalog, CatalogFile, SCHEMA};
+use super::{Catalog, CatalogFile, SCHEMA, Thing};
 
 /// The files of the built-in catalog, in the order of their names.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -50,6 +50,12 @@ pub enum CatalogError {
         /// What the file says.
         found: u32,
     },
+    /// A catalog has another kind for what the built-in one has too.
+    #[error("a catalog and the built-in one differ in the kind of {what}")]
+    Unlike {
+        /// Such as `component containerd`.
+        what: String,
+    },
     /// Two files speak of the same thing.
     #[error("catalog {file} gives {what} that another file gave already")]
     Twice {
@@ -76,13 +82,14 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads a file, or every `*.yaml` of a directory in the order of their names.
+    /// Reads each of `paths`: a file, or every `*.yaml` of a directory in the order of their names.
     ///
     /// # Errors
     /// Any [`CatalogError`].
-    pub fn read(path: &Path) -> Result<Self, CatalogError> {
+    pub fn read(paths: &[PathBuf]) -> Result<Self, CatalogError> {
         let mut catalog = Self::default();
-        for file in files(path)? {
+        let files = paths.iter().map(|path| files(path)).collect::<Result<Vec<_>, _>>()?;
+        for file in files.into_iter().flatten() {
             let text = text_file::read(&file).map_err(|source| CatalogError::Read { path: file.clone(), source })?;
             // Only the last part of the name: the list must not depend on where the file lay.
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
@@ -92,12 +99,48 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// This catalog and `other`, which wins where both have the same version of the same thing.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unlike`].
+    pub fn with(mut self, other: Self) -> Result<Self, CatalogError> {
+        for (name, family) in other.components {
+            match self.components.get_mut(&name) {
+                Some(known) if known.kind != family.kind => {
+                    return Err(CatalogError::Unlike { what: format!("component {name}") });
+                }
+                Some(known) => {
+                    known.roles = family.roles;
+                    known.versions.extend(family.versions);
+                }
+                None => drop(self.components.insert(name, family)),
+            }
+        }
+        for (name, addon) in other.addons {
+            match self.addons.get_mut(&name) {
+                Some(known) if known.kind != addon.kind => {
+                    return Err(CatalogError::Unlike { what: format!("add-on {name}") });
+                }
+                Some(known) => known.versions.extend(addon.versions),
+                None => drop(self.addons.insert(name, addon)),
+            }
+        }
+        self.releases.extend(other.releases);
+        let before = self.sources.len();
+        self.origins.extend(other.origins.into_iter().map(|(thing, source)| (thing, before + source)));
+        self.sources.extend(other.sources);
+        Ok(self)
+    }
+
+    /// Adds what a file has. The caller adds the file to the sources.
     fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
         let file: CatalogFile =
             serde_yaml::from_str(text).map_err(|source| CatalogError::Syntax { file: name.to_owned(), source })?;
         if file.schema != SCHEMA {
             return Err(CatalogError::Schema { file: name.to_owned(), found: file.schema });
         }
+        let source = self.sources.len();
+        self.origins.extend(things(&file).map(|thing| (thing, source)));
         let twice = |what: String| CatalogError::Twice { file: name.to_owned(), what };
         merge(&mut self.components, file.components, |known, family| {
             if known.kind != family.kind || known.roles != family.roles {
@@ -110,6 +153,17 @@ impl Catalog {
             .map_err(|what| twice(format!("add-on {what}")))?;
         join(&mut self.releases, file.releases).map_err(|what| twice(format!("release {what}")))
     }
+}
+
+fn things(file: &CatalogFile) -> impl Iterator<Item = Thing> {
+    let components = file.components.iter().flat_map(|(name, family)| {
+        family.versions.keys().map(|version| Thing::Component(name.clone(), version.clone()))
+    });
+    let addons = file
+        .addons
+        .iter()
+        .flat_map(|(name, addon)| addon.versions.keys().map(|version| Thing::Addon(name.clone(), version.clone())));
+    components.chain(addons).chain(file.releases.keys().copied().map(Thing::Release))
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, CatalogError> {
@@ -178,6 +232,27 @@ components:
         assert_eq!(catalog.components["runc"].versions.len(), 2);
         let error = catalog.add("c.yaml", RUNC).unwrap_err();
         insta::assert_snapshot!(error, @"catalog c.yaml gives component runc 1.1.4 that another file gave already");
+    }
+
+    #[test]
+    fn a_named_catalog_adds_to_the_built_in_one_and_wins_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site.yaml");
+        fs::write(&path, RUNC.replace("1.1.4:", "1.1.12:")).unwrap();
+        let named = Catalog::read(&[path]).unwrap();
+        let catalog = Catalog::built_in().unwrap().with(named).unwrap();
+        assert!(catalog.releases.contains_key(&"1.25.2".parse().unwrap()));
+        assert_eq!(catalog.sources.len(), 2);
+        let runc = &catalog.components["runc"].versions["1.1.12"].platforms.values().next().unwrap();
+        assert_eq!(runc.url, "https://example.org/runc.amd64");
+    }
+
+    #[test]
+    fn a_named_catalog_of_another_kind_is_refused() {
+        let mut other = Catalog::default();
+        other.add("site.yaml", &RUNC.replace("binary", "archive")).unwrap();
+        let error = Catalog::built_in().unwrap().with(other).unwrap_err();
+        insta::assert_snapshot!(error, @"a catalog and the built-in one differ in the kind of component runc");
     }
 
     #[test]

@@ -3,12 +3,17 @@
 //! A catalog is YAML in one or more files; `manifests/README.md` describes it. The built-in one is `manifests/catalog/`, made by the
 //! `catalog` example of this crate from collected facts. Sites with builds of their own hand over theirs with `--catalog`.
 
+pub mod check;
+pub mod draft;
+mod export;
 mod load;
+pub mod overview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use kbundle_format::{Digest, EntryKind, ImageRef, KubeVersion, Platform, Role, Source};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::CatalogError;
@@ -27,9 +32,28 @@ pub struct Catalog {
     pub releases: BTreeMap<KubeVersion, Release>,
     /// The files it was read from.
     pub sources: Vec<Source>,
+    /// Which of the sources each thing is from.
+    origins: BTreeMap<Thing, usize>,
+}
+
+/// What a catalog has in versions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    /// A version of a component.
+    Component(String, String),
+    /// A version of an add-on.
+    Addon(String, String),
+    /// A release.
+    Release(KubeVersion),
 }
 
 impl Catalog {
+    /// The sources that have any of `things`.
+    pub(crate) fn sources_of(&self, things: impl IntoIterator<Item = Thing>) -> Vec<Source> {
+        let used: BTreeSet<_> = things.into_iter().filter_map(|thing| self.origins.get(&thing)).collect();
+        used.into_iter().filter_map(|source| self.sources.get(*source)).cloned().collect()
+    }
+
     /// The upstream addresses of all files and checksums.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         let downloads = self.components.values().flat_map(|family| family.versions.values());
@@ -141,6 +165,12 @@ pub struct Sha256HexError {
     text: String,
 }
 
+impl From<Digest> for Sha256Hex {
+    fn from(digest: Digest) -> Self {
+        Self(digest)
+    }
+}
+
 impl FromStr for Sha256Hex {
     type Err = Sha256HexError;
 
@@ -178,7 +208,7 @@ pub struct Addon {
 }
 
 /// What an add-on is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddonKind {
     /// The pod network; a cluster has one.

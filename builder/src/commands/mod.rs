@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cat;
+pub mod catalog;
 pub mod composed;
 pub mod config;
 pub mod dry_run;
@@ -34,6 +35,7 @@ pub fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
+        Command::Catalog(command) => catalog::run(&command),
         Command::Config(command) => config::run(command),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

@@ -94,7 +94,7 @@ fn find_source(
 fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
     let lock = Lock::read(path).explained()?;
     if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
-        && asked != lock.kubernetes
+        && !asked.is_met_by(lock.kubernetes)
     {
         return Err(failure::usage(
             format!("{} is for Kubernetes {}, not {asked}", path.display(), lock.kubernetes),

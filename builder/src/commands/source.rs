@@ -14,11 +14,12 @@ use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
 use kbundle::interrupt::{Interrupt, Interrupted};
 use kbundle::mirror::Mirrors;
-use kbundle::spec::{BundleSpec, SpecFile};
+use kbundle::spec::{BundleSpec, SpecFile, Unpinned};
 use kbundle::upstream::Upstream;
-use kbundle_cli::{Explained as _, failure};
+use kbundle::version_request::VersionRequest;
+use kbundle_cli::{Explained as _, failure, output};
 
-use crate::cli::{FetchArgs, SpecArgs};
+use crate::cli::{CatalogArgs, FetchArgs, SpecArgs};
 
 /// `bundle.yaml` if one was given, or one that says nothing.
 pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
@@ -41,11 +42,37 @@ pub struct Wishes {
 /// Reads what flags and file ask for.
 pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     let (spec, mirrors) = arguments.flags().join(file).explained()?;
-    let catalog = match arguments.catalog.as_ref().or(file.catalog.as_ref()) {
-        Some(path) => Catalog::read(path).explained()?,
-        None => Catalog::built_in().explained()?,
-    };
+    let catalog = drafted(catalog(&arguments.catalogs, file)?, &spec)?;
+    if let VersionRequest::NewestOf(..) = spec.kubernetes {
+        let (newest, _) = catalog.release(spec.kubernetes).explained()?;
+        output::note(&format!("Kubernetes {newest} is the newest {} of the catalog", spec.kubernetes))?;
+    }
     Ok(Wishes { spec, catalog, mirrors })
+}
+
+/// The catalog, with a draft of a release that it lacks where content without a pin is taken.
+fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
+    let VersionRequest::Release(version) = spec.kubernetes else { return Ok(catalog) };
+    if catalog.releases.contains_key(&version) || spec.unpinned == Unpinned::Refuse {
+        return Ok(catalog);
+    }
+    let draft = catalog.draft(version).explained()?;
+    output::note(&format!(
+        "the catalog lacks Kubernetes {version}: its programs are pinned by upstream's checksums, its images as they come, and the rest is as with {}",
+        draft.nearest
+    ))?;
+    Ok(catalog.with_draft(draft))
+}
+
+/// The catalogs that flags and file name, and the built-in one unless they leave it out.
+pub fn catalog(arguments: &CatalogArgs, file: &SpecFile) -> anyhow::Result<Catalog> {
+    let paths = if arguments.catalog.is_empty() { &file.catalog } else { &arguments.catalog };
+    let built_in = !arguments.no_builtin_catalog && file.builtin_catalog.unwrap_or(true);
+    if !built_in && paths.is_empty() {
+        return Err(failure::usage("no catalog is left without the built-in one", "name one with `--catalog PATH`"));
+    }
+    let named = Catalog::read(paths).explained()?;
+    if built_in { Catalog::built_in().and_then(|catalog| catalog.with(named)).explained() } else { Ok(named) }
 }
 
 /// Makes sure that content comes from what each mirror stands for, in this bundle or another of the same catalog.

@@ -31,6 +31,24 @@ fn selects_components_in_the_order_of_need_and_images_for_the_control_plane_firs
 }
 
 #[test]
+fn only_sources_that_have_something_of_it_are_named() {
+    let names = |catalog: &Catalog| {
+        let selection = catalog.resolve(&spec("1.25.2")).unwrap();
+        selection.sources.into_iter().map(|source| source.name).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let with = |requests: &[&str]| {
+        let path = folder.path().join("site.yaml");
+        let requests: Vec<_> = requests.iter().map(|request| request.parse().unwrap()).collect();
+        fs_err::write(&path, serde_yaml::to_string(&built_in().file(&requests).unwrap()).unwrap()).unwrap();
+        built_in().with(Catalog::read(&[path]).unwrap()).unwrap()
+    };
+    assert_eq!(names(&built_in()), ["built-in catalog"]);
+    assert_eq!(names(&with(&["1.36"])), ["built-in catalog"]);
+    assert_eq!(names(&with(&["1.25.2"])), ["site.yaml"]);
+}
+
+#[test]
 fn both_platforms_lie_side_by_side() {
     let mut both = spec("1.25.2");
     both.platforms.insert("linux/arm64".parse().unwrap());

@@ -100,13 +100,17 @@ impl Kubeadm<'_> {
         self.call(all).context("while joining the cluster; `journalctl -u kubelet` may say more")
     }
 
-    /// Writes the API server's manifest and the cluster's configuration anew. The kubelet then restarts the API server.
-    pub fn renew_api_server(&self) -> Result<(), HostError> {
-        for phase in [["control-plane", "apiserver"], ["upload-config", "kubeadm"]] {
-            let configuration = format!("--config={CONFIG_PATH}");
-            self.call(["init", "phase"].into_iter().chain(phase).map(str::to_owned).chain([configuration]))?;
-        }
-        Ok(())
+    /// Writes the API server's manifest and the cluster's configuration anew. The kubelet restarts the API server for the manifest,
+    /// perhaps while the configuration is on its way to it.
+    pub fn renew_api_server(&mut self) -> anyhow::Result<()> {
+        self.call_phase(["control-plane", "apiserver"])?;
+        self.patiently(|kubeadm| Ok(kubeadm.call_phase(["upload-config", "kubeadm"])?), Self::wait_for_own_api)
+    }
+
+    /// A phase of `kubeadm init`.
+    fn call_phase(&self, phase: [&str; 2]) -> Result<(), HostError> {
+        let configuration = format!("--config={CONFIG_PATH}");
+        self.call(["init", "phase"].into_iter().chain(phase).map(str::to_owned).chain([configuration]))
     }
 
     /// Runs `attempt`, and again where it ended with a time-out and `api_answers` after that.

@@ -150,6 +150,13 @@ mod tests {
         const FORBIDDEN: &str = "fails: Error from server (Forbidden): User \"kubernetes-admin\" cannot get resource";
         let lacks = |what: &str| root.join("cut").join(what.replace('/', "-")).exists();
         let said = command.arguments.join(" ");
+        if said.starts_with("init phase") {
+            let refused = said.contains("upload-config") && lacks("refused");
+            let refuse = || fs::remove_file(root.join("cut/refused")).unwrap();
+            return refused
+                .then(refuse)
+                .map(|()| "fails: dial tcp 10.77.0.11:6443: connect: connection refused".to_owned());
+        }
         if command.program == crate::kubeadm::run::PROGRAM {
             for (cause, words) in
                 [("time", "Client.Timeout exceeded while awaiting headers"), ("port", "Port 6443 is in use")]
@@ -242,6 +249,20 @@ mod tests {
         let (result, calls) = apply(&cut_off(&cluster, &["time", "label"]), &cluster);
         result.unwrap();
         assert_eq!(calls, 2);
+    }
+
+    #[test]
+    fn an_api_server_that_restarts_for_new_etcd_members_is_waited_for() {
+        let cluster = newest();
+        let bench = cut_off(&cluster, &["refused"]);
+        bench.file("var/lib/kinstall/ledger.jsonl", "{\"change\":\"step-done\",\"step\":\"control-plane\"}\n");
+        bench.file("etc/kubernetes/manifests/kube-apiserver.yaml", "    - --etcd-servers=https://10.0.0.1:2379\n");
+        bench.ran();
+        bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| ControlPlane.apply(context)).unwrap();
+        let phases: Vec<_> = bench.ran().into_iter().filter(|command| command.contains("init phase")).collect();
+        assert_eq!(phases.len(), 3, "{phases:?}");
+        assert!(phases[0].contains("control-plane apiserver"), "{phases:?}");
+        assert!(phases[1..].iter().all(|phase| phase.contains("upload-config kubeadm")), "{phases:?}");
     }
 
     #[test]

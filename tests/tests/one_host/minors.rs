@@ -19,7 +19,7 @@ const CHOICE: &str = "KBUNDLE_MINORS";
 #[test]
 #[ignore = "takes minutes for each release, and needs a mirror of all minors: ./ci/test minors"]
 fn every_minor_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
-    let mirrored = Catalog::read(&mirror_tree()?.join("catalog.yaml"))?.releases;
+    let mirrored = Catalog::read(&[mirror_tree()?.join("catalog.yaml")])?.releases;
     let built_in: Vec<_> = Catalog::built_in()?.releases.into_keys().collect();
     let chosen = chosen(&mirrored, &built_in)?;
     let mut ran = BTreeMap::new();

@@ -61,3 +61,60 @@ fn a_site_brings_the_network_of_its_pods() -> anyhow::Result<()> {
     ))?;
     lab.down()
 }
+
+/// What stands in for the site's own answer to Services: kube-proxy, set up by kubeadm outside of kinstall. It leaves the
+/// connection table alone, as every kube-proxy on the lab's hosts has to.
+const PROXY_OF_THE_SITE: &str = "cp /etc/kubernetes/kubeadm.yaml /root/site.yaml && printf '%s\\n' --- \
+    'apiVersion: kubeproxy.config.k8s.io/v1alpha1' 'kind: KubeProxyConfiguration' 'conntrack: {maxPerCore: 0, min: 0}' \
+    >> /root/site.yaml && kubeadm init phase addon kube-proxy --config /root/site.yaml";
+
+#[test]
+#[ignore = "two minutes: ./ci/test nightly"]
+fn a_site_does_the_work_of_kube_proxy() -> anyhow::Result<()> {
+    let lab = Lab::boot("one-own-proxy", 1)?;
+    let host = &lab.hosts()[0];
+    carried(NEWEST, "bridge").carry_into(host)?;
+    let before = Snapshot::of(host)?;
+    let said = install_with(host, "{cni: bridge, kube-proxy: {mode: none}}")?;
+    ensure!(said.contains("network.kube-proxy.mode: none"), "{said}");
+    let cluster = Cluster::new(host);
+    cluster.assert_nodes_ready(1)?;
+    let of_kubeadm = cluster.kubectl("-n kube-system get daemonsets,configmaps -l k8s-app=kube-proxy -o name")?;
+    let rules = host.sh("iptables-save -t nat | grep -c KUBE-SVC || true")?;
+    ensure!(of_kubeadm.is_empty() && rules == "0", "there is a kube-proxy: {of_kubeadm}, {rules} rules");
+
+    host.sh(PROXY_OF_THE_SITE)?;
+    cluster.deploy_web()?;
+    cluster.assert_web_answers()?;
+    cluster.assert_names_resolve()?;
+    host.sh(&format!(
+        "cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --config cluster.yaml --assert-no-op"
+    ))?;
+    host.sh(&format!("rm /root/site.yaml; {STICK}/kinstall reset --yes"))?;
+    before.assert_same(&Snapshot::of(host)?, "after a reset");
+    lab.down()
+}
+
+#[test]
+#[ignore = "two minutes: ./ci/test nightly"]
+fn calico_takes_the_sites_packet_size_and_encapsulation() -> anyhow::Result<()> {
+    let lab = Lab::boot("one-calico-mtu", 1)?;
+    let host = &lab.hosts()[0];
+    carried(NEWEST, "calico").carry_into(host)?;
+    install_with(
+        host,
+        "{cni: calico, pod-cidr: 10.200.0.0/16, calico: {mode: vxlan, encapsulation: always, mtu: 1380}}",
+    )?;
+    let cluster = Cluster::new(host);
+    cluster.assert_nodes_ready(1)?;
+    cluster.deploy_web()?;
+    cluster.assert_web_answers()?;
+    let size = cluster.kubectl("exec deployment/web -- cat /sys/class/net/eth0/mtu")?;
+    ensure!(size == "1380", "a pod's packets are of {size} bytes");
+    let link = host.sh("ip -oneline link show vxlan.calico")?;
+    ensure!(link.contains(" mtu 1380 "), "{link}");
+    let pool = cluster.json("get ippools.crd.projectcalico.org default-ipv4-ippool")?;
+    let spec = &pool["spec"];
+    ensure!(spec["vxlanMode"] == "Always" && spec["ipipMode"] == "Never" && spec["cidr"] == "10.200.0.0/16", "{spec}");
+    lab.down()
+}

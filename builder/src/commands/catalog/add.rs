@@ -1,0 +1,89 @@
+//! `kbundle catalog add`
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use kbundle::catalog::draft::Draft;
+use kbundle::catalog::{Catalog, CatalogFile};
+use kbundle::destination::Destination;
+use kbundle::interrupt::Interrupt;
+use kbundle::lock::Lock;
+use kbundle::mirror::Mirrors;
+use kbundle::resolve::Selection;
+use kbundle::spec::{BundleSpec, Cni, LoadBalancer, SpecFile, Unpinned};
+use kbundle::upstream::Upstream;
+use kbundle_cli::{Explained as _, output};
+use kbundle_format::shell::word;
+use kbundle_format::{KubeVersion, Platform};
+
+use crate::cli::CatalogAddArgs;
+use crate::commands::source;
+
+pub fn run(arguments: &CatalogAddArgs) -> anyhow::Result<()> {
+    let file = SpecFile::default();
+    let catalog = source::catalog(&arguments.catalogs, &file)?;
+    let Draft { nearest, file: drafted } = catalog.draft(arguments.version).explained()?;
+    let selection =
+        selection(catalog.with_draft(Draft { nearest, file: drafted.clone() }), arguments.version, &drafted)?;
+    let mirrors: Mirrors = arguments.mirrors.iter().cloned().collect();
+    let upstream = Upstream::of_selection(&selection);
+    source::check_mirrors(&mirrors, &upstream, None)?;
+    let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
+    let cache = source::cache(&arguments.fetch)?;
+    let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
+    let interrupt = Interrupt::watch()?;
+    let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;
+    progress.finish();
+    let text = serde_yaml::to_string(&pinned(drafted, &lock)).context("cannot write the catalog as YAML")?;
+    let mut file = destination.start(&interrupt).explained()?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    file.commit().explained()?;
+    output::note(&format!(
+        "{}: Kubernetes {}, pinned by upstream's checksums and registry; containerd, etcd, CoreDNS and add-ons as with {nearest}\nread it, then: kbundle build --catalog {} --k8s {} --key signing.key",
+        arguments.out.display(),
+        arguments.version,
+        word(&arguments.out),
+        arguments.version,
+    ))?;
+    Ok(())
+}
+
+/// What has to be pinned: the release's own programs and images, for every platform that the programs have.
+fn selection(catalog: Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
+    let versions = drafted.components.values().flat_map(|family| family.versions.values());
+    let platforms: BTreeSet<Platform> = versions.flat_map(|version| version.platforms.keys().cloned()).collect();
+    let spec = BundleSpec {
+        kubernetes: version.into(),
+        platforms,
+        cni: Cni::Bridge,
+        load_balancer: LoadBalancer::None,
+        addons: Vec::new(),
+        images: Vec::new(),
+        unpinned: Unpinned::TrustOnFirstUse,
+    };
+    let mut selection = catalog.select(&spec).explained()?;
+    selection.artifacts.retain(|file| drafted.components.contains_key(&file.component.name));
+    selection.images.retain(|image| image.digest.is_none());
+    Ok(selection)
+}
+
+/// The draft with the digests that the lock has.
+fn pinned(mut file: CatalogFile, lock: &Lock) -> CatalogFile {
+    let downloads = file.components.values_mut().flat_map(|family| family.versions.values_mut());
+    for version in downloads {
+        let mut sources = BTreeSet::new();
+        for download in version.platforms.values_mut() {
+            let artifact = lock.artifacts.iter().find(|artifact| artifact.url == download.url);
+            download.sha256 = artifact.map(|artifact| artifact.digest.into());
+            sources.extend(download.sha256_url.take());
+        }
+        version.pinned_by = Some(sources.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    for image in file.releases.values_mut().flat_map(|release| &mut release.images) {
+        if let Some(locked) = lock.images.iter().find(|locked| locked.reference == image.reference) {
+            image.digest = Some(locked.pinned().digest);
+        }
+    }
+    file
+}
