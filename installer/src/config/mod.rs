@@ -5,6 +5,8 @@
 
 mod calico;
 mod components;
+mod defaults;
+mod error;
 mod etcd;
 mod example;
 mod hosts;
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calico::{Calico, CalicoMode, Encapsulation};
 pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Flags, Oidc};
+pub use error::ConfigError;
 pub use etcd::{EtcdSpec, ExternalEtcd};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
@@ -258,50 +261,10 @@ impl Default for Security {
     }
 }
 
-/// Why `cluster.yaml` cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Not YAML, or not of the file's shape; the cause names line, column and key.
-    #[error("the configuration cannot be read")]
-    Syntax {
-        /// The parser's words.
-        source: serde_yaml::Error,
-    },
-    /// A version that this program does not know.
-    #[error("the configuration has schema {found}, this program knows {SCHEMA}")]
-    Schema {
-        /// The version in the file.
-        found: u32,
-    },
-    /// Well formed, and yet no cluster.
-    #[error("{}", lines(problems))]
-    Invalid {
-        /// Everything that is wrong, at least one.
-        problems: Vec<Problem>,
-    },
-}
-
 /// The JSON schema of `cluster.yaml`, as `docs/cluster.schema.json` has it.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(ClusterSpec).into()
-}
-
-impl ConfigError {
-    /// The same error with the lines of `text`, which it is about.
-    #[must_use]
-    pub fn located(self, text: &str) -> Self {
-        let Self::Invalid { mut problems } = self else { return self };
-        for problem in &mut problems {
-            problem.line = locate::line(text, &problem.place);
-        }
-        Self::Invalid { problems }
-    }
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl ClusterSpec {
@@ -355,16 +318,6 @@ impl ClusterSpec {
         spec
     }
 
-    /// What of the cluster is not as it is without being said.
-    #[must_use]
-    pub fn without_defaults(&self) -> Fields {
-        let fields = |spec: &Self| match serde_json::to_value(spec) {
-            Ok(serde_json::Value::Object(fields)) => fields,
-            _ => unreachable!("a structure with names is an object"),
-        };
-        unlike(fields(self), &fields(&Self::default()))
-    }
-
     /// The name clients reach the API by.
     #[must_use]
     pub fn api_name(&self) -> String {
@@ -373,17 +326,6 @@ impl ClusterSpec {
             None => format!("api.{}.internal", self.name),
         }
     }
-}
-
-/// The fields that are not as in `usual`, maps by their fields.
-fn unlike(fields: Fields, usual: &Fields) -> Fields {
-    use serde_json::Value::Object;
-    let unlike_usual = |(name, value): (String, serde_json::Value)| match (value, usual.get(&name)) {
-        (value, Some(usual)) if value == *usual => None,
-        (Object(inner), Some(Object(usual))) => Some((name, Object(unlike(inner, usual)))),
-        (value, _) => Some((name, value)),
-    };
-    fields.into_iter().filter_map(unlike_usual).collect()
 }
 
 #[cfg(test)]

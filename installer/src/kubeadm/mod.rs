@@ -135,7 +135,6 @@ fn document(value: &impl Serialize) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "a test that says which versions it met")]
 mod real;
 #[cfg(test)]
 mod tests;

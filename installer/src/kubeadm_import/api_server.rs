@@ -51,10 +51,9 @@ impl Import<'_> {
     fn encryption(&mut self, given: &mut Flags) {
         match given.get("encryption-provider-config").map(|path| path.all().join(",")) {
             Some(path) if path == ENCRYPTION_PATH => drop(given.remove("encryption-provider-config")),
-            // It is named with the other flags that cannot be given.
-            Some(_) => {}
             None if self.is_of_kinstall => self.spec.security.encryption_at_rest = Switch::Disabled,
-            None => {}
+            // Another file is named with the other flags that cannot be given.
+            _ => {}
         }
     }
 
@@ -147,7 +146,7 @@ impl Import<'_> {
                     self.spec.api_server.admission.configuration.insert(name.to_owned(), content);
                 }
                 (None, Some(path)) => {
-                    self.not_here(&place, &path, &format!("api-server.admission.configuration.{name}"))
+                    self.not_here(&place, &path, &format!("api-server.admission.configuration.{name}"));
                 }
                 (None, None) => self.remark(&place, format!("the plugin {name} has no configuration there")),
             }

@@ -133,7 +133,7 @@ impl Import<'_> {
             match size.parse() {
                 Ok(size) => self.spec.network.node_cidr_mask_size = size,
                 Err(_) => {
-                    self.remark(format!("{place}.node-cidr-mask-size"), format!("left out: `{size}` is no number"))
+                    self.remark(format!("{place}.node-cidr-mask-size"), format!("left out: `{size}` is no number"));
                 }
             }
         }

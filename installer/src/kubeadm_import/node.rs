@@ -150,13 +150,10 @@ impl Import<'_> {
             return self
                 .remark(place, "labels and taints are left out: a host needs localAPIEndpoint.advertiseAddress");
         };
-        let name = match name.as_deref().map(str::parse::<DnsName>) {
-            Some(Ok(name)) => name,
-            _ => {
-                self.remark(place, format!("the host is called {UNNAMED}; give it its name under `hosts`"));
-                UNNAMED.parse().expect("a name of this program's own")
-            }
-        };
+        let name = name.and_then(|name| name.parse::<DnsName>().ok()).unwrap_or_else(|| {
+            self.remark(place, format!("the host is called {UNNAMED}; give it its name under `hosts`"));
+            UNNAMED.parse().expect("a name of this program's own")
+        });
         let mut roles = [Role::ControlPlane].into_iter().collect::<std::collections::BTreeSet<_>>();
         if self.spec.etcd.external.is_none() {
             roles.insert(Role::Etcd);

@@ -97,10 +97,13 @@ impl Import<'_> {
     /// Takes out the fields that cannot be given, and names those that are not as usual.
     fn take_owned(&mut self, kind: &str, fields: &mut Fields, owned: owned::Owned, usual: &[(&str, &str)]) {
         for (path, reason) in owned {
-            let Some(value) = remove(fields, path).filter(|value| !value.is_null() && *value != Value::from("")) else {
+            let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
+            let Some(value) = remove(fields, path).filter(says) else {
                 continue;
             };
-            let is_usual = usual.iter().any(|(known, usual)| known == path && value.to_string() == *usual);
+            let is_usual = usual
+                .iter()
+                .any(|(known, usual)| known == path && serde_json::from_str(usual).ok().as_ref() == Some(&value));
             if !is_usual {
                 self.remark(format!("{kind}.{path}"), format!("left out: {reason}"));
             }

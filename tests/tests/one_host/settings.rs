@@ -15,7 +15,7 @@ const POLICY: &str =
     "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  omitStages: [RequestReceived]\n";
 const RUN: &str = "./kinstall run bundle.tar.zst --key signing.pub --config cluster.yaml";
 
-/// The file for this host. The lab's kernel has no ip_vs, so that kube-proxy's own settings are others here; and CoreDNS would not
+/// The file for this host. The lab's kernel has no `ip_vs`, so that kube-proxy's own settings are others here; and CoreDNS would not
 /// come to a cluster whose only host has a taint that keeps pods away.
 fn for_this_host(address: &str) -> String {
     let changes = [
