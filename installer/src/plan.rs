@@ -207,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kubernetes_of_the_bundle_does_not_take_makes_no_plan() {
+        let field =
+            ClusterSpec::parse("kubelet: {config: {imagePullCredentialsVerificationPolicy: NeverVerify}}").unwrap();
+        assert!(planned(&fixture::list("1.36.3"), &field).is_ok());
+        insta::assert_snapshot!(planned(&fixture::list("1.25.2"), &field).unwrap_err(), @"`imagePullCredentialsVerificationPolicy`: the kubelet of Kubernetes 1.25.2 has no field `imagePullCredentialsVerificationPolicy`; those of 1.33 to 1.36 have");
+        // The bundle has no network, so that it is the bridge.
+        let pods = ClusterSpec::parse("kubelet: {max-pods: 300}").unwrap();
+        let refused = planned(&fixture::list("1.36.3"), &pods).unwrap_err();
+        assert!(refused.starts_with("a node may have 300 pods"), "{refused}");
+    }
+
+    #[test]
+    fn a_site_with_an_etcd_of_its_own_gets_none() {
+        let external = "etcd: {external: {endpoints: ['https://192.0.2.31:2379'], ca-file: /a, certificate-file: /b, key-file: /c}}";
+        let spec = ClusterSpec::parse(external).unwrap();
+        let facts = fixture::facts();
+        let topology = crate::topology::Topology::single(&spec, &facts).unwrap();
+        let inputs = Inputs { spec: &spec, facts: &facts, list: &fixture::list("1.36.3"), topology: &topology };
+        let steps = plan(&inputs).unwrap().steps;
+        let ids: Vec<_> = steps.iter().map(|step| step.step.id()).collect();
+        assert_eq!(ids[0], "external-etcd");
+        assert!(!ids.contains(&"etcd") && !ids.contains(&"etcd-client"), "{ids:?}");
+        assert_eq!(steps[0].title, "use the site's etcd at https://192.0.2.31:2379");
+    }
+
+    #[test]
     fn one_host_gets_every_step() {
         insta::assert_snapshot!(planned(&fixture::list("1.25.2"), &ClusterSpec::default()).unwrap(), @"
         swap: switch swap off, now and at boot

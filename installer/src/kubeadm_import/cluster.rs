@@ -87,7 +87,7 @@ impl Import<'_> {
             }
             self.spec.api.port = port;
         }
-        match host.parse::<IpAddr>() {
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(address) if Some(address) == self.node.address => {}
             Ok(address) => {
                 self.spec.api.certificate_sans.push(address.to_string());

@@ -68,6 +68,31 @@ fn older_and_newer_forms_say_the_same() {
 }
 
 #[test]
+fn an_endpoint_is_a_name_or_an_address() {
+    let of = |endpoint: &str| {
+        let text = format!(
+            "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\ncontrolPlaneEndpoint: '{endpoint}'\n"
+        );
+        let found = import(&text, &|_| None).unwrap();
+        (
+            found.spec.api.endpoint.map(|name| name.to_string()),
+            found.spec.api.port,
+            found.spec.api.certificate_sans,
+            found.remarks.len(),
+        )
+    };
+    assert_eq!(of("lb.example.com:8443"), (Some("lb.example.com".to_owned()), 8443, vec![], 0));
+    assert_eq!(of("lb.example.com"), (Some("lb.example.com".to_owned()), 6443, vec![], 0));
+    assert_eq!(of("192.0.2.9:6443"), (None, 6443, vec!["192.0.2.9".to_owned()], 1));
+    assert_eq!(of("[2001:db8::9]:6443"), (None, 6443, vec!["2001:db8::9".to_owned()], 1));
+    let error =
+        import("apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\ncontrolPlaneEndpoint: a:b\n", &|_| {
+            None
+        });
+    insta::assert_snapshot!(error.unwrap_err().to_string(), @"ClusterConfiguration.controlPlaneEndpoint is `a:b`, and that is not a name or address with a port");
+}
+
+#[test]
 fn what_no_kubernetes_takes_is_left_out_and_named() {
     let found = imported(
         "apiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\nuseHyperKubeImage: true\n\
