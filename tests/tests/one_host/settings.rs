@@ -121,17 +121,16 @@ fn assert_the_node_is_as_it_was_described(cluster: &Cluster<'_>) -> anyhow::Resu
 }
 
 fn assert_kubelet_and_kube_proxy_have_their_fields(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    // With serverTLSBootstrap the kubelet asks the cluster for its certificate, and somebody has to approve it.
-    eventually("the kubelet's request for a certificate", || {
+    // With serverTLSBootstrap the kubelet asks the cluster for its certificate, once each time it starts, and somebody has to approve it.
+    let kubelet = eventually("the kubelet's settings", || {
         let requests = cluster.json("get certificatesigningrequests --output=json")?;
         let of_kubelet = requests["items"].as_array().into_iter().flatten();
-        let mut of_kubelet =
-            of_kubelet.filter(|request| request["spec"]["signerName"] == "kubernetes.io/kubelet-serving");
-        let name = of_kubelet.next().and_then(|request| request["metadata"]["name"].as_str()).context("none yet")?;
-        cluster.kubectl(&format!("certificate approve {name}"))
+        let of_kubelet = of_kubelet.filter(|request| request["spec"]["signerName"] == "kubernetes.io/kubelet-serving");
+        let names: Vec<_> = of_kubelet.filter_map(|request| request["metadata"]["name"].as_str()).collect();
+        ensure!(!names.is_empty(), "the kubelet asked for no certificate");
+        cluster.kubectl(&format!("certificate approve {}", names.join(" ")))?;
+        cluster.json("get --raw /api/v1/nodes/control-plane-1/proxy/configz")
     })?;
-    let kubelet =
-        eventually("the kubelet's settings", || cluster.json("get --raw /api/v1/nodes/control-plane-1/proxy/configz"))?;
     let kubelet = &kubelet["kubeletconfig"];
     for (field, expected) in [
         ("maxPods", json!(250)),
