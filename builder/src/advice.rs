@@ -5,13 +5,12 @@ use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
-use crate::destination::DestinationError;
 use crate::fetch::FetchError;
-use crate::interrupt::{Interrupted, Signal};
 use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
+use crate::site::{LocalFileError, SiteError};
 use crate::spec::SpecError;
 
 impl Explain for FetchError {
@@ -28,6 +27,7 @@ impl Explain for SpecError {
     fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
+            Self::Site(error) => error.kind(),
             _ => Kind::Usage,
         }
     }
@@ -35,6 +35,35 @@ impl Explain for SpecError {
     fn hint(&self) -> Option<String> {
         matches!(self, Self::NoVersion)
             .then(|| "say which with `--k8s 1.25.2`, or in bundle.yaml as `kubernetes: 1.25.2`".to_owned())
+    }
+}
+
+impl Explain for SiteError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for LocalFileError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Changed { .. } => Kind::Refused,
+            Self::Cache(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => {
+                Some("a lock and its files stay together: keep kbundle.lock beside bundle.yaml".to_owned())
+            }
+            Self::Changed { .. } => Some("make the lock again with `kbundle lock`, or put the file back".to_owned()),
+            Self::Cache(error) => Explain::hint(error),
+        }
     }
 }
 
@@ -90,37 +119,6 @@ impl Explain for ReproduceError {
     }
 }
 
-impl Explain for DestinationError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. } => Kind::Usage,
-            Self::Volumes { source, .. } => source.kind(),
-            Self::NotWritable { .. } | Self::Write { .. } => Kind::Failed,
-            _ => Kind::Refused,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Volumes { source, .. } => source.hint(),
-            _ => self.hint().map(str::to_owned),
-        }
-    }
-}
-
-impl Explain for Interrupted {
-    fn kind(&self) -> Kind {
-        match self.signal {
-            Signal::Interrupt => Kind::Interrupted,
-            Signal::Terminate => Kind::Terminated,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("run the same command again".to_owned())
-    }
-}
-
 impl Explain for ResolveError {
     fn kind(&self) -> Kind {
         match self {
@@ -135,6 +133,9 @@ impl Explain for ResolveError {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
             Self::Release { .. } => Some("`kbundle catalog list` shows all; `--trust-on-first-use` takes a release that the catalog lacks from upstream as it comes, `kbundle catalog add` pins it for review, and `--catalog PATH` names a catalog that has it".to_owned()),
+            Self::SiteImage { .. } => Some(
+                "name it with its registry and tag in the manifest, or leave it out of the bundle with `left-out-images` in bundle.yaml".to_owned(),
+            ),
             Self::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod composing;
+mod images;
 mod reading;
 mod signing;
 
@@ -10,19 +11,25 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use kbundle::destination::Existing;
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle::version_request::VersionRequest;
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, OutputFormat, Program};
+use kbundle_cli::{CommonArguments, Documents, Guide, Program};
+use kbundle_commands::arguments::{ForceArgs, SplitArgs};
+use kbundle_commands::extract::ExtractArgs;
+use kbundle_commands::inspect::InspectArgs;
+use kbundle_commands::join::JoinArgs;
+use kbundle_commands::repair::RepairArgs;
+use kbundle_commands::verify::VerifyArgs;
 
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
-pub use self::composing::{JoinArgs, RepairArgs, SplitArgs, SplitCommandArgs, SubsetArgs};
-pub use self::reading::{BundleArgs, CatArgs, ExportArgs, ExtractArgs, InspectArgs, TrustArgs, VerifyArgs};
+pub use self::composing::{SplitCommandArgs, SubsetArgs};
+pub use self::images::{ImagesCommand, ImagesFindArgs};
+pub use self::reading::{CatArgs, ExportArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::commands;
 use crate::version::version;
@@ -40,8 +47,10 @@ use crate::version::version;
     after_long_help = EXIT_CODES
 )]
 pub struct Arguments {
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The flags that every command takes.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -51,7 +60,7 @@ impl Program for Arguments {
         name: "kbundle",
         log_variable: "KBUNDLE_LOG",
         groups: &[
-            ("Build", &["build", "lock", "catalog", "config"]),
+            ("Build", &["build", "lock", "catalog", "images", "config"]),
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
@@ -79,8 +88,12 @@ impl Program for Arguments {
         &self.common
     }
 
+    fn documents() -> Vec<Documents> {
+        commands::documents()
+    }
+
     fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(self.command)?;
+        commands::execute(self.command, self.common.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -92,17 +105,28 @@ pub enum Command {
     #[command(subcommand)]
     Catalog(CatalogCommand),
     #[command(subcommand)]
+    Images(ImagesCommand),
+    #[command(subcommand)]
     Config(ConfigCommand),
     Keygen(KeygenArgs),
     Sign(SignArgs),
+    #[command(after_long_help = "Examples:\n  kbundle verify /media/stick1 --volumes /media/stick2 --key signing.pub")]
     Verify(VerifyArgs),
+    #[command(after_long_help = "Examples:\n  kbundle inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
     Inspect(InspectArgs),
+    #[command(
+        after_long_help = "Examples:\n  kbundle extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
+    )]
     Extract(ExtractArgs),
     Cat(CatArgs),
     Export(ExportArgs),
+    #[command(
+        after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"
+    )]
     Join(JoinArgs),
     Subset(SubsetArgs),
     Split(SplitCommandArgs),
+    #[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
     Repair(RepairArgs),
     #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
     Completion(CompletionArguments),
@@ -164,9 +188,6 @@ pub struct BuildArgs {
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }
@@ -189,19 +210,21 @@ pub struct LockArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print a bundle.yaml to begin with, or its JSON Schema
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// Print a bundle.yaml to begin with, or a JSON Schema
+#[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
     ///
     /// Every key is commented out, with its default or an example.
     #[command(after_long_help = "Examples:\n  kbundle config init > bundle.yaml")]
     Init,
-    /// Print the JSON Schema of bundle.yaml
+    /// Print the JSON Schema of bundle.yaml, or of what a command prints with --output json
     ///
     /// For editors, and for checks in a repository.
-    #[command(after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json")]
-    Schema,
+    #[command(
+        after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json\n  kbundle config schema verify > verify.schema.json"
+    )]
+    Schema(SchemaArguments),
 }
 
 /// What goes into a bundle.
@@ -277,23 +300,6 @@ pub struct CatalogArgs {
     /// Leave the built-in catalog out
     #[arg(long)]
     pub no_builtin_catalog: bool,
-}
-
-/// Whether existing files are replaced.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct ForceArgs {
-    /// Replace existing files
-    ///
-    /// Only regular files are replaced, and a signed bundle never by an unsigned one.
-    #[arg(long)]
-    pub force: bool,
-}
-
-impl ForceArgs {
-    /// What happens to a file that has the output's name already.
-    pub fn existing(self) -> Existing {
-        if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
-    }
 }
 
 /// How things are fetched.

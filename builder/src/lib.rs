@@ -3,22 +3,28 @@
 //! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`](mod@pack) writes bundles:
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
-//! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file. Back from a bundle to files goes [`target`].
+//! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file.
 //!
-//! [`destination`] has the rule for everything that is written, [`interrupt`] what a signal does to it.
+//! [`Arguments`] is the command line on top of it; its commands use the library by its name, as any other program would.
+
+// The commands call the library `kbundle`.
+extern crate self as kbundle;
 
 mod advice;
 pub mod catalog;
+mod cli;
+mod commands;
 pub mod demand;
-pub mod destination;
 pub mod fetch;
-pub mod interrupt;
 pub mod lock;
 pub mod mirror;
 pub mod pack;
 pub mod reproduce;
 pub mod resolve;
+pub mod site;
 pub mod spec;
-pub mod target;
 pub mod upstream;
+mod version;
 pub mod version_request;
+
+pub use cli::Arguments;

@@ -1,12 +1,8 @@
-//! The program `kbundle`: what it is asked on the command line, done by the library.
-
-mod cli;
-mod commands;
-mod version;
+//! The program `kbundle`; see the library for what it does.
 
 use std::process::ExitCode;
 
-use cli::Arguments;
+use kbundle::Arguments;
 
 fn main() -> ExitCode {
     kbundle_cli::program::main::<Arguments>()

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
-use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
+use crate::site::SiteManifests;
+use crate::spec::{BundleSpec, Cni, ImageRequest, ImageRequestError, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
 
 /// Components in the order a host needs them; others come after, by name.
@@ -57,6 +58,8 @@ pub enum Pin {
     Catalog(Digest),
     /// The project publishes its digest at this address.
     UpstreamChecksum(String),
+    /// It is a file of the site with this digest.
+    LocalFile(Digest),
     /// Nothing: it is taken as it comes.
     FirstUse,
 }
@@ -147,6 +150,22 @@ pub enum ResolveError {
         /// The other.
         second: Digest,
     },
+    /// Manifests of the site have the name of an add-on.
+    #[error("`{name}` is an add-on of the catalog, so manifests of the site need another name")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Manifests of the site name an image in a way that no registry is known for.
+    #[error("the image `{image}` cannot be carried ({place})")]
+    SiteImage {
+        /// The image, as the manifests name it.
+        image: String,
+        /// Where it is named.
+        place: String,
+        /// Why.
+        source: ImageRequestError,
+    },
     /// A name that does not fit into a bundle.
     #[error("{what} cannot be named in a bundle")]
     Name {
@@ -234,10 +253,11 @@ impl Catalog {
             used.extend(release.addons.get(name).map(|version| Thing::Addon(name.clone(), version.clone())));
         }
         selection.sources = self.sources_of(used);
-        for ImageRequest { reference, digest } in &spec.images {
-            let (reference, roles) = (reference.clone(), BTreeSet::from([Role::ControlPlane, Role::Worker]));
-            let image = SelectedImage { reference, digest: *digest, roles, licence: None, addon: None };
-            add_image(&mut selection.images, image)?;
+        for request in &spec.images {
+            add_image(&mut selection.images, of_site(request.clone(), None))?;
+        }
+        for manifests in &spec.manifests {
+            self.site_manifests(&mut selection, manifests, &spec.left_out)?;
         }
         selection.images.sort_by_key(|image| image_rank(image.reference.short_name()));
         Ok(selection)
@@ -357,6 +377,48 @@ impl Catalog {
         }
         add_images(&mut selection.images, &files.images, Some(&component))
     }
+
+    /// Adds manifests of the site and the images that they name, but for those that are left out.
+    fn site_manifests(
+        &self,
+        selection: &mut Selection,
+        manifests: &SiteManifests,
+        left_out: &[String],
+    ) -> Result<(), ResolveError> {
+        if self.addons.contains_key(&manifests.name) {
+            return Err(ResolveError::SameName { name: manifests.name.clone() });
+        }
+        let component = Component { name: manifests.name.clone(), version: manifests.version() };
+        for file in &manifests.files {
+            selection.artifacts.push(SelectedArtifact {
+                path: path(&format!("manifests/{}/{}", manifests.name, file.name), &file.url)?,
+                url: file.url.clone(),
+                pin: Pin::LocalFile(file.digest),
+                kind: EntryKind::Manifest,
+                component: component.clone(),
+                platform: None,
+                roles: BTreeSet::from([Role::ControlPlane]),
+                licence: None,
+                pinned_by: None,
+            });
+        }
+        for found in manifests.images.certain.iter().filter(|found| !left_out.contains(&found.image)) {
+            let request = found.image.parse().map_err(|source| ResolveError::SiteImage {
+                image: found.image.clone(),
+                place: found.places.first().cloned().unwrap_or_default(),
+                source,
+            })?;
+            add_image(&mut selection.images, of_site(request, Some(component.clone())))?;
+        }
+        Ok(())
+    }
+}
+
+/// An image that the site asks for.
+fn of_site(request: ImageRequest, addon: Option<Component>) -> SelectedImage {
+    let ImageRequest { reference, digest } = request;
+    let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
+    SelectedImage { reference, digest, roles, licence: None, addon }
 }
 
 fn path(text: &str, what: &str) -> Result<EntryPath, ResolveError> {

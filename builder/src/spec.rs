@@ -15,6 +15,7 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+use crate::site::{SiteError, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
@@ -40,6 +41,10 @@ pub struct BundleSpec {
     pub addons: Vec<String>,
     /// Images of the site itself.
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site itself.
+    pub manifests: Vec<SiteManifests>,
+    /// Images that the manifests name and the bundle need not have, as they name them.
+    pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
     pub unpinned: Unpinned,
 }
@@ -133,9 +138,9 @@ pub struct SpecFile {
     #[serde(default)]
     pub arch: Vec<String>,
     /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
-    #[serde(default, deserialize_with = "one_or_many")]
+    #[serde(default)]
     #[schemars(with = "OneOrMany")]
-    pub catalog: Vec<PathBuf>,
+    pub catalog: Paths,
     /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
     pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
@@ -153,6 +158,13 @@ pub struct SpecFile {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub images: Vec<ImageRequest>,
+    /// Kubernetes objects of the site's own: a name, and the files or folders that it stands for. cluster.yaml lists the name under `addons`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
+    pub manifests: BTreeMap<SiteName, Paths>,
+    /// Images that these objects name and the bundle need not have, as they name them.
+    #[serde(default)]
+    pub left_out_images: Vec<String>,
     /// Take content that nothing pins as it comes (`--trust-on-first-use`).
     #[serde(default)]
     pub trust_on_first_use: bool,
@@ -166,6 +178,9 @@ pub struct SpecFile {
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
+    /// Where the file lies, and paths of `manifests` begin.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
@@ -203,25 +218,31 @@ enum OneOrMany {
     Many(Vec<PathBuf>),
 }
 
-/// A path or a list of paths. By a visitor, as [`level`] is.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
-    struct Paths;
-    impl<'de> Visitor<'de> for Paths {
-        type Value = Vec<PathBuf>;
+/// Paths: one, or a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths(pub Vec<PathBuf>);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path or a list of paths")
-        }
+impl<'de> Deserialize<'de> for Paths {
+    // By a visitor, as [`level`] is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Paths;
 
-        fn visit_str<E: de::Error>(self, path: &str) -> Result<Self::Value, E> {
-            Ok(vec![path.into()])
-        }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path or a list of paths")
+            }
 
-        fn visit_seq<A: de::SeqAccess<'de>>(self, paths: A) -> Result<Self::Value, A::Error> {
-            Vec::deserialize(de::value::SeqAccessDeserializer::new(paths))
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Paths, E> {
+                Ok(Paths(vec![path.into()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, paths: A) -> Result<Paths, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(paths)).map(Paths)
+            }
         }
+        deserializer.deserialize_any(OneOrMany)
     }
-    deserializer.deserialize_any(Paths)
 }
 
 /// Why `bundle.yaml` cannot be used.
@@ -252,6 +273,9 @@ pub enum SpecError {
         /// What the file says.
         found: u32,
     },
+    /// Manifests of the site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -272,9 +296,11 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten().chain(&mut file.catalog) {
+        for inner in [&mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten().chain(&mut file.catalog.0)
+        {
             *inner = directory.join(&inner);
         }
+        directory.clone_into(&mut file.folder);
         Ok(file)
     }
 
@@ -318,7 +344,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`] or [`SpecError::Architecture`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Site`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors().chain(self.mirrors).collect();
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -329,6 +355,8 @@ impl SpecFlags {
         if platforms.is_empty() {
             platforms.insert("linux/amd64".parse().expect("a platform"));
         }
+        let manifests =
+            file.manifests.iter().map(|(name, Paths(paths))| SiteManifests::read(&file.folder, name.as_str(), paths));
         let first_use = self.trust_on_first_use || file.trust_on_first_use;
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
@@ -341,6 +369,8 @@ impl SpecFlags {
                 .unwrap_or_default(),
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
             images: file.images.iter().cloned().chain(self.images).collect(),
+            manifests: manifests.collect::<Result<_, _>>()?,
+            left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };
         Ok((spec, mirrors))

@@ -48,7 +48,7 @@ impl Upstream {
         let files = selection.artifacts.iter().flat_map(|file| {
             let checksum = match &file.pin {
                 Pin::UpstreamChecksum(url) => Some(url.as_str()),
-                Pin::Catalog(_) | Pin::FirstUse => None,
+                Pin::Catalog(_) | Pin::LocalFile(_) | Pin::FirstUse => None,
             };
             [Some(file.url.as_str()), checksum].into_iter().flatten()
         });

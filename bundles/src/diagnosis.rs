@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::frame::{self, FrameError, RawFrame};
@@ -21,7 +22,7 @@ use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck
 const LOST_BYTES: usize = 4096;
 
 /// What the facts say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {
@@ -48,6 +49,8 @@ pub struct Place {
     pub end: Option<u64>,
     /// The volume that holds it, and the byte of that file; `None` for a bundle in one file.
     pub volume: Option<(PathBuf, u64)>,
+    /// The bundle that is meant where it is a base; `None` for the bundle itself.
+    pub base: Option<PathBuf>,
 }
 
 /// What is wrong with a bundle, where, and what that means.
@@ -78,7 +81,7 @@ impl Diagnosis {
     /// Of a bundle that was read in one pass, which cannot be looked at again.
     #[must_use]
     pub fn of_stream(error: &ReadError) -> Self {
-        let place = error.offset().map(|offset| Place { offset, end: None, volume: None });
+        let place = error.offset().map(|offset| Place { offset, end: None, volume: None, base: None });
         Self { verdict: verdict(error.plain()), place, near: named(error), zeros: None }
     }
 
@@ -110,11 +113,14 @@ impl Diagnosis {
     #[must_use]
     pub fn of_entry(error: &ReadError, bundle: &IndexedBundle, path: &EntryPath) -> Self {
         let mut diagnosis = Self { near: Some(path.clone()), ..Self::of_stream(error) };
-        let extent =
-            bundle.list().entries.iter().find(|entry| entry.path == *path).and_then(|entry| bundle.extent(entry));
-        if let Some(extent) = extent.filter(|_| diagnosis.is_about_content()) {
+        let entry = bundle.list().entries.iter().find(|entry| entry.path == *path);
+        let Some((holder, theirs)) = entry.and_then(|entry| bundle.holder(entry)) else { return diagnosis };
+        if let Some(extent) = holder.extent(theirs).filter(|_| diagnosis.is_about_content()) {
             let offset = error.offset().unwrap_or(extent.start);
-            diagnosis.complete(bundle.source(), offset, extent);
+            diagnosis.complete(holder.source(), offset, extent);
+        }
+        if let Some(place) = diagnosis.place.as_mut().filter(|_| !std::ptr::eq(holder, bundle)) {
+            place.base = Some(holder.source().path().to_owned());
         }
         diagnosis
     }
@@ -136,17 +142,17 @@ impl Diagnosis {
         if self.verdict == Verdict::DamagedOrChanged {
             self.verdict = match source.damaged_volume(range) {
                 _ if self.zeros.is_some() => Verdict::Damaged,
-                Ok(Some(damaged)) => {
+                Some(damaged) => {
                     place = damaged;
                     Verdict::Damaged
                 }
-                Err(_) => Verdict::Damaged,
                 // The volumes are as they were cut, so what is wrong with the bundle was wrong before.
-                Ok(None) if source.volume_at(offset).is_some() => Verdict::Changed,
-                Ok(None) => Verdict::DamagedOrChanged,
+                None if source.volume_at(offset).is_some() => Verdict::Changed,
+                None => Verdict::DamagedOrChanged,
             };
         }
-        self.place = Some(Place { offset: place.start, end: Some(place.end), volume: source.volume_at(place.start) });
+        let volume = source.volume_at(place.start);
+        self.place = Some(Place { offset: place.start, end: Some(place.end), volume, base: None });
     }
 
     /// What to do, for whoever holds the file; `None` where the error itself has to say.
@@ -180,10 +186,13 @@ impl fmt::Display for Diagnosis {
             Verdict::Incomplete => "part of the bundle is missing",
             Verdict::Other => "the bundle cannot be used",
         })?;
-        if let Some(Place { offset, end, volume }) = &self.place {
+        if let Some(Place { offset, end, volume, base }) = &self.place {
             match end {
                 Some(end) => write!(f, ", within bytes {offset} to {}", end.saturating_sub(1))?,
                 None => write!(f, ", at byte {offset} or behind it")?,
+            }
+            if let Some(base) = base {
+                write!(f, " of the base {}", base.display())?;
             }
             if let Some((path, within)) = volume {
                 write!(f, " (from byte {within} of {} on)", path.display())?;

@@ -4,6 +4,7 @@
 //! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
 
 mod check;
+mod completion;
 mod excerpt;
 mod locate;
 
@@ -26,6 +27,7 @@ use crate::tar_layer::{END, TarHeader};
 use crate::{BundleSource, Digest, EntryPath, Verified};
 
 pub(crate) use check::EntryCheck;
+use completion::Completion;
 pub use excerpt::Excerpt;
 use locate::{frame_count, locate};
 
@@ -251,6 +253,8 @@ pub struct IndexedBundle {
     starts: HashMap<EntryPath, usize>,
     /// Frames that belong to nothing, in a bundle only the archive's end.
     strays: Vec<usize>,
+    /// Bundles that hold what the file does not carry.
+    completion: Completion,
 }
 
 impl IndexedBundle {
@@ -259,8 +263,16 @@ impl IndexedBundle {
         Self::open_source(BundleSource::open(path)?, check)
     }
 
-    /// Opens a bundle and checks the signatures as `check` asks.
+    /// Opens a bundle and checks the signatures as `check` asks. Where damaged volumes keep it from that and others can stand in for them,
+    /// it does so once more.
     pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
+        match Self::open_once(source.clone(), check) {
+            Err(error) if error.may_be_damage() && source.mend() => Self::open_once(source, check),
+            opened => opened,
+        }
+    }
+
+    fn open_once(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         recognised(&source)?;
         let frames = Frames::open(source)?;
         let mut tar = TarReader::new(HeadSequence(Sequence::starting_at(&frames, 0)?));
@@ -268,7 +280,7 @@ impl IndexedBundle {
         let head = read.map_err(|error| tar.near(error))?.verify(check)?;
         let after_head = tar.source_mut().0.next.saturating_sub(1);
         let (starts, strays) = locate(&frames, &head.list.entries, after_head)?;
-        Ok(Self { frames, head, starts, strays })
+        Ok(Self { frames, head, starts, strays, completion: Completion::default() })
     }
 
     /// What was read and checked first.
@@ -289,16 +301,17 @@ impl IndexedBundle {
         &self.frames.source
     }
 
-    /// Whether the file carries the content of `entry`.
+    /// Whether the file, or a base of it, carries the content of `entry`.
     #[must_use]
     pub fn carries(&self, entry: &Entry) -> bool {
-        self.start(entry).is_some()
+        self.holder(entry).is_some()
     }
 
-    /// What the file carries, by digest.
+    /// What the file itself carries, by digest.
     #[must_use]
     pub fn carried(&self) -> HashMap<Digest, &Entry> {
-        self.list().entries.iter().filter(|entry| self.carries(entry)).map(|entry| (entry.digest, entry)).collect()
+        let own = self.list().entries.iter().filter(|entry| self.start(entry).is_some());
+        own.map(|entry| (entry.digest, entry)).collect()
     }
 
     fn start(&self, entry: &Entry) -> Option<usize> {
@@ -324,7 +337,7 @@ impl IndexedBundle {
         }
     }
 
-    /// Where in the file `entry` lies; `None` where the file does not carry it.
+    /// Where in the file itself `entry` lies; `None` where the file does not carry it.
     #[must_use]
     pub fn extent(&self, entry: &Entry) -> Option<Range<u64>> {
         let start = self.start(entry)?;
@@ -358,9 +371,11 @@ impl IndexedBundle {
     /// The archive from the content of `entry` on.
     fn tar_at(&self, entry: &Entry) -> Result<TarReader<Sequence<'_>>, ReadError> {
         let missing = || ReadError::Missing { path: entry.path.clone() };
-        let start = self.start(entry).ok_or_else(missing)?;
-        let mut tar = TarReader::new(Sequence::starting_at(&self.frames, start)?);
-        if tar.header()?.as_ref() == Some(&TarHeader::of_entry(entry)) { Ok(tar) } else { Err(missing()) }
+        let base = self.in_a_base(entry);
+        let (holder, theirs) = (base.map_or(self, |found| found.0), base.map_or(entry, |found| found.1));
+        let start = holder.start(theirs).ok_or_else(missing)?;
+        let mut tar = TarReader::new(Sequence::starting_at(&holder.frames, start)?);
+        if tar.header()?.as_ref() == Some(&TarHeader::of_entry(theirs)) { Ok(tar) } else { Err(missing()) }
     }
 
     /// The content of a small entry.

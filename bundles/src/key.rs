@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -16,8 +17,9 @@ const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 /// Names a key: the SHA-256 of its `SubjectPublicKeyInfo` in DER, as 64 hex digits.
 ///
 /// `openssl pkey -pubin -in KEY -outform DER | sha256sum` prints the same.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
 pub struct KeyId(Digest);
 
 impl fmt::Display for KeyId {
@@ -55,7 +57,7 @@ impl From<KeyId> for String {
 }
 
 /// Which algorithm a key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
     /// ECDSA on P-256 over the SHA-256 of the message; signatures in DER.

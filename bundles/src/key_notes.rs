@@ -11,9 +11,11 @@
 //! -----BEGIN PUBLIC KEY-----
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use time::format_description::well_known::Iso8601;
 
@@ -28,6 +30,16 @@ const VALID_UNTIL: &str = "Valid-Until";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(into = "String")]
 pub struct Day(time::Date);
+
+impl JsonSchema for Day {
+    fn schema_name() -> Cow<'static, str> {
+        "Day".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date" })
+    }
+}
 
 impl Day {
     /// The day it is now by this machine's clock, in UTC.
@@ -91,7 +103,7 @@ pub enum KeyNotesError {
 /// assert_eq!(notes.summary().as_deref(), Some("releases of site A, until 2027-12-31"));
 /// # Ok::<(), kbundle_format::key_notes::KeyNotesError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyNotes {
     /// Whose key it is and what for.

@@ -128,7 +128,7 @@ pub struct Component {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Origin {
-    /// The upstream address, never a mirror's: `https://…`, or `oci://registry/repository@digest`.
+    /// The upstream address, never a mirror's: `https://…`, or `oci://registry/repository@digest`; `file:PATH` for a file of the site's own.
     pub url: String,
     /// How the pin was obtained.
     pub pin: PinSource,
@@ -146,6 +146,8 @@ pub enum PinSource {
     TrustOnFirstUse,
     /// Pinned content names it by digest (a blob of a pinned image).
     Referenced,
+    /// It is a file of the site's own, which lay beside the settings of the build.
+    LocalFile,
 }
 
 /// What an entry is for.

@@ -134,6 +134,15 @@ impl ReadError {
         }
     }
 
+    /// Whether damaged bytes may be why: neither a path, nor a signature, nor the place where content was to go.
+    #[must_use]
+    pub fn may_be_damage(&self) -> bool {
+        !matches!(
+            self.plain(),
+            Self::Source(_) | Self::Trust(_) | Self::List(_) | Self::Sink { .. } | Self::Missing { .. }
+        )
+    }
+
     /// Adds the entry that it was met in or next to, unless it names one.
     pub(crate) fn near(self, entry: Option<&EntryPath>) -> Self {
         match (self, entry) {

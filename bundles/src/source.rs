@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
-use crate::volume::{self, VolumeError, VolumeSet};
+use crate::volume::{self, MendedVolume, VolumeError, VolumeSet};
 
 /// Why a bundle's bytes cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,12 @@ pub enum SourceError {
 /// # Ok::<(), kbundle_format::source::SourceError>(())
 /// ```
 #[derive(Clone)]
-pub struct BundleSource(Arc<Kind>);
+pub struct BundleSource(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    kind: Kind,
+}
 
 enum Kind {
     File { file: fs::File, length: u64 },
@@ -52,6 +57,7 @@ impl BundleSource {
     /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { source };
+        let named = |kind| Self(Arc::new(Inner { path: paths.first().cloned().unwrap_or_default(), kind }));
         // What is not there at all is told apart from a folder without volumes.
         paths.iter().try_for_each(|path| fs::metadata(path).map(drop)).map_err(failed)?;
         if let [path] = paths
@@ -60,15 +66,21 @@ impl BundleSource {
         {
             let file = fs::File::open(path).map_err(failed)?;
             let length = file.metadata().map_err(failed)?.len();
-            return Ok(Self(Arc::new(Kind::File { file, length })));
+            return Ok(named(Kind::File { file, length }));
         }
-        Ok(Self(Arc::new(Kind::Volumes(VolumeSet::open(paths)?))))
+        Ok(named(Kind::Volumes(VolumeSet::open(paths)?)))
+    }
+
+    /// The path that it was opened by, the first of several.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
     }
 
     /// Bytes in all.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::File { length, .. } => *length,
             Kind::Volumes(set) => set.bundle_bytes(),
         }
@@ -76,7 +88,7 @@ impl BundleSource {
 
     /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
             Kind::Volumes(set) => set.read_exact_at(buffer, offset),
         }
@@ -85,7 +97,7 @@ impl BundleSource {
     /// The volume that holds the byte at `offset`, and which byte of that file it is; `None` for a single file.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::File { .. } => None,
             Kind::Volumes(set) => set.volume_at(offset),
         }
@@ -95,10 +107,39 @@ impl BundleSource {
     /// has no digest of its own.
     ///
     /// Reads the volumes up to that one.
-    pub fn damaged_volume(&self, range: Range<u64>) -> io::Result<Option<Range<u64>>> {
-        match &*self.0 {
-            Kind::File { .. } => Ok(None),
+    #[must_use]
+    pub fn damaged_volume(&self, range: Range<u64>) -> Option<Range<u64>> {
+        match &self.0.kind {
+            Kind::File { .. } => None,
             Kind::Volumes(set) => set.damaged_in(range),
+        }
+    }
+
+    /// Looks for damaged volumes, by reading all of them, and from here on does without those: another copy is read, or parity stands in.
+    /// Whether that changed anything. Nothing changes for a single file, or where parity does not suffice.
+    #[must_use]
+    pub fn mend(&self) -> bool {
+        match &self.0.kind {
+            Kind::File { .. } => false,
+            Kind::Volumes(set) => set.mend(),
+        }
+    }
+
+    /// The volumes that are missing or damaged and that others stand in for.
+    #[must_use]
+    pub fn mended(&self) -> Vec<MendedVolume> {
+        match &self.0.kind {
+            Kind::File { .. } => Vec::new(),
+            Kind::Volumes(set) => set.mended(),
+        }
+    }
+
+    /// How many parity volumes there are, damaged ones included.
+    #[must_use]
+    pub fn parity_volumes(&self) -> usize {
+        match &self.0.kind {
+            Kind::File { .. } => 0,
+            Kind::Volumes(set) => set.parity_volumes(),
         }
     }
 
@@ -108,10 +149,11 @@ impl BundleSource {
         SourceReader { source: self.clone(), position: 0 }
     }
 
-    /// Finds out which volumes are damaged; none for a single file, which has no digest of its own.
-    pub fn damaged_volumes(&self) -> io::Result<Vec<PathBuf>> {
-        match &*self.0 {
-            Kind::File { .. } => Ok(Vec::new()),
+    /// The volumes in use that cannot be read or are not as they were cut; none for a single file, which has no digest of its own.
+    #[must_use]
+    pub fn damaged_volumes(&self) -> Vec<PathBuf> {
+        match &self.0.kind {
+            Kind::File { .. } => Vec::new(),
             Kind::Volumes(set) => set.damaged(),
         }
     }
@@ -127,7 +169,7 @@ impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.source.size_bytes().saturating_sub(self.position);
         let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        match &*self.source.0 {
+        match &self.source.0.kind {
             // A file that shrinks or grows while it is read ends where it ends.
             Kind::File { file, .. } => {
                 let count = file.file().read_at(buffer, self.position)?;

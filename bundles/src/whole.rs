@@ -15,9 +15,8 @@ use crate::frame;
 use crate::head::ReadError;
 use crate::indexed::EntryCheck;
 use crate::list::Entry;
-use crate::source::SourceError;
 use crate::stream::{Carriage, Summary};
-use crate::{Diagnosis, EntryPath, IndexedBundle};
+use crate::{BundleSource, Diagnosis, EntryPath, IndexedBundle};
 
 /// An entry that is not what was signed, or could not be read.
 #[derive(Debug)]
@@ -69,6 +68,8 @@ impl fmt::Display for DiagnosedDamage {
 pub struct DamagedBundle {
     /// Volumes that are not what their headers say; none for a single file.
     pub volumes: Vec<PathBuf>,
+    /// Parity volumes that are there, and do not suffice.
+    pub parity: usize,
     /// The damaged entries, in the order of the list.
     pub entries: Vec<DiagnosedDamage>,
 }
@@ -137,13 +138,26 @@ impl IndexedBundle {
     /// [`VerifyError::Damaged`], or why the bundle cannot be read.
     pub fn verify(&self, carriage: Carriage, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, VerifyError> {
         let Findings { summary, damage } = self.check_entries(carriage, progress)?;
-        if damage.is_empty() {
-            return Ok(summary);
+        self.judge(damage)?;
+        Ok(summary)
+    }
+
+    /// Turns what is wrong with entries into the error that names all of it. What could not be written is told alone: nothing is known
+    /// about the bundle then.
+    ///
+    /// # Errors
+    /// [`VerifyError`], unless there is no damage.
+    pub fn judge(&self, mut damage: Vec<Damage>) -> Result<(), VerifyError> {
+        if let Some(sink) = damage.iter().position(|damage| matches!(damage.error, ReadError::Sink { .. })) {
+            return Err(damage.swap_remove(sink).error.into());
         }
-        let unread = |source| VerifyError::Read(SourceError::Open { source }.into());
-        let volumes = self.source().damaged_volumes().map_err(unread)?;
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let volumes = self.all_sources().flat_map(BundleSource::damaged_volumes).collect();
+        let parity = self.all_sources().map(BundleSource::parity_volumes).sum();
         let entries = damage.into_iter().map(|damage| DiagnosedDamage::of(damage, self)).collect();
-        Err(VerifyError::Damaged(DamagedBundle { volumes, entries }))
+        Err(VerifyError::Damaged(DamagedBundle { volumes, parity, entries }))
     }
 
     /// Checks layout and content of everything that the file carries, telling `progress` how many bytes of content went by.
@@ -174,7 +188,13 @@ impl IndexedBundle {
     }
 
     /// Checks the content of `entries`, telling `progress` how many bytes went by; the damaged ones in the order of `entries`.
+    ///
+    /// Where volumes are damaged and others can stand in for them, what was damaged is checked again.
     pub fn check_each(&self, entries: &[&Entry], progress: &(dyn Fn(u64) + Sync)) -> Vec<Damage> {
+        self.mending(entries, |entries| self.check_once(entries, progress))
+    }
+
+    fn check_once(&self, entries: &[&Entry], progress: &(dyn Fn(u64) + Sync)) -> Vec<Damage> {
         // The largest first, so that no thread is left alone with one at the end.
         let mut by_size = entries.to_vec();
         by_size.sort_by_key(|entry| Reverse(entry.size));
@@ -223,15 +243,37 @@ impl IndexedBundle {
     }
 
     /// Calls `task` for each of `entries`, several at a time, and returns the failures in the order of `entries`.
+    ///
+    /// Where volumes are damaged and others can stand in for them, it is called again for entries that it found damaged.
     pub fn each(&self, entries: &[&Entry], task: impl Fn(&Entry) -> Result<(), ReadError> + Sync) -> Vec<Damage> {
-        in_order(
-            entries,
-            on_all_cores(entries, |work| {
-                while let Some(entry) = work.next() {
-                    work.note(entry, task(entry));
-                }
-            }),
-        )
+        self.mending(entries, |entries| {
+            in_order(
+                entries,
+                on_all_cores(entries, |work| {
+                    while let Some(entry) = work.next() {
+                        work.note(entry, task(entry));
+                    }
+                }),
+            )
+        })
+    }
+
+    /// Does `work`, and once more for what it found damaged where other volumes can stand in for damaged ones.
+    fn mending(&self, entries: &[&Entry], work: impl Fn(&[&Entry]) -> Vec<Damage>) -> Vec<Damage> {
+        let damage = work(entries);
+        let (damaged, other): (Vec<_>, _) = damage.into_iter().partition(|damage| damage.error.may_be_damage());
+        if damaged.is_empty() || !self.mend() {
+            return in_order(entries, damaged.into_iter().chain(other).collect());
+        }
+        let again: Vec<_> =
+            entries.iter().copied().filter(|entry| damaged.iter().any(|damage| damage.path == entry.path)).collect();
+        in_order(entries, work(&again).into_iter().chain(other).collect())
+    }
+
+    /// See [`BundleSource::mend`]; bases as well.
+    fn mend(&self) -> bool {
+        // Each of them, whatever became of the one before.
+        self.all_sources().filter(|source| source.mend()).count() > 0
     }
 }
 

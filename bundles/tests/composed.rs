@@ -11,6 +11,7 @@ use kbundle_format::head::SignatureCheck;
 use kbundle_format::indexed::Excerpt;
 use kbundle_format::limits::MAX_FRAME_BYTES;
 use kbundle_format::stream::Carriage;
+use kbundle_format::whole::VerifyError;
 use kbundle_format::{
     BundleList, BundleStream, Compression, Entry, IndexedBundle, ReadError, Role, SignatureFile, SigningKey,
     TrustPolicy,
@@ -55,6 +56,46 @@ fn big(seed: u8) -> Vec<u8> {
 
 fn stream(bytes: Vec<u8>, trust: &TrustPolicy) -> BundleStream {
     BundleStream::open(Cursor::new(bytes), SignatureCheck::Required { trust, detached: &[] }).unwrap()
+}
+
+/// A differential bundle and its base: an entry that is kept, one that has another name now, and new ones.
+#[test]
+fn a_difference_is_read_with_its_base_as_if_it_were_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, trust) = key();
+    let (kept, new) = (big(1), big(3));
+    let old_contents: [(&str, &[u8]); 2] = [("bin/kept", &kept), ("bin/moved", b"moved")];
+    let new_contents: [(&str, &[u8]); 4] =
+        [("bin/kept", &kept), ("bin/new", &new), ("lib/moved", b"moved"), ("z", b"z")];
+    let base = write(folder.path(), "base", list_of(&old_contents), &old_contents, &key, |_| true);
+    let in_base = |entry: &Entry| base.list.entries.iter().any(|old| old.digest == entry.digest);
+    let difference =
+        write(folder.path(), "difference", list_of(&new_contents), &new_contents, &key, |entry| !in_base(entry));
+
+    let alone = open(&difference);
+    assert!(
+        matches!(alone.verify(Carriage::Full, &|_| {}), Err(VerifyError::Damaged(damage)) if damage.entries.len() == 2)
+    );
+    let whole = alone.completed_from(vec![open(&base)]);
+    assert_eq!(whole.verify(Carriage::Full, &|_| {}).unwrap().entries, 4);
+    for (entry, (_, content)) in whole.list().entries.iter().zip(&new_contents) {
+        assert!(whole.read_entry(entry).unwrap() == *content, "{}", entry.path);
+    }
+    // What goes to other hosts needs no base.
+    let excerpt = Excerpt::of(&whole, |_| true).unwrap();
+    let mut bytes = Vec::new();
+    excerpt.write_to(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, excerpt.size_bytes());
+    assert_eq!(stream(bytes, &trust).verify_rest(|_| {}).unwrap().entries, 4);
+
+    // Damage in the base is told as that.
+    let mut damaged = base.bytes.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs_err::write(&base.path, damaged).unwrap();
+    let whole = open(&difference).completed_from(vec![open(&base)]);
+    let error = whole.verify(Carriage::Full, &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("bin/kept") && error.contains(&format!("of the base {}", base.path.display())), "{error}");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use kbundle_format::fixtures::{bundle, key};
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::source::SourceError;
+use kbundle_format::stream::Carriage;
 use kbundle_format::volume::{HEADER_BYTES, Kind, Split, VolumeError, VolumeWriter, repair, volume_path};
+use kbundle_format::whole::VerifyError;
 use kbundle_format::{BundleSource, BundleStream, IndexedBundle, TrustPolicy};
 use proptest::prelude::*;
 
@@ -83,7 +85,9 @@ fn volumes_may_lie_on_several_sticks() {
     let paths = split(&bytes, one.path(), 20_000, 0);
     let moved = other.path().join(paths[1].file_name().unwrap());
     fs_err::rename(&paths[1], &moved).unwrap();
-    assert!(matches!(refusal(&[one.path().into()]), VolumeError::Missing { missing, .. } if missing == [2]));
+    assert!(
+        matches!(refusal(&[one.path().into()]), VolumeError::Missing { missing, .. } if missing.iter().map(|lost| lost.0).eq([2]))
+    );
     let mut read = Vec::new();
     let source = BundleSource::open_all(&[one.path().into(), other.path().into()]).unwrap();
     source.reader().read_to_end(&mut read).unwrap();
@@ -105,7 +109,9 @@ fn volumes_of_two_bundles_are_told_apart() {
     assert!(joined(&others[0]) == second);
     // Swapped by name, the header still tells.
     fs_err::copy(&others[1], &paths[1]).unwrap();
-    assert!(matches!(refusal(&[paths[0].clone()]), VolumeError::Missing { missing, .. } if missing == [2]));
+    assert!(
+        matches!(refusal(&[paths[0].clone()]), VolumeError::Missing { missing, .. } if missing.iter().map(|lost| lost.0).eq([2]))
+    );
 }
 
 #[test]
@@ -116,7 +122,7 @@ fn damage_is_named_by_volume() {
     let mut damaged = fs_err::read(&paths[2]).unwrap();
     damaged[5000] ^= 1;
     fs_err::write(&paths[2], &damaged).unwrap();
-    assert_eq!(BundleSource::open(folder.path()).unwrap().damaged_volumes().unwrap(), [paths[2].clone()]);
+    assert_eq!(BundleSource::open(folder.path()).unwrap().damaged_volumes(), [paths[2].clone()]);
     damaged.pop();
     fs_err::write(&paths[2], &damaged).unwrap();
     assert!(matches!(refusal(&[folder.path().into()]), VolumeError::Length { path, .. } if path == paths[2]));
@@ -182,6 +188,123 @@ proptest! {
     }
 }
 
+/// The volumes of the sample, cut small and with parity.
+fn with_parity(folder: &Path, parity: u32) -> (Vec<u8>, TrustPolicy, Vec<PathBuf>) {
+    let (bytes, trust) = sample();
+    let paths = split(&bytes, folder, 20_000, parity);
+    (bytes, trust, paths)
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs_err::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs_err::write(path, bytes).unwrap();
+}
+
+fn mended(source: &BundleSource) -> Vec<String> {
+    source.mended().iter().map(ToString::to_string).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn lost_volumes_are_read_from_parity_as_they_were(
+        size in 1..120_000_usize, file_bytes in 4_000..40_000_u64, parity in 1..4_u32, lose in any::<prop::sample::Index>(),
+        from in any::<prop::sample::Index>(), length in any::<prop::sample::Index>(),
+    ) {
+        let bytes: Vec<u8> = (0..size).map(|index| (index * index % 251).to_le_bytes()[0]).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let paths = split(&bytes, folder.path(), file_bytes, parity);
+        for step in 0..parity as usize {
+            fs_err::remove_file(&paths[(lose.index(paths.len()) + step) % paths.len()]).unwrap();
+        }
+        let source = BundleSource::open(folder.path()).unwrap();
+        let mut read = Vec::new();
+        source.reader().read_to_end(&mut read).unwrap();
+        prop_assert!(read == bytes);
+        let from = from.index(size);
+        let mut piece = vec![0; 1 + length.index(size - from)];
+        source.read_exact_at(&mut piece, from as u64).unwrap();
+        prop_assert!(piece == bytes[from..from + piece.len()]);
+    }
+}
+
+#[test]
+fn damage_that_parity_makes_up_for_is_mended_while_the_bundle_is_read() {
+    // In the head, in an entry, in the seek table.
+    for at in [300, 5000, usize::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, trust, paths) = with_parity(folder.path(), 1);
+        let data = paths.len() - 1;
+        let number = match at {
+            300 => 0,
+            5000 => 2,
+            _ => data - 1,
+        };
+        flip(&paths[number], at.min(fs_err::read(&paths[number]).unwrap().len() - 1));
+        let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+        let source = BundleSource::open(folder.path()).unwrap();
+        assert!(source.mended().is_empty(), "nobody hashes volumes before they are read");
+        let bundle = IndexedBundle::open_source(source.clone(), check).unwrap();
+        assert_eq!(bundle.verify(Carriage::Full, &|_| {}).unwrap().entries, 2);
+        let path = paths[number].display();
+        let number = number + 1;
+        let said = format!("volume {path} ({number} of {data}) is damaged; it is rebuilt from parity in memory");
+        assert_eq!(mended(&source), [said]);
+        assert_eq!(bundle.read_entry(&bundle.list().entries[1]).unwrap(), b"second");
+    }
+}
+
+#[test]
+fn a_missing_volume_and_a_damaged_one_take_two_parity_volumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, trust, paths) = with_parity(folder.path(), 2);
+    let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+    let data = paths.len() - 2;
+    fs_err::remove_file(&paths[0]).unwrap();
+    flip(&paths[2], 5000);
+    let open = || {
+        let source = BundleSource::open(folder.path()).unwrap();
+        let verified = IndexedBundle::open_source(source.clone(), check)
+            .map_err(VerifyError::Read)
+            .and_then(|bundle| bundle.verify(Carriage::Full, &|_| {}));
+        (verified, mended(&source))
+    };
+    let (verified, said) = open();
+    assert_eq!(verified.unwrap().entries, 2);
+    assert!(said[0].contains(&format!("001 (1 of {data}) is missing")), "{said:?}");
+    assert!(said[1].contains("003") && said[1].contains("is damaged"), "{said:?}");
+    // Damaged parity is as good as none.
+    flip(&paths[data], 5000);
+    assert!(open().0.is_err());
+}
+
+#[test]
+fn a_good_copy_is_read_in_place_of_a_damaged_one() {
+    let (here, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, trust, paths) = with_parity(here.path(), 0);
+    let copy = stick.path().join(paths[1].file_name().unwrap());
+    fs_err::copy(&paths[1], &copy).unwrap();
+    flip(&paths[1], 5000);
+    let source = BundleSource::open_all(&[here.path().into(), stick.path().into()]).unwrap();
+    let check = SignatureCheck::Required { trust: &trust, detached: &[] };
+    let bundle = IndexedBundle::open_source(source.clone(), check).unwrap();
+    bundle.verify(Carriage::Full, &|_| {}).unwrap();
+    assert!(mended(&source)[0].ends_with(&format!("{} is read in its place", copy.display())), "{:?}", mended(&source));
+}
+
+#[test]
+fn more_loss_than_parity_says_what_is_wrong_with_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, _, paths) = with_parity(folder.path(), 1);
+    fs_err::remove_file(&paths[0]).unwrap();
+    flip(&paths[2], 100);
+    let error = refusal(&[folder.path().into()]);
+    assert!(matches!(error, VolumeError::BeyondRepair { lost: 2, parity: 1, .. }), "{error}");
+    let said = format!("volume b.tar.zst.001 is missing; volume {} is damaged", paths[2].display());
+    assert!(error.to_string().contains(&said), "{error}");
+}
+
 #[test]
 fn a_damaged_volume_on_another_stick_is_named_and_left_alone() {
     let (bytes, _) = sample();
@@ -206,7 +329,7 @@ fn a_damaged_volume_on_another_stick_is_named_and_left_alone() {
     assert!(read == bytes);
     // What the user names first is taken first.
     let reversed = [stick.path().to_owned(), here.path().to_owned()];
-    assert_eq!(BundleSource::open_all(&reversed).unwrap().damaged_volumes().unwrap(), [moved[0].clone()]);
+    assert_eq!(BundleSource::open_all(&reversed).unwrap().damaged_volumes(), [moved[0].clone()]);
 }
 
 #[test]

@@ -8,9 +8,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
-use kbundle_cli::documentation::{CompletionArguments, ManArguments};
+use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Guide, Program};
+use kbundle_cli::{CommonArguments, Documents, Guide, Program};
+use kbundle_commands::arguments::{BaseArgs, BundleArgs};
+use kbundle_commands::extract::ExtractArgs;
+use kbundle_commands::inspect::InspectArgs;
+use kbundle_commands::join::JoinArgs;
+use kbundle_commands::repair::RepairArgs;
+use kbundle_commands::verify::VerifyArgs;
 use kbundle_format::KubeVersion;
 
 use crate::commands;
@@ -26,7 +32,20 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --dry-run
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
+  kinstall run /media/stick1 --volumes /media/stick2 --key signing.pub
+  kinstall run update.tar.zst --base k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub
+  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub
+  kinstall verify update.tar.zst --base k8s-1.25.2-amd64.tar.zst --key signing.pub";
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  kinstall join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst
+  kinstall join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst";
 
 const MANUAL_EXAMPLES: &str = "\
 Examples:
@@ -61,9 +80,10 @@ impl Program for Cli {
         name: "kinstall",
         log_variable: "KINSTALL_LOG",
         groups: &[
-            ("Before an installation", &["verify", "preflight", "config"]),
+            ("Before an installation", &["verify", "inspect", "preflight", "config"]),
             ("Install", &["run", "token"]),
             ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Files of a bundle", &["extract", "join", "repair"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],
         environment: &[
@@ -83,6 +103,10 @@ impl Program for Cli {
         &self.common
     }
 
+    fn documents() -> Vec<Documents> {
+        commands::documents()
+    }
+
     fn execute(self) -> anyhow::Result<ExitCode> {
         commands::execute(&self)
     }
@@ -90,6 +114,7 @@ impl Program for Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "commands of both programs have their help at their arguments")]
 pub enum Command {
     /// Set up a cluster on this host, or on the hosts of cluster.yaml
     ///
@@ -99,13 +124,18 @@ pub enum Command {
     /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Check a bundle: signature, and the digest of every entry
-    ///
-    /// Changes nothing and needs no root. Memory stays bounded whatever the size of the bundle.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    #[command(after_long_help = "Examples:\n  kinstall inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
+    Inspect(InspectArgs),
     #[command(
-        after_long_help = "Examples:\n  kinstall verify k8s-1.25.2-amd64.tar.zst --key signing.pub\n  kinstall verify /media/stick1 --volumes /media/stick2 --key signing.pub"
+        after_long_help = "Examples:\n  kinstall extract bundle.tar.zst artifacts/linux-amd64 -C /tmp/programs --key signing.pub"
     )]
-    Verify(VerifyArguments),
+    Extract(ExtractArgs),
+    #[command(after_long_help = JOIN_EXAMPLES)]
+    Join(JoinArgs),
+    #[command(after_long_help = "Examples:\n  kinstall repair /media/stick1 /media/stick2")]
+    Repair(RepairArgs),
     /// Check whether this host, or the hosts of cluster.yaml, are fit for a cluster
     ///
     /// Shows all findings at once. Each says what was found, what is required, which source requires it, and what to do. Changes nothing.
@@ -167,6 +197,13 @@ pub enum ConfigCommand {
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
+    /// Print the JSON Schema of cluster.yaml, or of what a command prints with --output json
+    ///
+    /// For editors, and for checks in a repository.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config schema > cluster.schema.json\n  kinstall config schema status > status.schema.json"
+    )]
+    Schema(SchemaArguments),
     /// Check a cluster.yaml
     ///
     /// Tells everything that is wrong with it at once. Exits with 2 when anything is. Settings that are passed on to Kubernetes are checked
@@ -180,9 +217,6 @@ pub enum ConfigCommand {
         /// Check for this version of Kubernetes
         #[arg(long = "k8s", value_name = "VERSION")]
         kubernetes: Option<KubeVersion>,
-        /// Print the result as text or JSON
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        output: OutputFormat,
     },
     /// Print a cluster.yaml with every default filled in
     #[command(after_long_help = "Examples:\n  kinstall config print cluster.yaml")]
@@ -228,34 +262,18 @@ pub enum ImagesCommand {
     Restore,
 }
 
-/// The bundle, and whom to believe.
+/// The bundle, and whom to trust.
 #[derive(Debug, Args)]
 pub struct BundleArguments {
-    /// The bundle: a file, any of its volumes, or folders with its volumes
-    #[arg(value_name = "BUNDLE", required = true)]
-    pub places: Vec<PathBuf>,
-    /// Where further volumes lie.
+    /// Which bundle.
     #[command(flatten)]
-    pub volumes: VolumeArguments,
+    pub bundle: BundleArgs,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
-}
-
-impl BundleArguments {
-    /// Where the bundle lies, with its further volumes.
-    #[must_use]
-    pub fn places(&self) -> Vec<PathBuf> {
-        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
-    }
-}
-
-impl PreflightArguments {
-    /// Where the bundle lies, with its further volumes; nowhere where none was named.
-    #[must_use]
-    pub fn places(&self) -> Vec<PathBuf> {
-        self.places.iter().chain(&self.volumes.volumes).cloned().collect()
-    }
 }
 
 /// Whose word on a bundle counts.
@@ -292,7 +310,7 @@ pub struct RunArguments {
     /// also when there is nothing to do.
     #[arg(long)]
     pub dry_run: bool,
-    /// Go on although this preflight check rejects; may be repeated
+    /// Go on although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
     /// Fail when any step changes something
@@ -303,44 +321,33 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
     /// How many hosts are worked on at the same time
-    #[arg(long, value_name = "COUNT", default_value = "32")]
+    #[arg(long, value_name = "N", default_value = "32")]
     pub parallel: NonZeroUsize,
     /// Read the password for sudo from this file descriptor
     ///
     /// Where a host has `sudo: password`. Without it the variable `KINSTALL_SUDO_PASSWORD` is read, and else the terminal.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
-}
-
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArguments {
-    /// The bundle.
-    #[command(flatten)]
-    pub bundle: BundleArguments,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle that is to be installed: its file, any of its volumes, or folders that hold the volumes
+    /// The bundle that is to be installed: a file, one of its volumes, or a folder with its volumes
     #[arg(value_name = "BUNDLE")]
-    pub places: Vec<PathBuf>,
+    pub place: Option<PathBuf>,
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
@@ -353,12 +360,9 @@ pub struct PreflightArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Count this check's rejection as ignored; may be repeated
+    /// Count this check's rejection as ignored; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `status`.
@@ -367,9 +371,6 @@ pub struct StatusArguments {
     /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Arguments of `reset`.

@@ -8,6 +8,7 @@ use std::fmt;
 
 use indicatif::HumanBytes;
 use kbundle_format::{Entry, EntryKind, Role};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Mount;
@@ -35,7 +36,7 @@ const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 const LEFT_OVER_PERCENT: [(&str, u64); 2] = [("/var/lib/containerd", 15), ("/var/lib/kubelet", 10)];
 
 /// What an installation costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// Steps of the plan.
@@ -49,7 +50,7 @@ pub struct Cost {
 }
 
 /// What one file system has to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskCost {
     /// Where it is mounted.
@@ -65,7 +66,7 @@ pub struct DiskCost {
 }
 
 /// What one directory has to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskUse {
     /// The directory.

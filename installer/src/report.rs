@@ -6,6 +6,7 @@
 mod event;
 mod reporter;
 
-pub use event::{Event, Observer, SCHEMA, Source};
-pub use kbundle_cli::output::{print_json, print_text};
+pub use event::{Event, Observer, Source};
+pub use kbundle_cli::output::{SCHEMA, print_json, print_text};
+pub(crate) use reporter::EventLine;
 pub use reporter::{Console, Percent, Reporter};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::Remote;
+use crate::{Remote, document_of};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
@@ -223,7 +223,9 @@ impl<'a> Cluster<'a> {
         ensure!(listed()? == image, "{image} is not there to begin with");
         self.host.sh(&format!("ctr -n k8s.io images rm --sync {image}"))?;
         ensure!(listed()?.is_empty());
-        self.host.sh("kinstall images restore")?;
+        let restored = self.host.sh("kinstall images restore --output json")?;
+        let restored = document_of("kinstall", "images restore", &restored)?;
+        ensure!(restored["putBack"] == serde_json::json!([image]), "{restored}");
         ensure!(listed()? == image, "{image} did not come back");
         Ok(())
     }

@@ -27,6 +27,35 @@ pub struct Carried {
     folder: PathBuf,
 }
 
+/// What a site adds to its bundles by `manifests` of bundle.yaml; a cluster applies it as `team-app`.
+const TEAM_APP: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: team}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: page, namespace: team}
+data: {index.html: carried with the bundle}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app, namespace: team}
+spec:
+  selector: {matchLabels: {app: team}}
+  template:
+    metadata: {labels: {app: team}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: app
+        image: docker.io/library/busybox:1.35.0
+        command: [httpd, -f, -p, "8080", -h, /page]
+        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+        volumeMounts: [{name: page, mountPath: /page}]
+      volumes: [{name: page, configMap: {name: page}}]
+"#;
+
 type Made = Mutex<BTreeMap<(String, String), &'static Carried>>;
 static CARRIED: LazyLock<Made> = LazyLock::new(Made::default);
 
@@ -92,6 +121,9 @@ impl Carried {
             ["build", "--k8s", &self.kubernetes, "--cni", &self.cni, "--addon", "lab-test", "--level", "3"]
                 .map(str::to_owned)
                 .to_vec();
+        fs::write(self.file("team-app.yaml"), TEAM_APP)?;
+        fs::write(self.file("bundle.yaml"), "schema: 1\nmanifests: {team-app: team-app.yaml}\n")?;
+        arguments.extend(["--file".to_owned(), self.text("bundle.yaml")]);
         for setting in mirror.settings()? {
             arguments.extend(["--mirror".to_owned(), setting]);
         }

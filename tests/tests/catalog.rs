@@ -30,6 +30,8 @@ fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
         load_balancer: LoadBalancer::default(),
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         unpinned: Unpinned::TrustOnFirstUse,
     }
 }
@@ -48,6 +50,7 @@ fn fetched(file: SelectedArtifact) -> Artifact {
     let (digest, pin) = match file.pin {
         Pin::Catalog(digest) => (digest, PinSource::Catalog),
         Pin::UpstreamChecksum(_) => (Digest::of(file.url.as_bytes()), PinSource::UpstreamChecksum),
+        Pin::LocalFile(digest) => (digest, PinSource::LocalFile),
         Pin::FirstUse => (Digest::of(file.url.as_bytes()), PinSource::TrustOnFirstUse),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = file;

@@ -44,6 +44,8 @@ impl Catalog {
             load_balancer: LoadBalancer::None,
             addons: Vec::new(),
             images: Vec::new(),
+            manifests: Vec::new(),
+            left_out: Vec::new(),
             unpinned: Unpinned::TrustOnFirstUse,
         };
         let fault = |spec: &BundleSpec| self.select(spec).err().map(|error| words(&error));

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use kbundle::mirror::Mirror;
 use kbundle::version_request::VersionRequest;
-use kbundle_cli::OutputFormat;
 use kbundle_format::KubeVersion;
 
 use super::{CatalogArgs, FetchArgs, ForceArgs};
@@ -31,9 +30,6 @@ pub enum CatalogCommand {
 pub struct CatalogListArgs {
     #[command(flatten)]
     pub catalogs: CatalogArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Show what a Kubernetes version is made of, from where, and what pins it
@@ -45,9 +41,6 @@ pub struct CatalogShowArgs {
     pub kubernetes: VersionRequest,
     #[command(flatten)]
     pub catalogs: CatalogArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Write the catalog as one YAML file, to change or to review
@@ -77,9 +70,6 @@ pub struct CatalogExportArgs {
 pub struct CatalogCheckArgs {
     #[command(flatten)]
     pub catalogs: CatalogArgs,
-    /// Print the result as text or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 /// Write a catalog of a version that the catalog lacks, with pins from upstream

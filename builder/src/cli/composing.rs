@@ -3,53 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kbundle_commands::arguments::{BundleArgs, ForceArgs, SplitArgs, size};
 use kbundle_format::Role;
-use kbundle_format::volume::Split;
-
-use super::ForceArgs;
-use super::reading::BundleArgs;
-
-/// How a bundle is cut.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct SplitArgs {
-    /// Cut the bundle into volumes of at most this size, such as 3900MiB
-    ///
-    /// Volumes are called BUNDLE.001, BUNDLE.002 and so on; every command reads them as they are. Units: KiB, MiB, GiB, KB, MB, GB.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub split: Option<u64>,
-    /// Add this many parity volumes, each of which makes up for any one lost or damaged volume
-    #[arg(long, value_name = "N", default_value = "0", requires = "split")]
-    pub parity: u32,
-}
-
-impl SplitArgs {
-    pub fn split(self) -> Option<Split> {
-        self.split.map(|file_bytes| Split { file_bytes, parity: self.parity })
-    }
-}
-
-/// Complete a differential bundle from its base
-///
-/// The result is the full bundle, byte for byte, with the signatures of the differential one. What is taken from either is compared
-/// with the list first.
-#[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"
-)]
-pub struct JoinArgs {
-    #[command(flatten)]
-    pub bundle: BundleArgs,
-    /// Older bundles that hold what the first one leaves out
-    #[arg(value_name = "BASE", required = true)]
-    pub bases: Vec<PathBuf>,
-    /// Write the full bundle to this file, or - for standard output
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub out: PathBuf,
-    #[command(flatten)]
-    pub force: ForceArgs,
-    #[command(flatten)]
-    pub split: SplitArgs,
-}
 
 /// Cut a bundle down to what hosts of a role need
 ///
@@ -93,53 +48,4 @@ pub struct SplitCommandArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub force: ForceArgs,
-}
-
-/// Rebuild lost and damaged volumes from the others and parity
-///
-/// Writes lost and damaged volumes anew, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
-/// the digest that every volume bears. Damaged files in other folders are named and left alone; commands that read volumes take those of
-/// the folder that is named first.
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
-pub struct RepairArgs {
-    /// Folders with volumes, or single volumes
-    #[arg(value_name = "PLACE", required = true)]
-    pub places: Vec<PathBuf>,
-    /// Write rebuilt volumes under this bundle's name [default: beside the first volume found]
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// Bytes from a number and a unit.
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a size such as 3900MiB");
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let unit: u64 = match &text[end..] {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "KB" => 1000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..end].parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("3900MiB"), Ok(3900 << 20));
-        assert_eq!(size("4GB"), Ok(4_000_000_000));
-        assert_eq!(size("512"), Ok(512));
-        for wrong in ["", "MiB", "-1", "1.5GiB", "1TB", "99999999999999GiB"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
 }

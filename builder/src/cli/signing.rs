@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use kbundle_commands::arguments::BundleArgs;
 use kbundle_format::key::Algorithm;
 use kbundle_format::key_notes::Day;
-
-use super::reading::BundleArgs;
 
 /// Where the passphrase of an encrypted key comes from.
 #[derive(Debug, Args)]

@@ -8,17 +8,19 @@ use indicatif::HumanBytes;
 use kbundle::catalog::Catalog;
 use kbundle::demand;
 use kbundle::fetch::Cache;
-use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::pack::{BundleExtras, Contents};
-use kbundle_cli::{Explained as _, output, progress};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, progress};
+use kbundle_commands::composed::{names, note_beside};
+use kbundle_commands::interrupt::{Interrupt, interrupted};
 use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
 use kbundle_format::shell::word;
 use kbundle_format::{Compression, Digest, Entry, IndexedBundle, KeyId, KubeVersion, SignatureFile, SigningKey};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::composed::note_beside;
 use super::plan::{Plan, Source};
 use super::{dry_run, keys, provenance, reproduce, source};
 use crate::cli::BuildArgs;
@@ -27,33 +29,38 @@ use crate::cli::BuildArgs;
 const DEFAULT_LEVEL: i32 = 9;
 
 /// What `--output json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "Built")]
+pub struct Report {
     schema: u32,
+    /// The file, or `-` for standard output.
     bundle: String,
     kubernetes_version: KubeVersion,
     size_bytes: u64,
     content_bytes: u64,
     entries: usize,
+    /// How many entries of the list the bases have.
     left_out: usize,
     list_digest: Digest,
     signers: Vec<KeyId>,
+    /// The files of a bundle in volumes.
     volumes: Vec<String>,
 }
 
-pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs, output: OutputFormat) -> anyhow::Result<()> {
     if let Some(bundle) = &arguments.reproduce {
-        return reproduce::run(arguments, bundle);
+        return reproduce::run(arguments, bundle, output);
     }
     let file = source::spec_file(&arguments.spec)?;
     if arguments.dry_run {
-        return dry_run::run(arguments, &file);
+        return dry_run::run(arguments, &file, output);
     }
-    let Plan { source, upstream, mirrors, keys, path, destination, bases, cache, .. } =
-        Plan::of(arguments, &file, Catalog::resolve)?;
+    let plan = Plan::of(arguments, &file, Catalog::resolve)?;
+    let cache = Cache::open(plan.cache.directory()).explained()?;
+    plan.keep_local_files(arguments, &file)?;
+    let Plan { source, upstream, mirrors, keys, path, destination, bases, .. } = plan;
     let keys = signing_keys(keys, arguments)?;
-    let cache = Cache::open(cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
@@ -79,14 +86,14 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
     }
     let to_stdout = destination.is_stdout();
     let write = || {
-        let output = destination.start(&interrupt).explained()?;
-        contents.write(output, &cache, extras, &|bytes| bar.inc(bytes)).explained()?.commit().explained()
+        let file = destination.start(&interrupt).explained()?;
+        contents.write(file, &cache, extras, &|bytes| bar.inc(bytes)).explained()?.commit().explained()
     };
-    let written = source::interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
+    let written = interrupted(&interrupt, write(), || source::downloads_kept(&cache))?;
     bar.finish_and_clear();
 
     let report = Report {
-        schema: 1,
+        schema: SCHEMA,
         bundle: path.display().to_string(),
         kubernetes_version: lock.kubernetes,
         size_bytes: written.size_bytes,
@@ -98,12 +105,14 @@ pub fn run(arguments: &BuildArgs) -> anyhow::Result<()> {
         volumes: if arguments.split.split().is_some() { names(&written.files) } else { Vec::new() },
     };
     note_beside(&written)?;
-    let text = text(&report, &keys, &arguments.since);
-    if to_stdout {
-        output::result_beside(arguments.output, &text, &report)?;
-    } else {
-        output::result(arguments.output, &text, &report)?;
+    let name = if to_stdout { "standard output" } else { &report.bundle };
+    let mut text = text(name, &report, &keys);
+    // What became of standard output is not known here.
+    if !to_stdout {
+        let paths: Vec<_> = keys.iter().map(|(path, _)| path.as_path()).collect();
+        let _ = write!(text, "next: {}", next(&report, &paths, &arguments.since));
     }
+    output::result(output, &text, &report)?;
     Ok(())
 }
 
@@ -137,14 +146,10 @@ fn signing_keys(paths: Vec<PathBuf>, arguments: &BuildArgs) -> anyhow::Result<Ve
     paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
 }
 
-fn names(files: &[PathBuf]) -> Vec<String> {
-    files.iter().map(|file| file.display().to_string()).collect()
-}
-
-fn text(report: &Report, keys: &[(PathBuf, SigningKey)], since: &[PathBuf]) -> String {
+fn text(name: &str, report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {
     let mut text = format!(
         "{}\n  size       {} ({} of content)\n  entries    {}\n  list       {}\n",
-        report.bundle,
+        name,
         HumanBytes(report.size_bytes),
         HumanBytes(report.content_bytes),
         report.entries,
@@ -163,8 +168,6 @@ fn text(report: &Report, keys: &[(PathBuf, SigningKey)], since: &[PathBuf]) -> S
     if keys.is_empty() {
         text.push_str("  NOT SIGNED: kinstall refuses it until it is\n");
     }
-    let paths: Vec<_> = keys.iter().map(|(path, _)| path.as_path()).collect();
-    let _ = write!(text, "next: {}", next(report, &paths, since));
     text
 }
 

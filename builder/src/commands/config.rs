@@ -1,14 +1,14 @@
 //! `kbundle config`
 
 use kbundle::spec::{EXAMPLE, schema};
-use kbundle_cli::{OutputFormat, output};
+use kbundle_cli::documentation;
+use kbundle_cli::output::{self, OutputFormat};
 
-use crate::cli::ConfigCommand;
+use crate::cli::{Arguments, ConfigCommand};
 
-pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
+pub fn run(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        ConfigCommand::Init => output::result(OutputFormat::Text, EXAMPLE, &())?,
-        ConfigCommand::Schema => output::result(OutputFormat::Json, "", &schema())?,
+        ConfigCommand::Init => Ok(output::text(output, EXAMPLE)?),
+        ConfigCommand::Schema(arguments) => documentation::schema::<Arguments>(arguments, schema),
     }
-    Ok(())
 }

@@ -7,23 +7,25 @@ use std::path::PathBuf;
 use indicatif::HumanBytes;
 use kbundle::catalog::Catalog;
 use kbundle::demand::{Demand, Size};
-use kbundle::destination::free_bytes;
 use kbundle::fetch::manifest_url;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
-use kbundle_cli::output;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_commands::destination::free_bytes;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan::{Plan, Source};
 use crate::cli::BuildArgs;
 
 /// What `--output json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "DryRun")]
+pub struct Report {
     schema: u32,
     kubernetes_version: KubeVersion,
     platforms: BTreeSet<Platform>,
@@ -39,7 +41,7 @@ struct Report {
 }
 
 /// Sizes of all files and images, as far as they are known without asking a server.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Total {
     known_bytes: u64,
@@ -50,7 +52,7 @@ struct Total {
 }
 
 /// Somewhere to write to.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Place {
     path: PathBuf,
@@ -58,7 +60,7 @@ struct Place {
 }
 
 /// What is known of a size.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SizeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +69,7 @@ struct SizeReport {
 }
 
 /// What makes content believable.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PinReport {
     source: PinSource,
@@ -79,7 +81,7 @@ struct PinReport {
     published_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct File {
     path: EntryPath,
@@ -95,7 +97,7 @@ struct File {
     size: SizeReport,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Image {
     reference: ImageRef,
@@ -110,11 +112,11 @@ struct Image {
     size: SizeReport,
 }
 
-pub fn run(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyhow::Result<()> {
     let plan = Plan::of(arguments, file, Catalog::select)?;
     let report = Report::of(plan)?;
     output::note("dry run: nothing is fetched and nothing is written")?;
-    output::result(arguments.output, &text(&report), &report)?;
+    output::result(output, &text(&report), &report)?;
     if !report.pinned_at_first_build.is_empty() {
         output::note(&format!(
             "pinned at the first build, which needs `--trust-on-first-use`: {}",
@@ -148,7 +150,7 @@ impl Report {
         };
         let output = output.transpose()?;
         Ok(Self {
-            schema: 1,
+            schema: SCHEMA,
             kubernetes_version,
             platforms,
             files,
@@ -179,6 +181,7 @@ fn selected_file(file: SelectedArtifact, size: Size, mirrors: &Mirrors) -> File 
         Pin::UpstreamChecksum(url) => {
             PinReport { published_at: Some(mirrors.rewrite(url)), ..pinned(PinSource::UpstreamChecksum, None) }
         }
+        Pin::LocalFile(digest) => pinned(PinSource::LocalFile, Some(*digest)),
         Pin::FirstUse => pinned(PinSource::TrustOnFirstUse, None),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, .. } = file;

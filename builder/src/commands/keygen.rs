@@ -6,14 +6,32 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use kbundle::destination::{DestinationError, Existing, check_name, refuse_stdout};
-use kbundle_cli::{Explained as _, failure, output};
-use kbundle_format::{KeyNotes, SigningKey};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure};
+use kbundle_commands::destination::{DestinationError, Existing, check_name, refuse_stdout};
+use kbundle_format::key::Algorithm;
+use kbundle_format::{KeyId, KeyNotes, SigningKey};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::keys;
 use crate::cli::KeygenArgs;
 
-pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "KeyPair")]
+pub struct Report {
+    schema: u32,
+    /// The file with the private key.
+    private_key: String,
+    /// The file with the public key.
+    public_key: String,
+    key_id: KeyId,
+    algorithm: Algorithm,
+}
+
+pub fn run(arguments: &KeygenArgs, output: OutputFormat) -> anyhow::Result<()> {
     let private = &arguments.out;
     let public = private.with_extension("pub");
     if public == *private {
@@ -37,13 +55,18 @@ pub fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
     };
     write_new(private, &pem, 0o600)?;
     write_new(&public, &format!("{notes}{}", verifying.to_pem()), 0o644)?;
-    output::note(&format!(
+    let report = Report {
+        schema: SCHEMA,
+        private_key: private.display().to_string(),
+        public_key: public.display().to_string(),
+        key_id: verifying.id(),
+        algorithm: verifying.algorithm(),
+    };
+    let text = format!(
         "{}: private key, {}; keep it secret\n{}: public key {}; kinstall and `kbundle verify` need it",
-        private.display(),
-        verifying.algorithm(),
-        public.display(),
-        verifying.id(),
-    ))?;
+        report.private_key, report.algorithm, report.public_key, report.key_id,
+    );
+    output::done(output, &text, &report)?;
     Ok(())
 }
 

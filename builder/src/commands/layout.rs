@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err as fs;
-use kbundle::target::Target;
 use kbundle_cli::failure;
+use kbundle_commands::target::Target;
 use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
 use kbundle_format::{Digest, EntryPath};
 use serde::Deserialize;

@@ -3,52 +3,49 @@
 pub mod build;
 pub mod cat;
 pub mod catalog;
-pub mod composed;
 pub mod config;
+mod documents;
 pub mod dry_run;
 pub mod export;
-pub mod extract;
-pub mod input;
-pub mod inspect;
-pub mod join;
+pub mod images;
 pub mod keygen;
 pub mod keys;
 pub mod layout;
 pub mod lock;
 pub mod plan;
 pub mod provenance;
-pub mod repair;
 pub mod reproduce;
 pub mod sign;
 pub mod source;
 pub mod split;
 pub mod subset;
-pub mod unpack;
-pub mod verify;
 
-use kbundle_cli::documentation;
+use kbundle_cli::{OutputFormat, documentation};
+use kbundle_commands::{extract, inspect, join, repair, verify};
 
+pub use self::documents::documents;
 use crate::cli::{Arguments, Command};
 
 /// Does what the command line says.
-pub fn execute(command: Command) -> anyhow::Result<()> {
+pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        Command::Build(arguments) => build::run(&arguments),
-        Command::Lock(arguments) => lock::run(&arguments),
-        Command::Catalog(command) => catalog::run(&command),
-        Command::Config(command) => config::run(command),
-        Command::Keygen(arguments) => keygen::run(&arguments),
-        Command::Sign(arguments) => sign::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Extract(arguments) => extract::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments, output),
+        Command::Lock(arguments) => lock::run(&arguments, output),
+        Command::Catalog(command) => catalog::run(&command, output),
+        Command::Images(command) => images::run(&command, output),
+        Command::Config(command) => config::run(&command, output),
+        Command::Keygen(arguments) => keygen::run(&arguments, output),
+        Command::Sign(arguments) => sign::run(&arguments, output),
+        Command::Verify(arguments) => verify::run(&arguments, output),
+        Command::Inspect(arguments) => inspect::run(&arguments, output),
+        Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments),
-        Command::Export(arguments) => export::run(&arguments),
-        Command::Join(arguments) => join::run(&arguments),
-        Command::Subset(arguments) => subset::run(&arguments),
-        Command::Split(arguments) => split::run(&arguments),
-        Command::Repair(arguments) => repair::run(&arguments),
-        Command::Completion(arguments) => documentation::completion::<Arguments>(arguments),
-        Command::Man(arguments) => documentation::man::<Arguments>(&arguments),
+        Command::Export(arguments) => export::run(&arguments, output),
+        Command::Join(arguments) => join::run(&arguments, output),
+        Command::Subset(arguments) => subset::run(&arguments, output),
+        Command::Split(arguments) => split::run(&arguments, output),
+        Command::Repair(arguments) => repair::run(&arguments, output),
+        Command::Completion(arguments) => documentation::completion::<Arguments>(arguments, output),
+        Command::Man(arguments) => documentation::man::<Arguments>(&arguments, output),
     }
 }

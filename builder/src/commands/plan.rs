@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
 use kbundle::demand::Demand;
-use kbundle::destination::Destination;
 use kbundle::fetch::Cache;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack;
-use kbundle::resolve::{ResolveError, Selection};
+use kbundle::resolve::{Pin, ResolveError, SelectedArtifact, Selection};
+use kbundle::site;
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
-use kbundle_format::{IndexedBundle, SignatureCheck};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::input::Input;
+use kbundle_format::{Digest, IndexedBundle, SignatureCheck};
 
-use super::input::Input;
 use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
@@ -46,7 +47,32 @@ pub enum Source {
     Selected(Selection),
 }
 
+impl Source {
+    /// Files of the site's own, by address and digest, among others.
+    fn files(&self) -> Vec<(&str, Digest)> {
+        match self {
+            Self::Locked(lock) => lock.artifacts.iter().map(|file| (file.url.as_str(), file.digest)).collect(),
+            Self::Selected(selection) => local_files(selection),
+        }
+    }
+}
+
+/// The files of the site in a selection, by address and digest.
+pub fn local_files(selection: &Selection) -> Vec<(&str, Digest)> {
+    let local = |file: &SelectedArtifact| match file.pin {
+        Pin::LocalFile(digest) => Some(digest),
+        _ => None,
+    };
+    selection.artifacts.iter().filter_map(|file| Some((file.url.as_str(), local(file)?))).collect()
+}
+
 impl Plan {
+    /// Puts files of the site's own into the cache. Those of a lock lie beside it, those of bundle.yaml beside that.
+    pub fn keep_local_files(&self, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
+        let beside_lock = arguments.locked.as_deref().map(|lock| lock.parent().unwrap_or(Path::new("")));
+        site::keep(self.source.files(), beside_lock.unwrap_or(&file.folder), &self.cache).explained()
+    }
+
     /// Checks settings, keys, output, cache and room, in this order. `pick` says what is taken from the catalog.
     pub fn of(
         arguments: &BuildArgs,
@@ -85,6 +111,7 @@ fn find_source(
     }
     let Wishes { spec, catalog, mirrors } = source::wishes(&arguments.spec, file)?;
     let selection = pick(&catalog, &spec).explained()?;
+    source::tell_doubtful(&spec, &selection)?;
     let upstream = Upstream::of_selection(&selection);
     source::check_mirrors(&mirrors, &upstream, Some(&catalog))?;
     Ok((Source::Selected(selection), upstream, mirrors))

@@ -5,32 +5,36 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use kbundle::interrupt::Interrupt;
 use kbundle::mirror::Mirrors;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
+use kbundle::site;
 use kbundle::upstream::Upstream;
-use kbundle_cli::{Explained as _, failure, output, progress};
-use kbundle_format::stream::Carriage;
-use kbundle_format::whole::Findings;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure, progress};
+use kbundle_commands::input::Input;
+use kbundle_commands::interrupt::Interrupt;
+use kbundle_format::bases::Bases;
+use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::input::Input;
 use super::source;
 use crate::cli::BuildArgs;
 
 /// What `--output json` prints of an identical bundle.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[schemars(rename = "Reproduced")]
+pub struct Report {
     schema: u32,
     bundle: String,
     identical: bool,
     list_digest: Digest,
 }
 
-pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
+pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find_file(path)?;
     let original = input.open_indexed(SignatureCheck::Skipped)?;
     let list: &BundleList = original.list();
@@ -41,6 +45,7 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
+    site::keep(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;
@@ -61,16 +66,16 @@ pub fn run(arguments: &BuildArgs, path: &Path) -> anyhow::Result<()> {
     let written = contents.write(comparison, &cache, extras, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     if let Some(&offset) = difference.get() {
-        return Err(differs(&original, offset));
+        return Err(differs(&input, &original, offset));
     }
     let compared = written.explained().context("while packing again")?;
     if compared.position != compared.source.size_bytes() {
-        return Err(differs(&original, compared.position));
+        return Err(differs(&input, &original, compared.position));
     }
     let list_digest = Digest::of(&original.head().list_bytes);
     let text =
         format!("{}: identical, byte for byte, to what its list gives again\n  list       {list_digest}", input.name);
-    output::result(arguments.output, &text, &Report { schema: 1, bundle: input.name, identical: true, list_digest })?;
+    output::result(output, &text, &Report { schema: SCHEMA, bundle: input.name, identical: true, list_digest })?;
     Ok(())
 }
 
@@ -90,27 +95,19 @@ fn compare_lists(original: &BundleList, again: &BundleList) -> anyhow::Result<()
     ))
 }
 
-fn differs(original: &IndexedBundle, offset: u64) -> anyhow::Error {
+/// Why the bundle made again differs from the `original` at `offset`: damage, or another compression.
+fn differs(input: &Input, original: &IndexedBundle, offset: u64) -> anyhow::Error {
     let place = original
         .entry_at(offset)
         .map_or_else(|| "outside of any entry".to_owned(), |entry| format!("in {}", entry.path));
     let place = format!("the first difference is at offset {offset}, {place}");
     // The list is the same, so what every entry has to hold is known.
-    match original.check_entries(Carriage::Partial, &|_| {}) {
+    match original.verify(Carriage::Partial, &|_| {}) {
         Err(error) => {
-            let failed = Err::<Findings, _>(error).explained();
-            failed.context(format!("not identical: {place}")).expect_err("made from an error")
+            let bases = Bases::of(original.head());
+            input.failure(error, bases.as_ref()).context(format!("not identical: {place}"))
         }
-        Ok(Findings { damage, .. }) if !damage.is_empty() => {
-            let damaged: Vec<_> = damage.iter().map(|damage| damage.path.as_str()).collect();
-            let what = format!("not identical: {} damaged; {place}", damaged.join(", "));
-            not_identical(
-                what,
-                "the bundle's file is not what was built: copy it again, and look at it with `kbundle verify`",
-            )
-        }
-        Ok(Findings { summary, .. }) => {
-            let entries = summary.entries;
+        Ok(Summary { entries, .. }) => {
             let what = format!("the content is identical ({entries} entries), its compression is not; {place}");
             not_identical(what, &other_compression(original))
         }

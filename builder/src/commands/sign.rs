@@ -4,43 +4,75 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
-use kbundle::destination::{Destination, Existing, check_name};
-use kbundle_cli::{Explained as _, OutputFormat, failure, output};
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::{Explained as _, failure};
+use kbundle_commands::arguments::BundleArgs;
+use kbundle_commands::composed::Composition;
+use kbundle_commands::destination::{Destination, Existing, check_name};
+use kbundle_commands::input::{Bundle, Input, Opened};
+use kbundle_commands::verify::read_all;
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
-use kbundle_format::{Digest, IndexedBundle, KeyId, SignatureCheck, SignatureFile};
+use kbundle_format::{Digest, KeyId, SignatureCheck, SignatureFile};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::composed::Composition;
-use super::input::{Bundle, Input};
 use super::keys;
-use super::verify::read_all;
 use crate::cli::SignArgs;
 
-pub fn run(arguments: &SignArgs) -> anyhow::Result<()> {
+/// What `--output json` prints of a new signature.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Signed")]
+pub struct Report {
+    schema: u32,
+    bundle: String,
+    signer: KeyId,
+    list_digest: Digest,
+    /// The file with a detached signature; absent where the bundle has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_file: Option<String>,
+}
+
+/// What `--output json` prints of what is to be signed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ToSign")]
+pub struct DigestReport {
+    schema: u32,
+    bundle: String,
+    /// Of bundle.json.
+    list_digest: Digest,
+}
+
+pub fn run(arguments: &SignArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     // Whose signatures are on it already does not matter to a further signer, but its content does. The list of a
     // differential bundle can be signed too: it is the list of the full one.
     let list_bytes = checked_list(&input).with_context(|| format!("refused to sign {}", input.name))?;
+    let list_digest = Digest::of(&list_bytes);
     if arguments.print_digest {
-        output::result(OutputFormat::Text, &Digest::of(&list_bytes).hex(), &())?;
+        let report = DigestReport { schema: SCHEMA, bundle: input.name, list_digest };
+        output::result(output, &list_digest.hex(), &report)?;
         return Ok(());
     }
     let (signature, signer) = signature(arguments, &list_bytes)?;
     let path = &arguments.bundle.bundle;
-    if arguments.detached {
+    let (text, signature_file) = if arguments.detached {
         let path = detached_path(path, signer);
         // Its own earlier signature is the only file of that name.
         check_name(&path, Existing::Replaced).explained()?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
-        output::note(&format!("{}: signature by {signer}", path.display()))?;
-        return Ok(());
-    }
-    embed(&input, path, &list_bytes, signature)
-        .with_context(|| format!("while adding a signature to {}", input.name))?;
-    output::note(&format!("{}: signed by {signer}", input.name))?;
+        (format!("{}: signature by {signer}", path.display()), Some(path.display().to_string()))
+    } else {
+        embed(&arguments.bundle, &list_bytes, signature)
+            .with_context(|| format!("while adding a signature to {}", input.name))?;
+        (format!("{}: signed by {signer}", input.name), None)
+    };
+    output::done(output, &text, &Report { schema: SCHEMA, bundle: input.name, signer, list_digest, signature_file })?;
     Ok(())
 }
 
@@ -80,14 +112,16 @@ fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
 }
 
 /// Writes the bundle anew with one more signature; the entries' frames are taken over as they are.
-fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
+fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
+    let path = &bundle.bundle;
     if path.is_dir() || is_volume(path)? {
         return Err(failure::usage(
             "a bundle in volumes cannot be changed",
             "write the signature to a file of its own with `--detached`",
         ));
     }
-    let bundle: IndexedBundle = input.open_indexed(SignatureCheck::Skipped)?;
+    let source = Opened::of(bundle)?;
+    let bundle = &source.bundle;
     anyhow::ensure!(bundle.head().list_bytes == list_bytes, "the bundle changed while it was signed");
     let mut signatures = bundle.head().signatures.clone();
     signatures.retain(|present| present.name != signature.name);
@@ -95,6 +129,6 @@ fn embed(input: &Input, path: &Path, list_bytes: &[u8], signature: SignatureFile
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
     // A link to a bundle stays a link: the bundle itself is written anew.
     let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
-    Composition { head, sources: &[&bundle], destination }.copy(|entry| bundle.carries(entry))?;
+    Composition { head, sources: &[&source], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())
 }

@@ -5,21 +5,26 @@ use std::future::Future;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::catalog::Catalog;
-use kbundle::destination::{Destination, check_space};
 use kbundle::fetch::progress::{Audience, Progress};
 use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
-use kbundle::interrupt::{Interrupt, Interrupted};
 use kbundle::mirror::Mirrors;
+use kbundle::resolve::Selection;
 use kbundle::spec::{BundleSpec, SpecFile, Unpinned};
 use kbundle::upstream::Upstream;
 use kbundle::version_request::VersionRequest;
 use kbundle_cli::{Explained as _, failure, output};
+use kbundle_commands::destination::{Destination, check_space};
+use kbundle_commands::interrupt::{Interrupt, interrupted};
 
 use crate::cli::{CatalogArgs, FetchArgs, SpecArgs};
+
+/// How often waiting work looks whether a signal came.
+const PERIOD: Duration = Duration::from_millis(50);
 
 /// `bundle.yaml` if one was given, or one that says nothing.
 pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
@@ -50,6 +55,24 @@ pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     Ok(Wishes { spec, catalog, mirrors })
 }
 
+/// Says which images of the site's manifests were left out of the bundle because they only look like images.
+pub fn tell_doubtful(spec: &BundleSpec, selection: &Selection) -> anyhow::Result<()> {
+    for manifests in &spec.manifests {
+        for found in &manifests.images.doubtful {
+            if selection.images.iter().all(|image| image.reference.to_string() != found.image) {
+                let places: Vec<_> = found.places.iter().map(String::as_str).collect();
+                output::note(&format!(
+                    "{} may need the image {}, which the bundle does not have ({}); add it with `--add-image` if so",
+                    manifests.name,
+                    found.image,
+                    places.join("; ")
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The catalog, with a draft of a release that it lacks where content without a pin is taken.
 fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
     let VersionRequest::Release(version) = spec.kubernetes else { return Ok(catalog) };
@@ -66,7 +89,7 @@ fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
 
 /// The catalogs that flags and file name, and the built-in one unless they leave it out.
 pub fn catalog(arguments: &CatalogArgs, file: &SpecFile) -> anyhow::Result<Catalog> {
-    let paths = if arguments.catalog.is_empty() { &file.catalog } else { &arguments.catalog };
+    let paths = if arguments.catalog.is_empty() { &file.catalog.0 } else { &arguments.catalog };
     let built_in = !arguments.no_builtin_catalog && file.builtin_catalog.unwrap_or(true);
     if !built_in && paths.is_empty() {
         return Err(failure::usage("no catalog is left without the built-in one", "name one with `--catalog PATH`"));
@@ -157,7 +180,7 @@ pub fn online<T>(
     runtime()?.block_on(async {
         tokio::select! {
             done = work => done.explained(),
-            () = interrupt.caught() => {
+            () = caught(interrupt) => {
                 let stopped = Err(anyhow::anyhow!("the downloads were stopped"));
                 interrupted(interrupt, stopped, || downloads_kept(fetcher.cache()))
             }
@@ -165,15 +188,10 @@ pub fn online<T>(
     })
 }
 
-/// Says of work that failed after a signal came that it was interrupted, and what was `kept`.
-pub fn interrupted<T>(
-    interrupt: &Interrupt,
-    result: anyhow::Result<T>,
-    kept: impl FnOnce() -> String,
-) -> anyhow::Result<T> {
-    match interrupt.caught_signal() {
-        Some(signal) if result.is_err() => Err(Interrupted { signal, kept: kept() }).explained(),
-        _ => result,
+/// Waits for a signal.
+async fn caught(interrupt: &Interrupt) {
+    while interrupt.caught_signal().is_none() {
+        tokio::time::sleep(PERIOD).await;
     }
 }
 

@@ -3,20 +3,19 @@
 use std::io;
 
 use anyhow::Context as _;
-use kbundle::destination::Destination;
-use kbundle::interrupt::Interrupt;
-use kbundle_cli::{Explained as _, progress};
+use kbundle_cli::{Explained as _, OutputFormat, progress};
+use kbundle_commands::composed::report;
+use kbundle_commands::destination::Destination;
+use kbundle_commands::input::{Bundle, Input};
+use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::verify::read_all;
 use kbundle_format::SignatureCheck;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::Split;
 
-use super::composed::{name_files, nothing_written};
-use super::input::{Bundle, Input};
-use super::source::interrupted;
-use super::verify::read_all;
 use crate::cli::SplitCommandArgs;
 
-pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &SplitCommandArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
     let source = input.source()?.clone();
     let bundle = input.open_indexed(SignatureCheck::Skipped)?;
@@ -35,6 +34,6 @@ pub fn run(arguments: &SplitCommandArgs) -> anyhow::Result<()> {
     };
     let written = interrupted(&interrupt, cut(), nothing_written)?;
     bar.finish_and_clear();
-    name_files(&written)?;
+    report(&written, output)?;
     Ok(())
 }

@@ -1,20 +1,21 @@
 //! `kbundle subset`
 
-use kbundle::destination::Destination;
-use kbundle_cli::Explained as _;
-use kbundle_format::{Entry, SignatureCheck};
+use kbundle_cli::{Explained as _, OutputFormat};
+use kbundle_commands::composed::{Composition, report};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::input::Opened;
+use kbundle_format::Entry;
 
-use super::composed::{Composition, name_files};
-use super::input::Input;
 use crate::cli::SubsetArgs;
 
-pub fn run(arguments: &SubsetArgs) -> anyhow::Result<()> {
-    let bundle = Input::find(&arguments.bundle)?.open_indexed(SignatureCheck::Skipped)?;
-    let signed = !bundle.head().signatures.is_empty();
+pub fn run(arguments: &SubsetArgs, output: OutputFormat) -> anyhow::Result<()> {
+    let source = Opened::of(&arguments.bundle)?;
+    let head = source.bundle.head();
+    let signed = !head.signatures.is_empty();
     let (split, existing) = (arguments.split.split(), arguments.force.existing());
     let destination = Destination::for_bundle(&arguments.out, split, existing, signed).explained()?;
-    let composition = Composition { head: bundle.head().into(), sources: &[&bundle], destination };
+    let composition = Composition { head: head.into(), sources: &[&source], destination };
     let needed = |entry: &Entry| arguments.role.iter().any(|role| entry.roles.contains(role));
-    name_files(&composition.write(needed)?)?;
+    report(&composition.write(needed)?, output)?;
     Ok(())
 }

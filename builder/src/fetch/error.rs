@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use kbundle_commands::destination::DestinationError;
 use kbundle_format::{Digest, ImageRef, Platform};
 
 use super::Breakdown;
-use crate::destination::DestinationError;
 use crate::upstream::Server;
 
 /// Why something could not be fetched.

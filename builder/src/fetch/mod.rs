@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use kbundle_commands::destination::check_space;
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::{Digest, EntryKind, PinSource, Platform};
 use reqwest::redirect::Policy;
@@ -32,7 +33,6 @@ use tokio::task::JoinSet;
 use self::http::{Access, Download, Downloader};
 use self::image::{Document, Fit};
 use self::progress::Progress;
-use crate::destination::check_space;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use crate::mirror::{Mirrors, Repository};
 use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
@@ -201,6 +201,7 @@ impl Fetcher {
     async fn pin_artifact(&self, artifact: SelectedArtifact) -> Result<Artifact, FetchError> {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
+            Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kbundle_cli::output;
 
 /// All items of one run.
 #[derive(Debug)]
@@ -20,14 +21,17 @@ pub enum Audience {
     Terminal,
     /// A file or a pipe: lines.
     Log,
-    /// Nobody, as in tests.
+    /// Nobody, as in tests or with `--quiet`.
     Nobody,
 }
 
 impl Audience {
-    /// Who reads stderr of this program.
+    /// Who reads stderr of this program; nobody with `--quiet`.
     #[must_use]
     pub fn of_stderr() -> Self {
+        if output::is_quiet() {
+            return Self::Nobody;
+        }
         if std::io::stderr().is_terminal() { Self::Terminal } else { Self::Log }
     }
 }

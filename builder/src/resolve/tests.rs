@@ -9,6 +9,8 @@ fn spec(version: &str) -> BundleSpec {
         load_balancer: LoadBalancer::None,
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         unpinned: Unpinned::Refuse,
     }
 }

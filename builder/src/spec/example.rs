@@ -35,8 +35,13 @@ mod tests {
 
     #[test]
     fn uncommented_it_can_be_read_and_has_every_key() {
-        let (spec, mirrors) = SpecFlags::default().join(&parse(&uncommented())).unwrap();
-        assert_eq!((spec.images.len(), spec.addons.len()), (1, 1));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.yaml");
+        fs_err::write(&path, uncommented()).unwrap();
+        fs_err::create_dir(folder.path().join("app")).unwrap();
+        fs_err::write(folder.path().join("app/a.yaml"), "{apiVersion: v1, kind: Namespace}").unwrap();
+        let (spec, mirrors) = SpecFlags::default().join(&SpecFile::read(&path).unwrap()).unwrap();
+        assert_eq!((spec.images.len(), spec.addons.len(), spec.manifests.len()), (1, 1, 1));
         assert_eq!(mirrors.rewrite("https://dl.k8s.io/x"), "https://mirror.example/dl.k8s.io/x");
         let text = uncommented();
         let schema = schema();

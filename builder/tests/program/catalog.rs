@@ -45,12 +45,16 @@ fn what_is_exported_is_read_again() {
     assert_eq!(shown(&alone), shown(&[]));
 }
 
+/// A catalog whose release needs what the catalog does not have.
+pub fn with_fault(catalog: &str) -> String {
+    catalog.replace("{kubelet: 1.30.0}", "{kubelet: 1.30.0, runc: 1.1.12}")
+}
+
 #[test]
 fn a_fault_of_a_catalog_is_named_and_fails() {
     let upstream = Upstream::new();
     let text = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
-    fs::write(upstream.path("catalog.yaml"), text.replace("{kubelet: 1.30.0}", "{kubelet: 1.30.0, runc: 1.1.12}"))
-        .unwrap();
+    fs::write(upstream.path("catalog.yaml"), with_fault(&text)).unwrap();
     let output = upstream.kbundle(["catalog", "check", "--catalog=catalog.yaml", "--no-builtin-catalog"]);
     let (code, stderr) = failure(&output);
     assert_eq!(code, 1);
@@ -61,7 +65,7 @@ fn a_fault_of_a_catalog_is_named_and_fails() {
 }
 
 /// The upstream's catalog with all that a draft needs, and what is served of the next patch.
-fn with_next_patch(upstream: &Upstream) {
+pub fn with_next_patch(upstream: &Upstream) {
     let text = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     let (head, releases) = text.split_once("releases:").unwrap();
     let kubelet = head.split_once("components:\n").unwrap().1;

@@ -251,6 +251,8 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         cni: Cni::Bridge,
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         load_balancer: LoadBalancer::None,
         unpinned: Unpinned::Refuse,
     };

@@ -77,38 +77,55 @@ fn damage_is_named_by_volume_and_entry() {
     let upstream = built(&["--split=256KiB", "--parity=1"]);
     fs::create_dir(upstream.path("stick")).unwrap();
     fs::rename(upstream.path("bundle.tar.zst.002"), upstream.path("stick/bundle.tar.zst.002")).unwrap();
-    let (code, text) = failure(&upstream.kbundle(["verify", "bundle.tar.zst.001", KEY]));
+    let verify =
+        |more: &[&'static str]| upstream.kbundle(["verify", "bundle.tar.zst.001", KEY].iter().chain(more).copied());
+    // Parity makes up for one.
+    let (verified, mended) = (verify(&[]), failure(&verify(&[])).1);
+    success(&verified);
+    insta::assert_snapshot!(mended, @"WARNING: volume bundle.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it anew with `kbundle repair`");
+    fs::create_dir(upstream.path("away")).unwrap();
+    fs::rename(upstream.path("bundle.tar.zst.p01"), upstream.path("away/p01")).unwrap();
+    let (code, text) = failure(&verify(&[]));
     assert_eq!(code, 3);
-    insta::assert_snapshot!(text, @r"
+    insta::assert_snapshot!(text, @"
     error: refused bundle.tar.zst.001
-      caused by: of 4 volumes these are missing: 2
-    hint: name every folder or stick with volumes (`--volumes DIR`), or rebuild what is lost with `kbundle repair`
+      caused by: of 4 volumes these are missing: 2 (bundle.tar.zst.002)
+    hint: name every folder or stick with volumes (`--volumes DIR`), or copy what is missing again; a parity volume beside them stands in for any one
     ");
-    success(&upstream.kbundle(["verify", "bundle.tar.zst.001", "--volumes=stick", KEY]));
+    let both = ["--volumes=stick"];
+    success(&verify(&both));
 
     let mut volume = fs::read(upstream.path("stick/bundle.tar.zst.002")).unwrap();
     volume[100_000] ^= 1;
     fs::write(upstream.path("stick/bundle.tar.zst.002"), volume).unwrap();
-    let both = ["verify", "bundle.tar.zst.001", "--volumes=stick", KEY];
-    let (code, text) = failure(&upstream.kbundle(both));
+    let (code, text) = failure(&verify(&both));
     assert_eq!(code, 3);
-    insta::assert_snapshot!(digests_hidden(&text), @r"
-    error: refused bundle.tar.zst.001: 1 entry is damaged
+    insta::assert_snapshot!(digests_hidden(&text), @"
+    error: refused bundle.tar.zst.001
+      caused by: 1 entry is damaged
         volume stick/bundle.tar.zst.002 is damaged
         artifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX
           the medium or the copy is bad, within bytes 261888 to 523775 (from byte 256 of stick/bundle.tar.zst.002 on), near artifacts/linux-amd64/kubelet
-    hint: copy the damaged volumes again, or rebuild them from parity with `kbundle repair`
+    hint: copy the damaged volumes again from where the bundle was built; with a parity volume beside them, any one may be damaged
     ");
-    let report = upstream.kbundle(both.into_iter().chain(["--output=json"])).stdout;
-    insta::assert_snapshot!(digests_hidden(&String::from_utf8(report).unwrap()), @r#"{"schema":1,"bundle":"bundle.tar.zst.001","damagedEntries":[{"from":261888,"path":"artifacts/linux-amd64/kubelet","reason":"digest sha256:HEX instead of sha256:HEX","to":523776,"verdict":"damaged"}],"damagedVolumes":["stick/bundle.tar.zst.002"],"verified":false,"error":{"kind":"refused","message":"refused bundle.tar.zst.001: 1 entry is damaged\nvolume stick/bundle.tar.zst.002 is damaged\nartifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX\n  the medium or the copy is bad, within bytes 261888 to 523775 (from byte 256 of stick/bundle.tar.zst.002 on), near artifacts/linux-amd64/kubelet","causes":[],"hint":"copy the damaged volumes again, or rebuild them from parity with `kbundle repair`","exitCode":3}}"#);
+    let report = verify(&["--volumes=stick", "--output=json"]).stdout;
+    insta::assert_snapshot!(digests_hidden(&String::from_utf8(report).unwrap()), @r#"{"schema":1,"bundle":"bundle.tar.zst.001","damagedEntries":[{"from":261888,"path":"artifacts/linux-amd64/kubelet","reason":"digest sha256:HEX instead of sha256:HEX","to":523776,"verdict":"damaged"}],"damagedVolumes":["stick/bundle.tar.zst.002"],"verified":false,"error":{"kind":"refused","message":"refused bundle.tar.zst.001","causes":["1 entry is damaged\nvolume stick/bundle.tar.zst.002 is damaged\nartifacts/linux-amd64/kubelet: digest sha256:HEX instead of sha256:HEX\n  the medium or the copy is bad, within bytes 261888 to 523775 (from byte 256 of stick/bundle.tar.zst.002 on), near artifacts/linux-amd64/kubelet"],"hint":"copy the damaged volumes again from where the bundle was built; with a parity volume beside them, any one may be damaged","exitCode":3}}"#);
 
+    fs::rename(upstream.path("away/p01"), upstream.path("bundle.tar.zst.p01")).unwrap();
+    let (code, text) = failure(&verify(&both));
+    assert!(code == 0 && text.contains("002 (2 of 4) is damaged; it is rebuilt from parity in memory"), "{text}");
     success(&upstream.kbundle(["repair", ".", "stick", "--out=stick/bundle.tar.zst"]));
-    success(&upstream.kbundle(both));
+    success(&verify(&both));
     fs::remove_file(upstream.path("bundle.tar.zst.001")).unwrap();
     fs::remove_file(upstream.path("bundle.tar.zst.003")).unwrap();
     let (code, text) = failure(&upstream.kbundle(["repair", ".", "stick"]));
     assert_eq!(code, 3, "{text}");
-    assert!(text.contains("2 volumes are lost or damaged"), "{text}");
+    assert!(
+        text.contains(
+            "parity makes up for 1 lost or damaged volume(s), and there are 2: volume bundle.tar.zst.001 is missing"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -144,14 +161,25 @@ fn damaged_and_foreign_bundles_are_not_unpacked() {
     bytes[kubelet] ^= 1;
     bytes[layer] ^= 1;
     fs::write(upstream.path(BUNDLE), bytes).unwrap();
-    for arguments in [["extract", BUNDLE, "-C", "out", KEY], ["export", BUNDLE, "--oci", "layout", KEY]] {
-        assert_eq!(failure(&upstream.kbundle(arguments)).0, 3);
+    let verified = failure(&upstream.kbundle(["verify", BUNDLE, KEY]));
+    assert!(verified.0 == 3 && verified.1.contains("2 entries are not as signed"), "{}", verified.1);
+    assert_eq!(failure(&upstream.kbundle(["extract", BUNDLE, "-C", "out", KEY])), verified);
+    for arguments in [
+        &["export", BUNDLE, "--oci", "layout", KEY][..],
+        &["cat", BUNDLE, "artifacts/linux-amd64/kubelet", KEY],
+        &["subset", BUNDLE, "--role=worker", "--out=worker.tar.zst"],
+    ] {
+        let (code, text) = failure(&upstream.kbundle(arguments.iter().copied()));
+        assert_eq!(code, 3, "{text}");
+        assert!(
+            text.contains("the copy is bad, or the bundle was changed after it was signed, within bytes "),
+            "{text}"
+        );
     }
     assert!(!upstream.path("out/artifacts/linux-amd64/kubelet").exists(), "the damaged entry has its name");
     assert!(!upstream.path("layout").exists());
     let left = fs::read_dir(upstream.directory.path()).unwrap();
     assert!(left.map(|item| item.unwrap().file_name()).all(|name| !name.to_string_lossy().starts_with(".incomplete-")));
-    assert_eq!(failure(&upstream.kbundle(["cat", BUNDLE, "artifacts/linux-amd64/kubelet", KEY])).0, 3);
 }
 
 /// skopeo has to be installed (`ci/test` does that): a test that cannot run is no test that passed.

@@ -1,7 +1,10 @@
 //! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
 
 use fs_err as fs;
+use kbundle::Arguments;
 use kbundle::spec::{SpecFile, schema};
+use kbundle_cli::Program as _;
+use kbundle_cli::program::commands;
 use serde_json::Value;
 
 use crate::upstream::{kbundle_in, success};
@@ -20,6 +23,20 @@ fn is_current(name: &str, made: &str) {
 #[test]
 fn the_published_schema_is_that_of_the_types() {
     is_current("bundle.schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_published_schemas_of_documents_are_those_of_the_types() {
+    let mut described: Vec<_> = Arguments::documents().iter().map(|documents| documents.command().to_owned()).collect();
+    described.sort();
+    let mut all = commands::<Arguments>();
+    all.sort();
+    assert_eq!(described, all, "every command says what it prints with `--output json`");
+    for documents in Arguments::documents() {
+        let name = format!("schemas/kbundle/{}.schema.json", documents.command().replace(' ', "-"));
+        is_current(&name, &format!("{:#}\n", documents.schema("kbundle")));
+    }
+    assert_eq!(fs::read_dir(format!("{DOCS}/schemas/kbundle")).unwrap().count(), all.len(), "a file without a command");
 }
 
 #[test]

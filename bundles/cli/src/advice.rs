@@ -1,11 +1,13 @@
 //! What the errors of `kbundle-format` mean on a command line, and what to do about them.
 //!
-//! The hints name kbundle's commands. kinstall, which runs where there is no kbundle, gives its own.
+//! A hint names a command only where the program that runs has it ([`typed`]): there may be no other on this machine.
 
 use kbundle_format::attestation::AttestationError;
+use kbundle_format::bases::Bases;
 use kbundle_format::compose::ComposeError;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::key::KeyError;
+use kbundle_format::list::ListError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
 use kbundle_format::volume::VolumeError;
@@ -13,6 +15,7 @@ use kbundle_format::write::WriteError;
 use kbundle_format::{Diagnosis, ReadError};
 
 use crate::failure::{Explain, Kind};
+use crate::program::typed;
 
 impl Explain for SourceError {
     fn kind(&self) -> Kind {
@@ -43,17 +46,23 @@ impl Explain for VolumeError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Missing { .. } => {
-                "name every folder or stick with volumes (`--volumes DIR`), or rebuild what is lost with `kbundle repair`"
+                "name every folder or stick with volumes (`--volumes DIR`), or copy what is missing again; a parity volume beside them stands \
+                 in for any one"
             }
             Self::Header { .. } | Self::Length { .. } => {
-                "copy the volume again, or move it away and rebuild it with `kbundle repair`"
+                "copy the volume again, or put a parity volume of the bundle beside it, which stands in for it"
             }
             Self::Mixed { .. } => {
                 "name one volume of the bundle that is meant, or keep bundles in folders of their own"
             }
             Self::Recut { .. } => "remove the volumes of the older cut, or name one volume of the cut that is meant",
             Self::None { .. } => "give the bundle file, one of its volumes, or the folder with them",
-            Self::BeyondRepair { .. } => "copy at least one of them again from where the bundle was built",
+            Self::BeyondRepair { lost, parity, .. } => {
+                let count = lost.saturating_sub(*parity);
+                return Some(format!(
+                    "plug in or copy again at least {count} of them, and name every folder that has volumes"
+                ));
+            }
             _ => return None,
         };
         Some(hint.to_owned())
@@ -78,12 +87,26 @@ impl Explain for ReadError {
             Self::NotABundle { .. } => return Diagnosis::of_stream(self).advice().map(str::to_owned),
             Self::Near { source, .. } => return source.hint(),
             Self::Sink { .. } => return None,
-            Self::Missing { .. } => {
-                "copy the file again; a differential bundle needs its base (`--base`, or `kbundle join`), one for a role `--role`"
-            }
+            Self::Missing { .. } => return Some(completion(None)),
+            Self::List(ListError::Version { .. }) => "use a program of the release that built the bundle",
             _ => "copy the file again from where it was built, and verify it there as well",
         };
         Some(hint.to_owned())
+    }
+}
+
+/// What to do about a bundle that does not carry all of its list, where it says that it is to be completed from `bases`.
+#[must_use]
+pub fn completion(bases: Option<&Bases>) -> String {
+    let join = typed("join").map(|join| format!(", or complete it with `{join}`")).unwrap_or_default();
+    let role = typed("verify")
+        .map(|verify| format!("; one for a role is verified with `{verify} --role`"))
+        .unwrap_or_default();
+    match bases {
+        Some(bases) => format!("it is a differential bundle; give its base with `--base`{join}: {bases}"),
+        None => format!(
+            "if it is a differential bundle, give its base with `--base`{join}{role}; if it is neither, copy it again"
+        ),
     }
 }
 
@@ -106,14 +129,19 @@ impl Explain for TrustError {
     }
 
     fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Unsigned | Self::NotEnough { .. } => {
-                "sign it with `kbundle sign`, give a detached signature with `--signature`, or check that `--key` is the signer's"
+        let hint = match (self, typed("sign")) {
+            (Self::Unsigned | Self::NotEnough { .. }, Some(sign)) => format!(
+                "sign it with `{sign}`, give a detached signature with `--signature`, or check that `--key` is the signer's"
+            ),
+            (Self::Unsigned, None) => {
+                "have it signed where it was built, or give a signature that lies beside it with `--signature`"
+                    .to_owned()
             }
-            Self::Threshold { .. } => "give as many different `--key` files as `--threshold` asks for",
+            (Self::NotEnough { .. }, None) => "check the key with whoever signs your bundles".to_owned(),
+            (Self::Threshold { .. }, _) => "give as many different `--key` files as `--threshold` asks for".to_owned(),
             _ => return None,
         };
-        Some(hint.to_owned())
+        Some(hint)
     }
 }
 

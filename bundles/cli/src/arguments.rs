@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ColorChoice, ValueEnum};
 
-use crate::output;
+use crate::output::{self, OutputFormat};
 
 /// How much is said, and how. Flatten it last: it sets the heading of what follows.
 #[derive(Clone, Debug, Args)]
@@ -22,6 +22,11 @@ pub struct CommonArguments {
     /// Write the log as text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     pub log_format: LogFormat,
+    /// Print results and errors as text or json
+    ///
+    /// With json, standard output has one document, or one event a line. `config schema COMMAND` prints the form of both.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub output: OutputFormat,
 }
 
 /// When to color.

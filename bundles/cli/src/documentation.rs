@@ -10,10 +10,15 @@ use clap_mangen::Man;
 use fs_err as fs;
 use kbundle_format::atomic_file::AtomicFile;
 use roff::{Roff, bold, roman};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
+use crate::failure;
 use crate::help;
-use crate::output;
-use crate::program::{Guide, Program, definition};
+use crate::output::{self, OutputFormat, SCHEMA};
+use crate::program::{Guide, Program, commands, definition};
+use crate::schema::SchemaDocument;
 
 /// Exit codes as every manual page has them.
 const EXIT_STATUS: [(&str, &str); 6] = [
@@ -41,20 +46,64 @@ pub struct ManArguments {
     pub directory: PathBuf,
 }
 
+/// Whose schema is printed.
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArguments {
+    /// The command, such as `verify`; without it the schema is that of the program's file
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
 /// Prints the completion script.
-pub fn completion<P: Program>(arguments: CompletionArguments) -> anyhow::Result<()> {
+pub fn completion<P: Program>(arguments: CompletionArguments, output: OutputFormat) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut P::command(), P::GUIDE.name, &mut script);
-    Ok(output::bytes(&mut script.as_slice())?)
+    Ok(output::text(output, &String::from_utf8(script).context("the script is no text")?)?)
+}
+
+/// What `man` prints with `--output json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ManDocument<'a> {
+    schema: u32,
+    directory: &'a Path,
+    /// Names of the files.
+    pages: Vec<String>,
 }
 
 /// Writes the manual pages.
-pub fn man<P: Program>(arguments: &ManArguments) -> anyhow::Result<()> {
-    fs::create_dir_all(&arguments.directory)?;
+pub fn man<P: Program>(arguments: &ManArguments, output: OutputFormat) -> anyhow::Result<()> {
+    let directory = &arguments.directory;
+    fs::create_dir_all(directory)?;
+    let mut names = Vec::new();
     for (name, page) in pages::<P>()? {
-        write(&arguments.directory.join(name), &page)?;
+        write(&directory.join(&name), &page)?;
+        names.push(name);
     }
-    Ok(())
+    let text = format!("{}: {} manual pages", directory.display(), names.len());
+    Ok(output::done(output, &text, &ManDocument { schema: SCHEMA, directory, pages: names })?)
+}
+
+/// Prints the JSON Schema of what a command prints with `--output json`, or without a command that of the program's `file`.
+///
+/// # Errors
+/// Where no command has this name: usage.
+pub fn schema<P: Program>(arguments: &SchemaArguments, file: impl FnOnce() -> Value) -> anyhow::Result<()> {
+    if arguments.command.is_empty() {
+        return print_schema(file());
+    }
+    let command = arguments.command.join(" ");
+    let Some(documents) = P::documents().into_iter().find(|documents| documents.command() == command) else {
+        let name = P::GUIDE.name;
+        return Err(failure::usage(
+            format!("{name} has no command `{command}`"),
+            format!("the commands are {}", commands::<P>().join(", ")),
+        ));
+    };
+    print_schema(documents.schema(P::GUIDE.name))
+}
+
+fn print_schema(schema: Value) -> anyhow::Result<()> {
+    Ok(output::result(OutputFormat::Json, "", &SchemaDocument(schema))?)
 }
 
 fn write(path: &Path, page: &[u8]) -> anyhow::Result<()> {

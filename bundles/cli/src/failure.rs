@@ -7,16 +7,14 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use console::Style;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::output::{self, OutputFormat};
-
-/// Version of the JSON document of a failure.
-pub const SCHEMA: u32 = 1;
+use crate::output::{self, OutputFormat, SCHEMA};
 
 /// What a failure means for the caller. It decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Something went wrong; part of the work may be done. Exit code 1.
@@ -193,7 +191,7 @@ pub fn kind(error: &anyhow::Error) -> Kind {
 }
 
 /// What a failure says, as it travels from a host to the kinstall that leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FailureReport {
     /// What failed.
@@ -226,30 +224,35 @@ impl FailureReport {
     }
 }
 
-/// The JSON document of a failure.
-#[derive(Serialize)]
-struct Document {
+/// The JSON document of a failure. A command may put further fields beside `error`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FailureDocument {
     schema: u32,
     #[serde(flatten)]
+    #[schemars(skip)]
     details: Map<String, Value>,
     error: ErrorObject,
 }
 
-/// Its field `error`.
-#[derive(Serialize)]
+/// What failed.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ErrorObject {
     kind: Kind,
+    /// What failed.
     message: String,
+    /// Why, outermost first.
     causes: Vec<String>,
+    /// What to do next.
     hint: Option<String>,
+    /// What the program exits with.
     exit_code: u8,
 }
 
 /// What a failed command prints with `--output json`: `schema`, the error's details, and `error` with kind, message, causes, hint
 /// and exitCode.
 #[must_use]
-pub fn document(error: &anyhow::Error) -> impl Serialize {
+pub fn document(error: &anyhow::Error) -> FailureDocument {
     let kind = kind(error);
     let FailureReport { error: message, causes, hint } = FailureReport::from(error);
     let mut details = Map::new();
@@ -261,7 +264,7 @@ pub fn document(error: &anyhow::Error) -> impl Serialize {
         details.remove(own);
     }
     let error = ErrorObject { kind, message, causes, hint, exit_code: kind.exit_code() };
-    Document { schema: SCHEMA, details, error }
+    FailureDocument { schema: SCHEMA, details, error }
 }
 
 /// What a failed command says: the error, its causes, and the hint apart.
@@ -270,7 +273,7 @@ pub fn message(error: &anyhow::Error) -> String {
     FailureReport::from(error).lines(|label, _| label.to_owned())
 }
 
-/// Tells the user of a failure, as text on standard error or as a JSON document on standard output, and gives the exit code.
+/// Tells the user of a failure, as text on standard error or as a JSON document, and gives the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
     let told = match format {
@@ -278,7 +281,7 @@ pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
             let painted = FailureReport::from(error).lines(|label, style| style.apply_to(label).to_string());
             output::warning(painted.trim_end())
         }
-        OutputFormat::Json => output::print_json(&document(error)),
+        OutputFormat::Json => output::failure(&document(error)),
     };
     // Where the caller has closed the stream, the exit code is all that is left to say.
     drop(told);

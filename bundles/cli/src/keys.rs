@@ -43,7 +43,7 @@ pub fn signature_file(path: &Path) -> anyhow::Result<SignatureFile> {
     if fs::metadata(path).explained().context(reading)?.len() > MAX_SIGNATURE_BYTES {
         return Err(failure::usage(
             format!("{name} is too large for a signature"),
-            "give the file that `kbundle sign --detached` or another signer wrote",
+            "give the file that the signer wrote",
         ));
     }
     Ok(SignatureFile { content: fs::read(path).explained().context(reading)?, name })

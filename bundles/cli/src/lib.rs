@@ -6,6 +6,7 @@
 //! | [`advice`] | kind and hint of the errors of `kbundle-format` |
 //! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
+//! | [`schema`] | JSON Schemas of what commands print |
 //! | [`keys`] | public keys and detached signatures from files |
 //! | [`program`] | the way from the command line to the exit code |
 //! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
@@ -22,8 +23,10 @@ pub mod logging;
 pub mod output;
 pub mod program;
 pub mod progress;
+pub mod schema;
 
 pub use arguments::CommonArguments;
 pub use failure::{Advise, Explain, Explained};
 pub use output::OutputFormat;
 pub use program::{Guide, Program};
+pub use schema::Documents;

@@ -49,9 +49,11 @@ fn filter(arguments: &CommonArguments, variable: &str, value: Option<&str>) -> a
 mod tests {
     use super::*;
     use crate::failure::{Kind, kind};
+    use crate::output::OutputFormat;
 
     fn common(quiet: bool, verbose: u8) -> CommonArguments {
-        CommonArguments { quiet, verbose, color: Color::Auto, log_format: LogFormat::Text }
+        let (color, log_format, output) = (Color::Auto, LogFormat::Text, OutputFormat::Text);
+        CommonArguments { quiet, verbose, color, log_format, output }
     }
 
     fn chosen(quiet: bool, verbose: u8, value: Option<&str>) -> String {

@@ -4,7 +4,11 @@ use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// Version of the form of every JSON document and event. It grows when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
 
 /// The form of a command's result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -30,24 +34,59 @@ pub fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// Prints a result: `text` for people, `value` for programs. A reader such as `head` that has closed the pipe is no error.
-pub fn result(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
-    quiet_when_closed(match format {
-        OutputFormat::Text => print_text(&format!("{}\n", text.trim_end())),
-        OutputFormat::Json => print_text(&format!("{}\n", serde_json::to_string_pretty(value)?)),
-    })
+/// Whether standard output carries content, for the whole program.
+static CONTENT: AtomicBool = AtomicBool::new(false);
+
+/// Gives standard output to content, such as a bundle or a file out of one: results and failures go to standard error from here on,
+/// so that no reader gets both in one stream.
+pub fn begin_content() {
+    CONTENT.store(true, Ordering::Relaxed);
 }
 
-/// Prints a result on standard error, where standard output carries what the command makes.
-pub fn result_beside(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
+/// Prints a result: `text` for people, `value` for programs. A reader such as `head` that has closed the pipe is no error.
+pub fn result(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
     match format {
-        OutputFormat::Text => warning(text.trim_end()),
-        OutputFormat::Json => warning(&serde_json::to_string_pretty(value)?),
+        OutputFormat::Text => line(text.trim_end()),
+        OutputFormat::Json => line(&serde_json::to_string_pretty(value)?),
+    }
+}
+
+/// Says that something was done: `text` for people as a note, `value` for programs as a result.
+pub fn done(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
+    match format {
+        OutputFormat::Text => note(text.trim_end()),
+        OutputFormat::Json => result(format, text, value),
+    }
+}
+
+/// Prints the document of a failure.
+pub fn failure(document: &impl Serialize) -> io::Result<()> {
+    line(&serde_json::to_string(document)?)
+}
+
+fn line(text: &str) -> io::Result<()> {
+    if CONTENT.load(Ordering::Relaxed) { warning(text) } else { quiet_when_closed(print_text(&format!("{text}\n"))) }
+}
+
+/// What a command prints that prints text, such as a script or a page.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TextDocument<'a> {
+    schema: u32,
+    /// As people get it.
+    text: &'a str,
+}
+
+/// Prints text that is the result itself: as it is, or as a [`TextDocument`]. A closed pipe is no error.
+pub fn text(format: OutputFormat, text: &str) -> io::Result<()> {
+    match format {
+        OutputFormat::Text => quiet_when_closed(print_text(text)),
+        OutputFormat::Json => result(format, text, &TextDocument { schema: SCHEMA, text }),
     }
 }
 
 /// Prints content as it is. A closed pipe is no error.
-pub fn bytes(content: &mut dyn io::Read) -> io::Result<()> {
+pub fn content(content: &mut dyn io::Read) -> io::Result<()> {
+    begin_content();
     let mut stdout = io::stdout().lock();
     quiet_when_closed(io::copy(content, &mut stdout).and_then(|_| stdout.flush()))
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -10,6 +11,7 @@ use clap::{Command, Parser, ValueEnum};
 use crate::arguments::{Color, CommonArguments};
 use crate::failure::{self, Advise as _};
 use crate::output::OutputFormat;
+use crate::schema::Documents;
 use crate::{help, logging};
 
 /// What help and manual pages say about a program beside its commands.
@@ -35,13 +37,28 @@ pub trait Program: Parser {
     const GUIDE: Guide;
     /// The flags that every command takes.
     fn common(&self) -> &CommonArguments;
+    /// What each command prints with `--output json`.
+    fn documents() -> Vec<Documents>;
     /// Does what the command line says.
     fn execute(self) -> anyhow::Result<ExitCode>;
+}
+
+/// The guide of the program that runs.
+static RUNNING: OnceLock<Guide> = OnceLock::new();
+
+/// How a user types `command` of the program that runs, as in `kbundle repair`, for hints. `None` where that program has no such command: it
+/// may be the only one of the two on this machine.
+#[must_use]
+pub fn typed(command: &str) -> Option<String> {
+    let Guide { name, groups, .. } = RUNNING.get()?;
+    groups.iter().any(|(_, commands)| commands.contains(&command)).then(|| format!("{name} {command}"))
 }
 
 /// Runs the program on the command line that it was started with.
 #[must_use]
 pub fn main<P: Program>() -> ExitCode {
+    // It runs once in a process.
+    RUNNING.get_or_init(|| P::GUIDE);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let format = early(&arguments, "--output").unwrap_or_default();
     let color: Color = early(&arguments, "--color").unwrap_or_default();
@@ -109,6 +126,24 @@ pub fn definition<P: Program>() -> Command {
     command
 }
 
+/// The words that lead to each command that does something by itself, hidden ones too, such as `config init`.
+#[must_use]
+pub fn commands<P: Program>() -> Vec<String> {
+    let mut found = Vec::new();
+    add_commands(&definition::<P>(), "", &mut found);
+    found
+}
+
+fn add_commands(command: &Command, words: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+    if below.is_empty() {
+        found.push(words.trim_start().to_owned());
+    }
+    for sub in below {
+        add_commands(sub, &format!("{words} {}", sub.get_name()), found);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +160,16 @@ mod tests {
         assert_eq!(format("p verify --output yaml"), None);
         assert_eq!(format("p verify -- --output json"), None);
         assert_eq!(format("p verify --output"), None);
+    }
+
+    #[test]
+    fn commands_are_found_at_every_depth() {
+        let config = Command::new("config").subcommands([Command::new("init"), Command::new("print").hide(true)]);
+        let mut program = Command::new("p").subcommands([Command::new("run"), config]);
+        program.build();
+        let mut found = Vec::new();
+        add_commands(&program, "", &mut found);
+        assert_eq!(found, ["run", "config init", "config print"]);
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! its payload. Joining the payloads of the data volumes in order gives the bundle, bit for bit. A header is no
 //! signature: it finds damage and mix-ups. What the bundle holds is judged by its own signatures.
 
+mod choice;
+mod code;
+mod found;
 mod header;
+mod mended;
 mod parity;
 mod repair;
 mod set;
@@ -13,9 +17,11 @@ mod split;
 use std::io;
 use std::path::PathBuf;
 
+pub use found::bundle_path;
 pub use header::{HEADER_BYTES, Header, Kind, is_volume};
+pub use mended::{Defect, MendedVolume};
 pub use repair::{Repair, repair};
-pub use set::{VolumeSet, bundle_path};
+pub use set::VolumeSet;
 pub use split::{Split, VolumeWriter, volume_path, volumes_beside};
 
 /// Why volumes cannot be written or do not make a bundle.
@@ -67,21 +73,21 @@ pub enum VolumeError {
         other: PathBuf,
     },
     /// Volumes that are not there.
-    #[error("of {count} volumes these are missing: {}", missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("of {count} volumes these are missing: {}", missing.iter().map(|(number, path)| format!("{number} ({})", path.display())).collect::<Vec<_>>().join(", "))]
     Missing {
-        /// Their numbers.
-        missing: Vec<u32>,
+        /// Their numbers, and what they would be called.
+        missing: Vec<(u32, PathBuf)>,
         /// How many there should be.
         count: u32,
     },
     /// More is lost than parity can make good.
-    #[error("{lost} volumes are lost or damaged ({}), {parity} good parity volume(s) can rebuild at most as many", list.join(", "))]
+    #[error("parity makes up for {parity} lost or damaged volume(s), and there are {lost}: volume {}", list.join("; volume "))]
     BeyondRepair {
         /// Data volumes lost or damaged.
         lost: usize,
         /// Good parity volumes.
         parity: usize,
-        /// The lost ones, for people.
+        /// What is wrong with each, for people.
         list: Vec<String>,
     },
     /// Sizes or counts that make no sense.

@@ -3,13 +3,14 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 use tempfile::NamedTempFile;
 
 use super::VolumeError;
+use super::choice::describe;
+use super::code::{Code, Stripe};
+use super::found::{Found, PayloadReader, Volume};
 use super::header::{Header, Kind};
-use super::parity::{STRIPE_BYTES, code, read_piece, stripes};
-use super::set::{Found, PayloadReader, Volume};
+use super::parity::stripes;
 use super::split::{blank, place, volume_path};
 use crate::Hasher;
 
@@ -36,20 +37,20 @@ pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> 
     let mut damaged = found.unreadable.clone();
     for copy in found.volumes.values().flatten() {
         let known = good.iter().any(|volume| volume.place() == copy.place());
-        match copy.is_whole()? {
+        match copy.is_whole() {
             true if !known => good.push(copy),
             true => {}
             false => damaged.push(copy.path.clone()),
         }
     }
-    let lost = lost(&good, &header)?;
+    let lost = lost(&found, &good, &header)?;
     let rebuilt = if lost.is_empty() { Vec::new() } else { rebuild(&good, &lost, &header, bundle)? };
     damaged.retain(|path| !rebuilt.iter().any(|new| is_same(path, new)));
     Ok(Repair { rebuilt, damaged })
 }
 
 /// Kind and number of the volumes that have to be made, where the good ones suffice for that.
-fn lost(good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeError> {
+fn lost(found: &Found, good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeError> {
     let all = [(Kind::Data, header.data_count), (Kind::Parity, header.parity_count)];
     let lost: Vec<_> = all
         .into_iter()
@@ -59,7 +60,7 @@ fn lost(good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeErr
     let data: Vec<_> = lost.iter().filter(|(kind, _)| *kind == Kind::Data).collect();
     let parity = good.iter().filter(|volume| volume.header.kind == Kind::Parity).count();
     if data.len() > parity {
-        let list = data.iter().map(|(_, number)| format!("{number} of {}", header.data_count)).collect();
+        let list = data.iter().map(|&&(_, number)| describe(found, number)).collect();
         return Err(VolumeError::BeyondRepair { lost: data.len(), parity, list });
     }
     Ok(lost)
@@ -97,12 +98,6 @@ impl Output {
     }
 }
 
-/// The same piece of every volume. Parity is there only when a parity volume has to be made.
-struct Stripe {
-    data: Vec<Vec<u8>>,
-    parity: Vec<Vec<u8>>,
-}
-
 fn rebuild(
     good: &[&Volume],
     lost: &[(Kind, u32)],
@@ -113,7 +108,7 @@ fn rebuild(
     let mut outputs = outputs.collect::<io::Result<Vec<_>>>()?;
     let mut code = Code::new(header, lost)?;
     for (offset, length) in stripes(header.volume_bytes) {
-        let stripe = code.stripe(good, offset, length)?;
+        let stripe = code.stripe(good.iter().copied(), offset, length)?;
         outputs.iter_mut().try_for_each(|output| output.take(&stripe, offset))?;
     }
     check_identity(good, &outputs, header)?;
@@ -124,57 +119,6 @@ fn rebuild(
         paths.push(path);
     }
     Ok(paths)
-}
-
-/// The Reed-Solomon code for one bundle's volumes.
-struct Code {
-    decoder: ReedSolomonDecoder,
-    encoder: ReedSolomonEncoder,
-    data_count: usize,
-    parity_count: usize,
-    /// Whether the parity volumes themselves are wanted.
-    parity_wanted: bool,
-}
-
-impl Code {
-    fn new(header: &Header, lost: &[(Kind, u32)]) -> Result<Self, VolumeError> {
-        let (data_count, parity_count) = (header.data_count as usize, header.parity_count as usize);
-        let decoder = ReedSolomonDecoder::new(data_count, parity_count, STRIPE_BYTES).map_err(code)?;
-        let encoder = ReedSolomonEncoder::new(data_count, parity_count, STRIPE_BYTES).map_err(code)?;
-        let parity_wanted = lost.iter().any(|(kind, _)| *kind == Kind::Parity);
-        Ok(Self { decoder, encoder, data_count, parity_count, parity_wanted })
-    }
-
-    /// The `length` bytes at `offset` of every volume, those of lost ones computed.
-    fn stripe(&mut self, good: &[&Volume], offset: u64, length: usize) -> Result<Stripe, VolumeError> {
-        let mut stripe = Stripe { data: vec![Vec::new(); self.data_count], parity: Vec::new() };
-        self.decoder.reset(self.data_count, self.parity_count, length).map_err(code)?;
-        for volume in good {
-            let mut piece = vec![0; length];
-            let payload_bytes = volume.header.payload_bytes();
-            read_piece(|buffer, offset| volume.read_exact_at(buffer, offset), payload_bytes, offset, &mut piece)?;
-            let index = volume.header.number as usize - 1;
-            match volume.header.kind {
-                Kind::Data => {
-                    self.decoder.add_original_shard(index, &piece).map_err(code)?;
-                    stripe.data[index] = piece;
-                }
-                Kind::Parity => self.decoder.add_recovery_shard(index, &piece).map_err(code)?,
-            }
-        }
-        if stripe.data.iter().any(Vec::is_empty) {
-            let decoded = self.decoder.decode().map_err(code)?;
-            for (index, shard) in decoded.restored_original_iter() {
-                stripe.data[index] = shard.to_vec();
-            }
-        }
-        if self.parity_wanted {
-            self.encoder.reset(self.data_count, self.parity_count, length).map_err(code)?;
-            stripe.data.iter().try_for_each(|shard| self.encoder.add_original_shard(shard)).map_err(code)?;
-            stripe.parity = self.encoder.encode().map_err(code)?.recovery_iter().map(<[u8]>::to_vec).collect();
-        }
-        Ok(stripe)
-    }
 }
 
 /// Makes sure that the good volumes and the new ones together are the bundle they were cut from.

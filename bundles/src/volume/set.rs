@@ -1,266 +1,118 @@
-//! Volumes found in one or several folders, read as the one file they were cut from.
+//! All of a bundle's volumes, read as the one file they were cut from. Volumes that are lost or damaged are rebuilt from parity while
+//! they are read, in memory, where parity suffices.
+//!
+//! Nobody hashes the volumes before they are read: whoever reads a bundle compares its content with the signed list. Where that fails,
+//! [`VolumeSet::mend`] looks at the volumes' own digests and leaves out those that are damaged.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-use fs_err as fs;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::VolumeError;
-use super::header::{HEADER_BYTES, Header, Kind, is_volume};
-use crate::Hasher;
+use super::choice::Choice;
+use super::found::{Found, Volume};
+use super::header::{HEADER_BYTES, Header, Kind};
+use super::mended::MendedVolume;
 
-/// One volume, its header checked, its payload not yet.
-pub(super) struct Volume {
-    pub path: PathBuf,
-    pub file: fs::File,
-    pub header: Header,
-    /// Whether the payload is what the header says, once that was looked at.
-    whole: OnceLock<bool>,
-}
-
-impl Volume {
-    fn open(path: &Path) -> Result<Self, VolumeError> {
-        let mut file = fs::File::open(path)?;
-        let damaged = || VolumeError::Header { path: path.to_owned() };
-        let mut bytes = [0; HEADER_BYTES];
-        file.read_exact(&mut bytes).map_err(|_| damaged())?;
-        let header = Header::parse(&bytes).ok_or_else(damaged)?;
-        Ok(Self { path: path.to_owned(), file, header, whole: OnceLock::new() })
-    }
-
-    /// Which of the bundle's volumes it is.
-    pub fn place(&self) -> (Kind, u32) {
-        (self.header.kind, self.header.number)
-    }
-
-    /// Whether the file is as long as its header says.
-    fn check_length(&self) -> Result<(), VolumeError> {
-        let found = self.file.metadata()?.len().saturating_sub(HEADER_BYTES as u64);
-        let expected = self.header.payload_bytes();
-        if found == expected { Ok(()) } else { Err(VolumeError::Length { path: self.path.clone(), expected, found }) }
-    }
-
-    /// Reads payload bytes. A volume that cannot be read names itself in the error.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file
-            .file()
-            .read_exact_at(buffer, HEADER_BYTES as u64 + offset)
-            .map_err(|error| io::Error::new(error.kind(), format!("volume {}: {error}", self.path.display())))
-    }
-
-    /// Whether the payload is what the header says. Reads all of it the first time.
-    pub fn is_whole(&self) -> io::Result<bool> {
-        if let Some(&whole) = self.whole.get() {
-            return Ok(whole);
-        }
-        let whole = self.compare()?;
-        Ok(*self.whole.get_or_init(|| whole))
-    }
-
-    fn compare(&self) -> io::Result<bool> {
-        if self.check_length().is_err() {
-            return Ok(false);
-        }
-        let mut hasher = Hasher::new(io::sink());
-        io::copy(&mut PayloadReader::new(self.file.file()), &mut hasher)?;
-        Ok(hasher.finish().0 == self.header.payload)
-    }
-}
-
-/// Reads a volume's file from behind its header, whoever else reads it.
-pub(super) struct PayloadReader<'a> {
-    file: &'a std::fs::File,
-    position: u64,
-}
-
-impl<'a> PayloadReader<'a> {
-    pub fn new(file: &'a std::fs::File) -> Self {
-        Self { file, position: HEADER_BYTES as u64 }
-    }
-}
-
-impl Read for PayloadReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-/// The volumes of one bundle; some may be missing.
-pub(super) struct Found {
-    /// By kind and number. Where the same one lies in several places, that of the place named first comes first.
-    pub volumes: BTreeMap<(Kind, u32), Vec<Volume>>,
-    /// Files that begin as volumes do and whose headers are damaged, of this bundle or another.
-    pub unreadable: Vec<PathBuf>,
-}
-
-impl Found {
-    /// Looks in `places`: folders, or single volumes, whose folders are then looked through for their kin.
-    pub fn look(places: &[PathBuf]) -> Result<Self, VolumeError> {
-        let mut found = Self { volumes: BTreeMap::new(), unreadable: Vec::new() };
-        let mut named: Option<Header> = None;
-        for place in places.iter().filter(|place| place.is_file()) {
-            match Volume::open(place) {
-                Err(VolumeError::Header { .. }) => {}
-                opened => drop(named.get_or_insert(opened?.header)),
-            }
-        }
-        for path in candidates(places)? {
-            let volume = match Volume::open(&path) {
-                // It counts as lost.
-                Err(VolumeError::Header { path }) => {
-                    found.unreadable.push(path);
-                    continue;
-                }
-                other => other?,
-            };
-            // Other bundles may lie in the same folder when the user named a volume of the one that is meant.
-            let beside = !places.contains(&path) && named.is_some_and(|header| !header.is_kin(&volume.header));
-            if beside {
-                continue;
-            }
-            if let Some(first) = found.any().filter(|first| !first.header.is_kin(&volume.header)) {
-                let one = first.path.clone();
-                let same = first.header.identity == volume.header.identity;
-                return Err(if same {
-                    VolumeError::Recut { one, other: path }
-                } else {
-                    VolumeError::Mixed { one, other: path }
-                });
-            }
-            found.volumes.entry(volume.place()).or_default().push(volume);
-        }
-        if found.any().is_some() {
-            return Ok(found);
-        }
-        Err(match found.unreadable.into_iter().next() {
-            Some(path) => VolumeError::Header { path },
-            None => VolumeError::None { places: places.to_vec() },
-        })
-    }
-
-    fn any(&self) -> Option<&Volume> {
-        self.volumes.values().flatten().next()
-    }
-
-    /// A header that all volumes agree with, but for number, kind and payload.
-    pub fn any_header(&self) -> Header {
-        self.any().expect("look() gives at least one").header
-    }
-}
-
-/// Every file in the places that begins as a volume does, in the order of the places and then of the names.
-fn candidates(places: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for place in places {
-        let folder = if place.is_dir() { place.clone() } else { parent(place) };
-        let mut here = Vec::new();
-        for item in fs::read_dir(folder)? {
-            let path = item?.path();
-            if path.is_file() && !paths.contains(&path) && is_volume(&path)? {
-                here.push(path);
-            }
-        }
-        here.sort();
-        paths.extend(here);
-    }
-    Ok(paths)
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-}
-
-/// What the bundle is called whose volumes lie in `places`: the path of the first one found, without `.001`.
-pub fn bundle_path(places: &[PathBuf]) -> Result<PathBuf, VolumeError> {
-    let found = Found::look(places)?;
-    Ok(found.any().expect("look() gives at least one").path.with_extension(""))
-}
-
-/// All data volumes of a bundle.
+/// All volumes of a bundle.
 pub struct VolumeSet {
-    volumes: Vec<Volume>,
-    bundle_bytes: u64,
-    volume_bytes: u64,
+    header: Header,
+    found: Found,
+    choice: RwLock<Arc<Choice>>,
 }
 
 impl VolumeSet {
-    /// Finds the volumes in `places` and checks that they are complete and fit together.
+    /// Finds the volumes in `places` and checks that they fit together and are complete, or can be completed from parity.
     pub fn open(places: &[PathBuf]) -> Result<Self, VolumeError> {
-        let mut found = Found::look(places)?;
-        if let Some(path) = found.unreadable.iter().find(|path| places.contains(path)) {
-            return Err(VolumeError::Header { path: path.clone() });
-        }
-        let header = found.any_header();
-        let count = header.data_count;
-        let mut first = |number| found.volumes.remove(&(Kind::Data, number)).map(|mut copies| copies.swap_remove(0));
-        let volumes: Vec<_> = (1..=count).map(|number| first(number).ok_or(number)).collect();
-        let missing: Vec<_> = volumes.iter().filter_map(|volume| volume.as_ref().err().copied()).collect();
-        if !missing.is_empty() {
-            return Err(VolumeError::Missing { missing, count });
-        }
-        let volumes: Vec<_> = volumes.into_iter().flatten().collect();
-        volumes.iter().try_for_each(Volume::check_length)?;
-        Ok(Self { volumes, bundle_bytes: header.bundle_bytes, volume_bytes: header.volume_bytes })
+        let found = Found::look(places)?;
+        let choice = Choice::among(&found, places, |volume| volume.check_length().is_ok())?;
+        Ok(Self { header: found.any_header(), found, choice: RwLock::new(Arc::new(choice)) })
+    }
+
+    fn choice(&self) -> Arc<Choice> {
+        Arc::clone(&self.choice.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bytes of the bundle.
     #[must_use]
     pub fn bundle_bytes(&self) -> u64 {
-        self.bundle_bytes
+        self.header.bundle_bytes
     }
 
     /// Reads as from the joined file.
     pub fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        let choice = self.choice();
         while !buffer.is_empty() {
-            let index = usize::try_from(offset / self.volume_bytes).unwrap_or(usize::MAX);
-            let within = offset % self.volume_bytes;
-            let volume = self.volumes.get(index).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let left = usize::try_from(volume.header.payload_bytes().saturating_sub(within)).unwrap_or(usize::MAX);
+            let index = usize::try_from(offset / self.header.volume_bytes).unwrap_or(usize::MAX);
+            let within = offset % self.header.volume_bytes;
+            let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            if number > self.header.data_count {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let payload_bytes = Header { kind: Kind::Data, number, ..self.header }.payload_bytes();
+            let left = usize::try_from(payload_bytes.saturating_sub(within)).unwrap_or(usize::MAX);
             let count = buffer.len().min(left);
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let (now, later) = buffer.split_at_mut(count);
-            volume.read_exact_at(now, within)?;
+            choice.read_exact_at(index, now, within)?;
             buffer = later;
             offset += count as u64;
         }
         Ok(())
     }
 
+    /// Reads all volumes, and leaves out from here on those that cannot be read or are not what their headers say: another copy is read
+    /// in their place, or they are rebuilt from parity. Whether that changed anything; nothing where parity does not suffice.
+    pub fn mend(&self) -> bool {
+        let Ok(choice) = Choice::among(&self.found, &[], Volume::is_whole) else { return false };
+        let mut now = self.choice.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = !choice.reads_the_same_as(&now);
+        if changed {
+            *now = Arc::new(choice);
+        }
+        changed
+    }
+
+    /// The volumes that are not read, and what is read in their place.
+    #[must_use]
+    pub fn mended(&self) -> Vec<MendedVolume> {
+        self.choice().mended.clone()
+    }
+
+    /// How many parity volumes are there, damaged ones included.
+    #[must_use]
+    pub fn parity_volumes(&self) -> usize {
+        self.found.parity().count()
+    }
+
     /// The volume that holds the byte of the bundle at `offset`, and which byte of its file that is.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
-        let volume = self.volumes.get(usize::try_from(offset / self.volume_bytes).ok()?)?;
-        Some((volume.path.clone(), HEADER_BYTES as u64 + offset % self.volume_bytes))
+        let index = usize::try_from(offset / self.header.volume_bytes).ok()?;
+        let number = u32::try_from(index + 1).ok().filter(|number| *number <= self.header.data_count)?;
+        let chosen = self.choice().volume(index).map(|volume| volume.path.clone());
+        let path = chosen.unwrap_or_else(|| self.found.name(number));
+        Some((path, HEADER_BYTES as u64 + offset % self.header.volume_bytes))
     }
 
-    /// The part of `range` that lies in the first volume that is not what its header says. Reads the volumes up to that one.
-    pub fn damaged_in(&self, range: Range<u64>) -> io::Result<Option<Range<u64>>> {
-        for (volume, number) in self.volumes.iter().zip(0..) {
-            let start = number * self.volume_bytes;
-            let part = range.start.max(start)..range.end.min(start + self.volume_bytes);
-            if !part.is_empty() && !volume.is_whole()? {
-                return Ok(Some(part));
-            }
-        }
-        Ok(None)
+    /// The part of `range` that lies in the first volume that is read and is not what its header says. Reads the volumes up to that one.
+    pub fn damaged_in(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let choice = self.choice();
+        (0..u64::from(self.header.data_count)).zip(choice.volumes()).find_map(|(index, volume)| {
+            let start = index * self.header.volume_bytes;
+            let part = range.start.max(start)..range.end.min(start + self.header.volume_bytes);
+            let damaged = !part.is_empty() && volume.is_some_and(|volume| !volume.is_whole());
+            damaged.then_some(part)
+        })
     }
 
-    /// The volumes whose payload is not what their header says. Reads all of them.
-    pub fn damaged(&self) -> io::Result<Vec<PathBuf>> {
-        let mut damaged = Vec::new();
-        for volume in &self.volumes {
-            if !volume.is_whole()? {
-                damaged.push(volume.path.clone());
-            }
-        }
-        Ok(damaged)
+    /// The volumes that are read and cannot be, or whose payload is not what their header says. Reads all of them.
+    pub fn damaged(&self) -> Vec<PathBuf> {
+        let choice = self.choice();
+        let damaged = choice.volumes().flatten().filter(|volume| !volume.is_whole());
+        damaged.map(|volume| volume.path.clone()).collect()
     }
 }

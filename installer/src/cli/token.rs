@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::OutputFormat;
 use crate::config::DnsName;
 use crate::steps::join::TOKEN_LIFE;
 
@@ -50,18 +49,15 @@ pub struct TokenCreateArguments {
     /// How long the file is good for: a number and `s`, `m`, `h` or `d`; at most 7d
     #[arg(long, value_name = "TIME", default_value_t)]
     pub ttl: TimeToLive,
-    /// A label for its node; may be repeated
+    /// A label for its node; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
-    /// A taint for its node, such as `dedicated=database:NoSchedule`; may be repeated
+    /// A taint for its node, such as `dedicated=database:NoSchedule`; repeatable
     #[arg(long = "taint", value_name = "TAINT")]
     pub taints: Vec<String>,
-    /// Where to write the file; `-` is standard output, for a pipe. `NAME.join.yaml` here where absent
-    #[arg(long, value_name = "FILE")]
+    /// Write the join file to this file, or - for standard output [default: NAME.join.yaml]
+    #[arg(short = 'o', long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How results are written
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: OutputFormat,
 }
 
 impl TokenCreateArguments {

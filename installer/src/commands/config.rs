@@ -5,26 +5,31 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_cli::output;
+use kbundle_cli::documentation;
+use kbundle_cli::output::{self, SCHEMA};
 use kbundle_format::{KubeVersion, Role, text_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read_spec;
-use crate::cli::{ConfigCommand, OutputFormat};
-use crate::config::{ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, Problem, Ssh};
+use crate::cli::{Cli, ConfigCommand, OutputFormat};
+use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, Problem, Ssh};
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::inventory::Inventory;
 use crate::kubeadm_import::{self, Remark};
-use crate::report::{SCHEMA, print_text};
 
-pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
-        ConfigCommand::Init => print_text(EXAMPLE)?,
-        ConfigCommand::Validate { file, kubernetes, output } => return validate(file, *kubernetes, *output),
-        ConfigCommand::Print { file } => print_text(&yaml(&read_file(file)?.filled_in())?)?,
-        ConfigCommand::Import { file } => import(file)?,
-        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref())?,
+        ConfigCommand::Init => output::text(output, EXAMPLE)?,
+        ConfigCommand::Schema(arguments) => documentation::schema::<Cli>(arguments, config::schema)?,
+        ConfigCommand::Validate { file, kubernetes } => validate(file, *kubernetes, output)?,
+        ConfigCommand::Print { file } => {
+            let spec = read_file(file)?.filled_in();
+            output::result(output, &yaml(&spec)?, &spec)?;
+        }
+        ConfigCommand::Import { file } => import(file, output)?,
+        ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref(), output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,14 +79,14 @@ fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// The result of `validate` for programs.
-#[derive(Serialize)]
-struct Validation {
+#[derive(Serialize, JsonSchema)]
+pub struct Validation {
     schema: u32,
     valid: bool,
     problems: Vec<Problem>,
 }
 
-fn validate(file: &Path, version: Option<KubeVersion>, output: OutputFormat) -> anyhow::Result<ExitCode> {
+fn validate(file: &Path, version: Option<KubeVersion>, output: OutputFormat) -> anyhow::Result<()> {
     let text = text(file)?;
     let fits = |spec: ClusterSpec| version.map_or(Ok(()), |version| spec.validate_for(version)).map(|()| spec);
     let parsed = ClusterSpec::parse(&text).and_then(fits).map_err(|error| error.located(&text));
@@ -99,7 +104,7 @@ fn validate(file: &Path, version: Option<KubeVersion>, output: OutputFormat) -> 
     let parsed = parsed.with_context(|| format!("{} cannot be used", file.display()));
     let spec = parsed.usage().details(&validation)?;
     output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn describe(spec: &ClusterSpec) -> String {
@@ -121,26 +126,27 @@ fn describe(spec: &ClusterSpec) -> String {
 }
 
 /// What an inventory has of a `cluster.yaml`.
-#[derive(Serialize)]
-struct Imported {
+#[derive(Serialize, JsonSchema)]
+pub struct Imported {
     schema: u32,
     hosts: Vec<HostSpec>,
     #[serde(skip_serializing_if = "Ssh::is_default")]
     ssh: Ssh,
 }
 
-fn import(path: &Path) -> anyhow::Result<()> {
+fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let content = text_file::read(path).context("cannot read the file to import").usage()?;
     if kubeadm_import::is_kubeadm_configuration(&content) {
-        return import_kubeadm(path, &content);
+        return import_kubeadm(path, &content, output);
     }
     let ClusterSpec { schema, hosts, ssh, .. } = read_inventory(path, ClusterSpec::default())?;
     let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
-    print_text(&format!("{head}{}", yaml(&Imported { schema, hosts, ssh })?))?;
+    let imported = Imported { schema, hosts, ssh };
+    output::result(output, &format!("{head}{}", yaml(&imported)?), &imported)?;
     Ok(())
 }
 
-fn import_kubeadm(path: &Path, content: &str) -> anyhow::Result<()> {
+fn import_kubeadm(path: &Path, content: &str, output: OutputFormat) -> anyhow::Result<()> {
     // A file that it names lies beside it, or where it says.
     let read_file = |named: &str| {
         let beside = Path::new(named).file_name().map(|name| path.with_file_name(name));
@@ -154,13 +160,15 @@ fn import_kubeadm(path: &Path, content: &str) -> anyhow::Result<()> {
     }
     imported.spec.validate().with_context(cannot).usage()?;
     let head = "# From kubeadm's configuration. Whatever else a cluster has, see `kinstall config init`.\n";
-    Ok(print_text(&format!("{head}{}", yaml(&imported.spec.without_defaults())?))?)
+    let said = imported.spec.without_defaults();
+    output::result(output, &format!("{head}{}", yaml(&said)?), &imported.spec)?;
+    Ok(())
 }
 
-fn load_balancer(config: &Path, inventory: Option<&Path>) -> anyhow::Result<()> {
+fn load_balancer(config: &Path, inventory: Option<&Path>, output: OutputFormat) -> anyhow::Result<()> {
     let spec = read_spec(Some(config), inventory)?;
     if spec.api.load_balancer == LoadBalancer::External {
-        return Ok(print_text(&haproxy::external(&spec))?);
+        return Ok(output::text(output, &haproxy::external(&spec))?);
     }
     Err(anyhow!("the cluster has no load balancer of the site's own, so that there is nothing to configure"))
         .usage()

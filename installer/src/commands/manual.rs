@@ -6,32 +6,77 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
-use kbundle_cli::output;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_manual::{File, files, page, pages};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::cli::ManualArguments;
 use crate::failure::Advise;
-use crate::report::print_text;
+
+/// The list of pages for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct Contents {
+    schema: u32,
+    pages: Vec<Heading>,
+}
+
+/// A page in that list.
+#[derive(Serialize, JsonSchema)]
+struct Heading {
+    topic: &'static str,
+    title: &'static str,
+}
+
+/// A page for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct Page {
+    schema: u32,
+    #[serde(flatten)]
+    heading: Heading,
+    /// In Markdown.
+    text: &'static str,
+}
+
+/// What was written, for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct Unpacked {
+    schema: u32,
+    directory: String,
+    /// How many files were written.
+    files: usize,
+}
 
 /// Lists the pages, prints one, or writes all.
-pub fn manual(arguments: &ManualArguments) -> anyhow::Result<ExitCode> {
-    if let Some(directory) = &arguments.out {
-        unpack(directory)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let text = match &arguments.topic {
-        None => contents(),
-        Some(topic) => page(topic).usage().hint("`kinstall manual` lists the pages")?.text.to_owned(),
-    };
+pub fn manual(arguments: &ManualArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     // A pager that was closed has shown enough.
-    output::bytes(&mut text.as_bytes()).context("cannot print the manual")?;
+    match (&arguments.out, &arguments.topic) {
+        (Some(directory), _) => {
+            unpack(directory)?;
+            let directory = directory.display().to_string();
+            let text = format!("{directory}: the manual; begin with introduction.md");
+            output::result(output, &text, &Unpacked { schema: SCHEMA, directory, files: files().count() })?;
+        }
+        (None, Some(topic)) => {
+            let page = page(topic).usage().hint("`kinstall manual` lists the pages")?;
+            let heading = Heading { topic: page.topic, title: page.title };
+            output::result(output, page.text, &Page { schema: SCHEMA, heading, text: page.text })?;
+        }
+        (None, None) => {
+            let pages = pages().map(|page| Heading { topic: page.topic, title: page.title }).collect();
+            let contents = Contents { schema: SCHEMA, pages };
+            output::result(output, &contents.text(), &contents)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn contents() -> String {
-    let width = pages().map(|page| page.topic.len()).max().unwrap_or(0);
-    let lines = pages().map(|page| format!("{:width$}  {}\n", page.topic, page.title));
-    format!("{}\nPrint a page with `kinstall manual TOPIC`.\n", lines.collect::<String>())
+impl Contents {
+    fn text(&self) -> String {
+        let width = self.pages.iter().map(|page| page.topic.len()).max().unwrap_or(0);
+        let lines = self.pages.iter().map(|page| format!("{:width$}  {}\n", page.topic, page.title));
+        format!("{}\nPrint a page with `kinstall manual TOPIC`.\n", lines.collect::<String>())
+    }
 }
 
 /// Writes every file of the manual. The directory has its name only once all of it is there.
@@ -50,7 +95,6 @@ fn unpack(directory: &Path) -> anyhow::Result<()> {
     fs::rename(aside.path(), directory).with_context(cannot)?;
     // It has another name now, and nothing is left to remove.
     let _ = aside.keep();
-    print_text(&format!("{}: the manual; begin with introduction.md\n", directory.display()))?;
     Ok(())
 }
 

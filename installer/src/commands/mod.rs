@@ -3,6 +3,7 @@
 mod agent;
 mod bundle;
 mod config;
+mod documents;
 mod fleet;
 mod images;
 mod manual;
@@ -12,15 +13,16 @@ mod reset;
 mod run;
 mod status;
 mod token;
-mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
+use kbundle_commands::{extract, inspect, join, repair, verify};
 use nix::unistd::geteuid;
 
+pub use self::documents::documents;
 use crate::cli::{Cli, Command};
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
@@ -28,27 +30,31 @@ use crate::lock::{self, Lock, LockError};
 
 /// Does what the command line says.
 pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let output = cli.common.output;
     match &cli.command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Verify(arguments) => verify::verify(arguments),
-        Command::Preflight(arguments) => preflight::preflight(arguments),
-        Command::Status(arguments) => status::status(arguments),
-        Command::Reset(arguments) => reset::reset(arguments),
-        Command::Remove(arguments) => remove::remove(arguments),
-        Command::Token(command) => token::token(command),
-        Command::Config(command) => config::config(command),
+        Command::Run(arguments) => run::run(arguments, output),
+        Command::Verify(arguments) => done(verify::run(arguments, output)),
+        Command::Inspect(arguments) => done(inspect::run(arguments, output)),
+        Command::Extract(arguments) => done(extract::run(arguments, output)),
+        Command::Join(arguments) => done(join::run(arguments, output)),
+        Command::Repair(arguments) => done(repair::run(arguments, output)),
+        Command::Preflight(arguments) => preflight::preflight(arguments, output),
+        Command::Status(arguments) => status::status(arguments, output),
+        Command::Reset(arguments) => reset::reset(arguments, output),
+        Command::Remove(arguments) => remove::remove(arguments, output),
+        Command::Token(command) => token::token(command, output),
+        Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
-        Command::Images(command) => images::images(*command),
-        Command::Manual(arguments) => manual::manual(arguments),
-        Command::Completion(arguments) => {
-            documentation::completion::<Cli>(*arguments)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man(arguments) => {
-            documentation::man::<Cli>(arguments)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Images(command) => images::images(*command, output),
+        Command::Manual(arguments) => manual::manual(arguments, output),
+        Command::Completion(arguments) => done(documentation::completion::<Cli>(*arguments, output)),
+        Command::Man(arguments) => done(documentation::man::<Cli>(arguments, output)),
     }
+}
+
+/// The exit code of a command that has just one for success.
+fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Reads `cluster.yaml`, or takes the defaults; and the hosts from Kubespray's inventory, where there is one.

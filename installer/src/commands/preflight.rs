@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kbundle_cli::output;
+use kbundle_commands::arguments::BundleArgs;
 use kbundle_format::KubeVersion;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::run::suits_this_machine;
@@ -17,18 +19,18 @@ use crate::preflight::{Finding, Subject, examine, hint, rejections};
 use crate::report::{Reporter, SCHEMA};
 
 /// The result for programs.
-#[derive(Serialize)]
-struct Examination<'a> {
+#[derive(Serialize, JsonSchema)]
+pub struct Examination<'a> {
     schema: u32,
     findings: &'a [Finding],
     facts: &'a HostFacts,
 }
 
-pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
+pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
-    let kubernetes = version_of_bundle(arguments)?;
+    let kubernetes = version_of_bundle(arguments, output)?;
     if !spec.hosts.is_empty() {
-        let options = fleet::options(&arguments.hosts, arguments.output, &spec)?;
+        let options = fleet::options(&arguments.hosts, output, &spec)?;
         let begun = fleet::end_connections_when_interrupted;
         crate::fleet::preflight(&spec, &arguments.ignored, kubernetes, &options, begun)?;
         return Ok(ExitCode::SUCCESS);
@@ -39,25 +41,26 @@ pub fn preflight(arguments: &PreflightArguments) -> anyhow::Result<ExitCode> {
     let examination = Examination { schema: SCHEMA, findings: &findings, facts: &facts };
     let refused = refuse_rejected(&findings).details(&examination);
     // As JSON, a refusal has the findings in it.
-    if refused.is_ok() || arguments.output == OutputFormat::Text {
+    if refused.is_ok() || output == OutputFormat::Text {
         let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
-        output::result(arguments.output, &lines.concat(), &examination)?;
+        output::result(output, &lines.concat(), &examination)?;
     }
     refused?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
-fn version_of_bundle(arguments: &PreflightArguments) -> anyhow::Result<Option<KubeVersion>> {
-    if arguments.places().is_empty() {
+fn version_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<KubeVersion>> {
+    let Some(place) = &arguments.place else {
         return Ok(None);
-    }
+    };
     let trust = bundle::read_trust(&arguments.trust)?;
-    let reporter = match arguments.output {
+    let reporter = match output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let (bundle, _) = bundle::verify(&arguments.places(), &trust, &reporter, suits_this_machine)?;
+    let places = BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() };
+    let bundle = bundle::verify(&places, &arguments.base, &trust, &reporter, suits_this_machine)?;
     Ok(Some(bundle.list().kubernetes_version))
 }
 

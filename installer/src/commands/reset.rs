@@ -8,46 +8,50 @@ use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::cli::{OutputFormat, ResetArguments};
 use crate::failure::Advise;
 use crate::host::{Host, ledger};
-use crate::report::Reporter;
+use crate::report::{Event, Observer as _, Reporter};
 use crate::reset::undo_all;
 use crate::step_progress::StepProgress;
 
-pub fn reset(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
+pub fn reset(arguments: &ResetArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     if arguments.all {
-        return reset_all(arguments);
+        return reset_all(arguments, output);
     }
     if arguments.cluster.config.is_some() || arguments.cluster.inventory.is_some() {
         return Err(anyhow!("hosts were named, and without `--all` this host alone is reset")).usage();
     }
     require_root()?;
-    let reporter = Reporter::new(OutputFormat::Text);
+    let reporter = Reporter::new(output);
     let host = Host::local()?;
     if !host.exists(ledger::DIRECTORY) {
-        reporter.line("nothing to do: kinstall has not changed this host");
+        reporter.event(&Event::NothingToReset);
         return Ok(ExitCode::SUCCESS);
     }
     let name = host.read_text("/proc/sys/kernel/hostname")?.unwrap_or_default();
     fleet::confirm(arguments.yes, &format!("removes the cluster from {} and all data in it", name.trim()))?;
     let lock = take_lock()?;
     explain_interrupts("what was undone stays so; run `kinstall reset` again to go on", || ())?;
-    undo_all(Host::local()?, &Lines(&reporter))
-        .hint("what was undone stays so; run `kinstall reset` again to go on")?;
+    let lines = Lines(&reporter);
+    let progress: &dyn StepProgress = match output {
+        OutputFormat::Text => &lines,
+        OutputFormat::Json => &reporter,
+    };
+    undo_all(Host::local()?, progress).hint("what was undone stays so; run `kinstall reset` again to go on")?;
     drop(lock);
-    reporter.line("this host is what it was before kinstall");
+    reporter.event(&Event::HostReset);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Resets every host of the cluster that the command line names.
-fn reset_all(arguments: &ResetArguments) -> anyhow::Result<ExitCode> {
+fn reset_all(arguments: &ResetArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let spec = fleet::read_cluster(&arguments.cluster)?;
     let hosts = spec.hosts.len();
     fleet::confirm(arguments.yes, &format!("removes the cluster {} from {hosts} hosts and all data in it", spec.name))?;
-    let options = fleet::options(&arguments.cluster.hosts, OutputFormat::Text, &spec)?;
+    let options = fleet::options(&arguments.cluster.hosts, output, &spec)?;
     crate::fleet::reset_all(&spec, &options, fleet::end_connections_when_interrupted)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what is done in lines.
+/// Shows what is done in lines, as people read it.
 struct Lines<'a>(&'a Reporter);
 
 impl StepProgress for Lines<'_> {

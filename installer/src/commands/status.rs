@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use kbundle_cli::output;
 use kbundle_format::Role;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::StatusArguments;
+use crate::cli::{OutputFormat, StatusArguments};
 use crate::host::{Change, Host, StepState, UnitState};
 use crate::inputs::OwnedInputs;
 use crate::kubectl::Kubectl;
@@ -20,9 +21,9 @@ use crate::steps::images::unpacked::{self, ImageFault};
 use crate::topology::Member;
 
 /// What is installed and how it is.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+pub struct Status {
     schema: u32,
     healthy: bool,
     /// What the host was set up from; absent where kinstall never got to it.
@@ -42,7 +43,7 @@ struct Status {
     image_faults: Option<Vec<ImageFault>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Installed {
     kubernetes_version: String,
@@ -51,13 +52,13 @@ struct Installed {
     signers: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StepStatus {
     id: &'static str,
     state: StepState,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Node {
     name: String,
@@ -74,7 +75,7 @@ impl Status {
     }
 }
 
-pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
+pub fn status(arguments: &StatusArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let host = Host::local()?;
     let mut status = look(&host)?;
     if arguments.deep {
@@ -82,7 +83,7 @@ pub fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
         status.healthy &= faults.is_empty();
         status.image_faults = Some(faults);
     }
-    output::result(arguments.output, &describe(&status), &status)?;
+    output::result(output, &describe(&status), &status)?;
     Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
+use kbundle_cli::output;
 use kbundle_format::atomic_file::AtomicFile;
 use kbundle_format::{Digest, Role};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,16 +23,16 @@ use crate::join_file::{self, IssueError, JoinFile, Moment, STANDARD_INPUT, clust
 use crate::kubectl::Kubectl;
 use crate::plan::plan;
 use crate::records::Records;
-use crate::report::{SCHEMA, print_json, print_text};
+use crate::report::{SCHEMA, print_text};
 use crate::steps::{ControlPlane, Step, join, network};
 
-pub fn token(command: &TokenCommand) -> anyhow::Result<ExitCode> {
+pub fn token(command: &TokenCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
-        TokenCommand::Create(arguments) => create(arguments),
+        TokenCommand::Create(arguments) => create(arguments, output),
     }
 }
 
-fn create(arguments: &TokenCreateArguments) -> anyhow::Result<ExitCode> {
+fn create(arguments: &TokenCreateArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let newcomer = newcomer(arguments)?;
     let place = Destination::choose(arguments)?;
     require_root()?;
@@ -40,7 +42,7 @@ fn create(arguments: &TokenCreateArguments) -> anyhow::Result<ExitCode> {
     let out = place.open()?;
     let file = control_plane.issue(&host, &newcomer, cluster, arguments)?;
     out.write(&file)?;
-    tell(&file, &place, arguments.output)?;
+    tell(&file, &place, output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,9 +83,6 @@ impl Destination {
         if path != Path::new(STANDARD_INPUT) {
             return Ok(Self::File(path));
         }
-        if arguments.output == OutputFormat::Json {
-            return Err(anyhow!("the join file and the result as JSON cannot both go to standard output")).usage();
-        }
         if io::stdout().is_terminal() {
             return Err(anyhow!("the join file holds a secret, and standard output is a terminal; nothing was made"))
                 .usage()
@@ -108,7 +107,10 @@ impl Destination {
 impl Out {
     fn write(self, file: &JoinFile) -> anyhow::Result<()> {
         let written = match self {
-            Self::Standard => print_text(&file.text()),
+            Self::Standard => {
+                output::begin_content();
+                print_text(&file.text())
+            }
             Self::File(mut out) => out.write_all(file.text().as_bytes()).and_then(|()| out.commit_new()),
         };
         written.context("cannot write the join file").hint(
@@ -224,11 +226,13 @@ fn refuse_taken<T>(result: Result<T, IssueError>) -> anyhow::Result<T> {
 }
 
 /// What was made, for programs. Nothing in it is secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Made<'a> {
+#[schemars(rename = "JoinFile")]
+pub struct Made<'a> {
     schema: u32,
-    file: &'a Path,
+    /// The file, or `-` for standard output.
+    file: String,
     host: &'a str,
     address: String,
     expires: Moment,
@@ -240,31 +244,42 @@ struct Made<'a> {
 
 fn tell(file: &JoinFile, place: &Destination, output: OutputFormat) -> anyhow::Result<()> {
     let host = file.host_spec();
-    let bridge = file.cluster.network.cni == Some(Cni::Bridge);
-    let Destination::File(path) = place else {
-        writeln!(io::stderr(), "{} can join until {} by what went to standard output", file.host, file.expires)?;
-        return Ok(());
+    let path = match place {
+        Destination::Standard => Path::new(STANDARD_INPUT),
+        Destination::File(path) => path,
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let command = ["kinstall", "run", "BUNDLE", "--key", "signing.pub", "--join", name.as_ref()];
-    if output == OutputFormat::Json {
-        let (host, address) = (host.name.as_str(), host.address.to_string());
-        let expires = file.expires;
-        print_json(&Made { schema: SCHEMA, file: path, host, address, expires, command, run_again_on_others: bridge })?;
-        return Ok(());
+    let made = Made {
+        schema: SCHEMA,
+        file: path.display().to_string(),
+        host: host.name.as_str(),
+        address: host.address.to_string(),
+        expires: file.expires,
+        command: ["kinstall", "run", "BUNDLE", "--key", "signing.pub", "--join", name.as_ref()],
+        run_again_on_others: file.cluster.network.cni == Some(Cni::Bridge),
+    };
+    let text = match place {
+        Destination::Standard => {
+            format!("{} can join until {} by what went to standard output", file.host, file.expires)
+        }
+        Destination::File(_) => made.text(file.cluster.name.as_str()),
+    };
+    Ok(output::result(output, &text, &made)?)
+}
+
+impl Made<'_> {
+    fn text(&self, cluster: &str) -> String {
+        let again = if self.run_again_on_others { again_on_others(self.host) } else { String::new() };
+        format!(
+            "{} lets {} ({}) join the cluster {cluster} until {}. It holds a secret.\n\
+             Carry it to that host, with kinstall, the bundle and the key, and type there, as root:\n\n  {}\n\n{again}",
+            self.file,
+            self.host,
+            self.address,
+            self.expires,
+            self.command.join(" "),
+        )
     }
-    let again = if bridge { again_on_others(&file.host.to_string()) } else { String::new() };
-    print_text(&format!(
-        "{} lets {} ({}) join the cluster {} until {}. It holds a secret.\n\
-         Carry it to that host, with kinstall, the bundle and the key, and type there, as root:\n\n  {}\n\n{again}",
-        path.display(),
-        host.name,
-        host.address,
-        file.cluster.name,
-        file.expires,
-        command.join(" "),
-    ))?;
-    Ok(())
 }
 
 /// What has to be done on the other hosts, where the network is `bridge`.

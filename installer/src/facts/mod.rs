@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use kbundle_format::Platform;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Cidr;
@@ -20,7 +21,7 @@ pub use crate::kernel_settings::Sysctl;
 pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
 
 /// What the host is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostFacts {
     /// The host name as the kernel has it.
@@ -74,7 +75,7 @@ pub struct HostFacts {
 }
 
 /// The parts of `/etc/os-release` that matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OsRelease {
     /// Such as `debian`.
@@ -88,7 +89,7 @@ pub struct OsRelease {
 }
 
 /// Memory in bytes; absent where the kernel does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// What the kernel manages.
@@ -98,7 +99,7 @@ pub struct Memory {
 }
 
 /// The kernel and what it offers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kernel {
     /// As `uname -r`.
@@ -112,7 +113,7 @@ pub struct Kernel {
 }
 
 /// Control groups.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cgroups {
     /// Which hierarchy holds the controllers.
@@ -122,7 +123,7 @@ pub struct Cgroups {
 }
 
 /// Which control group hierarchy holds the controllers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CgroupVersion {
     /// One hierarchy a controller.
@@ -134,7 +135,7 @@ pub enum CgroupVersion {
 }
 
 /// A mounted file system with its space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
     /// Where it is mounted.
@@ -153,7 +154,7 @@ pub struct Mount {
 }
 
 /// An address of an interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InterfaceAddress {
     /// Such as `eth0`.
@@ -165,7 +166,7 @@ pub struct InterfaceAddress {
 }
 
 /// Where packets to the rest of the world go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DefaultRoute {
     /// Such as `eth0`.
@@ -175,7 +176,7 @@ pub struct DefaultRoute {
 }
 
 /// Name servers and where they are written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolver {
     /// The file that pods can use: systemd-resolved's real one where `/etc/resolv.conf` names only its stub.
@@ -185,7 +186,7 @@ pub struct Resolver {
 }
 
 /// A TCP port that someone listens on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// The port.
@@ -197,7 +198,7 @@ pub struct Listener {
 }
 
 /// The clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
     /// Seconds since 1970, UTC.
@@ -207,7 +208,7 @@ pub struct Clock {
 }
 
 /// What SELinux does here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selinux {
     /// Not there.
@@ -219,7 +220,7 @@ pub enum Selinux {
 }
 
 /// Whether kinstall has changed this host before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Installation {
     /// No record.

@@ -11,6 +11,7 @@ use super::index::HostIndex;
 use crate::agent::questions::{DeleteNode, DrainNode, ListEtcdMembers, RemoveEtcdMember, ResetHost, SurveyHost};
 use crate::config::{ClusterSpec, DnsName, HostSpec};
 use crate::failure::{Advise, FailureReport};
+use crate::report::Event;
 use crate::stage::Stage;
 use crate::steps::etcd::layout::peer_url;
 
@@ -49,7 +50,7 @@ pub fn reset_all(
 
 fn reset(fleet: &Fleet<'_>, index: HostIndex) -> Result<(), FailureReport> {
     fleet.ask(index, ResetHost {})?;
-    fleet.console.line(&format!("{} is reset: everything that kinstall changed is undone", fleet.host(index).name()));
+    fleet.console.event_of(fleet.host(index).name(), Stage::Remove, &Event::HostReset);
     Ok(())
 }
 
@@ -103,11 +104,7 @@ impl Removal<'_> {
             self.fleet.fail(index, Stage::Remove, report);
         }
         self.fleet.summary(None)?;
-        let name = &self.departing.name;
-        self.fleet.console.line(&format!(
-            "{name} is no longer part of the cluster. Remove it from cluster.yaml and run `kinstall run` again, so that the \
-             other hosts forget it as well."
-        ));
+        self.fleet.console.event(&Event::HostRemoved { name: self.departing.name.clone() });
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use kbundle_format::Digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the ledger lies on a host.
@@ -125,7 +126,7 @@ pub struct LedgerError {
 }
 
 /// How far a step is on this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     /// It was never begun.

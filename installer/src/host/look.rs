@@ -7,12 +7,13 @@ use fs_err as fs;
 use kbundle_format::{Digest, Hasher};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, syncfs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError, Owner, absent};
 
 /// The room of a file system, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Space {
     /// Its size.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Command, Host, HostError};
@@ -12,7 +13,7 @@ use super::{Change, Command, Host, HostError};
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// What systemd says about a unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnitState {
     /// `ActiveState`, such as `active` or `inactive`.

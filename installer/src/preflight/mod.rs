@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use kbundle_format::{KubeVersion, Role};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -59,7 +60,7 @@ impl Subject<'_> {
 }
 
 /// The result of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Fit, or kinstall will make it fit.
@@ -75,7 +76,7 @@ pub enum Verdict {
 }
 
 /// A check with its result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The check's id, which `--ignore` takes.
@@ -153,7 +154,7 @@ struct Check {
 const CHECKS: [&[Check]; 4] = [machine::CHECKS, system::CHECKS, network::CHECKS, kube_proxy::CHECKS];
 
 /// The id of a check, such as `memory`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct CheckId(&'static str);
 
 impl CheckId {

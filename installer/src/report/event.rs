@@ -1,6 +1,7 @@
 //! What a long command reports while it works.
 
 use indicatif::HumanBytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DnsName;
@@ -10,13 +11,10 @@ use crate::preflight::Finding;
 use crate::stage::Stage;
 use crate::step_progress::StepProgress;
 
-/// The version of the form of events and of other JSON results.
-pub const SCHEMA: u32 = 1;
-
 /// Something that happened: on this host, on one of many, or to all of them.
 ///
 /// A host writes it, and the kinstall that leads reads it; `--output json` prints the same.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// The bundle's signatures are good; its content is verified next.
@@ -124,6 +122,15 @@ pub enum Event {
         /// The file with everything that the host said.
         log: String,
     },
+    /// Everything that kinstall changed on the host is undone.
+    HostReset,
+    /// kinstall has not changed the host, so that there is nothing to undo.
+    NothingToReset,
+    /// The host is no longer part of the cluster.
+    HostRemoved {
+        /// Its name in cluster.yaml.
+        name: DnsName,
+    },
     /// The command has done its work.
     Finished {
         /// How many steps changed something, on all hosts together.
@@ -144,7 +151,7 @@ pub trait Observer: StepProgress {
 }
 
 /// Which of many hosts an event is about, and in which stage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Source {
     /// The host.
     pub host: DnsName,
@@ -189,6 +196,13 @@ impl Event {
                 let cause = error.causes.last().map(|cause| format!(": {cause}")).unwrap_or_default();
                 format!("{stage}failed: {}{cause}", error.error)
             }
+            Self::HostReset if source.is_none() => "this host is what it was before kinstall".to_owned(),
+            Self::HostReset => "reset: everything that kinstall changed is undone".to_owned(),
+            Self::NothingToReset => "nothing to do: kinstall has not changed this host".to_owned(),
+            Self::HostRemoved { name } => format!(
+                "{name} is no longer part of the cluster. Remove it from cluster.yaml and run `kinstall run` again, so that the \
+                 other hosts forget it as well."
+            ),
             Self::Finished { changed_steps, changed_hosts, hosts, seconds } => {
                 finished(*changed_steps, *changed_hosts, *hosts, *seconds)
             }

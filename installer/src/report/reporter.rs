@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use kbundle_cli::output::{self, print_json, print_text};
+use kbundle_cli::output::{self, SCHEMA, print_json, print_text};
 use kbundle_cli::{OutputFormat, progress};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::event::{Event, Observer, SCHEMA, Source};
+use super::event::{Event, Observer, Source};
 use crate::config::DnsName;
 use crate::stage::Stage;
 use crate::step_progress::StepProgress;
@@ -108,8 +109,8 @@ impl Console {
 }
 
 /// An event as programs get it, with the version of its form.
-#[derive(Serialize)]
-struct EventLine<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EventLine<'a> {
     schema: u32,
     #[serde(flatten)]
     event: &'a Event,

@@ -1,13 +1,14 @@
 //! Small signed bundles, and the program run on them.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use kbundle_format::fixtures::noise;
 use kbundle_format::key::Algorithm;
 use kbundle_format::list::{Compression, FORMAT_VERSION};
+use kbundle_format::volume::{Split, VolumeWriter};
 use kbundle_format::{
     BundleList, BundleWriter, Component, Digest, Entry, EntryKind, Platform, Role, SignatureFile, SigningKey,
 };
@@ -44,6 +45,15 @@ impl Folder {
 
     /// Writes a signed bundle for `platform` and returns its bytes.
     pub fn bundle(&self, name: &str, platform: &Platform, place: Signature) -> Vec<u8> {
+        self.partial(name, platform, place, |_| true)
+    }
+
+    /// Writes a bundle for this machine that carries the kubelet alone; one that carries everything completes it.
+    pub fn differential(&self, name: &str) -> Vec<u8> {
+        self.partial(name, &Platform::of_this_program(), Signature::Inside, |name| name == "kubelet")
+    }
+
+    fn partial(&self, name: &str, platform: &Platform, place: Signature, carried: impl Fn(&str) -> bool) -> Vec<u8> {
         let contents: [(&str, Vec<u8>); 3] =
             [("runc", noise(1, 70_000)), ("kubelet", noise(2, 300_000)), ("kubectl", noise(3, 90_000))];
         let list = list(platform, &contents);
@@ -55,7 +65,7 @@ impl Folder {
             Signature::Inside => writer.signature(&signature).unwrap(),
             Signature::Beside => fs::write(self.path(&format!("{name}.sig")), signature.content).unwrap(),
         }
-        for (entry, (_, content)) in list.entries.iter().zip(&contents) {
+        for (entry, (_, content)) in list.entries.iter().zip(&contents).filter(|(_, (name, _))| carried(name)) {
             writer.entry(entry, &mut content.as_slice()).unwrap();
         }
         let bundle = writer.finish().unwrap().into_inner();
@@ -63,16 +73,33 @@ impl Folder {
         bundle
     }
 
+    /// Cuts a file into volumes of about `file_bytes` in the folder `stick`, with parity.
+    pub fn split(&self, bytes: &[u8], file_bytes: u64, parity: u32) -> Vec<PathBuf> {
+        fs::create_dir(self.path("stick")).unwrap();
+        let mut writer = VolumeWriter::new(&self.path("stick/b.tar.zst"), Split { file_bytes, parity }).unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
     /// Runs kinstall in the folder.
     pub fn kinstall(&self, arguments: &[&str]) -> Said {
+        self.kinstall_reading(Stdio::null(), arguments)
+    }
+
+    /// Runs kinstall in the folder with something on its standard input.
+    pub fn kinstall_reading(&self, input: impl Into<Stdio>, arguments: &[&str]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_kinstall"))
             .args(arguments)
             .current_dir(self.directory.path())
             .env_remove("KINSTALL_LOG")
+            .stdin(input)
             .output()
             .unwrap();
         let text = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes), self.directory.path());
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        let said = Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
+        // Where kinstall runs, there is no kbundle.
+        assert!(!said.stderr.contains("kbundle"), "a hint names a program that may be absent: {said}");
+        said
     }
 }
 

@@ -158,12 +158,6 @@ fn token_create_says_what_is_wrong_with_its_words() {
     --- stderr
     error: the label a is given twice
     ");
-    assert_snapshot!(create(&["--out", "-", "--output", "json"]), @r#"
-    exit code 2
-    --- stdout
-    {"schema":1,"error":{"kind":"usage","message":"the join file and the result as JSON cannot both go to standard output","causes":[],"hint":null,"exitCode":2}}
-    --- stderr
-    "#);
     let said = create(&[]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{said}");
 }

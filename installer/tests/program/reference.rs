@@ -1,6 +1,9 @@
 //! What is published about `cluster.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
 
 use fs_err as fs;
+use kbundle_cli::Program as _;
+use kbundle_cli::program::commands;
+use kinstall::cli::Cli;
 use kinstall::config;
 use serde_json::Value;
 
@@ -18,6 +21,24 @@ fn is_current(name: &str, made: &str) {
 #[test]
 fn the_published_schema_is_that_of_the_types() {
     is_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
+}
+
+#[test]
+fn the_published_schemas_of_documents_are_those_of_the_types() {
+    let mut described: Vec<_> = Cli::documents().iter().map(|documents| documents.command().to_owned()).collect();
+    described.sort();
+    let mut all = commands::<Cli>();
+    all.sort();
+    assert_eq!(described, all, "every command says what it prints with `--output json`");
+    for documents in Cli::documents() {
+        let name = format!("schemas/kinstall/{}.schema.json", documents.command().replace(' ', "-"));
+        is_current(&name, &format!("{:#}\n", documents.schema("kinstall")));
+    }
+    assert_eq!(
+        fs::read_dir(format!("{DOCS}/schemas/kinstall")).unwrap().count(),
+        all.len(),
+        "a file without a command"
+    );
 }
 
 #[test]

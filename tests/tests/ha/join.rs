@@ -177,7 +177,7 @@ fn make_join_file(first: &Host, second: &Host) -> anyhow::Result<String> {
     refused(first, &format!("{create} --host w1 --address {address}"), &["is there already"])?;
 
     let json = format!("{create} --host w1 --address {address} --out gone.join.yaml --ttl 10m --output json");
-    let made: Value = serde_json::from_str(&on_stick(first, &json)?.success()?)?;
+    let made = lab::document_of("kinstall", "token create", &on_stick(first, &json)?.success()?)?;
     ensure!(made["file"] == "gone.join.yaml" && made["runAgainOnOthers"] == true, "{made}");
     carry(first, second, "gone.join.yaml")?;
     first.sh(&format!("kubeadm token delete $(sed -n 's/^  token: //p' {STICK}/gone.join.yaml)"))?;

@@ -106,6 +106,8 @@ fn assert_settings_are_in_force(site: &Site) -> anyhow::Result<()> {
     assert_eq!(labelled, "node/w1");
     let addon = site.cluster("cp1").kubectl("-n lab-test get deployment idle -o jsonpath='{.status.readyReplicas}'")?;
     assert_eq!(addon, "1");
+    let page = site.cluster("cp1").kubectl("-n team exec deployment/app -- wget -qO- http://127.0.0.1:8080/")?;
+    assert_eq!(page, "carried with the bundle");
     let pull = site.host("w1").sh("crictl pull docker.io/library/nothing:1 2>&1 || true")?;
     ensure!(pull.contains(MIRROR) && !pull.contains("registry-1.docker.io"), "it was pulled from elsewhere: {pull}");
     for worker in ["w1", "w2"] {

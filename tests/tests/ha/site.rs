@@ -137,7 +137,7 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {{cni: {}}}\naddons: [lab-test]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
+             network: {{cni: {}}}\naddons: [lab-test, team-app]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
             key.display(),
             known.display(),
             hosts.join("\n"),

@@ -42,7 +42,8 @@ pub fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carrie
     cluster.assert_secrets_are_encrypted()?;
     cluster.assert_nothing_was_pulled()?;
     let status = host.sh("kinstall status --output json")?;
-    serde_json::from_str::<serde_json::Value>(&status)?;
+    let status = lab::document_of("kinstall", "status", &status)?;
+    ensure!(status["healthy"] == true, "{status}");
 
     assert_a_second_run_changes_nothing(host)?;
 

@@ -87,8 +87,7 @@ fn assert_the_control_plane_has_its_flags(cluster: &Cluster<'_>) -> anyhow::Resu
         ),
         ("kube-controller-manager", &["--node-cidr-mask-size=23", "--bind-address=0.0.0.0"]),
     ] {
-        let found =
-            cluster.json(&format!("--namespace=kube-system get pods --selector=component={pod} --output=json"))?;
+        let found = cluster.json(&format!("--namespace=kube-system get pods --selector=component={pod}"))?;
         let command = found["items"][0]["spec"]["containers"][0]["command"].as_array().context("no command")?;
         for flag in flags {
             ensure!(command.contains(&Value::from(*flag)), "{pod} has no {flag}: {command:?}");
@@ -109,7 +108,7 @@ fn assert_the_audit_log_follows_the_policy_of_the_site(host: &Host) -> anyhow::R
 }
 
 fn assert_the_node_is_as_it_was_described(cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    let node = cluster.json("get node control-plane-1 --output=json")?;
+    let node = cluster.json("get node control-plane-1")?;
     let label = &node["metadata"]["labels"]["disk"];
     ensure!(label == "ssd", "label {label}");
     let taint = json!({"key": "dedicated", "value": "db", "effect": "PreferNoSchedule"});
@@ -123,13 +122,14 @@ fn assert_the_node_is_as_it_was_described(cluster: &Cluster<'_>) -> anyhow::Resu
 fn assert_kubelet_and_kube_proxy_have_their_fields(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
     // With serverTLSBootstrap the kubelet asks the cluster for its certificate, once each time it starts, and somebody has to approve it.
     let kubelet = eventually("the kubelet's settings", || {
-        let requests = cluster.json("get certificatesigningrequests --output=json")?;
+        let requests = cluster.json("get certificatesigningrequests")?;
         let of_kubelet = requests["items"].as_array().into_iter().flatten();
         let of_kubelet = of_kubelet.filter(|request| request["spec"]["signerName"] == "kubernetes.io/kubelet-serving");
         let names: Vec<_> = of_kubelet.filter_map(|request| request["metadata"]["name"].as_str()).collect();
         ensure!(!names.is_empty(), "the kubelet asked for no certificate");
         cluster.kubectl(&format!("certificate approve {}", names.join(" ")))?;
-        cluster.json("get --raw /api/v1/nodes/control-plane-1/proxy/configz")
+        let text = cluster.kubectl("get --raw /api/v1/nodes/control-plane-1/proxy/configz")?;
+        Ok(serde_json::from_str::<Value>(&text)?)
     })?;
     let kubelet = &kubelet["kubeletconfig"];
     for (field, expected) in [

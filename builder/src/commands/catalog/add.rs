@@ -6,26 +6,27 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use kbundle::catalog::draft::Draft;
 use kbundle::catalog::{Catalog, CatalogFile};
-use kbundle::destination::Destination;
-use kbundle::interrupt::Interrupt;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::Selection;
 use kbundle::spec::{BundleSpec, Cni, LoadBalancer, SpecFile, Unpinned};
 use kbundle::upstream::Upstream;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::{Explained as _, OutputFormat};
+use kbundle_commands::destination::Destination;
+use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::shell::word;
 use kbundle_format::{KubeVersion, Platform};
 
+use super::Report;
 use crate::cli::CatalogAddArgs;
 use crate::commands::source;
 
-pub fn run(arguments: &CatalogAddArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &CatalogAddArgs, output: OutputFormat) -> anyhow::Result<()> {
     let file = SpecFile::default();
     let catalog = source::catalog(&arguments.catalogs, &file)?;
     let Draft { nearest, file: drafted } = catalog.draft(arguments.version).explained()?;
     let selection =
-        selection(catalog.with_draft(Draft { nearest, file: drafted.clone() }), arguments.version, &drafted)?;
+        selection(&catalog.with_draft(Draft { nearest, file: drafted.clone() }), arguments.version, &drafted)?;
     let mirrors: Mirrors = arguments.mirrors.iter().cloned().collect();
     let upstream = Upstream::of_selection(&selection);
     source::check_mirrors(&mirrors, &upstream, None)?;
@@ -35,22 +36,31 @@ pub fn run(arguments: &CatalogAddArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;
     progress.finish();
-    let text = serde_yaml::to_string(&pinned(drafted, &lock)).context("cannot write the catalog as YAML")?;
+    let drafted = pinned(drafted, &lock);
+    let text = serde_yaml::to_string(&drafted).context("cannot write the catalog as YAML")?;
+    let to_stdout = destination.is_stdout();
     let mut file = destination.start(&interrupt).explained()?;
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", arguments.out.display()))?;
     file.commit().explained()?;
-    output::note(&format!(
-        "{}: Kubernetes {}, pinned by upstream's checksums and registry; containerd, etcd, CoreDNS and add-ons as with {nearest}\nread it, then: kbundle build --catalog {} --k8s {} --key signing.key",
-        arguments.out.display(),
-        arguments.version,
-        word(&arguments.out),
-        arguments.version,
-    ))?;
-    Ok(())
+    Report::of(&arguments.out, &drafted).print(output, &note(arguments, &nearest.to_string(), to_stdout))
+}
+
+/// What was written, and the command that comes next.
+fn note(arguments: &CatalogAddArgs, nearest: &str, to_stdout: bool) -> String {
+    let (version, out) = (arguments.version, arguments.out.display().to_string());
+    let name = if to_stdout { "standard output" } else { &out };
+    let text = format!(
+        "{name}: Kubernetes {version}, pinned by upstream's checksums and registry; containerd, etcd, CoreDNS and add-ons as with {nearest}"
+    );
+    // What became of standard output is not known here.
+    if to_stdout {
+        return text;
+    }
+    format!("{text}\nread it, then: kbundle build --catalog {} --k8s {version} --key signing.key", word(&arguments.out))
 }
 
 /// What has to be pinned: the release's own programs and images, for every platform that the programs have.
-fn selection(catalog: Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
+fn selection(catalog: &Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
     let versions = drafted.components.values().flat_map(|family| family.versions.values());
     let platforms: BTreeSet<Platform> = versions.flat_map(|version| version.platforms.keys().cloned()).collect();
     let spec = BundleSpec {
@@ -60,6 +70,8 @@ fn selection(catalog: Catalog, version: KubeVersion, drafted: &CatalogFile) -> a
         load_balancer: LoadBalancer::None,
         addons: Vec::new(),
         images: Vec::new(),
+        manifests: Vec::new(),
+        left_out: Vec::new(),
         unpinned: Unpinned::TrustOnFirstUse,
     };
     let mut selection = catalog.select(&spec).explained()?;

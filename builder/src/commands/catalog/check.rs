@@ -1,35 +1,38 @@
 //! `kbundle catalog check`
 
-use anyhow::bail;
+use anyhow::anyhow;
 use kbundle::catalog::check::Fault;
 use kbundle::spec::SpecFile;
-use kbundle_cli::output;
+use kbundle_cli::Advise as _;
+use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_format::Source;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::CatalogCheckArgs;
 use crate::commands::source;
 
 /// What `--output json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report<'a> {
+#[schemars(rename = "CheckedCatalog")]
+pub struct Report<'a> {
     schema: u32,
     sources: &'a [Source],
     releases: usize,
     faults: &'a [Fault],
 }
 
-pub fn run(arguments: &CatalogCheckArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &CatalogCheckArgs, output: OutputFormat) -> anyhow::Result<()> {
     let catalog = source::catalog(&arguments.catalogs, &SpecFile::default())?;
     let faults = catalog.faults();
+    let releases = catalog.releases.len();
+    let report = Report { schema: SCHEMA, sources: &catalog.sources, releases, faults: &faults };
     if !faults.is_empty() {
         let lines: Vec<_> =
             faults.iter().map(|Fault { kubernetes, message }| format!("  {kubernetes}: {message}")).collect();
-        bail!("the catalog has faults:\n{}", lines.join("\n"));
+        return Err(anyhow!("the catalog has faults:\n{}", lines.join("\n"))).details(&report);
     }
-    let releases = catalog.releases.len();
-    let report = Report { schema: 1, sources: &catalog.sources, releases, faults: &faults };
-    output::result(arguments.output, &format!("{releases} Kubernetes versions, each can be built"), &report)?;
+    output::result(output, &format!("{releases} Kubernetes versions, each can be built"), &report)?;
     Ok(())
 }

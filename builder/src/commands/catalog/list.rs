@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use kbundle::catalog::overview::{Overview, PinState, ReleaseOverview};
 use kbundle::spec::SpecFile;
-use kbundle_cli::output;
+use kbundle_cli::output::{self, OutputFormat};
 
 use crate::cli::CatalogListArgs;
 use crate::commands::source;
@@ -12,9 +12,9 @@ use crate::commands::source;
 /// Components that tell releases apart; the others follow from them.
 const SHOWN: [&str; 2] = ["containerd", "etcd"];
 
-pub fn run(arguments: &CatalogListArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &CatalogListArgs, output: OutputFormat) -> anyhow::Result<()> {
     let overview = source::catalog(&arguments.catalogs, &SpecFile::default())?.overview();
-    output::result(arguments.output, &text(&overview), &overview)?;
+    output::result(output, &text(&overview), &overview)?;
     Ok(())
 }
 

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use kbundle::catalog::overview::{AddonDetail, ComponentDetail, FileDetail, ImageDetail, ReleaseDetail};
 use kbundle::spec::SpecFile;
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::Explained as _;
+use kbundle_cli::output::{self, OutputFormat};
 
 use crate::cli::CatalogShowArgs;
 use crate::commands::source;
 
-pub fn run(arguments: &CatalogShowArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &CatalogShowArgs, output: OutputFormat) -> anyhow::Result<()> {
     let catalog = source::catalog(&arguments.catalogs, &SpecFile::default())?;
     let detail = catalog.detail(arguments.kubernetes).explained()?;
-    output::result(arguments.output, &text(&detail), &detail)?;
+    output::result(output, &text(&detail), &detail)?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use super::assignment::Assignment;
 use super::{changed_something, suits_this_machine};
-use crate::cli::{OutputFormat, RunArguments};
+use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
 use crate::facts::Installation;
@@ -25,9 +25,14 @@ use crate::steps::Context;
 use crate::trust::Trust;
 
 /// Makes this host what `assignment` says, from the bundle. The guards have the numbers of [`assignment`](super::assignment).
-pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> anyhow::Result<ExitCode> {
+pub fn run(
+    arguments: &RunArguments,
+    output: OutputFormat,
+    trust: &Trust,
+    assignment: &Assignment,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let reporter = Reporter::new(arguments.output);
+    let reporter = Reporter::new(output);
     if !arguments.dry_run {
         require_root()?;
     }
@@ -36,7 +41,8 @@ pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> 
     // Guards 1 to 3.
     assignment.refuse_without_bundle(&host)?;
     // Guard 4.
-    let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
+    let BundleArguments { bundle, base, .. } = &arguments.bundle;
+    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
 
     let spec = assignment.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());
@@ -72,7 +78,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, assignment: &Assignment) -> 
         seconds,
     });
     drop(lock);
-    if arguments.output == OutputFormat::Text {
+    if output == OutputFormat::Text {
         print_text(&assignment.next_steps())?;
     }
     if arguments.assert_no_op && !changed.is_empty() {

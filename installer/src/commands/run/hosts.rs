@@ -4,19 +4,25 @@ use std::process::ExitCode;
 
 use super::super::{bundle, fleet};
 use super::{changed_something, suits_this_machine};
-use crate::cli::{OutputFormat, RunArguments};
+use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
 use crate::fleet::{InstallRequest, lead};
 use crate::report::{Reporter, print_text};
 use crate::trust::Trust;
 
 /// Leads the installation on all of them.
-pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyhow::Result<ExitCode> {
-    let reporter = Reporter::new(arguments.output);
-    let (bundle, _) = bundle::verify(&arguments.bundle.places(), trust, &reporter, suits_this_machine)?;
+pub fn run(
+    arguments: &RunArguments,
+    output: OutputFormat,
+    trust: &Trust,
+    spec: &ClusterSpec,
+) -> anyhow::Result<ExitCode> {
+    let reporter = Reporter::new(output);
+    let BundleArguments { bundle, base, .. } = &arguments.bundle;
+    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
-    let options = fleet::options(&arguments.hosts, arguments.output, spec)?;
+    let options = fleet::options(&arguments.hosts, output, spec)?;
     let request =
         InstallRequest { spec, bundle: &bundle, trust, ignored: &arguments.ignored, dry_run: arguments.dry_run };
     let outcome = lead(&request, &options, fleet::end_connections_when_interrupted)?;
@@ -25,7 +31,7 @@ pub fn run(arguments: &RunArguments, trust: &Trust, spec: &ClusterSpec) -> anyho
             outcome.changed.iter().map(|(host, steps)| format!("{host}: {}", steps.join(", "))).collect();
         return Err(changed_something(&hosts.join("; ")));
     }
-    if arguments.output == OutputFormat::Text && !arguments.dry_run {
+    if output == OutputFormat::Text && !arguments.dry_run {
         print_text(&next_steps(spec))?;
     }
     Ok(ExitCode::SUCCESS)

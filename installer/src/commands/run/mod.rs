@@ -10,27 +10,27 @@ use anyhow::anyhow;
 use kbundle_format::{BundleList, Platform};
 
 use super::{bundle, read_spec};
-use crate::cli::RunArguments;
+use crate::cli::{OutputFormat, RunArguments};
 use crate::failure::Advise;
 use assignment::Assignment;
 
 /// Does what the command line says.
-pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &RunArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
     if let Some(path) = &arguments.join {
-        return here::run(arguments, &trust, &Assignment::joining(path)?);
+        return here::run(arguments, output, &trust, &Assignment::joining(path)?);
     }
     if arguments.config.is_none()
         && arguments.inventory.is_none()
         && let Some(assignment) = Assignment::recorded()?
     {
-        return here::run(arguments, &trust, &assignment);
+        return here::run(arguments, output, &trust, &assignment);
     }
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
     if spec.hosts.is_empty() {
-        here::run(arguments, &trust, &Assignment::alone(spec))
+        here::run(arguments, output, &trust, &Assignment::alone(spec))
     } else {
-        hosts::run(arguments, &trust, &spec)
+        hosts::run(arguments, output, &trust, &spec)
     }
 }
 

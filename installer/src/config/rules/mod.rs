@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use kbundle_format::{KubeVersion, Role};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Api, Cidr, ClusterSpec, Cni, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
@@ -26,7 +27,7 @@ const MOST_PARTS_BITS: u8 = 16;
 const ADDRESSES_NOT_FOR_PODS: u64 = 3;
 
 /// Something that `cluster.yaml` asks for and that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.
     pub place: String,

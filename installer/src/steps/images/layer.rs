@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tar::{Archive, EntryType};
 
@@ -21,7 +22,7 @@ const WHITEOUT_META: &str = ".wh..wh.";
 const MAX_LINKS: usize = 40;
 
 /// What is wrong with a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "kind")]
 pub enum Fault {
     /// It is not there.

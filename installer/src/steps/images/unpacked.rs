@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use flate2::bufread::MultiGzDecoder;
 use kbundle_format::Digest;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -29,7 +30,7 @@ const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// A file that an image has and its snapshot has not, or not so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImageFault {
     /// The image's name.
     pub image: String,

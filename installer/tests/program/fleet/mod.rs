@@ -5,7 +5,7 @@ mod cluster;
 mod front;
 mod leaving;
 mod scale;
-mod stubs;
+pub mod stubs;
 
 use fs_err as fs;
 use insta::assert_snapshot;
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use stubs::{Said, Stubs, answer, changed_survey, event, failed};
 
-const SERVER: &[Role] = &[Role::ControlPlane, Role::Etcd];
-const WORKER: &[Role] = &[Role::Worker];
+pub const SERVER: &[Role] = &[Role::ControlPlane, Role::Etcd];
+pub const WORKER: &[Role] = &[Role::Worker];
 
 /// A control plane and two workers.
 fn three() -> Stubs {

@@ -1,0 +1,37 @@
+//! What each command prints with `--output json`.
+
+use kbundle_cli::Documents;
+use kbundle_cli::documentation::ManDocument;
+use kbundle_cli::output::TextDocument;
+use kbundle_cli::schema::SchemaDocument;
+use kbundle_commands::damage::DamageDetails;
+use kbundle_commands::{composed, extract, inspect, repair, verify};
+
+use super::{build, catalog, dry_run, export, images, keygen, lock, reproduce, sign};
+
+/// Of every command.
+pub fn documents() -> Vec<Documents> {
+    let mut documents = vec![
+        Documents::of("build").with::<build::Report>().with::<dry_run::Report>().with::<reproduce::Report>(),
+        Documents::of("lock").with::<lock::Report>(),
+        Documents::of("images find").with::<images::Report>(),
+        Documents::of("config init").with::<TextDocument>(),
+        Documents::of("config schema").with::<SchemaDocument>(),
+        Documents::of("keygen").with::<keygen::Report>(),
+        Documents::of("sign").with::<sign::Report>().with::<sign::DigestReport>(),
+        Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails>(),
+        Documents::of("inspect").with::<inspect::Report>(),
+        Documents::of("extract").with::<extract::Report>(),
+        // Its result is the content.
+        Documents::of("cat"),
+        Documents::of("export").with::<export::Report>(),
+        Documents::of("join").with::<composed::Report>(),
+        Documents::of("subset").with::<composed::Report>(),
+        Documents::of("split").with::<composed::Report>(),
+        Documents::of("repair").with::<repair::Report>(),
+        Documents::of("completion").with::<TextDocument>(),
+        Documents::of("man").with::<ManDocument>(),
+    ];
+    documents.extend(catalog::documents());
+    documents
+}

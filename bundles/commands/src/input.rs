@@ -1,0 +1,233 @@
+//! The bundle that a command reads: from files in any order, or from standard input in one pass.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
+use kbundle_cli::failure::explained;
+use kbundle_cli::program::typed;
+use kbundle_cli::{Explained as _, failure, output, progress};
+use kbundle_format::diagnosis::Diagnosed;
+use kbundle_format::volume::MendedVolume;
+use kbundle_format::{
+    BundleHead, BundleSource, BundleStream, Diagnosis, Entry, IndexedBundle, ReadError, SignatureCheck, SignatureFile,
+};
+
+use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
+use crate::signers::{self, Trusted};
+
+/// A bundle that is not opened yet.
+pub struct Input {
+    /// What to call it in messages.
+    pub name: String,
+    /// How an error about it begins.
+    refused: String,
+    source: Option<BundleSource>,
+    /// The volumes that were warned about.
+    warned: RefCell<Vec<MendedVolume>>,
+}
+
+impl Input {
+    /// Finds the files; for `-`, nothing yet. Warns where a volume is missing that parity stands in for.
+    pub fn find(arguments: &BundleArgs) -> anyhow::Result<Self> {
+        Self::find_refusing(arguments, format!("refused {}", name(arguments)))
+    }
+
+    /// The same with another beginning for errors about it.
+    pub fn find_refusing(arguments: &BundleArgs, refused: String) -> anyhow::Result<Self> {
+        let (name, warned) = (name(arguments), RefCell::default());
+        if is_standard_input(&arguments.bundle) {
+            if !arguments.volumes.volumes.is_empty() {
+                return Err(failure::usage(
+                    "--volumes makes no sense with standard input",
+                    "name a volume or a folder with volumes instead of `-`",
+                ));
+            }
+            return Ok(Self { name, refused, source: None, warned });
+        }
+        let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes.volumes).cloned().collect();
+        let source = BundleSource::open_all(&places).explained().with_context(|| refused.clone())?;
+        let input = Self { name, refused, source: Some(source), warned };
+        input.warn_of_mended()?;
+        Ok(input)
+    }
+
+    /// Finds a bundle that was named without further folders.
+    pub fn find_file(path: &Path) -> anyhow::Result<Self> {
+        Self::find(&BundleArgs { bundle: path.to_owned(), volumes: VolumeArguments::default() })
+    }
+
+    /// The files, for commands that cannot do with one pass.
+    pub fn source(&self) -> anyhow::Result<&BundleSource> {
+        self.source.as_ref().ok_or_else(|| {
+            failure::usage("this cannot be done in one pass over standard input", "store the bundle in a file first")
+        })
+    }
+
+    /// Opens the files for reading in any order, or standard input for one pass. With bases, files alone.
+    pub fn open(&self, check: SignatureCheck<'_>, bases: &BaseArgs) -> anyhow::Result<Bundle> {
+        if self.source.is_some() || !bases.base.is_empty() {
+            return Ok(Bundle::Indexed(self.open_completed(check, bases)?));
+        }
+        let opened = BundleStream::open(io::stdin(), check);
+        opened.map(Bundle::Stream).map_err(|error| self.refusal(error))
+    }
+
+    /// Opens the files for reading in any order.
+    pub fn open_indexed(&self, check: SignatureCheck<'_>) -> anyhow::Result<IndexedBundle> {
+        let opened = IndexedBundle::open_source(self.source()?.clone(), check);
+        let bundle = opened.map_err(|error| self.refusal(error))?;
+        self.warn_of_mended()?;
+        Ok(bundle)
+    }
+
+    /// The same with what the bundle leaves out taken from bases. Who signed those does not matter: what is taken from them is compared with
+    /// the list of this one.
+    pub fn open_completed(&self, check: SignatureCheck<'_>, bases: &BaseArgs) -> anyhow::Result<IndexedBundle> {
+        let bundle = self.open_indexed(check)?;
+        let open = |path: &PathBuf| Self::find_file(path)?.open_indexed(SignatureCheck::Skipped);
+        Ok(bundle.completed_from(bases.base.iter().map(open).collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Opens for one pass, which is enough to look at the head.
+    pub fn open_stream(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
+        let opened = match &self.source {
+            None => BundleStream::open(io::stdin(), check),
+            Some(source) => match BundleStream::open(source.reader(), check) {
+                Err(error) if error.may_be_damage() && source.mend() => BundleStream::open(source.reader(), check),
+                opened => opened,
+            },
+        };
+        let stream = opened.map_err(|error| self.refusal(error))?;
+        self.warn_of_mended()?;
+        Ok(stream)
+    }
+
+    /// The refusal of the bundle for `error`: whether it is damaged or was changed, where, and how that was met.
+    pub fn refusal(&self, error: ReadError) -> anyhow::Error {
+        let diagnosis = match &self.source {
+            Some(source) => Diagnosis::of_source(&error, source),
+            None => Diagnosis::of_stream(&error),
+        };
+        let error = Diagnosed::new(diagnosis, error).map_or_else(explained, explained);
+        error.context(self.refused())
+    }
+
+    /// How an error about it begins.
+    pub fn refused(&self) -> String {
+        self.refused.clone()
+    }
+
+    /// The volumes that are missing or damaged and that others stand in for.
+    #[must_use]
+    pub fn mended(&self) -> Vec<MendedVolume> {
+        self.source.as_ref().map(BundleSource::mended).unwrap_or_default()
+    }
+
+    /// Warns, once each, of volumes that are missing or damaged and that others stand in for. The command goes on.
+    pub fn warn_of_mended(&self) -> io::Result<()> {
+        let mut warned = self.warned.borrow_mut();
+        for volume in self.mended() {
+            if !warned.contains(&volume) {
+                let repair = typed("repair").map(|repair| format!(", or write it anew with `{repair}`"));
+                let repair = repair.unwrap_or_default();
+                output::warning(&format!("WARNING: {volume}. Nothing is lost yet; copy it again{repair}"))?;
+                warned.push(volume);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to call a bundle in messages.
+fn name(arguments: &BundleArgs) -> String {
+    if is_standard_input(&arguments.bundle) {
+        "standard input".to_owned()
+    } else {
+        arguments.bundle.display().to_string()
+    }
+}
+
+/// A bundle in files that content is taken from, whoever signed it.
+pub struct Opened {
+    /// What to say about it.
+    pub input: Input,
+    /// The bundle.
+    pub bundle: IndexedBundle,
+}
+
+impl Opened {
+    /// Opens what the arguments name; signatures are not looked at.
+    pub fn of(arguments: &BundleArgs) -> anyhow::Result<Self> {
+        Self::new(Input::find(arguments)?)
+    }
+
+    /// The same for a bundle that was named without further folders.
+    pub fn file(path: &Path) -> anyhow::Result<Self> {
+        Self::new(Input::find_file(path)?)
+    }
+
+    fn new(input: Input) -> anyhow::Result<Self> {
+        let bundle = input.open_indexed(SignatureCheck::Skipped)?;
+        Ok(Self { input, bundle })
+    }
+
+    /// Compares the content of some of its entries with their digests.
+    ///
+    /// # Errors
+    /// The refusal of this bundle, which names all that is damaged.
+    pub fn check(&self, entries: &[&Entry]) -> anyhow::Result<()> {
+        let bar = progress::bar("verifying", entries.iter().map(|entry| entry.size).sum());
+        let damage = self.bundle.check_each(entries, &|count| bar.inc(count));
+        bar.finish_and_clear();
+        self.input.refuse_damage(&self.bundle, damage)?;
+        Ok(self.input.warn_of_mended()?)
+    }
+}
+
+/// A bundle whose head was read and checked.
+pub enum Bundle {
+    /// From files.
+    Indexed(IndexedBundle),
+    /// From standard input.
+    Stream(BundleStream),
+}
+
+impl Bundle {
+    /// What was read and checked first, whichever way.
+    pub fn head(&self) -> &BundleHead {
+        match self {
+            Self::Indexed(bundle) => bundle.head(),
+            Self::Stream(stream) => stream.head(),
+        }
+    }
+}
+
+/// What `--key`, `--threshold`, `--signature` and `--unsigned` ask for.
+pub struct Asked {
+    trusted: Option<Trusted>,
+    detached: Vec<SignatureFile>,
+}
+
+impl Asked {
+    /// Reads the keys and signatures that the arguments name.
+    pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
+        let trusted = if arguments.unsigned {
+            None
+        } else {
+            Some(Trusted::read(&arguments.key, arguments.signatures.threshold)?)
+        };
+        Ok(Self { trusted, detached: signers::detached(&arguments.signatures)? })
+    }
+
+    /// What to ask of a bundle's signatures.
+    #[must_use]
+    pub fn check(&self) -> SignatureCheck<'_> {
+        match &self.trusted {
+            Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &self.detached },
+            None => SignatureCheck::Skipped,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The commands about a bundle that kbundle and kinstall have in common, and the rule for everything that either writes.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`arguments`] | which bundle, from which bases, whom to trust, what may be replaced |
+//! | [`input`], [`damage`] | the bundle that a command reads; the refusal of one that is damaged |
+//! | [`signers`], [`origin`] | trusted keys and who signed; what the provenance is worth |
+//! | [`verify`], [`inspect`], [`extract`], [`join`], [`repair`] | one command each: its arguments, what it does, what it prints |
+//! | [`unpack`], [`target`], [`composed`] | content written to a folder; bundles made of bundles |
+//! | [`destination`], [`interrupt`] | where output goes and what it may replace; what a signal does to it |
+//!
+//! Why it is a crate of its own: `docs/decisions/shared-commands.md`.
+
+mod advice;
+pub mod arguments;
+pub mod composed;
+pub mod damage;
+pub mod destination;
+pub mod extract;
+pub mod input;
+pub mod inspect;
+pub mod interrupt;
+pub mod join;
+pub mod origin;
+pub mod repair;
+pub mod signers;
+pub mod target;
+pub mod unpack;
+pub mod verify;
