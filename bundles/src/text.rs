@@ -30,6 +30,12 @@ impl TextError {
     pub fn new(text: &str, expected: &'static str) -> Self {
         Self { text: text.to_owned(), expected }
     }
+
+    /// What the text had to be, such as `a DNS name (…)`.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
 }
 
 /// Makes a type that implements `FromStr` and `Display` a text in files: serde, a JSON schema with the pattern, `Debug`, and `String`

@@ -19,6 +19,7 @@ use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::verify::VerifyArgs;
+use kbundle_format::KubeVersion;
 
 use crate::config::DnsName;
 use crate::preflight::CheckId;
@@ -183,10 +184,11 @@ pub enum ConfigCommand {
     Schema(SchemaArguments),
     /// Check a cluster.yaml
     ///
-    /// Reports all errors together, each with its line and column. With a bundle it also reports what the bundle lacks. Exits with 2 when
-    /// there are any.
+    /// Reports all errors together, each with its line and column. Settings that are passed on to Kubernetes are checked against every
+    /// minor that kinstall knows, and with `--k8s` against that of one version. With a bundle it also reports what the bundle lacks. Exits
+    /// with 2 when there are any.
     #[command(
-        after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --bundle k8s-1.25.2-amd64.tar.zst --key signing.pub"
+        after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --k8s 1.36.3\n  kinstall config validate cluster.yaml --bundle k8s-1.25.2-amd64.tar.zst --key signing.pub"
     )]
     Validate(ValidateArguments),
     /// Print a cluster.yaml with every default filled in
@@ -197,11 +199,12 @@ pub enum ConfigCommand {
     },
     /// Turn another tool's description of a cluster into a cluster.yaml
     ///
-    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, and the
-    /// cluster file of `KubeKey`. The result comes on standard output. Whatever is left out is noted on standard error, with the reason.
-    /// Passwords are not copied.
+    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, the cluster file
+    /// of `KubeKey`, and kubeadm's configuration (v1beta2, v1beta3, v1beta4). Files that kubeadm's configuration names, such as an audit
+    /// policy, are looked for beside it, and then at their own paths. The result comes on standard output. Whatever is left out is noted
+    /// on standard error, with the reason. Passwords are not copied.
     #[command(
-        after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml"
+        after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml\n  kinstall config import kubeadm.yaml > cluster.yaml"
     )]
     Import {
         /// The file or folder.
@@ -230,6 +233,9 @@ pub struct ValidateArguments {
     /// Take the hosts from Kubespray's inventory.ini
     #[arg(long, value_name = "INVENTORY")]
     pub inventory: Option<PathBuf>,
+    /// Check for this version of Kubernetes
+    #[arg(long = "k8s", value_name = "VERSION")]
+    pub kubernetes: Option<KubeVersion>,
     /// Check as well whether this bundle has what the file asks for; needs a key
     #[arg(long, value_name = "BUNDLE")]
     pub bundle: Option<PathBuf>,

@@ -27,6 +27,7 @@ pub mod inventory;
 pub mod join_file;
 pub mod join_material;
 pub mod kernel_settings;
+pub mod kube_types;
 pub mod kubeadm;
 pub mod kubectl;
 pub mod lock;

@@ -1,17 +1,18 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
+use kbundle_cli::yaml::Finding;
 use kbundle_format::{ComponentName, KubeVersion};
 use serde::{Deserialize, Serialize};
 
-use crate::config::KubeProxyMode;
+use crate::config::{ConfigError, KubeProxyMode, Problem};
 use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, Firewall,
-    HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network,
-    NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons,
-    load_balancer, network, programs, virtual_address,
+    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
+    Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer,
+    Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress,
+    addons, load_balancer, network, programs, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -42,6 +43,7 @@ impl Phase {
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
+    (Phase::Prepare, &ExternalEtcd),
     (Phase::Prepare, &Firewall),
     (Phase::Prepare, &NetworkManager),
     (Phase::Prepare, &Swap),
@@ -96,6 +98,12 @@ pub enum PlanError {
         /// The first that has it.
         first: KubeVersion,
     },
+    /// Kubernetes does not take what is passed on to it.
+    #[error("{0}")]
+    Settings(ConfigError),
+    /// A node has too few addresses for its pods.
+    #[error("{0}")]
+    TooFewAddresses(Problem),
     /// The bundle lacks programs.
     #[error("the bundle has no {} for this host's platform", components.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "))]
     NoProgram {
@@ -128,6 +136,18 @@ pub enum PlanError {
          `--addon kube-vip`, or set api.load-balancer to `node-local`"
     )]
     NoVirtualAddress,
+}
+
+impl PlanError {
+    /// What is wrong, with the keys of cluster.yaml where it is about them.
+    #[must_use]
+    pub fn findings(self) -> Vec<Finding> {
+        match self {
+            Self::Settings(error) => error.findings(),
+            Self::TooFewAddresses(problem) => vec![problem.into()],
+            error => vec![Finding { place: String::new(), message: error.to_string(), position: None }],
+        }
+    }
 }
 
 /// The steps for this host, in order.
@@ -180,6 +200,8 @@ pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
     {
         found.push(PlanError::NoNftables { version, first });
     }
+    found.extend(inputs.spec.validate_for(version).err().map(PlanError::Settings));
+    found.extend(inputs.spec.pods_do_not_fit(inputs.cni()).map(PlanError::TooFewAddresses));
     let components = programs::missing(inputs);
     if !components.is_empty() {
         found.push(PlanError::NoProgram { components });
@@ -209,6 +231,32 @@ mod tests {
         let plan = plan(&inputs).map_err(|error| error.to_string())?;
         let lines: Vec<_> = plan.steps.iter().map(|step| format!("{}: {}", step.step.id(), step.title)).collect();
         Ok(lines.join("\n"))
+    }
+
+    #[test]
+    fn what_the_kubernetes_of_the_bundle_does_not_take_makes_no_plan() {
+        let field =
+            ClusterSpec::parse("kubelet: {config: {imagePullCredentialsVerificationPolicy: NeverVerify}}").unwrap();
+        assert!(planned(&fixture::list("1.36.3"), &field).is_ok());
+        insta::assert_snapshot!(planned(&fixture::list("1.25.2"), &field).unwrap_err(), @"`imagePullCredentialsVerificationPolicy`: the kubelet of Kubernetes 1.25.2 has no field `imagePullCredentialsVerificationPolicy`; those of 1.33 to 1.36 have");
+        // The bundle has no network, so that it is the bridge.
+        let pods = ClusterSpec::parse("kubelet: {max-pods: 300}").unwrap();
+        let refused = planned(&fixture::list("1.36.3"), &pods).unwrap_err();
+        assert!(refused.starts_with("a node may have 300 pods"), "{refused}");
+    }
+
+    #[test]
+    fn a_site_with_an_etcd_of_its_own_gets_none() {
+        let external = "etcd: {external: {endpoints: ['https://192.0.2.31:2379'], ca-file: /a, certificate-file: /b, key-file: /c}}";
+        let spec = ClusterSpec::parse(external).unwrap();
+        let facts = fixture::facts();
+        let topology = crate::topology::Topology::single(&spec, &facts).unwrap();
+        let inputs = Inputs { spec: &spec, facts: &facts, list: &fixture::list("1.36.3"), topology: &topology };
+        let steps = plan(&inputs).unwrap().steps;
+        let ids: Vec<_> = steps.iter().map(|step| step.step.id()).collect();
+        assert_eq!(ids[0], "external-etcd");
+        assert!(!ids.contains(&"etcd") && !ids.contains(&"etcd-client"), "{ids:?}");
+        assert_eq!(steps[0].title, "use the site's etcd at https://192.0.2.31:2379");
     }
 
     #[test]

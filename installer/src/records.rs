@@ -65,8 +65,9 @@ impl Records {
             path: format!("{}/{name}", ledger::DIRECTORY),
             reason,
         };
+        // It was validated before it was kept, by the rules of that time.
         let spec =
-            ClusterSpec::parse(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
+            ClusterSpec::read(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
         let mut keys = Vec::new();
         for (name, content) in files(host, KEYS)? {
             let key = VerifyingKey::from_pem(&String::from_utf8_lossy(&content));

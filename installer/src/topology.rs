@@ -67,7 +67,11 @@ impl Topology {
     /// The cluster that is one host, which does everything.
     pub fn single(spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
         let address = spec.api.address.or_else(|| facts.primary_address()).ok_or(TopologyError::NoAddress)?;
-        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles: Role::ALL.into() };
+        let mut roles: BTreeSet<_> = Role::ALL.into();
+        if spec.etcd.external.is_some() {
+            roles.remove(&Role::Etcd);
+        }
+        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles };
         Ok(Self { members: vec![this], this: 0, leader: Some(0) })
     }
 
@@ -131,6 +135,17 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_host_has_no_etcd_where_the_site_has_one() {
+        let etcd = "etcd: {external: {endpoints: ['https://a:1'], ca-file: /a, certificate-file: /b, key-file: /c}}";
+        let roles = |text: &str| {
+            let topology = Topology::single(&ClusterSpec::parse(text).unwrap(), &crate::fixture::facts()).unwrap();
+            topology.this().roles.clone()
+        };
+        assert_eq!(roles(""), Role::ALL.into());
+        assert_eq!(roles(etcd), [Role::ControlPlane, Role::Worker].into());
+    }
 
     #[test]
     fn the_order_in_the_file_decides_who_leads_and_nothing_else() {

@@ -1,6 +1,5 @@
 //! `kinstall config`, and reading what describes a cluster.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,7 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
 use kbundle_cli::output::{self, SCHEMA};
-use kbundle_cli::yaml::{Finding, Findings};
+use kbundle_cli::yaml::{Finding, Findings, Positions};
 use kbundle_format::shell::word;
 use kbundle_format::{Role, text_file};
 use schemars::JsonSchema;
@@ -17,14 +16,14 @@ use serde::Serialize;
 
 use super::{bundle, read_spec};
 use crate::cli::{Cli, ConfigCommand, OutputFormat, TrustArguments, ValidateArguments};
-use crate::config::{self, ClusterSpec, EXAMPLE, LoadBalancer};
+use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, LoadBalancer};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::haproxy;
 use crate::host::Host;
 use crate::import::{self, Form, Imported};
 use crate::inputs::Inputs;
-use crate::plan::refusals;
+use crate::plan::{PlanError, refusals};
 use crate::topology::Topology;
 
 pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
@@ -112,18 +111,20 @@ pub struct Validation {
 }
 
 fn validate(arguments: &ValidateArguments, output: OutputFormat) -> anyhow::Result<()> {
-    let file = &arguments.file;
-    let examined = match &arguments.inventory {
-        Some(inventory) => Ok(read_spec(Some(file), Some(inventory))?),
-        None => ClusterSpec::examine(&text(file)?),
-    };
-    let examined = match (examined, &arguments.bundle) {
-        (Ok(spec), Some(bundle)) => {
-            let lacking = lacking(&spec, bundle, &arguments.trust)?;
-            if lacking.is_empty() { Ok(spec) } else { Err(Findings(lacking)) }
+    let (file, version) = (&arguments.file, arguments.kubernetes);
+    let text = text(file)?;
+    let mut examined = match &arguments.inventory {
+        Some(inventory) => {
+            let spec = read_spec(Some(file), Some(inventory))?;
+            let unfit = version.and_then(|version| spec.validate_for(version).err());
+            good_unless(spec, unfit.map(ConfigError::findings).unwrap_or_default(), &text)
         }
-        (examined, _) => examined,
+        None => ClusterSpec::examine_for(&text, version),
     };
+    if let (Ok(spec), Some(bundle)) = (&examined, &arguments.bundle) {
+        let lacking = lacking(spec, bundle, &arguments.trust)?;
+        examined = examined.and_then(|spec| good_unless(spec, lacking, &text));
+    }
     let problems = examined.as_ref().err().map(|findings| findings.0.clone()).unwrap_or_default();
     let validation = Validation { schema: SCHEMA, valid: examined.is_ok(), problems };
     let examined = examined.with_context(|| format!("{} cannot be used", file.display()));
@@ -132,13 +133,22 @@ fn validate(arguments: &ValidateArguments, output: OutputFormat) -> anyhow::Resu
     Ok(())
 }
 
+/// The cluster, unless something was found that is wrong with `text`, its file.
+fn good_unless(spec: ClusterSpec, mut found: Vec<Finding>, text: &str) -> Result<ClusterSpec, Findings> {
+    let positions = Positions::of(text);
+    for finding in found.iter_mut().filter(|finding| !finding.place.is_empty()) {
+        finding.position = positions.find(&finding.place);
+    }
+    if found.is_empty() { Ok(spec) } else { Err(Findings(found)) }
+}
+
 /// What the bundle lacks for the hosts of the cluster. Of this host only the platform counts, and the bundle's takes its place.
 fn lacking(spec: &ClusterSpec, bundle: &Path, trust: &TrustArguments) -> anyhow::Result<Vec<Finding>> {
     let list = bundle::signed_list(bundle, &bundle::read_trust(trust)?)?;
     let spec = spec.with_network_of(&list);
     let host = Host::local()?;
     let mut facts = HostFacts::gather(&host)?;
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for platform in &list.platforms {
         facts.platform = platform.clone();
         let names = spec.hosts.iter().map(|host| Some(host.name.as_str()));
@@ -146,10 +156,12 @@ fn lacking(spec: &ClusterSpec, bundle: &Path, trust: &TrustArguments) -> anyhow:
         for name in names {
             let topology = Topology::seen_from(name, &spec, &facts)?;
             let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
-            found.extend(refusals(&inputs).into_iter().map(|refusal| refusal.to_string()));
+            found.extend(refusals(&inputs).into_iter().flat_map(PlanError::findings));
         }
     }
-    Ok(found.into_iter().map(|message| Finding { place: String::new(), message, position: None }).collect())
+    found.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
+    found.dedup();
+    Ok(found)
 }
 
 fn describe(spec: &ClusterSpec) -> String {
@@ -179,7 +191,7 @@ fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     }
     let head = format!("# From {}. What else a cluster has, see `kinstall config init`.\n", form.name());
     let part = imported.settings.part_of(&spec, &always);
-    output::result(output, &format!("{head}{}", yaml(&part)?), &part)?;
+    output::result(output, &format!("{head}{}", yaml(&part)?), &spec)?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{require_root, secret_file};
 use crate::cli::{OutputFormat, TokenCommand, TokenCreateArguments};
-use crate::config::{ClusterSpec, Cni, HostSpec, Ssh};
+use crate::config::{ClusterSpec, Cni, HostSpec};
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
@@ -50,12 +50,9 @@ fn create(arguments: &TokenCreateArguments, output: OutputFormat) -> anyhow::Res
 fn newcomer(arguments: &TokenCreateArguments) -> anyhow::Result<HostSpec> {
     let labels = arguments.labels().map_err(|key| anyhow!("the label {key} is given twice")).usage()?;
     let newcomer = HostSpec {
-        name: arguments.host.clone(),
-        address: arguments.address,
-        roles: [Role::Worker].into(),
-        ssh: Ssh::default(),
         labels,
         taints: arguments.taints.clone(),
+        ..HostSpec::new(arguments.host.clone(), arguments.address, [Role::Worker].into())
     };
     match foreign_label(&newcomer) {
         None => Ok(newcomer),
@@ -296,13 +293,8 @@ mod tests {
     fn names_and_addresses_of_nodes_are_taken() {
         let nodes = [json!({"metadata": {"name": "w1"}, "status": {"addresses": [
             {"type": "InternalIP", "address": "192.0.2.11"}, {"type": "Hostname", "address": "host-3"}]}})];
-        let newcomer = |name: &str, address: &str| HostSpec {
-            name: name.parse().unwrap(),
-            address: address.parse().unwrap(),
-            roles: [Role::Worker].into(),
-            ssh: Ssh::default(),
-            labels: [].into(),
-            taints: Vec::new(),
+        let newcomer = |name: &str, address: &str| {
+            HostSpec::new(name.parse().unwrap(), address.parse().unwrap(), [Role::Worker].into())
         };
         let said = |name, address| not_a_node_yet(&nodes, &newcomer(name, address)).map_err(|error| error.to_string());
         assert_eq!(said("w2", "192.0.2.12"), Ok(()));

@@ -1,8 +1,9 @@
 //! Everything that is wrong with the text of a `cluster.yaml`, each with its line and column.
 
 use kbundle_cli::yaml::{Finding, Findings, Positions, read_what_is_good};
+use kbundle_format::KubeVersion;
 
-use super::{ClusterSpec, ConfigError};
+use super::{ClusterSpec, ConfigError, SCHEMA, rules};
 
 /// Parts of the file that rules about other parts depend on.
 const DEPENDED_ON: [&str; 3] = ["schema", "hosts", "network"];
@@ -13,12 +14,20 @@ impl ClusterSpec {
     /// # Errors
     /// Everything that is wrong, in the order of the file.
     pub fn examine(text: &str) -> Result<Self, Findings> {
+        Self::examine_for(text, None)
+    }
+
+    /// The same for one version of Kubernetes, where it is given: settings that are passed on have to be ones that this version takes.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of the file.
+    pub fn examine_for(text: &str, version: Option<KubeVersion>) -> Result<Self, Findings> {
         let (mut findings, spec) =
             if is_empty(text) { (Vec::new(), Some(Self::default())) } else { read_what_is_good(text) };
         let Some(spec) = spec else { return Err(Findings(findings)) };
         let unread: Vec<_> = findings.iter().map(|finding| part(&finding.place).to_owned()).collect();
         let positions = Positions::of(text);
-        let broken = broken_rules(&spec).into_iter().filter(|found| is_judged(&found.place, &unread));
+        let broken = broken_rules(&spec, version).into_iter().filter(|found| is_judged(&found.place, &unread));
         findings.extend(broken.map(|found| Finding { position: positions.find(&found.place), ..found }));
         findings.sort_by_key(|finding| finding.position);
         if findings.is_empty() { Ok(spec) } else { Err(Findings(findings)) }
@@ -30,15 +39,11 @@ pub(super) fn is_empty(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
-fn broken_rules(spec: &ClusterSpec) -> Vec<Finding> {
-    let finding = |place: &str, message: String| Finding { place: place.to_owned(), message, position: None };
-    match spec.validate() {
-        Ok(()) => Vec::new(),
-        Err(ConfigError::Invalid { problems }) => {
-            problems.into_iter().map(|problem| finding(&problem.place, problem.message)).collect()
-        }
-        Err(error) => vec![finding("schema", error.to_string())],
+fn broken_rules(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<Finding> {
+    if spec.schema != SCHEMA {
+        return ConfigError::Schema { found: spec.schema }.findings();
     }
+    rules::problems(spec, version).into_iter().map(Finding::from).collect()
 }
 
 /// Whether a rule's word about `place` counts where the parts `unread` of the file were not read whole.

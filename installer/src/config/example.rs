@@ -6,7 +6,7 @@ pub const EXAMPLE: &str = include_str!("example.yaml");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CalicoMode, ClusterSpec, Encapsulation, Network, Ssh, schema};
+    use crate::config::{CalicoMode, ClusterSpec, Encapsulation, Fields, KubeProxy, Kubelet, Network, schema};
     use std::collections::BTreeSet;
 
     /// The example with every setting in force.
@@ -27,10 +27,17 @@ mod tests {
         assert_eq!(spec.registries[0].host, "docker.io");
         let calico = spec.network.calico.clone().unwrap();
         assert_eq!((calico.mode, calico.encapsulation), (CalicoMode::default(), Some(Encapsulation::default())));
-        let network = Network { calico: None, ..spec.network };
-        let without_hosts =
-            ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), network, ..spec };
-        assert_eq!(without_hosts.filled_in(), ClusterSpec::default().filled_in());
+        for settings in [&spec.network.kube_proxy.config, &spec.kubelet.config] {
+            assert!(!settings.is_empty());
+        }
+        let kube_proxy = KubeProxy { config: Fields::default(), ..spec.network.kube_proxy };
+        let network = Network { calico: None, kube_proxy, ..spec.network };
+        let kubelet = Kubelet { config: Fields::default(), ..spec.kubelet };
+        let usual = ClusterSpec::default();
+        let (api, security, addons) = (spec.api, spec.security, spec.addons);
+        // All else is an example of what has no default.
+        let with_defaults = ClusterSpec { name: spec.name, network, kubelet, api, security, addons, ..usual.clone() };
+        assert_eq!(with_defaults.filled_in(), usual.filled_in());
     }
 
     #[test]
@@ -47,8 +54,9 @@ mod tests {
         keys(&schema(), &mut wanted);
         assert!(wanted.len() > 25, "{wanted:?}");
         let text = uncommented();
-        let has =
-            |key: &String| text.lines().any(|line| line.trim_start_matches([' ', '-']).starts_with(&format!("{key}:")));
+        let has = |key: &String| {
+            text.lines().any(|line| line.trim_start_matches([' ', '-', '#']).starts_with(&format!("{key}:")))
+        };
         let missing: Vec<_> = wanted.iter().filter(|key| !has(key)).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }

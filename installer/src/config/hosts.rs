@@ -8,7 +8,7 @@ use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DnsName;
+use super::{DnsName, HostKubelet, KubeadmPatch};
 
 /// A host of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,12 @@ pub struct HostSpec {
     /// Taints for its node, such as `dedicated=database:NoSchedule`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<String>,
+    /// What its kubelet has otherwise than those of other hosts.
+    #[serde(default, skip_serializing_if = "HostKubelet::is_default")]
+    pub kubelet: HostKubelet,
+    /// Changes to what kubeadm writes on this host, after those for all hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kubeadm_patches: Vec<KubeadmPatch>,
 }
 
 /// How hosts are reached. What is absent is OpenSSH's own business: its configuration, agent and known hosts.
@@ -87,6 +93,21 @@ pub enum Connection {
 }
 
 impl HostSpec {
+    /// A host about which nothing else is said.
+    #[must_use]
+    pub fn new(name: DnsName, address: IpAddr, roles: BTreeSet<Role>) -> Self {
+        Self {
+            name,
+            address,
+            roles,
+            ssh: Ssh::default(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            kubelet: HostKubelet::default(),
+            kubeadm_patches: Vec::new(),
+        }
+    }
+
     /// Whether it is a node of the cluster; a host that has etcd alone is none.
     #[must_use]
     pub fn is_node(&self) -> bool {

@@ -3,14 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Fields;
+
 /// What brings requests to Services to their pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct KubeProxy {
     /// How kube-proxy does it.
     pub mode: KubeProxyMode,
     /// With `ipvs`: a host answers ARP for its own addresses only, as `MetalLB` needs it.
     pub strict_arp: bool,
+    /// Further fields of `KubeProxyConfiguration`, as Kubernetes names them; those that kinstall sets itself are refused.
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    pub config: Fields,
 }
 
 /// How kube-proxy works.

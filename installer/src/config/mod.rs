@@ -4,31 +4,45 @@
 //! for a newer kinstall is not half understood by an older one.
 
 mod calico;
+mod components;
+mod defaults;
+mod error;
+mod etcd;
 mod examine;
 mod example;
 mod hosts;
 mod kube_proxy;
+mod kubelet;
 mod names;
 mod networks;
+mod patches;
 mod registries;
 mod rules;
 mod share;
 
 use std::net::IpAddr;
 
-use kbundle_cli::yaml::{self, Findings};
-use kbundle_format::ComponentName;
+use kbundle_cli::yaml;
+use kbundle_format::{ComponentName, KubeVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use calico::{Calico, CalicoMode, Encapsulation};
+pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Flags, Oidc};
+pub use error::ConfigError;
+pub use etcd::{EtcdSpec, ExternalEtcd};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
+pub use kubelet::{HostKubelet, Kubelet};
 pub use names::{Cidr, DnsName};
+pub use patches::{KubeadmPatch, PatchKind, PatchTarget};
 pub use registries::{EVERY_OTHER, Registry};
-pub use rules::Problem;
+pub use rules::{Problem, owned};
 pub use share::Difference;
+
+/// Fields of a configuration of Kubernetes, as it names them.
+pub type Fields = serde_json::Map<String, serde_json::Value>;
 
 /// The version of `cluster.yaml` that this program reads.
 pub const SCHEMA: u32 = 1;
@@ -61,6 +75,21 @@ pub struct ClusterSpec {
     pub security: Security,
     /// Settings of the kubelet.
     pub kubelet: Kubelet,
+    /// Settings of the API server.
+    #[serde(skip_serializing_if = "ApiServer::is_default")]
+    pub api_server: ApiServer,
+    /// Settings of the controller manager.
+    #[serde(skip_serializing_if = "Component::is_default")]
+    pub controller_manager: Component,
+    /// Settings of the scheduler.
+    #[serde(skip_serializing_if = "Component::is_default")]
+    pub scheduler: Component,
+    /// Where the cluster keeps its state.
+    #[serde(skip_serializing_if = "EtcdSpec::is_default")]
+    pub etcd: EtcdSpec,
+    /// Changes to what kubeadm writes, for what no other key can say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kubeadm_patches: Vec<KubeadmPatch>,
     /// Whether kinstall makes hosts fit where something of theirs is in the way: opens the ports of their roles in the firewall, keeps
     /// `NetworkManager` off the interfaces of pods, comments out settings that undo a cluster's at boot. As `run --prepare`.
     #[serde(skip_serializing_if = "Switch::is_disabled")]
@@ -75,6 +104,8 @@ pub struct Network {
     pub pod_cidr: Cidr,
     /// Where Services get their addresses.
     pub service_cidr: Cidr,
+    /// The size of each node's part of `pod-cidr`, as the length of its prefix.
+    pub node_cidr_mask_size: u8,
     /// The DNS domain of Services and pods.
     pub dns_domain: DnsName,
     /// What connects pods; the network that the bundle has where absent, which is the bridge where it has none.
@@ -120,7 +151,8 @@ pub struct Api {
     /// The name clients use; `api.<cluster name>.internal` where absent.
     pub endpoint: Option<DnsName>,
     /// The address that a single host advertises; that of the default route's interface where absent. Several hosts have
-    /// their own each, and this is the address of an `external` load balancer, or the `vip`.
+    /// their own each, and this is the address of an `external` load balancer, or the `vip`. An `external` one without an
+    /// address is known by the name `endpoint` alone, which the site's DNS resolves.
     pub address: Option<IpAddr>,
     /// The network interface that a `vip` is put on; the one in whose network it lies where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +172,7 @@ pub enum LoadBalancer {
     /// `HAProxy` on every worker, for that worker.
     #[default]
     NodeLocal,
-    /// One of the site's own, at `address`.
+    /// One of the site's own, at `address`, or known by the name `endpoint` alone.
     External,
     /// Nothing spreads them: `address` is one that moves between the control planes, by `kube-vip`.
     Vip,
@@ -186,14 +218,6 @@ impl Switch {
     }
 }
 
-/// Settings of the kubelet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Kubelet {
-    /// Most pods on a host.
-    pub max_pods: u16,
-}
-
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
@@ -207,6 +231,11 @@ impl Default for ClusterSpec {
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
+            api_server: ApiServer::default(),
+            controller_manager: Component::default(),
+            scheduler: Component::default(),
+            etcd: EtcdSpec::default(),
+            kubeadm_patches: Vec::new(),
             host_preparation: Switch::Disabled,
         }
     }
@@ -217,6 +246,8 @@ impl Default for Network {
         Self {
             pod_cidr: Cidr::known([10, 244, 0, 0], 16),
             service_cidr: Cidr::known([10, 96, 0, 0], 12),
+            // The controller manager's own default.
+            node_cidr_mask_size: 24,
             dns_domain: DnsName::known("cluster.local"),
             kube_proxy: KubeProxy::default(),
             cni: None,
@@ -244,45 +275,10 @@ impl Default for Security {
     }
 }
 
-impl Default for Kubelet {
-    fn default() -> Self {
-        // The kubelet's own default.
-        Self { max_pods: 110 }
-    }
-}
-
-/// Why `cluster.yaml` cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Not YAML, or not of the file's shape; the cause names lines, columns and keys.
-    #[error("the configuration cannot be read")]
-    Syntax {
-        /// Everything that is wrong.
-        source: Findings,
-    },
-    /// A version that this program does not know.
-    #[error("the configuration has schema {found}, this program knows {SCHEMA}")]
-    Schema {
-        /// The version in the file.
-        found: u32,
-    },
-    /// Well formed, and yet no cluster.
-    #[error("{}", lines(problems))]
-    Invalid {
-        /// Everything that is wrong, at least one.
-        problems: Vec<Problem>,
-    },
-}
-
 /// The JSON schema of `cluster.yaml`, as `docs/cluster.schema.json` has it.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(ClusterSpec).into()
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl ClusterSpec {
@@ -306,8 +302,20 @@ impl ClusterSpec {
         if self.schema != SCHEMA {
             return Err(ConfigError::Schema { found: self.schema });
         }
-        let problems = rules::problems(self);
+        let problems = rules::problems(self, None);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+    }
+
+    /// Whether Kubernetes `version` takes all of it that is passed on to it.
+    pub fn validate_for(&self, version: KubeVersion) -> Result<(), ConfigError> {
+        let problems = rules::problems_with(self, version);
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+    }
+
+    /// Why a node has too few addresses for its pods with this network, where it has.
+    #[must_use]
+    pub fn pods_do_not_fit(&self, cni: Cni) -> Option<Problem> {
+        rules::pods_do_not_fit(self, cni)
     }
 
     /// The same cluster with every default written out, and with each host's `ssh` complete.
@@ -359,6 +367,7 @@ mod tests {
         network:
           pod-cidr: 10.244.0.0/16
           service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
           dns-domain: cluster.local
           cni: null
           kube-proxy:
@@ -387,7 +396,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `host-preparation`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`, `host-preparation`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: line 1, column 22: api.load-balancer: unknown value `ipvs`; known are `node-local`, `external`, `vip`");
@@ -411,7 +420,7 @@ mod tests {
     fn refuses_an_api_that_cannot_be_reached() {
         let host = "hosts: [{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}]\n";
         insta::assert_snapshot!(refusal("api: {load-balancer: external, address: 192.0.2.9}"), @"load-balancer external is for clusters of several hosts, and there is no list of hosts; add `hosts`");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external}}")), @"load-balancer external needs the load balancer's address; add `api.address`, or `api.endpoint` where only its name is known");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{address: 192.0.2.9}}")), @"api.address 192.0.2.9 is only for `load-balancer: external` or `vip`, because each of several hosts has its own address; remove it, or add `load-balancer`");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 10.100.0.1}}")), @"api.address 10.100.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.1}}")), @"api.address 192.0.2.1 is that of host a; take another");

@@ -51,6 +51,11 @@ impl ClusterSpec {
             security: self.security,
             kubelet: self.kubelet.clone(),
             host_preparation: self.host_preparation,
+            api_server: self.api_server.clone(),
+            controller_manager: self.controller_manager.clone(),
+            scheduler: self.scheduler.clone(),
+            etcd: self.etcd.clone(),
+            kubeadm_patches: self.kubeadm_patches.clone(),
         }
     }
 
@@ -58,7 +63,7 @@ impl ClusterSpec {
     ///
     /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
     /// site's registries and add-ons, and whether hosts are prepared. What else a cluster is, it stays, and so do
-    /// the address and the roles of each host.
+    /// the address, the roles, the kubelet's settings and the patches of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
             let spec = spec.filled_in();
@@ -96,7 +101,12 @@ fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
         let setting = format!("{key} of host {}", host.name);
         (standing != wanted).then_some(Difference { setting, standing, wanted })
     });
-    address.or(roles)
+    address.or(roles).or_else(|| {
+        let settings =
+            |host: &HostSpec| serde_json::json!({ "kubelet": host.kubelet, "kubeadm-patches": host.kubeadm_patches });
+        let difference = first_difference("", &settings(before), &settings(host))?;
+        Some(Difference { setting: format!("{} of host {}", difference.setting, host.name), ..difference })
+    })
 }
 
 /// The first place where two values differ, by the order of keys.
@@ -164,6 +174,7 @@ mod tests {
         network:
           pod-cidr: 10.244.0.0/16
           service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
           dns-domain: cluster.local
           cni: calico
           kube-proxy:
@@ -245,6 +256,9 @@ mod tests {
         insta::assert_snapshot!(compared(|spec| spec.kubelet.max_pods = 250), @"kubelet.max-pods was 110 and is 250 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts[2].address = "192.0.2.9".parse().unwrap()), @"address of host w1 was 192.0.2.3 and is 192.0.2.9 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts[2].roles.extend([Role::Etcd])), @"roles of host w1 was worker and is etcd, worker now");
+        insta::assert_snapshot!(compared(|spec| spec.hosts[2].kubelet.max_pods = Some(60)), @"kubelet.max-pods of host w1 was absent and is 60 now");
+        insta::assert_snapshot!(compared(|spec| spec.api_server.service_node_ports = Some("80-90".into())), @r#"api-server was absent and is {"service-node-ports":"80-90"} now"#);
+        insta::assert_snapshot!(compared(|spec| spec.network.node_cidr_mask_size = 25), @"network.node-cidr-mask-size was 24 and is 25 now");
         insta::assert_snapshot!(compared(|spec| spec.hosts.clear()), @"the list of hosts was given and is absent now");
     }
 }

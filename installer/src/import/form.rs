@@ -6,7 +6,7 @@ use std::path::Path;
 use kbundle_format::text_file;
 
 use super::document::{Document, Documents};
-use super::{ImportError, Imported, Remark, Resolver, k0sctl, kubekey};
+use super::{ImportError, Imported, Remark, Resolver, k0sctl, kubeadm, kubekey};
 use crate::inventory::{self, yaml};
 
 /// The forms that are read.
@@ -18,6 +18,8 @@ pub enum Form {
     K0sctl,
     /// `KubeKey`'s cluster file.
     KubeKey,
+    /// kubeadm's configuration.
+    Kubeadm,
 }
 
 impl Form {
@@ -28,18 +30,22 @@ impl Form {
             Self::Inventory => "Kubespray's inventory",
             Self::K0sctl => "k0sctl's cluster file",
             Self::KubeKey => "KubeKey's cluster file",
+            Self::Kubeadm => "kubeadm's configuration",
         }
     }
 
-    /// Tells the form by the `apiVersion` of the first document that has one; what has none is an inventory. Another version is
-    /// given back.
+    /// Tells the form by the first document whose `apiVersion` is known; what has none is an inventory. Where none is known, the first
+    /// is given back.
     fn of(documents: &[Document]) -> Result<Self, &str> {
-        let Some(version) = documents.iter().find_map(Document::api_version) else { return Ok(Self::Inventory) };
-        match version.split('/').next() {
-            Some("k0sctl.k0sproject.io") => Ok(Self::K0sctl),
-            Some("kubekey.kubesphere.io") => Ok(Self::KubeKey),
-            _ => Err(version),
-        }
+        let known = |version: &str| match version.split('/').next() {
+            Some("k0sctl.k0sproject.io") => Some(Self::K0sctl),
+            Some("kubekey.kubesphere.io") => Some(Self::KubeKey),
+            Some("kubeadm.k8s.io" | "kubelet.config.k8s.io" | "kubeproxy.config.k8s.io") => Some(Self::Kubeadm),
+            _ => None,
+        };
+        let mut versions = documents.iter().filter_map(Document::api_version).peekable();
+        let Some(&first) = versions.peek() else { return Ok(Self::Inventory) };
+        versions.find_map(known).ok_or(first)
     }
 }
 
@@ -49,16 +55,19 @@ pub fn read(path: &Path, resolver: Resolver<'_>) -> Result<(Form, Imported), Imp
         return Ok((Form::Inventory, inventory::read(path, resolver)?));
     }
     // What is no YAML is told by the reader of inventories, whose INI is none.
-    let documents = Documents::of(yaml::load_all(&text_file::read(path)?).unwrap_or_default());
+    let text = text_file::read(path)?;
+    let documents = Documents::of(yaml::load_all(&text).unwrap_or_default());
     let form = Form::of(&documents.0).map_err(|version| {
-        let message =
-            format!("`apiVersion: {version}` is not of a tool whose files are imported: Kubespray, k0sctl, KubeKey");
+        let message = format!(
+            "`apiVersion: {version}` is not of a tool whose files are imported: Kubespray, k0sctl, KubeKey, kubeadm"
+        );
         ImportError::Problems { problems: vec![Remark { places: BTreeSet::new(), message }] }
     })?;
     let imported = match form {
         Form::Inventory => inventory::read(path, resolver)?,
         Form::K0sctl => k0sctl::read(&documents, resolver)?,
         Form::KubeKey => kubekey::read(&documents, resolver)?,
+        Form::Kubeadm => kubeadm::read(path, &text)?,
     };
     Ok((form, imported))
 }

@@ -85,7 +85,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<HostSpec> {
     let name = reader.node_name(hostname.as_ref().or(ssh.address.as_ref()).unwrap_or(&reached), line);
     let address = address?;
     let ssh = Ssh { address: ssh.address.filter(|text| text.parse() != Ok(address)), ..ssh };
-    Some(HostSpec { name: name?, address: address.into(), roles, ssh, labels: flags.labels, taints: flags.taints })
+    Some(HostSpec { ssh, labels: flags.labels, taints: flags.taints, ..HostSpec::new(name?, address.into(), roles) })
 }
 
 /// How a host is reached; its address too.

@@ -137,7 +137,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
         ..Ssh::default()
     };
     let labels = if is_node { labels } else { BTreeMap::new() };
-    Some(HostSpec { name: node_name?, address: address.into(), roles: roles.clone(), ssh, labels, taints: Vec::new() })
+    Some(HostSpec { ssh, labels, ..HostSpec::new(node_name?, address.into(), roles.clone()) })
 }
 
 fn endpoint(reader: &mut Reader<'_>, endpoint: &Section<'_>) {
@@ -172,8 +172,8 @@ fn kubernetes(reader: &mut Reader<'_>, kubernetes: &Section<'_>) {
     if let Some(number) = reader.number(kubernetes, "maxPods") {
         reader.settings.set("kubelet.max-pods", number);
     }
-    if let Some(size) = reader.number(kubernetes, "nodeCidrMaskSize").filter(|&size| size != 24) {
-        reader.remark(kubernetes.line(), format!("`nodeCidrMaskSize: {size}` is left out; each node has a /24"));
+    if let Some(size) = reader.number(kubernetes, "nodeCidrMaskSize") {
+        reader.settings.set("network.node-cidr-mask-size", size);
     }
     let names = kubernetes.texts("apiserverCertExtraSans");
     if !names.is_empty() {
@@ -208,7 +208,7 @@ fn etcd(reader: &mut Reader<'_>, etcd: &Section<'_>) {
         Some(other) => {
             reader.problem(
                 etcd.line(),
-                format!("`etcd.type: {other}` is not imported; give hosts of the file the group `etcd`"),
+                format!("`etcd.type: {other}` is not imported; give hosts of the file the group `etcd`, or write `etcd.external` in cluster.yaml"),
             );
         }
     }

@@ -7,6 +7,7 @@
 mod document;
 mod form;
 mod k0sctl;
+pub(crate) mod kubeadm;
 mod kubekey;
 mod remarks;
 mod settings;
@@ -51,6 +52,9 @@ pub enum ImportError {
         /// Everything that is wrong, at least one, in the order of lines.
         problems: Vec<Remark>,
     },
+    /// kubeadm's configuration cannot be taken over.
+    #[error(transparent)]
+    Kubeadm(#[from] kubeadm::KubeadmError),
 }
 
 /// Finds the addresses of a name, where an address is needed and the file has only a name.

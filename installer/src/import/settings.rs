@@ -10,6 +10,15 @@ use crate::config::{ClusterSpec, ConfigError};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings(Map<String, Value>);
 
+impl From<&ClusterSpec> for Settings {
+    /// What `spec` says beside its hosts and how they are reached.
+    fn from(spec: &ClusterSpec) -> Self {
+        let mut said = spec.without_defaults();
+        said.retain(|key, _| !["hosts", "ssh"].contains(&key.as_str()));
+        Self(said)
+    }
+}
+
 impl Settings {
     /// Sets the key at `path`, such as `network.pod-cidr`.
     pub(crate) fn set(&mut self, path: &str, value: impl Serialize) {

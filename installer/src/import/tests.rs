@@ -148,7 +148,7 @@ fn a_k0sctl_yaml_is_a_cluster() {
     line 20: a node cannot be named as an address: hosts without a name are called `node-` and their address with `-`
     line 23: `named.example.com` has the address that its name resolves to here, 192.0.2.77
     line 23: a controller is a node here, with the taint that keeps pods of users away
-    line 30: left out: `spec.k0s.version`: the bundle brings one version of Kubernetes; build it with `kbundle build --k8s VERSION`
+    line 30: left out: `spec.k0s.version`: the bundle brings one version of Kubernetes; build it with `--k8s VERSION`
     line 45: left out: `spec.k0s.config.spec.network.dualStack`: IPv6 is not imported
     line 46: `spec.storage.type: kine` is left out; the cluster has etcd
     line 48: left out: `spec.options`: they are about how k0sctl works
@@ -274,6 +274,7 @@ fn a_kubekey_file_is_a_cluster() {
     network:
       pod-cidr: 10.233.64.0/18
       service-cidr: 10.233.0.0/18
+      node-cidr-mask-size: 25
       dns-domain: cluster.local
       cni: calico
       calico:
@@ -301,8 +302,7 @@ fn a_kubekey_file_is_a_cluster() {
     line 9: host `spare` is in no group of `spec.roleGroups`, and left out
     line 20: left out: `spec.system`: kinstall leaves packages, time and scripts of hosts alone
     line 21: `containerManager: docker` is left out; the container runtime is containerd
-    line 21: `nodeCidrMaskSize: 25` is left out; each node has a /24
-    line 22: left out: `spec.kubernetes.version`: the bundle brings one version of Kubernetes; build it with `kbundle build --k8s VERSION`
+    line 22: left out: `spec.kubernetes.version`: the bundle brings one version of Kubernetes; build it with `--k8s VERSION`
     line 35: the second network of `kubePodsCIDR` is left out; IPv6 is not imported
     line 38: left out: `spec.registry.privateRegistry`: images come with the bundle
     line 41: left out: `spec.registry.auths`: passwords of registries are not copied
@@ -325,7 +325,7 @@ spec:
     refused
     line 5: a range is written `[1:3]`
     line 6: `internalLoadbalancer: nginx` is none of haproxy and kube-vip
-    line 7: `etcd.type: external` is not imported; give hosts of the file the group `etcd`
+    line 7: `etcd.type: external` is not imported; give hosts of the file the group `etcd`, or write `etcd.external` in cluster.yaml
     line 8: Calico's mode `often` is none of Always, CrossSubnet and Never
     line 8: `kubePodsCIDR`: `x` is not a network such as `10.244.0.0/16` (no bits set after the prefix)
     ");
@@ -379,8 +379,8 @@ fn a_file_without_an_api_version_is_an_inventory() {
     no host is in group `etcd`; etcd goes beside the control planes
     ");
     insta::assert_snapshot!(imported("apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n"), @"
-    refused
-    `apiVersion: kubeadm.k8s.io/v1beta3` is not of a tool whose files are imported: Kubespray, k0sctl, KubeKey
+    kubeadm's configuration
+    {}
     ");
 }
 

@@ -242,6 +242,7 @@ fn kubesprays_sample_layout_is_a_cluster() {
     network:
       pod-cidr: 10.233.64.0/18
       service-cidr: 10.233.0.0/18
+      node-cidr-mask-size: 24
       dns-domain: cluster.local
       cni: calico
       kube-proxy:
@@ -254,12 +255,12 @@ fn kubesprays_sample_layout_is_a_cluster() {
     group_vars/all/all.yml lines 6, 7, group_vars/k8s_cluster/k8s-cluster.yml line 42: left out: `auto_renew_certificates`, `ntp_enabled`, `ntp_servers`: kinstall has no such setting
     group_vars/all/all.yml line 9, group_vars/k8s_cluster/k8s-cluster.yml line 37: left out: `k8s_image_pull_policy`, `unsafe_show_logs`: files, images and their versions come with the bundle
     group_vars/k8s_cluster/addons.yml line 12: left out: `krew_root_dir`: bundles have no such add-on; manifests of the site are applied once the cluster runs
-    group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported
-    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.36.3`
-    group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported
+    group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
+    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.36.3`
+    group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 25: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
     group_vars/k8s_cluster/k8s-cluster.yml lines 27, 28, 29 and 3 more: left out: `dns_mode`, `enable_nodelocaldns`, `ndots`, `nodelocaldns_ip`, `resolvconf_mode`, `skydns_server`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers
-    group_vars/k8s_cluster/k8s-cluster.yml lines 36, 43, 44: left out: `kubeadm_certificate_key`, `kubeadm_patches_dir`, `kubeadm_patches`: kinstall writes kubeadm's configuration itself, and settings of the controller manager and the scheduler are not imported
+    group_vars/k8s_cluster/k8s-cluster.yml lines 36, 43, 44: left out: `kubeadm_certificate_key`, `kubeadm_patches_dir`, `kubeadm_patches`: settings of the controller manager, the scheduler and kubeadm are not imported; write flags under `controller-manager.extra-args` and `scheduler.extra-args` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 38: `kubernetes_audit: false` is taken over; kinstall's default is `security.audit-log: enabled`
     group_vars/k8s_cluster/k8s-net-calico.yml lines 2, 3: left out: `calico_cni_name`, `calico_pool_blocksize`: of Calico's settings only its mode, encapsulation, MTU and network of the hosts are imported
     inventory.ini lines 3, 4, 5: `etcd_member_name` is left out; kinstall names members of etcd after their hosts

@@ -96,7 +96,7 @@ fn one(
     }
     let is_node = roles.contains(&Role::ControlPlane) || roles.contains(&Role::Worker);
     let (labels, taints) = if is_node { (labels(reading, host), taints(reading, host)) } else { Default::default() };
-    Some(HostSpec { name: name?, address: address?.into(), roles: roles.clone(), ssh, labels, taints })
+    Some(HostSpec { ssh, labels, taints, ..HostSpec::new(name?, address?.into(), roles.clone()) })
 }
 
 /// The name as a node, which no address can be.

@@ -2,7 +2,7 @@
 
 use kbundle_format::Role;
 
-use crate::config::{ClusterSpec, ConfigError, HostSpec, Ssh};
+use crate::config::{ClusterSpec, ConfigError, HostSpec};
 use crate::kubeadm::kubelet_may_set;
 use crate::topology::{Member, Topology};
 
@@ -62,7 +62,7 @@ pub fn cluster_for(
 fn first_host(member: &Member) -> Result<HostSpec, IssueError> {
     let name = member.name.parse().map_err(|_| IssueError::Name { name: member.name.clone() })?;
     let (address, roles) = (member.address, member.roles.clone());
-    Ok(HostSpec { name, address, roles, ssh: Ssh::default(), labels: [].into(), taints: Vec::new() })
+    Ok(HostSpec::new(name, address, roles))
 }
 
 /// The first label of a worker that its kubelet may not give it.

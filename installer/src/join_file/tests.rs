@@ -44,12 +44,9 @@ fn file() -> JoinFile {
 
 fn newcomer(name: &str, address: &str) -> HostSpec {
     HostSpec {
-        name: name.parse().unwrap(),
-        address: address.parse().unwrap(),
-        roles: [Role::Worker].into(),
-        ssh: crate::config::Ssh::default(),
         labels: [("disk".to_owned(), "ssd".to_owned())].into(),
         taints: vec!["db=1:NoSchedule".to_owned()],
+        ..HostSpec::new(name.parse().unwrap(), address.parse().unwrap(), [Role::Worker].into())
     }
 }
 

@@ -12,10 +12,11 @@ use serde::Serialize;
 use super::host_settings::Patches;
 use super::images::{self, ClusterImages};
 use super::registration::NodeRegistration;
-use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ConfigApi, ENCRYPTION_PATH, LOWEST_TLS};
-use crate::config::Switch;
+use super::{ConfigApi, components};
+use crate::config::{ExtraVolume, Flags};
 use crate::etcd_layout as etcd;
 use crate::inputs::Inputs;
+use crate::kube_types::Program;
 
 /// Settings of this run and this node.
 #[derive(Serialize)]
@@ -47,22 +48,28 @@ impl ApiEndpoint {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Arguments {
-    Map(BTreeMap<&'static str, String>),
+    Map(BTreeMap<String, String>),
     List(Vec<Argument>),
 }
 
 #[derive(Serialize)]
 pub(super) struct Argument {
-    name: &'static str,
+    name: String,
     value: String,
 }
 
 impl Arguments {
-    pub(super) fn new(api: ConfigApi, arguments: BTreeMap<&'static str, String>) -> Self {
+    /// A flag with several values needs a list; for v1beta3 a plan with one is refused.
+    pub(super) fn new(api: ConfigApi, flags: Flags) -> Self {
         match api {
-            ConfigApi::V1Beta3 => Self::Map(arguments),
+            ConfigApi::V1Beta3 => {
+                Self::Map(flags.into_iter().map(|(name, value)| (name, value.all().join(","))).collect())
+            }
             ConfigApi::V1Beta4 => {
-                Self::List(arguments.into_iter().map(|(name, value)| Argument { name, value }).collect())
+                let arguments = flags.iter().flat_map(|(name, value)| {
+                    value.all().iter().map(|value| Argument { name: name.clone(), value: value.clone() })
+                });
+                Self::List(arguments.collect())
             }
         }
     }
@@ -116,9 +123,9 @@ struct Etcd {
 #[serde(rename_all = "camelCase")]
 struct ExternalEtcd {
     endpoints: Vec<String>,
-    ca_file: &'static str,
-    cert_file: &'static str,
-    key_file: &'static str,
+    ca_file: String,
+    cert_file: String,
+    key_file: String,
 }
 
 #[derive(Serialize)]
@@ -135,16 +142,26 @@ struct ApiServer {
 #[serde(rename_all = "camelCase")]
 struct Component {
     extra_args: Arguments,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extra_volumes: Vec<Volume>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Volume {
-    name: &'static str,
-    host_path: &'static str,
-    mount_path: &'static str,
+    name: String,
+    host_path: String,
+    mount_path: String,
     read_only: bool,
-    path_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_type: Option<String>,
+}
+
+impl From<ExtraVolume> for Volume {
+    fn from(volume: ExtraVolume) -> Self {
+        let ExtraVolume { name, host_path, mount_path, read_only, path_type } = volume;
+        Self { name, mount_path: mount_path.unwrap_or_else(|| host_path.clone()), host_path, read_only, path_type }
+    }
 }
 
 #[derive(Serialize)]
@@ -170,23 +187,39 @@ impl ClusterConfiguration {
                 pod_subnet: spec.network.pod_cidr.to_string(),
                 service_subnet: spec.network.service_cidr.to_string(),
             },
-            etcd: Etcd {
-                external: ExternalEtcd {
-                    endpoints: etcd_endpoints(inputs),
-                    ca_file: etcd::CLIENT_CA_PATH,
-                    cert_file: etcd::CLIENT_CERTIFICATE_PATH,
-                    key_file: etcd::CLIENT_KEY_PATH,
-                },
-            },
+            etcd: Etcd { external: ExternalEtcd::of(inputs) },
             api_server: ApiServer {
                 cert_sans: certificate_sans(inputs),
-                extra_args: Arguments::new(api, api_server_arguments(inputs)),
-                extra_volumes: api_server_volumes(inputs),
+                extra_args: Arguments::new(api, components::flags_of(Program::ApiServer, spec)),
+                extra_volumes: volumes(components::api_server_volumes(spec)),
             },
-            controller_manager: Component { extra_args: Arguments::new(api, controller_manager_arguments()) },
-            scheduler: Component { extra_args: Arguments::new(api, quiet_component_arguments()) },
+            controller_manager: Component {
+                extra_args: Arguments::new(api, components::flags_of(Program::ControllerManager, spec)),
+                extra_volumes: volumes(spec.controller_manager.extra_volumes.clone()),
+            },
+            scheduler: Component {
+                extra_args: Arguments::new(api, components::flags_of(Program::Scheduler, spec)),
+                extra_volumes: volumes(spec.scheduler.extra_volumes.clone()),
+            },
             dns: images.coredns.as_ref().map(dns),
         }
+    }
+}
+
+fn volumes(volumes: Vec<ExtraVolume>) -> Vec<Volume> {
+    volumes.into_iter().map(Volume::from).collect()
+}
+
+impl ExternalEtcd {
+    /// That of kinstall's own, which kubeadm knows as an external one, or that of the site.
+    fn of(inputs: &Inputs<'_>) -> Self {
+        let endpoints = etcd_endpoints(inputs);
+        let [ca_file, cert_file, key_file] = match &inputs.spec.etcd.external {
+            Some(external) => external.files().map(|(_, path)| path),
+            None => [etcd::CLIENT_CA_PATH, etcd::CLIENT_CERTIFICATE_PATH, etcd::CLIENT_KEY_PATH],
+        }
+        .map(str::to_owned);
+        Self { endpoints, ca_file, cert_file, key_file }
     }
 }
 
@@ -197,6 +230,9 @@ impl ClusterConfiguration {
 /// not ready, and load balancers turn to another.
 #[must_use]
 pub fn etcd_endpoints(inputs: &Inputs<'_>) -> Vec<String> {
+    if let Some(external) = &inputs.spec.etcd.external {
+        return external.endpoints.clone();
+    }
     if inputs.topology.with(Role::ControlPlane).all(|member| member.has(Role::Etcd)) {
         return vec![etcd::client_url(Ipv4Addr::LOCALHOST.into())];
     }
@@ -216,55 +252,6 @@ fn certificate_sans(inputs: &Inputs<'_>) -> Vec<String> {
         }
     }
     sans
-}
-
-/// Anonymous requests stay allowed, as kubeadm sets it up: joining hosts read `cluster-info` and load balancers ask
-/// `/readyz` before they have a credential, and RBAC gives the anonymous user nothing else.
-fn api_server_arguments(inputs: &Inputs<'_>) -> BTreeMap<&'static str, String> {
-    let mut arguments = BTreeMap::from([
-        ("profiling", "false".to_owned()),
-        ("tls-min-version", LOWEST_TLS.to_owned()),
-        ("tls-cipher-suites", CIPHER_SUITES.join(",")),
-    ]);
-    if inputs.spec.security.encryption_at_rest == Switch::Enabled {
-        arguments.insert("encryption-provider-config", ENCRYPTION_PATH.to_owned());
-    }
-    if inputs.spec.security.audit_log == Switch::Enabled {
-        arguments.extend([
-            ("audit-policy-file", AUDIT_POLICY_PATH.to_owned()),
-            ("audit-log-path", format!("{AUDIT_LOG_DIRECTORY}/audit.log")),
-            // Days, files and MB: a month, and at most 1.1 GB.
-            ("audit-log-maxage", "30".to_owned()),
-            ("audit-log-maxbackup", "10".to_owned()),
-            ("audit-log-maxsize", "100".to_owned()),
-        ]);
-    }
-    arguments
-}
-
-fn api_server_volumes(inputs: &Inputs<'_>) -> Vec<Volume> {
-    let volume =
-        |name, path, read_only, path_type| Volume { name, host_path: path, mount_path: path, read_only, path_type };
-    let mut volumes = Vec::new();
-    if inputs.spec.security.encryption_at_rest == Switch::Enabled {
-        volumes.push(volume("encryption", ENCRYPTION_PATH, true, "File"));
-    }
-    if inputs.spec.security.audit_log == Switch::Enabled {
-        volumes.push(volume("audit-policy", AUDIT_POLICY_PATH, true, "File"));
-        volumes.push(volume("audit-log", AUDIT_LOG_DIRECTORY, false, "Directory"));
-    }
-    volumes
-}
-
-fn quiet_component_arguments() -> BTreeMap<&'static str, String> {
-    [("profiling", "false".to_owned()), ("bind-address", "127.0.0.1".to_owned())].into()
-}
-
-fn controller_manager_arguments() -> BTreeMap<&'static str, String> {
-    let mut arguments = quiet_component_arguments();
-    // The default keeps 12500 ended pods in etcd (CIS Kubernetes Benchmark, 1.3.1).
-    arguments.insert("terminated-pod-gc-threshold", "1000".to_owned());
-    arguments
 }
 
 /// kubeadm appends `/coredns` to the repository, so it gets the one above.

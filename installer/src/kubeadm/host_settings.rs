@@ -5,8 +5,9 @@
 //! (`WriteConfigToDisk`) of Kubernetes, since 1.25. Why it is so: `docs/decisions/kubelet-of-each-host.md`.
 
 use serde::Serialize;
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Mapping;
 
+use super::overlay;
 use crate::facts::CgroupVersion;
 use crate::inputs::Inputs;
 use crate::kernel_settings::kubelet_defaults_hold;
@@ -47,19 +48,23 @@ impl<'a> HostSettings<'a> {
             resolv_conf: &facts.resolver.file,
         }
     }
+}
 
-    fn values(&self) -> Mapping {
-        match serde_yaml::to_value(self) {
-            Ok(Value::Mapping(values)) => values,
-            _ => unreachable!("a structure with names is a mapping"),
-        }
+/// What this host has otherwise: by its facts, and by what cluster.yaml says of it.
+fn values(inputs: &Inputs<'_>) -> Mapping {
+    let mut values = overlay::mapping(&HostSettings::of(inputs));
+    let name = inputs.node_name();
+    if let Some(host) = inputs.spec.hosts.iter().find(|host| host.name.as_str() == name) {
+        values.extend(host.kubelet.max_pods.map(|most| ("maxPods".into(), most.into())));
+        overlay::merge(&mut values, overlay::mapping(&host.kubelet.config));
     }
+    values
 }
 
 /// The patch, as YAML.
 #[must_use]
 pub fn patch(inputs: &Inputs<'_>) -> String {
-    let values = super::document(&HostSettings::of(inputs));
+    let values = super::document(&values(inputs));
     format!("# Written by kinstall: what the kubelet of this host has otherwise than the cluster's.\n{values}")
 }
 
@@ -69,16 +74,14 @@ pub fn patch(inputs: &Inputs<'_>) -> String {
 #[must_use]
 pub fn disagreement(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let found = read(configuration)?;
-    let wanted = HostSettings::of(inputs).values();
-    let differs = |(key, value): &(Value, Value)| found.get(key) != Some(value);
-    wanted.into_iter().find(differs).and_then(|(key, _)| Some(key.as_str()?.to_owned()))
+    overlay::first_missing(&found, &values(inputs))
 }
 
 /// The same configuration with what this host needs; nothing for text that is no mapping.
 #[must_use]
 pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let mut settings = read(configuration)?;
-    settings.extend(HostSettings::of(inputs).values());
+    overlay::merge(&mut settings, values(inputs));
     Some(super::document(&settings))
 }
 
@@ -140,6 +143,32 @@ mod tests {
         for key in ["resolvConf", "failCgroupV1", "protectKernelDefaults"] {
             assert!(!one.contains(key), "{key}: {one}");
         }
+    }
+
+    #[test]
+    fn cluster_yaml_has_the_last_word_on_a_host() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let kubelet = "{max-pods: 60, config: {systemReserved: {memory: 4Gi}}}";
+        let index = cluster.spec.hosts.iter().position(|host| host.name.as_str() == "w1").unwrap();
+        cluster.spec.hosts[index].kubelet = serde_yaml::from_str(kubelet).unwrap();
+        let topology = cluster.seen_from("w1");
+        let inputs = cluster.inputs(&topology);
+        insta::assert_snapshot!(patch(&inputs), @"
+        # Written by kinstall: what the kubelet of this host has otherwise than the cluster's.
+        protectKernelDefaults: true
+        resolvConf: /etc/resolv.conf
+        maxPods: 60
+        systemReserved:
+          memory: 4Gi
+        ");
+        // The cluster's own reservation of another resource stays.
+        let there = "kind: KubeletConfiguration\nmaxPods: 110\nsystemReserved:\n  cpu: 500m\n";
+        assert!(disagreement(there, &inputs).is_some());
+        let mended = mended(there, &inputs).unwrap();
+        assert!(mended.contains("maxPods: 60") && mended.contains("cpu: 500m\n  memory: 4Gi"), "{mended}");
+        assert_eq!(disagreement(&mended, &inputs), None);
+        let topology = cluster.seen_from("w2");
+        assert!(!patch(&cluster.inputs(&topology)).contains("maxPods"));
     }
 
     #[test]

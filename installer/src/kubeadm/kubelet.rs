@@ -2,8 +2,11 @@
 //! Source: staging/src/k8s.io/kubelet/config/v1beta1 of Kubernetes.
 
 use serde::Serialize;
+use serde_json::Value;
+use serde_yaml::Mapping;
 
-use super::{CIPHER_SUITES, LOWEST_TLS};
+use super::{CIPHER_SUITES, LOWEST_TLS, overlay};
+use crate::config::{Fields, Kubelet};
 use crate::inputs::Inputs;
 
 /// Settings of every kubelet of the cluster.
@@ -12,7 +15,7 @@ use crate::inputs::Inputs;
 /// the address of the cluster's DNS), it is still written where an auditor would look for it, and left out elsewhere.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KubeletConfiguration {
+struct KubeletConfiguration {
     api_version: &'static str,
     kind: &'static str,
     authentication: Authentication,
@@ -45,8 +48,25 @@ struct Authorization {
     mode: &'static str,
 }
 
+/// The configuration, with the fields of cluster.yaml over it.
+pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Mapping {
+    let mut configuration = overlay::mapping(&KubeletConfiguration::new(inputs.spec.kubelet.max_pods));
+    overlay::merge(&mut configuration, overlay::mapping(&inputs.spec.kubelet.config));
+    configuration
+}
+
+/// What kinstall writes of its own into the configuration.
+#[must_use]
+pub fn own_kubelet_configuration() -> Fields {
+    let configuration = KubeletConfiguration::new(Kubelet::default().max_pods);
+    match serde_json::to_value(configuration) {
+        Ok(Value::Object(fields)) => fields,
+        _ => unreachable!("a structure with names is an object"),
+    }
+}
+
 impl KubeletConfiguration {
-    pub fn new(inputs: &Inputs<'_>) -> Self {
+    fn new(max_pods: u16) -> Self {
         Self {
             api_version: "kubelet.config.k8s.io/v1beta1",
             kind: "KubeletConfiguration",
@@ -60,7 +80,7 @@ impl KubeletConfiguration {
             event_record_qps: 5,
             // Off: the site cannot pull again what is collected. See `steps::image_keeper` for what this does not stop.
             image_gc_high_threshold_percent: 100,
-            max_pods: inputs.spec.kubelet.max_pods,
+            max_pods,
             read_only_port: 0,
             rotate_certificates: true,
             tls_cipher_suites: CIPHER_SUITES,

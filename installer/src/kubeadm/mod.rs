@@ -4,12 +4,15 @@
 //! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. It is decided from [`Inputs`] alone. Only [`run`] and `half_written` read or change the host.
 
 mod cluster;
+mod components;
 mod credential;
+mod files;
 mod half_written;
 pub mod host_settings;
 pub mod images;
 mod join;
 mod kubelet;
+mod overlay;
 mod proxy;
 mod registration;
 pub mod run;
@@ -23,9 +26,13 @@ use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 use images::{ClusterImages, MissingImage};
 
 pub use cluster::etcd_endpoints;
+pub use components::{flags_of, own_volumes};
 pub use credential::{Part, credential};
+pub use files::{ControlPlaneFile, control_plane_files, own_audit_policy, patches};
 pub use half_written::kubelet_is_told;
+pub use host_settings::PATCHES_DIRECTORY;
 pub use join::join_configuration;
+pub use kubelet::own_kubelet_configuration;
 pub use registration::kubelet_may_set;
 
 /// Where kubeadm and the API server find their files.
@@ -93,9 +100,9 @@ pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> 
     let mut documents = vec![
         document(&cluster::InitConfiguration::new(inputs)),
         document(&cluster::ClusterConfiguration::new(inputs, &images)),
-        document(&kubelet::KubeletConfiguration::new(inputs)),
+        document(&kubelet::of_cluster(inputs)),
     ];
-    documents.extend(proxy::KubeProxyConfiguration::new(inputs).as_ref().map(document));
+    documents.extend(proxy::of_cluster(inputs).as_ref().map(document));
     Ok(documents.join("---\n"))
 }
 
@@ -129,5 +136,7 @@ fn document(value: &impl Serialize) -> String {
     serde_yaml::to_string(value).expect("the types here have string keys and no failing serializer")
 }
 
+#[cfg(test)]
+mod real;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 //! `KubeProxyConfiguration`. Source: staging/src/k8s.io/kube-proxy/config/v1alpha1 of Kubernetes.
 
 use serde::Serialize;
+use serde_yaml::Mapping;
 
+use super::overlay;
 use crate::config::KubeProxyMode;
 use crate::inputs::Inputs;
 use crate::version_rules::kubernetes::LOCALHOST_NODE_PORTS;
@@ -9,7 +11,7 @@ use crate::version_rules::kubernetes::LOCALHOST_NODE_PORTS;
 /// Settings of every kube-proxy of the cluster.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KubeProxyConfiguration {
+struct KubeProxyConfiguration {
     api_version: &'static str,
     kind: &'static str,
     mode: &'static str,
@@ -41,16 +43,24 @@ struct Ipvs {
     strict_arp: bool,
 }
 
+/// The configuration, with the fields of cluster.yaml over it; nothing where the site brings what does its work.
+pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Option<Mapping> {
+    super::has_kube_proxy(inputs).then(|| {
+        let mut configuration = overlay::mapping(&KubeProxyConfiguration::new(inputs));
+        overlay::merge(&mut configuration, overlay::mapping(&inputs.spec.network.kube_proxy.config));
+        configuration
+    })
+}
+
 impl KubeProxyConfiguration {
-    /// Nothing where the site brings what does its work.
-    pub fn new(inputs: &Inputs<'_>) -> Option<Self> {
-        let kube_proxy = inputs.spec.network.kube_proxy;
+    fn new(inputs: &Inputs<'_>) -> Self {
+        let kube_proxy = &inputs.spec.network.kube_proxy;
         let untouched = Conntrack { max_per_core: 0, min: 0 };
         // Else it sets `route_localnet`, by which neighbours reach what listens on 127.0.0.1.
         let own_ports = Iptables { localhost_node_ports: false };
         let keeps_localhost =
             kube_proxy.mode == KubeProxyMode::Iptables && LOCALHOST_NODE_PORTS.holds(inputs.list.kubernetes_version);
-        super::has_kube_proxy(inputs).then(|| Self {
+        Self {
             api_version: "kubeproxy.config.k8s.io/v1alpha1",
             kind: "KubeProxyConfiguration",
             mode: kube_proxy.mode.as_str(),
@@ -58,6 +68,6 @@ impl KubeProxyConfiguration {
             conntrack: (!inputs.facts.conntrack_max_writable).then_some(untouched),
             iptables: keeps_localhost.then_some(own_ports),
             ipvs: kube_proxy.strict_arp.then_some(Ipvs { strict_arp: true }),
-        })
+        }
     }
 }

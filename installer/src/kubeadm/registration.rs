@@ -4,7 +4,6 @@
 //! say it for a host that joins by hand. Which labels a kubelet may give itself, the API server decides (admission plugin
 //! `NodeRestriction`); the others are for the first control plane, or for an administrator.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use kbundle_format::Role;
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use super::cluster::Arguments;
 use super::{CRI_SOCKET, ConfigApi};
-use crate::config::HostSpec;
+use crate::config::{Flags, HostSpec};
 use crate::inputs::Inputs;
 
 /// Labels of Kubernetes' own that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
@@ -54,13 +53,15 @@ fn worker<'a>(inputs: &Inputs<'a>) -> Option<&'a HostSpec> {
     inputs.spec.hosts.iter().find(|host| host.name.as_str() == name && !host.roles.contains(&Role::ControlPlane))
 }
 
-fn kubelet_arguments(address: IpAddr, worker: Option<&HostSpec>) -> BTreeMap<&'static str, String> {
-    let mut arguments = BTreeMap::from([("node-ip", address.to_string())]);
+fn kubelet_arguments(address: IpAddr, worker: Option<&HostSpec>) -> Flags {
+    let mut arguments = Flags::from([("node-ip".to_owned(), address.to_string().into())]);
     let labels = worker.into_iter().flat_map(|host| &host.labels).filter(|(key, _)| kubelet_may_set(key));
     let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
     let taints = worker.map(|host| host.taints.join(",")).unwrap_or_default();
     let given = [("node-labels", labels.join(",")), ("register-with-taints", taints)];
-    arguments.extend(given.into_iter().filter(|(_, value)| !value.is_empty()));
+    arguments.extend(
+        given.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value.into())),
+    );
     arguments
 }
 

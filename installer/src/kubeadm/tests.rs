@@ -49,7 +49,7 @@ fn v1beta4_on_cgroup_v1() {
 fn kube_proxy_is_told_its_mode_or_left_out() {
     let written = |version: &str, mode, strict_arp| {
         let mut spec = ClusterSpec::default();
-        spec.network.kube_proxy = KubeProxy { mode, strict_arp };
+        spec.network.kube_proxy = KubeProxy { mode, strict_arp, ..KubeProxy::default() };
         let (facts, list, topology) = (fixture::facts(), fixture::list(version), fixture::topology());
         let text = configuration(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology }).unwrap();
         let (_, document) = text.split_once("kind: KubeProxyConfiguration\n")?;
@@ -82,4 +82,80 @@ fn images_of_others_with_the_same_short_name_do_not_count() {
     let images = ClusterImages::find(&list, &fixture::platform()).unwrap();
     assert_eq!(images.pause.to_string(), "registry.k8s.io/pause:3.8");
     assert_eq!(images.coredns.unwrap().to_string(), "registry.k8s.io/coredns/coredns:v1.9.3");
+}
+
+/// A cluster of one host with settings of the site, described as people do.
+const OF_THE_SITE: &str = "\
+network: {node-cidr-mask-size: 23, kube-proxy: {mode: ipvs, strict-arp: true, config: {ipvs: {scheduler: lc}}}}
+kubelet: {max-pods: 250, config: {systemReserved: {cpu: 500m}, eventRecordQPS: 0, authentication: {webhook: {cacheTTL: 1m0s}}}}
+api-server:
+  extra-args: {audit-log-maxage: 7, runtime-config: [api/beta=true]}
+  extra-volumes: [{name: webhook, host-path: /srv/webhook, mount-path: /webhook, path-type: Directory}]
+  feature-gates: {A: true, B: false}
+  oidc: {issuer-url: 'https://id', client-id: k8s, groups-claim: groups, required-claims: {site: plant}}
+  admission:
+    enable: [AlwaysPullImages, NodeRestriction]
+    disable: [DefaultStorageClass]
+    configuration: {PodSecurity: {kind: PodSecurityConfiguration}}
+    files: {a.conf: content}
+  audit-policy: {apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None}]}
+  service-node-ports: 80-32767
+controller-manager: {extra-args: {bind-address: 0.0.0.0}}
+scheduler: {feature-gates: {C: true}, extra-volumes: [{name: policy, host-path: /srv/policy}]}
+etcd: {external: {endpoints: ['https://192.0.2.31:2379'], ca-file: /srv/ca, certificate-file: /srv/crt, key-file: /srv/key}}
+kubeadm-patches:
+- {target: kube-scheduler, type: json, patch: [{op: remove, path: /spec/priority}]}
+- {target: kube-apiserver, patch: {spec: {priority: 1}}}
+";
+
+#[test]
+fn settings_of_the_site_reach_kubeadm_in_the_form_of_each_version() {
+    let spec = ClusterSpec::parse(OF_THE_SITE).unwrap();
+    let facts = fixture::facts();
+    let topology = crate::topology::Topology::single(&spec, &facts).unwrap();
+    for version in ["1.25.2", "1.36.3"] {
+        spec.validate_for(version.parse().unwrap()).unwrap();
+        let inputs = Inputs { spec: &spec, facts: &facts, list: &fixture::list(version), topology: &topology };
+        insta::assert_snapshot!(format!("of_the_site_{version}"), configuration(&inputs).unwrap());
+    }
+}
+
+#[test]
+fn a_flag_is_written_as_often_as_it_has_values() {
+    let spec = ClusterSpec::parse("api-server: {service-account-issuers: ['https://a', 'https://b']}").unwrap();
+    let (facts, list, topology) = (fixture::facts(), fixture::list("1.31.0"), fixture::topology());
+    let text = configuration(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology }).unwrap();
+    assert_eq!(text.matches("name: service-account-issuer\n").count(), 2, "{text}");
+}
+
+#[test]
+fn files_of_control_planes_are_for_root_alone_and_patches_come_in_order() {
+    let spec = ClusterSpec::parse(OF_THE_SITE).unwrap();
+    let files = control_plane_files(&spec, "node-1");
+    let shown: Vec<_> = files.iter().map(|file| format!("{:o} {}\n{}", file.mode, file.path, file.content)).collect();
+    insta::assert_snapshot!(shown.join("\n"), @"
+        600 /etc/kubernetes/audit-policy.yaml
+        apiVersion: audit.k8s.io/v1
+        kind: Policy
+        rules:
+        - level: None
+
+        600 /etc/kubernetes/admission/configuration.yaml
+        apiVersion: apiserver.config.k8s.io/v1
+        kind: AdmissionConfiguration
+        plugins:
+        - configuration:
+            kind: PodSecurityConfiguration
+          name: PodSecurity
+
+        600 /etc/kubernetes/admission/a.conf
+        content
+        600 /etc/kubernetes/patches/kube-scheduler00+json.yaml
+        - op: remove
+          path: /spec/priority
+
+        600 /etc/kubernetes/patches/kube-apiserver01+strategic.yaml
+        spec:
+          priority: 1
+        ");
 }

@@ -7,7 +7,8 @@ use kbundle_format::Role;
 use super::{Check, Context, Step, load_balancer};
 use crate::config::LoadBalancer;
 use crate::facts::network::address_in_hosts;
-use crate::host::{Host, HostError, marked};
+use crate::failure::Advise;
+use crate::host::{Command, Host, HostError, marked};
 use crate::inputs::Inputs;
 use crate::topology::Member;
 
@@ -34,6 +35,16 @@ impl Step for HostsFile {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let api = context.spec.api_name();
+        if is_left_to_dns(context)
+            && let Err(error) = context.host.run(&Command::new("getent", ["ahosts", &api]))
+        {
+            let error = anyhow::Error::from(error)
+                .context(format!("this host does not resolve {api}, the name of the load balancer"));
+            return Err(error).hint(
+                "let the site's DNS resolve `api.endpoint`, or write the load balancer's address as `api.address`",
+            );
+        }
         let text = read(&context.host)?;
         let wanted = wanted(&text, context);
         Ok(context.host.edit_file(FILE, &wanted)?)
@@ -55,9 +66,18 @@ fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
     marked::with_block(text, &lines)
 }
 
+/// Whether the site's DNS alone knows where the load balancer is; what stood in this file would hide that.
+fn is_left_to_dns(inputs: &Inputs<'_>) -> bool {
+    let api = &inputs.spec.api;
+    api.load_balancer == LoadBalancer::External && api.address.is_none() && !inputs.has(Role::ControlPlane)
+}
+
 /// Where this host finds the API, best first. Programs that speak to it (Go's resolver) try one after the other, so that a
 /// host reaches it before its own API server or load balancer runs, and when that has stopped.
 fn api_addresses(inputs: &Inputs<'_>) -> Vec<IpAddr> {
+    if is_left_to_dns(inputs) {
+        return Vec::new();
+    }
     let nearest = match inputs.spec.api.load_balancer {
         LoadBalancer::External => inputs.spec.api.address,
         // A control plane has an API server of its own, and no need of one that may be another's.
@@ -108,6 +128,10 @@ mod tests {
             assert_eq!(found(&cluster, "c2"), format!("{control_plane}192.0.2.2 192.0.2.1 192.0.2.3"));
             assert_eq!(found(&cluster, "w1"), "192.0.2.9 192.0.2.1 192.0.2.2 192.0.2.3");
         }
+        cluster.spec.api.load_balancer = LoadBalancer::External;
+        cluster.spec.api.address = None;
+        assert_eq!(found(&cluster, "c2"), "192.0.2.2 192.0.2.1 192.0.2.3");
+        assert_eq!(found(&cluster, "w1"), "", "the site's DNS knows the load balancer");
         cluster.spec.api.load_balancer = LoadBalancer::NodeLocal;
         let text = wanted("127.0.0.1 localhost\n", &cluster.inputs(&cluster.seen_from("w1")));
         assert!(text.contains("\n192.0.2.12 w2\n") && text.contains("\n192.0.2.2 api.kubernetes.internal\n"), "{text}");

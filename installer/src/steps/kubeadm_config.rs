@@ -10,7 +10,7 @@ use super::{Check, Context, Step, control_plane, needed};
 use crate::config::Switch;
 use crate::host::Host;
 use crate::inputs::Inputs;
-use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CONFIG_PATH, ENCRYPTION_PATH};
+use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, CONFIG_PATH, ControlPlaneFile, ENCRYPTION_PATH};
 
 /// Writes kubeadm's configuration.
 pub struct KubeadmConfig;
@@ -27,7 +27,11 @@ impl Step for KubeadmConfig {
             (Switch::Disabled, Switch::Enabled) => " and an audit policy",
             (Switch::Disabled, Switch::Disabled) => "",
         };
-        format!("write kubeadm's configuration{and}")
+        let patches: Vec<_> =
+            kubeadm::patches(inputs.spec, &inputs.node_name()).map(|patch| patch.target.as_str()).collect();
+        let changed =
+            if patches.is_empty() { String::new() } else { format!("; cluster.yaml patches {}", patches.join(", ")) };
+        format!("write kubeadm's configuration{and}{changed}")
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
@@ -36,8 +40,8 @@ impl Step for KubeadmConfig {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
-        for (path, content, mode) in files(context)? {
-            if !host.has_file(path, content.as_bytes(), mode)? {
+        for ControlPlaneFile { path, content, mode } in files(context)? {
+            if !host.has_file(&path, content.as_bytes(), mode)? {
                 return needed(format!("{path} differs from what kinstall writes"));
             }
         }
@@ -56,8 +60,8 @@ impl Step for KubeadmConfig {
         let security = context.spec.security;
         let host = &mut context.host;
         host.claim_tree(kubeadm::DIRECTORY)?;
-        for (path, content, mode) in files {
-            host.write_file(path, content.as_bytes(), mode)?;
+        for ControlPlaneFile { path, content, mode } in files {
+            host.write_file(&path, content.as_bytes(), mode)?;
         }
         // A key that is there stays: what etcd holds was encrypted with it.
         if security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
@@ -137,14 +141,12 @@ fn first_difference(found: &str, wanted: &str) -> Option<String> {
     Some(format!("{} there, {} wanted", show(was), show(now)))
 }
 
-/// Files whose content is decided: path, content, mode.
-fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(&'static str, String, u32)>> {
-    let mut files = vec![(CONFIG_PATH, kubeadm::configuration(inputs)?, 0o600)];
-    if inputs.spec.security.audit_log == Switch::Enabled {
-        let policy = include_str!("../../../manifests/templates/audit-policy.yaml");
-        files.push((AUDIT_POLICY_PATH, policy.to_owned(), 0o600));
-    }
-    Ok(files)
+/// Files whose content is decided.
+fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<ControlPlaneFile>> {
+    let configuration =
+        ControlPlaneFile { path: CONFIG_PATH.to_owned(), content: kubeadm::configuration(inputs)?, mode: 0o600 };
+    let others = kubeadm::control_plane_files(inputs.spec, &inputs.node_name());
+    Ok([configuration].into_iter().chain(others).collect())
 }
 
 /// `apiserver.config.k8s.io/v1`, `EncryptionConfiguration`.
@@ -207,6 +209,8 @@ fn encryption_configuration() -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{Cluster, bench::Bench};
+    use crate::join_material::JoinMaterial;
 
     #[test]
     fn every_cluster_gets_a_key_of_its_own() {
@@ -227,6 +231,38 @@ mod tests {
                 secret: KEY
           - identity: {}
         ");
+    }
+
+    /// A second run changes nothing, and nothing is left behind.
+    #[test]
+    fn files_of_the_site_are_there_while_the_cluster_is() {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.spec.kubeadm_patches =
+            serde_yaml::from_str("[{target: kube-scheduler, patch: {spec: {priority: 1}}}]").unwrap();
+        cluster.spec.api_server = serde_yaml::from_str(
+            "{admission: {configuration: {PodSecurity: {}}, files: {a.conf: content}}, audit-policy: {kind: Policy}}",
+        )
+        .unwrap();
+        let bench = Bench::new();
+        let material = JoinMaterial::default();
+        bench.act_as(&cluster, "c1", &material, |context| KubeadmConfig.apply(context)).unwrap();
+        let found = bench.look_as(&cluster, "c1", &material, |context| KubeadmConfig.check(context).unwrap());
+        assert_eq!(found, Check::Done);
+        let title = bench.look_as(&cluster, "c1", &material, |context| KubeadmConfig.title(context));
+        assert!(title.ends_with("; cluster.yaml patches kube-scheduler"), "{title}");
+        let files = [
+            "admission/a.conf",
+            "admission/configuration.yaml",
+            "audit-policy.yaml",
+            "patches/kube-scheduler00+strategic.yaml",
+        ];
+        for file in files.map(|file| bench.path("etc/kubernetes").join(file)) {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+        assert_eq!(bench.read("etc/kubernetes/audit-policy.yaml"), "kind: Policy\n");
+        bench.undo();
+        assert!(!bench.path("etc/kubernetes").exists());
     }
 
     #[test]

@@ -92,12 +92,21 @@ fn validate_tells_all_problems_at_once() {
 
 #[test]
 fn validate_tells_all_that_a_bundle_lacks() {
-    let folder = folder(&[("cluster.yaml", "network: {cni: calico}\naddons: [metrics-server]\n")]);
+    let folder = folder(&[(
+        "cluster.yaml",
+        "network: {cni: calico}\naddons: [metrics-server]\nkubelet: {config: {imagePullCredentialsVerificationPolicy: NeverVerify}}\n",
+    )]);
     folder.bundle("small.tar.zst", &Platform::of_this_program(), Signature::Inside);
     let validate = ["config", "validate", "cluster.yaml", "--bundle", "small.tar.zst"];
     let said = folder.kinstall(&[&validate[..], &["--key", "signing.pub"]].concat());
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{said}");
-    for lacks in ["containerd", "kube-apiserver image", "network.cni calico", "add-on metrics-server"] {
+    for lacks in [
+        "containerd",
+        "kube-apiserver image",
+        "network.cni calico",
+        "add-on metrics-server",
+        "line 3, column 60: `imagePull",
+    ] {
         assert!(said.stderr.contains(lacks), "{lacks}: {said}");
     }
     assert_eq!(folder.kinstall(&validate).code, Some(2), "without a key");
@@ -143,48 +152,49 @@ fn print_fills_in_every_default() {
     let folder = folder(&[("cluster.yaml", HOSTS)]);
     let said = folder.kinstall(&["config", "print", "cluster.yaml"]);
     assert_snapshot!(said, @"
-    exit code 0
-    --- stdout
-    schema: 1
-    name: plant-7
-    hosts:
-    - name: a
-      address: 192.0.2.1
-      roles:
-      - control-plane
-      - etcd
-      ssh:
-        user: admin
-    - name: b
-      address: 192.0.2.2
-      roles:
-      - worker
-      ssh:
-        port: 2222
-        user: admin
-    ssh:
-      user: admin
-    network:
-      pod-cidr: 10.244.0.0/16
-      service-cidr: 10.96.0.0/12
-      dns-domain: cluster.local
-      cni: null
-      kube-proxy:
-        mode: iptables
-        strict-arp: false
-    api:
-      endpoint: api.plant-7.internal
-      address: null
-      load-balancer: node-local
-      port: 6443
-      certificate-sans: []
-    security:
-      encryption-at-rest: enabled
-      audit-log: enabled
-    kubelet:
-      max-pods: 110
-    --- stderr
-    ");
+        exit code 0
+        --- stdout
+        schema: 1
+        name: plant-7
+        hosts:
+        - name: a
+          address: 192.0.2.1
+          roles:
+          - control-plane
+          - etcd
+          ssh:
+            user: admin
+        - name: b
+          address: 192.0.2.2
+          roles:
+          - worker
+          ssh:
+            port: 2222
+            user: admin
+        ssh:
+          user: admin
+        network:
+          pod-cidr: 10.244.0.0/16
+          service-cidr: 10.96.0.0/12
+          node-cidr-mask-size: 24
+          dns-domain: cluster.local
+          cni: null
+          kube-proxy:
+            mode: iptables
+            strict-arp: false
+        api:
+          endpoint: api.plant-7.internal
+          address: null
+          load-balancer: node-local
+          port: 6443
+          certificate-sans: []
+        security:
+          encryption-at-rest: enabled
+          audit-log: enabled
+        kubelet:
+          max-pods: 110
+        --- stderr
+        ");
     fs::write(folder.path("printed.yaml"), &said.stdout).unwrap();
     assert_eq!(folder.kinstall(&["config", "print", "printed.yaml"]).stdout, said.stdout);
 }
@@ -220,7 +230,7 @@ fn an_inventory_becomes_a_cluster_yaml() {
       pod-cidr: 10.233.64.0/18
     --- stderr
     note: inventory.ini: no host is in group `etcd`; etcd goes beside the control planes
-    note: inventory.ini: line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.25.2`
+    note: inventory.ini: line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.25.2`
     note: inventory.ini: group_vars/all.yml line 2: left out: `bin_dir`: kinstall has its own places for files and its own names for users
     ");
     fs::write(folder.path("cluster.yaml"), said.stdout).unwrap();
@@ -272,7 +282,7 @@ fn a_cluster_yaml_beside_an_inventory_has_the_last_word() {
     --- stderr
     error: wrong.yaml cannot be used
       caused by: the configuration cannot be read
-      caused by: api: unknown field `prot`, expected one of `endpoint`, `address`, `interface`, `load-balancer`, `port`, `certificate-sans` at line 1 column 7
+      caused by: line 1, column 7: api: unknown field `prot`; did you mean `port`?
     ");
 }
 
@@ -415,4 +425,72 @@ fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
     error: the cluster has no load balancer of the site's own, so that there is nothing to configure
     hint: write `load-balancer: external` and its `address` under `api` in cluster.yaml
     ");
+}
+
+#[test]
+fn a_typo_in_a_setting_of_kubernetes_is_found_with_its_line() {
+    let folder = folder(&[(
+        "cluster.yaml",
+        "name: a\nkubelet:\n  config:\n    podPidLimit: 5\n    imagePullCredentialsVerificationPolicy: NeverVerify\n",
+    )]);
+    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: cluster.yaml cannot be used
+      caused by: line 4, column 18: `podPidLimit`: no kubelet of Kubernetes 1.25 to 1.36 has a field `podPidLimit`; did you mean `podPidsLimit`?
+    ");
+    let right = fs::read_to_string(folder.path("cluster.yaml")).unwrap().replace("podPidLimit", "podPidsLimit");
+    fs::write(folder.path("cluster.yaml"), right).unwrap();
+    assert_eq!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.36.3"]).code, Some(0));
+    assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml", "--k8s", "1.30.14"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: cluster.yaml cannot be used
+      caused by: line 5, column 45: `imagePullCredentialsVerificationPolicy`: the kubelet of Kubernetes 1.30.14 has no field `imagePullCredentialsVerificationPolicy`; those of 1.33 to 1.36 have
+    ");
+    fs::write(folder.path("inventory.ini"), "[kube_control_plane]\na ip=192.0.2.1\n").unwrap();
+    let said =
+        folder.kinstall(&["config", "validate", "cluster.yaml", "--inventory", "inventory.ini", "--k8s", "1.30.14"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("caused by: line 5, column 45: `imagePull"), "{said}");
+}
+
+#[test]
+fn kubeadms_configuration_becomes_a_cluster_yaml() {
+    let kubeadm = "\
+apiVersion: kubeadm.k8s.io/v1beta3
+kind: ClusterConfiguration
+imageRepository: registry.plant.example/k8s
+apiServer:
+  extraArgs: {audit-policy-file: /etc/kubernetes/own.yaml, service-node-port-range: 80-32767}
+";
+    let folder =
+        folder(&[("kubeadm.yaml", kubeadm), ("own.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n")]);
+    let said = folder.kinstall(&["config", "import", "kubeadm.yaml"]);
+    assert_snapshot!(said, @"
+    exit code 0
+    --- stdout
+    # From kubeadm's configuration. What else a cluster has, see `kinstall config init`.
+    schema: 1
+    api-server:
+      audit-policy:
+        apiVersion: audit.k8s.io/v1
+        kind: Policy
+        rules: []
+      service-node-ports: 80-32767
+    --- stderr
+    note: kubeadm.yaml: ClusterConfiguration.imageRepository: left out: images come from the bundle; `registries` are for others
+    ");
+    fs::write(folder.path("cluster.yaml"), &said.stdout).unwrap();
+    assert_eq!(folder.kinstall(&["config", "validate", "cluster.yaml"]).code, Some(0));
+    fs::write(folder.path("old.yaml"), kubeadm.replace("v1beta3", "v1beta1")).unwrap();
+    assert_snapshot!(folder.kinstall(&["config", "import", "old.yaml"]), @"
+        exit code 2
+        --- stdout
+        --- stderr
+        error: old.yaml cannot be used
+          caused by: ClusterConfiguration is of kubeadm.k8s.io/v1beta1, and kubeadm.k8s.io/v1beta2, v1beta3 and v1beta4 are read; `kubeadm config migrate` of an older release rewrites it
+        ");
 }

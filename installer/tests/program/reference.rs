@@ -90,6 +90,24 @@ fn resolve<'a>(schema: &'a Value, value: &'a Value) -> &'a Value {
     value["anyOf"][0].as_object().map_or(value, |_| resolve(schema, &value["anyOf"][0]))
 }
 
+/// A map whose keys are the user's or those of Kubernetes.
+fn map_of(schema: &Value, values: &Value) -> &'static str {
+    if values.is_boolean() {
+        return "fields, as Kubernetes names them";
+    }
+    match resolve_type(schema, values) {
+        Some("object") => "map of maps",
+        Some("boolean") => "map of `true`, `false`",
+        Some("string") => "map of texts",
+        _ => "map of texts, numbers, `true`, `false`, or lists of these",
+    }
+}
+
+fn resolve_type<'a>(schema: &'a Value, value: &'a Value) -> Option<&'a str> {
+    let named = value["$ref"].as_str().and_then(|reference| schema.pointer(&reference[1..]));
+    named.unwrap_or(value)["type"].as_str()
+}
+
 /// What may be written, and the object that it is made of, with whether there is a list of them.
 fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value, bool)>) {
     if let Some(choices) = inner["oneOf"].as_array() {
@@ -99,7 +117,9 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
         };
         return (choices.iter().map(choice).collect::<Vec<_>>().join("<br>"), None);
     }
-    let kind = inner["type"].as_str().or(inner["type"][0].as_str()).unwrap();
+    let Some(kind) = inner["type"].as_str().or(inner["type"][0].as_str()) else {
+        return ("map or list".to_owned(), None);
+    };
     match kind {
         "array" => {
             let item = resolve(schema, &inner["items"]);
@@ -111,7 +131,7 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
             }
         }
         "object" if inner["properties"].is_object() => (String::new(), Some((inner, false))),
-        "object" => ("map of texts".to_owned(), None),
+        "object" => (map_of(schema, &inner["additionalProperties"]).to_owned(), None),
         "boolean" => ("`true`, `false`".to_owned(), None),
         "integer" => ("number".to_owned(), None),
         _ if inner["format"] == "ip" => ("IPv4 address".to_owned(), None),

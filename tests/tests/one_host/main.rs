@@ -11,3 +11,4 @@ mod minors;
 mod networks;
 mod refusals;
 mod repeated;
+mod settings;

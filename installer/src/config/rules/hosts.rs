@@ -26,7 +26,7 @@ pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
     for (index, host) in spec.hosts.iter().enumerate() {
         each(spec, &format!("hosts[{index}]"), host, problems);
     }
-    roles(&spec.hosts, problems);
+    roles(spec, problems);
     at_most_one_here(spec, problems);
 }
 
@@ -81,8 +81,8 @@ fn unfit(spec: &ClusterSpec, name: &str) -> Option<String> {
     }
 }
 
-fn roles(hosts: &[HostSpec], problems: &mut Problems) {
-    let count = |role| hosts.iter().filter(|host| host.roles.contains(&role)).count();
+fn roles(spec: &ClusterSpec, problems: &mut Problems) {
+    let count = |role| spec.hosts.iter().filter(|host| host.roles.contains(&role)).count();
     if count(Role::ControlPlane) == 0 {
         problems.add(
             "hosts",
@@ -90,7 +90,7 @@ fn roles(hosts: &[HostSpec], problems: &mut Problems) {
         );
     }
     let members = count(Role::Etcd);
-    if members == 0 {
+    if members == 0 && spec.etcd.external.is_none() {
         problems.add(
             "hosts",
             "no host has the role etcd; give it to the control planes, or to one, three or five hosts of its own",

@@ -97,12 +97,9 @@ mod tests {
     fn every_bad_one_of_a_host_is_told() {
         let mut problems = Problems::default();
         let host = HostSpec {
-            name: "a".parse().unwrap(),
-            address: "192.0.2.1".parse().unwrap(),
-            roles: [kbundle_format::Role::Worker].into(),
-            ssh: crate::config::Ssh::default(),
             labels: [("disk".into(), "s s d".into()), ("a b".into(), String::new())].into(),
             taints: ["a=1:NoSchedule", "a=2:NoExecute", "a=3:NoSchedule"].map(str::to_owned).into(),
+            ..HostSpec::new("a".parse().unwrap(), "192.0.2.1".parse().unwrap(), [kbundle_format::Role::Worker].into())
         };
         check("hosts[0]", "host a:", &host, &mut problems);
         let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", problem.place)).collect();

@@ -2,21 +2,29 @@
 //! finds everything at once.
 
 mod calico;
+mod etcd;
 mod hosts;
 mod labels;
+pub mod owned;
 mod registries;
+mod reservations;
+mod settings;
 
 use std::fmt;
 use std::net::IpAddr;
 
-use kbundle_format::Role;
+use kbundle_format::{KubeVersion, Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Api, Cidr, ClusterSpec, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
+use super::{Api, Cidr, ClusterSpec, Cni, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
 
-/// What every node takes of the pods' network: the controller manager's default.
-const NODE_PREFIX: u8 = 24;
+/// The smallest network for Services, as the length of its prefix.
+const SMALLEST_SERVICES: u8 = 24;
+/// The parts that the controller manager cuts `pod-cidr` into are at most 2^16 (pkg/controller/nodeipam/ipam/cidrset, clusterSubnetMaxDiff).
+const MOST_PARTS_BITS: u8 = 16;
+/// Addresses of a node's part that no pod gets: the network's, the gateway's and the broadcast's.
+const ADDRESSES_NOT_FOR_PODS: u64 = 3;
 
 /// Something that `cluster.yaml` asks for and that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -43,27 +51,47 @@ impl Problems {
     }
 }
 
-/// Everything that is wrong with a description.
-pub(super) fn problems(spec: &ClusterSpec) -> Vec<Problem> {
+/// Everything that is wrong with a description, for Kubernetes `version`, or else for every one that is known.
+pub(super) fn problems(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<Problem> {
     let mut problems = Problems::default();
     networks(spec, &mut problems);
     calico::check(&spec.network, &mut problems);
     api(spec, &mut problems);
     hosts::check(spec, &mut problems);
     registries::check(spec, &mut problems);
+    etcd::check(spec, &mut problems);
+    settings::check(spec, version, &mut problems);
+    problems.0
+}
+
+/// What of a description Kubernetes `version` does not take.
+pub(super) fn problems_with(spec: &ClusterSpec, version: KubeVersion) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    settings::check(spec, Some(version), &mut problems);
     problems.0
 }
 
 fn networks(spec: &ClusterSpec, problems: &mut Problems) {
     let Network { pod_cidr, service_cidr, .. } = &spec.network;
-    for (key, cidr) in [("pod-cidr", pod_cidr), ("service-cidr", service_cidr)] {
+    let node_prefix = spec.network.node_cidr_mask_size;
+    if !(1..=30).contains(&node_prefix) {
+        let message = format!("node-cidr-mask-size {node_prefix} leaves no addresses for pods; 24 is usual");
+        problems.add("network.node-cidr-mask-size", message);
+    }
+    for (key, cidr, smallest) in
+        [("pod-cidr", pod_cidr, node_prefix), ("service-cidr", service_cidr, SMALLEST_SERVICES)]
+    {
         let reason = if cidr.address().is_ipv6() {
-            "is IPv6, which is not supported yet"
-        } else if cidr.prefix() > NODE_PREFIX {
-            "is too small; a prefix of at most 24 is needed"
+            "is IPv6, which is not supported yet".to_owned()
+        } else if cidr.prefix() > smallest {
+            format!("is too small; a prefix of at most {smallest} is needed")
         } else if key == "service-cidr" && cidr.prefix() < 12 {
             // Its service allocator takes at most 2^20 addresses.
-            "is too large; the API server takes a prefix of at least 12"
+            "is too large; the API server takes a prefix of at least 12".to_owned()
+        } else if key == "pod-cidr" && smallest - cidr.prefix() > MOST_PARTS_BITS {
+            format!(
+                "is too large for parts of /{smallest}: the controller manager takes at most 2^{MOST_PARTS_BITS} of them"
+            )
         } else {
             continue;
         };
@@ -76,7 +104,10 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
         );
     }
     room_for_nodes(spec, problems);
-    let kube_proxy = spec.network.kube_proxy;
+    if let Some(problem) = spec.network.cni.and_then(|cni| pods_do_not_fit(spec, cni)) {
+        problems.0.push(problem);
+    }
+    let kube_proxy = &spec.network.kube_proxy;
     if kube_proxy.strict_arp && kube_proxy.mode != KubeProxyMode::Ipvs {
         problems.add(
             "network.kube-proxy.strict-arp",
@@ -85,15 +116,36 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
     }
 }
 
+/// Whether a node gets fewer addresses than it may have pods. Calico gives addresses in blocks of its own.
+pub(super) fn pods_do_not_fit(spec: &ClusterSpec, cni: Cni) -> Option<Problem> {
+    let prefix = spec.network.node_cidr_mask_size;
+    if !matches!(cni, Cni::Bridge | Cni::Flannel) || prefix > 30 {
+        return None;
+    }
+    let room = (1_u64 << (32 - prefix)) - ADDRESSES_NOT_FOR_PODS;
+    let of_hosts = spec.hosts.iter().filter_map(|host| host.kubelet.max_pods);
+    let most = of_hosts.chain([spec.kubelet.max_pods]).max().unwrap_or_default();
+    (u64::from(most) > room).then(|| Problem {
+        place: "network.node-cidr-mask-size".to_owned(),
+        message: format!(
+            "a node may have {most} pods, and its part of pod-cidr, a /{prefix}, has addresses for {room}; take a smaller \
+             node-cidr-mask-size or fewer max-pods"
+        ),
+    })
+}
+
 fn room_for_nodes(spec: &ClusterSpec, problems: &mut Problems) {
     let cidr = spec.network.pod_cidr;
     let nodes = spec.hosts.iter().filter(|host| host.is_node()).count();
-    let Some(bits) = NODE_PREFIX.checked_sub(cidr.prefix()).filter(|_| cidr.address().is_ipv4()) else { return };
+    let node_prefix = spec.network.node_cidr_mask_size;
+    let bits =
+        node_prefix.checked_sub(cidr.prefix()).filter(|bits| cidr.address().is_ipv4() && *bits <= MOST_PARTS_BITS);
+    let Some(bits) = bits else { return };
     let room = 1_usize << bits;
     if nodes > room {
         problems.add(
             "network.pod-cidr",
-            format!("pod-cidr {cidr} has room for {room} nodes, each with a /{NODE_PREFIX}, and there are {nodes}; take a larger network"),
+            format!("pod-cidr {cidr} has room for {room} nodes, each with a /{node_prefix}, and there are {nodes}; take a larger network"),
         );
     }
 }
@@ -133,9 +185,10 @@ fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
                 kind.as_str()
             ),
         ),
-        (LoadBalancer::External, None) => {
-            problems.add("api.address", "load-balancer external needs the load balancer's address; add `api.address`");
-        }
+        (LoadBalancer::External, None) if spec.api.endpoint.is_none() => problems.add(
+            "api.address",
+            "load-balancer external needs the load balancer's address; add `api.address`, or `api.endpoint` where only its name is known",
+        ),
         (LoadBalancer::Vip, None) => {
             problems.add("api.address", "load-balancer vip needs a free address of the hosts' network; add `api.address`");
         }
@@ -147,7 +200,7 @@ fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
             ),
         ),
         (LoadBalancer::External | LoadBalancer::Vip, Some(address)) => of_nobody_else(spec, address, problems),
-        (LoadBalancer::NodeLocal, _) => {}
+        (LoadBalancer::NodeLocal, _) | (LoadBalancer::External, None) => {}
     }
     if spec.api.interface.is_some() && kind != LoadBalancer::Vip {
         problems.add("api.interface", "api.interface is only for `load-balancer: vip`; remove it");
@@ -190,3 +243,6 @@ fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems
     inside("pod-cidr", &spec.network.pod_cidr, problems);
     inside("service-cidr", &spec.network.service_cidr, problems);
 }
+
+#[cfg(test)]
+mod tests;

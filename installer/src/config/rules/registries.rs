@@ -51,7 +51,7 @@ fn is_authority(text: &str) -> bool {
     (name.parse::<DnsName>().is_ok() || name.parse::<IpAddr>().is_ok()) && port.is_none_or(is_port)
 }
 
-fn are_certificates(text: &str) -> bool {
+pub(super) fn are_certificates(text: &str) -> bool {
     let mut found = 0;
     for pem in Pem::iter_from_buffer(text.as_bytes()) {
         if !pem.is_ok_and(|pem| pem.label == "CERTIFICATE" && pem.parse_x509().is_ok()) {

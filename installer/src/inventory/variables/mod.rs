@@ -107,9 +107,7 @@ fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     let version = found.value.text().unwrap_or_default();
     let version = version.trim_start_matches('v');
     let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-    let message = format!(
-        "`kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s {version}`"
-    );
+    let message = format!("`kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s {version}`");
     reading.remarks.add(&found.place, message);
 }
 
@@ -164,6 +162,9 @@ impl Cluster<'_, '_> {
     fn others(&mut self) {
         if let Some((number, _)) = self.number("kubelet_max_pods") {
             self.settings.set("kubelet.max-pods", number);
+        }
+        if let Some((ports, _)) = self.text("kube_service_node_port_range") {
+            self.settings.set("api-server.service-node-ports", ports);
         }
         for (name, key) in
             [("kubernetes_audit", "security.audit-log"), ("kube_encrypt_secret_data", "security.encryption-at-rest")]

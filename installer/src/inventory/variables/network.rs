@@ -23,9 +23,7 @@ impl Cluster<'_, '_> {
     pub(super) fn network(&mut self) {
         self.parsed::<Cidr>("kube_pods_subnet", "network.pod-cidr");
         self.parsed::<Cidr>("kube_service_addresses", "network.service-cidr");
-        if let Some((prefix, place)) = self.number("kube_network_node_prefix").filter(|(prefix, _)| *prefix != 24) {
-            self.remark(&place, format!("`kube_network_node_prefix: {prefix}` is left out; each node has a /24"));
-        }
+        self.parsed::<u8>("kube_network_node_prefix", "network.node-cidr-mask-size");
         self.names();
         let plugin = self.plugin();
         self.kube_proxy();

@@ -75,7 +75,7 @@ pub const TABLE: &[Row] = &[
     row(&["kube_network_plugin"], Taken("`network.cni`; for a network that kinstall does not set up, `none`")),
     row(&["kube_pods_subnet"], Taken("`network.pod-cidr`")),
     row(&["kube_service_addresses"], Taken("`network.service-cidr`")),
-    row(&["kube_network_node_prefix"], Taken("nothing: each node has a /24; a note tells where that differs")),
+    row(&["kube_network_node_prefix"], Taken("`network.node-cidr-mask-size`")),
     row(
         &["dns_domain", "cluster_name"],
         Taken("`network.dns-domain`: `dns_domain`, or else `cluster_name`; both: `cluster_name` is `name`"),
@@ -113,6 +113,7 @@ pub const TABLE: &[Row] = &[
         ],
         Taken("`api.load-balancer: vip`, `api.address` and `api.interface`"),
     ),
+    row(&["kube_service_node_port_range"], Taken("`api-server.service-node-ports`")),
     row(&["supplementary_addresses_in_ssl_keys"], Taken("`api.certificate-sans`")),
     // Security, registries, add-ons.
     row(&["kubernetes_audit"], Taken("`security.audit-log`")),
@@ -217,19 +218,12 @@ pub const TABLE: &[Row] = &[
             "kube_pod_security_*",
             "kube_log_level",
         ],
-        Left("flags and files of the API server are not imported"),
+        Left("flags and files of the API server are not imported; write them under `api-server` in cluster.yaml"),
     ),
     row(
-        &[
-            "kube_controller_*",
-            "kube_scheduler_*",
-            "kube_kubeadm_*",
-            "kubeadm_*",
-            "node_cidr_mask_size",
-            "kube_service_node_port_range",
-        ],
+        &["kube_controller_*", "kube_scheduler_*", "kube_kubeadm_*", "kubeadm_*", "node_cidr_mask_size"],
         Left(
-            "kinstall writes kubeadm's configuration itself, and settings of the controller manager and the scheduler are not imported",
+            "settings of the controller manager, the scheduler and kubeadm are not imported; write flags under `controller-manager.extra-args` and `scheduler.extra-args` in cluster.yaml",
         ),
     ),
     row(
@@ -247,9 +241,16 @@ pub const TABLE: &[Row] = &[
             "kubeconfig_cluster_name",
             "kubelet_max_pods_*",
         ],
-        Left("of the kubelet's settings only `kubelet_max_pods` is imported"),
+        Left(
+            "of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml",
+        ),
     ),
-    row(&["kube_proxy_*"], Left("of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported")),
+    row(
+        &["kube_proxy_*"],
+        Left(
+            "of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml",
+        ),
+    ),
     row(
         &[
             "calico_*",
@@ -310,7 +311,12 @@ pub const TABLE: &[Row] = &[
         LeftWhereOn("IPv6 is not imported"),
     ),
     row(&["ipv4_stack"], Taken("nothing: clusters have IPv4")),
-    row(&["etcd_*"], Left("kinstall sets up etcd as a service with settings of its own")),
+    row(
+        &["etcd_*"],
+        Left(
+            "kinstall sets up etcd as a service with settings of its own; an etcd that the site already has is `etcd.external` in cluster.yaml",
+        ),
+    ),
     row(
         &[
             "containerd_*",

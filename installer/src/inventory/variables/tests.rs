@@ -45,6 +45,7 @@ supplementary_addresses_in_ssl_keys: [192.0.2.100, api.example.com]
     network:
       pod-cidr: 10.233.64.0/18
       service-cidr: 10.233.0.0/18
+      node-cidr-mask-size: 24
       dns-domain: cluster.example
       cni: calico
       kube-proxy:
@@ -96,9 +97,10 @@ fn networks_are_taken_over() {
         node-cidr: 192.0.2.0/24
     ");
     insta::assert_snapshot!(read("calico_ip_auto_method: interface=eth0\ncalico_pool_blocksize: 26\nkube_network_node_prefix: 25\n"), @"
+    network:
+      node-cidr-mask-size: 25
     line 3: `calico_ip_auto_method: interface=eth0` is left out; kinstall takes a network, `network.calico.node-cidr`
     line 4: left out: `calico_pool_blocksize`: of Calico's settings only its mode, encapsulation, MTU and network of the hosts are imported
-    line 5: `kube_network_node_prefix: 25` is left out; each node has a /24
     ");
     insta::assert_snapshot!(read("kube_network_plugin: flannel\ncalico_ipip_mode: Always\nflannel_backend_type: vxlan\n"), @"
     network:
@@ -223,10 +225,10 @@ etcd_deployment_type: kubeadm
     );
     assert!(!read.contains("hunter"), "{read}");
     insta::assert_snapshot!(read, @"
-    line 3: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.28.3`
+    line 3: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.28.3`
     lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
-    line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported
-    lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported
+    line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml
+    lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
     lines 10, 12: left out: `argocd_admin_password`, `helm_enabled`: bundles have no such add-on; manifests of the site are applied once the cluster runs
     line 13: left out: `my_token`: not known to kinstall
     line 14: left out: `ansible_password`: a password is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`

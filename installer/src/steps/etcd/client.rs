@@ -55,7 +55,7 @@ impl Step for EtcdClient {
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.has(Role::ControlPlane)
+        inputs.has(Role::ControlPlane) && inputs.spec.etcd.external.is_none()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

@@ -1,0 +1,73 @@
+//! kubeadm itself reads what is written for it: each of the lab's versions judges configurations with settings of every kind.
+//!
+//! `KINSTALL_KUBEADM` names the programs, separated by colons; ci/test takes them from the lab's cache.
+
+use std::path::Path;
+use std::process::Command;
+
+use kbundle_format::KubeVersion;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+use super::configuration;
+use crate::fixture;
+use crate::import::kubeadm::arbitrary;
+use crate::inputs::Inputs;
+use crate::topology::Topology;
+
+/// How many clusters each version judges.
+const CLUSTERS: usize = 25;
+
+/// What kubeadm says against a configuration; nothing where it takes it without a word.
+fn objection(kubeadm: &Path, file: &Path) -> Option<String> {
+    let config = |arguments: &[&str]| Command::new(kubeadm).arg("config").args(arguments).arg(file).output().unwrap();
+    let can_validate =
+        String::from_utf8_lossy(&Command::new(kubeadm).args(["config", "--help"]).output().unwrap().stdout)
+            .lines()
+            .any(|line| line.trim_start().starts_with("validate "));
+    // Before `validate` came with 1.26, `migrate` read a file in the same way, and warned of what it did not know.
+    let output = if can_validate {
+        config(&["validate", "--config"])
+    } else {
+        config(&["migrate", "--new-config=/dev/null", "--old-config"])
+    };
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let warned = said.contains("unknown field") || said.contains("strict decoding");
+    (!output.status.success() || warned).then_some(said)
+}
+
+#[test]
+#[ignore = "needs kubeadm: ./ci/test one-host"]
+fn kubeadm_takes_what_is_written_for_it() {
+    let programs = std::env::var_os("KINSTALL_KUBEADM").expect("KINSTALL_KUBEADM names no kubeadm");
+    let programs: Vec<_> = std::env::split_paths(&programs).collect();
+    assert!(!programs.is_empty(), "KINSTALL_KUBEADM is empty");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeadm.yaml");
+    for kubeadm in programs {
+        let version = Command::new(&kubeadm).args(["version", "--output=short"]).output().unwrap();
+        let version: KubeVersion = String::from_utf8(version.stdout).unwrap().trim().parse().unwrap();
+        let (facts, list) = (fixture::facts(), fixture::list(&version.to_string()));
+        let mut runner = TestRunner::deterministic();
+        let mut judged = 0;
+        while judged < CLUSTERS {
+            let spec = arbitrary::spec().new_tree(&mut runner).unwrap().current();
+            if spec.validate_for(version).is_err() {
+                continue;
+            }
+            judged += 1;
+            let topology = Topology::single(&spec, &facts).unwrap();
+            let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+            let text = configuration(&inputs).unwrap();
+            fs_err::write(&file, &text).unwrap();
+            if let Some(objection) = objection(&kubeadm, &file) {
+                panic!("kubeadm {version} objects: {objection}\n{text}");
+            }
+        }
+        // It is no judge that takes everything.
+        let text = fs_err::read_to_string(&file).unwrap().replacen("controlPlaneEndpoint:", "controlPlaneEndpont:", 1);
+        fs_err::write(&file, text).unwrap();
+        assert!(objection(&kubeadm, &file).is_some(), "kubeadm {version} takes a field that it does not know");
+        println!("kubeadm {version} takes {CLUSTERS} configurations");
+    }
+}
