@@ -52,7 +52,7 @@ carry_to_one_host() {
 
 take_configuration() { # -> $work/configuration.tar and $work/Corefile
     on host-1 "sed -n 's/.*\"change\":\"\\(created\\|replaced\\|edited\\)-file\",\"path\":\"\\([^\"]*\\)\".*/\\2/p' /var/lib/kinstall/ledger.jsonl |
-        grep '^/etc/' | grep -v 'kinstall-images' | tar -cf - -P -T -" >"$work/configuration.tar"
+        grep '^/etc/' | grep -vE 'kinstall-(images|certificates)' | tar -cf - -P -T -" >"$work/configuration.tar"
     on host-1 "kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}'" >"$work/Corefile"
 }
 

@@ -8,6 +8,8 @@ use crate::catalog::draft::DraftError;
 use crate::fetch::FetchError;
 use crate::lock::LockError;
 use crate::pack::PackError;
+use crate::push::PushError;
+use crate::registry::CredentialError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
 use crate::site::{LocalFileError, SiteError};
@@ -15,11 +17,46 @@ use crate::spec::SpecError;
 
 impl Explain for FetchError {
     fn kind(&self) -> Kind {
-        if self.is_refusal() { Kind::Refused } else { Kind::Failed }
+        match self {
+            Self::Credentials { source } => source.kind(),
+            _ if self.is_refusal() => Kind::Refused,
+            _ => Kind::Failed,
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        self.hint().map(str::to_owned)
+        self.hint()
+    }
+}
+
+impl Explain for CredentialError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Syntax { .. } | Self::Entry { .. } => Kind::Usage,
+            Self::Helper { .. } => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Helper { helper, registry, .. } => Some(format!("`echo {registry} | {helper} get` shows why")),
+            _ => Some("`skopeo login REGISTRY` writes such a file; `--registry-config FILE` names another".to_owned()),
+        }
+    }
+}
+
+impl Explain for PushError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Registry(error) => error.kind(),
+            Self::Collision { .. } | Self::NoImages | Self::Image { .. } => Kind::Refused,
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint()
     }
 }
 

@@ -2,13 +2,14 @@
 
 mod catalog;
 mod composing;
+mod connection;
 mod images;
+mod pushing;
 mod reading;
 mod signing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle::mirror::Mirror;
@@ -28,7 +29,9 @@ pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
 pub use self::composing::{SplitCommandArgs, SubsetArgs};
+pub use self::connection::ConnectionArgs;
 pub use self::images::{ImagesCommand, ImagesFindArgs};
+pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::commands;
@@ -64,20 +67,28 @@ impl Program for Arguments {
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
+            ("Registries", &["push"]),
             ("Shell", &["completion", "man"]),
         ],
         environment: &[
             ("KBUNDLE_CACHE", "Folder for downloads, as with --cache."),
             ("KBUNDLE_PASSPHRASE", "Passphrase of an encrypted private key."),
             ("KBUNDLE_LOG", "Filter of the log, such as info or kbundle=debug,warn. -v wins over it."),
-            ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy for downloads, and hosts that are reached without it."),
-            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds the credentials for registries."),
+            (
+                "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
+                "Proxies, http:// or socks5://, and hosts that are reached without one.",
+            ),
+            ("REGISTRY_AUTH_FILE", "File with credentials for registries, as with --registry-config."),
+            ("XDG_RUNTIME_DIR", "Its containers/auth.json holds credentials for registries, as Podman writes them."),
+            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds credentials for registries."),
             ("XDG_CACHE_HOME", "Folder of caches; downloads are kept in its folder kbundle."),
             ("NO_COLOR", "Turns colors off."),
         ],
         files: &[
             ("~/.cache/kbundle", "Downloads, by digest. It can be deleted at any time."),
-            ("~/.docker/config.json", "Credentials for registries, field auths."),
+            ("~/.config/containers/auth.json", "Credentials for registries."),
+            ("~/.docker/config.json", "Credentials for registries, after those."),
+            ("/etc/containers/certs.d, /etc/docker/certs.d", "Authorities and client certificates by registry."),
             ("bundle.yaml", "What goes into a bundle, with --file."),
             ("kbundle.lock", "Every file and blob by digest, as kbundle lock writes it."),
         ],
@@ -128,6 +139,7 @@ pub enum Command {
     Split(SplitCommandArgs),
     #[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
     Repair(RepairArgs),
+    Push(PushArgs),
     #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
     Completion(CompletionArguments),
     #[command(after_long_help = "Examples:\n  kbundle man /usr/local/share/man/man1")]
@@ -237,7 +249,7 @@ pub struct SpecArgs {
     ///
     /// YAML with the fields schema (1), kubernetes, arch, catalog, builtin-catalog, mirrors, cni, load-balancer,
     /// addons, images, trust-on-first-use, key, level,
-    /// out and ca-file. Paths in it are relative to it.
+    /// out, ca-file, certs-dir and registry-config. Paths in it are relative to it.
     #[arg(short, long, value_name = "BUNDLE.YAML")]
     pub file: Option<PathBuf>,
     /// Architecture of the hosts, amd64 or arm64; repeat for both [default: amd64]
@@ -247,7 +259,8 @@ pub struct SpecArgs {
     pub catalogs: CatalogArgs,
     /// Fetch what is at FROM from TO; repeatable
     ///
-    /// FROM is a host or registry, TO an http or https address with an optional path. A FROM that neither the catalog nor the bundle
+    /// FROM is a host or registry, TO an http or https address with an optional path. Several of one FROM are asked in their order, and
+    /// FROM itself only if it is one of them. A registry without TLS is named so: --mirror HOST=http://HOST. A FROM that neither the catalog nor the bundle
     /// names is refused. Names inside the bundle stay the upstream ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
     #[arg(long = "mirror", value_name = "FROM=TO")]
     pub mirrors: Vec<Mirror>,
@@ -264,7 +277,8 @@ pub struct SpecArgs {
     pub addons: Vec<String>,
     /// Add an image of your own; repeatable
     ///
-    /// Full reference with digest: registry.example/team/app:1.2@sha256:…
+    /// Reference with digest, registry.example/team/app:1.2@sha256:…, or by digest alone. A tag alone needs --trust-on-first-use. Without
+    /// a registry the image is Docker Hub's: nginx:1.27 is docker.io/library/nginx:1.27.
     #[arg(long = "add-image", value_name = "REF@DIGEST")]
     pub images: Vec<ImageRequest>,
     /// Take content that nothing pins as it comes
@@ -311,29 +325,8 @@ pub struct FetchArgs {
     /// Or `$XDG_CACHE_HOME/kbundle`, where that is set.
     #[arg(long, value_name = "DIR", env = "KBUNDLE_CACHE")]
     pub cache: Option<PathBuf>,
-    /// Downloads at a time
-    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
-    /// Try again this often after a failure that may pass
-    #[arg(long, value_name = "N", default_value = "5")]
-    pub retries: u32,
-    /// Wait this long before the first retry; each later one waits twice as long
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
-    pub retry_pause: Duration,
-    /// Give up on a server that is silent for this long
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub timeout: Duration,
-    /// Trust the certificate authorities in this PEM file as well
-    ///
-    /// For a company's proxy. The system's authorities and Mozilla's are trusted anyway.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a number of seconds");
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 #[cfg(test)]

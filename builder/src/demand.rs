@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use kbundle_format::oci::{Document, IndexEntry, MAX_DOCUMENT_BYTES};
 use kbundle_format::{Digest, Entry, EntryKind, Platform};
 
 use crate::fetch::Cache;
-use crate::fetch::image::{Document, choose};
 use crate::lock::{Descriptor, Lock};
 use crate::resolve::{Pin, SelectedImage, Selection};
-
-/// Most bytes of a document of an image that is read from the cache.
-const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
 
 /// What is known of the size of a file or image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,20 +142,23 @@ fn is_compressed(kind: EntryKind) -> bool {
 /// What an image for `platform` is made of, where its documents are in the cache.
 fn blobs(cache: &Cache, image: &SelectedImage, platform: &Platform) -> Option<Vec<(EntryKind, Descriptor)>> {
     let read = |digest: &Digest| Document::parse(&cache.read(digest, MAX_DOCUMENT_BYTES).ok()?).ok();
-    let pinned = image.digest?;
     let describe =
         |digest: Digest, media_type: String| Some(Descriptor { media_type, digest, size: cache.size(&digest)? });
     let mut blobs = Vec::new();
-    let mut document = read(&pinned)?;
-    let mut digest = pinned;
-    if let Document::Index { media_type, manifests } = document {
-        blobs.push((EntryKind::ImageIndex, describe(pinned, media_type)?));
-        digest = choose(&manifests, platform)?.digest;
-        document = read(&digest)?;
+    let mut digest = image.digest?;
+    loop {
+        match read(&digest)? {
+            Document::Index { media_type, manifests } => {
+                blobs.push((EntryKind::ImageIndex, describe(digest, media_type)?));
+                // It ends: a document cannot hold its own digest.
+                digest = IndexEntry::candidates(&manifests, platform).first()?.blob.digest;
+            }
+            Document::Manifest { media_type, config, layers } => {
+                blobs.push((EntryKind::ImageManifest, describe(digest, media_type)?));
+                blobs.push((EntryKind::ImageConfig, config.into()));
+                blobs.extend(layers.into_iter().map(|layer| (EntryKind::ImageLayer, layer.into())));
+                return Some(blobs);
+            }
+        }
     }
-    let Document::Manifest { media_type, config, layers } = document else { return None };
-    blobs.push((EntryKind::ImageManifest, describe(digest, media_type)?));
-    blobs.push((EntryKind::ImageConfig, config));
-    blobs.extend(layers.into_iter().map(|layer| (EntryKind::ImageLayer, layer)));
-    Some(blobs)
 }

@@ -1,6 +1,7 @@
 //! The connected side: from a catalog to one signed bundle.
 //!
-//! Each step is a plain type to a plain type; only [`fetch`] talks to the network and only [`pack`](mod@pack) writes bundles:
+//! Each step is a plain type to a plain type; only [`fetch`] and [`push`] talk to the network, by way of [`registry`], and only
+//! [`pack`](mod@pack) writes bundles:
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]
 //! → [`fetch::Fetcher::fetch`] → [`pack`](mod@pack) → a bundle file.
@@ -18,7 +19,10 @@ pub mod demand;
 pub mod fetch;
 pub mod lock;
 pub mod mirror;
+mod one_or_many;
 pub mod pack;
+pub mod push;
+pub mod registry;
 pub mod reproduce;
 pub mod resolve;
 pub mod site;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kbundle_format::oci::Blob;
 use kbundle_format::{
     Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role, Source, text_file,
 };
@@ -77,6 +78,9 @@ pub struct LockedImage {
     /// The image index that the pin names; absent where it names the manifest itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
+    /// Indexes between `index` and the manifest, the outermost first, where a publisher has put one into another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inner_indexes: Vec<Descriptor>,
     /// The image manifest.
     pub manifest: Descriptor,
     /// The image config.
@@ -100,6 +104,18 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
+}
+
+impl From<Blob> for Descriptor {
+    fn from(Blob { media_type, digest, size }: Blob) -> Self {
+        Self { media_type, digest, size }
+    }
+}
+
+impl From<Descriptor> for Blob {
+    fn from(Descriptor { media_type, digest, size }: Descriptor) -> Self {
+        Self { media_type, digest, size }
+    }
 }
 
 /// Why a lock file cannot be used.
@@ -141,7 +157,8 @@ impl LockedImage {
 
     /// Everything the image is made of, in the order of the bundle, each with what it is.
     pub fn blobs(&self) -> impl Iterator<Item = (EntryKind, &Descriptor)> {
-        let index = self.index.iter().map(|index| (EntryKind::ImageIndex, index));
+        let indexes = self.index.iter().chain(&self.inner_indexes);
+        let index = indexes.map(|index| (EntryKind::ImageIndex, index));
         let layers = self.layers.iter().map(|layer| (EntryKind::ImageLayer, layer));
         index.chain([(EntryKind::ImageManifest, &self.manifest), (EntryKind::ImageConfig, &self.config)]).chain(layers)
     }
@@ -192,6 +209,7 @@ pub(crate) mod tests {
             platform: "linux/amd64".parse().unwrap(),
             pin: PinSource::Catalog,
             index: Some(descriptor(format!("index of {name}").as_bytes(), "application/vnd.oci.image.index.v1+json")),
+            inner_indexes: Vec::new(),
             manifest: descriptor(name.as_bytes(), "application/vnd.oci.image.manifest.v1+json"),
             config: descriptor(format!("config of {name}").as_bytes(), "application/vnd.oci.image.config.v1+json"),
             layers: layers

@@ -8,9 +8,11 @@ use kbundle_format::ImageRef;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-/// Where content of a host or registry is fetched instead.
+use crate::one_or_many::one_or_many;
+
+/// Where content of a host or registry is fetched instead: one place or several, the first one first.
 #[derive(Clone, Debug, Default)]
-pub struct Mirrors(BTreeMap<MirrorHost, MirrorAddress>);
+pub struct Mirrors(BTreeMap<MirrorHost, Vec<MirrorAddress>>);
 
 /// One `FROM=TO` as a person writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub struct MirrorHost(String);
 /// An `http` or `https` address without query and without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorAddress(Url);
+
+/// The mirrors of one host as `bundle.yaml` has them: an address, or a list of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorAddresses(pub Vec<MirrorAddress>);
 
 /// Where a registry answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +125,12 @@ impl<'de> Deserialize<'de> for MirrorAddress {
     }
 }
 
+impl<'de> Deserialize<'de> for MirrorAddresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_or_many(deserializer).map(Self)
+    }
+}
+
 impl FromStr for Mirror {
     type Err = MirrorError;
 
@@ -132,41 +144,65 @@ impl FromStr for Mirror {
 }
 
 impl FromIterator<Mirror> for Mirrors {
-    /// A later mirror of a host takes the place of an earlier one.
+    /// Mirrors of one host are asked in their order.
     fn from_iter<I: IntoIterator<Item = Mirror>>(mirrors: I) -> Self {
-        Self(mirrors.into_iter().map(|mirror| (mirror.host, mirror.address)).collect())
+        let mut by_host: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for Mirror { host, address } in mirrors {
+            by_host.entry(host).or_default().push(address);
+        }
+        Self(by_host)
     }
 }
 
 impl Mirrors {
-    /// Where `url` is fetched: scheme and host replaced by the mirror's address, if its host has one.
+    /// These, but for hosts that `flags` has mirrors of: those of `flags` alone.
+    #[must_use]
+    pub fn overridden_by(mut self, flags: Self) -> Self {
+        self.0.extend(flags.0);
+        self
+    }
+
+    /// Where `url` is fetched first: scheme and host replaced by the mirror's address, if its host has one.
     #[must_use]
     pub fn rewrite(&self, url: &str) -> String {
-        let Some((_, rest)) = url.split_once("://") else { return url.to_owned() };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        match self.0.get(&rest[..end]) {
-            Some(address) => format!("{}{}", address.text(), &rest[end..]),
-            None => url.to_owned(),
+        self.places(url).swap_remove(0)
+    }
+
+    /// Where `url` is fetched, the first place first; one at least.
+    #[must_use]
+    pub fn places(&self, url: &str) -> Vec<String> {
+        let Some((_, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        match self.0.get(host) {
+            Some(addresses) => addresses.iter().map(|address| format!("{}{path}", address.text())).collect(),
+            None => vec![url.to_owned()],
         }
     }
 
-    /// Where `image` is pulled from.
+    /// Where `image` is pulled from first.
     #[must_use]
     pub fn repository(&self, image: &ImageRef) -> Repository {
-        let (scheme, host) = self.registry(image.registry());
-        let prefix = self.0.get(image.registry()).map_or("", |MirrorAddress(url)| url.path().trim_matches('/'));
-        let path = image.repository();
-        let path = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
-        Repository { scheme, host, path }
+        self.repositories(image).swap_remove(0)
     }
 
-    /// How and where the registry `name` is asked.
+    /// Where `image` is pulled from, the first place first; one at least.
     #[must_use]
-    pub fn registry(&self, name: &str) -> (Scheme, String) {
+    pub fn repositories(&self, image: &ImageRef) -> Vec<Repository> {
+        let path = image.repository();
+        match self.0.get(image.registry()) {
+            Some(addresses) => addresses.iter().map(|address| address.repository(path)).collect(),
+            None => {
+                vec![Repository { scheme: Scheme::Https, host: image.registry().to_owned(), path: path.to_owned() }]
+            }
+        }
+    }
+
+    /// How and where the registry `name` is asked, the first place first.
+    #[must_use]
+    pub fn registries(&self, name: &str) -> Vec<(Scheme, String)> {
         match self.0.get(name) {
-            None => (Scheme::Https, name.to_owned()),
-            Some(MirrorAddress(url)) if url.scheme() == "http" => (Scheme::Http, authority(url)),
-            Some(MirrorAddress(url)) => (Scheme::Https, authority(url)),
+            Some(addresses) => addresses.iter().map(|address| (address.scheme(), authority(&address.0))).collect(),
+            None => vec![(Scheme::Https, name.to_owned())],
         }
     }
 
@@ -174,15 +210,21 @@ impl Mirrors {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(|MirrorHost(name)| name.as_str())
     }
-
-    /// Registries that are asked without TLS.
-    #[must_use]
-    pub fn plain_http_hosts(&self) -> Vec<String> {
-        self.0.values().filter(|address| address.0.scheme() == "http").map(|address| authority(&address.0)).collect()
-    }
 }
 
 impl MirrorAddress {
+    fn scheme(&self) -> Scheme {
+        if self.0.scheme() == "http" { Scheme::Http } else { Scheme::Https }
+    }
+
+    /// The repository `path` behind this address, whose own path comes first.
+    #[must_use]
+    pub fn repository(&self, path: &str) -> Repository {
+        let prefix = self.0.path().trim_matches('/');
+        let path = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
+        Repository { scheme: self.scheme(), host: authority(&self.0), path }
+    }
+
     fn text(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
@@ -225,7 +267,20 @@ mod tests {
         assert_eq!(at("docker.io/flannel/flannel:v1"), "http://127.0.0.1:5000/docker.io/flannel/flannel");
         assert_eq!(at("registry.k8s.io/pause:3.8"), "https://mirror.example/pause");
         assert_eq!(at("quay.io/cilium/cilium:v1"), "https://quay.io/cilium/cilium");
-        assert_eq!(mirrors.plain_http_hosts(), ["127.0.0.1:5000"]);
+    }
+
+    #[test]
+    fn several_mirrors_of_a_host_keep_their_order() {
+        let several = mirrors(&["quay.io=https://b", "quay.io=http://a/x", "dl.k8s.io=https://c"]);
+        assert_eq!(several.places("https://quay.io/file"), ["https://b/file", "http://a/x/file"]);
+        let hosts = several.repositories(&"quay.io/app:1".parse().unwrap()).into_iter();
+        assert_eq!(
+            hosts.map(|there| format!("{}/{}", there.host, there.path)).collect::<Vec<_>>(),
+            ["b/app", "a/x/app"]
+        );
+        let flags = several.overridden_by(mirrors(&["quay.io=https://d"]));
+        assert_eq!(flags.places("https://quay.io/file"), ["https://d/file"]);
+        assert_eq!(flags.places("https://dl.k8s.io/file"), ["https://c/file"]);
     }
 
     #[test]

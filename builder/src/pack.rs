@@ -5,13 +5,13 @@ use std::io::{self, Read, Write};
 
 use fs_err as fs;
 use kbundle_format::head::Attestation;
-use kbundle_format::list::{FORMAT_VERSION, OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
+use kbundle_format::list::{FORMAT_VERSION, OCI_INDEX_PATH, OCI_LAYOUT_PATH};
+use kbundle_format::oci::{LayoutIndex, NamedManifest, layout_file};
 use kbundle_format::write::WriteError;
 use kbundle_format::{
     BundleList, BundleWriter, Compression, Digest, Entry, EntryKind, EntryPath, Image, KubeVersion, Origin, PinSource,
     Platform, Role, SignatureFile,
 };
-use serde_json::json;
 
 use crate::fetch::Cache;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage};
@@ -56,7 +56,9 @@ impl Contents {
         let mut entries = lock.artifacts.iter().map(file_entry).collect::<Result<Vec<_>, _>>()?;
         let mut made = BTreeMap::new();
         if !lock.images.is_empty() {
-            for (path, content) in [(OCI_LAYOUT_PATH, oci_layout()), (OCI_INDEX_PATH, oci_index(&lock.images))] {
+            for (path, content) in
+                [(OCI_LAYOUT_PATH, layout_file().to_vec()), (OCI_INDEX_PATH, oci_index(&lock.images))]
+            {
                 let path: EntryPath = path.parse().expect("a plain name");
                 entries.push(made_entry(path.clone(), &content));
                 made.insert(path, content);
@@ -208,33 +210,17 @@ fn image(locked: &LockedImage) -> Image {
     }
 }
 
-/// The file that says that the bundle is an OCI image layout. Source: OCI image-spec 1.1, "oci-layout file".
-fn oci_layout() -> Vec<u8> {
-    canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }))
-}
-
 /// The index over all images, each under the name that the runtime will know it by. Source: OCI image-spec 1.1, "index.json file".
 fn oci_index(images: &[LockedImage]) -> Vec<u8> {
-    let manifests: Vec<_> = images
-        .iter()
-        .map(|image| {
-            json!({
-                "mediaType": image.manifest.media_type,
-                "digest": image.manifest.digest,
-                "size": image.manifest.size,
-                "platform": { "os": image.platform.os(), "architecture": image.platform.architecture() },
-                "annotations": {
-                    "org.opencontainers.image.ref.name": image.reference,
-                    "io.containerd.image.name": image.reference,
-                },
-            })
-        })
-        .collect();
-    canonical_json(&json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": manifests,
-    }))
+    let named = |image: &LockedImage| {
+        let names = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+        NamedManifest {
+            blob: image.manifest.clone().into(),
+            platform: Some(image.platform.clone()),
+            annotations: names.map(|name| (name.to_owned(), image.reference.to_string())).into(),
+        }
+    };
+    images.iter().map(named).collect::<LayoutIndex>().to_bytes()
 }
 
 /// What a bundle is called that got no other name: `k8s-1.25.2-amd64.tar.zst`.

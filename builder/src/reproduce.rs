@@ -45,7 +45,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         artifacts: Vec::new(),
         images,
     };
-    let mut pinned = fetcher.pin(selection).await?;
+    let mut pinned = fetcher.pin_content(selection).await?;
     for image in &mut pinned.images {
         image.pin = pin_of(list, &image.pinned().digest).unwrap_or(image.pin);
     }

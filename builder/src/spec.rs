@@ -1,24 +1,26 @@
 //! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
 
 mod example;
+mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use kbundle_format::{Digest, ImageRef, Platform, text_file};
+use kbundle_format::{Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::mirror::{Mirror, MirrorAddress, MirrorHost, Mirrors};
+use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
+use crate::one_or_many::{OneOrMany, one_or_many};
 use crate::site::{SiteError, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
+pub use image::{ImageRequest, ImageRequestError, familiar_reference};
 
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
@@ -91,41 +93,6 @@ pub enum Unpinned {
     TrustOnFirstUse,
 }
 
-/// `REFERENCE` or `REFERENCE@sha256:…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageRequest {
-    /// The upstream reference.
-    pub reference: ImageRef,
-    /// What its tag has to stand for.
-    pub digest: Option<Digest>,
-}
-
-/// The text is not an image with an optional digest.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not an image; expected `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`")]
-pub struct ImageRequestError {
-    text: String,
-}
-
-impl FromStr for ImageRequest {
-    type Err = ImageRequestError;
-
-    fn from_str(text: &str) -> Result<Self, ImageRequestError> {
-        let error = || ImageRequestError { text: text.to_owned() };
-        let (reference, digest) = match text.split_once('@') {
-            Some((reference, digest)) => (reference, Some(digest.parse().map_err(|_| error())?)),
-            None => (text, None),
-        };
-        Ok(Self { reference: reference.parse().map_err(|_| error())?, digest })
-    }
-}
-
-impl<'de> Deserialize<'de> for ImageRequest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        kbundle_format::text::deserialize(deserializer)
-    }
-}
-
 /// `bundle.yaml`: what the flags of `kbundle build` say, in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -143,10 +110,10 @@ pub struct SpecFile {
     pub catalog: Paths,
     /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
     pub builtin_catalog: Option<bool>,
-    /// Where the content of an upstream host or registry is fetched instead, by its name (`--mirror`).
+    /// Where the content of an upstream host or registry is fetched instead, by its name: an address, or several, the first one first (`--mirror`).
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, String>")]
-    pub mirrors: BTreeMap<MirrorHost, MirrorAddress>,
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
+    pub mirrors: BTreeMap<MirrorHost, MirrorAddresses>,
     /// The pod network: an add-on of the catalog, or `bridge`; `calico` where absent (`--cni`).
     pub cni: Option<String>,
     /// The load balancer on workers: an add-on of the catalog, or `none`; `haproxy` where absent (`--load-balancer`).
@@ -178,6 +145,10 @@ pub struct SpecFile {
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,
+    /// Read credentials for registries from this file alone (`--registry-config`).
+    pub registry_config: Option<PathBuf>,
+    /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
+    pub certs_dir: Option<PathBuf>,
     /// Where the file lies, and paths of `manifests` begin.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -209,39 +180,13 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
     deserializer.deserialize_any(Level)
 }
 
-/// A path or a list of paths, for the schema.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum OneOrMany {
-    One(PathBuf),
-    Many(Vec<PathBuf>),
-}
-
 /// Paths: one, or a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths(pub Vec<PathBuf>);
 
 impl<'de> Deserialize<'de> for Paths {
-    // By a visitor, as [`level`] is.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Paths;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a path or a list of paths")
-            }
-
-            fn visit_str<E: de::Error>(self, path: &str) -> Result<Paths, E> {
-                Ok(Paths(vec![path.into()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, paths: A) -> Result<Paths, A::Error> {
-                Vec::deserialize(de::value::SeqAccessDeserializer::new(paths)).map(Paths)
-            }
-        }
-        deserializer.deserialize_any(OneOrMany)
+        one_or_many(deserializer).map(Self)
     }
 }
 
@@ -296,8 +241,8 @@ impl SpecFile {
         let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut file = Self::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for inner in [&mut file.key, &mut file.out, &mut file.ca_file].into_iter().flatten().chain(&mut file.catalog.0)
-        {
+        let paths = [&mut file.key, &mut file.out, &mut file.ca_file, &mut file.registry_config, &mut file.certs_dir];
+        for inner in paths.into_iter().flatten().chain(&mut file.catalog.0) {
             *inner = directory.join(&inner);
         }
         directory.clone_into(&mut file.folder);
@@ -313,9 +258,13 @@ impl SpecFile {
         }
     }
 
-    /// The mirrors of the file.
-    pub fn mirrors(&self) -> impl Iterator<Item = Mirror> {
-        self.mirrors.iter().map(|(host, address)| Mirror { host: host.clone(), address: address.clone() })
+    /// The mirrors of the file, but for hosts that `flags` has mirrors of.
+    #[must_use]
+    pub fn mirrors(&self, flags: &[Mirror]) -> Mirrors {
+        let in_file = self.mirrors.iter().flat_map(|(host, MirrorAddresses(addresses))| {
+            addresses.iter().map(|address| Mirror { host: host.clone(), address: address.clone() })
+        });
+        in_file.collect::<Mirrors>().overridden_by(flags.iter().cloned().collect())
     }
 }
 
@@ -346,7 +295,7 @@ impl SpecFlags {
     /// # Errors
     /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Site`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
-        let mirrors = file.mirrors().chain(self.mirrors).collect();
+        let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
         let mut platforms = arch
             .iter()
@@ -411,27 +360,20 @@ mod tests {
         for (text, expected) in [
             ("schema: 1\nkubernets: 1.25.2\n", "unknown field `kubernets`"),
             ("schema: 1\nkubernetes: 1.30\n", "a minor version needs quotes"),
-            ("schema: 1\ncatalog: {a: b}\n", "expected a path or a list of paths"),
+            ("schema: 1\ncatalog: {a: b}\n", "expected a text or a list of texts"),
             ("schema: 1\nkubernetes: one\n", "`one` is not a Kubernetes version"),
             ("schema: 1\nmirrors: {'https://dl.k8s.io': 'https://a'}\n", "`https://dl.k8s.io` is not a host"),
             ("schema: 1\nmirrors: {dl.k8s.io: a}\n", "`a` is not a mirror"),
             ("schema: 1\nlevel: 99\n", "invalid value: integer `99`, expected a level from 1 to 22"),
             ("schema: 1\nlevel: nine\n", "expected a level from 1 to 22"),
             ("schema: 1\nlevel: 0\n", "expected a level from 1 to 22"),
-            ("schema: 1\nimages: ['pause:3.8']\n", "`pause:3.8` is not an image"),
+            ("schema: 1\nimages: ['Pause:3.8']\n", "`Pause:3.8` is not an image"),
+            ("schema: 1\nmirrors: {dl.k8s.io: [a]}\n", "`a` is not a mirror"),
         ] {
             let error = parse(text).unwrap_err();
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert!(source.contains(expected) && source.contains("line 2"), "{source}");
         }
         assert!(matches!(parse("schema: 7\n"), Err(SpecError::Schema { found: 7, .. })));
-    }
-
-    #[test]
-    fn an_image_may_carry_its_digest() {
-        let text = format!("registry.k8s.io/pause:3.8@{}", Digest::of(b""));
-        let image: ImageRequest = text.parse().unwrap();
-        assert_eq!((image.reference.tag(), image.digest), ("3.8", Some(Digest::of(b""))));
-        assert!("registry.k8s.io/pause:3.8@sha256:1".parse::<ImageRequest>().is_err());
     }
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use kbundle_format::{BundleList, EntryKind, ImageRef};
 
 use crate::catalog::Catalog;
-use crate::fetch::registry_host;
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
+use crate::registry::registry_host;
 use crate::resolve::{Pin, Selection};
 
 /// A web server or registry that content comes from.
@@ -100,19 +100,24 @@ impl Upstream {
     #[must_use]
     pub fn servers(&self, mirrors: &Mirrors) -> BTreeSet<Server> {
         let web = self.web.iter().filter_map(|upstream| {
-            let rewritten = mirrors.rewrite(upstream);
-            Some(Server { name: upstream.split_once("://")?.1.to_owned(), origin: origin(&rewritten)?.to_owned() })
+            let name = upstream.split_once("://")?.1;
+            let places = mirrors.places(upstream);
+            let server = |place: &String| Some(Server { name: name.to_owned(), origin: origin(place)?.to_owned() });
+            Some(places.iter().filter_map(server).collect::<Vec<_>>())
         });
-        let registries = self.registries.iter().map(|name| {
-            let (scheme, host) = mirrors.registry(name);
-            Server { name: name.clone(), origin: format!("{}://{}", scheme.as_str(), registry_host(&host)) }
+        let web = web.flatten();
+        let registries = self.registries.iter().flat_map(|name| {
+            mirrors.registries(name).into_iter().map(|(scheme, host)| Server {
+                name: name.clone(),
+                origin: format!("{}://{}", scheme.as_str(), registry_host(&host)),
+            })
         });
         web.chain(registries).collect()
     }
 }
 
 /// `SCHEME://HOST[:PORT]` of an address.
-fn origin(url: &str) -> Option<&str> {
+pub(crate) fn origin(url: &str) -> Option<&str> {
     let start = url.find("://")? + "://".len();
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |end| start + end);
     Some(&url[..end])

@@ -5,6 +5,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
+//! | [`oci`] | the documents that images are made of |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
 //! | [`text_file`], [`shell`] | text files as people have them; words of commands |
@@ -36,6 +37,7 @@ pub mod key_notes;
 pub mod limits;
 pub mod list;
 pub mod names;
+pub mod oci;
 mod ordered;
 mod pieces;
 mod read_error;

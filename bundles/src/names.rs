@@ -227,7 +227,7 @@ impl fmt::Display for KubeVersion {
 
 text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$");
 
-/// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`.
+/// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`, or digest in place of the tag.
 ///
 /// The registry is always written out; nothing is filled in from Docker's habits.
 ///
@@ -235,7 +235,7 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 /// use kbundle_format::ImageRef;
 ///
 /// let image: ImageRef = "registry.k8s.io/coredns/coredns:v1.9.3".parse()?;
-/// assert_eq!((image.registry(), image.repository(), image.tag()), ("registry.k8s.io", "coredns/coredns", "v1.9.3"));
+/// assert_eq!((image.registry(), image.repository(), image.tag()), ("registry.k8s.io", "coredns/coredns", Some("v1.9.3")));
 /// # Ok::<(), kbundle_format::names::NameError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -243,7 +243,14 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 pub struct ImageRef {
     registry: String,
     repository: String,
-    tag: String,
+    version: ImageVersion,
+}
+
+/// Which of a repository's images.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum ImageVersion {
+    Tag(String),
+    Digest(Digest),
 }
 
 impl ImageRef {
@@ -259,10 +266,22 @@ impl ImageRef {
         &self.repository
     }
 
-    /// The tag: `v1.9.3`.
+    /// The tag: `v1.9.3`. A reference by digest has none.
     #[must_use]
-    pub fn tag(&self) -> &str {
-        &self.tag
+    pub fn tag(&self) -> Option<&str> {
+        match &self.version {
+            ImageVersion::Tag(tag) => Some(tag),
+            ImageVersion::Digest(_) => None,
+        }
+    }
+
+    /// The digest, where it takes the place of the tag.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        match self.version {
+            ImageVersion::Tag(_) => None,
+            ImageVersion::Digest(digest) => Some(digest),
+        }
     }
 
     /// The last part of the repository: `coredns` of `registry.k8s.io/coredns/coredns:v1.9.3`.
@@ -276,24 +295,26 @@ impl FromStr for ImageRef {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let parts = text.split_once('/').and_then(|(registry, rest)| {
+            if let Some((repository, digest)) = rest.split_once('@') {
+                return Some((registry, repository, ImageVersion::Digest(digest.parse().ok()?)));
+            }
             let (repository, tag) = rest.rsplit_once(':')?;
-            Some((registry, repository, tag))
+            let is_tag = (1..=128).contains(&tag.len()) && tag.bytes().all(word);
+            is_tag.then(|| (registry, repository, ImageVersion::Tag(tag.to_owned())))
         });
         let host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
         let path = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         match parts {
-            Some((registry, repository, tag))
-                if registry.contains(['.', ':'])
+            Some((registry, repository, version))
+                if (registry.contains(['.', ':']) || registry == "localhost")
                     && registry.bytes().all(host)
                     && repository
                         .split('/')
-                        .all(|name| !name.is_empty() && name.bytes().all(path) && !name.starts_with('.'))
-                    && (1..=128).contains(&tag.len())
-                    && tag.bytes().all(word) =>
+                        .all(|name| !name.is_empty() && name.bytes().all(path) && !name.starts_with('.')) =>
             {
-                Ok(Self { registry: registry.to_owned(), repository: repository.to_owned(), tag: tag.to_owned() })
+                Ok(Self { registry: registry.to_owned(), repository: repository.to_owned(), version })
             }
             _ => refuse(text, "an image reference such as `registry.k8s.io/pause:3.8`"),
         }
@@ -302,11 +323,15 @@ impl FromStr for ImageRef {
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+        let Self { registry, repository, version } = self;
+        match version {
+            ImageVersion::Tag(tag) => write!(f, "{registry}/{repository}:{tag}"),
+            ImageVersion::Digest(digest) => write!(f, "{registry}/{repository}@{digest}"),
+        }
     }
 }
 
-text_type!(ImageRef, r"^[A-Za-z0-9.:-]+/[a-z0-9._/-]+:[A-Za-z0-9._-]{1,128}$");
+text_type!(ImageRef, r"^[A-Za-z0-9.:-]+/[a-z0-9._/-]+(:[A-Za-z0-9._-]{1,128}|@sha256:[0-9a-f]{64})$");
 
 #[cfg(test)]
 mod tests {
@@ -342,9 +367,14 @@ mod tests {
         let image: ImageRef = "registry.k8s.io/coredns/coredns:v1.9.3".parse().unwrap();
         assert_eq!(
             (image.registry(), image.repository(), image.tag()),
-            ("registry.k8s.io", "coredns/coredns", "v1.9.3")
+            ("registry.k8s.io", "coredns/coredns", Some("v1.9.3"))
         );
         assert_eq!(image.short_name(), "coredns");
+        let digest = Digest::of(b"image");
+        let text = format!("registry.k8s.io/pause@{digest}");
+        let by_digest: ImageRef = text.parse().unwrap();
+        assert_eq!((by_digest.tag(), by_digest.digest()), (None, Some(digest)));
+        assert_eq!(by_digest.to_string(), text);
         assert_eq!("127.0.0.1:5000/pause:3.2".parse::<ImageRef>().unwrap().registry(), "127.0.0.1:5000");
         for bad in [
             "pause:3.2",
@@ -354,6 +384,8 @@ mod tests {
             "registry.k8s.io/a/../b:1",
             "r.io/:1",
             "r.io/x:",
+            "r.io/x@sha256:1",
+            "r.io/x:1@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         ] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }

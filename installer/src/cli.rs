@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod certs;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -23,6 +24,9 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
+pub use certs::{
+    CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
+};
 pub use kbundle_cli::OutputFormat;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
@@ -81,7 +85,7 @@ impl Program for Cli {
         groups: &[
             ("Before an installation", &["verify", "inspect", "preflight", "config"]),
             ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "remove", "reset"]),
+            ("Look after a cluster", &["status", "certs", "kubeconfig", "remove", "reset"]),
             ("Files of a bundle", &["extract", "join", "repair"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],
@@ -164,6 +168,17 @@ pub enum Command {
     /// Let a host that is set up by hand join this cluster
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and renew certificates, and add names to the API server's
+    #[command(subcommand)]
+    Certs(CertsCommand),
+    /// Write a kubeconfig for the administrator or for a user
+    ///
+    /// On a control plane, as root. The file holds a secret and is written for root alone. With `--user`, the cluster's authority signs
+    /// a client certificate for that user; what the user may do, roles say. Such a certificate cannot be taken back before its time is over.
+    #[command(
+        after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
+    )]
+    Kubeconfig(KubeconfigArguments),
     /// Write, check and show the cluster's description, cluster.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -217,14 +232,17 @@ pub enum ConfigCommand {
         /// The file.
         file: PathBuf,
     },
-    /// Turn Kubespray's inventory.ini into a cluster.yaml
+    /// Turn another tool's description of a cluster into a cluster.yaml
     ///
-    /// The result comes on standard output. What was left out, and what was understood in a way that is not plain, is noted on
-    /// standard error. Passwords are not copied.
-    #[command(after_long_help = "Examples:\n  kinstall config import inventory.ini > cluster.yaml")]
+    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, and the
+    /// cluster file of `KubeKey`. The result comes on standard output. Whatever is left out is noted on standard error, with the reason.
+    /// Passwords are not copied.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml"
+    )]
     Import {
-        /// The inventory.
-        inventory: PathBuf,
+        /// The file or folder.
+        file: PathBuf,
     },
     /// Print a configuration for a HAProxy of the site's own in front of the API servers
     ///
@@ -235,8 +253,8 @@ pub enum ConfigCommand {
         /// The cluster's description (cluster.yaml)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Take the hosts from Kubespray's inventory.ini
-        #[arg(long, value_name = "FILE")]
+        /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+        #[arg(long, value_name = "PATH")]
         inventory: Option<PathBuf>,
     },
 }
@@ -284,8 +302,8 @@ pub struct RunArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
-    #[arg(long, value_name = "FILE")]
+    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// Join the cluster that this file is of, as a worker; `-` is standard input
     ///
@@ -298,6 +316,13 @@ pub struct RunArguments {
     /// also when there is nothing to do.
     #[arg(long)]
     pub dry_run: bool,
+    /// Make the hosts fit: open the ports of their roles in their firewalls, and what else is in the way
+    ///
+    /// In firewalld, ufw or plain rules of nft and iptables; only what the roles need, and to the hosts of the cluster alone where
+    /// others need no access. `NetworkManager` is kept off the interfaces of pods, and files that undo kernel settings at boot are
+    /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
+    #[arg(long)]
+    pub prepare: bool,
     /// Go on although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
@@ -342,8 +367,8 @@ pub struct PreflightArguments {
     /// What the cluster should be (cluster.yaml); defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini; all else is as `--config` says, or the default
-    #[arg(long, value_name = "FILE")]
+    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
     #[command(flatten)]
@@ -398,8 +423,8 @@ pub struct ClusterArguments {
     /// The cluster's description (cluster.yaml), with its hosts
     #[arg(long, value_name = "FILE", group = "hosts_file")]
     pub config: Option<PathBuf>,
-    /// Take the hosts from Kubespray's inventory.ini
-    #[arg(long, value_name = "FILE", group = "hosts_file")]
+    /// Take the hosts from Kubespray's inventory, a file or a folder
+    #[arg(long, value_name = "PATH", group = "hosts_file")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
     #[command(flatten)]

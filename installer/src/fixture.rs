@@ -10,8 +10,8 @@ use kbundle_format::{BundleList, Component, Digest, Entry, EntryKind, EntryPath,
 use crate::config::ClusterSpec;
 use crate::facts::system::os_release;
 use crate::facts::{
-    CgroupVersion, Cgroups, Clock, DefaultRoute, HostFacts, Installation, InterfaceAddress, Kernel, MODULES, Memory,
-    Mount, PROGRAMS, Resolver, Selinux, Sysctl,
+    CgroupVersion, Cgroups, Clock, DefaultRoute, Hardening, HostFacts, Installation, InterfaceAddress, Kernel, MODULES,
+    Memory, Mount, PROGRAMS, PacketFilter, Resolver, Selinux, Sysctl,
 };
 use crate::host::Space;
 use crate::inputs::Inputs;
@@ -33,6 +33,7 @@ pub fn facts() -> HostFacts {
             release: "6.1.0-13-amd64".into(),
             features: MODULES.iter().map(|&(name, _)| name.to_owned()).collect(),
             has_modules: true,
+            configuration: Some("/boot/config-6.1.0-13-amd64".into()),
             sysctls: SETTINGS.iter().map(|setting| (setting.name.to_owned(), sysctl(setting.value()))).collect(),
         },
         cgroups: Cgroups {
@@ -45,6 +46,7 @@ pub fn facts() -> HostFacts {
             file_system: "ext4".into(),
             read_only: false,
             no_exec: false,
+            no_suid: false,
             space: Some(Space { total_bytes: 100 << 30, free_bytes: 80 << 30 }),
         }],
         swap_areas: vec![],
@@ -59,6 +61,8 @@ pub fn facts() -> HostFacts {
         listening: vec![],
         clock: Clock { unix_seconds: 1_800_000_000, keeper: Some("chrony.service".into()) },
         selinux: Selinux::Disabled,
+        packet_filter: PacketFilter::default(),
+        hardening: Hardening { app_armor: true, ..Hardening::default() },
         programs: PROGRAMS.iter().map(|&name| (name.to_owned(), Some(format!("/usr/bin/{name}")))).collect(),
         units: BTreeMap::new(),
         leftovers: vec![],
@@ -78,6 +82,39 @@ pub const RECORDED: [(&str, &str); 2] = [
 pub fn recorded(name: &str) -> HostFacts {
     let (_, text) = RECORDED.into_iter().find(|(known, _)| *known == name).unwrap();
     serde_json::from_str(text).unwrap()
+}
+
+/// Hosts as each distribution is installed and hardened: what differs from the recorded Debian 12 with cgroup v2. Written from what the
+/// distributions and the guides of CIS and DISA publish, and not recorded on machines; the sources are in
+/// [`distributions`](crate::distributions).
+const DISTRIBUTIONS: &str = include_str!("fixture/distributions.json");
+
+/// The names of those hosts.
+pub fn distributions() -> Vec<String> {
+    let hosts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(DISTRIBUTIONS).unwrap();
+    hosts.keys().cloned().collect()
+}
+
+/// The host of a distribution by this name.
+pub fn of_distribution(name: &str) -> HostFacts {
+    let hosts: serde_json::Value = serde_json::from_str(DISTRIBUTIONS).unwrap();
+    let mut facts = serde_json::to_value(recorded("debian-12-cgroup-v2")).unwrap();
+    let change = &hosts[name];
+    assert!(change.is_object(), "{name}");
+    merge(&mut facts, change);
+    serde_json::from_value(facts).unwrap()
+}
+
+/// Puts what `change` has into `value`, object by object (RFC 7386).
+fn merge(value: &mut serde_json::Value, change: &serde_json::Value) {
+    match (value, change) {
+        (serde_json::Value::Object(value), serde_json::Value::Object(change)) => {
+            for (key, change) in change {
+                merge(value.entry(key.clone()).or_insert(serde_json::Value::Null), change);
+            }
+        }
+        (value, change) => *value = change.clone(),
+    }
 }
 
 /// A cluster of that host alone.

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The file by which kinstall sets them at boot (sysctl.d(5)).
+pub const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
+
 /// A wanted kernel setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {

@@ -5,11 +5,13 @@
 //! [`host`].
 
 pub mod agent;
+pub mod certificates;
 mod cleanup;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod cost;
+pub mod distributions;
 pub mod etcd_layout;
 pub mod executor;
 pub mod facts;
@@ -19,6 +21,7 @@ mod fixture;
 pub mod fleet;
 pub mod haproxy;
 pub mod host;
+pub mod import;
 pub mod inputs;
 pub mod inventory;
 pub mod join_file;
@@ -29,6 +32,7 @@ pub mod kubectl;
 pub mod lock;
 pub mod pki;
 pub mod plan;
+pub mod ports;
 pub mod preflight;
 pub mod procfs;
 pub mod records;

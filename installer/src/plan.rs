@@ -8,9 +8,10 @@ use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, Bridge, Containerd, ControlPlane, Dns, Etcd, EtcdClient, HostsFile, ImageKeeper, Images, Join,
-    KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network, NodeSettings, Programs, Ready,
-    SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons, load_balancer, network, programs, virtual_address,
+    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, Firewall,
+    HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer, Network,
+    NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress, addons,
+    load_balancer, network, programs, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -41,9 +42,12 @@ impl Phase {
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
+    (Phase::Prepare, &Firewall),
+    (Phase::Prepare, &NetworkManager),
     (Phase::Prepare, &Swap),
     (Phase::Prepare, &KernelModules),
     (Phase::Prepare, &Sysctls),
+    (Phase::Prepare, &BootSettings),
     (Phase::Prepare, &HostsFile),
     (Phase::Prepare, &Programs),
     (Phase::Prepare, &Containerd),
@@ -64,6 +68,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Taint),
     (Phase::Finish, &NodeSettings),
     (Phase::Finish, &ImageKeeper),
+    (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
     (Phase::Finish, &Ready),
 ];
@@ -216,6 +221,7 @@ mod tests {
         network: connect pods with those of other hosts by routes
         taint: let node-1 run pods of users
         image-keeper: guard the images against deletion
+        certificate-timer: have certificates renewed before they end
         ready: wait until the node is ready and the system's pods run
         ");
     }
@@ -230,9 +236,9 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper ready");
-        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper");
-        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer ready");
+        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
+        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");
@@ -256,6 +262,15 @@ mod tests {
         let refusal: String = holds(&cluster, "c2").unwrap_err();
         insta::assert_snapshot!(refusal, @"the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with `--addon kube-vip`, or set api.load-balancer to `node-local`");
         assert_eq!(holds(&cluster, "w1"), Ok(false));
+    }
+
+    #[test]
+    fn hosts_are_made_fit_where_the_user_consents() {
+        let spec = ClusterSpec::default().with_hosts_prepared();
+        let steps = planned(&fixture::list("1.25.2"), &spec).unwrap();
+        assert!(steps.starts_with("firewall: open "), "{steps}");
+        assert!(steps.contains("\nboot-settings: "), "{steps}");
+        assert!(!steps.contains("network-manager: "), "it does not run there: {steps}");
     }
 
     #[test]

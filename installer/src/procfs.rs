@@ -15,6 +15,27 @@ pub struct MountLine {
     pub options: Vec<String>,
 }
 
+impl MountLine {
+    /// Whether it has this option.
+    #[must_use]
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|found| found == option)
+    }
+}
+
+/// Whether `path` lies below the mount point `point`, or is it.
+#[must_use]
+pub fn lies_below(path: &str, point: &str) -> bool {
+    let rest = path.strip_prefix(point.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The mount that `path` lies on, or would; of two at one place the later one, which hides the earlier.
+#[must_use]
+pub fn mount_of<'a>(lines: &'a [MountLine], path: &str) -> Option<&'a MountLine> {
+    lines.iter().filter(|line| lies_below(path, &line.path)).max_by_key(|line| line.path.len())
+}
+
 /// Reads `/proc/self/mounts`, oldest mount first.
 #[must_use]
 pub fn mounts(text: &str) -> Vec<MountLine> {
@@ -80,6 +101,8 @@ mod tests {
         assert_eq!(found.iter().map(|mount| mount.path.as_str()).collect::<Vec<_>>(), ["/", "/tmp", "/mnt/a b\\c"]);
         assert_eq!(found[1].options, ["ro", "noexec"]);
         assert_eq!(unescape("a\\9z\\04"), "a\\9z\\04");
+        assert!(mount_of(&found, "/tmp/x").unwrap().has("noexec"));
+        assert_eq!(mount_of(&found, "/tmpx").unwrap().path, "/");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum Stage {
     Finish,
     /// Removing hosts from the cluster.
     Remove,
+    /// Looking at certificates, and renewing them.
+    Certificates,
 }
 
 impl Stage {
@@ -61,7 +63,9 @@ impl Stage {
             Self::Workers => Some(Phase::Worker),
             Self::Network => Some(Phase::Network),
             Self::Finish => Some(Phase::Finish),
-            Self::Connect | Self::Preflight | Self::Bundle | Self::LoadBalancer | Self::Remove => None,
+            Self::Connect | Self::Preflight | Self::Bundle | Self::LoadBalancer | Self::Remove | Self::Certificates => {
+                None
+            }
         }
     }
 }
@@ -81,6 +85,7 @@ impl fmt::Display for Stage {
             Self::Network => "network",
             Self::Finish => "finish",
             Self::Remove => "remove",
+            Self::Certificates => "certificates",
         })
     }
 }

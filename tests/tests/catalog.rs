@@ -64,6 +64,7 @@ fn locked(image: &SelectedImage, platform: &Platform) -> LockedImage {
         size: 1,
     };
     LockedImage {
+        inner_indexes: Vec::new(),
         reference: image.reference.clone(),
         platform: platform.clone(),
         pin: if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse },

@@ -126,7 +126,7 @@ impl Renamed {
 
     /// Kubernetes' own image of the new release; other images stay.
     fn image(self, image: &CatalogImage) -> CatalogImage {
-        if image.reference.tag() != format!("v{}", self.nearest) {
+        if image.reference.tag() != Some(format!("v{}", self.nearest).as_str()) {
             return image.clone();
         }
         let reference = format!("{}/{}:v{}", image.reference.registry(), image.reference.repository(), self.version);
@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(file.url, format!("https://dl.k8s.io/release/v1.34.99/bin/linux/{architecture}/kubelet"));
         }
         let (own, other): (Vec<_>, Vec<_>) =
-            detail.images.iter().partition(|image| image.reference.tag() == "v1.34.99");
+            detail.images.iter().partition(|image| image.reference.tag() == Some("v1.34.99"));
         assert_eq!((own.len(), other.len()), (4, 2), "{:?}", detail.images);
         assert!(own.iter().all(|image| image.digest.is_none()) && other.iter().all(|image| image.digest.is_some()));
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use kbundle_format::{Digest, Source, text_file};
+use reqwest::Url;
 
 use super::{Catalog, CatalogFile, SCHEMA, Thing};
 
@@ -49,6 +50,12 @@ pub enum CatalogError {
         file: String,
         /// What the file says.
         found: u32,
+    },
+    /// An address with a user or password in it, which would get into locks and bundles.
+    #[error("an address of the catalog holds a user or a password, for host {host}")]
+    Secret {
+        /// The host of the address.
+        host: String,
     },
     /// A catalog has another kind for what the built-in one has too.
     #[error("a catalog and the built-in one differ in the kind of {what}")]
@@ -96,7 +103,12 @@ impl Catalog {
             catalog.add(&name, &text)?;
             catalog.sources.push(Source { name, digest: Digest::of(text.as_bytes()) });
         }
-        Ok(catalog)
+        let holds_secret = |address: &Url| !address.username().is_empty() || address.password().is_some();
+        let secret = catalog.urls().filter_map(|address| Url::parse(address).ok()).find(holds_secret);
+        match secret {
+            Some(address) => Err(CatalogError::Secret { host: address.host_str().unwrap_or_default().to_owned() }),
+            None => Ok(catalog),
+        }
     }
 
     /// This catalog and `other`, which wins where both have the same version of the same thing.
@@ -232,6 +244,15 @@ components:
         assert_eq!(catalog.components["runc"].versions.len(), 2);
         let error = catalog.add("c.yaml", RUNC).unwrap_err();
         insta::assert_snapshot!(error, @"catalog c.yaml gives component runc 1.1.4 that another file gave already");
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused_and_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalog.yaml");
+        fs::write(&path, RUNC.replace("https://", "https://user:secret@")).unwrap();
+        let error = Catalog::read(&[path]).unwrap_err();
+        insta::assert_snapshot!(error, @"an address of the catalog holds a user or a password, for host example.org");
     }
 
     #[test]

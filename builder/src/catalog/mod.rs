@@ -261,6 +261,7 @@ pub struct ManifestFile {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CatalogImage {
     /// The upstream reference.
+    #[serde(deserialize_with = "crate::spec::familiar_reference")]
     pub reference: ImageRef,
     /// Digest of what the tag resolves to upstream, usually an image index.
     #[serde(default, skip_serializing_if = "Option::is_none")]

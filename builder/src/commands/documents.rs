@@ -29,6 +29,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("subset").with::<composed::Report>(),
         Documents::of("split").with::<composed::Report>(),
         Documents::of("repair").with::<repair::Report>(),
+        Documents::of("push").with::<kbundle::push::Outcome>(),
         Documents::of("completion").with::<TextDocument>(),
         Documents::of("man").with::<ManDocument>(),
     ];

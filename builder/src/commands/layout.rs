@@ -3,27 +3,13 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use fs_err as fs;
 use kbundle_cli::failure;
 use kbundle_commands::target::Target;
-use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH, canonical_json};
+use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH};
+use kbundle_format::oci::{Document, LayoutEntry, LayoutIndex};
 use kbundle_format::{Digest, EntryPath};
-use serde::Deserialize;
-use serde_json::Value;
-
-/// What is looked at of a descriptor. Source: OCI image-spec 1.1, "descriptor.md".
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-}
-
-/// What an image manifest refers to. Source: OCI image-spec 1.1, "manifest.md".
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
 
 /// Cuts the index of the layout in `folder` down to the images whose manifests are there, and returns how many those are.
 ///
@@ -35,19 +21,13 @@ pub fn keep_whole_images(folder: &Path, target: &Target) -> anyhow::Result<usize
     if missing.iter().any(|path| path == OCI_INDEX_PATH) {
         return Err(incomplete(&missing));
     }
-    let mut index: Value = serde_json::from_slice(&fs::read(folder.join(OCI_INDEX_PATH))?)?;
-    let manifests = index["manifests"].as_array_mut().context("index.json lists no manifests")?;
-    let before = manifests.len();
-    let mut whole = Vec::new();
-    for descriptor in manifests.drain(..) {
-        let Descriptor { digest } = Descriptor::deserialize(&descriptor)?;
-        if blob(folder, &digest).exists() {
-            missing.extend(missing_blobs(folder, &digest, &descriptor)?);
-            whole.push(descriptor);
-        }
+    let index: LayoutIndex = serde_json::from_slice(&fs::read(folder.join(OCI_INDEX_PATH))?)?;
+    let before = index.entries().count();
+    let whole = index.only(|entry| blob(folder, &entry.digest).exists());
+    for entry in whole.entries() {
+        missing.extend(missing_blobs(folder, &entry)?);
     }
-    let count = whole.len();
-    *manifests = whole;
+    let count = whole.entries().count();
     if !missing.is_empty() {
         return Err(incomplete(&missing));
     }
@@ -59,7 +39,7 @@ pub fn keep_whole_images(folder: &Path, target: &Target) -> anyhow::Result<usize
     }
     if count < before {
         let mut file = target.file(&OCI_INDEX_PATH.parse::<EntryPath>()?, 0o644)?;
-        file.write_all(&canonical_json(&index))?;
+        file.write_all(&whole.to_bytes())?;
         file.commit()?;
     }
     Ok(count)
@@ -69,11 +49,14 @@ fn blob(folder: &Path, digest: &Digest) -> std::path::PathBuf {
     folder.join(EntryPath::blob(digest).as_str())
 }
 
-/// The blobs that the image under `manifest` lacks, for people.
-fn missing_blobs(folder: &Path, manifest: &Digest, descriptor: &Value) -> anyhow::Result<Vec<String>> {
-    let Manifest { config, layers } =
-        serde_json::from_slice(&fs::read(blob(folder, manifest))?).with_context(|| format!("manifest {manifest}"))?;
-    let name = descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap_or("an image");
+/// The blobs that an image lacks, for people.
+fn missing_blobs(folder: &Path, image: &LayoutEntry<'_>) -> anyhow::Result<Vec<String>> {
+    let manifest = Document::parse(&fs::read(blob(folder, &image.digest))?);
+    let (config, layers) = match manifest.map_err(|reason| anyhow!("{} {reason}", image.digest))? {
+        Document::Manifest { config, layers, .. } => (config, layers),
+        Document::Index { .. } => return Ok(Vec::new()),
+    };
+    let name = image.annotation("org.opencontainers.image.ref.name").unwrap_or("an image");
     let lacking = [config].into_iter().chain(layers).filter(|part| !blob(folder, &part.digest).exists());
     Ok(lacking.map(|part| format!("{} of {name}", EntryPath::blob(&part.digest))).collect())
 }

@@ -14,6 +14,7 @@ pub mod layout;
 pub mod lock;
 pub mod plan;
 pub mod provenance;
+pub mod push;
 pub mod reproduce;
 pub mod sign;
 pub mod source;
@@ -45,6 +46,7 @@ pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
         Command::Subset(arguments) => subset::run(&arguments, output),
         Command::Split(arguments) => split::run(&arguments, output),
         Command::Repair(arguments) => repair::run(&arguments, output),
+        Command::Push(arguments) => push::run(&arguments, output),
         Command::Completion(arguments) => documentation::completion::<Arguments>(arguments, output),
         Command::Man(arguments) => documentation::man::<Arguments>(&arguments, output),
     }

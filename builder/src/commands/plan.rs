@@ -73,7 +73,7 @@ impl Plan {
         site::keep(self.source.files(), beside_lock.unwrap_or(&file.folder), &self.cache).explained()
     }
 
-    /// Checks settings, keys, output, cache and room, in this order. `pick` says what is taken from the catalog.
+    /// Checks settings, keys, output, authorities, credentials, cache and room, in this order. `pick` says what is taken from the catalog.
     pub fn of(
         arguments: &BuildArgs,
         file: &SpecFile,
@@ -84,6 +84,7 @@ impl Plan {
         let path = out(arguments, file, &source);
         let (split, existing) = (arguments.split.split(), arguments.force.existing());
         let destination = Destination::for_bundle(&path, split, existing, !keys.is_empty()).explained()?;
+        source::check_connection(&arguments.fetch.connection, file)?;
         let bases = open_bases(&arguments.since)?;
         let cache = Cache::look_at(&source::cache_directory(&arguments.fetch)?).explained()?;
         let demand = match &source {
@@ -104,7 +105,7 @@ fn find_source(
     if let Some(path) = &arguments.locked {
         let lock = read_lock(path, arguments, file)?;
         // The rest of what flags and file say about content is the lock's.
-        let mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+        let mirrors = file.mirrors(&arguments.spec.mirrors);
         let upstream = Upstream::of_lock(&lock);
         source::check_mirrors(&mirrors, &upstream, None)?;
         return Ok((Source::Locked(lock), upstream, mirrors));

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use kbundle::mirror::Mirrors;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
 use kbundle::site;
@@ -39,7 +38,7 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     let original = input.open_indexed(SignatureCheck::Skipped)?;
     let list: &BundleList = original.list();
     let file = source::spec_file(&arguments.spec)?;
-    let mirrors: Mirrors = file.mirrors().chain(arguments.spec.mirrors.iter().cloned()).collect();
+    let mirrors = file.mirrors(&arguments.spec.mirrors);
     let upstream = Upstream::of_list(list);
     source::check_mirrors(&mirrors, &upstream, None)?;
     let cache = source::cache(&arguments.fetch)?;

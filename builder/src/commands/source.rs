@@ -11,8 +11,9 @@ use anyhow::Context as _;
 use fs_err as fs;
 use kbundle::catalog::Catalog;
 use kbundle::fetch::progress::{Audience, Progress};
-use kbundle::fetch::{Cache, CacheLock, Credentials, FetchError, FetchSettings, Fetcher, HttpSettings, RetryPolicy};
+use kbundle::fetch::{Cache, CacheLock, FetchError, FetchSettings, Fetcher, RetryPolicy};
 use kbundle::mirror::Mirrors;
+use kbundle::registry::{HttpSettings, Keyring};
 use kbundle::resolve::Selection;
 use kbundle::spec::{BundleSpec, SpecFile, Unpinned};
 use kbundle::upstream::Upstream;
@@ -21,7 +22,7 @@ use kbundle_cli::{Explained as _, failure, output};
 use kbundle_commands::destination::{Destination, check_space};
 use kbundle_commands::interrupt::{Interrupt, interrupted};
 
-use crate::cli::{CatalogArgs, FetchArgs, SpecArgs};
+use crate::cli::{CatalogArgs, ConnectionArgs, FetchArgs, SpecArgs};
 
 /// How often waiting work looks whether a signal came.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -151,17 +152,37 @@ pub fn fetcher(
 ) -> anyhow::Result<(Fetcher, CacheLock, Arc<Progress>)> {
     let progress = Arc::new(Progress::new(Audience::of_stderr()));
     let lock = cache.lock(|| progress.note("waiting for another kbundle that uses the same cache")).explained()?;
+    let ConnectionArgs { retries, retry_pause, .. } = arguments.connection;
     let settings = FetchSettings {
-        http: HttpSettings {
-            timeout: arguments.timeout,
-            ca_file: arguments.ca_file.clone().or_else(|| file.ca_file.clone()),
-        },
-        retry: RetryPolicy { retries: arguments.retries, first_pause: arguments.retry_pause },
-        jobs: arguments.jobs.into(),
+        http: http_settings(&arguments.connection, file),
+        retry: RetryPolicy { retries, first_pause: retry_pause },
+        jobs: arguments.connection.jobs.into(),
     };
-    let credentials = Credentials::from_docker_config().context("while reading Docker's config.json")?;
-    let fetcher = Fetcher::new(&settings, mirrors, credentials, cache.clone(), Arc::clone(&progress)).explained()?;
+    let keyring = keyring(&arguments.connection, file)?;
+    let fetcher = Fetcher::new(&settings, mirrors, keyring, cache.clone(), Arc::clone(&progress)).explained()?;
     Ok((fetcher, lock, progress))
+}
+
+/// How servers are reached, by flags or file.
+pub fn http_settings(arguments: &ConnectionArgs, file: &SpecFile) -> HttpSettings {
+    let certs_dir = arguments.certs_dir.clone().or_else(|| file.certs_dir.clone());
+    HttpSettings {
+        timeout: arguments.timeout,
+        ca_file: arguments.ca_file.clone().or_else(|| file.ca_file.clone()),
+        certificate_folders: HttpSettings::certificate_folders(certs_dir),
+    }
+}
+
+/// The user's credentials for registries.
+pub fn keyring(arguments: &ConnectionArgs, file: &SpecFile) -> anyhow::Result<Keyring> {
+    let named = arguments.registry_config.as_deref().or(file.registry_config.as_deref());
+    Keyring::read(named).explained()
+}
+
+/// Makes sure that authorities and credentials can be read.
+pub fn check_connection(arguments: &ConnectionArgs, file: &SpecFile) -> anyhow::Result<()> {
+    http_settings(arguments, file).check().explained()?;
+    keyring(arguments, file).map(drop)
 }
 
 /// Runs the part that needs the network until it is done or a signal comes. Says of an error which servers cannot be reached.
@@ -189,7 +210,7 @@ pub fn online<T>(
 }
 
 /// Waits for a signal.
-async fn caught(interrupt: &Interrupt) {
+pub async fn caught(interrupt: &Interrupt) {
     while interrupt.caught_signal().is_none() {
         tokio::time::sleep(PERIOD).await;
     }
@@ -204,6 +225,6 @@ pub fn downloads_kept(cache: &Cache) -> String {
 ///
 /// It runs tasks on the thread that waits for the result, so none runs after that. On threads of their own, tasks that libraries
 /// started (name resolution, connections) would still run while the runtime ends, and panic when they look at its clock.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")
 }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use rustls::InvalidMessage;
+
 /// Why there was no answer, or only half of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,15 @@ pub enum Breakdown {
     /// The connection ended in the middle.
     #[error("the connection broke off")]
     BrokenOff,
+    /// What came is no TLS.
+    #[error("it answers without TLS, as a server for plain HTTP does")]
+    NoTls,
+    /// The proxy wants to know who asks.
+    #[error("the proxy asks for a user name and a password")]
+    ProxyAuthentication,
+    /// The proxy did not connect.
+    #[error("the proxy refused to connect to it")]
+    ProxyRefused,
     /// TLS failed.
     #[error("no trusted TLS connection: {reason}")]
     Tls {
@@ -50,7 +61,8 @@ impl Breakdown {
     pub fn of(error: &reqwest::Error) -> Self {
         let outermost: &(dyn Error + 'static) = error;
         let causes: Vec<_> = std::iter::successors(Some(outermost), |cause| (*cause).source()).collect();
-        tracing::debug!(chain = ?causes.iter().map(ToString::to_string).collect::<Vec<_>>(), "no answer");
+        // The outermost cause has the address, which may be a signed one that a registry redirected to.
+        tracing::debug!(chain = ?causes.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(), "no answer");
         if error.is_redirect() {
             return Self::Redirects;
         }
@@ -59,8 +71,17 @@ impl Breakdown {
             let unknown = causes.iter().any(|cause| cause.to_string().contains("no records found"));
             return if unknown { Self::UnknownName } else { Self::NoNameServer };
         }
-        if let Some(reason) = causes.iter().find_map(|cause| tls_reason(*cause)) {
-            return Self::Tls { reason };
+        if let Some(tls) = causes.iter().find_map(|cause| tls_error(*cause)) {
+            let no_tls = matches!(tls, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
+            return if no_tls { Self::NoTls } else { Self::Tls { reason: tls.to_string() } };
+        }
+        // Their type is the HTTP library's own, without a public name.
+        let said = |text: &str| causes.iter().any(|cause| cause.to_string().contains(text));
+        if said("proxy authorization required") {
+            return Self::ProxyAuthentication;
+        }
+        if said("tunnel error: unsuccessful") {
+            return Self::ProxyRefused;
         }
         if let Some(known) = causes.iter().find_map(|cause| Self::of_io(cause.downcast_ref()?)) {
             return known;
@@ -87,22 +108,36 @@ impl Breakdown {
         })
     }
 
+    /// Whether no connection came about, so that nothing was begun.
+    #[must_use]
+    pub fn is_before_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownName
+                | Self::NoNameServer
+                | Self::Refused
+                | Self::NoRoute
+                | Self::NoTls
+                | Self::ProxyAuthentication
+                | Self::ProxyRefused
+                | Self::Tls { .. }
+        )
+    }
+
     /// Whether a later attempt may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Redirects => false,
+            Self::Redirects | Self::NoTls | Self::ProxyAuthentication => false,
             Self::Other { may_pass, .. } => *may_pass,
             _ => true,
         }
     }
 }
 
-/// What the TLS library says, which I/O errors carry inside.
-fn tls_reason(cause: &(dyn Error + 'static)) -> Option<String> {
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.or_else(|| cause.downcast_ref()).map(ToString::to_string)
+/// What the TLS library says, which I/O errors carry inside, one within another.
+fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    cause.downcast_ref().or_else(|| tls_error(cause.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 #[cfg(test)]
@@ -116,5 +151,13 @@ mod tests {
         assert_eq!(of(io::ErrorKind::NetworkUnreachable), Some(Breakdown::NoRoute));
         assert_eq!(of(io::ErrorKind::UnexpectedEof), Some(Breakdown::BrokenOff));
         assert_eq!(of(io::ErrorKind::InvalidData), None);
+    }
+
+    #[test]
+    fn an_error_of_tls_is_found_within_others() {
+        let tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls.clone()));
+        assert_eq!(tls_error(&wrapped), Some(&tls));
+        assert_eq!(tls_error(&io::Error::other("another")), None);
     }
 }

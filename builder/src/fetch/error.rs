@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kbundle_commands::destination::DestinationError;
 use kbundle_format::{Digest, ImageRef, Platform};
 
-use super::Breakdown;
-use crate::upstream::Server;
+use super::{Breakdown, RetryPolicy};
+use crate::registry::CredentialError;
+use crate::upstream::{Server, origin};
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -42,20 +44,30 @@ pub enum FetchError {
         most: u64,
     },
     /// The server answered, but not with the content.
-    #[error("{url} answered {status}")]
+    #[error("{url} answered {status}{}", retry_after.map(|pause| format!(" and asks to wait {} s", pause.as_secs())).unwrap_or_default())]
     Status {
         /// What was asked.
         url: String,
         /// Code and name, such as `404 Not Found`.
         status: reqwest::StatusCode,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// What a catalog or server gives as an address is none.
+    #[error("`{url}` is not an address")]
+    Address {
+        /// The text.
+        url: String,
     },
     /// No answer, or one that broke off.
-    #[error("cannot fetch {url}{}", redirected.as_ref().map(|host| format!(", which redirects to {host}")).unwrap_or_default())]
+    #[error("cannot fetch {url}{}{}", redirected.as_ref().map(|host| format!(", which redirects to {host}")).unwrap_or_default(), through(proxy.as_ref()))]
     Transport {
         /// What was asked.
         url: String,
         /// The host that failed, where redirects led to another one.
         redirected: Option<String>,
+        /// The proxy that was asked, where the environment has one for the address.
+        proxy: Option<String>,
         /// The cause.
         source: Breakdown,
     },
@@ -95,15 +107,35 @@ pub enum FetchError {
         /// The last failure.
         source: Box<FetchError>,
     },
+    /// None of several places has the content.
+    #[error("no mirror gave it: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
+    NoMirror {
+        /// What each said, in their order.
+        failed: Vec<FetchError>,
+    },
     /// The registry gave no token.
-    #[error("cannot get access to {repository} on registry {registry}")]
+    #[error("cannot get access to {repository} on registry {registry}: {reason}")]
     Authorization {
         /// The registry.
         registry: String,
         /// The repository.
         repository: String,
-        /// What it said.
-        source: Box<oci_distribution::errors::OciDistributionError>,
+        /// Why.
+        reason: String,
+    },
+    /// The user's credentials cannot be had.
+    #[error("cannot use the credentials for registries")]
+    Credentials {
+        /// Why.
+        source: CredentialError,
+    },
+    /// The certificates of a host cannot be used.
+    #[error("cannot use {} for TLS", path.display())]
+    Certificates {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A document of an image that is not what it should be.
     #[error("image {reference}: {digest} {reason}")]
@@ -166,7 +198,10 @@ impl FetchError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
+            Self::Status { status, retry_after, .. } => {
+                let may_pass = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+                may_pass && retry_after.is_none_or(|pause| pause <= RetryPolicy::LONGEST_ASKED_FOR)
+            }
             Self::Transport { source, .. } => source.may_pass(),
             Self::ShortBody { .. } | Self::NotContinued { .. } => true,
             _ => false,
@@ -179,13 +214,46 @@ impl FetchError {
         match self {
             Self::Transport { .. } => true,
             Self::GaveUp { source, .. } => source.is_breakdown(),
+            Self::NoMirror { failed } => failed.iter().all(Self::is_breakdown),
             _ => false,
+        }
+    }
+
+    /// Whether nobody could be reached, so that another place is asked before this one again.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Transport { source, .. } => source.is_before_connection(),
+            Self::GaveUp { source, .. } => source.is_unreachable(),
+            _ => false,
+        }
+    }
+
+    /// Whether `why` is what the last attempt failed for.
+    #[must_use]
+    pub fn fails_for(&self, why: &Breakdown) -> bool {
+        match self {
+            Self::Transport { source, .. } => source == why,
+            Self::GaveUp { source, .. } => source.fails_for(why),
+            _ => false,
+        }
+    }
+
+    /// How long the server asks to wait before the next attempt.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
     /// Whether content was refused: nothing was written that another run would have to undo.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
+        if let Self::NoMirror { failed } = self {
+            return failed.iter().any(Self::is_refusal);
+        }
         matches!(
             self,
             Self::DigestMismatch { .. }
@@ -200,27 +268,68 @@ impl FetchError {
 
     /// What to do next.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    pub fn hint(&self) -> Option<String> {
+        const CREDENTIALS: &str = "log in with `skopeo login` or `docker login`, or name the file of credentials with `--registry-config FILE`";
+        let hint = match self {
             Self::DigestMismatch { .. } => {
                 "nothing of it was kept; ask whoever runs the server, or correct the catalog if upstream announced the change"
             }
             Self::Status { status, .. } if status.as_u16() == 404 => {
                 "check the version in the catalog, and the mirror if one is set"
             }
-            Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => {
-                "for a registry, log in with `docker login` or `skopeo login`; credentials are read from `~/.docker/config.json`"
+            Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => CREDENTIALS,
+            Self::Status { status, .. } if status.as_u16() == 429 => {
+                "what was fetched is kept; run the same command again later, log in to the registry, or use a mirror with `--mirror`"
             }
-            Self::GaveUp { .. } | Self::Transport { .. } | Self::Unreachable { .. } => {
-                "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file"
+            Self::Transport { source: Breakdown::NoTls, url, .. } => {
+                let asked = origin(url).unwrap_or(url);
+                return Some(plain_http(asked, asked));
             }
-            Self::Authorization { .. } => {
-                "credentials are read from `~/.docker/config.json` (or `$DOCKER_CONFIG`), field `auths`"
+            Self::Unreachable { failed, source } => {
+                let mut failed = failed.iter();
+                return match failed.find(|(_, why)| *why == Breakdown::NoTls) {
+                    Some((server, _)) => Some(plain_http(&server.name, &server.origin)),
+                    None => source.hint(),
+                };
             }
+            Self::Transport { source: Breakdown::ProxyAuthentication, .. } => {
+                "give them in the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+            }
+            Self::Transport { proxy: Some(_), .. } => {
+                "the proxy is that of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; hosts in NO_PROXY are reached without it"
+            }
+            Self::GaveUp { source, .. } => return source.hint().or_else(|| Some(RESUMES.to_owned())),
+            Self::Transport { .. } => RESUMES,
+            Self::Authorization { .. } => CREDENTIALS,
+            Self::Credentials { .. } => {
+                "name another file with `--registry-config FILE`; one with `{}` in it has no credentials"
+            }
+            Self::NoMirror { failed } => return failed.iter().rev().find_map(Self::hint),
             Self::Cache { .. } | Self::NoRoom { .. } => "choose another place with `--cache DIR`",
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
+}
+
+const RESUMES: &str =
+    "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file";
+
+/// How a registry without TLS is named.
+fn plain_http(name: &str, origin: &str) -> String {
+    let host = |address: &str| address.split_once("://").map_or(address, |(_, host)| host).to_owned();
+    format!("if it is meant to be asked without TLS, say so: `--mirror {}=http://{}`", host(name), host(origin))
+}
+
+/// ` through the proxy http://proxy.example:3128`
+fn through(proxy: Option<&String>) -> String {
+    proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
+}
+
+/// An error and its causes on one line.
+fn chain(error: &FetchError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// `dl.k8s.io, github.com: no answer in time; quay.io: there is no route to it`.

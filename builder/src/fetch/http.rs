@@ -1,36 +1,53 @@
 //! Downloads one piece of content into the cache: resumed where a beginning is there, hashed on the way, bounded in size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use fs_err as fs;
+use kbundle_format::oci::DOCUMENT_TYPES;
 use kbundle_format::{Digest, Hasher};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
-use reqwest::{Response, StatusCode};
+use reqwest::{Client, Response, StatusCode, Url};
 
+use super::FetchError;
 use super::cache::Cache;
 use super::progress::Item;
-use super::retry::RetryPolicy;
-use super::{Breakdown, FetchError, registry};
+use super::retry::{Insistence, RetryPolicy, retry_after};
+use crate::mirror::Repository;
+use crate::registry::{Operation, Session, no_answer};
+use crate::upstream::origin;
 
-/// One piece of content on a server.
+/// One piece of content.
 #[derive(Clone, Debug)]
 pub(super) struct Download {
-    /// Where it is asked for, mirrors considered.
-    pub url: String,
+    /// Where it is asked for, mirrors considered; the first one first. There is one at least.
+    pub places: Vec<Place>,
     /// What it has to be; absent only where it is taken as it comes.
     pub digest: Option<Digest>,
     /// Its size, where a descriptor or lock says it.
     pub size: Option<u64>,
     /// It may not be larger, whatever the server says.
     pub most: u64,
+}
+
+/// One piece of content on one server.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub url: String,
     /// Which door it lies behind.
     pub access: Access,
+}
+
+impl Place {
+    fn origin(&self) -> &str {
+        origin(&self.url).unwrap_or(&self.url)
+    }
 }
 
 /// How a server is asked.
@@ -39,19 +56,20 @@ pub(super) enum Access {
     /// A plain web server.
     Web,
     /// A registry, for a blob.
-    Blob(crate::mirror::Repository),
+    Blob(Repository),
     /// A registry, for an image index or manifest.
-    Manifest(crate::mirror::Repository),
+    Manifest(Repository),
 }
 
 /// Fetches content into the cache.
 #[derive(Debug)]
 pub(super) struct Downloader {
-    pub client: reqwest::Client,
-    pub registry: registry::Authorizer,
+    pub session: Session,
     pub cache: Cache,
     pub retry: RetryPolicy,
     pub in_flight: InFlight,
+    /// Origins that could not be reached in this run; those of several that are left come first.
+    pub unreachable: Mutex<HashSet<String>>,
 }
 
 /// Keeps two tasks from fetching the same content at the same time: two platforms of an image have one index.
@@ -73,28 +91,75 @@ impl Downloader {
     /// Any [`FetchError`]; content that is not what was wanted leaves nothing behind.
     pub async fn fetch(&self, wanted: &Download, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
         // Content that nobody pins has no name yet; its address serves.
-        let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.url.as_bytes())).hex();
+        let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.places[0].url.as_bytes())).hex();
         let _turn = self.in_flight.turn(&name).await;
         if let Some(digest) = wanted.digest
             && let Some(size) = self.whole(digest).await?
         {
-            check_size(wanted, size)?;
+            check_size(wanted, &wanted.places[0].url, size)?;
             item.cached(size);
             return Ok((digest, size));
         }
         let partial = self.cache.partial(&name);
-        let had_beginning = fs::metadata(&partial).is_ok_and(|metadata| metadata.len() > 0);
-        let attempts = || self.retry.run(&wanted.url, || self.attempt(wanted, &partial, item));
-        let result = match attempts().await {
-            // Perhaps the beginning that an earlier run left is to blame; by now it is gone.
-            Err(error) if error.is_refusal() && had_beginning => attempts().await,
-            result => result,
-        };
-        let (digest, size) = result?;
+        let (digest, size) = self.try_places(wanted, &partial, item).await?;
         let cache = self.cache.clone();
         beside_the_network(move || cache.keep(&partial, &digest)).await?;
         item.fetched(size);
         Ok((digest, size))
+    }
+
+    /// Asks one place after the other, up to the first that gives the content.
+    async fn try_places(
+        &self,
+        wanted: &Download,
+        partial: &Path,
+        item: &Item<'_>,
+    ) -> Result<(Digest, u64), FetchError> {
+        let mut places: Vec<&Place> = wanted.places.iter().collect();
+        places.sort_by_key(|place| self.is_unreachable(place));
+        let mut failed = Vec::new();
+        while !places.is_empty() {
+            let place = places.remove(0);
+            match self.try_place(wanted, place, !places.is_empty(), partial, item).await {
+                Ok(done) => return Ok(done),
+                Err(error @ (FetchError::Cache { .. } | FetchError::Task { .. })) => return Err(error),
+                Err(error) => {
+                    if error.is_unreachable() {
+                        self.unreachable
+                            .lock()
+                            .expect("nothing panics while holding it")
+                            .insert(place.origin().to_owned());
+                    }
+                    if let Some(next) = places.first() {
+                        tracing::warn!(url = place.url, %error, next = next.url, "asking the next mirror");
+                    }
+                    failed.push(error);
+                }
+            }
+        }
+        Err(if failed.len() == 1 { failed.remove(0) } else { FetchError::NoMirror { failed } })
+    }
+
+    fn is_unreachable(&self, place: &Place) -> bool {
+        self.unreachable.lock().expect("nothing panics while holding it").contains(place.origin())
+    }
+
+    async fn try_place(
+        &self,
+        wanted: &Download,
+        place: &Place,
+        has_another: bool,
+        partial: &Path,
+        item: &Item<'_>,
+    ) -> Result<(Digest, u64), FetchError> {
+        let insistence = if has_another { Insistence::LeavesTheUnreachable } else { Insistence::TriesAgain };
+        let had_beginning = fs::metadata(partial).is_ok_and(|metadata| metadata.len() > 0);
+        let attempts = || self.retry.run(&place.url, insistence, || self.attempt(wanted, place, partial, item));
+        match attempts().await {
+            // Perhaps the beginning that an earlier run left is to blame; by now it is gone.
+            Err(error) if error.is_refusal() && had_beginning => attempts().await,
+            result => result,
+        }
     }
 
     async fn whole(&self, digest: Digest) -> Result<Option<u64>, FetchError> {
@@ -103,46 +168,58 @@ impl Downloader {
     }
 
     /// Asks once. What came stays in `partial` for the next attempt, unless it turned out to be the wrong content.
-    async fn attempt(&self, wanted: &Download, partial: &Path, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
+    async fn attempt(
+        &self,
+        wanted: &Download,
+        place: &Place,
+        partial: &Path,
+        item: &Item<'_>,
+    ) -> Result<(Digest, u64), FetchError> {
         let path = partial.to_owned();
         let mut beginning = beside_the_network(move || Beginning::open(&path)).await?;
-        let response = self.ask(wanted, &beginning).await?;
+        let response = self.ask(place, &beginning).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if continues_at(&response, beginning.size) => {}
             StatusCode::OK => beginning.restart(response.headers())?,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if beginning.size > 0 => {
                 // The beginning is longer than the content, or the server answers with another range: start over.
-                let (url, kept) = (wanted.url.clone(), beginning.size);
+                let (url, kept) = (place.url.clone(), beginning.size);
                 beginning.discard()?;
                 return Err(FetchError::NotContinued { url, kept });
             }
-            status => return Err(FetchError::Status { url: wanted.url.clone(), status }),
+            status => {
+                let retry_after = retry_after(response.headers(), SystemTime::now());
+                return Err(FetchError::Status { url: place.url.clone(), status, retry_after });
+            }
         }
-        let result = receive(wanted, response, &mut beginning, item).await;
+        let result = receive(wanted, &place.url, response, &mut beginning, item).await;
         if result.as_ref().is_err_and(FetchError::is_refusal) {
             beginning.discard()?;
         }
         result
     }
 
-    async fn ask(&self, wanted: &Download, beginning: &Beginning) -> Result<Response, FetchError> {
-        let mut request = self.client.get(&wanted.url).header(ACCEPT_ENCODING, "identity");
-        if let Access::Blob(repository) | Access::Manifest(repository) = &wanted.access
-            && let Some(token) = self.registry.authorization(repository).await?
-        {
-            request = token.apply(request);
-        }
-        if let Access::Manifest(_) = wanted.access {
-            request = request.header(ACCEPT, super::image::DOCUMENT_TYPES.join(", "));
-        }
-        // Without a validator a changed file would be glued to the beginning of another; only the pin tells, so ask anyway.
-        if beginning.size > 0 {
-            request = request.header(RANGE, format!("bytes={}-", beginning.size));
-            if let Some(validator) = &beginning.validator {
-                request = request.header(IF_RANGE, validator);
+    async fn ask(&self, place: &Place, beginning: &Beginning) -> Result<Response, FetchError> {
+        let request = |client: &Client, url: Url| {
+            let mut request = client.get(url).header(ACCEPT_ENCODING, "identity");
+            if let Access::Manifest(_) = place.access {
+                request = request.header(ACCEPT, DOCUMENT_TYPES.join(", "));
+            }
+            // Without a validator a changed file would be glued to the beginning of another; only the pin tells, so ask anyway.
+            if beginning.size > 0 {
+                request = request.header(RANGE, format!("bytes={}-", beginning.size));
+                if let Some(validator) = &beginning.validator {
+                    request = request.header(IF_RANGE, validator);
+                }
+            }
+            request
+        };
+        match &place.access {
+            Access::Web => self.session.web(&place.url, request).await,
+            Access::Blob(repository) | Access::Manifest(repository) => {
+                self.session.registry(&place.url, (repository, Operation::Pull), request).await
             }
         }
-        request.send().await.map_err(|error| no_answer(&wanted.url, &error))
     }
 }
 
@@ -151,14 +228,6 @@ async fn beside_the_network<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
 ) -> Result<T, FetchError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| FetchError::Task { source })?
-}
-
-/// The error for an address that gave no answer, or half of one.
-pub(super) fn no_answer(url: &str, error: &reqwest::Error) -> FetchError {
-    let host = |url: &reqwest::Url| url.host_str().map(str::to_owned);
-    let asked = reqwest::Url::parse(url).ok().as_ref().and_then(host);
-    let redirected = error.url().and_then(host).filter(|last| asked.as_ref().is_some_and(|asked| asked != last));
-    FetchError::Transport { url: url.to_owned(), redirected, source: Breakdown::of(error) }
 }
 
 /// Whether a partial answer begins where we stand.
@@ -170,23 +239,24 @@ fn continues_at(response: &Response, offset: u64) -> bool {
 /// Takes the body and says what it is, or why it is refused.
 async fn receive(
     wanted: &Download,
+    asked: &str,
     mut response: Response,
     beginning: &mut Beginning,
     item: &Item<'_>,
 ) -> Result<(Digest, u64), FetchError> {
-    let url = || wanted.url.clone();
+    let url = || asked.to_owned();
     let announced = response.content_length().map(|rest| beginning.size + rest);
     if let Some(announced) = announced {
-        check_size(wanted, announced)?;
+        check_size(wanted, asked, announced)?;
         item.set_length(announced);
     }
     item.set_position(beginning.size);
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&wanted.url, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(asked, &error))? {
         beginning.append(&chunk)?;
         item.set_position(beginning.size);
         let most = wanted.size.unwrap_or(wanted.most);
         if beginning.size > most {
-            check_size(wanted, beginning.size)?;
+            check_size(wanted, asked, beginning.size)?;
         }
     }
     if let Some(expected) = announced.or(wanted.size)
@@ -194,7 +264,7 @@ async fn receive(
     {
         return Err(FetchError::ShortBody { url: url(), actual: beginning.size, expected });
     }
-    check_size(wanted, beginning.size)?;
+    check_size(wanted, asked, beginning.size)?;
     let (actual, size) = beginning.digest()?;
     match wanted.digest {
         Some(expected) if expected != actual => Err(FetchError::DigestMismatch { url: url(), expected, actual }),
@@ -202,12 +272,11 @@ async fn receive(
     }
 }
 
-fn check_size(wanted: &Download, actual: u64) -> Result<(), FetchError> {
+fn check_size(wanted: &Download, asked: &str, actual: u64) -> Result<(), FetchError> {
+    let url = || asked.to_owned();
     match wanted.size {
-        Some(expected) if expected != actual => {
-            Err(FetchError::SizeMismatch { url: wanted.url.clone(), expected, actual })
-        }
-        _ if actual > wanted.most => Err(FetchError::TooLarge { url: wanted.url.clone(), most: wanted.most }),
+        Some(expected) if expected != actual => Err(FetchError::SizeMismatch { url: url(), expected, actual }),
+        _ if actual > wanted.most => Err(FetchError::TooLarge { url: url(), most: wanted.most }),
         _ => Ok(()),
     }
 }

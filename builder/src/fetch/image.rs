@@ -1,272 +1,260 @@
-//! Reads the documents of an image: which manifest an index has for a platform, and what a manifest is made of.
-//!
-//! Source: OCI image-spec 1.1, "Image Index", "Image Manifest", "Media Types"; Docker's schema 2 has the same shape.
+//! From the name of an image to what it is made of: the manifest for a platform, its config and its layers.
 
-use kbundle_format::{Digest, Platform};
-use serde::Deserialize;
+use std::future::Future;
+use std::pin::Pin as PinBox;
 
-use crate::lock::Descriptor;
+use kbundle_format::limits::MAX_ENTRY_BYTES;
+use kbundle_format::oci::{
+    Blob, ConfigFit, DOCKER_ZSTD_LAYER, Document, IndexEntry, MAX_DOCUMENT_BYTES, StatedPlatform, config_platform,
+};
+use kbundle_format::{Digest, PinSource, Platform};
 
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+use super::http::{Access, Download, Place};
+use super::{FetchError, Fetcher};
+use crate::lock::{Descriptor, Lock, LockedImage};
+use crate::mirror::Repository;
+use crate::registry::{document_address, url};
+use crate::resolve::SelectedImage;
 
-/// Media types of the documents that a pin may name.
-pub const DOCUMENT_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
+/// An index may name indexes (image-spec 1.1, "Image Index"). No publisher goes deeper than one in another.
+const MAX_INDEX_DEPTH: usize = 4;
 
-const CONFIG_TYPES: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+/// The first major version of containerd that unpacks [`DOCKER_ZSTD_LAYER`].
+const ZSTD_CONTAINERD_MAJOR: u32 = 2;
 
-const LAYER_TYPES: [&str; 5] = [
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.oci.image.layer.v1.tar+zstd",
-    "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
-];
-
-/// An image index or an image manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
-    /// What a tag of several platforms stands for.
-    Index {
-        /// Its media type.
-        media_type: String,
-        /// A manifest for each platform, and what else the publisher put there.
-        manifests: Vec<IndexEntry>,
-    },
-    /// An image for one platform.
-    Manifest {
-        /// Its media type.
-        media_type: String,
-        /// The image config.
-        config: Descriptor,
-        /// The layers, the lowest first.
-        layers: Vec<Descriptor>,
-    },
+/// The search for one image.
+pub(super) struct PinnedImage<'a> {
+    fetcher: &'a Fetcher,
+    image: &'a SelectedImage,
+    platform: &'a Platform,
+    repositories: Vec<Repository>,
 }
 
-/// A manifest that an index names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexEntry {
-    /// The manifest.
-    pub descriptor: Descriptor,
-    /// `os/architecture`, with `/variant` where it has one; `unknown/unknown` for attestations.
-    pub platform: String,
+/// The manifest for the platform, and how it was found.
+struct Found {
+    /// The indexes that lead to it, the innermost first.
+    indexes: Vec<Descriptor>,
+    manifest: Descriptor,
+    config: Blob,
+    layers: Vec<Blob>,
+    /// What the config states.
+    stated: StatedPlatform,
+    /// Whether an index says that it is for the platform.
+    index_says_so: bool,
 }
 
-/// What the field names of both kinds of documents are; an index has no `layers`, a manifest no `manifests`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDocument {
-    schema_version: u32,
-    media_type: Option<String>,
-    manifests: Option<Vec<RawDescriptor>>,
-    config: Option<RawDescriptor>,
-    layers: Option<Vec<RawDescriptor>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDescriptor {
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    platform: Option<RawPlatform>,
-}
-
-#[derive(Deserialize)]
-struct RawPlatform {
-    os: String,
-    architecture: String,
-    variant: Option<String>,
-}
-
-impl From<RawDescriptor> for Descriptor {
-    fn from(RawDescriptor { media_type, digest, size, .. }: RawDescriptor) -> Self {
-        Self { media_type, digest, size }
+impl<'a> PinnedImage<'a> {
+    /// Follows `image` from its pin to config and layers.
+    pub async fn find(
+        fetcher: &'a Fetcher,
+        image: SelectedImage,
+        platform: Platform,
+    ) -> Result<LockedImage, FetchError> {
+        let repositories = fetcher.mirrors.repositories(&image.reference);
+        let found = PinnedImage { fetcher, image: &image, platform: &platform, repositories }.follow().await?;
+        let Found { mut indexes, manifest, config, layers, .. } = found;
+        let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
+        let index = indexes.pop();
+        indexes.reverse();
+        let layers = layers.into_iter().map(Descriptor::from).collect();
+        let SelectedImage { reference, roles, licence, .. } = image;
+        let config = config.into();
+        Ok(LockedImage {
+            reference,
+            platform,
+            pin,
+            index,
+            inner_indexes: indexes,
+            manifest,
+            config,
+            layers,
+            roles,
+            licence,
+        })
     }
-}
 
-impl Document {
-    /// Reads a document.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words that follow its digest.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let raw: RawDocument =
-            serde_json::from_slice(bytes).map_err(|error| format!("is no image index or manifest: {error}"))?;
-        if raw.schema_version != 2 {
-            return Err(format!("has schema version {} instead of 2", raw.schema_version));
-        }
-        match raw {
-            RawDocument { manifests: Some(manifests), config: None, layers: None, media_type, .. } => Ok(Self::Index {
-                media_type: document_type(media_type, OCI_INDEX, DOCKER_INDEX)?,
-                manifests: manifests.into_iter().map(IndexEntry::from).collect(),
-            }),
-            RawDocument { manifests: None, config: Some(config), layers: Some(layers), media_type, .. } => {
-                Ok(Self::Manifest {
-                    media_type: document_type(media_type, OCI_MANIFEST, DOCKER_MANIFEST)?,
-                    config: known(config.into(), &CONFIG_TYPES, "config")?,
-                    layers: layers
-                        .into_iter()
-                        .map(|layer| known(layer.into(), &LAYER_TYPES, "layer"))
-                        .collect::<Result<_, _>>()?,
-                })
-            }
-            // A document that reads both ways could be shown as one image and run as another.
-            _ => Err("is neither an image index nor an image manifest, or both".to_owned()),
-        }
-    }
-}
-
-fn document_type(stated: Option<String>, oci: &str, docker: &str) -> Result<String, String> {
-    match stated {
-        None => Ok(oci.to_owned()),
-        Some(stated) if stated == oci || stated == docker => Ok(stated),
-        Some(stated) => Err(format!("calls itself {stated}, but is a {oci} by its fields")),
-    }
-}
-
-fn known(descriptor: Descriptor, types: &[&str], what: &str) -> Result<Descriptor, String> {
-    let media_type = &descriptor.media_type;
-    if types.contains(&media_type.as_str()) {
-        return Ok(descriptor);
-    }
-    let reason = if media_type.contains("foreign") || media_type.contains("nondistributable") {
-        "that may not be passed on"
-    } else {
-        "of a type that no container runtime here takes"
-    };
-    Err(format!("has a {what} {reason} ({media_type})"))
-}
-
-impl From<RawDescriptor> for IndexEntry {
-    fn from(raw: RawDescriptor) -> Self {
-        let platform = match &raw.platform {
-            Some(RawPlatform { os, architecture, variant: None }) => format!("{os}/{architecture}"),
-            Some(RawPlatform { os, architecture, variant: Some(variant) }) => format!("{os}/{architecture}/{variant}"),
-            None => "no platform".to_owned(),
+    async fn follow(&self) -> Result<Found, FetchError> {
+        let reference = &self.image.reference;
+        let place = |repository: &Repository| Place {
+            url: document_address(repository, reference, self.image.digest.as_ref()),
+            access: Access::Manifest(repository.clone()),
         };
-        Self { platform, descriptor: raw.into() }
+        let places = self.repositories.iter().map(place).collect();
+        let wanted = Download { places, digest: self.image.digest, size: None, most: MAX_DOCUMENT_BYTES };
+        let item = self.fetcher.progress.step(&format!("{reference} index"), None);
+        let (digest, size) = self.fetcher.downloader.fetch(&wanted, &item).await?;
+        let found = match self.document(digest)? {
+            Document::Index { media_type, manifests } => {
+                let index = Descriptor { media_type, digest, size };
+                let found = self.in_index(index, &manifests, MAX_INDEX_DEPTH).await?;
+                found.ok_or_else(|| FetchError::NoPlatform {
+                    reference: Box::new(reference.clone()),
+                    platform: self.platform.clone(),
+                    known: manifests.iter().map(platform_words).collect(),
+                })?
+            }
+            Document::Manifest { media_type, config, layers } => {
+                let manifest = Descriptor { media_type, digest, size };
+                let stated = self.stated(&config).await?;
+                Found { indexes: Vec::new(), manifest, config, layers, stated, index_says_so: false }
+            }
+        };
+        match ConfigFit::of(&found.stated, self.platform, found.index_says_so) {
+            ConfigFit::Same => Ok(found),
+            ConfigFit::IndexSaysSo => {
+                let (stated, platform) = (&found.stated, self.platform);
+                self.fetcher.progress.note(&format!(
+                    "warning: {reference}: its config says {stated}, its index {platform}; the index is what counts"
+                ));
+                Ok(found)
+            }
+            ConfigFit::Other => {
+                let reason = format!("is for {} instead of {}", found.stated, self.platform);
+                Err(self.refusal(found.config.digest, reason))
+            }
+        }
+    }
+
+    /// The manifest that `index` or one within it has for the platform.
+    fn in_index<'b>(
+        &'b self,
+        index: Descriptor,
+        entries: &'b [IndexEntry],
+        depth: usize,
+    ) -> PinBox<Box<dyn Future<Output = Result<Option<Found>, FetchError>> + Send + 'b>> {
+        Box::pin(async move {
+            for entry in IndexEntry::candidates(entries, self.platform) {
+                let document = self.fetch_document(&entry.blob).await?;
+                let found = match document {
+                    Err(reason) if entry.platform.is_some() => return Err(self.refusal(entry.blob.digest, reason)),
+                    // An artifact, of which the index says nothing.
+                    Err(_) => None,
+                    Ok(Document::Index { .. }) if depth == 1 => {
+                        return Err(self.refusal(entry.blob.digest, "is an index within too many others".to_owned()));
+                    }
+                    Ok(Document::Index { manifests, .. }) => {
+                        self.in_index(entry.blob.clone().into(), &manifests, depth - 1).await?
+                    }
+                    Ok(Document::Manifest { config, layers, .. }) => self.in_manifest(entry, config, layers).await?,
+                };
+                if let Some(mut found) = found {
+                    found.indexes.push(index);
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// The manifest, unless nothing says that it is for the platform.
+    async fn in_manifest(
+        &self,
+        entry: &IndexEntry,
+        config: Blob,
+        layers: Vec<Blob>,
+    ) -> Result<Option<Found>, FetchError> {
+        let stated = self.stated(&config).await?;
+        let index_says_so = entry.platform.is_some();
+        let manifest = entry.blob.clone().into();
+        let fits = index_says_so || stated.is(self.platform);
+        Ok(fits.then_some(Found { indexes: Vec::new(), manifest, config, layers, stated, index_says_so }))
+    }
+
+    async fn fetch_document(&self, blob: &Blob) -> Result<Result<Document, String>, FetchError> {
+        let item = self.fetcher.progress.step(&format!("{} manifest", self.image.reference), Some(blob.size));
+        let wanted = document(&self.repositories, &blob.clone().into());
+        self.fetcher.downloader.fetch(&wanted, &item).await?;
+        Ok(Document::parse(&self.fetcher.cache().read(&blob.digest, MAX_DOCUMENT_BYTES)?))
+    }
+
+    /// The platform that a config states.
+    async fn stated(&self, config: &Blob) -> Result<StatedPlatform, FetchError> {
+        let item = self.fetcher.progress.step(&format!("{} config", self.image.reference), Some(config.size));
+        let wanted = content(&self.repositories, &config.clone().into());
+        self.fetcher.downloader.fetch(&wanted, &item).await?;
+        let bytes = self.fetcher.cache().read(&config.digest, MAX_DOCUMENT_BYTES)?;
+        config_platform(&bytes).map_err(|reason| self.refusal(config.digest, reason))
+    }
+
+    /// Reads a document that was fetched.
+    fn document(&self, digest: Digest) -> Result<Document, FetchError> {
+        let bytes = self.fetcher.cache().read(&digest, MAX_DOCUMENT_BYTES)?;
+        Document::parse(&bytes).map_err(|reason| self.refusal(digest, reason))
+    }
+
+    fn refusal(&self, digest: Digest, reason: String) -> FetchError {
+        FetchError::Image { reference: Box::new(self.image.reference.clone()), digest, reason }
     }
 }
 
-/// The manifest for `platform`: without a variant, or with `v8`, which every arm64 is.
-#[must_use]
-pub fn choose<'a>(manifests: &'a [IndexEntry], platform: &Platform) -> Option<&'a Descriptor> {
-    let wanted = platform.to_string();
-    let variant = format!("{wanted}/v8");
-    let mut fitting = manifests.iter().filter(|entry| {
-        (entry.platform == wanted || entry.platform == variant)
-            && [OCI_MANIFEST, DOCKER_MANIFEST].contains(&entry.descriptor.media_type.as_str())
-    });
-    fitting.next().map(|entry| &entry.descriptor)
+fn platform_words(entry: &IndexEntry) -> String {
+    entry.platform.as_ref().map_or_else(|| "no platform".to_owned(), ToString::to_string)
 }
 
-/// How an image fits the platform that it is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// Its config says so.
-    Same,
-    /// Its index says so, and its config names another architecture.
-    IndexSaysSo,
-    /// Nothing says so.
-    Other,
-}
-
-/// Judges an image by the platform that its config states, and by whether an index has it for `wanted`.
-///
-/// Images for arm64 have been published whose config says amd64 (kubernetes/kubernetes issues 98229 and 113543). A pull goes by
-/// the index, and so does containerd (`Manifest` in `images/image.go`). Another operating system is no such slip.
-#[must_use]
-pub fn judge(stated: &str, wanted: &Platform, index_has_it: bool) -> Fit {
-    let same_os = stated.split('/').next() == Some(wanted.os());
-    if stated == wanted.to_string() {
-        Fit::Same
-    } else if index_has_it && same_os {
-        Fit::IndexSaysSo
-    } else {
-        Fit::Other
+/// Refuses images whose layers the containerd of the bundle cannot unpack.
+pub(super) fn check_layers(lock: &Lock) -> Result<(), FetchError> {
+    let containerd = lock.artifacts.iter().find(|file| file.component.name == "containerd");
+    let version = containerd.map(|file| file.component.version.as_str());
+    let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= ZSTD_CONTAINERD_MAJOR) {
+        return Ok(());
     }
+    let has_zstd = |image: &&LockedImage| image.layers.iter().any(|layer| layer.media_type == DOCKER_ZSTD_LAYER);
+    let Some(image) = lock.images.iter().find(has_zstd) else { return Ok(()) };
+    let bundled = version.map_or_else(|| "no containerd".to_owned(), |version| format!("containerd {version}"));
+    let reason =
+        format!("has a layer of type {DOCKER_ZSTD_LAYER}, which needs containerd 2.0; the bundle has {bundled}");
+    Err(FetchError::Image { reference: Box::new(image.reference.clone()), digest: image.manifest.digest, reason })
 }
 
-/// The platform that an image config states.
-///
-/// # Errors
-/// What is wrong with the config, in words that follow its digest.
-pub fn config_platform(bytes: &[u8]) -> Result<String, String> {
-    let platform: RawPlatform =
-        serde_json::from_slice(bytes).map_err(|error| format!("is no image config: {error}"))?;
-    Ok(format!("{}/{}", platform.os, platform.architecture))
+/// An image index or manifest by its descriptor.
+pub(super) fn document(repositories: &[Repository], descriptor: &Descriptor) -> Download {
+    download(repositories, descriptor, "manifests", MAX_DOCUMENT_BYTES, Access::Manifest)
+}
+
+/// An image config or layer by its descriptor.
+pub(super) fn content(repositories: &[Repository], descriptor: &Descriptor) -> Download {
+    download(repositories, descriptor, "blobs", MAX_ENTRY_BYTES, Access::Blob)
+}
+
+fn download(
+    repositories: &[Repository],
+    descriptor: &Descriptor,
+    resource: &str,
+    most: u64,
+    access: impl Fn(Repository) -> Access,
+) -> Download {
+    let Descriptor { digest, size, .. } = descriptor;
+    let place = |repository: &Repository| Place {
+        url: url(repository, &format!("{resource}/{digest}")),
+        access: access(repository.clone()),
+    };
+    Download { places: repositories.iter().map(place).collect(), digest: Some(*digest), size: Some(*size), most }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn descriptor(media_type: &str, platform: &str) -> String {
-        format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":5{platform}}}"#, Digest::of(platform.as_bytes()))
-    }
-
-    fn manifest(config: &str, layer: &str) -> String {
-        format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, descriptor(config, ""), descriptor(layer, ""))
-    }
+    use crate::lock::tests::lock;
 
     #[test]
-    fn finds_the_manifest_of_a_platform_and_leaves_attestations_alone() {
-        let entries: Vec<_> = ["unknown/unknown", "linux/amd64", "linux/arm64/v8", "windows/amd64"]
-            .iter()
-            .map(|platform| {
-                let parts: Vec<_> = platform.split('/').collect();
-                let variant = parts.get(2).map(|variant| format!(r#","variant":"{variant}""#)).unwrap_or_default();
-                let fields = format!(r#","platform":{{"os":"{}","architecture":"{}"{variant}}}"#, parts[0], parts[1]);
-                descriptor(OCI_MANIFEST, &fields)
-            })
-            .collect();
-        let json = format!(r#"{{"schemaVersion":2,"mediaType":"{DOCKER_INDEX}","manifests":[{}]}}"#, entries.join(","));
-        let Document::Index { manifests, media_type } = Document::parse(json.as_bytes()).unwrap() else { panic!() };
-        assert_eq!(media_type, DOCKER_INDEX);
-        for (platform, index) in [("linux/amd64", 1), ("linux/arm64", 2)] {
-            assert_eq!(choose(&manifests, &platform.parse().unwrap()), Some(&manifests[index].descriptor));
-        }
-        assert_eq!(choose(&manifests, &"linux/s390x".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn an_index_outweighs_a_config() {
-        let arm64 = "linux/arm64".parse().unwrap();
-        assert_eq!(judge("linux/arm64", &arm64, true), Fit::Same);
-        assert_eq!(judge("linux/amd64", &arm64, true), Fit::IndexSaysSo);
-        assert_eq!(judge("linux/amd64", &arm64, false), Fit::Other);
-        assert_eq!(judge("windows/arm64", &arm64, true), Fit::Other);
-    }
-
-    #[test]
-    fn reads_oci_and_docker_manifests() {
-        for layer in LAYER_TYPES {
-            let json = manifest(CONFIG_TYPES[1], layer);
-            assert!(matches!(Document::parse(json.as_bytes()), Ok(Document::Manifest { .. })), "{layer}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_no_runtime_takes_and_says_why() {
-        let refuse = |json: &str| Document::parse(json.as_bytes()).unwrap_err();
-        insta::assert_snapshot!(
-            refuse(&manifest(CONFIG_TYPES[0], "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")),
-            @"has a layer that may not be passed on (application/vnd.docker.image.rootfs.foreign.diff.tar.gzip)"
-        );
-        insta::assert_snapshot!(
-            refuse(&manifest("application/vnd.cncf.helm.config.v1+json", LAYER_TYPES[0])),
-            @"has a config of a type that no container runtime here takes (application/vnd.cncf.helm.config.v1+json)"
-        );
-        insta::assert_snapshot!(refuse(r#"{"schemaVersion":1}"#), @"has schema version 1 instead of 2");
-        let both = manifest(CONFIG_TYPES[0], LAYER_TYPES[0]).replacen('{', r#"{"manifests":[],"#, 1);
-        insta::assert_snapshot!(refuse(&both), @"is neither an image index nor an image manifest, or both");
-        let misnamed =
-            manifest(CONFIG_TYPES[0], LAYER_TYPES[0]).replacen('{', &format!(r#"{{"mediaType":"{OCI_INDEX}","#), 1);
-        assert!(refuse(&misnamed).contains("calls itself"));
+    fn layers_of_dockers_zstd_type_need_containerd_2() {
+        let with = |version: Option<&str>| {
+            let mut lock = lock();
+            lock.images[0].layers[0].media_type = DOCKER_ZSTD_LAYER.to_owned();
+            match version {
+                Some(version) => {
+                    lock.artifacts[0].component.name = "containerd".to_owned();
+                    lock.artifacts[0].component.version = version.to_owned();
+                }
+                None => lock.artifacts.clear(),
+            }
+            check_layers(&lock).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(Some("2.0.0")), Ok(()));
+        let error = with(Some("1.7.28")).unwrap_err();
+        assert!(error.contains("needs containerd 2.0; the bundle has containerd 1.7.28"), "{error}");
+        assert!(with(None).unwrap_err().contains("the bundle has no containerd"));
+        assert!(check_layers(&Lock { artifacts: Vec::new(), ..lock() }).is_ok());
     }
 }

@@ -3,49 +3,43 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `cache` | content by digest on disk |
-//! | `client`, `http`, `retry` | one download: TLS, resuming, hashing, bounds, trying again |
-//! | `registry`, `image` | where a registry keeps things, and what images are made of |
+//! | `http`, `retry` | one download: resuming, hashing, bounds, trying again, other mirrors |
+//! | `image` | from the name of an image to its manifest, config and layers |
 //! | `breakdown`, `reach` | why there is no answer, and from which servers |
 //! | `progress` | what a person sees |
 
 mod breakdown;
 mod cache;
-mod client;
 mod error;
 mod http;
-pub mod image;
+mod image;
 pub mod progress;
 mod reach;
-mod registry;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kbundle_commands::destination::check_space;
 use kbundle_format::limits::MAX_ENTRY_BYTES;
-use kbundle_format::{Digest, EntryKind, PinSource, Platform};
-use reqwest::redirect::Policy;
+use kbundle_format::{Digest, EntryKind, PinSource};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::http::{Access, Download, Downloader};
-use self::image::{Document, Fit};
+use self::http::{Access, Download, Downloader, Place};
 use self::progress::Progress;
-use crate::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
-use crate::mirror::{Mirrors, Repository};
-use crate::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
+use crate::lock::{Artifact, Lock, SCHEMA};
+use crate::mirror::Mirrors;
+use crate::registry::{HttpSettings, Keyring, Session};
+use crate::resolve::{Pin, SelectedArtifact, Selection};
 
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
-pub use client::HttpSettings;
 pub use error::FetchError;
-pub use registry::{Credentials, manifest_url, registry_host};
 pub use retry::RetryPolicy;
+pub(crate) use retry::{Insistence, retry_after};
 
-/// Most bytes of an image index or manifest: what the distribution-spec asks registries to take.
-const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
 /// Most bytes of a checksum file.
 const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
 
@@ -67,7 +61,6 @@ pub struct Fetcher {
     mirrors: Arc<Mirrors>,
     progress: Arc<Progress>,
     permits: Arc<Semaphore>,
-    http: HttpSettings,
 }
 
 impl Fetcher {
@@ -78,24 +71,22 @@ impl Fetcher {
     pub fn new(
         settings: &FetchSettings,
         mirrors: Mirrors,
-        credentials: Credentials,
+        keyring: Keyring,
         cache: Cache,
         progress: Arc<Progress>,
     ) -> Result<Self, FetchError> {
-        let registry = client::registry_client(&settings.http, &mirrors)?;
         let downloader = Downloader {
-            client: client::http_client(&settings.http, Policy::limited(client::MOST_REDIRECTS))?,
-            registry: registry::Authorizer::new(registry, credentials),
+            session: Session::new(settings.http.clone(), keyring)?,
             cache,
             retry: settings.retry,
             in_flight: http::InFlight::default(),
+            unreachable: Mutex::default(),
         };
         Ok(Self {
             downloader: Arc::new(downloader),
             mirrors: Arc::new(mirrors),
             progress,
             permits: Arc::new(Semaphore::new(settings.jobs.max(1))),
-            http: settings.http.clone(),
         })
     }
 
@@ -113,9 +104,12 @@ impl Fetcher {
     pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
         let images = Selection { artifacts: Vec::new(), ..selection.clone() };
         let files = Selection { images: Vec::new(), ..selection };
-        let files = self.fetch(self.pin(files).await?).await?;
-        let images = self.fetch(self.pin(images).await?).await?;
-        Ok(Lock { images: images.images, ..files })
+        let files = self.fetch_content(self.pin_content(files).await?).await?;
+        let images = self.pin_content(images).await?;
+        let lock = Lock { images: images.images.clone(), ..files };
+        image::check_layers(&lock)?;
+        self.fetch_content(images).await?;
+        Ok(lock)
     }
 
     /// Turns a selection into a lock: checksums are looked up where the catalog has none, and images are followed from their
@@ -124,14 +118,21 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
     pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let lock = self.pin_content(selection).await?;
+        image::check_layers(&lock)?;
+        Ok(lock)
+    }
+
+    /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
+    pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
         let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
         let pairs: Vec<_> = images
             .into_iter()
             .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
             .collect();
         let artifacts = self.all(artifacts, |this, artifact| async move { this.pin_artifact(artifact).await }).await?;
-        let images =
-            self.all(pairs, |this, (image, platform)| async move { this.pin_image(image, platform).await }).await?;
+        let pin = |this: Self, (image, platform)| async move { image::PinnedImage::find(&this, image, platform).await };
+        let images = self.all(pairs, pin).await?;
         Ok(Lock { schema: SCHEMA, kubernetes, platforms, sources, artifacts, images })
     }
 
@@ -139,17 +140,22 @@ impl Fetcher {
     ///
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then, and what they have is kept for the next run.
-    pub async fn fetch(&self, mut lock: Lock) -> Result<Lock, FetchError> {
+    pub async fn fetch(&self, lock: Lock) -> Result<Lock, FetchError> {
+        image::check_layers(&lock)?;
+        self.fetch_content(lock).await
+    }
+
+    async fn fetch_content(&self, mut lock: Lock) -> Result<Lock, FetchError> {
         let files = lock.artifacts.iter().map(|artifact| (artifact.path.to_string(), self.file(artifact)));
         // Layers are shared between images, and one index serves all platforms.
         let mut seen = BTreeSet::new();
         let blobs = lock.images.iter().flat_map(|image| image.blobs().map(move |(kind, blob)| (image, kind, blob)));
         let blobs = blobs.filter(|(_, _, blob)| seen.insert(blob.digest)).map(|(image, kind, blob)| {
-            let repository = self.mirrors.repository(&image.reference);
+            let repositories = self.mirrors.repositories(&image.reference);
             let name = format!("{} {}", image.reference.short_name(), &blob.digest.hex()[..12]);
             let wanted = match kind {
-                EntryKind::ImageIndex | EntryKind::ImageManifest => document(repository, blob),
-                _ => content(repository, blob),
+                EntryKind::ImageIndex | EntryKind::ImageManifest => image::document(&repositories, blob),
+                _ => image::content(&repositories, blob),
             };
             (name, wanted)
         });
@@ -222,95 +228,16 @@ impl Fetcher {
         std::str::from_utf8(first)
             .ok()
             .and_then(|hex| Digest::from_hex(hex).ok())
-            .ok_or_else(|| FetchError::NoChecksum { url: wanted.url })
+            .ok_or_else(|| FetchError::NoChecksum { url: url.to_owned() })
     }
 
     fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Download {
-        Download { url: self.mirrors.rewrite(url), digest, size: None, most, access: Access::Web }
+        let places = self.mirrors.places(url).into_iter().map(|url| Place { url, access: Access::Web });
+        Download { places: places.collect(), digest, size: None, most }
     }
 
     fn file(&self, artifact: &Artifact) -> Download {
         Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
-    }
-
-    async fn pin_image(&self, image: SelectedImage, platform: Platform) -> Result<LockedImage, FetchError> {
-        let repository = self.mirrors.repository(&image.reference);
-        let wanted = Download {
-            url: manifest_url(&self.mirrors, &image.reference, image.digest.as_ref()),
-            digest: image.digest,
-            size: None,
-            most: MAX_DOCUMENT_BYTES,
-            access: Access::Manifest(repository.clone()),
-        };
-        let named = |what: &str| format!("{} {what}", image.reference);
-        let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
-        let (pinned, size) = self.downloader.fetch(&wanted, &self.progress.step(&named("index"), None)).await?;
-        let (index, (digest, size, document)) = match self.document(&image, pinned)? {
-            Document::Index { media_type, manifests } => {
-                let chosen = image::choose(&manifests, &platform).ok_or_else(|| FetchError::NoPlatform {
-                    reference: Box::new(image.reference.clone()),
-                    platform: platform.clone(),
-                    known: manifests.iter().map(|entry| entry.platform.clone()).collect(),
-                })?;
-                let item = self.progress.step(&named("manifest"), Some(chosen.size));
-                self.downloader.fetch(&self::document(repository.clone(), chosen), &item).await?;
-                let document = self.document(&image, chosen.digest)?;
-                (Some(Descriptor { media_type, digest: pinned, size }), (chosen.digest, chosen.size, document))
-            }
-            manifest @ Document::Manifest { .. } => (None, (pinned, size, manifest)),
-        };
-        let Document::Manifest { media_type, config, layers } = document else {
-            return Err(refuse(&image, digest, "is an index within an index".to_owned()));
-        };
-        self.downloader
-            .fetch(&content(repository, &config), &self.progress.step(&named("config"), Some(config.size)))
-            .await?;
-        let bytes = self.downloader.cache.read(&config.digest, MAX_DOCUMENT_BYTES)?;
-        let stated = image::config_platform(&bytes).map_err(|reason| refuse(&image, config.digest, reason))?;
-        match image::judge(&stated, &platform, index.is_some()) {
-            Fit::Same => {}
-            Fit::IndexSaysSo => self.progress.note(&format!(
-                "warning: {}: its config says {stated}, its index {platform}; the index is what counts",
-                image.reference
-            )),
-            Fit::Other => {
-                return Err(refuse(&image, config.digest, format!("is for {stated} instead of {platform}")));
-            }
-        }
-        let manifest = Descriptor { media_type, digest, size };
-        let SelectedImage { reference, roles, licence, .. } = image;
-        Ok(LockedImage { reference, platform, pin, index, manifest, config, layers, roles, licence })
-    }
-
-    /// Reads a document of an image that was fetched.
-    fn document(&self, image: &SelectedImage, digest: Digest) -> Result<Document, FetchError> {
-        let bytes = self.downloader.cache.read(&digest, MAX_DOCUMENT_BYTES)?;
-        Document::parse(&bytes).map_err(|reason| refuse(image, digest, reason))
-    }
-}
-
-fn refuse(image: &SelectedImage, digest: Digest, reason: String) -> FetchError {
-    FetchError::Image { reference: Box::new(image.reference.clone()), digest, reason }
-}
-
-/// An image index or manifest by its descriptor.
-fn document(repository: Repository, descriptor: &Descriptor) -> Download {
-    Download {
-        url: registry::url(&repository, &format!("manifests/{}", descriptor.digest)),
-        most: MAX_DOCUMENT_BYTES,
-        access: Access::Manifest(repository.clone()),
-        ..content(repository, descriptor)
-    }
-}
-
-/// An image config or layer by its descriptor.
-fn content(repository: Repository, descriptor: &Descriptor) -> Download {
-    Download {
-        url: registry::url(&repository, &format!("blobs/{}", descriptor.digest)),
-        digest: Some(descriptor.digest),
-        size: Some(descriptor.size),
-        most: MAX_ENTRY_BYTES,
-        access: Access::Blob(repository),
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::client::http_client;
 use super::{Breakdown, FetchError, Fetcher};
+use crate::registry::http_client;
 use crate::upstream::{Server, Upstream};
 
 /// A server that says nothing for this long cannot be reached.
@@ -19,10 +19,11 @@ impl Fetcher {
         if !error.is_breakdown() {
             return error;
         }
-        let Ok(client) = http_client(&self.http, reqwest::redirect::Policy::none()) else { return error };
+        let http = self.downloader.session.settings();
+        let Ok(client) = http_client(http, reqwest::redirect::Policy::none()) else { return error };
         let mut asked = JoinSet::new();
         for server in upstream.servers(&self.mirrors) {
-            let request = client.head(&server.origin).timeout(PATIENCE.min(self.http.timeout));
+            let request = client.head(&server.origin).timeout(PATIENCE.min(http.timeout));
             asked.spawn(async move { Some((server, Breakdown::of(&request.send().await.err()?))) });
         }
         let mut failed: Vec<(Server, Breakdown)> = asked.join_all().await.into_iter().flatten().collect();

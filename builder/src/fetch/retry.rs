@@ -1,7 +1,9 @@
 //! Trying again what may pass, each time after a longer pause.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::FetchError;
 
@@ -14,9 +16,29 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
 }
 
+/// What to do about a server that cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Insistence {
+    /// Try it again, as there is no other.
+    TriesAgain,
+    /// Give up on it at once: another one has the same.
+    LeavesTheUnreachable,
+}
+
+/// What a server says of when to come again: seconds, or a date (RFC 9110, 10.2.3).
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
+    }
+}
+
 impl RetryPolicy {
     /// No pause is longer, but for the jitter.
     pub const LONGEST: Duration = Duration::from_secs(30);
+    /// A server that asks to wait longer (`Retry-After`) is given up on.
+    pub const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
     /// The pause before retry `number`, counted from 0: at random between half and the whole of the doubled pause, so that many
     /// downloads that failed together do not come back together.
@@ -31,7 +53,12 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// The error of an attempt that cannot pass, or [`FetchError::GaveUp`].
-    pub async fn run<T, F>(&self, url: &str, mut attempt: impl FnMut() -> F) -> Result<T, FetchError>
+    pub(crate) async fn run<T, F>(
+        &self,
+        url: &str,
+        insistence: Insistence,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, FetchError>
     where
         F: Future<Output = Result<T, FetchError>>,
     {
@@ -41,10 +68,11 @@ impl RetryPolicy {
                 Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => error,
             };
-            if number == self.retries {
+            if number == self.retries || (error.is_unreachable() && insistence == Insistence::LeavesTheUnreachable) {
                 return Err(FetchError::GaveUp { url: url.to_owned(), attempts: number + 1, source: Box::new(error) });
             }
-            let pause = self.pause(number);
+            // A server that says how long is taken at its word.
+            let pause = error.retry_after().unwrap_or_default().max(self.pause(number));
             tracing::info!(url, %error, pause_ms = pause.as_millis(), "trying again");
             tokio::time::sleep(pause).await;
         }
@@ -66,7 +94,7 @@ mod tests {
     async fn tries_again_what_may_pass_and_then_gives_up() {
         let mut attempts = 0;
         let result: Result<(), _> = QUICK
-            .run("http://x", || {
+            .run("http://x", Insistence::TriesAgain, || {
                 attempts += 1;
                 async { Err(short_body()) }
             })
@@ -79,13 +107,51 @@ mod tests {
     async fn does_not_repeat_what_cannot_pass() {
         let mut attempts = 0;
         let result: Result<(), _> = QUICK
-            .run("http://x", || {
+            .run("http://x", Insistence::TriesAgain, || {
                 attempts += 1;
                 async { Err(FetchError::NoChecksum { url: "http://x".to_owned() }) }
             })
             .await;
         assert!(matches!(result, Err(FetchError::NoChecksum { .. })));
         assert_eq!(attempts, 1);
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_reached_is_left_for_another() {
+        let refused = || FetchError::Transport {
+            url: "http://x".to_owned(),
+            redirected: None,
+            proxy: None,
+            source: crate::fetch::Breakdown::Refused,
+        };
+        let mut attempts = 0;
+        let result: Result<(), _> = QUICK
+            .run("http://x", Insistence::LeavesTheUnreachable, || {
+                attempts += 1;
+                async { Err(refused()) }
+            })
+            .await;
+        assert!(matches!(result, Err(FetchError::GaveUp { attempts: 1, .. })));
+        assert_eq!(attempts, 1);
+    }
+
+    #[test]
+    fn a_server_says_how_long_to_wait() {
+        let now = httpdate::parse_http_date("Fri, 27 Nov 2026 10:00:00 GMT").unwrap();
+        let asked = |value: &'static str| {
+            retry_after(&[(RETRY_AFTER, value.parse().unwrap())].into_iter().collect(), now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(asked("120"), Some(120));
+        assert_eq!(asked("Fri, 27 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(asked("Fri, 27 Nov 2026 09:00:00 GMT"), Some(0));
+        assert_eq!(asked("soon"), None);
+        let too_many = |seconds| FetchError::Status {
+            url: "http://x".to_owned(),
+            status: reqwest::StatusCode::TOO_MANY_REQUESTS,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        assert!(too_many(300).may_pass() && !too_many(301).may_pass());
+        insta::assert_snapshot!(too_many(3600), @"http://x answered 429 Too Many Requests and asks to wait 3600 s");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::upstream::{Upstream, kbundle_in};
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas/kbundle");
 
-/// What is run of a command, in this order and all in one folder. `UPSTREAM` stands for the flags that lead to the server.
+/// What is run of a command, in this order and all in one folder. `UPSTREAM` stands for the flags that lead to the server, `REGISTRY` for its address.
 struct Case {
     command: &'static str,
     /// Each ends with 0 and prints one document; none where the result is content.
@@ -27,7 +27,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 24] = [
     case(
         "build",
         &[
@@ -105,6 +105,7 @@ const CASES: [Case; 23] = [
         "split bundle.tar.zst --size 16KiB --parity 1 --out pieces.tar.zst",
     ),
     case("repair", &["repair sticks", "repair sticks"], 2, "repair absent"),
+    case("push", &["push new.tar.zst REGISTRY --unsigned --dry-run"], 2, "push absent.tar.zst r.example --unsigned"),
     case("completion", &["completion bash"], 2, "completion nothing"),
     case("man", &["man man1"], 1, "man signing.pub/man1"),
 ];
@@ -135,6 +136,7 @@ fn run(upstream: &Upstream, line: &str) -> Output {
     let flags = upstream.flags();
     let mirrors: Vec<_> = flags.iter().filter(|flag| flag.starts_with("--mirror")).cloned().collect();
     let line = line.replace("UPSTREAM", &flags.join(" ")).replace("MIRRORS", &mirrors.join(" "));
+    let line = line.replace("REGISTRY", &format!("http://127.0.0.1:{}", upstream.server.port()));
     let mut kbundle = kbundle_in(upstream.directory.path());
     kbundle.args(line.split(' ')).args(["--output", "json"]).stdin(Stdio::null()).output().unwrap()
 }

@@ -16,6 +16,7 @@ mod outputs;
 mod plan;
 mod reading;
 mod reference;
+mod registry;
 mod server;
 mod signing;
 mod site;

@@ -20,6 +20,8 @@ pub enum Answer {
     Stalls(Vec<u8>, usize),
     /// An empty answer of this status.
     Status(u16),
+    /// 429, and the request to come again after so many seconds.
+    TooMany(u64),
     /// A redirection to this path.
     Redirect(String),
     /// A demand for a bearer token, which `/token` gives: the answer is as inside once the request carries it.
@@ -152,6 +154,7 @@ fn give(stream: &mut TcpStream, port: u16, request: &Request, answer: Answer) ->
             Ok(())
         }
         Answer::Status(status) => head(stream, status, 0, ""),
+        Answer::TooMany(seconds) => head(stream, 429, 0, &format!("Retry-After: {seconds}\r\n")),
         Answer::Redirect(path) => head(stream, 302, 0, &format!("Location: http://127.0.0.1:{port}{path}\r\n")),
         Answer::Behind(token, content) => {
             if request.authorization.as_deref() == Some(&format!("Bearer {token}")) {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,12 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    fn start(directory: &Path) -> Self {
+    fn start(directory: &Path, more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("openssl")
             .args(["s_server", "-quiet", "-WWW", "-accept", &format!("127.0.0.1:{port}")])
             .args(["-cert", "server.pem", "-key", "server.key"])
+            .args(more)
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -61,8 +62,8 @@ fn make_certificates(directory: &Path) {
     openssl(directory, &[server.as_slice(), &key, &by_ca, &["-addext", "basicConstraints=critical,CA:FALSE"]].concat());
 }
 
-#[test]
-fn a_companys_authority_is_trusted_only_when_it_is_given() {
+/// Certificates, a file and a catalog of that file.
+fn site() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     make_certificates(directory.path());
     fs::write(directory.path().join("kubelet"), "the kubelet").unwrap();
@@ -80,7 +81,11 @@ releases:
         Digest::of(b"the kubelet").hex()
     );
     fs::write(directory.path().join("catalog.yaml"), catalog).unwrap();
-    let server = TlsServer::start(directory.path());
+    directory
+}
+
+/// `kbundle build` from the server.
+fn build(directory: &Path, server: &TlsServer, more: &[&str]) -> Output {
     let mirror = format!("--mirror=dl.k8s.io=https://localhost:{}", server.port);
     let build = [
         "build",
@@ -91,10 +96,37 @@ releases:
         "--cache=cache",
         "--retries=0",
     ];
-    let build: Vec<&str> = build.into_iter().chain([mirror.as_str()]).collect();
+    kbundle_in(directory).args(build).arg(mirror).args(more).output().unwrap()
+}
 
-    let (code, text) = failure(&kbundle_in(directory.path()).args(&build).output().unwrap());
+#[test]
+fn a_companys_authority_is_trusted_only_when_it_is_given() {
+    let directory = site();
+    let server = TlsServer::start(directory.path(), &[]);
+    let (code, text) = failure(&build(directory.path(), &server, &[]));
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("certificate") && text.contains("--ca-file"), "{text}");
-    success(&kbundle_in(directory.path()).args(&build).arg("--ca-file=ca.pem").output().unwrap());
+    success(&build(directory.path(), &server, &["--ca-file=ca.pem"]));
+}
+
+#[test]
+fn a_host_has_authorities_and_a_client_certificate_of_its_own() {
+    let directory = site();
+    let server = TlsServer::start(directory.path(), &["-Verify", "1", "-verify_return_error", "-CAfile", "ca.pem"]);
+    let (code, text) = failure(&build(directory.path(), &server, &["--ca-file=ca.pem"]));
+    assert_eq!(code, 1, "without a certificate: {text}");
+    let folder = directory.path().join(format!("certs.d/localhost:{}", server.port));
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(directory.path().join("ca.pem"), folder.join("ca.crt")).unwrap();
+    fs::copy(directory.path().join("server.pem"), folder.join("client.cert")).unwrap();
+    let (code, text) = failure(&build(directory.path(), &server, &["--certs-dir=certs.d"]));
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("client.key for TLS"), "{text}");
+    fs::copy(directory.path().join("server.key"), folder.join("client.key")).unwrap();
+    success(&build(directory.path(), &server, &["--certs-dir=certs.d", "--force"]));
+    // Another host is neither believed by that authority nor shown that certificate.
+    fs::rename(&folder, directory.path().join("certs.d/other.example")).unwrap();
+    fs::remove_dir_all(directory.path().join("cache")).unwrap();
+    let (code, text) = failure(&build(directory.path(), &server, &["--certs-dir=certs.d", "--force"]));
+    assert_eq!(code, 1, "{text}");
 }

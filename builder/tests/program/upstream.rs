@@ -208,7 +208,13 @@ pub fn kbundle_in(directory: &Path) -> Command {
 /// A program that runs kbundle.
 pub fn program_in(program: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(directory).env_remove("KBUNDLE_LOG").env("DOCKER_CONFIG", directory);
+    command.current_dir(directory).env_remove("KBUNDLE_LOG").env_remove("REGISTRY_AUTH_FILE");
+    for folder_of_credentials in ["DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
+        command.env(folder_of_credentials, directory);
+    }
+    for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(proxy);
+    }
     // A proxy of the machine must not stand between the program and loopback.
     command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command

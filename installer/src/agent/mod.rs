@@ -4,6 +4,7 @@
 //! what can be asked.
 
 mod balancer;
+mod certificates;
 mod cluster;
 mod leader_link;
 mod neighbour;
@@ -70,6 +71,10 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::FindNeighbour(asked) => leader.answer(&asked, neighbour::find),
         Request::DrainNode(asked) => leader.answer(&asked, |asked| cluster::drain(&asked.name)),
         Request::DeleteNode(asked) => leader.answer(&asked, |asked| cluster::delete(&asked.name)),
+        Request::ListCertificates(asked) => leader.answer(&asked, |asked| certificates::list(asked.warn_days)),
+        Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
+        Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),
+        Request::AddSans(asked) => leader.answer(&asked, |asked| certificates::add_sans(asked, leader)),
         Request::ResetHost(asked) => leader.answer(&asked, |_| remove::reset(leader)),
         Request::RemoveKinstall(asked) => leader.answer(&asked, |_| remove::withdraw()),
     }

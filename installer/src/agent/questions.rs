@@ -7,6 +7,8 @@ use kbundle_format::{Digest, Role};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::sans::SansReport;
+use crate::certificates::{CertificateReport, RenewalReport, Selection};
 use crate::config::{ClusterSpec, DnsName};
 use crate::facts::HostFacts;
 use crate::host::StepState;
@@ -66,6 +68,10 @@ questions! {
     FindNeighbour -> Option<String>,
     DrainNode -> (),
     DeleteNode -> (),
+    ListCertificates -> Vec<CertificateReport>,
+    PreviewRenewal -> RenewalReport,
+    RenewCertificates -> RenewalReport,
+    AddSans -> SansReport,
     ResetHost -> (),
     RemoveKinstall -> (),
 }
@@ -247,6 +253,36 @@ pub struct DrainNode {
 pub struct DeleteNode {
     /// The node.
     pub name: DnsName,
+}
+
+/// Reports every certificate that the cluster uses on the host. Changes nothing.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ListCertificates {
+    /// A certificate with fewer days left is reported as expiring.
+    pub warn_days: u32,
+}
+
+/// Reports what a renewal would do. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PreviewRenewal {
+    /// Which certificates.
+    pub selection: Selection,
+}
+
+/// Renews certificates, restarts the programs that use them one after another, and waits until each is well.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RenewCertificates {
+    /// Which certificates.
+    pub selection: Selection,
+    /// The API server's certificate for etcd, for a host without etcd's authority.
+    pub etcd_client: Option<EtcdClient>,
+}
+
+/// Adds names and addresses to the certificate of the API server, restarts it, and waits until it is well.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AddSans {
+    /// The names and addresses.
+    pub names: Vec<String>,
 }
 
 /// Removes the cluster and kinstall from the host.

@@ -105,17 +105,21 @@ impl std::fmt::Display for TimeToLive {
 }
 
 /// Seconds of a unit, and its letter; the largest first.
-const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+pub(super) const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+
+/// A number and the letter of a unit; nothing of other text.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    UNITS.into_iter().find_map(|(seconds, letter)| {
+        let count: u64 = text.strip_suffix(letter)?.parse().ok()?;
+        count.checked_mul(seconds).map(Duration::from_secs)
+    })
+}
 
 impl FromStr for TimeToLive {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = UNITS.into_iter().find_map(|(seconds, letter)| {
-            let count: u64 = text.strip_suffix(letter)?.parse().ok()?;
-            count.checked_mul(seconds).map(Duration::from_secs)
-        });
-        match parsed {
+        match duration(text) {
             None => Err("it is a number and `s`, `m`, `h` or `d`, such as `8h`".to_owned()),
             Some(time) if time < SHORTEST => Err("it is at least one minute, `1m`".to_owned()),
             Some(time) if time > LONGEST => {

@@ -1,22 +1,24 @@
 //! `kinstall config`, and reading what describes a cluster.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
 use kbundle_cli::output::{self, SCHEMA};
+use kbundle_format::shell::word;
 use kbundle_format::{Role, text_file};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read_spec;
 use crate::cli::{Cli, ConfigCommand, OutputFormat};
-use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, HostSpec, LoadBalancer, Problem, Ssh};
+use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, LoadBalancer, Problem};
 use crate::failure::Advise;
 use crate::haproxy;
-use crate::inventory::Inventory;
+use crate::import::{self, Form, Imported};
 
 pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
@@ -27,7 +29,7 @@ pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<E
             let spec = read_file(file)?.filled_in();
             output::result(output, &yaml(&spec)?, &spec)?;
         }
-        ConfigCommand::Import { inventory } => import(inventory, output)?,
+        ConfigCommand::Import { file } => import(file, output)?,
         ConfigCommand::LoadBalancer { config, inventory } => load_balancer(config, inventory.as_deref(), output)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -38,33 +40,52 @@ pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
     ClusterSpec::parse(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
 }
 
-/// Reads a `cluster.yaml` whose hosts are in an inventory.
-pub fn read_file_without_hosts(path: &Path) -> anyhow::Result<ClusterSpec> {
-    let spec = ClusterSpec::read(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()?;
-    if spec.hosts.is_empty() {
-        return Ok(spec);
+/// Reads Kubespray's inventory, where `beside` is a `cluster.yaml` that has the last word on everything but hosts. What was left
+/// out is said on standard error.
+pub fn read_inventory(path: &Path, beside: Option<&Path>) -> anyhow::Result<ClusterSpec> {
+    let beside = beside.map(|config| Ok::<_, anyhow::Error>((config, text(config)?))).transpose()?;
+    if let Some((config, text)) = &beside {
+        let spec = ClusterSpec::read(text).with_context(|| format!("{} cannot be used", config.display())).usage()?;
+        if !spec.hosts.is_empty() {
+            return Err(anyhow!("both {} and the inventory list hosts, and only one of them can", config.display()))
+                .usage()
+                .hint("remove `hosts` from the one, or leave out `--inventory`");
+        }
     }
-    Err(anyhow!("both {} and the inventory list hosts, and only one of them can", path.display()))
-        .usage()
-        .hint("remove `hosts` from the one, or leave out `--inventory`")
+    let (form, imported) = read_other(path)?;
+    if form != Form::Inventory {
+        return Err(anyhow!("{} is {} and no inventory", path.display(), form.name()))
+            .usage()
+            .hint(format!("turn it into a cluster.yaml: `kinstall config import {} > cluster.yaml`", word(path)));
+    }
+    whole(path, &imported, beside.as_ref().map(|(_, text)| text.as_str()))
 }
 
-/// Reads the hosts of Kubespray's inventory into `spec`, and says on standard error what was left out.
-pub fn read_inventory(path: &Path, spec: ClusterSpec) -> anyhow::Result<ClusterSpec> {
-    let text = text_file::read(path).context("cannot read the inventory").usage()?;
-    let cannot = || format!("{} cannot be used", path.display());
-    let mut inventory = Inventory::parse(&text).with_context(cannot).usage()?;
+/// Reads another tool's description of a cluster.
+fn read_other(path: &Path) -> anyhow::Result<(Form, Imported)> {
+    let (form, imported) =
+        import::read(path, &resolve).with_context(|| format!("{} cannot be used", path.display())).usage()?;
     let mut stderr = io::stderr().lock();
-    for remark in std::mem::take(&mut inventory.remarks) {
+    for remark in &imported.remarks {
         writeln!(stderr, "note: {}: {remark}", path.display())?;
     }
-    for folder in ["group_vars", "host_vars"].map(|name| path.with_file_name(name)).iter().filter(|path| path.is_dir())
-    {
-        writeln!(stderr, "note: {} is not read; write what matters of it into cluster.yaml", folder.display())?;
-    }
-    let spec = inventory.into_spec(spec);
+    Ok((form, imported))
+}
+
+/// The cluster that an imported file describes.
+fn whole(path: &Path, imported: &Imported, beside: Option<&str>) -> anyhow::Result<ClusterSpec> {
+    let cannot = || format!("{} cannot be used", path.display());
+    let spec = imported.spec(beside).with_context(cannot).usage()?;
     spec.validate().with_context(cannot).usage()?;
     Ok(spec)
+}
+
+/// The addresses of a name, by the host's own name service: a static program has none.
+fn resolve(name: &str) -> Vec<IpAddr> {
+    let answer = Command::new("getent").args(["ahostsv4", "--", name]).stderr(Stdio::null()).output();
+    // Without an answer there is no address, which the reader of the file tells.
+    let answer = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned()).unwrap_or_default();
+    answer.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
@@ -120,20 +141,16 @@ fn describe(spec: &ClusterSpec) -> String {
     )
 }
 
-/// What an inventory has of a `cluster.yaml`.
-#[derive(Serialize, JsonSchema)]
-pub struct Imported {
-    schema: u32,
-    hosts: Vec<HostSpec>,
-    #[serde(skip_serializing_if = "Ssh::is_default")]
-    ssh: Ssh,
-}
-
 fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
-    let ClusterSpec { schema, hosts, ssh, .. } = read_inventory(path, ClusterSpec::default())?;
-    let head = "# The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.\n";
-    let imported = Imported { schema, hosts, ssh };
-    output::result(output, &format!("{head}{}", yaml(&imported)?), &imported)?;
+    let (form, imported) = read_other(path)?;
+    let spec = whole(path, &imported, None)?;
+    let mut always = vec!["schema", "hosts"];
+    if !spec.ssh.is_default() {
+        always.push("ssh");
+    }
+    let head = format!("# From {}. What else a cluster has, see `kinstall config init`.\n", form.name());
+    let part = imported.settings.part_of(&spec, &always);
+    output::result(output, &format!("{head}{}", yaml(&part)?), &part)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{config, images, manual, preflight, status, token};
+use super::{certs, config, images, kubeconfig, manual, preflight, status, token};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -29,11 +29,15 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("reset").with::<EventLine<'_>>(),
         Documents::of("remove").with::<EventLine<'_>>(),
         Documents::of("token create").with::<token::Made<'_>>(),
+        Documents::of("certs list").with::<certs::CertificateList>(),
+        Documents::of("certs renew").with::<certs::Renewed>(),
+        Documents::of("certs add-san").with::<certs::AddedSans>(),
+        Documents::of("kubeconfig").with::<kubeconfig::Made>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),
         Documents::of("config validate").with::<config::Validation>().with_details::<config::Validation>(),
         Documents::of("config print").with::<ClusterSpec>(),
-        Documents::of("config import").with::<config::Imported>(),
+        Documents::of("config import").with::<ClusterSpec>(),
         Documents::of("config load-balancer").with::<TextDocument<'_>>(),
         // It answers the kinstall that leads, in the form that both agree on.
         Documents::of("agent"),

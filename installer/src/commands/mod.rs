@@ -2,15 +2,18 @@
 
 mod agent;
 mod bundle;
+mod certs;
 mod config;
 mod documents;
 mod fleet;
 mod images;
+mod kubeconfig;
 mod manual;
 mod preflight;
 mod remove;
 mod reset;
 mod run;
+mod secret_file;
 mod status;
 mod token;
 
@@ -43,6 +46,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Reset(arguments) => reset::reset(arguments, output),
         Command::Remove(arguments) => remove::remove(arguments, output),
         Command::Token(command) => token::token(command, output),
+        Command::Certs(command) => certs::certs(command, output),
+        Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),
@@ -57,13 +62,12 @@ fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Reads `cluster.yaml`, or takes the defaults; and the hosts from Kubespray's inventory, where there is one.
+/// Reads `cluster.yaml`, or Kubespray's inventory with a `cluster.yaml` beside it or none, or takes the defaults.
 fn read_spec(config: Option<&Path>, inventory: Option<&Path>) -> anyhow::Result<ClusterSpec> {
     let Some(inventory) = inventory else {
         return config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file);
     };
-    let spec = config.map_or_else(|| Ok(ClusterSpec::default()), config::read_file_without_hosts)?;
-    config::read_inventory(inventory, spec)
+    config::read_inventory(inventory, config)
 }
 
 fn require_root() -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::require_root;
+use super::{require_root, secret_file};
 use crate::cli::{OutputFormat, TokenCommand, TokenCreateArguments};
 use crate::config::{ClusterSpec, Cni, HostSpec, Ssh};
 use crate::failure::Advise;
@@ -97,13 +97,7 @@ impl Destination {
     /// Before there is a secret to lose.
     fn open(&self) -> anyhow::Result<Out> {
         let Self::File(path) = self else { return Ok(Out::Standard) };
-        if path.symlink_metadata().is_ok() {
-            return Err(anyhow!("{} is there already, and is not replaced; nothing was made", path.display()))
-                .refused()
-                .hint("delete it if it is of no more use, or give another name with `--out`");
-        }
-        let file = AtomicFile::create(path, 0o600).context("cannot write the join file").usage()?;
-        Ok(Out::File(Box::new(file)))
+        Ok(Out::File(Box::new(secret_file::begin(path, "the join file")?)))
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Ssh {
     /// Hosts to go through, as `ssh -J` takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jump: Option<String>,
+    /// A private key for the host to go through, where OpenSSH's agent and configuration have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jump_key: Option<PathBuf>,
     /// A file of known hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
@@ -107,6 +110,12 @@ impl Ssh {
             user: self.user.clone().or_else(|| defaults.user.clone()),
             key: self.key.clone().or_else(|| defaults.key.clone()),
             jump: self.jump.clone().or_else(|| defaults.jump.clone()),
+            // The key belongs to its jump.
+            jump_key: if self.jump.is_some() {
+                self.jump_key.clone()
+            } else {
+                self.jump_key.clone().or_else(|| defaults.jump_key.clone())
+            },
             known_hosts: self.known_hosts.clone().or_else(|| defaults.known_hosts.clone()),
             sudo: self.sudo.or(defaults.sudo),
             connection: self.connection.or(defaults.connection),

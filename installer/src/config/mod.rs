@@ -58,6 +58,10 @@ pub struct ClusterSpec {
     pub security: Security,
     /// Settings of the kubelet.
     pub kubelet: Kubelet,
+    /// Whether kinstall makes hosts fit where something of theirs is in the way: opens the ports of their roles in the firewall, keeps
+    /// `NetworkManager` off the interfaces of pods, comments out settings that undo a cluster's at boot. As `run --prepare`.
+    #[serde(skip_serializing_if = "Switch::is_disabled")]
+    pub host_preparation: Switch,
 }
 
 /// Addresses and names inside the cluster.
@@ -171,6 +175,14 @@ pub enum Switch {
     Disabled,
 }
 
+impl Switch {
+    /// Whether it is off.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        *self == Self::Disabled
+    }
+}
+
 /// Settings of the kubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -192,6 +204,7 @@ impl Default for ClusterSpec {
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
+            host_preparation: Switch::Disabled,
         }
     }
 }
@@ -308,6 +321,12 @@ impl ClusterSpec {
         spec
     }
 
+    /// The same cluster, whose hosts kinstall makes fit.
+    #[must_use]
+    pub fn with_hosts_prepared(self) -> Self {
+        Self { host_preparation: Switch::Enabled, ..self }
+    }
+
     /// The name clients reach the API by.
     #[must_use]
     pub fn api_name(&self) -> String {
@@ -367,7 +386,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `host-preparation`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{ClusterSpec, HostSpec, Ssh};
+use super::{ClusterSpec, HostSpec, Ssh, Switch};
 
 /// A setting that a cluster which stands was set up with otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,14 +23,16 @@ impl ClusterSpec {
     /// What the host called `name` has to know: itself, the control planes and the members of etcd; and of all hosts, labels and
     /// taints too, if it is the first control plane, which acts for the cluster.
     ///
-    /// Other hosts are told of no other worker, and nobody of how hosts are reached, so that what is sent to all hosts grows as
+    /// Other hosts are told of no other worker, unless their firewalls are to be opened to them, and nobody of how hosts are reached, so that what is sent to all hosts grows as
     /// their number does. Without a host of that name, nobody is added.
     #[must_use]
     pub fn for_host(&self, name: &str) -> Self {
         let is_this = |host: &HostSpec| host.name.as_str() == name;
         let leads = self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane)).is_some_and(is_this);
         let serves = |host: &HostSpec| host.roles.contains(&Role::ControlPlane) || host.roles.contains(&Role::Etcd);
-        let known = self.hosts.iter().filter(|host| leads || is_this(host) || serves(host)).map(|host| {
+        // A firewall is opened to the addresses of all nodes.
+        let is_told_all = leads || self.host_preparation == Switch::Enabled;
+        let known = self.hosts.iter().filter(|host| is_told_all || is_this(host) || serves(host)).map(|host| {
             let all = HostSpec { ssh: Ssh::default(), ..host.clone() };
             if leads || is_this(host) {
                 return all;
@@ -48,19 +50,26 @@ impl ClusterSpec {
             api: self.api.clone(),
             security: self.security,
             kubelet: self.kubelet.clone(),
+            host_preparation: self.host_preparation,
         }
     }
 
     /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
     ///
     /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
-    /// site's registries and add-ons. What else a cluster is, it stays, and so do
+    /// site's registries and add-ons, and whether hosts are prepared. What else a cluster is, it stays, and so do
     /// the address and the roles of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
             let spec = spec.filled_in();
-            let without_hosts =
-                Self { hosts: Vec::new(), ssh: Ssh::default(), registries: Vec::new(), addons: Vec::new(), ..spec };
+            let without_hosts = Self {
+                hosts: Vec::new(),
+                ssh: Ssh::default(),
+                registries: Vec::new(),
+                addons: Vec::new(),
+                host_preparation: Switch::Disabled,
+                ..spec
+            };
             serde_json::to_value(without_hosts).expect("a description is plain data")
         };
         if let Some(difference) = first_difference("", &settings(standing), &settings(self)) {
@@ -187,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_firewall_is_opened_is_told_of_all_hosts() {
+        let mut spec = cluster();
+        spec.host_preparation = Switch::Enabled;
+        let told = spec.for_host("w1");
+        assert_eq!(told.hosts.len(), 4);
+        assert!(told.hosts[3].labels.is_empty());
+    }
+
+    #[test]
     fn what_a_host_is_told_does_not_grow_with_the_workers() {
         let size = |workers: u8| {
             let worker = |number| format!("- {{name: x{number}, address: 198.51.100.{number}, roles: [worker]}}\n");
@@ -211,6 +229,7 @@ mod tests {
         assert_eq!(compared(|spec| spec.hosts.reverse()), "the same");
         assert_eq!(compared(|spec| *spec = spec.filled_in()), "the same");
         assert_eq!(compared(|spec| spec.ssh.port = Some(2222)), "the same");
+        assert_eq!(compared(|spec| spec.host_preparation = Switch::Enabled), "the same");
         let (more, less) = (cluster(), cluster().for_host("w1"));
         assert_eq!(more.same_cluster_as(&less), Ok(()));
         assert_eq!(less.same_cluster_as(&more), Ok(()));

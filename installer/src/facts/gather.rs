@@ -11,8 +11,8 @@ use nix::net::if_::InterfaceFlags;
 use nix::unistd::geteuid;
 
 use super::{
-    CgroupVersion, Cgroups, Clock, HostFacts, Installation, InterfaceAddress, Kernel, Listener, Mount, Resolver,
-    Selinux, Sysctl, network, system,
+    CgroupVersion, Cgroups, Clock, Hardening, HostFacts, Installation, InterfaceAddress, Kernel, Listener, Mount,
+    PacketFilter, Resolver, Selinux, Sysctl, hardening, network, system,
 };
 use crate::config::Cidr;
 use crate::host::{Change, Command, Host, HostError, UnitState};
@@ -97,6 +97,7 @@ const LEFTOVERS: &[&str] = &[
     "/var/lib/k0s",
     "/var/lib/kubelet",
     "/var/lib/rancher",
+    "/var/snap/microk8s",
 ];
 
 const PROGRAM_DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -128,6 +129,8 @@ impl HostFacts {
                 "0" => Selinux::Permissive,
                 _ => Selinux::Disabled,
             },
+            packet_filter: PacketFilter::read(host)?,
+            hardening: Hardening::read(host, &kernel.sysctls)?,
             programs: PROGRAMS.iter().map(|&name| (name.to_owned(), find_program(host, name))).collect(),
             units: units_of_others(host)?,
             leftovers: leftovers(host)?,
@@ -151,7 +154,8 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
         }
     }
     let has_modules = host.exists(&format!("/lib/modules/{release}"));
-    Ok(Kernel { release, features: kernel_features(host)?, has_modules, sysctls })
+    let configuration = hardening::kernel_configuration(host, &release)?;
+    Ok(Kernel { configuration, release, features: kernel_features(host)?, has_modules, sysctls })
 }
 
 /// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
@@ -200,13 +204,13 @@ fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
                 None
             }
         };
-        let has = |option: &str| line.options.iter().any(|found| found == option);
         Some(Mount {
             path: line.path.clone(),
             device: line.device.clone(),
             file_system: line.file_system.clone(),
-            read_only: has("ro"),
-            no_exec: has("noexec"),
+            read_only: line.has("ro"),
+            no_exec: line.has("noexec"),
+            no_suid: line.has("nosuid"),
             space,
         })
     };

@@ -4,7 +4,9 @@
 //! tested without a host and can be followed later.
 
 mod gather;
+mod hardening;
 pub mod network;
+pub mod packet_filter;
 pub mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Cidr;
 use crate::host::{Space, UnitState};
+use crate::procfs::lies_below;
 
 pub use crate::kernel_settings::Sysctl;
 pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
+pub use hardening::{AT_WORK, BootConflict, Hardening, NETWORK_MANAGER_FILE, boot_conflicts, sysctl_assignment};
+pub use packet_filter::PacketFilter;
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +65,10 @@ pub struct HostFacts {
     pub clock: Clock,
     /// SELinux.
     pub selinux: Selinux,
+    /// Chains of the packet filter.
+    pub packet_filter: PacketFilter,
+    /// What else sets the things that a cluster sets, or forbids what a cluster does.
+    pub hardening: Hardening,
     /// Programs that a cluster needs from the host ([`PROGRAMS`]), and where they are.
     pub programs: BTreeMap<String, Option<String>>,
     /// State of the units of interest ([`UNITS`]) that the host knows and that kinstall did not bring up.
@@ -108,6 +117,8 @@ pub struct Kernel {
     pub features: BTreeSet<String>,
     /// Whether modules for this kernel lie under `/lib/modules`.
     pub has_modules: bool,
+    /// The file that tells how the kernel was built, of those that kubeadm looks for.
+    pub configuration: Option<String>,
     /// Of the settings in [`SETTINGS`](crate::kernel_settings::SETTINGS), those that exist, by dotted name.
     pub sysctls: BTreeMap<String, Sysctl>,
 }
@@ -146,8 +157,11 @@ pub struct Mount {
     pub file_system: String,
     /// Whether it can be written.
     pub read_only: bool,
-    /// Whether programs on it can be run.
+    /// Whether programs on it can not be run.
     pub no_exec: bool,
+    /// Whether programs on it run with the user's own rights alone.
+    #[serde(default)]
+    pub no_suid: bool,
     /// Its room; absent where the file system does not tell, such as a network's that does not answer.
     #[serde(flatten)]
     pub space: Option<Space>,
@@ -262,12 +276,8 @@ impl HostFacts {
     /// The file system that `path` lies on, or would.
     #[must_use]
     pub fn mount_of(&self, path: &str) -> Option<&Mount> {
-        let holds = |mount: &&Mount| {
-            let prefix = mount.path.trim_end_matches('/');
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         // Of two mounts at one place the later one hides the earlier.
-        self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len())
+        self.mounts.iter().filter(|mount| lies_below(path, &mount.path)).max_by_key(|mount| mount.path.len())
     }
 }
 

@@ -16,10 +16,13 @@ use crate::agent::protocol::{GREETING, GreetingError, Message, next_line, skip_t
 use crate::agent::questions::{Ask, Request};
 use crate::agent::{DIRECTORY, PROGRAM};
 use crate::config::Sudo;
+use crate::procfs;
 use crate::report::Event;
 
 /// The exit code that OpenSSH keeps for its own failures.
 const SSH_FAILED: i32 = 255;
+/// The exit code of a shell for a program that is there and cannot be run (POSIX, 2.8.2).
+const NOT_RUN: i32 = 126;
 /// How much of a program's standard error is kept: its end.
 const MAX_SAID_BYTES: u64 = 64 << 10;
 
@@ -135,7 +138,8 @@ impl Connection {
         let wanted = format!("{}  -", program.digest.hex());
         let held = format!("sha256sum < {PROGRAM} 2>/dev/null || true");
         let held = self.run(self.transport.command(&held, &self.privilege), |input| self.give_password(input))?;
-        if self.successful("checking for kinstall", &held)?.trim_end() == wanted {
+        // What a login prints comes before.
+        if self.successful("checking for kinstall", &held)?.lines().last().map(str::trim_end) == Some(&wanted) {
             return Ok(());
         }
         let script = format!(
@@ -229,12 +233,29 @@ impl Connection {
         }
         match (code, sending) {
             (_, Some(source)) if source.kind() != io::ErrorKind::BrokenPipe => self.exchange(source),
+            (Some(NOT_RUN), _) if !greeted => self.not_run(stderr),
             (code, _) => {
                 let ending = code.map_or("was killed".to_owned(), |code| format!("ended with code {code}"));
                 let program = if greeted { "kinstall" } else { "the program that should be kinstall" };
                 let said = format!("{program} {ending} without an answer; {}", gist(stderr));
                 ContactError::Command { act: "the request", destination, said }
             }
+        }
+    }
+
+    /// Why the host does not run kinstall, which is there: mostly its mount.
+    fn not_run(&self, stderr: &str) -> ContactError {
+        let destination = self.destination();
+        // Where the host does not tell its mounts, the shell's words are all there is.
+        let asked = self
+            .run(self.transport.command("cat /proc/self/mounts", &self.privilege), |input| self.give_password(input));
+        let lines = asked.map(|ended| procfs::mounts(&String::from_utf8_lossy(&ended.stdout))).unwrap_or_default();
+        match procfs::mount_of(&lines, DIRECTORY) {
+            Some(mount) if mount.has("noexec") => {
+                let reason = format!("{DIRECTORY} lies on {}, which is mounted noexec ({})", mount.path, mount.device);
+                ContactError::NotRun { destination, reason, mount: Some(mount.path.clone()) }
+            }
+            _ => ContactError::NotRun { destination, reason: gist(stderr), mount: None },
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::advice::{self, Speaker};
+use crate::agent::PROGRAM;
 use crate::agent::protocol::GREETING;
 use crate::failure::FailureReport;
 
@@ -53,6 +55,16 @@ pub enum ContactError {
         /// What it said.
         said: String,
     },
+    /// The host does not run kinstall from where it was put.
+    #[error("{destination} does not run {PROGRAM}: {reason}")]
+    NotRun {
+        /// Where.
+        destination: String,
+        /// What the host has against it, or what it said.
+        reason: String,
+        /// The mount that is in the way, where it is one.
+        mount: Option<String>,
+    },
     /// Another program answered.
     #[error("the answer from {destination} is not kinstall's: {said}")]
     Reply {
@@ -82,43 +94,11 @@ pub enum ContactError {
     },
 }
 
-/// Words in messages of OpenSSH and sudo, and what to do about each.
-const ADVICE: [(&str, &str); 14] = [
-    (
-        "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "the host has another key than the known one; find out whether it was reinstalled, and only then remove the old key with \
-         `ssh-keygen -R`",
-    ),
-    (
-        "Host key verification failed",
-        "the host's key is not known yet: connect once with `ssh` and compare the fingerprint, or set `known-hosts` under `ssh` in \
-         cluster.yaml",
-    ),
-    (
-        "Permission denied",
-        "the host accepts none of the keys that `ssh` has: check `user` and `key` under `ssh` in cluster.yaml, or load the key with `ssh-add`",
-    ),
-    ("Connection refused", "check that sshd runs on the host, and `port` under `ssh` in cluster.yaml"),
-    ("timed out", "check that the host is on, that its address is right, and that firewalls let SSH through"),
-    ("No route to host", "check that the host is on, that its address is right, and that firewalls let SSH through"),
-    ("Could not resolve", "this machine cannot resolve the name; set `address` under `ssh` in cluster.yaml"),
-    (
-        "a password is required",
-        "set `sudo: password` under `ssh` in cluster.yaml, or let the user use sudo without one",
-    ),
-    ("no password was provided", "the password for sudo is wrong on this host"),
-    ("incorrect password", "the password for sudo is wrong on this host"),
-    ("not in the sudoers", "let the user use sudo on the host, or log in as root"),
-    ("sudo: not found", "the host has no sudo: log in as root, with `user: root` under `ssh` in cluster.yaml"),
-    ("sudo: command not found", "the host has no sudo: log in as root, with `user: root` under `ssh` in cluster.yaml"),
-    ("No space left", "make room on the host in /var/lib/kinstall"),
-];
-
 impl ContactError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let said = match self {
+        let (speaker, said) = match self {
             Self::Start { .. } => return Some("install OpenSSH's client".to_owned()),
             Self::Platform { .. } => {
                 return Some(
@@ -129,14 +109,25 @@ impl ContactError {
                 return Some("a kinstall was replaced while this one ran; run the same command again".to_owned());
             }
             Self::Failed(report) => return report.hint.clone(),
-            Self::Connection { said, .. } | Self::Sudo { said, .. } | Self::Command { said, .. } => said,
+            Self::NotRun { mount: Some(mount), .. } => {
+                return Some(format!(
+                    "`mount -o remount,exec {mount}` on the host, and the same in its fstab or mount unit; or give /var/lib/kinstall a file \
+                     system of its own"
+                ));
+            }
+            Self::Connection { said, .. } => (Speaker::Ssh, said),
+            Self::Sudo { said, .. } => (Speaker::Sudo, said),
+            Self::NotRun { reason: said, .. } | Self::Command { said, .. } => (Speaker::Host, said),
             Self::Reply { .. } | Self::Exchange { .. } => return None,
         };
-        let known = ADVICE.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| (*advice).to_owned());
+        let known = advice::about(speaker, said).map(str::to_owned);
         known.or_else(|| match self {
             Self::Connection { begun: true, .. } => {
                 Some("the host may still be working on its current step; the next run waits for it".to_owned())
             }
+            Self::NotRun { .. } => Some(
+                "find out what forbids it there: SELinux, AppArmor or fapolicyd (`journalctl --since -5min`, `ausearch -ts recent`)".to_owned(),
+            ),
             _ => None,
         })
     }
@@ -155,7 +146,9 @@ pub fn gist(text: &str) -> String {
     // Without empty lines and OpenSSH's frame of `@` around a warning.
     let has_text = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
     let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(has_text).collect();
-    let important = lines.iter().find(|line| ADVICE.iter().any(|(words, _)| line.contains(words)));
+    // A banner may be long, and may have such words as well: the most particular line counts, and of two the later one.
+    let ranked = lines.iter().filter_map(|line| Some((advice::rank(line)?, line)));
+    let important = ranked.rev().min_by_key(|(rank, _)| *rank).map(|(_, line)| line);
     let last = &lines[lines.len().saturating_sub(LINES)..];
     match important {
         Some(line) if !last.contains(line) => format!("{line}; {}", last.join("; ")),

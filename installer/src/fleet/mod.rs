@@ -1,7 +1,9 @@
 //! Work on many hosts, led from one: connects to them over OpenSSH, has the [`agent`](crate::agent) on each do the same work as
 //! on a single host, one stage after the other, and shows how far all of them are.
 
+mod advice;
 mod balancer;
+mod certificates;
 mod connection;
 mod contact;
 mod etcd;
@@ -22,6 +24,7 @@ mod teardown;
 mod text;
 mod transport;
 
+pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};
 pub use session::preflight;

@@ -9,6 +9,7 @@ use kbundle_format::Role;
 
 use super::index::HostIndex;
 use super::lead::Leader;
+use super::reach::Firewalls;
 use super::session::Session;
 use super::text::{few, table};
 use crate::agent::questions::PreviewPlan;
@@ -53,7 +54,7 @@ impl Session<'_> {
         let etcd = self.fleet.hosts().filter(|(_, host)| host.has(Role::Etcd));
         let etcd: Vec<_> = etcd.map(|(_, host)| host.name()).collect();
         findings.extend(between::etcd_members(&etcd, self.completed.etcd, self.ignored));
-        findings.extend(self.check_reach());
+        findings.extend(self.check_reach(Firewalls::Untouched));
         findings.extend(self.check_balancer());
         findings.extend(self.check_virtual_address());
         self.show(&findings);

@@ -1,7 +1,7 @@
 //! Whether the hosts reach each other's ports, before anything is installed: some listen on the ports that the cluster will
 //! use, others connect. The number of connections grows with the number of workers, not with its square.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -14,28 +14,40 @@ use super::index::HostIndex;
 use super::pool;
 use super::session::Session;
 use crate::agent::questions::{ListenOnPorts, TryConnections};
+use crate::config::Switch;
 use crate::failure::FailureReport;
+use crate::ports::{ETCD_CLIENTS, ETCD_PEERS, KUBELET};
 use crate::preflight::between::{self, HostFinding};
+use crate::preflight::firewall::will_be_opened;
 use crate::report::Event;
 use crate::stage::Stage;
 
-const ETCD_CLIENTS: u16 = 2379;
-const ETCD_PEERS: u16 = 2380;
-const KUBELET: u16 = 10250;
+/// What the firewalls of the hosts are like when connections are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firewalls {
+    /// As kinstall found them: where it has the user's consent, it opens them later.
+    Untouched,
+    /// As they stay.
+    Opened,
+}
 
 /// The results of connecting.
 #[derive(Default)]
 struct Attempts {
     /// What could not be reached, by the host that tried.
     unreached: BTreeMap<HostIndex, Vec<String>>,
+    /// The same, of hosts whose firewall is opened later.
+    closed: BTreeMap<HostIndex, Vec<String>>,
     /// Hosts that could not try, or not listen.
     failed: Vec<(HostIndex, FailureReport)>,
 }
 
 impl Attempts {
     fn add(&mut self, other: Self) {
-        for (index, targets) in other.unreached {
-            self.unreached.entry(index).or_default().extend(targets);
+        for (all, others) in [(&mut self.unreached, other.unreached), (&mut self.closed, other.closed)] {
+            for (index, targets) in others {
+                all.entry(index).or_default().extend(targets);
+            }
         }
         self.failed.extend(other.failed);
     }
@@ -68,7 +80,7 @@ impl FleetHost<'_> {
 
 impl Session<'_> {
     /// Tries the connections that the cluster will make, where any host is new.
-    pub fn check_reach(&mut self) -> Vec<HostFinding> {
+    pub fn check_reach(&mut self, firewalls: Firewalls) -> Vec<HostFinding> {
         if self.fleet.alive(FleetHost::is_new).is_empty() {
             return Vec::new();
         }
@@ -76,11 +88,11 @@ impl Session<'_> {
         let servers = self.fleet.alive(serves);
         let workers = self.fleet.alive(|host| !serves(host));
         let attempts = self.while_listening(&servers, |this| {
-            let mut attempts = this.connect(&servers, &servers);
+            let mut attempts = this.connect(&servers, &servers, firewalls);
             for some in workers.chunks(this.fleet.parallel) {
                 attempts.add(this.while_listening(some, |this| {
-                    let mut attempts = this.connect(some, &servers);
-                    attempts.add(this.connect(&servers, some));
+                    let mut attempts = this.connect(some, &servers, firewalls);
+                    attempts.add(this.connect(&servers, some, firewalls));
                     attempts
                 }));
             }
@@ -90,16 +102,20 @@ impl Session<'_> {
             self.fleet.fail(index, Stage::Preflight, report);
         }
         let finding = |index: HostIndex| {
-            let failures = attempts.unreached.get(&index).map_or(&[][..], Vec::as_slice);
-            between::reach(self.fleet.host(index).name(), failures, self.ignored)
+            let of_host = |all: &BTreeMap<HostIndex, Vec<String>>| all.get(&index).cloned().unwrap_or_default();
+            let (failures, closed) = (of_host(&attempts.unreached), of_host(&attempts.closed));
+            between::reach(self.fleet.host(index).name(), &failures, &closed, self.ignored)
         };
         servers.into_iter().chain(workers).map(finding).collect()
     }
 
     /// Has `from` connect to the ports that they will need on `to`.
-    fn connect(&self, from: &[HostIndex], to: &[HostIndex]) -> Attempts {
-        let hosts = to.iter().map(|&index| self.fleet.host(index));
-        let names: BTreeMap<_, _> = hosts.map(|host| (host.spec.address, host.name())).collect();
+    fn connect(&self, from: &[HostIndex], to: &[HostIndex], firewalls: Firewalls) -> Attempts {
+        let is_opened = firewalls == Firewalls::Untouched && self.spec.host_preparation == Switch::Enabled;
+        let targets = || to.iter().map(|&index| self.fleet.host(index));
+        let names: BTreeMap<_, _> = targets().map(|host| (host.spec.address, host.name())).collect();
+        let opened: BTreeSet<_> =
+            targets().filter(|host| is_opened && will_be_opened(host.facts())).map(|host| host.spec.address).collect();
         let results = pool::each(from, self.fleet.parallel, |&index| {
             let others = to.iter().filter(|&&other| other != index).map(|&other| self.fleet.host(other));
             let api = self.spec.api.port;
@@ -110,11 +126,12 @@ impl Session<'_> {
         for (&index, result) in from.iter().zip(results) {
             match result {
                 Ok(failures) => {
-                    let described = failures.iter().map(|(target, reason)| {
+                    for (target, reason) in failures {
                         let name = names.get(&target.ip()).map_or("", |name| name.as_str());
-                        format!("{name} at {target} ({reason})")
-                    });
-                    attempts.unreached.entry(index).or_default().extend(described);
+                        let is_opened = opened.contains(&target.ip());
+                        let all = if is_opened { &mut attempts.closed } else { &mut attempts.unreached };
+                        all.entry(index).or_default().push(format!("{name} at {target} ({reason})"));
+                    }
                 }
                 Err(report) => attempts.failed.push((index, report)),
             }

@@ -10,17 +10,22 @@ use super::host::FleetHost;
 use super::index::HostIndex;
 use super::lead::Leader;
 use super::policy::Decision;
+use super::reach::Firewalls;
 use crate::agent::questions::{CreateJoinCredentials, ReadPodNetworks, ReadSharedFiles, ReceiveBundle};
-use crate::config::Cni;
+use crate::config::{Cni, Switch};
 use crate::failure::FailureReport;
 use crate::host::StepState;
 use crate::join_material::{JoinCredentials, JoinMaterial, SharedFile};
+use crate::preflight::between::{self, HostFinding};
 use crate::report::Event;
 use crate::stage::Stage;
 
 /// Hosts that are sent their part of the bundle at the same time. They share one link: with more hosts each gets its part later,
 /// and with one host the link is idle while it still verifies what it got.
 const UPLOADS: usize = 4;
+
+const STAYED_CLOSED: &str =
+    "the hosts' own firewalls are open for it now: allow these TCP ports in those between the hosts";
 
 impl Leader<'_> {
     /// Goes through the stages. Returns why the hosts that did not fail stopped early, where they did.
@@ -37,7 +42,7 @@ impl Leader<'_> {
                 Stage::Workers => self.workers(),
                 Stage::Network => self.network(),
                 Stage::Finish => self.finish(),
-                Stage::Connect | Stage::Preflight | Stage::Remove => {}
+                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates => {}
             }
             match self.session.decide(stage) {
                 // After the last stage nothing is left to stop.
@@ -73,6 +78,25 @@ impl Leader<'_> {
     fn prepare(&mut self) {
         let hosts = self.concerned();
         self.apply(&hosts, |_| JoinMaterial::default());
+        if self.request.spec.host_preparation == Switch::Enabled {
+            self.refuse_what_stayed_closed();
+        }
+    }
+
+    /// A firewall between hosts is none that kinstall opens. Before it did, it could not be told from one on a host.
+    fn refuse_what_stayed_closed(&mut self) {
+        let findings = self.session.check_reach(Firewalls::Opened);
+        for HostFinding { host, finding } in between::rejections(&findings) {
+            let index = self.session.fleet.find(|found| found.name() == host);
+            let report = FailureReport {
+                error: finding.found.clone(),
+                causes: Vec::new(),
+                hint: Some(STAYED_CLOSED.to_owned()),
+            };
+            if let Some(index) = index {
+                self.fail(index, Stage::Prepare, report);
+            }
+        }
     }
 
     fn first_control_plane(&mut self) {

@@ -25,7 +25,7 @@ pub enum DepartingHost {
 }
 
 /// Nothing is installed, so that no host needs a bundle.
-fn survey(_: &HostSpec) -> SurveyHost {
+pub(super) fn survey(_: &HostSpec) -> SurveyHost {
     SurveyHost { roles: Vec::new(), list: None }
 }
 

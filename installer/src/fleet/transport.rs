@@ -74,11 +74,11 @@ impl Transport {
             ("-p", ssh.port.map(|port| port.to_string())),
             ("-l", ssh.user.clone()),
             ("-i", ssh.key.as_ref().map(|key| key.display().to_string())),
-            ("-J", ssh.jump.clone()),
         ];
         for (flag, value) in flags {
             options.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
+        options.extend(ssh.jump.iter().flat_map(|jump| way_through(jump, ssh.jump_key.as_deref())));
         let destination = ssh.address.clone().unwrap_or_else(|| host.address.to_string());
         Self::Ssh { options, destination }
     }
@@ -94,14 +94,15 @@ impl Transport {
         self.spelled(&[sudo, &["sh", "-c", script]].concat())
     }
 
-    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root.
+    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root. By
+    /// `env`, which starts another program: a rule with NOEXEC lets none be started.
     #[must_use]
     pub fn proof(&self, privilege: &Privilege) -> Option<Command> {
         match privilege {
             Privilege::Root => None,
-            Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "true"])),
+            Privilege::Passwordless => Some(self.spelled(&["sudo", "-n", "--", "env", "true"])),
             // Without `-k`, sudo would accept an earlier password that it still remembers.
-            Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "true"])),
+            Privilege::Password(_) => Some(self.spelled(&["sudo", "-S", "-k", "-p", "", "--", "env", "true"])),
         }
     }
 
@@ -142,6 +143,21 @@ impl Privilege {
             _ => Self::Passwordless,
         }
     }
+}
+
+/// The options that lead through a host. `ssh -J` takes no key for it; the command that `ssh -J` would run does.
+fn way_through(jump: &str, key: Option<&Path>) -> [String; 2] {
+    let Some(key) = key else { return ["-J".to_owned(), jump.to_owned()] };
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let (host, port) = match jump.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && (!host.contains(':') || host.ends_with(']')) => (host, Some(port)),
+        _ => (jump, None),
+    };
+    let port = port.map(|port| format!(" -p {port}")).unwrap_or_default();
+    let key = quote(&escaped(&key.display().to_string()));
+    let host = quote(&escaped(&host.replace(['[', ']'], "")));
+    let command = format!("ssh -o BatchMode=yes -o ConnectTimeout=15 -i {key}{port} -W '[%h]:%p' -- {host}");
+    ["-o".to_owned(), format!("ProxyCommand={command}")]
 }
 
 /// One word of a POSIX shell's command line.
@@ -235,8 +251,19 @@ mod tests {
     fn ssh_gets_the_settings_of_cluster_yaml() {
         let way = transport("user: admin, port: 2222, key: /keys/a, jump: 'b@gate', known-hosts: '/etc/known hosts'");
         insta::assert_snapshot!(words(&way.command("it's \"$x\"", &Privilege::Passwordless)), @r#"[ssh] [-o] [BatchMode=yes] [-o] [ConnectTimeout=15] [-o] [ServerAliveInterval=10] [-o] [ServerAliveCountMax=3] [-o] [ControlMaster=auto] [-o] [ControlPersist=600] [-o] [ControlPath=/run/sockets/0] [-o] [UserKnownHostsFile="/etc/known hosts"] [-T] [-p] [2222] [-l] [admin] [-i] [/keys/a] [-J] [b@gate] [--] [192.0.2.1] [sudo -n -- sh -c 'it'\''s "$x"']"#);
+        let through = transport("jump: 'b@gate:2222', jump-key: 'it''s 5%'");
+        insta::assert_snapshot!(words(&through.command("true", &Privilege::Root)).split("[-T]").nth(1).unwrap(), @r" [-o] [ProxyCommand=ssh -o BatchMode=yes -o ConnectTimeout=15 -i 'it'\''s 5%%' -p 2222 -W '[%h]:%p' -- b@gate] [--] [192.0.2.1] [sh -c true]");
         let local = transport("connection: local");
         insta::assert_snapshot!(words(&local.command("true", &Privilege::Root)), @"[sh] [-c] [true]");
+    }
+
+    #[test]
+    fn a_shell_reads_the_way_through_a_host_as_it_was_written() {
+        let [_, option] = way_through("b@gate:2222", Some(Path::new("it's 5%")));
+        let command = option.strip_prefix("ProxyCommand=ssh ").unwrap();
+        let said = Command::new("sh").args(["-c", &format!("printf '[%s]' {command}")]).output().unwrap();
+        // `ssh` makes one of two `%`, and puts host and port in.
+        insta::assert_snapshot!(String::from_utf8(said.stdout).unwrap(), @"[-o][BatchMode=yes][-o][ConnectTimeout=15][-i][it's 5%%][-p][2222][-W][[%h]:%p][--][b@gate]");
     }
 
     #[test]
@@ -246,7 +273,7 @@ mod tests {
         for command in [way.command("true", &privilege), way.proof(&privilege).unwrap()] {
             assert!(!format!("{command:?}").contains("secret"));
         }
-        assert!(words(&way.proof(&privilege).unwrap()).ends_with("[sudo -S -k -p '' -- true]"));
+        assert!(words(&way.proof(&privilege).unwrap()).ends_with("[sudo -S -k -p '' -- env true]"));
     }
 
     #[test]

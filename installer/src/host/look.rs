@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use kbundle_format::{Digest, Hasher};
@@ -37,6 +38,21 @@ impl Host {
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// What the symbolic link at `path` leads to, as an absolute path; `path` itself where it is no link.
+    #[must_use]
+    pub fn followed(&self, path: &str) -> String {
+        let Ok(target) = fs::read_link(self.path(path)) else { return path.to_owned() };
+        let mut found = PathBuf::from("/");
+        for part in Path::new(path).parent().unwrap_or(Path::new("/")).join(target).components() {
+            match part {
+                Component::ParentDir => drop(found.pop()),
+                Component::Normal(name) => found.push(name),
+                _ => {}
+            }
+        }
+        found.to_string_lossy().into_owned()
     }
 
     /// Whether a file is at `path`; a link to one counts.
@@ -157,6 +173,17 @@ mod tests {
         let bench = Bench::new();
         let space = bench.host().space("/").unwrap().unwrap();
         assert!(space.total_bytes >= space.free_bytes && space.total_bytes > 0);
+    }
+
+    #[test]
+    fn a_link_is_followed_to_the_file_that_can_be_changed() {
+        let bench = Bench::new();
+        bench.file("etc/sysctl.conf", "");
+        fs::create_dir_all(bench.path("etc/sysctl.d")).unwrap();
+        fs::os::unix::fs::symlink("../sysctl.conf", bench.path("etc/sysctl.d/99-sysctl.conf")).unwrap();
+        let host = bench.host();
+        assert_eq!(host.followed("/etc/sysctl.d/99-sysctl.conf"), "/etc/sysctl.conf");
+        assert_eq!(host.followed("/etc/sysctl.conf"), "/etc/sysctl.conf");
     }
 
     #[test]

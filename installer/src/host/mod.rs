@@ -272,6 +272,11 @@ impl Host {
             .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
+    /// Removes a file of kinstall's own records; one that is gone is no error.
+    pub fn remove_record(&self, name: &str) -> Result<(), HostError> {
+        self.delete_file(&format!("{}/{name}", ledger::DIRECTORY)).map(drop)
+    }
+
     /// Removes what a run that was cut off left beside the files it wrote. Only one run goes on at a time.
     pub fn sweep_incomplete(&self) -> Result<(), HostError> {
         let file = |change: &Change| match change {
@@ -373,6 +378,8 @@ impl Host {
         }
         match absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))? {
             None => self.ledger.record(Change::CreatedFile { path: path.to_owned() })?,
+            // It came after kinstall had claimed the tree, and goes with it.
+            Some(_) if self.ledger.claims(path) => {}
             Some(metadata) if metadata.is_symlink() => return Err(HostError::Link { path: path.to_owned() }),
             Some(metadata) => {
                 let backup = self.ledger.keep(&self.path(path), path)?;

@@ -1,108 +1,90 @@
-//! Which host belongs to which groups, and which variables hold for it.
+//! Which variables hold for a host, of all that its own lines, its groups and the files beside the inventory say.
+//!
+//! Ansible's order (`VARIABLE_PRECEDENCE` and `vars/manager.py` of ansible-core 2.19): `all` in the inventory, the other groups
+//! in it, `group_vars/all`, `group_vars` of the other groups, the host in the inventory, `host_vars`. What comes later wins.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Remarks;
-use super::file::{File, Value};
+use super::data::{ALL, Data, Group, Variable, Variables};
+use super::files::{Kind, VariableFiles};
+use super::template::{self, Filled};
+use super::value::Value;
 
-/// Groups that are there without a section.
-const BUILT_IN: [&str; 2] = ["all", "ungrouped"];
-
-/// What follows from the nesting of groups.
+/// An inventory's hosts with all their variables.
 pub(super) struct Groups<'a> {
-    /// The hosts of each group, those of its children included, by index.
-    members: BTreeMap<&'a str, Vec<usize>>,
-    /// The variables that hold for each host.
-    variables: Vec<BTreeMap<&'a str, &'a Value>>,
+    pub data: &'a Data,
+    /// Variables from files, of each group and of each host.
+    group_files: Vec<Variables>,
+    host_files: Vec<Variables>,
+    /// The groups of each host but `all`, the last of which has the last word.
+    order: Vec<Vec<usize>>,
+    /// Variables that templates named.
+    used: RefCell<BTreeSet<String>>,
 }
 
-impl Groups<'_> {
-    /// The hosts in any of `groups`, each once.
-    pub(super) fn members(&self, groups: &[&str]) -> Vec<usize> {
-        let mut seen = BTreeSet::new();
-        let all = groups.iter().filter_map(|group| self.members.get(group)).flatten();
-        all.copied().filter(|host| seen.insert(*host)).collect()
+impl<'a> Groups<'a> {
+    pub(super) fn new(data: &'a Data, files: &mut VariableFiles<'_>) -> Self {
+        // Files of a group without hosts are not read, as Ansible does not.
+        let of_group = |(index, group): (usize, &Group)| {
+            if data.members(index).is_empty() { Variables::new() } else { files.load(Kind::Group, &group.name) }
+        };
+        let group_files = data.groups.iter().enumerate().map(of_group).collect();
+        let host_files = data.hosts.iter().map(|host| files.load(Kind::Host, &host.name)).collect();
+        let order = (0..data.hosts.len()).map(|host| data.groups_of(host)).collect();
+        Self { data, group_files, host_files, order, used: RefCell::default() }
     }
 
-    /// What `name` is for a host, of all that its own line and its groups say.
-    pub(super) fn variable(&self, host: usize, name: &str) -> Option<&Value> {
-        self.variables[host].get(name).copied()
-    }
-}
-
-/// Follows the nesting. Where it makes no sense, `problems` gets more.
-pub(super) fn resolve<'a>(file: &'a File, problems: &mut Remarks) -> Groups<'a> {
-    let order = order(file, problems);
-    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &(group, _) in order.iter().rev() {
-        let Some(found) = file.groups.get(group) else { continue };
-        let children = found.children.iter().filter_map(|(child, _)| members.get(child.as_str()));
-        let all = found.hosts.iter().chain(children.flatten());
-        let mut seen = BTreeSet::new();
-        let all = all.copied().filter(|host| seen.insert(*host)).collect();
-        members.insert(group, all);
-    }
-    members.insert("all", (0..file.hosts.len()).collect());
-
-    // Ansible's precedence: outer groups first, then inner ones, equally deep ones by name, the host's own line last.
-    let mut by_depth = order;
-    by_depth.sort_by_key(|&(group, depth)| (group != "all", depth, group));
-    let mut variables = vec![BTreeMap::new(); file.hosts.len()];
-    for (group, _) in by_depth {
-        for &host in members.get(group).into_iter().flatten() {
-            let given = file.groups.get(group).into_iter().flat_map(|group| &group.variables);
-            variables[host].extend(given.map(|(name, value)| (name.as_str(), value)));
+    /// The hosts in any of the groups of these names, each once.
+    pub(super) fn members(&self, names: &[&str]) -> Vec<usize> {
+        let mut found = Vec::new();
+        for group in names.iter().filter_map(|name| self.data.group(name)) {
+            let members = self.data.members(group);
+            found.extend(members.into_iter().filter(|host| !found.contains(host)).collect::<Vec<_>>());
         }
+        found
     }
-    for (variables, host) in variables.iter_mut().zip(&file.hosts) {
-        variables.extend(host.variables.iter().map(|(name, value)| (name.as_str(), value)));
-    }
-    Groups { members, variables }
-}
 
-/// Every group before its children, with its depth below the outermost.
-fn order<'a>(file: &'a File, problems: &mut Remarks) -> Vec<(&'a str, usize)> {
-    let defined = |group: &str| BUILT_IN.contains(&group) || file.groups.get(group).is_some_and(|group| group.line > 0);
-    let mut parents: BTreeMap<&str, usize> = file.groups.keys().map(|group| (group.as_str(), 0)).collect();
-    for (name, group) in &file.groups {
-        for (child, line) in &group.children {
-            if defined(child) {
-                *parents.entry(child).or_default() += 1;
-            } else {
-                problems.add(
-                    *line,
-                    format!("group `{child}` has no section of its own; add `[{child}]`, empty if need be"),
-                );
+    /// What `name` is for a host, as it is written.
+    pub(super) fn written(&self, host: usize, name: &str) -> Option<&Variable> {
+        let own = [&self.host_files[host], &self.data.hosts[host].variables];
+        let groups = self.order[host].iter().rev();
+        let of_files = groups.clone().map(|&group| &self.group_files[group]);
+        let of_inventory = groups.map(|&group| &self.data.groups[group].variables);
+        let layers = own.into_iter().chain(of_files).chain([&self.group_files[ALL]]).chain(of_inventory);
+        layers.chain([&self.data.groups[ALL].variables]).find_map(|variables| variables.get(name))
+    }
+
+    /// What `name` is for a host, with templates of other variables filled in.
+    pub(super) fn variable(&self, host: usize, name: &str) -> Option<(Variable, Filled)> {
+        let variable = self.written(host, name)?;
+        let known = |name: &str| match name {
+            "inventory_hostname" => Some(Value::Text(self.data.hosts[host].name.clone())),
+            "inventory_hostname_short" => {
+                self.data.hosts[host].name.split('.').next().map(|short| Value::Text(short.to_owned()))
             }
-        }
-        if let Some(variable) = group.variables.values().next().filter(|_| !defined(name)) {
-            problems.add(
-                variable.line,
-                format!("group `{name}` has variables and no hosts; add `[{name}]`, empty if need be"),
-            );
-        }
-    }
-    let mut depths: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut ready: VecDeque<&str> =
-        parents.iter().filter(|(_, parents)| **parents == 0).map(|(group, _)| *group).collect();
-    let mut order = Vec::new();
-    while let Some(group) = ready.pop_front() {
-        let depth = depths.get(group).copied().unwrap_or_default();
-        order.push((group, depth));
-        for (child, _) in file.groups.get(group).into_iter().flat_map(|group| &group.children) {
-            let Some(left) = parents.get_mut(child.as_str()) else { continue };
-            let deepest = depths.entry(child).or_default();
-            *deepest = (*deepest).max(depth + 1);
-            *left -= 1;
-            if *left == 0 {
-                ready.push_back(child);
+            _ => {
+                self.used.borrow_mut().insert(name.to_owned());
+                self.written(host, name).map(|variable| variable.value.clone())
             }
+        };
+        let (value, filled) = template::fill(&variable.value, &known);
+        Some((Variable { value, place: variable.place.clone() }, filled))
+    }
+
+    /// Whether a template of a variable that was asked for names this one.
+    pub(super) fn was_used(&self, name: &str) -> bool {
+        self.used.borrow().contains(name)
+    }
+
+    /// Every variable as it is written, on hosts, in groups and in files.
+    pub(super) fn assignments(&self) -> BTreeMap<&String, Vec<&Variable>> {
+        let inventory = self.data.groups.iter().map(|group| &group.variables);
+        let inventory = inventory.chain(self.data.hosts.iter().map(|host| &host.variables));
+        let mut all: BTreeMap<&String, Vec<&Variable>> = BTreeMap::new();
+        for (name, variable) in inventory.chain(&self.group_files).chain(&self.host_files).flatten() {
+            all.entry(name).or_default().push(variable);
         }
+        all
     }
-    for (group, _) in parents.iter().filter(|(_, left)| **left > 0) {
-        let line = file.groups.get(*group).map_or(0, |group| group.line);
-        problems
-            .add(line, format!("group `{group}` is, by way of its children, a child of itself, or below one that is"));
-    }
-    order
 }

@@ -7,9 +7,12 @@ type Choices = Vec<String>;
 const LONGEST: usize = 300;
 
 /// The names that a pattern stands for, `most` at most, and the port.
-pub(super) fn expand(pattern: &str, most: usize) -> Result<(Vec<String>, Option<String>), String> {
+pub(super) fn expand(pattern: &str, most: usize) -> Result<(Vec<String>, Option<i64>), String> {
     if pattern.len() > LONGEST {
         return Err(format!("a host's name has more than {LONGEST} characters"));
+    }
+    if pattern.ends_with(':') {
+        return Err(format!("`{pattern}` ends in `:`, and no port follows"));
     }
     let (pattern, port) = split_port(pattern);
     let mut names = vec![String::new()];
@@ -30,13 +33,12 @@ fn too_many(most: usize) -> String {
     format!("a range stands for more than {most} hosts")
 }
 
-/// The port, where the last `:` is outside of brackets and a number follows.
-fn split_port(pattern: &str) -> (&str, Option<String>) {
+/// The port, where a number follows the only `:` outside of brackets. Two stand in an IPv6 address.
+fn split_port(pattern: &str) -> (&str, Option<i64>) {
+    let outside = pattern.split(['[', ']']).step_by(2).map(|part| part.matches(':').count()).sum::<usize>();
     match pattern.rsplit_once(':') {
-        Some((name, port))
-            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>
-        {
-            (name, Some(port.to_owned()))
+        Some((name, port)) if outside == 1 && !name.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().map_or((pattern, None), |port| (name, Some(port)))
         }
         _ => (pattern, None),
     }
@@ -63,9 +65,11 @@ fn choices(range: &str, most: usize) -> Result<Choices, String> {
     };
     let step: usize =
         step.parse().ok().filter(|&step| step > 0).ok_or_else(|| format!("`{step}` is no step of a range"))?;
-    let letters = [begin, end].map(|bound| bound.parse::<char>().ok().filter(char::is_ascii_alphabetic));
-    let found: Choices = if let [Some(begin), Some(end)] = letters {
-        (begin..=end).filter(char::is_ascii_alphabetic).step_by(step).map(String::from).collect()
+    // Python's order of letters: the small ones first.
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
+    let place = |bound: &str| letters.iter().position(|letter| bound == letter.to_string());
+    let found: Choices = if let (Some(begin), Some(end)) = (place(begin), place(end)) {
+        letters.get(begin..=end).unwrap_or_default().iter().step_by(step).map(char::to_string).collect()
     } else {
         numbers(begin, end, step, most)?
     };
@@ -114,6 +118,9 @@ mod tests {
         );
         assert_eq!(names("r[a:b]-n[1:5:2]:22"), "ra-n1 ra-n3 ra-n5 rb-n1 rb-n3 rb-n5 port 22");
         assert_eq!(names("n[:2]"), "n0 n1 n2");
+        assert_eq!(names("n[y:B:2]"), "ny nA");
+        assert_eq!(names("192.0.2.[11:13]:2222"), "192.0.2.11 192.0.2.12 192.0.2.13 port 2222");
+        assert_eq!(names("fd00::1"), "fd00::1");
     }
 
     #[test]

@@ -269,5 +269,8 @@ fn controller_manager_arguments() -> BTreeMap<&'static str, String> {
 
 /// kubeadm appends `/coredns` to the repository, so it gets the one above.
 fn dns(coredns: &ImageRef) -> Dns {
-    Dns { image_repository: images::parent(coredns), image_tag: coredns.tag().to_owned() }
+    Dns {
+        image_repository: images::parent(coredns),
+        image_tag: coredns.tag().expect("only images with a tag are taken").to_owned(),
+    }
 }

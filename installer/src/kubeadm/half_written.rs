@@ -7,8 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
+use super::credential::credential;
 use super::{DIRECTORY, KUBELET_KUBECONFIG};
 use crate::host::{Host, HostError};
 
@@ -67,34 +66,6 @@ fn is_kubeconfig(host: &Host, path: &str) -> Result<bool, HostError> {
         Some([certificate, key]) => Ok(certificate.is_there(host)? && key.is_there(host)?),
         None => Ok(false),
     }
-}
-
-/// A part of a credential, as a kubeconfig has it.
-enum Part {
-    Here(String),
-    Elsewhere(String),
-}
-
-impl Part {
-    fn is_there(&self, host: &Host) -> Result<bool, HostError> {
-        Ok(match self {
-            Self::Here(data) => !data.is_empty(),
-            // A link of the kubelet's, to the certificate that it had last; key and certificate are in one file.
-            Self::Elsewhere(path) => host.size_of(path)?.is_some_and(|bytes| bytes > 0),
-        })
-    }
-}
-
-/// The certificate and the key of the one user in a kubeconfig; nothing of one that ends early. It is written with its keys in the
-/// order of the alphabet, so that `users` comes last.
-fn credential(kubeconfig: &str) -> Option<[Part; 2]> {
-    let config: Value = serde_yaml::from_str(kubeconfig).ok().filter(|_| kubeconfig.ends_with('\n'))?;
-    let user = &config["users"][0]["user"];
-    let part = |name: &str| {
-        let text = |name: &str| user[name].as_str().map(str::to_owned);
-        text(&format!("{name}-data")).map(Part::Here).or_else(|| text(name).map(Part::Elsewhere))
-    };
-    Some([part("client-certificate")?, part("client-key")?])
 }
 
 fn is_pem(text: &str) -> bool {

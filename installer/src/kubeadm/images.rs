@@ -34,7 +34,9 @@ impl ClusterImages {
         let repository = parent(apiserver);
         let sibling = |name: &str| {
             let path = format!("{repository}/{name}");
-            let found = of_platform(list, platform).find(|image| path_of(&image.reference) == path);
+            // kubeadm names them by tag.
+            let is_it = |image: &&Image| path_of(&image.reference) == path && image.reference.tag().is_some();
+            let found = of_platform(list, platform).find(is_it);
             found.map(|image| image.reference.clone())
         };
         for name in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {

@@ -4,6 +4,7 @@
 //! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. It is decided from [`Inputs`] alone. Only [`run`] and `half_written` read or change the host.
 
 mod cluster;
+mod credential;
 mod half_written;
 pub mod host_settings;
 pub mod images;
@@ -22,6 +23,7 @@ use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 use images::{ClusterImages, MissingImage};
 
 pub use cluster::etcd_endpoints;
+pub use credential::{Part, credential};
 pub use half_written::kubelet_is_told;
 pub use join::join_configuration;
 pub use registration::kubelet_may_set;

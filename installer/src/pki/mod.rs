@@ -4,6 +4,7 @@
 //! it rejects PKCS#8. All certificates live ten years: nothing on a site renews them by itself, as kubeadm does not renew
 //! those of an external etcd either, and an etcd that stops after a year stops the cluster.
 
+mod certificate;
 mod check;
 mod key;
 
@@ -16,6 +17,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
+pub use certificate::{Certificate, Signature};
 pub use check::{Unfit, check, public_key, public_key_hash};
 pub use key::PrivateKey;
 

@@ -55,13 +55,15 @@ const CHECKS: &[Check] = &[
 /// The check that hosts make among themselves, by connecting to each other.
 const REACH: &str = "reach";
 
-/// The finding about a host that could not connect to these others, if any.
+/// The finding about a host that could not connect to these others, if any; `closed` are those whose firewall kinstall opens later.
 #[must_use]
-pub fn reach(host: &DnsName, failures: &[String], ignored: &[CheckId]) -> HostFinding {
-    let answer = if failures.is_empty() {
+pub fn reach(host: &DnsName, failures: &[String], closed: &[String], ignored: &[CheckId]) -> HostFinding {
+    let answer = if failures.is_empty() && closed.is_empty() {
         Answer::pass("all required connections work")
+    } else if failures.is_empty() {
+        Answer::pass(format!("closed now, and kinstall opens them: {}", closed.join(", ")))
     } else {
-        let advice = "allow these TCP ports between the hosts, in their firewalls and in those between them";
+        let advice = "allow these TCP ports between the hosts, in their firewalls (`kinstall run --prepare`) and in those between them";
         Answer::reject(format!("cannot connect to {}", failures.join(", ")), advice)
     };
     let wanted = "connections to API servers, etcd and kubelets, as the host's roles need them";

@@ -1,6 +1,9 @@
 //! Checks of the machine: processors, memory, kernel, control groups, file systems.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Answer, Applies, Check, Subject};
+use crate::distributions::Family;
 use crate::facts::{CgroupVersion, MODULES};
 use crate::kernel_settings::{Need, SETTINGS};
 use crate::version_rules::kubernetes::{CGROUP_V1_REFUSED, FAIL_CGROUP_V1};
@@ -99,7 +102,11 @@ fn cgroups(subject: &Subject<'_>) -> Answer {
     if missing.is_empty() {
         return if cgroups.version == CgroupVersion::V1 { cgroup_v1(subject) } else { Answer::pass(name) };
     }
-    let advice = "boot the kernel with these controllers on, such as `cgroup_enable=memory`";
+    let parameter = format!("cgroup_enable={}", missing[0]);
+    let advice = format!(
+        "boot with these controllers on: `{}`, then reboot",
+        Family::of(&subject.facts.os).add_kernel_parameter(&parameter)
+    );
     Answer::reject(format!("{name} without {}", missing.join(", ")), advice)
 }
 
@@ -115,31 +122,55 @@ fn cgroup_v1(subject: &Subject<'_>) -> Answer {
             format!("version 1, which Kubernetes below 1.31 accepts; {refused}")
         }
     };
-    Answer::warn(found, "boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1")
+    let command = Family::of(&subject.facts.os).add_kernel_parameter("systemd.unified_cgroup_hierarchy=1");
+    Answer::warn(found, format!("boot with version 2 before upstream drops version 1: {command}, then reboot"))
 }
 
 fn file_systems(subject: &Subject<'_>) -> Answer {
     /// Where files are put, and whether programs are run from there.
-    const DIRECTORIES: [(&str, bool); 6] = [
+    const DIRECTORIES: [(&str, bool); 7] = [
         ("/etc", false),
         ("/opt/cni/bin", true),
         ("/usr/local/bin", true),
         ("/var/lib/containerd", true),
         ("/var/lib/etcd", false),
+        // kinstall itself runs from there on hosts that another one leads.
+        ("/var/lib/kinstall", true),
         ("/var/lib/kubelet", true),
     ];
-    let problem = |&(directory, runs): &(&str, bool)| match subject.facts.mount_of(directory) {
-        Some(mount) if mount.read_only => Some(format!("{directory} is on {}, which is read-only", mount.path)),
-        Some(mount) if mount.no_exec && runs => {
-            Some(format!("{directory} is on {}, which is mounted noexec", mount.path))
+    let mut options = BTreeMap::new();
+    let mut problem = |&(directory, runs): &(&str, bool)| {
+        let mount = subject.facts.mount_of(directory)?;
+        let lacking: BTreeSet<_> = [mount.read_only.then_some("rw"), (mount.no_exec && runs).then_some("exec")]
+            .into_iter()
+            .flatten()
+            .collect();
+        if lacking.is_empty() {
+            return None;
         }
-        _ => None,
+        options.entry(mount.path.as_str()).or_insert_with(BTreeSet::new).extend(lacking);
+        let how = if mount.read_only { "read-only" } else { "mounted noexec" };
+        Some(format!("{directory} is on {}, which is {how}", mount.path))
     };
-    let problems: Vec<_> = DIRECTORIES.iter().filter_map(problem).collect();
+    let problems: Vec<_> = DIRECTORIES.iter().filter_map(&mut problem).collect();
     if problems.is_empty() {
-        return Answer::pass("writable and executable");
+        return Answer::pass(match subject.facts.mount_of("/var/lib/kubelet") {
+            Some(mount) if mount.no_suid => format!(
+                "writable and executable; {} is mounted nosuid, so that setuid programs in volumes of pods have no special rights",
+                mount.path
+            ),
+            _ => "writable and executable".to_owned(),
+        });
     }
-    Answer::reject(problems.join("; "), "mount it with rw and exec, or put a file system of its own there")
+    let remount = |(path, options): (&&str, &BTreeSet<&str>)| {
+        let options: Vec<_> = options.iter().copied().collect();
+        format!("`mount -o remount,{} {path}`", options.join(","))
+    };
+    let commands: Vec<_> = options.iter().map(remount).collect();
+    Answer::reject(
+        problems.join("; "),
+        format!("{}, and the same in /etc/fstab; or put file systems of their own there", commands.join(", ")),
+    )
 }
 
 fn swap(subject: &Subject<'_>) -> Answer {
@@ -188,7 +219,7 @@ mod tests {
         }), @r#"
         [
             "kernel-features Reject: no br_netfilter, and no modules to load | load br_netfilter with modprobe, on the outer machine where this host is a container; /lib/modules has none for kernel 6.1.0-13-amd64",
-            "cgroups Reject: version 1 without cpuacct, devices, freezer | boot the kernel with these controllers on, such as `cgroup_enable=memory`",
+            "cgroups Reject: version 1 without cpuacct, devices, freezer | boot with these controllers on: `add cgroup_enable=cpuacct to GRUB_CMDLINE_LINUX in /etc/default/grub, `update-grub``, then reboot",
         ]
         "#);
         assert!(verdicts(|facts| facts.kernel.features.clear()).is_empty(), "modules can be loaded");
@@ -210,9 +241,9 @@ mod tests {
         assert!(found("1.30.14").is_empty(), "{:?}", found("1.30.14"));
         insta::assert_debug_snapshot!([found("1.34.3"), found("1.35.4"), found("")].concat(), @r#"
         [
-            "cgroups Warn: version 1, in maintenance mode since Kubernetes 1.31; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
-            "cgroups Warn: version 1; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
-            "cgroups Warn: version 1, which Kubernetes below 1.31 accepts; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with `systemd.unified_cgroup_hierarchy=1` for version 2 before upstream drops version 1",
+            "cgroups Warn: version 1, in maintenance mode since Kubernetes 1.31; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with version 2 before upstream drops version 1: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in /etc/default/grub, `update-grub`, then reboot",
+            "cgroups Warn: version 1; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with version 2 before upstream drops version 1: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in /etc/default/grub, `update-grub`, then reboot",
+            "cgroups Warn: version 1, which Kubernetes below 1.31 accepts; Kubernetes 1.35 and later refuse it by default, and kinstall sets failCgroupV1 to false for this host | boot with version 2 before upstream drops version 1: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in /etc/default/grub, `update-grub`, then reboot",
         ]
         "#);
     }
@@ -246,6 +277,7 @@ mod tests {
             file_system: "ext4".into(),
             read_only,
             no_exec,
+            no_suid: false,
             space: None,
         };
         insta::assert_debug_snapshot!(verdicts(|facts| {
@@ -253,7 +285,7 @@ mod tests {
             facts.mounts.push(mount("/usr", true, false));
         }), @r#"
         [
-            "file-systems Reject: /usr/local/bin is on /usr, which is read-only; /var/lib/containerd is on /var, which is mounted noexec; /var/lib/kubelet is on /var, which is mounted noexec | mount it with rw and exec, or put a file system of its own there",
+            "file-systems Reject: /usr/local/bin is on /usr, which is read-only; /var/lib/containerd is on /var, which is mounted noexec; /var/lib/kinstall is on /var, which is mounted noexec; /var/lib/kubelet is on /var, which is mounted noexec | `mount -o remount,rw /usr`, `mount -o remount,exec /var`, and the same in /etc/fstab; or put file systems of their own there",
         ]
         "#);
     }

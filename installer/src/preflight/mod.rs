@@ -2,7 +2,11 @@
 //! was found, what is required, which source requires it, and what to do.
 
 pub mod between;
+pub mod firewall;
 pub mod front;
+#[cfg(test)]
+mod hardened;
+mod hardening;
 mod kube_proxy;
 mod machine;
 mod network;
@@ -151,7 +155,8 @@ struct Check {
     look: fn(&Subject<'_>) -> Answer,
 }
 
-const CHECKS: [&[Check]; 4] = [machine::CHECKS, system::CHECKS, network::CHECKS, kube_proxy::CHECKS];
+const CHECKS: [&[Check]; 6] =
+    [machine::CHECKS, system::CHECKS, hardening::CHECKS, firewall::CHECKS, network::CHECKS, kube_proxy::CHECKS];
 
 /// The id of a check, such as `memory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]

@@ -5,6 +5,7 @@ use kbundle_format::Role;
 use super::{Answer, Check, Subject};
 use crate::config::{Cni, DnsName, LoadBalancer};
 use crate::facts::{Installation, Listener};
+use crate::ports::{self, Carrier};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "hostname", wanted: "a DNS label or name (RFC 1123); the node takes its name from it", look: hostname },
@@ -96,43 +97,15 @@ fn networks(subject: &Subject<'_>) -> Answer {
 /// Interfaces that CNI plugins make.
 const POD_INTERFACES: [&str; 4] = ["cni0", "flannel.1", "tunl0", "vxlan.calico"];
 
-/// Ports by role, and who listens there, by the first 15 bytes of the program's name.
-const ETCD_PORTS: [(u16, &str); 2] = [(2379, "etcd"), (2380, "etcd")];
-const CONTROL_PLANE_PORTS: [(u16, &str); 2] = [(10257, "kube-controller"), (10259, "kube-scheduler")];
-const NODE_PORTS: [(u16, &str); 4] =
-    [(10248, "kubelet"), (10249, "kube-proxy"), (10250, "kubelet"), (10256, "kube-proxy")];
-const BALANCER_PORT: (u16, &str) = (6444, "haproxy");
-/// Its metrics.
-const VIRTUAL_ADDRESS_PORT: (u16, &str) = (2112, "kube-vip");
-
-fn wanted_ports(subject: &Subject<'_>) -> Vec<(u16, &'static str)> {
-    let mut wanted = Vec::new();
-    if subject.has(Role::Etcd) {
-        wanted.extend(ETCD_PORTS);
-    }
-    if subject.has(Role::ControlPlane) || subject.has(Role::Worker) {
-        wanted.extend(NODE_PORTS);
-    }
-    if subject.has(Role::ControlPlane) {
-        wanted.extend(CONTROL_PLANE_PORTS);
-        wanted.push((subject.spec.api.port, "kube-apiserver"));
-        if subject.spec.api.load_balancer == LoadBalancer::Vip {
-            wanted.push(VIRTUAL_ADDRESS_PORT);
-        }
-    } else if subject.has(Role::Worker) && subject.spec.api.load_balancer == LoadBalancer::NodeLocal {
-        wanted.extend([BALANCER_PORT, (subject.spec.api.port, "haproxy")]);
-    }
-    wanted
-}
-
 fn ports(subject: &Subject<'_>) -> Answer {
-    let wanted = wanted_ports(subject);
+    let wanted = ports::of_host(subject.spec, |role| subject.has(role));
+    let wanted: Vec<_> = wanted.iter().filter(|port| port.carrier == Carrier::Tcp).collect();
     // On a host that kinstall has set up, its own programs hold the ports.
     let ours = |listener: &Listener, program: &str| {
         subject.facts.installation == Installation::Ours && listener.program.as_deref() == Some(program)
     };
     let taken = |listener: &Listener| {
-        let (port, _) = wanted.iter().find(|(port, program)| *port == listener.port && !ours(listener, program))?;
+        let port = wanted.iter().find(|port| port.number == listener.port && !ours(listener, port.program))?.number;
         Some(format!("{port} by {}", listener.program.as_deref().unwrap_or("an unknown program")))
     };
     let mut taken: Vec<_> = subject.facts.listening.iter().filter_map(taken).collect();

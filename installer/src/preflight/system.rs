@@ -4,7 +4,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Answer, Applies, Check, Subject};
-use crate::facts::{OsRelease, Selinux};
+use crate::distributions::Family;
+use crate::facts::Selinux;
 use crate::host::UnitState;
 use crate::version_rules::kubernetes::{CONNTRACK_FOR_KUBEADM, HELPERS_FOR_KUBEADM, LOSETUP_FOR_KUBEADM};
 
@@ -25,7 +26,6 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "programs", wanted: "what kubeadm's preflight and the kubelet look for", look: programs },
     Check { id: "services", wanted: "no other cluster or container engine is running", look: services },
     Check { id: "leftovers", wanted: "nothing of another cluster or container engine is left", look: leftovers },
-    Check { id: "firewall", wanted: "none that blocks pods and Services", look: firewall },
 ];
 
 fn root(subject: &Subject<'_>) -> Answer {
@@ -81,7 +81,11 @@ fn selinux(subject: &Subject<'_>) -> Answer {
         Selinux::Permissive => Answer::pass("permissive"),
         Selinux::Enforcing => Answer::reject(
             "enforcing",
-            "`setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or carry container-selinux in and `--ignore selinux`",
+            format!(
+                "`setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or `{}` from the distribution's medium and `--ignore \
+                 selinux`",
+                Family::of(&subject.facts.os).install(&["container-selinux"])
+            ),
         ),
     }
 }
@@ -109,35 +113,19 @@ fn programs(subject: &Subject<'_>) -> Answer {
         return Answer::pass("all found");
     }
     let found = format!("no {}", all.join(", "));
+    let family = Family::of(&subject.facts.os);
+    let mut packages: Vec<_> = all.iter().map(|program| family.package(program)).collect();
+    packages.sort_unstable();
+    packages.dedup();
     let advice = format!(
-        "install the packages {} from the distribution's installation medium; upstream's releases do not include them",
-        packages(&all, &subject.facts.os).join(", ")
+        "`{}`, from the distribution's medium or a mirror of the site; upstream's releases do not include them",
+        family.install(&packages)
     );
     if needed.is_empty() { Answer::warn(found, advice) } else { Answer::reject(found, advice) }
 }
 
 fn program<'a>(subject: &Subject<'a>, name: &str) -> Option<&'a str> {
     subject.facts.programs.get(name)?.as_deref()
-}
-
-/// The packages that hold programs, in the names of the distribution's family.
-fn packages(programs: &[&str], os: &OsRelease) -> Vec<&'static str> {
-    let red_hat = std::iter::once(&os.id).chain(&os.id_like).any(|id| id == "rhel" || id == "fedora");
-    let package = |program: &&str| match (*program, red_hat) {
-        ("conntrack", true) => "conntrack-tools",
-        ("conntrack", false) => "conntrack",
-        ("ip", true) => "iproute",
-        ("ip", false) => "iproute2",
-        ("iptables", _) => "iptables",
-        ("ethtool", _) => "ethtool",
-        ("socat", _) => "socat",
-        ("mount" | "umount", false) => "mount",
-        _ => "util-linux",
-    };
-    let mut names: Vec<_> = programs.iter().map(package).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 const FIREWALLS: [&str; 2] = ["firewalld.service", "ufw.service"];
@@ -167,19 +155,6 @@ fn leftovers(subject: &Subject<'_>) -> Answer {
     }
 }
 
-fn firewall(subject: &Subject<'_>) -> Answer {
-    let active = active_units(subject, |name| FIREWALLS.contains(&name));
-    if active.is_empty() {
-        return Answer::pass("none running");
-    }
-    let spec = subject.spec;
-    let advice = format!(
-        "allow TCP {}, 10250 and 2379-2380, and forward {} and {}",
-        spec.api.port, spec.network.pod_cidr, spec.network.service_cidr
-    );
-    Answer::warn(format!("running: {}", active.join(" ")), advice)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{verdicts, verdicts_for};
@@ -198,7 +173,7 @@ mod tests {
             "root Reject: user id 1000 | run it as root, for example with sudo",
             "machine-id Reject: none | run `systemd-machine-id-setup` and reboot",
             "clock Reject: 1970-01-01T01:00:00Z | set the clock (`timedatectl set-time`), or certificates will not be valid",
-            "selinux Reject: enforcing | `setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or carry container-selinux in and `--ignore selinux`",
+            "selinux Reject: enforcing | `setenforce 0` and `SELINUX=permissive` in /etc/selinux/config, or `apt-get install container-selinux` from the distribution's medium and `--ignore selinux`",
         ]
         "#);
     }
@@ -209,10 +184,11 @@ mod tests {
             facts.programs.insert("conntrack".into(), None);
             facts.programs.insert("ip".into(), None);
             facts.programs.insert("socat".into(), None);
+            facts.os.id = "rocky".into();
             facts.os.id_like = vec!["rhel".into()];
         }), @r#"
         [
-            "programs Reject: no ip, conntrack, socat | install the packages conntrack-tools, iproute, socat from the distribution's installation medium; upstream's releases do not include them",
+            "programs Reject: no ip, conntrack, socat | `dnf install conntrack-tools iproute socat`, from the distribution's medium or a mirror of the site; upstream's releases do not include them",
         ]
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| {
@@ -221,7 +197,7 @@ mod tests {
         }), @r#"
         [
             "clock Warn: 2027-01-15T08:00:00Z, and no known time service runs | run chrony or systemd-timesyncd against a time server of the site; until then compare the clock by hand",
-            "programs Warn: no socat | install the packages socat from the distribution's installation medium; upstream's releases do not include them",
+            "programs Warn: no socat | `apt-get install socat`, from the distribution's medium or a mirror of the site; upstream's releases do not include them",
         ]
         "#);
     }
@@ -243,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn other_clusters_are_rejected_and_firewalls_pointed_out() {
+    fn other_clusters_are_rejected() {
         let active = UnitState { active: "active".into(), file: "enabled".into(), needs_reload: false };
         insta::assert_debug_snapshot!(verdicts(|facts| {
             facts.units = ["docker.service", "ufw.service"].map(|name| (name.to_owned(), active.clone())).into();
@@ -252,7 +228,6 @@ mod tests {
         [
             "services Reject: running: docker.service | `systemctl disable --now docker.service`, or use a fresh host",
             "leftovers Reject: /etc/kubernetes /var/lib/etcd | remove the packages they belong to and their remaining files, or use a fresh host",
-            "firewall Warn: running: ufw.service | allow TCP 6443, 10250 and 2379-2380, and forward 10.244.0.0/16 and 10.96.0.0/12",
         ]
         "#);
     }

@@ -20,7 +20,8 @@ use crate::kubectl::Kubectl;
 use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
-const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
+/// The certificate of the cluster's authority.
+pub const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
 const SHARED: [&str; 6] = [
     AUTHORITY_PATH,

@@ -79,19 +79,47 @@ fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {
 
 /// A cluster that runs has taken its settings over; new ones in the file alone would be a lie.
 fn refuse_other_settings(context: &Context<'_>) -> anyhow::Result<()> {
-    let (Some(found), true) = (context.host.read_text(CONFIG_PATH)?, control_plane::is_set_up(&context.host)) else {
+    if !control_plane::is_set_up(&context.host) {
         return Ok(());
-    };
-    let wanted = kubeadm::configuration(context)?;
-    // Members of etcd come and go; the control plane's own step makes that known.
-    let [found, wanted] = [found, wanted].map(|text| without_etcd_endpoints(&text));
-    if let Some(difference) = first_difference(&found, &wanted) {
+    }
+    if let Some(difference) = other_settings(&context.host, context, Sans::Compared)? {
         bail!(
             "the cluster on this host was set up with other settings: {difference}; changing the settings of a running \
              cluster is not supported yet: put the former ones back, or reset this host first"
         );
     }
     Ok(())
+}
+
+/// Whether the further names of the API server are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sans {
+    /// They are.
+    Compared,
+    /// They are not: a run that adds some may have been cut off.
+    Ignored,
+}
+
+/// The first difference between kubeadm's configuration on the host and the one that is wanted; nothing where there is none yet.
+pub fn other_settings(host: &Host, inputs: &Inputs<'_>, sans: Sans) -> anyhow::Result<Option<String>> {
+    let Some(found) = host.read_text(CONFIG_PATH)? else { return Ok(None) };
+    let wanted = kubeadm::configuration(inputs)?;
+    // Members of etcd come and go; the control plane's own step makes that known.
+    let [found, wanted] = [found, wanted].map(|text| match sans {
+        Sans::Compared => without_etcd_endpoints(&text),
+        Sans::Ignored => without_sans(&without_etcd_endpoints(&text)),
+    });
+    Ok(first_difference(&found, &wanted))
+}
+
+/// A configuration without the list `certSANs`.
+fn without_sans(text: &str) -> String {
+    let mut inside = false;
+    let others = |line: &&str| {
+        inside = line.trim() == "certSANs:" || inside && line.trim_start().starts_with("- ");
+        !inside
+    };
+    text.lines().filter(others).collect::<Vec<_>>().join("\n")
 }
 
 /// A configuration without the addresses of etcd's members: lines such as `    - https://192.0.2.1:2379`.
@@ -199,6 +227,12 @@ mod tests {
                 secret: KEY
           - identity: {}
         ");
+    }
+
+    #[test]
+    fn names_are_left_out_and_nothing_else() {
+        let text = "apiServer:\n  certSANs:\n  - a\n  - b\n  extraArgs:\n  - name: c";
+        assert_eq!(without_sans(text), "apiServer:\n  extraArgs:\n  - name: c");
     }
 
     #[test]

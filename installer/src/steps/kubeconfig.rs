@@ -5,6 +5,7 @@ use std::env;
 use kbundle_format::Role;
 
 use super::{Check, Context, Step, needed};
+use crate::certificates::place::kubeconfig_copies;
 use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::kubeadm::ADMIN_KUBECONFIG;
@@ -66,6 +67,35 @@ impl Step for Kubeconfig {
     }
 }
 
+/// Brings the copies of the administrator's kubeconfig up to it, each of which keeps its owner. One that somebody changed stays as
+/// it is.
+pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
+    let Some(content) = host.read_text(ADMIN_KUBECONFIG)? else { anyhow::bail!("there is no {ADMIN_KUBECONFIG}") };
+    for path in kubeconfig_copies(host) {
+        let (Some(copy), Some(owner)) = (host.read_text(&path)?, host.owner(&path)?) else { continue };
+        if copy == content {
+            continue;
+        }
+        if without_credential(&copy) != without_credential(&content) {
+            tracing::warn!(path, "not renewed, since somebody changed it; it has the credential from before");
+            continue;
+        }
+        host.write_file(&path, content.as_bytes(), 0o600)?;
+        host.own(&path, owner)?;
+    }
+    Ok(())
+}
+
+/// A kubeconfig without what its user proves itself by; nothing of what is none.
+fn without_credential(kubeconfig: &str) -> Option<serde_yaml::Value> {
+    let mut config: serde_yaml::Value = serde_yaml::from_str(kubeconfig).ok()?;
+    let user = config.get_mut("users")?.get_mut(0)?.get_mut("user")?.as_mapping_mut()?;
+    for part in ["client-certificate-data", "client-key-data"] {
+        user.remove(part)?;
+    }
+    Some(config)
+}
+
 /// Someone who gets a kubeconfig.
 struct Account {
     home: String,
@@ -108,6 +138,31 @@ fn find(passwd: &str, user: u32) -> Option<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As kubeadm writes it, with another credential each time.
+    fn kubeconfig(credential: &str) -> String {
+        crate::fixture::bench::KUBECONFIG.replace("TUlJQg==", credential)
+    }
+
+    #[test]
+    fn copies_get_the_new_credential_unless_somebody_changed_them() {
+        let bench = crate::fixture::bench::Bench::new();
+        let mut host = bench.host();
+        for home in ["root", "home/ana", "home/eva"] {
+            host.write_file(&format!("/{home}{}", crate::certificates::place::KUBECONFIG_COPY), b"", 0o600).unwrap();
+        }
+        bench.file("etc/kubernetes/admin.conf", &kubeconfig("bmV3"));
+        bench.file("root/.kube/config", &kubeconfig("b2xk"));
+        bench.file(
+            "home/ana/.kube/config",
+            &kubeconfig("b2xk").replace("current-context: context", "current-context: mine"),
+        );
+        bench.file("home/eva/.kube/config", "half a fi");
+        renew_copies(&mut host).unwrap();
+        assert_eq!(bench.read("root/.kube/config"), kubeconfig("bmV3"));
+        assert!(bench.read("home/ana/.kube/config").contains("b2xk"));
+        assert_eq!(bench.read("home/eva/.kube/config"), "half a fi");
+    }
 
     #[test]
     fn homes_come_from_the_text_of_passwd() {

@@ -6,9 +6,7 @@ use anyhow::bail;
 use super::{Check, Context, Step};
 use crate::host::{Change, Host, HostError};
 use crate::inputs::Inputs;
-use crate::kernel_settings::{Need, SETTINGS, Setting};
-
-const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
+use crate::kernel_settings::{FILE, Need, SETTINGS, Setting};
 
 /// Sets kernel settings, now and at boot.
 pub struct Sysctls;

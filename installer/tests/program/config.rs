@@ -170,13 +170,14 @@ fn print_fills_in_every_default() {
 
 #[test]
 fn an_inventory_becomes_a_cluster_yaml() {
-    let folder = folder(&[("inventory.ini", INVENTORY), ("wrong.ini", "[kube_node]\na ip=192.0.2.1\nb ip=\n")]);
+    let folder = folder(&[("inventory.ini", INVENTORY), ("wrong.ini", "[kube_node]\na ip=192.0.2.1\nb ip=1\n")]);
     fs::create_dir_all(folder.path("group_vars")).unwrap();
+    fs::write(folder.path("group_vars/all.yml"), "kube_pods_subnet: 10.233.64.0/18\nbin_dir: /opt/bin\n").unwrap();
     let said = folder.kinstall(&["config", "import", "inventory.ini"]);
     assert_snapshot!(said, @"
     exit code 0
     --- stdout
-    # The hosts of Kubespray's inventory. Whatever else a cluster has, see `kinstall config init`.
+    # From Kubespray's inventory. What else a cluster has, see `kinstall config init`.
     schema: 1
     hosts:
     - name: a
@@ -194,10 +195,12 @@ fn an_inventory_becomes_a_cluster_yaml() {
         address: 198.51.100.2
     ssh:
       user: admin
+    network:
+      pod-cidr: 10.233.64.0/18
     --- stderr
     note: inventory.ini: no host is in group `etcd`; etcd goes beside the control planes
-    note: inventory.ini: line 6: variable `kube_version` means nothing to kinstall and is left out
-    note: group_vars is not read; write what matters of it into cluster.yaml
+    note: inventory.ini: line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.25.2`
+    note: inventory.ini: group_vars/all.yml line 2: left out: `bin_dir`: kinstall has its own places for files and its own names for users
     ");
     fs::write(folder.path("cluster.yaml"), said.stdout).unwrap();
     assert_snapshot!(folder.kinstall(&["config", "validate", "cluster.yaml"]), @"
@@ -211,7 +214,86 @@ fn an_inventory_becomes_a_cluster_yaml() {
     --- stdout
     --- stderr
     error: wrong.ini cannot be used
-      caused by: line 3: `` is no IPv4 address
+      caused by: line 3: `1` is no IPv4 address
+    ");
+    assert_snapshot!(folder.kinstall(&["config", "import", "absent.ini"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: absent.ini cannot be used
+      caused by: cannot read it
+      caused by: failed to open file `absent.ini`: No such file or directory (os error 2)
+    ");
+    fs::remove_file(folder.path("wrong.ini")).unwrap();
+    let folder_itself = folder.kinstall(&["config", "import", "."]);
+    assert!(folder_itself.stdout.contains("pod-cidr: 10.233.64.0/18"), "{}", folder_itself.stderr);
+}
+
+#[test]
+fn a_cluster_yaml_beside_an_inventory_has_the_last_word() {
+    let inventory = format!(
+        "{INVENTORY}loadbalancer_apiserver={{'address': '192.0.2.100'}}\nkube_apiserver_port=7443\n[kube_control_plane:vars]\nloadbalancer_apiserver={{'address': '192.0.2.100'}}\n"
+    );
+    let files = [
+        ("inventory.ini", inventory.as_str()),
+        ("beside.yaml", "api: {port: 8443}\n"),
+        ("wrong.yaml", "api: {prot: 8443}\n"),
+    ];
+    let folder = folder(&files);
+    let print = |config: &str| {
+        folder.kinstall(&["config", "load-balancer", "--config", config, "--inventory", "inventory.ini"])
+    };
+    let said = print("beside.yaml");
+    assert!(said.stdout.contains("    server a 192.0.2.1:8443\n"), "{}{}", said.stdout, said.stderr);
+    assert_snapshot!(print("wrong.yaml"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: wrong.yaml cannot be used
+      caused by: the configuration cannot be read
+      caused by: api: unknown field `prot`, expected one of `endpoint`, `address`, `interface`, `load-balancer`, `port`, `certificate-sans` at line 1 column 7
+    ");
+}
+
+#[test]
+fn names_are_resolved_as_the_host_does() {
+    // A name that every host has means the host itself, and no other one could reach it there.
+    let folder = folder(&[("inventory.ini", "[kube_control_plane]\na ansible_host=localhost\n")]);
+    assert_snapshot!(folder.kinstall(&["config", "import", "inventory.ini"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: inventory.ini cannot be used
+      caused by: line 2: host `a` has no address that other hosts reach it by, and `localhost` resolves to none here; add `ip=`
+    ");
+}
+
+#[test]
+fn files_of_other_tools_become_a_cluster_yaml() {
+    let k0sctl = "apiVersion: k0sctl.k0sproject.io/v1beta1\nkind: Cluster\nspec:\n  hosts:\n  - role: single\n    hostname: a\n    ssh: {address: 192.0.2.1}\n";
+    let folder = folder(&[("k0sctl.yaml", k0sctl)]);
+    assert_snapshot!(folder.kinstall(&["config", "import", "k0sctl.yaml"]), @"
+    exit code 0
+    --- stdout
+    # From k0sctl's cluster file. What else a cluster has, see `kinstall config init`.
+    schema: 1
+    hosts:
+    - name: a
+      address: 192.0.2.1
+      roles:
+      - control-plane
+      - etcd
+      - worker
+    ssh:
+      user: root
+    --- stderr
+    ");
+    assert_snapshot!(folder.kinstall(&["preflight", "--inventory", "k0sctl.yaml"]), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: k0sctl.yaml is k0sctl's cluster file and no inventory
+    hint: turn it into a cluster.yaml: `kinstall config import k0sctl.yaml > cluster.yaml`
     ");
 }
 

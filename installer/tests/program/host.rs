@@ -76,3 +76,27 @@ fn status_of_a_host_that_was_not_set_up_is_not_well() {
     let value: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((json.code, &value["healthy"], &value["installed"]), (Some(1), &Value::Bool(false), &Value::Null));
 }
+
+#[test]
+fn certificates_of_a_host_that_was_not_set_up_are_refused() {
+    assert!(!records(), "kinstall has set up this host; the test wants one that it has not");
+    let folder = Folder::new();
+    let list = folder.kinstall(&["certs", "list", "--output", "json"]);
+    let value: Value = serde_json::from_str(&list.stdout).unwrap();
+    assert_eq!((list.code, &value["error"]["kind"]), (Some(3), &Value::from("refused")), "{list}");
+    for command in [&["certs", "renew", "--all"][..], &["certs", "add-san", "k8s.example"], &["kubeconfig"]] {
+        assert_eq!(folder.kinstall(command).code, Some(3), "{command:?}");
+    }
+    for wrong in [
+        &["certs", "renew"][..],
+        &["certs", "renew", "--all", "apiserver"],
+        &["certs", "renew", "ca"],
+        &["certs", "add-san"],
+        &["certs", "add-san", "no name"],
+        &["kubeconfig", "--group", "developers"],
+        &["kubeconfig", "--user", "system:admin"],
+    ] {
+        assert_eq!(folder.kinstall(wrong).code, Some(2), "{wrong:?}");
+    }
+    assert!(!records());
+}

@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 26] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -79,6 +79,23 @@ const CASES: [Case; 22] = [
         2,
         "token create --host w1 --address 192.0.2.2 --ttl 9d",
     ),
+    case("certs list", Success::Lines(&["certs list --config cluster.yaml"]), 2, "certs list --config absent.yaml"),
+    case(
+        "certs renew",
+        Success::Lines(&[
+            "certs renew --all --config cluster.yaml",
+            "certs renew --all --config cluster.yaml --dry-run",
+        ]),
+        3,
+        "certs renew etcd-peer --config cluster.yaml",
+    ),
+    case(
+        "certs add-san",
+        Success::Lines(&["certs add-san k8s.example --config cluster.yaml"]),
+        2,
+        "certs add-san --config cluster.yaml",
+    ),
+    case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
     case("config init", Success::Lines(&["config init"]), 2, "config init surplus"),
     case("config schema", Success::Lines(&["config schema", "config schema token create"]), 2, "config schema nothing"),
     case("config validate", Success::Lines(&["config validate cluster.yaml"]), 2, "config validate wrong.yaml"),

@@ -5,6 +5,7 @@ use kbundle_cli::Program as _;
 use kbundle_cli::program::commands;
 use kinstall::cli::Cli;
 use kinstall::config;
+use kinstall::inventory::{self, Fate, Row};
 use serde_json::Value;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
@@ -53,6 +54,19 @@ fn the_page_has_every_key() {
     assert!(table.len() > 30, "{table:?}");
     let table = table.join("\n");
     is_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
+}
+
+#[test]
+fn the_page_has_every_port() {
+    const END: &str = "<!-- end of ports -->";
+    let page = fs::read_to_string(format!("{DOCS}/reference/environment.md")).unwrap();
+    let (before, rest) = page.split_once("--test program reference`. -->\n").unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let table = kinstall::ports::table();
+    is_current(
+        "reference/environment.md",
+        &format!("{before}--test program reference`. -->\n\n{table}\n\n{END}{after}"),
+    );
 }
 
 /// Adds a row for each key of `object` and of the objects in it.
@@ -113,4 +127,28 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
         _ if inner["pattern"].is_string() => ("DNS name".to_owned(), None),
         _ => ("text".to_owned(), None),
     }
+}
+
+/// The tables of variables of Kubespray are those that the import goes by.
+#[test]
+fn the_page_has_every_variable() {
+    const END: &str = "<!-- end of variables -->";
+    let page = fs::read_to_string(format!("{DOCS}/how-to/kubespray.md")).unwrap();
+    let (before, rest) = page.split_once("reference`. -->\n").unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let names = |row: &Row| row.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut taken = vec!["| variables | become |".to_owned(), "|---|---|".to_owned()];
+    let mut left = vec!["| variables | are left out, because |".to_owned(), "|---|---|".to_owned()];
+    for row in inventory::VARIABLES {
+        match row.fate {
+            Fate::Taken(key) => taken.push(format!("| {} | {key} |", names(row))),
+            Fate::Left(reason) => left.push(format!("| {} | {reason} |", names(row))),
+            Fate::LeftWhereOn(reason) => {
+                left.push(format!("| {} | {reason}; nothing is said of what is false or empty |", names(row)));
+            }
+        }
+    }
+    assert!(taken.len() > 20 && left.len() > 15);
+    let tables = format!("{}\n\n{}", taken.join("\n"), left.join("\n"));
+    is_current("how-to/kubespray.md", &format!("{before}reference`. -->\n\n{tables}\n\n{END}{after}"));
 }

@@ -9,6 +9,7 @@
 mod apart;
 mod cut;
 mod cut_joins;
+mod firewall;
 mod front;
 mod join;
 mod life;

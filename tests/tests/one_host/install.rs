@@ -11,6 +11,8 @@ use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, install};
 use lab::connected::{Carried, NEWEST, OLDEST, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
+use super::certificates;
+
 #[test]
 fn the_oldest_release_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
     serves_survives_a_reboot_and_is_removed_without_a_trace("one-oldest", carried(OLDEST, "calico"))
@@ -46,6 +48,7 @@ pub fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carrie
     ensure!(status["healthy"] == true, "{status}");
 
     assert_a_second_run_changes_nothing(host)?;
+    certificates::are_listed_extended_and_renewed(host)?;
 
     host.reboot()?;
     cluster.assert_nodes_ready(1)?;

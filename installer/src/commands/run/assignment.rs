@@ -65,6 +65,11 @@ impl Assignment {
         Self { spec, name, source: Source::JoinFile { path, file: Box::new(file) } }
     }
 
+    /// The same, on a host that kinstall makes fit.
+    pub fn prepared(self) -> Self {
+        Self { spec: self.spec.with_hosts_prepared(), ..self }
+    }
+
     /// What an earlier run began to make of this host; `None` where there was none.
     pub fn recorded() -> anyhow::Result<Option<Self>> {
         let records = Records::read_begun(&Host::local()?)?;

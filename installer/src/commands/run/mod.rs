@@ -17,16 +17,18 @@ use assignment::Assignment;
 /// Does what the command line says.
 pub fn run(arguments: &RunArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
+    let prepared = |assignment: Assignment| if arguments.prepare { assignment.prepared() } else { assignment };
     if let Some(path) = &arguments.join {
-        return here::run(arguments, output, &trust, &Assignment::joining(path)?);
+        return here::run(arguments, output, &trust, &prepared(Assignment::joining(path)?));
     }
     if arguments.config.is_none()
         && arguments.inventory.is_none()
         && let Some(assignment) = Assignment::recorded()?
     {
-        return here::run(arguments, output, &trust, &assignment);
+        return here::run(arguments, output, &trust, &prepared(assignment));
     }
-    let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    let spec =
+        prepared(Assignment::alone(read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?)).spec;
     if spec.hosts.is_empty() {
         here::run(arguments, output, &trust, &Assignment::alone(spec))
     } else {

@@ -124,6 +124,7 @@ fn ssh(place: &str, what: &str, ssh: &Ssh, problems: &mut Problems) {
         ("user", ssh.user.clone(), false),
         ("jump", ssh.jump.clone(), false),
         ("key", path(&ssh.key), true),
+        ("jump-key", path(&ssh.jump_key), true),
         ("known-hosts", path(&ssh.known_hosts), true),
     ];
     for (key, text, spaces_allowed) in arguments {
@@ -132,6 +133,10 @@ fn ssh(place: &str, what: &str, ssh: &Ssh, problems: &mut Problems) {
             let message = format!("{what} {key} is empty, begins with `-`, or has spaces or control characters in it");
             problems.add(format!("{place}.{key}"), message);
         }
+    }
+    if ssh.jump_key.is_some() && ssh.jump.as_ref().is_none_or(|jump| jump.contains(',')) {
+        let message = format!("{what} jump-key is for one host to go through; name it as `jump`, or remove the key");
+        problems.add(format!("{place}.jump-key"), message);
     }
     if ssh.port == Some(0) {
         problems.add(format!("{place}.port"), format!("{what} port 0 is no port; 22 is usual"));
@@ -248,6 +253,8 @@ mod tests {
     #[test]
     fn ssh_gets_no_options_by_the_back_door() {
         let host = format!("{ALL}, ssh: {{address: '-oProxyCommand=x', user: 'a b', port: 0, key: ''}}");
+        insta::assert_snapshot!(problems(&[ALL], "ssh: {jump: 'a,b', jump-key: k}"), @"ssh.jump-key: ssh: jump-key is for one host to go through; name it as `jump`, or remove the key");
+        insta::assert_snapshot!(problems(&[ALL], "ssh: {jump-key: k}"), @"ssh.jump-key: ssh: jump-key is for one host to go through; name it as `jump`, or remove the key");
         insta::assert_snapshot!(problems(&[&host], "ssh: {jump: '-x', address: 192.0.2.9}"), @"
         ssh.jump: ssh: jump is empty, begins with `-`, or has spaces or control characters in it
         ssh.address: ssh: address is of one host; write it at that host

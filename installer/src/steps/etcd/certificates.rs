@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use anyhow::Context as _;
+
 use super::{authority, layout};
 use crate::host::{Host, HostError, Owner};
 use crate::pki::{self, Identity, PrivateKey, Usage};
@@ -12,6 +14,15 @@ pub(super) struct Placed {
     pub key: String,
     pub owner: Owner,
     pub identity: Identity,
+}
+
+/// One of a member's certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberCertificate {
+    /// With which it serves.
+    Server,
+    /// With which it meets its peers.
+    Peer,
 }
 
 /// The certificates of a member with this name and address, whose keys etcd's user reads: as a server, and among its peers.
@@ -54,12 +65,26 @@ pub fn make(host: &mut Host, key: &PrivateKey, name: &str, address: IpAddr, etcd
 
 /// Makes the certificate, unless the one that is there will do.
 pub(super) fn issue(host: &mut Host, placed: &Placed, authority: &PrivateKey) -> anyhow::Result<()> {
-    if unfit(host, placed, authority.public())?.is_some() {
-        let pair = authority::signer(authority.clone()).issue(&placed.identity)?;
-        write_key(host, &placed.key, &pair.key, placed.owner)?;
-        host.write_file(&placed.certificate, pair.certificate.as_bytes(), 0o644)?;
-    }
-    Ok(())
+    if unfit(host, placed, authority.public())?.is_some() { renew(host, placed, authority) } else { Ok(()) }
+}
+
+/// Makes the certificate, whatever is there.
+pub(super) fn renew(host: &mut Host, placed: &Placed, authority: &PrivateKey) -> anyhow::Result<()> {
+    let pair = authority::signer(authority.clone()).issue(&placed.identity)?;
+    write_key(host, &placed.key, &pair.key, placed.owner)?;
+    Ok(host.write_file(&placed.certificate, pair.certificate.as_bytes(), 0o644)?)
+}
+
+/// Makes one of the certificates of this host's member anew. The host has the authority; the member has to be restarted.
+pub fn renew_member(host: &mut Host, name: &str, address: IpAddr, which: MemberCertificate) -> anyhow::Result<()> {
+    let etcd = host.user(layout::USER)?.context("the user etcd is not there")?;
+    let authority = authority::key(host)?.context("this host does not have the key of etcd's authority")?;
+    let [server, peer] = of_member(name, address, etcd);
+    let placed = match which {
+        MemberCertificate::Server => server,
+        MemberCertificate::Peer => peer,
+    };
+    renew(host, &placed, &authority)
 }
 
 /// Why the certificate on the host will not do; `authority` is the public key that has to have signed it.

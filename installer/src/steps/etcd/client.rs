@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::certificates::{self, Placed};
 use super::{authority, layout};
+use crate::failure::Advise;
 use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::kubeadm;
@@ -85,6 +86,18 @@ impl Step for EtcdClient {
 fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let here = context.host.read_text(layout::CA_PATH)?;
     Ok(here.or_else(|| context.material.etcd_client.as_ref().map(|client| client.authority.clone())))
+}
+
+/// Makes the certificate anew where the host has etcd's authority, and takes the one that was `handed` where it has not.
+pub fn renew_client(host: &mut Host, handed: Option<&crate::join_material::EtcdClient>) -> anyhow::Result<()> {
+    if let Some(key) = authority::key(host)? {
+        return certificates::renew(host, &placed(), &key);
+    }
+    let Some(client) = handed else {
+        return Err(anyhow::anyhow!("the authority of etcd is on other hosts, which have to sign it"))
+            .hint("run it for the whole cluster: `kinstall certs renew apiserver-etcd-client --config cluster.yaml`");
+    };
+    write_pair(host, &client.pair)
 }
 
 fn write_pair(host: &mut Host, pair: &crate::join_material::Pair) -> anyhow::Result<()> {

@@ -43,8 +43,16 @@ pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
     })
 }
 
+/// What keeps the member at `address` from its work; nothing where it does it.
+pub fn illness(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
+    Ok(match health(host, address)? {
+        Health::Good => None,
+        Health::Bad(said) => Some(said),
+    })
+}
+
 /// Waits until the member at `address` does its work, after a start.
-pub(super) fn wait_until_healthy(progress: &dyn StepProgress, host: &Host, address: IpAddr) -> anyhow::Result<()> {
+pub fn wait_until_healthy(progress: &dyn StepProgress, host: &Host, address: IpAddr) -> anyhow::Result<()> {
     until(progress, "etcd to be healthy", HEALTHY_WITHIN, || {
         Ok(match health(host, address)? {
             Health::Good => Look::Ready(()),

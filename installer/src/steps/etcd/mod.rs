@@ -23,9 +23,10 @@ use config::Start;
 
 pub use crate::etcd_layout as layout;
 pub use authority::{authority, issue_client, make_authority};
-pub use client::EtcdClient;
-pub use members::{EtcdMember, add_member, members, remove_member};
-use members::{Health, health, wait_until_healthy};
+pub use certificates::{MemberCertificate, renew_member};
+pub use client::{EtcdClient, renew_client};
+pub use members::{EtcdMember, add_member, illness, members, remove_member, wait_until_healthy};
+use members::{Health, health};
 
 /// Sets up a member of etcd.
 pub struct Etcd;

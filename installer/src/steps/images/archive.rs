@@ -9,62 +9,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH};
-use kbundle_format::{BundleList, Digest, Entry, EntryPath, Image, ImageRef, Platform};
-use serde::de::DeserializeOwned;
+use kbundle_format::oci::{Blob, Document, LayoutEntry, LayoutIndex, MAX_DOCUMENT_BYTES, NamedManifest, layout_file};
+use kbundle_format::{BundleList, Digest, Entry, EntryPath, Image, ImageRef};
 use serde::{Deserialize, Serialize};
 
-/// Manifests are a few KB; what registries accept ends at 4 MB.
-const MAX_MANIFEST_BYTES: u64 = 4 << 20;
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The annotation that containerd takes an image's name from.
 const NAME: &str = "io.containerd.image.name";
 /// Files in a tar fill whole blocks.
 const BLOCK: [u8; 512] = [0; 512];
+/// No publisher nests indexes deeper; one in another is rare.
+const MAX_INDEX_DEPTH: usize = 4;
 
-/// An OCI image index (image-spec, `image-index.md`) whose manifests bear their names.
+/// An OCI image index whose manifests bear their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Index {
-    schema_version: u32,
-    media_type: String,
-    manifests: Vec<Descriptor>,
-}
+#[serde(transparent)]
+pub struct Index(LayoutIndex);
 
-/// An OCI content descriptor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Descriptor {
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    /// Of a manifest; an index has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    platform: Option<DescriptorPlatform>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DescriptorPlatform {
-    architecture: String,
-    os: String,
-}
-
-impl From<&Platform> for DescriptorPlatform {
-    fn from(platform: &Platform) -> Self {
-        Self { architecture: platform.architecture().to_owned(), os: platform.os().to_owned() }
-    }
-}
-
-impl FromIterator<Descriptor> for Index {
-    fn from_iter<I: IntoIterator<Item = Descriptor>>(manifests: I) -> Self {
-        Self {
-            schema_version: 2,
-            media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
-            manifests: manifests.into_iter().collect(),
-        }
+impl FromIterator<NamedManifest> for Index {
+    fn from_iter<I: IntoIterator<Item = NamedManifest>>(manifests: I) -> Self {
+        Self(manifests.into_iter().collect())
     }
 }
 
@@ -72,62 +38,69 @@ impl Index {
     /// The JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an index has string keys and no failing serializer")
+        self.0.to_bytes()
     }
 
     /// Whether no image is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.manifests.is_empty()
+        self.0.is_empty()
     }
 
     /// Those of the names whose index or manifest is among `content`, and the others.
     #[must_use]
     pub fn partition(&self, content: &BTreeSet<Digest>) -> (Self, Self) {
-        let (inside, outside): (Vec<_>, Vec<_>) =
-            self.manifests.iter().cloned().partition(|descriptor| content.contains(&descriptor.digest));
-        (inside.into_iter().collect(), outside.into_iter().collect())
+        let is_inside = |entry: &LayoutEntry<'_>| content.contains(&entry.digest);
+        (Self(self.0.only(is_inside)), Self(self.0.only(|entry| !is_inside(entry))))
     }
 
     /// Those that `is_wanted` says yes to, by name and digest.
     #[must_use]
     pub fn only(&self, is_wanted: impl Fn(&str, &Digest) -> bool) -> Self {
-        let is_wanted = |descriptor: &&Descriptor| {
-            descriptor.annotations.get(NAME).is_some_and(|name| is_wanted(name, &descriptor.digest))
-        };
-        self.manifests.iter().filter(is_wanted).cloned().collect()
+        Self(self.0.only(|entry| entry.annotation(NAME).is_some_and(|name| is_wanted(name, &entry.digest))))
+    }
+
+    fn named(&self) -> impl Iterator<Item = anyhow::Result<(String, LayoutEntry<'_>)>> {
+        self.0.entries().map(|entry| {
+            let name = entry.annotation(NAME).context("the record of images has one without a name")?;
+            Ok((name.to_owned(), entry))
+        })
     }
 
     /// Each name and the digest that it stands for: an index or a manifest.
     pub fn names(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
-        let name = |descriptor: &Descriptor| {
-            let name = descriptor.annotations.get(NAME).context("the record of images has one without a name")?;
-            Ok((name.clone(), descriptor.digest))
-        };
-        self.manifests.iter().map(name).collect()
+        self.named().map(|named| named.map(|(name, entry)| (name, entry.digest))).collect()
     }
 
-    /// Each image's name with a tag and the digest of its manifest.
+    /// The digest of each image's manifest, by the image's first name: with a tag where it has one.
     pub fn manifests(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
         let mut manifests = BTreeMap::new();
-        let mut by_tag = None;
-        for descriptor in &self.manifests {
-            by_tag = descriptor.annotations.get(NAME).filter(|name| !name.contains('@')).or(by_tag);
-            if descriptor.platform.is_some() {
-                let name = by_tag.context("the record of images has a digest before a tag")?;
-                manifests.insert(name.clone(), descriptor.digest);
+        let mut first_name = None;
+        for named in self.named() {
+            let (name, entry) = named?;
+            if !name.contains('@') {
+                first_name = Some(name.clone());
+                if entry.has_platform {
+                    manifests.insert(name, entry.digest);
+                }
+            } else if entry.has_platform {
+                // The manifest is an image's last name.
+                manifests.insert(first_name.take().unwrap_or(name), entry.digest);
+            } else {
+                first_name.get_or_insert(name);
             }
         }
         Ok(manifests)
     }
 }
 
-/// How an index names `image`: by its tag, which comes first, and by digest.
-pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<Descriptor>> {
-    let by_tag = image.reference.to_string();
-    let mut names = vec![(by_tag, image.pinned), (by_digest(&image.reference, &image.pinned), image.pinned)];
+/// How an index names `image`: by its tag, where it has one, which comes first, and by digest.
+pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<NamedManifest>> {
+    let by_tag = image.reference.tag().map(|_| (image.reference.to_string(), image.pinned));
+    let by_digest = |digest| (by_digest(&image.reference, &digest), digest);
+    let mut names: Vec<_> = by_tag.into_iter().chain([by_digest(image.pinned)]).collect();
     if image.pinned != image.manifest {
-        names.push((by_digest(&image.reference, &image.manifest), image.manifest));
+        names.push(by_digest(image.manifest));
     }
     names.into_iter().map(|(name, target)| descriptor(list, image, name, &target)).collect()
 }
@@ -137,40 +110,20 @@ fn by_digest(reference: &ImageRef, digest: &Digest) -> String {
     format!("{}/{}@{digest}", reference.registry(), reference.repository())
 }
 
-fn descriptor(list: &BundleList, image: &Image, name: String, target: &Digest) -> anyhow::Result<Descriptor> {
+fn descriptor(list: &BundleList, image: &Image, name: String, target: &Digest) -> anyhow::Result<NamedManifest> {
     let entry = blob(list, target)?;
-    Ok(Descriptor {
-        media_type: entry.media_type.clone(),
-        digest: entry.digest,
-        size: entry.size,
-        platform: (*target == image.manifest).then(|| (&image.platform).into()),
+    Ok(NamedManifest {
+        blob: Blob { media_type: entry.media_type.clone(), digest: entry.digest, size: entry.size },
+        platform: (*target == image.manifest).then(|| image.platform.clone()),
         annotations: [(NAME.to_owned(), name)].into(),
     })
-}
-
-/// The part of an image manifest that names blobs; the same in OCI's and Docker's form.
-#[derive(Deserialize)]
-pub struct Manifest {
-    pub config: Blob,
-    pub layers: Vec<Blob>,
-}
-
-/// The part of an image index that names manifests; the same in OCI's and Docker's form.
-#[derive(Deserialize)]
-struct Manifests {
-    manifests: Vec<Blob>,
-}
-
-#[derive(Deserialize)]
-pub struct Blob {
-    pub digest: Digest,
 }
 
 /// An image in a bundle, with all that belongs to it.
 pub struct ImageArchive<'a> {
     bundle: &'a IndexedBundle,
     index: Index,
-    /// Config, layers, the manifest, and last the index where there is one.
+    /// Config, layers, the manifest, and last the indexes where there are any.
     blobs: Vec<&'a Entry>,
 }
 
@@ -179,22 +132,18 @@ impl<'a> ImageArchive<'a> {
     pub fn open(bundle: &'a IndexedBundle, image: &Image) -> anyhow::Result<Self> {
         let list: &BundleList = bundle.list();
         let manifest = blob(list, &image.manifest)?;
-        let Manifest { config, layers } = read_document(bundle, image, manifest)?;
+        let Document::Manifest { config, layers, .. } = read_document(bundle, image, manifest)? else {
+            bail!("the manifest of {} is an index", image.reference);
+        };
         let mut blobs = vec![blob(list, &config.digest)?];
         for layer in &layers {
             blobs.push(blob(list, &layer.digest)?);
         }
         blobs.push(manifest);
         if image.pinned != image.manifest {
-            let index = blob(list, &image.pinned)?;
-            let Manifests { manifests } = read_document(bundle, image, index)?;
-            ensure!(
-                manifests.iter().any(|named| named.digest == image.manifest),
-                "the index of {} does not name manifest {}",
-                image.reference,
-                image.manifest
-            );
-            blobs.push(index);
+            let indexes = indexes_to_manifest(bundle, image, blob(list, &image.pinned)?, MAX_INDEX_DEPTH)?;
+            ensure!(!indexes.is_empty(), "the index of {} does not name manifest {}", image.reference, image.manifest);
+            blobs.extend(indexes);
         }
         Ok(Self { bundle, index: descriptors(list, image)?.into_iter().collect(), blobs })
     }
@@ -203,7 +152,7 @@ impl<'a> ImageArchive<'a> {
     ///
     /// Each blob's digest is checked while it is written; `index.json` follows only when all were right.
     pub fn write(&self, out: &mut dyn Write, sent: &mut HashSet<Digest>) -> io::Result<()> {
-        write_file(out, OCI_LAYOUT_PATH, LAYOUT)?;
+        write_file(out, OCI_LAYOUT_PATH, layout_file())?;
         for entry in self.blobs.iter().filter(|entry| !sent.contains(&entry.digest)) {
             write_header(out, entry.path.as_str(), entry.size)?;
             self.bundle.copy_entry(entry, out).map_err(io::Error::other)?;
@@ -218,16 +167,40 @@ impl<'a> ImageArchive<'a> {
 
 /// Writes an archive that holds names alone, for images whose content is there.
 pub fn write_index(out: &mut dyn Write, index: &Index) -> io::Result<()> {
-    write_file(out, OCI_LAYOUT_PATH, LAYOUT)?;
+    write_file(out, OCI_LAYOUT_PATH, layout_file())?;
     write_file(out, OCI_INDEX_PATH, &index.to_bytes())?;
     write_end(out)
 }
 
+/// The indexes that lead from `index` to the image's manifest, the innermost first; none where none does.
+fn indexes_to_manifest<'a>(
+    bundle: &'a IndexedBundle,
+    image: &Image,
+    index: &'a Entry,
+    depth: usize,
+) -> anyhow::Result<Vec<&'a Entry>> {
+    let Document::Index { manifests, .. } = read_document(bundle, image, index)? else { return Ok(Vec::new()) };
+    if manifests.iter().any(|named| named.blob.digest == image.manifest) {
+        return Ok(vec![index]);
+    }
+    let list: &BundleList = bundle.list();
+    for inner in manifests.iter().filter(|named| named.is_index() && depth > 1) {
+        // Those of other platforms are not in the bundle.
+        let Some(inner) = list.entry(EntryPath::blob(&inner.blob.digest).as_str()) else { continue };
+        let mut indexes = indexes_to_manifest(bundle, image, inner, depth - 1)?;
+        if !indexes.is_empty() {
+            indexes.push(index);
+            return Ok(indexes);
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Reads an index or a manifest.
-fn read_document<T: DeserializeOwned>(bundle: &IndexedBundle, image: &Image, entry: &Entry) -> anyhow::Result<T> {
-    ensure!(entry.size <= MAX_MANIFEST_BYTES, "{} of {} has {} bytes", entry.digest, image.reference, entry.size);
+fn read_document(bundle: &IndexedBundle, image: &Image, entry: &Entry) -> anyhow::Result<Document> {
+    ensure!(entry.size <= MAX_DOCUMENT_BYTES, "{} of {} has {} bytes", entry.digest, image.reference, entry.size);
     let bytes = bundle.read_entry(entry)?;
-    serde_json::from_slice(&bytes).with_context(|| format!("while reading {} of {}", entry.digest, image.reference))
+    Document::parse(&bytes).map_err(|reason| anyhow!("{} of {} {reason}", entry.digest, image.reference))
 }
 
 fn blob<'a>(list: &'a BundleList, digest: &Digest) -> anyhow::Result<&'a Entry> {
@@ -317,6 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn an_image_without_a_tag_goes_by_its_digest() {
+        let list = fixture::list("1.25.2");
+        let tagged = &list.images[0];
+        let reference = by_digest(&tagged.reference, &tagged.pinned).parse().unwrap();
+        let image = Image { reference, ..tagged.clone() };
+        let both = [tagged, &image].into_iter().flat_map(|image| descriptors(&list, image).unwrap());
+        let record: Index = both.collect();
+        let [by_tag, by_digest] = [tagged, &image].map(|image| (image.reference.to_string(), image.manifest));
+        assert_eq!(record.names().unwrap(), [by_tag.clone(), by_digest.clone()].into());
+        assert_eq!(record.manifests().unwrap(), [by_tag, by_digest].into());
+    }
+
+    #[test]
     fn only_names_that_are_gone_are_put_back() {
         let names = index().names().unwrap().into_keys();
         let (there, gone): (BTreeSet<_>, BTreeSet<_>) = names.partition(|name| name.contains("apiserver"));
@@ -336,7 +322,7 @@ mod tests {
             io::copy(&mut entry, &mut content).unwrap();
             (entry.path().unwrap().display().to_string(), content)
         });
-        assert_eq!(files.next().unwrap(), ("oci-layout".to_owned(), LAYOUT.to_vec()));
+        assert_eq!(files.next().unwrap(), ("oci-layout".to_owned(), layout_file().to_vec()));
         assert_eq!(files.next().unwrap(), ("index.json".to_owned(), index().to_bytes()));
         assert_eq!(files.next(), None);
         assert_eq!(bytes.len() % 512, 0);

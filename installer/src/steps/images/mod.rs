@@ -111,7 +111,10 @@ fn refuse_half_made(host: &Host, present: &Index) -> anyhow::Result<()> {
 
 /// Guards an image, whose names and what they stand for these are.
 fn keep(host: &Host, names: &BTreeMap<String, Digest>) -> anyhow::Result<()> {
-    for name in names.keys().filter(|name| !name.contains('@')) {
+    let has_tag = |name: &&String| !name.contains('@');
+    let tagged: Vec<_> = names.keys().filter(has_tag).collect();
+    // An image that has no tag is pinned by its digests.
+    for name in if tagged.is_empty() { names.keys().collect() } else { tagged } {
         ctr::pin(host, name)?;
     }
     for target in names.values().collect::<BTreeSet<_>>() {

@@ -113,9 +113,15 @@ impl Commands for Programs {
     }
 }
 
-/// A bundle of one image whose index names other platforms as well, none of which is in the bundle, and whose config states
-/// another architecture than its index.
-fn bundle(at: &Path) -> (IndexedBundle, Image) {
+/// What the image is called, by the digest of its index.
+type Naming = fn(&Digest) -> String;
+
+const BY_TAG: Naming = |_| format!("{REPOSITORY}:v1");
+const BY_DIGEST: Naming = |index| format!("{REPOSITORY}@{index}");
+
+/// A bundle of one image whose index has another index in it. That names other platforms as well, none of which is in the bundle, and the
+/// config states another architecture than the index.
+fn bundle(at: &Path, naming: Naming) -> (IndexedBundle, Image) {
     let platform = Platform::of_this_program();
     let layers = [[("bin/busybox", "program"), ("etc/motd", "hello")], [("etc/motd", "good day"), ("etc/more", "")]];
     let tars = layers.map(|files| {
@@ -154,7 +160,13 @@ fn bundle(at: &Path) -> (IndexedBundle, Image) {
         of_platform(&manifest, platform.architecture()),
         of_platform("nor this", "ppc64le"),
     ];
-    let index = json!({"schemaVersion": 2, "mediaType": oci("index.v1+json"), "manifests": named}).to_string();
+    let index = |named: &[serde_json::Value]| {
+        json!({"schemaVersion": 2, "mediaType": oci("index.v1+json"), "manifests": named}).to_string()
+    };
+    let inner = index(&named);
+    let mut described = describe("index.v1+json", inner.as_bytes());
+    described["platform"] = json!({"os": "linux", "architecture": platform.architecture()});
+    let outer = index(&[of_platform("nor that", "riscv64"), described]);
 
     let [lower, upper] = packed;
     let contents = [
@@ -162,14 +174,15 @@ fn bundle(at: &Path) -> (IndexedBundle, Image) {
         ("layer.v1.tar+gzip", EntryKind::ImageLayer, lower),
         ("layer.v1.tar+gzip", EntryKind::ImageLayer, upper),
         ("manifest.v1+json", EntryKind::ImageManifest, manifest.into_bytes()),
-        ("index.v1+json", EntryKind::ImageIndex, index.into_bytes()),
+        ("index.v1+json", EntryKind::ImageIndex, inner.into_bytes()),
+        ("index.v1+json", EntryKind::ImageIndex, outer.into_bytes()),
     ];
     let digests = contents.each_ref().map(|(.., content)| Digest::of(content));
     let image = Image {
-        reference: format!("{REPOSITORY}:v1").parse().unwrap(),
+        reference: naming(&digests[5]).parse().unwrap(),
         platform,
         manifest: digests[3],
-        pinned: digests[4],
+        pinned: digests[5],
         roles: Role::ALL.into(),
     };
     let entry = |(media_type, kind, content): &(&str, EntryKind, Vec<u8>)| {
@@ -188,15 +201,16 @@ fn bundle(at: &Path) -> (IndexedBundle, Image) {
 }
 
 /// All that a pod may call the image.
-fn spoken_names(image: &Image) -> [String; 5] {
+fn spoken_names(image: &Image) -> Vec<String> {
     let Image { manifest, pinned, .. } = image;
-    [
-        format!("{REPOSITORY}:v1"),
+    let by_tag = image.reference.tag().map(|tag| format!("{REPOSITORY}:{tag}"));
+    let by_digest = [
         format!("{REPOSITORY}:v1@{pinned}"),
         format!("{REPOSITORY}@{pinned}"),
         format!("{REPOSITORY}:v1@{manifest}"),
         format!("{REPOSITORY}@{manifest}"),
-    ]
+    ];
+    by_tag.into_iter().chain(by_digest).collect()
 }
 
 fn assert_found(containerd: &Containerd, bundle: &IndexedBundle, image: &Image) {
@@ -234,10 +248,11 @@ fn a_real_containerd_finds_an_image_by_every_name_and_keeps_it() {
     let folders = folders();
     assert!(nix::unistd::geteuid().is_root(), "containerd is run by root");
     assert!(!folders.is_empty(), "no containerd on the PATH or in KINSTALL_CONTAINERD");
-    for folder in folders {
-        let containerd = Containerd::start(&folder);
+    let namings = [BY_TAG, BY_DIGEST];
+    for (folder, naming) in folders.iter().flat_map(|folder| namings.map(|naming| (folder, naming))) {
+        let containerd = Containerd::start(folder);
         assert!(containerd.finds("nothing").is_some(), "{} has no crictl", folder.display());
-        let (bundle, image) = bundle(&containerd.root.path().join("bundle"));
+        let (bundle, image) = bundle(&containerd.root.path().join("bundle"), naming);
         let host = containerd.host();
         let importer = Importer::find(&host, &image.platform).unwrap();
         let index: Index = archive::descriptors(bundle.list(), &image).unwrap().into_iter().collect();

@@ -6,14 +6,14 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 use kbundle_format::Digest;
+use kbundle_format::oci::{Blob, Document, config_layers};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::archive::{Blob, Index, Manifest};
+use super::archive::Index;
 use super::layer::{self, Fault};
 use super::{CONTAINERD_DIRECTORY, ctr, record};
 use crate::host::Host;
@@ -39,17 +39,6 @@ pub struct ImageFault {
     /// What is wrong.
     #[serde(flatten)]
     pub fault: Fault,
-}
-
-/// The part of an image config that names layers (image-spec 1.1, `config.md`).
-#[derive(serde::Deserialize)]
-struct Config {
-    rootfs: RootFs,
-}
-
-#[derive(serde::Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
 }
 
 /// Compares each image that kinstall loaded with its unpacked snapshot.
@@ -97,14 +86,16 @@ struct Layer {
 
 /// The layers of an image, the lowest first.
 fn layers(host: &Host, manifest: &Digest) -> anyhow::Result<Vec<Layer>> {
-    let Manifest { config, layers } = read(host, manifest)?;
-    let Config { rootfs } = read(host, &config.digest)?;
-    ensure!(layers.len() == rootfs.diff_ids.len(), "{} layers, of which the config names another number", layers.len());
-    let chains = chains(&rootfs.diff_ids);
+    let Document::Manifest { config, layers, .. } = parsed(host, manifest, Document::parse)? else {
+        bail!("{manifest} is an index");
+    };
+    let unpacked = parsed(host, &config.digest, config_layers)?;
+    ensure!(layers.len() == unpacked.len(), "{} layers, of which the config names another number", layers.len());
+    let chains = chains(&unpacked);
     let Some(top) = chains.last() else { return Ok(Vec::new()) };
     let directories = ctr::snapshot_directories(host, top)?;
     ensure!(directories.len() == layers.len(), "{} layers, unpacked to {}", layers.len(), directories.len());
-    let layer = |((chain, Blob { digest }), directory): ((Digest, Blob), PathBuf)| Layer {
+    let layer = |((chain, Blob { digest, .. }), directory): ((Digest, Blob), PathBuf)| Layer {
         chain,
         archive: content(&digest),
         directory,
@@ -127,9 +118,9 @@ fn content(digest: &Digest) -> String {
     format!("{CONTAINERD_DIRECTORY}/{CONTENT}/{}", digest.hex())
 }
 
-fn read<T: DeserializeOwned>(host: &Host, digest: &Digest) -> anyhow::Result<T> {
+fn parsed<T>(host: &Host, digest: &Digest, parse: impl Fn(&[u8]) -> Result<T, String>) -> anyhow::Result<T> {
     let bytes = host.read(&content(digest))?.with_context(|| format!("containerd has no content {digest}"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("while reading {digest}"))
+    parse(&bytes).map_err(|reason| anyhow!("{digest} {reason}"))
 }
 
 /// Opens a layer, which is a tar, plain or compressed with gzip or zstd, as its first bytes say.

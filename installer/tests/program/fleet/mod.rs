@@ -1,8 +1,10 @@
 //! `kinstall run` with several hosts, which a stub of `ssh` stands for: what goes wrong on the way there, who goes on, and what
 //! is sent to whom. What hosts do themselves is tested on real ones.
 
+mod certificates;
 mod cluster;
 mod front;
+mod kubespray;
 mod leaving;
 mod scale;
 pub mod stubs;
@@ -106,6 +108,39 @@ fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     assert_snapshot!(ssh_says("admin@192.0.2.3: Permission denied (publickey).\n"), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: admin@192.0.2.3: Permission denied (publickey).
       hint: the host accepts none of the keys that `ssh` has: check `user` and `key` under `ssh` in cluster.yaml, or load the key with `ssh-add`
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+}
+
+/// A program that cannot be run is no key that the host refuses, though both are told by the same words.
+#[test]
+fn a_mount_without_exec_is_named_with_what_to_do() {
+    let stubs = three();
+    let mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/mapper/vg-var /var xfs rw,nosuid,nodev,noexec 0 0\n";
+    stubs.set(2, "mounts", mounts);
+    stubs.set(3, "mounts", "/dev/sda1 / ext4 rw 0 0\n");
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `connect`: 192.0.2.3 does not run /var/lib/kinstall/agent/kinstall: /var/lib/kinstall/agent lies on /var, which is mounted noexec (/dev/mapper/vg-var)
+      hint: `mount -o remount,exec /var` on the host, and the same in its fstab or mount unit; or give /var/lib/kinstall a file system of its own
+    h3 failed in stage `connect`: 192.0.2.4 does not run /var/lib/kinstall/agent/kinstall: sh: 1: exec: /var/lib/kinstall/kinstall: Permission denied
+      hint: find out what forbids it there: SELinux, AppArmor or fapolicyd (`journalctl --since -5min`, `ausearch -ts recent`)
+    error: 2 of 3 hosts failed: h2, h3; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+}
+
+#[test]
+fn a_login_shell_that_runs_nothing_is_named_with_what_to_do() {
+    let stubs = three();
+    stubs.set(
+        2,
+        "shell",
+        "Authorized uses only. Permission denied to all others.\nThis account is currently not available.\n",
+    );
+    assert_snapshot!(stubs.run(&[]).end(), @"
+    h2 failed in stage `connect`: reading the platform failed on 192.0.2.3: Authorized uses only. Permission denied to all others.; This account is currently not available.
+      hint: give the user a login shell that runs commands, such as /bin/bash (`usermod --shell /bin/bash USER` on the host), or name another user: `user` under `ssh` in cluster.yaml
     error: 1 of 3 hosts failed: h2; the others are done
     hint: fix what each of them reports, then run the same command again to resume
     ");
@@ -307,11 +342,57 @@ fn all_findings_of_all_hosts_are_shown_before_one_refusal() {
              on: h3
     reject   reach            cannot connect to h1 at 192.0.2.2:6443 (connection timed out)
              required: connections to API servers, etcd and kubelets, as the host's roles need them
-             do: allow these TCP ports between the hosts, in their firewalls and in those between them
+             do: allow these TCP ports between the hosts, in their firewalls (`kinstall run --prepare`) and in those between them
              on: h2
     error: h1, h2, h3 failed the checks cpus, distinct-hostnames, clocks, reach; nothing was changed
     hint: fix what each check reports, or ignore it with `--ignore cpus --ignore distinct-hostnames --ignore clocks --ignore reach`
     ");
+}
+
+/// A host whose rules let nobody reach what its roles need.
+fn close(stubs: &Stubs, number: usize) {
+    let chain = json!({
+        "program": "iptables", "family": "ip", "table": "filter", "chain": "INPUT", "hook": "input", "rules": [], "policy": "drop"
+    });
+    changed_survey(stubs, number, |survey| survey["facts"]["packetFilter"]["chains"] = json!([chain]));
+}
+
+#[test]
+fn a_closed_host_is_refused_and_opened_with_consent() {
+    let stubs = three();
+    close(&stubs, 1);
+    let said = stubs.run(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("firewall") && said.stderr.contains("kinstall run --prepare"), "{}", said.stderr);
+    assert_eq!(stubs.run(&["--prepare"]).code, Some(0));
+    let sent: Value = serde_json::from_slice(&fs::read(stubs.host(2, "apply-prepare")).unwrap()).unwrap();
+    assert_eq!(sent["work"]["spec"]["host-preparation"], "enabled");
+    assert_eq!(sent["work"]["spec"]["hosts"].as_array().unwrap().len(), 3, "the rules name all nodes");
+}
+
+#[test]
+fn what_stays_closed_after_hosts_were_opened_is_reported() {
+    let stubs = three();
+    close(&stubs, 1);
+    stubs.set(2, "reply-connect", &answer(&json!([["192.0.2.2:6443", "connection timed out"]])));
+    assert_snapshot!(stubs.run(&["--prepare"]).end(), @"
+    h2 failed in stage `prepare`: cannot connect to h1 at 192.0.2.2:6443 (connection timed out)
+      hint: the hosts' own firewalls are open for it now: allow these TCP ports in those between the hosts
+    error: 1 of 3 hosts failed: h2; the others are done
+    hint: fix what each of them reports, then run the same command again to resume
+    ");
+    assert_snapshot!(stubs.requests(2), @"survey connect listen receive prepare connect listen");
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_opened() {
+    let stubs = three();
+    close(&stubs, 1);
+    let said = stubs.run(&["--prepare", "--dry-run"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let lines = format!("{}{}", said.stdout, said.stderr);
+    let line = lines.lines().find(|line| line.contains("firewall")).unwrap_or(&lines);
+    assert_snapshot!(line, @"h1  firewall: open 2379/tcp, 2380/tcp, 10250/tcp, 6443/tcp in the packet filter where they are closed, and let packets of pods through");
 }
 
 #[test]

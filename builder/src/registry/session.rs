@@ -1,0 +1,100 @@
+//! One request to a web server or registry: through the right client, with the right answer to a challenge.
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::LOCATION;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+
+use super::access::{Authorization, Authorizer, Operation};
+use super::client::{Clients, HttpSettings};
+use super::keyring::Keyring;
+use crate::fetch::{Breakdown, FetchError};
+use crate::mirror::Repository;
+
+/// Sends requests.
+#[derive(Debug)]
+pub(crate) struct Session {
+    clients: Clients,
+    authorizer: Authorizer,
+}
+
+impl Session {
+    /// With the user's credentials.
+    ///
+    /// # Errors
+    /// [`FetchError::Client`].
+    pub fn new(settings: HttpSettings, keyring: Keyring) -> Result<Self, FetchError> {
+        Ok(Self { clients: Clients::new(settings)?, authorizer: Authorizer::new(keyring) })
+    }
+
+    pub fn settings(&self) -> &HttpSettings {
+        self.clients.settings()
+    }
+
+    /// Asks a web server for `url`. `request` makes the request.
+    pub async fn web(
+        &self,
+        url: &str,
+        request: impl Fn(&Client, Url) -> RequestBuilder,
+    ) -> Result<Response, FetchError> {
+        self.send(url, None, &request).await
+    }
+
+    /// Asks a registry for `url`, which is within `repository`; what `request` makes may be sent twice.
+    ///
+    /// Answers of any status are returned; 401 only where the user has nothing to answer it with.
+    pub async fn registry(
+        &self,
+        url: &str,
+        (repository, operation): (&Repository, Operation),
+        request: impl Fn(&Client, Url) -> RequestBuilder,
+    ) -> Result<Response, FetchError> {
+        let used = self.authorizer.granted(repository, operation).await;
+        let first = self.send(url, used.as_ref(), &request).await?;
+        if first.status() != StatusCode::UNAUTHORIZED {
+            return Ok(first);
+        }
+        let answer = self.authorizer.answer(&self.clients, (repository, operation), &first, used.as_ref()).await?;
+        match answer {
+            Some(answer) => self.send(url, Some(&answer), &request).await,
+            None => Ok(first),
+        }
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        authorization: Option<&Authorization>,
+        request: &impl Fn(&Client, Url) -> RequestBuilder,
+    ) -> Result<Response, FetchError> {
+        let address = Url::parse(url).map_err(|_| FetchError::Address { url: url.to_owned() })?;
+        let first = request(&self.clients.of(&address)?, address);
+        let first = match authorization {
+            Some(granted) => granted.apply(first),
+            None => first,
+        };
+        let response = first.send().await.map_err(|error| no_answer(url, &error))?;
+        // A client with certificates of its host does not follow to other hosts, which are asked without authorization.
+        let elsewhere = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let Some(elsewhere) = elsewhere.filter(|_| response.status().is_redirection()) else { return Ok(response) };
+        let Ok(elsewhere) = response.url().join(elsewhere) else { return Ok(response) };
+        request(&self.clients.of(&elsewhere)?, elsewhere).send().await.map_err(|error| no_answer(url, &error))
+    }
+}
+
+/// The error for an address that gave no answer, or half of one.
+pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> FetchError {
+    let host = |url: &Url| url.host_str().map(str::to_owned);
+    let asked = Url::parse(url).ok();
+    let asked_host = asked.as_ref().and_then(host);
+    let redirected = error.url().and_then(host).filter(|last| asked_host.as_ref().is_some_and(|asked| asked != last));
+    let proxy = error.url().or(asked.as_ref()).and_then(proxy_of);
+    FetchError::Transport { url: url.to_owned(), redirected, proxy, source: Breakdown::of(error) }
+}
+
+/// The proxy that the environment has for `url`, without user and password.
+fn proxy_of(url: &Url) -> Option<String> {
+    let intercepted = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+    let proxy = intercepted.uri();
+    let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{}{port}", proxy.scheme_str()?, proxy.host()?))
+}

@@ -1,0 +1,21 @@
+//! Files that hold a secret: new, and for their owner alone.
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use kbundle_format::atomic_file::AtomicFile;
+
+use crate::failure::Advise;
+
+/// Begins the file at `path`, which is `what`, before there is a secret to lose. It appears when it is committed.
+///
+/// # Errors
+/// Also where something is at `path`.
+pub fn begin(path: &Path, what: &str) -> anyhow::Result<AtomicFile> {
+    if path.symlink_metadata().is_ok() {
+        return Err(anyhow!("{} is there already, and is not replaced; nothing was made", path.display()))
+            .refused()
+            .hint("delete it if it is of no more use, or give another name with `--out`");
+    }
+    AtomicFile::create(path, 0o600).with_context(|| format!("cannot write {what}")).usage()
+}

@@ -1,0 +1,252 @@
+//! Kubespray's variables, and what is said about those that are left out.
+
+use super::super::parse;
+use super::super::tests::{resolver, shown};
+
+/// What is read of one host with these variables in YAML.
+fn read(variables: &str) -> String {
+    let lines: Vec<_> = variables.lines().map(|line| format!("    {line}\n")).collect();
+    let text = format!(
+        "all:\n  vars:\n{}  children:\n    kube_control_plane: {{hosts: {{a: {{ip: 192.0.2.1}}}}}}\n    etcd: {{hosts: {{a: }}}}\n",
+        lines.concat()
+    );
+    match parse(&text, &resolver) {
+        Ok(imported) => shown(&imported)
+            .lines()
+            .filter(|line| !line.starts_with("a 192") && !line.starts_with("all "))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Err(error) => format!("refused\n{error}"),
+    }
+}
+
+#[test]
+fn settings_of_the_cluster_are_taken_over() {
+    insta::assert_snapshot!(read("\
+cluster_name: cluster.example
+dns_domain: \"{{ cluster_name }}\"
+kube_network_plugin: calico
+kube_pods_subnet: 10.233.64.0/18
+kube_service_addresses: 10.233.0.0/18
+kube_network_node_prefix: 24
+kube_proxy_mode: ipvs
+kube_proxy_strict_arp: true
+kube_apiserver_port: 8443
+kubelet_max_pods: '200'
+kubernetes_audit: yes
+kube_encrypt_secret_data: false
+metrics_server_enabled: true
+ingress_nginx_enabled: false
+metallb_enabled: true
+container_manager: containerd
+etcd_deployment_type: host
+supplementary_addresses_in_ssl_keys: [192.0.2.100, api.example.com]
+"), @"
+    network:
+      pod-cidr: 10.233.64.0/18
+      service-cidr: 10.233.0.0/18
+      dns-domain: cluster.example
+      cni: calico
+      kube-proxy:
+        mode: ipvs
+        strict-arp: true
+    addons:
+    - metallb
+    - metrics-server
+    api:
+      port: 8443
+      certificate-sans:
+      - 192.0.2.100
+      - api.example.com
+    security:
+      encryption-at-rest: disabled
+      audit-log: enabled
+    kubelet:
+      max-pods: 200
+    line 14: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
+    ");
+    insta::assert_snapshot!(read("cluster_name: plant-7\ndns_domain: plant.example\n"), @"
+    name: plant-7
+    network:
+      dns-domain: plant.example
+    ");
+}
+
+#[test]
+fn networks_are_taken_over() {
+    for (said, expected) in [
+        ("calico_ipip_mode: Always\ncalico_vxlan_mode: Never", "ipip always"),
+        ("calico_ipip_mode: CrossSubnet", "ipip cross-subnet"),
+        ("calico_vxlan_mode: CrossSubnet", "vxlan cross-subnet"),
+        ("calico_network_backend: vxlan", "vxlan always"),
+        ("calico_network_backend: bird", "bgp"),
+        ("calico_network_backend: bird\ncalico_ipip_mode: 'Always'", "ipip always"),
+        ("calico_ipip_mode: Never\ncalico_vxlan_mode: Never", "bgp"),
+    ] {
+        let read = read(said);
+        let value = |key: &str| {
+            read.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap_or_default().trim().to_owned()
+        };
+        assert_eq!(format!("{} {}", value("mode:"), value("encapsulation:")).trim(), expected, "{said}");
+    }
+    insta::assert_snapshot!(read("calico_mtu: 1400\ncalico_veth_mtu: 1390\ncalico_ip_auto_method: cidr=192.0.2.0/24\n"), @"
+    network:
+      calico:
+        mtu: 1390
+        node-cidr: 192.0.2.0/24
+    ");
+    insta::assert_snapshot!(read("calico_ip_auto_method: interface=eth0\ncalico_pool_blocksize: 26\nkube_network_node_prefix: 25\n"), @"
+    line 3: `calico_ip_auto_method: interface=eth0` is left out; kinstall takes a network, `network.calico.node-cidr`
+    line 4: left out: `calico_pool_blocksize`: of Calico's settings only its mode, encapsulation, MTU and network of the hosts are imported
+    line 5: `kube_network_node_prefix: 25` is left out; each node has a /24
+    ");
+    insta::assert_snapshot!(read("kube_network_plugin: flannel\ncalico_ipip_mode: Always\nflannel_backend_type: vxlan\n"), @"
+    network:
+      cni: flannel
+    line 4: `calico_ipip_mode` is left out; it is for Calico, and `kube_network_plugin` is `flannel`
+    line 5: left out: `flannel_backend_type`: settings of other networks than Calico are not imported
+    ");
+    insta::assert_snapshot!(read("kube_network_plugin: cilium\nkube_proxy_remove: true\n"), @"
+    network:
+      cni: none
+      kube-proxy:
+        mode: none
+    line 3: kinstall does not set up `cilium`; with `network.cni: none` the site brings it
+    ");
+    insta::assert_snapshot!(read("kube_network_plugin: cni\nkube_proxy_mode: iptables\nkube_proxy_strict_arp: true\n"), @"
+    network:
+      cni: none
+      kube-proxy:
+        mode: iptables
+    line 5: `kube_proxy_strict_arp` is left out; it is for `kube_proxy_mode: ipvs`
+    ");
+    insta::assert_snapshot!(read("kube_network_plugin: cloud\nkube_proxy_mode: userspace\nkube_pods_subnet: 10.0.0.1/8\ncalico_vxlan_mode: Sometimes\nkubelet_max_pods: many\nkubernetes_audit: perhaps\n"), @"
+    refused
+    line 3: `kube_network_plugin: cloud` is not possible; there are `calico`, `flannel` and `cni`
+    line 4: `kube_proxy_mode: userspace` is none of iptables, ipvs and nftables
+    line 5: `kube_pods_subnet`: `10.0.0.1/8` is not a network such as `10.244.0.0/16` (no bits set after the prefix)
+    line 7: `kubelet_max_pods` is no number between 0 and 65535
+    line 8: `kubernetes_audit` is neither true nor false
+    ");
+}
+
+#[test]
+fn the_way_to_the_api_is_taken_over() {
+    insta::assert_snapshot!(read("apiserver_loadbalancer_domain_name: api.example.com\nloadbalancer_apiserver: {address: 192.0.2.10, port: 8383}\n"), @"
+    api:
+      endpoint: api.example.com
+      address: 192.0.2.10
+      load-balancer: external
+    line 4: `loadbalancer_apiserver.port` 8383 is left out; in kinstall the load balancer has the port of the API servers, 6443
+    ");
+    insta::assert_snapshot!(read("loadbalancer_apiserver: {address: named.example.com}\n"), @"
+    api:
+      address: 192.0.2.77
+      load-balancer: external
+    line 3: the load balancer `named.example.com` has the address that its name resolves to here, 192.0.2.77
+    ");
+    insta::assert_snapshot!(read("loadbalancer_apiserver: {address: elb.example.com}\n"), @"
+    refused
+    line 3: the load balancer `elb.example.com` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own
+    ");
+    insta::assert_snapshot!(read("kube_vip_enabled: true\nkube_vip_controlplane_enabled: true\nkube_vip_arp_enabled: true\nkube_vip_address: 192.0.2.10\nkube_vip_interface: eth1\nloadbalancer_apiserver: {address: '{{ kube_vip_address }}', port: 6443}\nkube_vip_services_enabled: true\n"), @"
+    api:
+      address: 192.0.2.10
+      interface: eth1
+      load-balancer: vip
+    line 9: left out: `kube_vip_services_enabled`: kinstall sets up HAProxy and kube-vip with settings of its own
+    ");
+    insta::assert_snapshot!(read("loadbalancer_apiserver_localhost: false\nloadbalancer_apiserver_type: nginx\nloadbalancer_apiserver_port: 6444\nloadbalancer_apiserver_healthcheck_port: 8081\napiserver_loadbalancer_domain_name: localhost\n"), @"
+    line 3: `loadbalancer_apiserver_localhost: false` is left out; each worker has a HAProxy of its own in front of the API servers
+    line 4: `loadbalancer_apiserver_type: nginx` is left out; it is HAProxy on every worker
+    line 5: `loadbalancer_apiserver_port: 6444` is left out; HAProxy has the port of the API servers, 6443
+    line 6: left out: `loadbalancer_apiserver_healthcheck_port`: kinstall sets up HAProxy and kube-vip with settings of its own
+    line 7: `apiserver_loadbalancer_domain_name: localhost` is left out; the API has a name of its own (`api.endpoint`)
+    ");
+}
+
+#[test]
+fn mirrors_of_registries_are_taken_over() {
+    insta::assert_snapshot!(read("\
+containerd_registries_mirrors:
+- prefix: docker.io
+  mirrors:
+  - {host: 'https://mirror.example.com/', capabilities: [pull, resolve], skip_verify: false}
+- prefix: registry.k8s.io
+  server: https://mirror.example.com
+  mirrors:
+  - {host: 'http://192.0.2.5:5000', skip_verify: true, header: {Authorization: secret}}
+"), @"
+    registries:
+    - host: docker.io
+      mirrors:
+      - https://mirror.example.com
+    - host: registry.k8s.io
+      mirrors:
+      - http://192.0.2.5:5000
+    line 3: `header` of `containerd_registries_mirrors` is left out; cluster.yaml has `host`, `mirrors` and `ca`
+    line 3: `server` of `containerd_registries_mirrors` is left out; list it among the `mirrors` where it is to be asked
+    line 3: `skip_verify` of `containerd_registries_mirrors` is left out; certificates of `https://` mirrors are verified, by `ca` where it is given
+    line 3: registries `docker.io`, `registry.k8s.io` are only asked by way of their mirrors; Kubespray's containerd asks a registry itself where no mirror has an image
+    ");
+    insta::assert_snapshot!(read("containerd_registries_mirrors: [{prefix: a}]\n"), @"
+    refused
+    line 3: each of `containerd_registries_mirrors` has a `prefix` and `mirrors`
+    ");
+}
+
+#[test]
+fn what_is_left_out_is_named_once_for_each_reason_and_no_value_is_shown() {
+    let read = read(
+        "\
+kube_version: v1.28.3
+bin_dir: /usr/local/bin
+kube_cert_dir: '{{ kube_config_dir }}/ssl'
+kube_config_dir: /etc/kubernetes
+kubelet_rotate_certificates: true
+kube_api_anonymous_auth: true
+kube_oidc_auth: false
+helm_enabled: true
+registry_enabled: false
+argocd_admin_password: hunter2
+my_token: hunter3
+ansible_password: hunter4
+ansible_python_interpreter: /usr/bin/python3
+rh_subscription_password: !vault |
+  $ANSIBLE_VAULT;1.1;AES256
+http_proxy: ''
+enable_nodelocaldns: true
+enable_dual_stack_networks: false
+container_manager: docker
+etcd_deployment_type: kubeadm
+",
+    );
+    assert!(!read.contains("hunter"), "{read}");
+    insta::assert_snapshot!(read, @"
+    line 3: `kube_version` is left out; the bundle brings Kubernetes, build one with `kbundle build --k8s 1.28.3`
+    lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
+    line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported
+    lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported
+    lines 10, 12: left out: `argocd_admin_password`, `helm_enabled`: bundles have no such add-on; manifests of the site are applied once the cluster runs
+    line 13: left out: `my_token`: not known to kinstall
+    line 14: left out: `ansible_password`: a password is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
+    line 15: left out: `ansible_python_interpreter`: used by Ansible alone
+    line 16: left out: `rh_subscription_password`: kinstall has no such setting
+    line 19: left out: `enable_nodelocaldns`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers
+    line 21: `container_manager: docker` is left out; the container runtime is containerd
+    line 22: `etcd_deployment_type: kubeadm` is left out; etcd is a service of its host
+    ");
+}
+
+#[test]
+fn a_setting_that_differs_between_hosts_is_told() {
+    let text = "[kube_control_plane]\na ip=192.0.2.1 kubelet_max_pods=50\n[kube_node]\nb ip=192.0.2.2\n[etcd]\na\n";
+    insta::assert_snapshot!(shown(&parse(text, &resolver).unwrap()), @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    b 192.0.2.2 worker {address:b}
+    all {}
+    kubelet:
+      max-pods: 50
+    line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; that of host `a` counts
+    ");
+}

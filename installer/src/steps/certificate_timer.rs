@@ -1,0 +1,81 @@
+//! A timer that renews certificates before they end; see [`crate::certificates`].
+
+use kbundle_format::Role;
+
+use super::{Check, Context, Step, needed};
+use crate::host::Host;
+use crate::inputs::Inputs;
+use crate::template::render;
+
+const TIMER: &str = "kinstall-certificates.timer";
+const SERVICE: &str = "kinstall-certificates.service";
+const SERVICE_PATH: &str = "/etc/systemd/system/kinstall-certificates.service";
+const TIMER_PATH: &str = "/etc/systemd/system/kinstall-certificates.timer";
+const SERVICE_TEXT: &str = include_str!("../../../manifests/templates/kinstall-certificates.service");
+
+/// Has certificates renewed before they end. The program that the timer runs is put in place by [`ImageKeeper`](super::ImageKeeper).
+pub struct CertificateTimer;
+
+impl Step for CertificateTimer {
+    fn id(&self) -> &'static str {
+        "certificate-timer"
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "have certificates renewed before they end".to_owned()
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        for (path, content) in files(context) {
+            if !context.host.has_file(path, content.as_bytes(), 0o644)? {
+                return needed(format!("{path} is not as it should be"));
+            }
+        }
+        if !context.host.unit_is_up(TIMER)? {
+            return needed("its timer does not run");
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        for (path, content) in files(context) {
+            context.host.write_file(path, content.as_bytes(), 0o644)?;
+        }
+        context.host.restart_unit(TIMER)?;
+        Ok(())
+    }
+
+    fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
+        host.stop_unit(TIMER)?;
+        Ok(host.stop_unit(SERVICE)?)
+    }
+}
+
+fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
+    let template = include_str!("../../../manifests/templates/kinstall-certificates.timer");
+    [(SERVICE_PATH, SERVICE_TEXT.to_owned()), (TIMER_PATH, render(template, &[("hour", &hour(inputs))]))]
+}
+
+/// The hour of the day in which this host renews. Workers, on which only the kubelet restarts, share the first.
+fn hour(inputs: &Inputs<'_>) -> String {
+    let mut control_planes = inputs.topology.with(Role::ControlPlane);
+    let place = control_planes.position(|member| member == inputs.topology.this());
+    format!("{:02}", place.map_or(0, |place| 1 + place % 23))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Cluster;
+
+    #[test]
+    fn control_planes_renew_in_hours_of_their_own() {
+        let cluster = Cluster::of_three_and_two();
+        let hours = ["c1", "c2", "c3", "w1", "w2"].map(|name| hour(&cluster.inputs(&cluster.seen_from(name))));
+        assert_eq!(hours, ["01", "02", "03", "00", "00"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Opens the ports of this host's roles in the firewall that it has, with the user's consent (`--prepare`).
+//!
+//! What is opened is the same for each: the ports of [`ports`] that others connect to, from those that do, and packets from and to
+//! pods. How, depends on who manages the packet filter: firewalld gets files of kinstall's own, ufw gets rules with a comment, and
+//! chains of nobody, or of a service that loads a file, get a jump to a chain of kinstall's own, which a unit sets again at boot.
+
+mod firewalld;
+mod tables;
+mod ufw;
+
+use std::net::IpAddr;
+
+use super::{Check, Context, Step};
+use crate::config::{Cidr, Switch};
+use crate::distributions::Firewall as Manager;
+use crate::host::Host;
+use crate::inputs::Inputs;
+use crate::ports::{self, Port};
+
+/// Opens the ports of this host's roles.
+pub struct Firewall;
+
+/// What has to get through on a host.
+struct Openings {
+    /// Ports, each with a source; no source where anyone may connect.
+    ports: Vec<(Port, Option<Cidr>)>,
+    /// Where pods have their addresses.
+    pods: Cidr,
+    /// Where Services have theirs.
+    services: Cidr,
+    /// The other nodes and members of etcd.
+    peers: Vec<Cidr>,
+    /// Whether the host runs pods.
+    is_node: bool,
+}
+
+impl Openings {
+    fn of(inputs: &Inputs<'_>) -> Self {
+        let topology = inputs.topology;
+        let pods = inputs.spec.network.pod_cidr;
+        let mut found = Vec::new();
+        for port in ports::of_host(inputs.spec, |role| inputs.has(role)) {
+            match port.clients.addresses(topology) {
+                None => found.push((port, None)),
+                Some(addresses) => {
+                    found.extend(addresses.into_iter().map(|address| (port, Some(single(address)))));
+                    if port.clients.include_pods() {
+                        found.push((port, Some(pods)));
+                    }
+                }
+            }
+        }
+        let this = topology.this().address;
+        let others = topology.members().iter().map(|member| member.address).filter(|address| *address != this);
+        Self {
+            ports: found,
+            pods,
+            services: inputs.spec.network.service_cidr,
+            peers: others.map(single).collect(),
+            is_node: topology.this().is_node(),
+        }
+    }
+}
+
+/// The network of one address.
+fn single(address: IpAddr) -> Cidr {
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    Cidr::around(address, prefix)
+}
+
+impl Step for Firewall {
+    fn id(&self) -> &'static str {
+        "firewall"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let ports = ports::of_host(inputs.spec, |role| inputs.has(role));
+        let names: Vec<_> = ports.iter().filter(|port| port.is_for_others()).map(Port::name).collect();
+        let forward = if inputs.topology.this().is_node() { ", and let packets of pods through" } else { "" };
+        let manager = Manager::of(inputs.facts).unit().unwrap_or("the packet filter");
+        format!("open {} in {manager} where they are closed{forward}", names.join(", "))
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.spec.host_preparation == Switch::Enabled
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let openings = Openings::of(&context.inputs);
+        match Manager::of(context.facts) {
+            Manager::Firewalld => firewalld::check(&context.host, &openings),
+            Manager::Ufw => ufw::check(&context.host, &openings),
+            Manager::Nftables | Manager::Iptables | Manager::None => tables::check(context, &openings),
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let openings = Openings::of(&context.inputs);
+        match Manager::of(context.facts) {
+            Manager::Firewalld => firewalld::apply(&mut context.host, &openings),
+            Manager::Ufw => ufw::apply(&context.host, &openings),
+            Manager::Nftables | Manager::Iptables | Manager::None => tables::apply(context, &openings),
+        }
+    }
+
+    fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
+        // Another manager may be at work since, so that each is asked.
+        firewalld::undo(host)?;
+        ufw::undo(host)?;
+        tables::undo(host)
+    }
+}
