@@ -21,7 +21,7 @@ make_deb() {
 Package: $program
 Version: $version
 Architecture: $architecture
-Maintainer: The kbundle authors <kbundle@localhost>
+Maintainer: ${KBUNDLE_MAINTAINER:-$(git log -1 --format='%an <%ae>')}
 Installed-Size: $(du -sk --apparent-size "$root" | cut -f 1)
 Section: admin
 Priority: optional

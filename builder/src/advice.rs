@@ -1,6 +1,7 @@
 //! What the errors of this library mean on a command line, and what to do about them.
 
 use kbundle_cli::failure::{Explain, Kind};
+use kbundle_format::ComponentName;
 use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
@@ -71,7 +72,7 @@ impl Explain for SpecError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::NoVersion)
-            .then(|| "say which with `--k8s 1.25.2`, or in bundle.yaml as `kubernetes: 1.25.2`".to_owned())
+            .then(|| "name one with `--k8s 1.25.2`, or in bundle.yaml with `kubernetes: 1.25.2`".to_owned())
     }
 }
 
@@ -166,7 +167,7 @@ impl Explain for ResolveError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Addon { name, .. } if name == "calico" => {
+            Self::Addon { name, .. } if name == ComponentName::Calico.as_str() => {
                 Some("choose another pod network with `--cni`; `--cni bridge` needs no add-on, for hosts on one flat network".to_owned())
             }
             Self::Release { .. } => Some("`kbundle catalog list` shows all; `--trust-on-first-use` takes a release that the catalog lacks from upstream as it comes, `kbundle catalog add` pins it for review, and `--catalog PATH` names a catalog that has it".to_owned()),
@@ -187,7 +188,7 @@ fn unpinned_hint(loose: &[Loose], pinned_networks: &[String]) -> String {
     if !pinned_networks.is_empty() {
         ways.push(format!("or choose another pod network: `--cni {}`", pinned_networks.join("` or `--cni ")));
     }
-    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.name == "haproxy")) {
+    if loose.iter().any(|loose| loose.of.as_ref().is_some_and(|of| of.is(ComponentName::Haproxy))) {
         ways.push("`--load-balancer none` leaves HAProxy out, for a single control plane".to_owned());
     }
     ways.join("; ")

@@ -4,20 +4,21 @@ mod catalog;
 mod composing;
 mod connection;
 mod images;
+pub mod offers;
 mod pushing;
 mod reading;
 mod signing;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kbundle::mirror::Mirror;
 use kbundle::spec::{ImageRequest, LEVELS, SpecFlags};
 use kbundle::version_request::VersionRequest;
-use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
+use kbundle_cli::CommonArguments;
+use kbundle_cli::completion::CompletionArguments;
+use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Documents, Guide, Program};
 use kbundle_commands::arguments::{ForceArgs, SplitArgs};
 use kbundle_commands::extract::ExtractArgs;
 use kbundle_commands::inspect::InspectArgs;
@@ -34,7 +35,6 @@ pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
-use crate::commands;
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
@@ -56,57 +56,6 @@ pub struct Arguments {
     /// The flags that every command takes.
     #[command(flatten)]
     pub common: CommonArguments,
-}
-
-impl Program for Arguments {
-    const GUIDE: Guide = Guide {
-        name: "kbundle",
-        log_variable: "KBUNDLE_LOG",
-        groups: &[
-            ("Build", &["build", "lock", "catalog", "images", "config"]),
-            ("Sign", &["keygen", "sign"]),
-            ("Look and check", &["verify", "inspect", "extract", "cat", "export"]),
-            ("Cut and complete", &["join", "subset", "split", "repair"]),
-            ("Registries", &["push"]),
-            ("Shell", &["completion", "man"]),
-        ],
-        environment: &[
-            ("KBUNDLE_CACHE", "Folder for downloads, as with --cache."),
-            ("KBUNDLE_PASSPHRASE", "Passphrase of an encrypted private key."),
-            ("KBUNDLE_LOG", "Filter of the log, such as info or kbundle=debug,warn. -v wins over it."),
-            (
-                "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
-                "Proxies, http:// or socks5://, and hosts that are reached without one.",
-            ),
-            ("REGISTRY_AUTH_FILE", "File with credentials for registries, as with --registry-config."),
-            ("XDG_RUNTIME_DIR", "Its containers/auth.json holds credentials for registries, as Podman writes them."),
-            ("DOCKER_CONFIG", "Folder of Docker's config.json, which holds credentials for registries."),
-            ("XDG_CACHE_HOME", "Folder of caches; downloads are kept in its folder kbundle."),
-            ("NO_COLOR", "Turns colors off."),
-        ],
-        files: &[
-            ("~/.cache/kbundle", "Downloads, by digest. It can be deleted at any time."),
-            ("~/.config/containers/auth.json", "Credentials for registries."),
-            ("~/.docker/config.json", "Credentials for registries, after those."),
-            ("/etc/containers/certs.d, /etc/docker/certs.d", "Authorities and client certificates by registry."),
-            ("bundle.yaml", "What goes into a bundle, with --file."),
-            ("kbundle.lock", "Every file and blob by digest, as kbundle lock writes it."),
-        ],
-        see_also: &["kinstall(1)"],
-    };
-
-    fn common(&self) -> &CommonArguments {
-        &self.common
-    }
-
-    fn documents() -> Vec<Documents> {
-        commands::documents()
-    }
-
-    fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(self.command, self.common.output)?;
-        Ok(ExitCode::SUCCESS)
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,7 +98,7 @@ pub enum Command {
 /// Build a bundle
 ///
 /// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
-/// downloads go on where they stopped. Content that is not what its pin says stops the build.
+/// downloads resume where they stopped. Content that is not what its pin says stops the build.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle build --k8s 1.25.2 --key signing.key\n  kbundle build --k8s 1.25.2 --unsigned --dry-run\n  kbundle build --locked kbundle.lock --key signing.key --split 3900MiB --parity 1"
@@ -177,7 +126,7 @@ pub struct BuildArgs {
     pub force: ForceArgs,
     /// Build exactly what this lock names
     ///
-    /// The catalog is not asked. The same lock and level give the same list, byte for byte.
+    /// The catalog is not used. The same lock and level give the same list, byte for byte.
     #[arg(long, value_name = "LOCKFILE", conflicts_with_all = ["catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use"])]
     pub locked: Option<PathBuf>,
     /// Carry only what this older bundle lacks; repeatable
@@ -189,14 +138,14 @@ pub struct BuildArgs {
     pub split: SplitArgs,
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
-    /// Nothing is written. Everything that the list names is fetched; signatures and attestations are taken from the bundle.
+    /// Nothing is written. Everything in the list is fetched; signatures and attestations come from the bundle.
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
     /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// No server is asked, so sizes are known of what is in a lock or in the cache. Key, output, cache and settings are checked as in a
+    /// No server is asked, so only sizes of what is in a lock or in the cache are known. Key, output, cache and settings are checked as in a
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
@@ -222,7 +171,7 @@ pub struct LockArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print a bundle.yaml to begin with, or a JSON Schema
+/// Print a bundle.yaml to start from, or a JSON Schema, or check a bundle.yaml
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print a bundle.yaml with every key
@@ -237,6 +186,16 @@ pub enum ConfigCommand {
         after_long_help = "Examples:\n  kbundle config schema > bundle.schema.json\n  kbundle config schema verify > verify.schema.json"
     )]
     Schema(SchemaArguments),
+    /// Check a bundle.yaml
+    ///
+    /// Reports all errors of the file together, each with its line and column, and then whether the catalog has what it names. Fetches
+    /// nothing.
+    #[command(after_long_help = "Examples:\n  kbundle config validate bundle.yaml")]
+    Validate {
+        /// The file
+        #[arg(value_name = "BUNDLE.YAML")]
+        file: PathBuf,
+    },
 }
 
 /// What goes into a bundle.
@@ -304,7 +263,7 @@ impl SpecArgs {
 }
 
 /// Where versions and pins come from.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct CatalogArgs {
     /// Take versions from this file or directory of *.yaml as well; repeatable
     ///

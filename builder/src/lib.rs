@@ -21,6 +21,7 @@ pub mod lock;
 pub mod mirror;
 mod one_or_many;
 pub mod pack;
+mod program;
 pub mod push;
 pub mod registry;
 pub mod reproduce;
@@ -32,3 +33,4 @@ mod version;
 pub mod version_request;
 
 pub use cli::Arguments;
+pub use commands::execute;

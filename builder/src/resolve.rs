@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source};
+use kbundle_cli::similar::{nearest, nearest_version};
+use kbundle_format::{
+    Component, ComponentName, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source,
+};
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
 use crate::site::SiteManifests;
 use crate::spec::{BundleSpec, Cni, ImageRequest, ImageRequestError, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
-
-/// Components in the order a host needs them; others come after, by name.
-const ORDER_OF_NEED: [&str; 8] =
-    ["containerd", "runc", "cni-plugins", "crictl", "etcd", "kubelet", "kubeadm", "kubectl"];
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +92,7 @@ pub struct Loose {
 #[non_exhaustive]
 pub enum ResolveError {
     /// The catalog knows other releases.
-    #[error("the catalog has no Kubernetes {version}; it has {}", words(known))]
+    #[error("the catalog has no Kubernetes {version}{}; it has {}", meant(nearest_version(&version.to_string(), texts(known))), words(known))]
     Release {
         /// What was asked for.
         version: VersionRequest,
@@ -123,7 +122,11 @@ pub enum ResolveError {
         known: Vec<String>,
     },
     /// No add-on of that name goes with the release.
-    #[error("the catalog has no add-on `{name}` for Kubernetes {release}; it has {}", words(known))]
+    #[error(
+        "the catalog has no add-on `{name}` for Kubernetes {release}{}; it has {}",
+        meant(nearest(name, texts(known))),
+        words(known)
+    )]
     Addon {
         /// The release.
         release: KubeVersion,
@@ -172,7 +175,7 @@ pub enum ResolveError {
         /// An address or a manifest's name.
         what: String,
         /// Why.
-        source: kbundle_format::names::NameError,
+        source: kbundle_format::text::TextError,
     },
 }
 
@@ -190,6 +193,15 @@ fn loose_words(loose: &[Loose]) -> String {
         None => whats.join(", "),
     };
     groups.iter().map(group).collect::<Vec<_>>().join(" and ")
+}
+
+/// What was meant instead, where there is something near.
+fn meant(near: Option<&str>) -> String {
+    near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+}
+
+fn texts(known: &[String]) -> impl Iterator<Item = &str> {
+    known.iter().map(String::as_str)
 }
 
 fn words(known: &[String]) -> String {
@@ -316,7 +328,8 @@ impl Catalog {
     ) -> Result<Vec<SelectedArtifact>, ResolveError> {
         let mut wanted: Vec<(&String, &String)> = release.components.iter().collect();
         wanted.sort_by_key(|(name, _)| {
-            ORDER_OF_NEED.iter().position(|known| known == name).unwrap_or(ORDER_OF_NEED.len())
+            let order = ComponentName::OF_HOSTS;
+            order.iter().position(|known| known.as_str() == *name).unwrap_or(order.len())
         });
         let mut artifacts = Vec::new();
         for (name, version) in wanted {

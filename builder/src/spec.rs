@@ -9,7 +9,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use kbundle_format::{Platform, text_file};
+use kbundle_cli::yaml::{self, Findings};
+use kbundle_format::{ComponentName, Platform, text_file};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -207,8 +208,8 @@ pub enum SpecError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// serde's words, with line and column.
-        source: serde_yaml::Error,
+        /// Everything that is wrong, with line and column.
+        source: Findings,
     },
     /// A schema this program does not know.
     #[error("{} has schema {found}, this program knows {SCHEMA}", path.display())]
@@ -251,7 +252,7 @@ impl SpecFile {
 
     fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
         let syntax = |source| SpecError::Syntax { path: path.to_owned(), source };
-        let file: Self = serde_yaml::from_str(text).map_err(syntax)?;
+        let file: Self = yaml::read(text).map_err(syntax)?;
         match file.schema {
             SCHEMA => Ok(file),
             found => Err(SpecError::Schema { path: path.to_owned(), found }),
@@ -310,7 +311,7 @@ impl SpecFlags {
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
             platforms,
-            cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| "calico".to_owned()).into(),
+            cni: self.cni.or_else(|| file.cni.clone()).unwrap_or_else(|| ComponentName::Calico.to_string()).into(),
             load_balancer: self
                 .load_balancer
                 .or_else(|| file.load_balancer.clone())

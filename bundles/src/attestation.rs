@@ -15,8 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Attestation;
-use crate::list::canonical_json;
-use crate::write::LIST_PATH;
+use crate::list::{LIST_PATH, canonical_json};
 use crate::{Digest, KeyId, SigningKey, VerifyingKey};
 
 /// The path of the provenance in a bundle.
@@ -36,7 +35,7 @@ pub enum AttestationError {
         path: String,
     },
     /// None of its signatures is by one of the keys.
-    #[error("{path} bears no signature by a trusted key")]
+    #[error("{path} has no signature by a trusted key")]
     Untrusted {
         /// Its path in the bundle.
         path: String,

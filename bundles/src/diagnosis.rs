@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::frame::{self, FrameError, RawFrame};
 use crate::head::ReadError;
+use crate::list::LIST_PATH;
 use crate::seek_table::SeekTableError;
 use crate::tar_layer::{TarError, TarHeader};
-use crate::write::LIST_PATH;
 use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck};
 
 /// Fewest zeros in a row that count as a lost sector. What zstd stores has no such run: it would save more than it keeps.

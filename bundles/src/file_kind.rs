@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::frame::{self, FIRST_BLOCK_BYTES, MAGIC as ZSTD};
+use crate::list::LIST_PATH;
 use crate::tar_layer::{BLOCK_BYTES, Block, has_checksum};
 use crate::volume::{HEADER_BYTES, Header, Kind};
-use crate::write::LIST_PATH;
 
 /// How much of a file's beginning is needed.
 pub(crate) const FIRST_BYTES: usize = FIRST_BLOCK_BYTES as usize;
@@ -108,7 +108,7 @@ fn other_zstd(first: &[u8]) -> Option<FileKind> {
     }
     // A bundle's frames state their size, which what `zstd` compresses from a pipe cannot.
     let streamed = first.get(4).is_some_and(|descriptor| descriptor & 0x3B == 0);
-    (streamed && block.is_some()).then_some(FileKind::Named("a file compressed with zstd that is no archive"))
+    (streamed && block.is_some()).then_some(FileKind::Named("a file compressed with zstd that is not an archive"))
 }
 
 impl fmt::Display for FileKind {
@@ -174,7 +174,7 @@ mod tests {
         assert!(found.contains("another program made") && found.contains("`etc/x`"), "{found}");
         assert_eq!(name(&plain("bundle.json")), None);
         let text = zstd::encode_all(&b"some text ".repeat(100)[..], level).unwrap();
-        assert!(name(&text).unwrap().contains("no archive"));
+        assert!(name(&text).unwrap().contains("not an archive"));
     }
 
     #[test]

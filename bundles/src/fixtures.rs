@@ -10,10 +10,9 @@ use crate::frame::{Guard, compress, compressor};
 use crate::head::is_head;
 use crate::key::Algorithm;
 use crate::limits::MAX_FRAME_BYTES;
-use crate::list::FORMAT_VERSION;
+use crate::list::{FORMAT_VERSION, LIST_PATH};
 use crate::seek_table::{self, FrameSizes};
 use crate::tar_layer::{END, TarHeader};
-use crate::write::LIST_PATH;
 use crate::{
     BundleList, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureFile, SigningKey, TrustPolicy,
 };

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 
 use crate::limits::{MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS, MAX_LIST_BYTES, MAX_SIGNATURE_BYTES, MAX_SIGNATURES};
-use crate::list::{BundleList, Entry};
+use crate::list::{BundleList, Entry, LIST_PATH};
 pub use crate::read_error::ReadError;
 use crate::tar_layer::{BLOCK_BYTES, Block, END, TarHeader};
-use crate::write::LIST_PATH;
 use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
 
 /// What to ask of the signatures.

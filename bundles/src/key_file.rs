@@ -5,110 +5,19 @@
 
 mod advice;
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::der::zeroize::Zeroizing;
 use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 use crate::key::KeyError;
+pub use crate::key_found::{Found, Half};
+use crate::key_notes::{Day, KeyNotesError};
 use crate::text_file::{self, TextError};
-use crate::{SigningKey, VerifyingKey};
-
-/// Which half of a key is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
-    /// Signs.
-    Private,
-    /// Verifies.
-    Public,
-}
-
-impl fmt::Display for Half {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Private => "a private key",
-            Self::Public => "a public key",
-        })
-    }
-}
-
-/// What a file holds that is not the key that is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Found {
-    /// Not a byte, or white space.
-    Nothing,
-    /// Text in an encoding that is not read.
-    Text(TextError),
-    /// A private key, encrypted or not.
-    PrivateKey,
-    /// A public key, or a certificate.
-    PublicKey,
-    /// Different keys.
-    Several {
-        /// How many.
-        count: usize,
-    },
-    /// A key for another algorithm.
-    Algorithm {
-        /// Its name.
-        name: &'static str,
-    },
-    /// An elliptic curve that is described by its parameters instead of its name.
-    ExplicitCurve,
-    /// An encryption that is not read: PBES1, a cipher of its time, or OpenSSL's own of before PKCS#8.
-    OldEncryption,
-    /// cosign's encrypted private key.
-    Cosign,
-    /// A key of OpenSSH.
-    OpenSsh {
-        /// Whether it is for ECDSA P-256, which OpenSSH itself can convert.
-        convertible: bool,
-    },
-    /// A key or signature of PGP.
-    Pgp,
-    /// A key or signature of minisign or signify.
-    Minisign,
-    /// A JSON Web Key.
-    Jwk,
-    /// A request for a certificate.
-    Request,
-    /// A PKCS#12 container.
-    Pkcs12,
-    /// Something that calls itself a key and cannot be read as one.
-    Damaged,
-    /// Anything else.
-    Unknown,
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Nothing => "the file is empty",
-            Self::Text(error) => return error.fmt(f),
-            Self::PrivateKey => "it is a private key",
-            Self::PublicKey => "it is a public key or certificate",
-            Self::Several { count } => return write!(f, "it holds {count} different keys"),
-            Self::Algorithm { name } => return write!(f, "it is a key for {name}, not for ECDSA P-256 or Ed25519"),
-            Self::ExplicitCurve => "it spells out the parameters of its curve instead of naming P-256",
-            Self::OldEncryption => "it is encrypted in a way that is not supported (PBES2 with AES is)",
-            Self::Cosign => "it is a private key in cosign's own encrypted format",
-            Self::OpenSsh { .. } => "it is an OpenSSH key",
-            Self::Pgp => "it is a PGP key or signature",
-            Self::Minisign => "it is a minisign or signify key or signature",
-            Self::Jwk => "it is a JSON Web Key",
-            Self::Request => "it is a certificate request",
-            Self::Pkcs12 => "it is a PKCS#12 container",
-            Self::Damaged => "its content is damaged",
-            Self::Unknown => "there is no key in it",
-        };
-        f.write_str(text)
-    }
-}
+use crate::{KeyNotes, SigningKey, VerifyingKey};
 
 /// One thing that a file holds.
 enum Item {
@@ -150,6 +59,18 @@ impl VerifyingKey {
             (0, ..) => refused(Found::Unknown),
             (count, ..) => refused(Found::Several { count }),
         }
+    }
+}
+
+impl KeyNotes {
+    /// Reads what a public key's file with `bytes` says: what stands above the key, and the days of a certificate.
+    pub fn of_file(bytes: &[u8]) -> Result<Self, KeyNotesError> {
+        // Notes are ASCII or UTF-8; what else stands in the file is passed over.
+        let notes = Self::above(&text_file::decode(bytes).unwrap_or_default())?;
+        Ok(match certificate_days(bytes) {
+            Some(days) => notes.within(days),
+            None => notes,
+        })
     }
 }
 
@@ -380,12 +301,26 @@ fn private(der: &[u8]) -> Item {
     }
 }
 
-/// The key of a certificate. Who issued it, to whom and until when is not looked at: whoever names the file trusts the key.
+/// The key of a certificate. Who issued it and to whom is not looked at: whoever names the file trusts the key.
 fn of_certificate(der: &[u8]) -> Item {
     match parse_x509_certificate(der) {
         Ok((_, certificate)) => public(certificate.tbs_certificate.subject_pki.raw),
         Err(_) => Item::Other(Found::Damaged),
     }
+}
+
+/// The first and the last day of the certificates in a file with `bytes`: of several, the days that all of them cover.
+fn certificate_days(bytes: &[u8]) -> Option<(Day, Day)> {
+    let text = text_file::decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
+    let in_pem = blocks(&text).into_iter().filter_map(|block| block.der);
+    let ders: Vec<_> = if is_der(bytes) { vec![Zeroizing::new(bytes.to_vec())] } else { in_pem.collect() };
+    let days = ders.iter().filter_map(|der| {
+        let (_, certificate) = parse_x509_certificate(der).ok()?;
+        let validity = certificate.validity();
+        let day = |time: &ASN1Time| Day::of(time.to_datetime().date());
+        Some((day(&validity.not_before), day(&validity.not_after)))
+    });
+    days.reduce(|one, other| (one.0.max(other.0), one.1.min(other.1)))
 }
 
 /// Names the algorithm of a key that could not be read by its object identifier.

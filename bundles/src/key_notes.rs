@@ -11,13 +11,14 @@
 //! -----BEGIN PUBLIC KEY-----
 //! ```
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::format_description::well_known::Iso8601;
+
+use crate::text_type;
 
 /// Most characters of a comment: a line that a terminal shows.
 const MAX_COMMENT_CHARS: usize = 200;
@@ -27,21 +28,15 @@ const VALID_FROM: &str = "Valid-From";
 const VALID_UNTIL: &str = "Valid-Until";
 
 /// A day, written as `2027-12-31`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(time::Date);
 
-impl JsonSchema for Day {
-    fn schema_name() -> Cow<'static, str> {
-        "Day".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "date" })
-    }
-}
-
 impl Day {
+    /// A day of the calendar.
+    pub(crate) fn of(date: time::Date) -> Self {
+        Self(date)
+    }
+
     /// The day it is now by this machine's clock, in UTC.
     #[must_use]
     pub fn today() -> Self {
@@ -65,18 +60,14 @@ impl fmt::Display for Day {
     }
 }
 
-impl From<Day> for String {
-    fn from(day: Day) -> Self {
-        day.to_string()
-    }
-}
+text_type!(Day, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "format": "date");
 
 /// Why notes cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyNotesError {
     /// Not a day.
-    #[error("`{text}` is no day as 2027-12-31 is")]
+    #[error("`{text}` is not a day such as 2027-12-31")]
     Day {
         /// What was written.
         text: String,
@@ -159,6 +150,13 @@ impl KeyNotes {
             }
         }
         Self::new(comment, from, until)
+    }
+
+    /// The same notes, cut down to the days of a certificate.
+    pub(crate) fn within(mut self, (from, until): (Day, Day)) -> Self {
+        self.valid_from = Some(self.valid_from.map_or(from, |own| own.max(from)));
+        self.valid_until = Some(self.valid_until.map_or(until, |own| own.min(until)));
+        self
     }
 
     /// Whether they cover `day`.

@@ -4,7 +4,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`digest`], [`names`], [`list`] | the list: entries, images, their types and bounds |
+//! | [`digest`], [`names`], [`component`], [`list`] | the list: entries, images, their types and bounds |
 //! | [`oci`] | the documents that images are made of |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
@@ -22,6 +22,7 @@
 pub mod atomic_file;
 pub mod attestation;
 pub mod bases;
+pub mod component;
 pub mod compose;
 pub mod diagnosis;
 pub mod digest;
@@ -33,6 +34,7 @@ pub mod head;
 pub mod indexed;
 pub mod key;
 pub mod key_file;
+mod key_found;
 pub mod key_notes;
 pub mod limits;
 pub mod list;
@@ -54,13 +56,14 @@ pub mod volume;
 pub mod whole;
 pub mod write;
 
+pub use component::{Component, ComponentName};
 pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Hasher};
 pub use head::{BundleHead, ReadError, SignatureCheck};
 pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
 pub use key_notes::KeyNotes;
-pub use list::{BundleList, Component, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
+pub use list::{BundleList, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};
 pub use source::BundleSource;

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Digest, EntryPath, ImageRef, KubeVersion, Platform};
+use crate::{Component, ComponentName, Digest, EntryPath, ImageRef, KubeVersion, Platform};
+
+/// Name of the list in the bundle.
+pub const LIST_PATH: &str = "bundle.json";
 
 /// The format version this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -114,16 +117,6 @@ pub struct Entry {
     pub licence: Option<String>,
 }
 
-/// An upstream component and its version, such as `kubelet` `1.25.2`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Component {
-    /// The catalog's name of it.
-    pub name: String,
-    /// Without a leading `v`.
-    pub version: String,
-}
-
 /// Where content came from and why it was believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -203,7 +196,7 @@ impl Role {
 
 /// The text names no role.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is no role; expected control-plane, etcd or worker")]
+#[error("`{text}` is not a role; expected control-plane, etcd or worker")]
 pub struct RoleError {
     text: String,
 }
@@ -350,10 +343,10 @@ impl BundleList {
 
     /// The entry of a component's program or archive for `platform`.
     #[must_use]
-    pub fn component(&self, name: &str, platform: &Platform) -> Option<&Entry> {
+    pub fn component(&self, name: ComponentName, platform: &Platform) -> Option<&Entry> {
         self.entries.iter().find(|entry| {
             entry.platform.as_ref() == Some(platform)
-                && entry.component.as_ref().is_some_and(|component| component.name == name)
+                && entry.component.as_ref().is_some_and(|component| component.is(name))
         })
     }
 

@@ -2,56 +2,12 @@
 //!
 //! Each is built by `FromStr` alone, and serde goes through it, so that a value of the type is always well formed.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
-
-use crate::Digest;
 use crate::limits::MAX_PATH_BYTES;
-
-/// A text that does not have the shape its type asks for.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not {expected}")]
-pub struct NameError {
-    text: String,
-    expected: &'static str,
-}
-
-fn refuse<T>(text: &str, expected: &'static str) -> Result<T, NameError> {
-    Err(NameError { text: text.to_owned(), expected })
-}
-
-/// Serde, `Debug` and a schema by way of `FromStr` and `Display`.
-macro_rules! text_type {
-    ($name:ident, $pattern:literal) => {
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                crate::text::deserialize(deserializer)
-            }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.to_string()
-            }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    };
-}
+use crate::text::TextError;
+use crate::{Digest, text_type};
 
 /// Where an entry lies in the bundle: a relative path of plain ASCII names joined by `/`, at most 100 bytes.
 ///
@@ -64,10 +20,9 @@ macro_rules! text_type {
 /// let path: EntryPath = "artifacts/linux-amd64/kubelet".parse()?;
 /// assert_eq!(path.as_str(), "artifacts/linux-amd64/kubelet");
 /// assert!("../etc/passwd".parse::<EntryPath>().is_err());
-/// # Ok::<(), kbundle_format::names::NameError>(())
+/// # Ok::<(), kbundle_format::text::TextError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryPath(String);
 
 impl EntryPath {
@@ -85,16 +40,16 @@ impl EntryPath {
 }
 
 impl FromStr for EntryPath {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
         let good = text.len() <= MAX_PATH_BYTES
             && text.split('/').all(|name| !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain));
         if good {
             Ok(Self(text.to_owned()))
         } else {
-            refuse(text, "an entry path (relative, plain ASCII names, at most 100 bytes)")
+            Err(TextError::new(text, "an entry path (relative, plain ASCII names, at most 100 bytes)"))
         }
     }
 }
@@ -114,10 +69,9 @@ text_type!(EntryPath, r"^[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-
 ///
 /// let platform: Platform = "linux/arm64".parse()?;
 /// assert_eq!((platform.os(), platform.architecture()), ("linux", "arm64"));
-/// # Ok::<(), kbundle_format::names::NameError>(())
+/// # Ok::<(), kbundle_format::text::TextError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
     os: String,
     architecture: String,
@@ -149,9 +103,9 @@ impl Platform {
 }
 
 impl FromStr for Platform {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let plain = |part: &str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
@@ -159,7 +113,7 @@ impl FromStr for Platform {
             Some((os, architecture)) if plain(os) && plain(architecture) => {
                 Ok(Self { os: os.to_owned(), architecture: architecture.to_owned() })
             }
-            _ => refuse(text, "a platform such as `linux/amd64`"),
+            _ => Err(TextError::new(text, "a platform such as `linux/amd64`")),
         }
     }
 }
@@ -179,10 +133,9 @@ text_type!(Platform, "^[a-z0-9]+/[a-z0-9]+$");
 ///
 /// let version: KubeVersion = "1.25.2".parse()?;
 /// assert_eq!(version.minor(), (1, 25));
-/// # Ok::<(), kbundle_format::names::NameError>(())
+/// # Ok::<(), kbundle_format::text::TextError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KubeVersion {
     major: u16,
     minor: u16,
@@ -204,9 +157,9 @@ impl KubeVersion {
 }
 
 impl FromStr for KubeVersion {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let number = |part: &str| match part.as_bytes() {
             [b'0'] | [b'1'..=b'9', ..] if part.bytes().all(|byte| byte.is_ascii_digit()) => part.parse().ok(),
             _ => None,
@@ -214,7 +167,7 @@ impl FromStr for KubeVersion {
         let parts: Option<Vec<u16>> = text.strip_prefix('v').unwrap_or(text).split('.').map(number).collect();
         match parts.as_deref() {
             Some(&[major, minor, patch]) => Ok(Self { major, minor, patch }),
-            _ => refuse(text, "a Kubernetes version such as `1.25.2`"),
+            _ => Err(TextError::new(text, "a Kubernetes version such as `1.25.2`")),
         }
     }
 }
@@ -236,10 +189,9 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 ///
 /// let image: ImageRef = "registry.k8s.io/coredns/coredns:v1.9.3".parse()?;
 /// assert_eq!((image.registry(), image.repository(), image.tag()), ("registry.k8s.io", "coredns/coredns", Some("v1.9.3")));
-/// # Ok::<(), kbundle_format::names::NameError>(())
+/// # Ok::<(), kbundle_format::text::TextError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageRef {
     registry: String,
     repository: String,
@@ -292,9 +244,9 @@ impl ImageRef {
 }
 
 impl FromStr for ImageRef {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let parts = text.split_once('/').and_then(|(registry, rest)| {
             if let Some((repository, digest)) = rest.split_once('@') {
@@ -316,7 +268,7 @@ impl FromStr for ImageRef {
             {
                 Ok(Self { registry: registry.to_owned(), repository: repository.to_owned(), version })
             }
-            _ => refuse(text, "an image reference such as `registry.k8s.io/pause:3.8`"),
+            _ => Err(TextError::new(text, "an image reference such as `registry.k8s.io/pause:3.8`")),
         }
     }
 }

@@ -59,7 +59,7 @@ pub enum ReadError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// Something in the archive that the list does not have, or not there.
-    #[error("the archive holds {path}, which the signed list does not have at this place")]
+    #[error("the archive holds {path}, which is not the next entry of the signed list")]
     NotListed {
         /// The entry.
         path: EntryPath,

@@ -1,6 +1,19 @@
-//! Text as a shell takes it, for commands that a message tells people to run.
+//! Text as a POSIX shell takes it: for commands that a message tells people to run, and for those that kinstall runs by SSH.
 
+use std::borrow::Cow;
 use std::path::Path;
+
+/// `text` as one word of a command line: as it is where that is plain, else in quotes.
+///
+/// ```
+/// assert_eq!(kbundle_format::shell::quoted("/etc/hosts"), "/etc/hosts");
+/// assert_eq!(kbundle_format::shell::quoted("$HOME"), "'$HOME'");
+/// ```
+#[must_use]
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    // Only a NUL cannot be quoted. No path has one, and no process can be started with one.
+    shlex::try_quote(text).unwrap_or(Cow::Borrowed(text))
+}
 
 /// `path` as one word: as it is where that is plain, else in quotes.
 ///
@@ -11,9 +24,7 @@ use std::path::Path;
 /// ```
 #[must_use]
 pub fn word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    // Only a NUL cannot be quoted, which no path has.
-    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Into::into)
+    quoted(&path.to_string_lossy()).into_owned()
 }
 
 /// `path` with `ending` behind it, as one word.

@@ -76,7 +76,7 @@ pub enum TrustError {
     #[error("no trusted key was given")]
     NoKeys,
     /// The threshold cannot be met, or asks for nothing.
-    #[error("a threshold of {threshold} makes no sense with {keys} different trusted key(s)")]
+    #[error("a threshold of {threshold} is not possible with {keys} different trusted key(s)")]
     Threshold {
         /// What was asked for.
         threshold: usize,

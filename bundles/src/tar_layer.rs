@@ -49,7 +49,7 @@ pub enum TarError {
     #[error("the tar header is damaged: its checksum is wrong")]
     Checksum,
     /// Not a tar header at all.
-    #[error("there is no tar header where one belongs")]
+    #[error("a tar header is missing")]
     NotAHeader,
 }
 

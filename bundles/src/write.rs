@@ -10,14 +10,11 @@ use crate::digest::Hasher;
 use crate::frame::{self, CompressedFrame, Guard, compressor};
 use crate::head::Attestation;
 use crate::limits::MAX_FRAME_BYTES;
-use crate::list::Entry;
+use crate::list::{Entry, LIST_PATH};
 use crate::ordered::{Intake, workers};
 use crate::seek_table::{self, FrameSizes};
 use crate::tar_layer::{END, TarHeader};
 use crate::{Digest, EntryPath, SignatureFile};
-
-/// Name of the list in the bundle.
-pub const LIST_PATH: &str = "bundle.json";
 
 /// Why a bundle could not be written.
 #[derive(Debug, thiserror::Error)]

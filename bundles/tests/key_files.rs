@@ -7,7 +7,8 @@ use std::process::Command;
 
 use kbundle_format::key::KeyError;
 use kbundle_format::key_file::Found;
-use kbundle_format::{SigningKey, VerifyingKey};
+use kbundle_format::key_notes::{Day, Validity};
+use kbundle_format::{KeyNotes, SigningKey, VerifyingKey};
 
 /// Runs `script` in a folder of its own, where it makes files.
 fn made_by(script: &str) -> tempfile::TempDir {
@@ -256,4 +257,23 @@ fn a_key_of_openssh_is_converted_by_openssh() {
     // OpenSSH does not convert keys for Ed25519.
     assert!(!private_refusal(&folder, "other").1.contains("ssh-keygen"));
     assert!(!public_refusal(&folder, "other.pub").1.contains("ssh-keygen"));
+}
+
+#[test]
+fn a_certificate_says_from_when_until_when_its_key_is_valid() {
+    let folder = made_by(&format!(
+        "{KEY}
+        openssl req -new -key good.pem -subj /CN=site -out request.pem
+        openssl x509 -req -in request.pem -signkey good.pem -days -1 -out expired.pem 2>&1
+        openssl x509 -in expired.pem -outform DER -out expired.der
+        openssl req -x509 -new -key good.pem -subj /CN=site -days 10 -out certificate.pem
+        (echo 'Valid-Until: 2001-12-31'; cat certificate.pem) > cut-down.pem"
+    ));
+    let validity = |name: &str| KeyNotes::of_file(&bytes(&folder, name)).unwrap().validity(Day::today());
+    for name in ["expired.pem", "expired.der", "cut-down.pem"] {
+        assert!(matches!(validity(name), Validity::Over(_)), "{name}: {:?}", validity(name));
+    }
+    for name in ["certificate.pem", "good.pub"] {
+        assert_eq!(validity(name), Validity::Current, "{name}");
+    }
 }

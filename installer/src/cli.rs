@@ -1,17 +1,18 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
 mod certs;
+pub(crate) mod offers;
 mod token;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use kbundle_cli::CommonArguments;
 use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
-use kbundle_cli::documentation::{CompletionArguments, ManArguments, SchemaArguments};
+use kbundle_cli::completion::CompletionArguments;
+use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_cli::{CommonArguments, Documents, Guide, Program};
 use kbundle_commands::arguments::{BaseArgs, BundleArgs};
 use kbundle_commands::extract::ExtractArgs;
 use kbundle_commands::inspect::InspectArgs;
@@ -19,7 +20,6 @@ use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::verify::VerifyArgs;
 
-use crate::commands;
 use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
@@ -78,43 +78,6 @@ pub struct Cli {
     pub common: CommonArguments,
 }
 
-impl Program for Cli {
-    const GUIDE: Guide = Guide {
-        name: "kinstall",
-        log_variable: "KINSTALL_LOG",
-        groups: &[
-            ("Before an installation", &["verify", "inspect", "preflight", "config"]),
-            ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "certs", "kubeconfig", "remove", "reset"]),
-            ("Files of a bundle", &["extract", "join", "repair"]),
-            ("Manual and shell", &["manual", "completion", "man"]),
-        ],
-        environment: &[
-            ("KINSTALL_SUDO_PASSWORD", "Password for sudo on hosts with sudo: password."),
-            ("KINSTALL_LOG", "Filter of the log, such as info or kinstall=debug,warn. -v wins over it."),
-            ("NO_COLOR", "Turns colors off."),
-        ],
-        files: &[
-            ("cluster.yaml", "What the cluster should be, with --config. kinstall config init prints one."),
-            ("/etc/kubernetes", "Kubernetes' settings and certificates on this host."),
-            ("/var/lib/kinstall", "What kinstall changed on this host, so that reset can undo it."),
-        ],
-        see_also: &["kbundle(1)", "kubectl(1)", "kubeadm(1)"],
-    };
-
-    fn common(&self) -> &CommonArguments {
-        &self.common
-    }
-
-    fn documents() -> Vec<Documents> {
-        commands::documents()
-    }
-
-    fn execute(self) -> anyhow::Result<ExitCode> {
-        commands::execute(&self)
-    }
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "commands of both programs have their help at their arguments")]
@@ -148,24 +111,24 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
     )]
     Preflight(PreflightArguments),
-    /// Say what is installed here and whether it is well
+    /// Show what is installed on this host and whether it works
     ///
     /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
     #[command(after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json")]
     Status(StatusArguments),
-    /// Remove the cluster from this host, or from all, and bring it back to what it was
+    /// Remove the cluster from this host, or from all hosts, and restore what was there before
     ///
-    /// Stops what runs, removes what was installed, all data of the cluster included, and puts replaced files, kernel settings,
-    /// swap and services back as they were found. Cut off anywhere, a repeat finishes it.
+    /// Stops what runs, removes what was installed, including all data of the cluster, and restores replaced files, kernel settings,
+    /// swap and services. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall reset\n  kinstall reset --all --config cluster.yaml")]
     Reset(ResetArguments),
-    /// Take a host out of the cluster, and bring it back to what it was
+    /// Take a host out of the cluster, and restore what was there before
     ///
     /// Moves its pods to other nodes, removes its member of etcd and its node, and resets it. Refuses what a cluster cannot do
-    /// without: its last control plane, the majority of etcd. Cut off anywhere, a repeat finishes it.
+    /// without: its last control plane, the majority of etcd. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall remove worker-3 --config cluster.yaml")]
     Remove(RemoveArguments),
-    /// Let a host that is set up by hand join this cluster
+    /// Let a host join this cluster by hand
     #[command(subcommand)]
     Token(TokenCommand),
     /// List and renew certificates, and add names to the API server's
@@ -179,7 +142,7 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
-    /// Write, check and show the cluster's description, cluster.yaml
+    /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Serve one request of the kinstall that leads, on standard input and output
@@ -206,7 +169,7 @@ pub enum Command {
 /// What to do with cluster.yaml. None of it needs root or a bundle, and none changes anything.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print a cluster.yaml to begin with
+    /// Print a cluster.yaml to start from
     ///
     /// It has every key, commented out: its default, or an example of three control planes and two workers.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
@@ -220,12 +183,12 @@ pub enum ConfigCommand {
     Schema(SchemaArguments),
     /// Check a cluster.yaml
     ///
-    /// Tells everything that is wrong with it at once. Exits with 2 when anything is.
-    #[command(after_long_help = "Examples:\n  kinstall config validate cluster.yaml")]
-    Validate {
-        /// The file.
-        file: PathBuf,
-    },
+    /// Reports all errors together, each with its line and column. With a bundle it also reports what the bundle lacks. Exits with 2 when
+    /// there are any.
+    #[command(
+        after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --bundle k8s-1.25.2-amd64.tar.zst --key signing.pub"
+    )]
+    Validate(ValidateArguments),
     /// Print a cluster.yaml with every default filled in
     #[command(after_long_help = "Examples:\n  kinstall config print cluster.yaml")]
     Print {
@@ -247,7 +210,7 @@ pub enum ConfigCommand {
     /// Print a configuration for a HAProxy of the site's own in front of the API servers
     ///
     /// For `api.load-balancer: external`. It is complete, for `/etc/haproxy/haproxy.cfg` on the host that has `api.address`, and
-    /// takes only API servers that say that they are ready. Another load balancer does as well, if it passes TCP through.
+    /// uses only API servers that report that they are ready. Any other load balancer that passes TCP through works as well.
     #[command(after_long_help = "Examples:\n  kinstall config load-balancer --config cluster.yaml > haproxy.cfg")]
     LoadBalancer {
         /// The cluster's description (cluster.yaml)
@@ -259,12 +222,28 @@ pub enum ConfigCommand {
     },
 }
 
+/// Arguments of `config validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// The file.
+    pub file: PathBuf,
+    /// Take the hosts from Kubespray's inventory.ini
+    #[arg(long, value_name = "INVENTORY")]
+    pub inventory: Option<PathBuf>,
+    /// Check as well whether this bundle has what the file asks for; needs a key
+    #[arg(long, value_name = "BUNDLE")]
+    pub bundle: Option<PathBuf>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
+}
+
 /// What to do with images. For the timer that `run` sets up.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ImagesCommand {
     /// Put back images that were removed and cannot be pulled here
     ///
-    /// Their content was kept, so that only names are put back. Says which they were; silent when none was missing.
+    /// Their content was kept, so only names are restored. Prints the names; prints nothing when none was missing.
     Restore,
 }
 
@@ -299,21 +278,21 @@ pub struct RunArguments {
     /// The bundle.
     #[command(flatten)]
     pub bundle: BundleArguments,
-    /// What the cluster should be (cluster.yaml); defaults where absent
+    /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
     #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
-    /// Join the cluster that this file is of, as a worker; `-` is standard input
+    /// Join the cluster of this join file as a worker; `-` is standard input
     ///
-    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps what it says.
+    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps its content.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "inventory"])]
     pub join: Option<PathBuf>,
     /// Print the plan and change nothing
     ///
-    /// Verifies the bundle, makes the checks and lists each step in the order it would be made, with the reason. Exits with 0
-    /// also when there is nothing to do.
+    /// Verifies the bundle, runs the checks and lists the steps in order, each with its reason. Exits with 0 also when there is
+    /// nothing to do.
     #[arg(long)]
     pub dry_run: bool,
     /// Make the hosts fit: open the ports of their roles in their firewalls, and what else is in the way
@@ -323,12 +302,12 @@ pub struct RunArguments {
     /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
     #[arg(long)]
     pub prepare: bool,
-    /// Go on although this preflight check rejects; repeatable
+    /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
     /// Fail when any step changes something
     ///
-    /// For tests and for watching over a cluster: the steps are made all the same, and named.
+    /// For tests and for monitoring a cluster: the steps still run, and the error names them.
     #[arg(long)]
     pub assert_no_op: bool,
     /// How hosts are worked on.
@@ -339,12 +318,12 @@ pub struct RunArguments {
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
-    /// How many hosts are worked on at the same time
+    /// Work on this many hosts at the same time
     #[arg(long, value_name = "N", default_value = "32")]
     pub parallel: NonZeroUsize,
     /// Read the password for sudo from this file descriptor
     ///
-    /// Where a host has `sudo: password`. Without it the variable `KINSTALL_SUDO_PASSWORD` is read, and else the terminal.
+    /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
     #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
 }
@@ -352,7 +331,7 @@ pub struct HostsArguments {
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle that is to be installed: a file, one of its volumes, or a folder with its volumes
+    /// The bundle to install: a file, one of its volumes, or a folder with its volumes
     #[arg(value_name = "BUNDLE")]
     pub place: Option<PathBuf>,
     /// Where further volumes lie.
@@ -364,7 +343,7 @@ pub struct PreflightArguments {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
-    /// What the cluster should be (cluster.yaml); defaults where absent
+    /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
@@ -373,7 +352,7 @@ pub struct PreflightArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
-    /// Count this check's rejection as ignored; repeatable
+    /// Ignore the rejection of this check; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
 }
@@ -381,7 +360,7 @@ pub struct PreflightArguments {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Also compare the files of every unpacked image with its layers: takes as long as reading all images
+    /// Also compare the files of every unpacked image with its layers; takes as long as reading all images
     #[arg(long)]
     pub deep: bool,
 }
@@ -392,7 +371,7 @@ pub struct ResetArguments {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Reset all hosts of cluster.yaml, and not this one alone
+    /// Reset all hosts of cluster.yaml, not only this host
     #[arg(long, requires = "hosts_file")]
     pub all: bool,
     /// The hosts.
@@ -405,7 +384,7 @@ pub struct ResetArguments {
 pub struct RemoveArguments {
     /// The host, by its name in cluster.yaml
     pub host: DnsName,
-    /// The host is gone for good: leave out what it would have to do itself
+    /// Remove a host that will not come back: leave out the steps that run on it
     #[arg(long)]
     pub dead: bool,
     /// Do not ask
@@ -434,10 +413,10 @@ pub struct ClusterArguments {
 /// Arguments of `manual`.
 #[derive(Debug, Args)]
 pub struct ManualArguments {
-    /// The page to print, such as `troubleshooting`; without it the pages are listed
+    /// The page to print, such as `troubleshooting`; without it, the pages are listed
     #[arg(value_name = "TOPIC", conflicts_with = "out")]
     pub topic: Option<String>,
-    /// Write all pages into this directory, which must not be there yet
+    /// Write all pages into this folder, which must not exist yet
     #[arg(short = 'o', long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

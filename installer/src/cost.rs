@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use indicatif::HumanBytes;
-use kbundle_format::{Entry, EntryKind, Role};
+use kbundle_format::{ComponentName, Entry, EntryKind, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -189,7 +189,7 @@ fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
     for entry in list.entries.iter().filter(ours) {
         match entry.kind {
             EntryKind::Binary => programs += entry.size,
-            EntryKind::Archive if entry.component.as_ref().is_some_and(|component| component.name == "cni-plugins") => {
+            EntryKind::Archive if entry.component.as_ref().is_some_and(|of| of.is(ComponentName::CniPlugins)) => {
                 plugins += entry.size * GZIP_FACTOR;
             }
             EntryKind::Archive => programs += entry.size * GZIP_FACTOR,

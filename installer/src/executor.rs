@@ -15,7 +15,7 @@ use crate::steps::{Check, Context};
 /// # Errors
 /// The first step's that fails; the steps before it stay done, and a repeat goes on from there.
 pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<Vec<&'static str>> {
-    context.host.sweep_incomplete().context("while removing what a run that was cut off left")?;
+    context.host.sweep_incomplete().context("while removing what an interrupted run left")?;
     let of = plan.steps.len();
     let mut changed_steps = Vec::new();
     for (index, planned) in plan.steps.iter().enumerate() {
@@ -32,7 +32,7 @@ pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) 
             });
         })
         .with_context(|| format!("step {number} of {of}, `{step}` ({}), failed", planned.title))
-        .hint("what was done stays; run the same command again to go on, or `kinstall reset` to undo it")?;
+        .hint("finished steps stay; run the same command again to resume, or `kinstall reset` to undo them")?;
         changed_steps.extend(changed.then_some(step));
         let seconds = started.elapsed().as_secs_f64();
         observer.event(&Event::StepDone {
@@ -81,7 +81,7 @@ fn advance(planned: &PlannedStep, context: &mut Context<'_>, begin: &mut dyn FnM
         tracing::info!(step = id, reason, "step begins");
         step.apply(context)?;
         if let Check::Needed(still) = step.check(context)? {
-            return Err(anyhow!("it was done, and yet: {still}"));
+            return Err(anyhow!("the step ran, but is not complete: {still}"));
         }
     }
     // Also for a step whose last run was cut off after its work and before this line.
@@ -175,8 +175,8 @@ mod tests {
         let (_, result) = bench.work(&[&FIRST, &IDLE, &SECOND], |plan, context, notes| execute(plan, context, notes));
         insta::assert_snapshot!(failure::message(&result.unwrap_err()), @"
         error: step 2 of 3, `idle` (do nothing), failed
-          caused by: it was done, and yet: nothing was done
-        hint: what was done stays; run the same command again to go on, or `kinstall reset` to undo it
+          caused by: the step ran, but is not complete: nothing was done
+        hint: finished steps stay; run the same command again to resume, or `kinstall reset` to undo them
         ");
         assert!(bench.path("first").exists() && !bench.path("second").exists());
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use kbundle_format::{BundleList, EntryKind, Role};
+use kbundle_format::{BundleList, ComponentName, EntryKind, Role};
 
 use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
@@ -63,7 +63,7 @@ impl Inputs<'_> {
 
     /// The version of a component in the bundle for this host's platform.
     #[must_use]
-    pub fn version_of(&self, component: &str) -> Option<&str> {
+    pub fn version_of(&self, component: ComponentName) -> Option<&str> {
         let entry = self.list.component(component, &self.facts.platform)?;
         entry.component.as_ref().map(|component| component.version.as_str())
     }

@@ -86,7 +86,7 @@ impl<'a> Kubectl<'a> {
     pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
         let output = self.run(&["get", "nodes", "--output=json"])?;
         let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-        answer["items"].as_array().cloned().context("the API server gave no list of nodes")
+        answer["items"].as_array().cloned().context("the API server's answer has no list of nodes")
     }
 
     /// Whether there is such an object.
@@ -137,7 +137,7 @@ impl<'a> Kubectl<'a> {
         }
         let api: Value = serde_json::from_str(&output.stdout).context("`/api` is not answered with JSON")?;
         let own = api["serverAddressByClientCIDRs"][0]["serverAddress"].as_str();
-        Ok(Ok(own.context("`/api` tells no address")?.parse()?))
+        Ok(Ok(own.context("the answer to `/api` has no address")?.parse()?))
     }
 
     fn readiness_by(&self, arguments: &[&str]) -> anyhow::Result<Result<(), String>> {

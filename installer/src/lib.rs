@@ -35,6 +35,7 @@ pub mod plan;
 pub mod ports;
 pub mod preflight;
 pub mod procfs;
+mod program;
 pub mod records;
 pub mod report;
 pub mod reset;

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use kinstall::cli::Cli;
 
 fn main() -> ExitCode {
-    kbundle_cli::program::main::<Cli>()
+    kbundle_cli::program::main(|cli: Cli| kinstall::commands::execute(&cli))
 }

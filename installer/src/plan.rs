@@ -1,6 +1,6 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
-use kbundle_format::KubeVersion;
+use kbundle_format::{ComponentName, KubeVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::config::KubeProxyMode;
@@ -97,10 +97,10 @@ pub enum PlanError {
         first: KubeVersion,
     },
     /// The bundle lacks programs.
-    #[error("the bundle has no {} for this host's platform", components.join(", "))]
+    #[error("the bundle has no {} for this host's platform", components.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "))]
     NoProgram {
         /// The components.
-        components: Vec<&'static str>,
+        components: Vec<ComponentName>,
     },
     /// The bundle lacks an image.
     #[error(transparent)]
@@ -155,35 +155,46 @@ pub struct PlannedStep {
 }
 
 /// Decides what is to be done.
+///
+/// # Errors
+/// The first of the [`refusals`].
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
-    let version = inputs.list.kubernetes_version;
-    if version < OLDEST_KUBERNETES {
-        return Err(PlanError::TooOld { version });
-    }
-    if let (KubeProxyMode::Nftables, Some(first)) = (inputs.spec.network.kube_proxy.mode, NFTABLES_PROXY.since)
-        && !NFTABLES_PROXY.holds(version)
-    {
-        return Err(PlanError::NoNftables { version, first });
-    }
-    let components = programs::missing(inputs);
-    if !components.is_empty() {
-        return Err(PlanError::NoProgram { components });
-    }
-    pairing::check(version, |component| inputs.version_of(component))?;
-    ClusterImages::find(inputs.list, &inputs.facts.platform)?;
-    network::refuse_contradiction(inputs)?;
-    if let Some(name) = addons::missing(inputs) {
-        return Err(PlanError::NoAddon { name: name.to_owned() });
-    }
-    if !load_balancer::is_in_bundle(inputs) {
-        return Err(PlanError::NoLoadBalancer);
-    }
-    if !virtual_address::is_in_bundle(inputs) {
-        return Err(PlanError::NoVirtualAddress);
+    if let Some(refusal) = refusals(inputs).into_iter().next() {
+        return Err(refusal);
     }
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
     let steps = concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
     Ok(Plan { steps })
+}
+
+/// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.
+#[must_use]
+pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
+    let version = inputs.list.kubernetes_version;
+    let mut found = Vec::new();
+    if version < OLDEST_KUBERNETES {
+        found.push(PlanError::TooOld { version });
+    }
+    if let (KubeProxyMode::Nftables, Some(first)) = (inputs.spec.network.kube_proxy.mode, NFTABLES_PROXY.since)
+        && !NFTABLES_PROXY.holds(version)
+    {
+        found.push(PlanError::NoNftables { version, first });
+    }
+    let components = programs::missing(inputs);
+    if !components.is_empty() {
+        found.push(PlanError::NoProgram { components });
+    }
+    found.extend(pairing::check(version, |component| inputs.version_of(component)).err().map(PlanError::from));
+    found.extend(ClusterImages::find(inputs.list, &inputs.facts.platform).err().map(PlanError::from));
+    found.extend(network::refuse_contradiction(inputs).err().map(PlanError::from));
+    found.extend(addons::missing(inputs).map(|name| PlanError::NoAddon { name: name.to_owned() }));
+    if !load_balancer::is_in_bundle(inputs) {
+        found.push(PlanError::NoLoadBalancer);
+    }
+    if !virtual_address::is_in_bundle(inputs) {
+        found.push(PlanError::NoVirtualAddress);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -242,7 +253,7 @@ mod tests {
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");
-        cluster.list.images.retain(|image| image.reference.short_name() != "haproxy");
+        cluster.list.images.retain(|image| image.reference.short_name() != ComponentName::Haproxy.as_str());
         let topology = cluster.seen_from("w1");
         assert!(matches!(plan(&cluster.inputs(&topology)), Err(PlanError::NoLoadBalancer)));
     }

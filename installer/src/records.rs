@@ -104,9 +104,8 @@ impl Records {
     /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
         let Some(found) = Self::read_begun(host)? else { return Ok(()) };
-        let other = |what| {
-            format!("this host was set up from another {what}; changing a cluster that stands is not supported yet")
-        };
+        let other =
+            |what| format!("this host was set up from another {what}; changing a running cluster is not supported yet");
         let result = if found.list_bytes != self.list_bytes {
             Err(anyhow!(other_bundle(&found.list_bytes, &self.list_bytes).unwrap_or_else(|| other("bundle"))))
         } else if found.name != self.name {
@@ -139,7 +138,7 @@ fn other_bundle(found: &[u8], given: &[u8]) -> Option<String> {
     let (standing, given) = (version(found)?, version(given)?);
     (standing != given).then(|| {
         format!(
-            "this host was set up with Kubernetes {standing}; the bundle has {given}; changing the version of a cluster that stands is \
+            "this host was set up with Kubernetes {standing}; the bundle has {given}; changing the version of a running cluster is \
              not supported yet"
         )
     })
@@ -167,7 +166,7 @@ mod tests {
         let list = |version: &str| fixture::list(version).to_bytes();
         insta::assert_snapshot!(
             other_bundle(&list("1.25.2"), &list("1.36.3")).unwrap(),
-            @"this host was set up with Kubernetes 1.25.2; the bundle has 1.36.3; changing the version of a cluster that stands is not supported yet"
+            @"this host was set up with Kubernetes 1.25.2; the bundle has 1.36.3; changing the version of a running cluster is not supported yet"
         );
         assert_eq!(other_bundle(&list("1.25.2"), &list("1.25.2")), None);
         assert_eq!(other_bundle(b"damaged", &list("1.25.2")), None);

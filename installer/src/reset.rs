@@ -16,9 +16,9 @@ pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<(
     }
     cleanup::clean(&host).context("while removing what ran here")?;
     progress.detail("putting files, settings and services back");
-    host.sweep_incomplete().context("while removing what a run that was cut off left")?;
+    host.sweep_incomplete().context("while removing what an interrupted run left")?;
     for change in host.ledger().changes().iter().rev() {
-        host.undo(change).context("while putting this host back to what it was")?;
+        host.undo(change).context("while restoring this host")?;
     }
     // Units whose files are gone now would be shown as failed for ever.
     host.run(&Command::new("systemctl", ["daemon-reload"]))?;

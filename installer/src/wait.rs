@@ -19,7 +19,7 @@ pub enum Look<T> {
 
 /// Nobody follows the work any more.
 #[derive(Debug, thiserror::Error)]
-#[error("the kinstall that led this host is gone while it waited for {what}")]
+#[error("the leading kinstall ended while this host waited for {what}")]
 pub struct Unheard {
     what: String,
 }
@@ -75,10 +75,7 @@ mod tests {
             looks += 1;
             Ok(Look::NotYet("half".into()))
         });
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "the kinstall that led this host is gone while it waited for the moon"
-        );
+        assert_eq!(error.unwrap_err().to_string(), "the leading kinstall ended while this host waited for the moon");
         assert_eq!(looks, 3);
     }
 

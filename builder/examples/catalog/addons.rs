@@ -7,7 +7,7 @@ use kbundle::catalog::{Addon, AddonKind, AddonVersion, CatalogImage, ManifestFil
 use kbundle_format::Role;
 
 use crate::facts::{AddonFact, AddonVersionFact, Facts, ImageFact, Pairing, numbers};
-use crate::import::{POD_HOSTS, image};
+use crate::image::{POD_HOSTS, image};
 
 /// The facts' kind of what kinstall runs as a static pod on control planes.
 const STATIC_POD: &str = "control-plane-vip";

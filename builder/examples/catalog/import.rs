@@ -11,9 +11,7 @@ use kbundle_format::{KubeVersion, Platform, Role};
 
 use crate::addons::Addons;
 use crate::facts::{Facts, ImageFact, KubernetesVersion, RuntimeComponent, RuntimeVersion};
-
-/// Hosts that run pods.
-pub const POD_HOSTS: &[Role] = &[Role::ControlPlane, Role::Worker];
+use crate::image::{POD_HOSTS, image};
 
 /// The catalog's name of a component, the facts' name in pairings, what its file is, and the hosts that need it.
 const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 5] = [
@@ -138,12 +136,6 @@ fn release_image(fact: &ImageFact) -> anyhow::Result<CatalogImage> {
         _ => POD_HOSTS,
     };
     image(fact, roles, Some(KUBERNETES_LICENCE.to_owned()))
-}
-
-/// An image as the catalog has it; without a digest where the facts have none.
-pub fn image(fact: &ImageFact, roles: &[Role], licence: Option<String>) -> anyhow::Result<CatalogImage> {
-    let digest = fact.digest.as_deref().map(str::parse).transpose()?;
-    Ok(CatalogImage { reference: fact.reference().parse()?, digest, licence, roles: roles.iter().copied().collect() })
 }
 
 fn components(

@@ -12,6 +12,7 @@
 mod addons;
 mod check;
 mod facts;
+mod image;
 mod import;
 
 use std::io::Write as _;

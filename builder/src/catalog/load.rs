@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use kbundle_cli::yaml::{self, Findings};
 use kbundle_format::{Digest, Source, text_file};
 use reqwest::Url;
 
@@ -40,8 +41,8 @@ pub enum CatalogError {
     Syntax {
         /// The file.
         file: String,
-        /// serde's words, with line and column.
-        source: serde_yaml::Error,
+        /// Everything that is wrong, with line and column.
+        source: Findings,
     },
     /// A schema this program does not know.
     #[error("catalog {file} has schema {found}, this program knows {SCHEMA}")]
@@ -147,7 +148,7 @@ impl Catalog {
     /// Adds what a file has. The caller adds the file to the sources.
     fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
         let file: CatalogFile =
-            serde_yaml::from_str(text).map_err(|source| CatalogError::Syntax { file: name.to_owned(), source })?;
+            yaml::read(text).map_err(|source| CatalogError::Syntax { file: name.to_owned(), source })?;
         if file.schema != SCHEMA {
             return Err(CatalogError::Schema { file: name.to_owned(), found: file.schema });
         }

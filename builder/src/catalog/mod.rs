@@ -10,11 +10,12 @@ mod load;
 pub mod overview;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
-use kbundle_format::{Digest, EntryKind, ImageRef, KubeVersion, Platform, Role, Source};
+use kbundle_format::{Digest, EntryKind, ImageRef, KubeVersion, Platform, Role, Source, text_type};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use load::CatalogError;
 
@@ -154,8 +155,7 @@ pub struct Download {
 }
 
 /// A digest as checksum files write it: 64 lowercase hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sha256Hex(pub Digest);
 
 /// The text is not a digest as checksum files write it.
@@ -179,17 +179,13 @@ impl FromStr for Sha256Hex {
     }
 }
 
-impl<'de> Deserialize<'de> for Sha256Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        kbundle_format::text::deserialize(deserializer)
+impl fmt::Display for Sha256Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.hex())
     }
 }
 
-impl From<Sha256Hex> for String {
-    fn from(value: Sha256Hex) -> Self {
-        value.0.hex()
-    }
-}
+text_type!(Sha256Hex, "^[0-9a-f]{64}$");
 
 /// An add-on in all its versions.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use kbundle_format::Role;
 
 /// Cut a bundle down to what hosts of a role need
 ///
-/// List and signatures stay as they are, so that the smaller bundle is as trustworthy as the whole.
+/// The list and its signatures are unchanged, so the smaller bundle verifies like the whole one.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle subset k8s-1.25.2-amd64.tar.zst --role worker --out worker.tar.zst")]
 pub struct SubsetArgs {
@@ -28,7 +28,7 @@ pub struct SubsetArgs {
 
 /// Cut a bundle into volumes
 ///
-/// For file systems that hold no large files, such as FAT32. The bundle is checked first and stays as it is. With --force, volumes that
+/// For file systems without large files, such as FAT32. The bundle is checked first and stays as it is. With --force, volumes that
 /// an earlier run wrote under the same name are replaced, and those without a successor are removed.
 #[derive(Debug, Args)]
 #[command(
@@ -40,7 +40,7 @@ pub struct SplitCommandArgs {
     /// Largest size of a volume, such as 3900MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size: u64,
-    /// Add this many parity volumes, each of which makes up for any one lost or damaged volume
+    /// Add this many parity volumes; each replaces any one lost or damaged volume
     #[arg(long, value_name = "N", default_value = "0")]
     pub parity: u32,
     /// Name the volumes after this file [default: the bundle]

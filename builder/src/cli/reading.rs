@@ -8,7 +8,7 @@ use kbundle_format::EntryPath;
 
 /// Print one entry of a bundle
 ///
-/// The digest is compared before the first byte is printed, for which the entry is kept in a temporary file.
+/// The entry is kept in a temporary file and its digest compared before the first byte is printed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle cat bundle.tar.zst bundle.json --key signing.pub")]
 pub struct CatArgs {
@@ -25,8 +25,8 @@ pub struct CatArgs {
 
 /// Write the images of a bundle as an OCI image layout
 ///
-/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder has its name only once all of it is there. Of a
-/// bundle for a role, the images that it carries are written.
+/// skopeo, ctr and other tools read it; the digests are the upstream ones. The folder gets its name only when it is complete. From a
+/// bundle for a role it writes the images that the bundle carries.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle export bundle.tar.zst --oci images --key signing.pub")]
 pub struct ExportArgs {
@@ -34,7 +34,7 @@ pub struct ExportArgs {
     pub bundle: BundleArgs,
     #[command(flatten)]
     pub base: BaseArgs,
-    /// Write an OCI image layout to this folder, which must not be there yet
+    /// Write an OCI image layout to this folder, which must not exist yet
     #[arg(long, value_name = "DIR")]
     pub oci: PathBuf,
     #[command(flatten)]

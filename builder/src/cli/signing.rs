@@ -12,12 +12,12 @@ use kbundle_format::key_notes::Day;
 pub struct PassphraseArgs {
     /// Read the passphrase of encrypted keys from this file descriptor, one line
     ///
-    /// Without it the environment variable `KBUNDLE_PASSPHRASE` is taken, or the terminal is asked.
+    /// Without it, the passphrase comes from the environment variable `KBUNDLE_PASSPHRASE`, or from the terminal.
     #[arg(long, value_name = "N")]
     pub passphrase_fd: Option<u32>,
 }
 
-/// Make a pair of keys for signing
+/// Create a pair of keys for signing
 ///
 /// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
 /// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
@@ -36,7 +36,7 @@ pub struct KeygenArgs {
     /// Encrypt the private key with a passphrase
     #[arg(long)]
     pub encrypt: bool,
-    /// Say whose key it is and what for
+    /// Note whose key it is and what it is for
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
     /// The first day of its use
@@ -69,8 +69,8 @@ impl From<KeyAlgorithm> for Algorithm {
 /// Checks every digest of the bundle first, then adds the signature to it; other signatures stay. With --detached the bundle is
 /// left as it is and the signature is written beside it, as BUNDLE.KEYID.sig.
 ///
-/// A key that never leaves its smart card or HSM signs elsewhere: `kbundle cat BUNDLE bundle.json --unsigned` writes what is to be
-/// signed, --print-digest its SHA-256, and --attach brings the signature back.
+/// For a key on a smart card or HSM: `kbundle cat BUNDLE bundle.json --unsigned` prints the bytes to sign, --print-digest prints their
+/// SHA-256, and --attach adds the signature.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("signer").required(true).args(["key", "print_digest", "attach"]))]
 #[command(
@@ -82,17 +82,17 @@ pub struct SignArgs {
     /// Private key to sign with
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// Print the SHA-256 of what is to be signed, bundle.json, and change nothing
+    /// Print the SHA-256 of bundle.json, which is what is signed, and change nothing
     ///
     /// 64 hex digits. An ECDSA signer that takes digests signs this one; Ed25519 needs bundle.json itself.
     #[arg(long)]
     pub print_digest: bool,
-    /// Add this signature, which was made elsewhere
+    /// Add this signature, made by another program
     ///
     /// Base64 or raw; ECDSA in ASN.1 DER, Ed25519 its 64 bytes.
     #[arg(long, value_name = "FILE", requires = "public_key")]
     pub attach: Option<PathBuf>,
-    /// Public key that the attached signature has to be by
+    /// Public key of the signer of the attached signature
     #[arg(long, value_name = "FILE", requires = "attach")]
     pub public_key: Option<PathBuf>,
     /// Write the signature to a file of its own

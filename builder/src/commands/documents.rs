@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{build, catalog, dry_run, export, images, keygen, lock, reproduce, sign};
+use super::{build, catalog, config, dry_run, export, images, keygen, lock, reproduce, sign};
 
 /// Of every command.
 pub fn documents() -> Vec<Documents> {
@@ -17,6 +17,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("images find").with::<images::Report>(),
         Documents::of("config init").with::<TextDocument>(),
         Documents::of("config schema").with::<SchemaDocument>(),
+        Documents::of("config validate").with::<config::Validation>(),
         Documents::of("keygen").with::<keygen::Report>(),
         Documents::of("sign").with::<sign::Report>().with::<sign::DigestReport>(),
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails>(),

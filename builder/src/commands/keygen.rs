@@ -1,14 +1,13 @@
 //! `kbundle keygen`
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_commands::destination::{DestinationError, Existing, check_name, refuse_stdout};
+use kbundle_format::atomic_file::AtomicFile;
 use kbundle_format::key::Algorithm;
 use kbundle_format::{KeyId, KeyNotes, SigningKey};
 use schemars::JsonSchema;
@@ -72,13 +71,15 @@ pub fn run(arguments: &KeygenArgs, output: OutputFormat) -> anyhow::Result<()> {
 
 /// Writes a file that must not be there yet, readable by others only if `mode` says so from the first moment.
 fn write_new(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
-    let mut file = match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(DestinationError::Exists { paths: vec![path.to_owned()], force: false }).explained();
-        }
-        file => file?,
+    let write = || {
+        let mut file = AtomicFile::create(path, mode)?;
+        file.write_all(content.as_bytes())?;
+        file.commit_new()
     };
-    file.write_all(content.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("while writing {}", path.display()))
+    match write() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(DestinationError::Exists { paths: vec![path.to_owned()], force: false }).explained()
+        }
+        written => written.with_context(|| format!("while writing {}", path.display())),
+    }
 }

@@ -21,15 +21,19 @@ pub mod source;
 pub mod split;
 pub mod subset;
 
-use kbundle_cli::{OutputFormat, documentation};
+use kbundle_cli::{completion, documentation};
 use kbundle_commands::{extract, inspect, join, repair, verify};
 
 pub use self::documents::documents;
 use crate::cli::{Arguments, Command};
 
 /// Does what the command line says.
-pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
-    match command {
+///
+/// # Errors
+/// Whatever the command fails with.
+pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    let output = arguments.common.output;
+    match arguments.command {
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
@@ -47,7 +51,7 @@ pub fn execute(command: Command, output: OutputFormat) -> anyhow::Result<()> {
         Command::Split(arguments) => split::run(&arguments, output),
         Command::Repair(arguments) => repair::run(&arguments, output),
         Command::Push(arguments) => push::run(&arguments, output),
-        Command::Completion(arguments) => documentation::completion::<Arguments>(arguments, output),
+        Command::Completion(arguments) => completion::completion::<Arguments>(arguments, output),
         Command::Man(arguments) => documentation::man::<Arguments>(&arguments, output),
     }
 }

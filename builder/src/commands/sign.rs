@@ -97,7 +97,7 @@ fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(Signatu
     let file = kbundle_cli::keys::signature_file(attached)?;
     let Some(signature) = SignatureFile::made_elsewhere(&file.content, list_bytes, &key) else {
         return Err(failure::refused(
-            format!("{} is no signature of this bundle by {}", attached.display(), public.display()),
+            format!("{} is not a signature of this bundle by {}", attached.display(), public.display()),
             "sign exactly the bytes that `kbundle cat BUNDLE bundle.json --unsigned` writes",
         ));
     };

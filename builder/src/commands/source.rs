@@ -15,7 +15,7 @@ use kbundle::fetch::{Cache, CacheLock, FetchError, FetchSettings, Fetcher, Retry
 use kbundle::mirror::Mirrors;
 use kbundle::registry::{HttpSettings, Keyring};
 use kbundle::resolve::Selection;
-use kbundle::spec::{BundleSpec, SpecFile, Unpinned};
+use kbundle::spec::{BundleSpec, SpecFile, SpecFlags, Unpinned};
 use kbundle::upstream::Upstream;
 use kbundle::version_request::VersionRequest;
 use kbundle_cli::{Explained as _, failure, output};
@@ -47,8 +47,17 @@ pub struct Wishes {
 
 /// Reads what flags and file ask for.
 pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
-    let (spec, mirrors) = arguments.flags().join(file).explained()?;
-    let catalog = drafted(catalog(&arguments.catalogs, file)?, &spec)?;
+    wishes_of(arguments.flags(), &arguments.catalogs, file)
+}
+
+/// What a file by itself asks for.
+pub fn wishes_of_file(file: &SpecFile) -> anyhow::Result<Wishes> {
+    wishes_of(SpecFlags::default(), &CatalogArgs::default(), file)
+}
+
+fn wishes_of(flags: SpecFlags, catalogs: &CatalogArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
+    let (spec, mirrors) = flags.join(file).explained()?;
+    let catalog = drafted(catalog(catalogs, file)?, &spec)?;
     if let VersionRequest::NewestOf(..) = spec.kubernetes {
         let (newest, _) = catalog.release(spec.kubernetes).explained()?;
         output::note(&format!("Kubernetes {newest} is the newest {} of the catalog", spec.kubernetes))?;
@@ -128,7 +137,7 @@ pub fn cache_directory(arguments: &FetchArgs) -> anyhow::Result<PathBuf> {
         || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute).map(|path| path.join("kbundle"));
     let home = || std::env::home_dir().map(|home| home.join(".cache/kbundle"));
     named().or_else(xdg).or_else(home).ok_or_else(|| {
-        failure::usage("there is no home directory to keep downloads in", "say where with `--cache DIR`")
+        failure::usage("there is no home directory to keep downloads in", "name a folder with `--cache DIR`")
     })
 }
 

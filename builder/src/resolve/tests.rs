@@ -23,7 +23,7 @@ fn built_in() -> Catalog {
 fn selects_components_in_the_order_of_need_and_images_for_the_control_plane_first() {
     let selection = built_in().resolve(&spec("1.25.2")).unwrap();
     let names: Vec<_> = selection.artifacts.iter().map(|artifact| artifact.component.name.as_str()).collect();
-    assert_eq!(names, ORDER_OF_NEED);
+    assert_eq!(names, ComponentName::OF_HOSTS.map(ComponentName::as_str));
     let images: Vec<_> = selection.images.iter().map(|image| image.reference.short_name()).collect();
     assert_eq!(
         images,
@@ -55,7 +55,7 @@ fn both_platforms_lie_side_by_side() {
     let mut both = spec("1.25.2");
     both.platforms.insert("linux/arm64".parse().unwrap());
     let selection = built_in().resolve(&both).unwrap();
-    assert_eq!(selection.artifacts.len(), 2 * ORDER_OF_NEED.len());
+    assert_eq!(selection.artifacts.len(), 2 * ComponentName::OF_HOSTS.len());
     let paths: BTreeSet<_> = selection.artifacts.iter().map(|artifact| &artifact.path).collect();
     assert_eq!(paths.len(), selection.artifacts.len());
 }

@@ -252,7 +252,7 @@ fn bundle_yaml_says_what_flags_say() {
     fs::write(&settings, text.replace("cni:", "cmi:")).unwrap();
     let (code, text) = failure(&upstream.kbundle(["build", "-f", "bundle.yaml"]));
     assert_eq!(code, 2);
-    assert!(text.contains("unknown field `cmi`") && text.contains("line 4 column 1"), "{text}");
+    assert!(text.contains("line 4, column 1: unknown field `cmi`; did you mean `cni`?"), "{text}");
 }
 
 #[test]
@@ -330,5 +330,5 @@ fn the_flags_of_every_command_are_followed() {
     assert!(failure(&upstream.kbundle(["verify", "missing", "--key=signing.pub"])).1.starts_with("error: "));
     let mut log = kbundle_in(upstream.directory.path());
     let (code, text) = failure(&log.args(["inspect", "bundle.tar.zst"]).env("KBUNDLE_LOG", "a=b=c").output().unwrap());
-    assert!(code == 2 && text.contains("KBUNDLE_LOG holds no log filter"), "{text}");
+    assert!(code == 2 && text.contains("KBUNDLE_LOG does not hold a log filter"), "{text}");
 }

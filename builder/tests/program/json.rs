@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use fs_err as fs;
 use jsonschema::Validator;
 use kbundle::Arguments;
-use kbundle_cli::program::commands;
+use kbundle_cli::definition::commands;
 use serde_json::Value;
 
 use crate::catalog::{with_fault, with_next_patch};
@@ -27,7 +27,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 25] = [
     case(
         "build",
         &[
@@ -55,6 +55,7 @@ const CASES: [Case; 24] = [
     case("images find", &["images find pod.yaml"], 2, "images find absent.yaml"),
     case("config init", &["config init"], 2, "config init surplus"),
     case("config schema", &["config schema", "config schema config init"], 2, "config schema nothing"),
+    case("config validate", &["config validate bundle.yaml"], 2, "config validate absent.yaml"),
     case("keygen", &["keygen --out new.key"], 3, "keygen --out new.key"),
     case(
         "sign",
@@ -124,6 +125,8 @@ fn folder() -> Upstream {
     fs::rename(upstream.path("catalog.yaml"), upstream.path("drafted.yaml")).unwrap();
     fs::write(upstream.path("faulty.yaml"), with_fault(&catalog)).unwrap();
     fs::write(upstream.path("catalog.yaml"), catalog).unwrap();
+    let settings = "schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n";
+    fs::write(upstream.path("bundle.yaml"), settings).unwrap();
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod cli;
+mod completion;
 mod composing;
 mod fetch;
 mod files;

@@ -4,25 +4,17 @@ use fs_err as fs;
 use kbundle::Arguments;
 use kbundle::spec::{SpecFile, schema};
 use kbundle_cli::Program as _;
-use kbundle_cli::program::commands;
+use kbundle_cli::definition::commands;
+use kbundle_manual::examples::assert_current;
 use serde_json::Value;
 
 use crate::upstream::{kbundle_in, success};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
-/// Compares a file with what it should be, or writes it.
-fn is_current(name: &str, made: &str) {
-    let path = format!("{DOCS}/{name}");
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, made).unwrap();
-    }
-    assert_eq!(fs::read_to_string(path).unwrap(), made);
-}
-
 #[test]
 fn the_published_schema_is_that_of_the_types() {
-    is_current("bundle.schema.json", &format!("{:#}\n", schema()));
+    assert_current("bundle.schema.json", &format!("{:#}\n", schema()));
 }
 
 #[test]
@@ -34,7 +26,7 @@ fn the_published_schemas_of_documents_are_those_of_the_types() {
     assert_eq!(described, all, "every command says what it prints with `--output json`");
     for documents in Arguments::documents() {
         let name = format!("schemas/kbundle/{}.schema.json", documents.command().replace(' ', "-"));
-        is_current(&name, &format!("{:#}\n", documents.schema("kbundle")));
+        assert_current(&name, &format!("{:#}\n", documents.schema("kbundle")));
     }
     assert_eq!(fs::read_dir(format!("{DOCS}/schemas/kbundle")).unwrap().count(), all.len(), "a file without a command");
 }
@@ -53,7 +45,7 @@ fn the_page_has_every_key() {
         table.push(format!("| `{key}` | {meaning} | {} |", value(property)));
     }
     let table = table.join("\n");
-    is_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
+    assert_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
 }
 
 /// What may be written.
@@ -78,6 +70,32 @@ fn examples_in_the_manual_can_be_read() {
         fs::write(&path, &block.text).unwrap();
         SpecFile::read(&path).unwrap_or_else(|error| panic!("{}: {error:?}", block.place));
     }
+}
+
+#[test]
+fn validate_reports_every_mistake_of_a_file_and_what_the_catalog_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |text: &str| {
+        fs::write(folder.path().join("bundle.yaml"), text).unwrap();
+        let output = kbundle_in(folder.path()).args(["config", "validate", "bundle.yaml"]).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        format!("exit code {}\n{stdout}{stderr}", output.status.code().unwrap())
+    };
+    insta::assert_snapshot!(validate("schema: 1\nkubernets: 1.25.2\nlevel: 99\nmirrors: {dl.k8s.io: a}\n"), @"
+    exit code 2
+    error: bundle.yaml is not valid
+      caused by: line 2, column 1: unknown field `kubernets`; did you mean `kubernetes`?
+        line 3, column 8: level: invalid value: integer `99`, expected a level from 1 to 22
+        line 4, column 22: mirrors.dl.k8s.io: `a` is not a mirror; expected `HOST=http(s)://ADDRESS`, such as `dl.k8s.io=https://mirror.example/dl.k8s.io`
+    ");
+    insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: callico\n"), @"
+    exit code 2
+    error: the catalog has no add-on `callico` for Kubernetes 1.25.2 (did you mean `calico`?); it has calico, cert-manager, flannel, haproxy, ingress-nginx, kube-vip, metallb, metrics-server
+    ");
+    insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n"), @"
+    exit code 0
+    bundle.yaml is good: Kubernetes 1.25.2 for linux/amd64, 8 files and 6 images
+    ");
 }
 
 #[test]

@@ -68,8 +68,15 @@ fn verify_shows_what_the_files_of_the_keys_say_about_them() {
     assert!(shown.contains("(Ed25519, old.pub): until 2001-12-31\n"), "{shown}");
     let warned = String::from_utf8(output.stderr).unwrap();
     assert_eq!(warned.matches("WARNING").count(), 1, "{warned}");
-    assert!(warned.contains("WARNING: by its file old.pub the key "), "{warned}");
-    assert!(warned.contains(" was to be used until 2001-12-31, and this machine's clock says "), "{warned}");
+    assert!(
+        warned.contains("WARNING: the key old.pub expired on 2001-12-31, and this machine's clock says "),
+        "{warned}"
+    );
+    let strict = upstream.kbundle(verify.into_iter().chain(["--strict"]));
+    let (code, text) = failure(&strict);
+    assert_eq!((code, strict.stdout.len()), (3, 0), "{text}");
+    assert!(text.contains("error: the key old.pub expired on 2001-12-31"), "{text}");
+    success(&upstream.kbundle(["verify", BUNDLE, "--key=a.pub", "--strict"]));
 
     let report = success(&upstream.kbundle(verify.into_iter().chain(["--output=json"])));
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -90,7 +97,7 @@ fn verify_shows_what_the_files_of_the_keys_say_about_them() {
 fn notes_that_make_no_sense_are_refused() {
     let upstream = unsigned();
     for (arguments, words) in [
-        (&["--valid-until=31.12.2027"][..], "`31.12.2027` is no day as 2027-12-31 is"),
+        (&["--valid-until=31.12.2027"][..], "`31.12.2027` is not a day such as 2027-12-31"),
         (&["--valid-from=2027-01-01", "--valid-until=2026-01-01"], "2027-01-01 comes after 2026-01-01"),
         (&["--comment=two\nlines"], "the comment is longer than 200 characters or holds control characters"),
     ] {
@@ -103,7 +110,7 @@ fn notes_that_make_no_sense_are_refused() {
     fs::write(upstream.path("odd.pub"), format!("Valid-Until: soon\n{file}")).unwrap();
     let (code, text) = failure(&upstream.kbundle(["verify", BUNDLE, "--key=odd.pub"]));
     assert_eq!(code, 2, "{text}");
-    assert!(text.contains("odd.pub cannot be used as a key") && text.contains("`soon` is no day"), "{text}");
+    assert!(text.contains("odd.pub cannot be used as a key") && text.contains("`soon` is not a day"), "{text}");
 }
 
 /// `script` gives the program a terminal of its own.

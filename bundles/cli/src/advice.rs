@@ -158,7 +158,7 @@ impl Explain for AttestationError {
 
     fn hint(&self) -> Option<String> {
         let exchanged = matches!(self, Self::Subject { .. } | Self::Shape { .. });
-        exchanged.then(|| "the provenance was exchanged; get the bundle again from where it was built".to_owned())
+        exchanged.then(|| "the provenance was replaced; get the bundle again from where it was built".to_owned())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::output::{self, OutputFormat};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "General options")]
 pub struct CommonArguments {
-    /// Print no progress and no notes; results, warnings and errors still come
+    /// Print no progress and no notes; results, warnings and errors are still printed
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Log to standard error what is done; -vv and -vvv give more detail
@@ -102,6 +102,11 @@ pub struct SignatureArguments {
     /// Demand signatures by this many different trusted keys
     #[arg(long, value_name = "N", default_value = "1")]
     pub threshold: usize,
+    /// Refuse keys that are not valid today
+    ///
+    /// By the days in the key's file, or by its certificate. Without it, such a key only causes a warning.
+    #[arg(long)]
+    pub strict: bool,
     /// Count this detached signature as well; repeatable
     #[arg(long = "signature", value_name = "FILE")]
     pub detached: Vec<PathBuf>,

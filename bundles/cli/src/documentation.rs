@@ -1,11 +1,10 @@
-//! Completion scripts and manual pages, from the definition of the command line.
+//! Manual pages, from the definition of the command line.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Command};
-use clap_complete::Shell;
 use clap_mangen::Man;
 use fs_err as fs;
 use kbundle_format::atomic_file::AtomicFile;
@@ -14,10 +13,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::definition::{Guide, Program, commands, definition};
 use crate::failure;
 use crate::help;
 use crate::output::{self, OutputFormat, SCHEMA};
-use crate::program::{Guide, Program, commands, definition};
 use crate::schema::SchemaDocument;
 
 /// Exit codes as every manual page has them.
@@ -30,19 +29,12 @@ const EXIT_STATUS: [(&str, &str); 6] = [
     ("143", "Ended by SIGTERM."),
 ];
 
-/// Print a completion script for a shell
-#[derive(Clone, Copy, Debug, Args)]
-pub struct CompletionArguments {
-    /// The shell
-    pub shell: Shell,
-}
-
 /// Write the manual pages
 ///
 /// One page for the program and one for each command.
 #[derive(Clone, Debug, Args)]
 pub struct ManArguments {
-    /// Folder to write them to; it is made if it is not there
+    /// Folder to write them to, which is created if it does not exist
     pub directory: PathBuf,
 }
 
@@ -52,13 +44,6 @@ pub struct SchemaArguments {
     /// The command, such as `verify`; without it the schema is that of the program's file
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
-}
-
-/// Prints the completion script.
-pub fn completion<P: Program>(arguments: CompletionArguments, output: OutputFormat) -> anyhow::Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut P::command(), P::GUIDE.name, &mut script);
-    Ok(output::text(output, &String::from_utf8(script).context("the script is no text")?)?)
 }
 
 /// What `man` prints with `--output json`.

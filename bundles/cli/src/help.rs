@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::Command;
 
-use crate::program::{Guide, Program, definition};
+use crate::definition::{Guide, Program, definition};
 
 /// The heading of examples in a command's long help.
 const EXAMPLES: &str = "Examples:";

@@ -5,10 +5,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 use kbundle_format::key::KeyError;
+use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::limits::MAX_SIGNATURE_BYTES;
-use kbundle_format::{KeyNotes, SignatureFile, VerifyingKey, text_file};
+use kbundle_format::{KeyNotes, SignatureFile, VerifyingKey};
 
+use crate::arguments::SignatureArguments;
 use crate::failure::{self, Advise as _, Explained as _, explained};
+use crate::output;
 
 /// Reads a public key and what its file says about it.
 ///
@@ -18,8 +21,31 @@ pub fn public_key(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
     let bytes = fs::read(path).explained().context("cannot read a key")?;
     let key = VerifyingKey::from_file(&bytes).map_err(|error| unusable(path, error))?;
     let reading = || format!("{} cannot be used as a key", path.display());
-    // Notes are ASCII or UTF-8; what else stands in the file is passed over.
-    let notes = KeyNotes::above(&text_file::decode(&bytes).unwrap_or_default()).with_context(reading).usage()?;
+    let notes = KeyNotes::of_file(&bytes).with_context(reading).usage()?;
+    Ok((key, notes))
+}
+
+/// Reads a public key to trust. One that by its own file is not valid today is warned of, or refused with `--strict`.
+///
+/// # Errors
+/// As [`public_key`]; an invalid key: refused.
+pub fn trusted_key(path: &Path, arguments: &SignatureArguments) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
+    let (key, notes) = public_key(path)?;
+    let today = Day::today();
+    let flaw = match notes.validity(today) {
+        Validity::Current => return Ok((key, notes)),
+        Validity::NotYet(from) => format!("is valid only from {from}"),
+        Validity::Over(until) => format!("expired on {until}"),
+    };
+    let key_file = path.display();
+    if arguments.strict {
+        let message = format!("the key {key_file} {flaw}, and this machine's clock says {today}; nothing was changed");
+        let hint = "leave this key out, and get a bundle that is signed by a valid one; if the clock is wrong, set it";
+        return Err(failure::refused(message, hint));
+    }
+    output::warning(&format!(
+        "WARNING: the key {key_file} {flaw}, and this machine's clock says {today}. Its signature still counts; `--strict` refuses it"
+    ))?;
     Ok((key, notes))
 }
 

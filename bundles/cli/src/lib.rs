@@ -8,13 +8,16 @@
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
 //! | [`schema`] | JSON Schemas of what commands print |
 //! | [`keys`] | public keys and detached signatures from files |
-//! | [`program`] | the way from the command line to the exit code |
-//! | [`help`], [`documentation`] | grouped help, examples, completion scripts, manual pages |
+//! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
+//! | [`help`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
+//! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
 
 pub mod advice;
 pub mod arguments;
+pub mod completion;
+pub mod definition;
 pub mod documentation;
 pub mod failure;
 pub mod help;
@@ -24,9 +27,11 @@ pub mod output;
 pub mod program;
 pub mod progress;
 pub mod schema;
+pub mod similar;
+pub mod yaml;
 
 pub use arguments::CommonArguments;
+pub use definition::{Guide, Program};
 pub use failure::{Advise, Explain, Explained};
 pub use output::OutputFormat;
-pub use program::{Guide, Program};
 pub use schema::Documents;

@@ -34,7 +34,7 @@ fn filter(arguments: &CommonArguments, variable: &str, value: Option<&str>) -> a
         0 => {
             let value = value.filter(|value| !value.is_empty()).unwrap_or("warn");
             return EnvFilter::try_new(value)
-                .with_context(|| format!("{variable} holds no log filter"))
+                .with_context(|| format!("{variable} does not hold a log filter"))
                 .usage()
                 .hint(format!("give a level, error, warn, info, debug or trace: `{variable}=info`; or use `-v`"));
         }

@@ -5,43 +5,14 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anyhow::anyhow;
+use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Parser, ValueEnum};
 
-use crate::arguments::{Color, CommonArguments};
+use crate::arguments::Color;
+use crate::definition::{Guide, Program};
 use crate::failure::{self, Advise as _};
 use crate::output::OutputFormat;
-use crate::schema::Documents;
-use crate::{help, logging};
-
-/// What help and manual pages say about a program beside its commands.
-#[derive(Clone, Copy, Debug)]
-pub struct Guide {
-    /// The program.
-    pub name: &'static str,
-    /// The variable with the log's filter.
-    pub log_variable: &'static str,
-    /// Commands under the headings that the help shows.
-    pub groups: &'static [(&'static str, &'static [&'static str])],
-    /// Environment variables, and what each is for.
-    pub environment: &'static [(&'static str, &'static str)],
-    /// Files, and what each is for.
-    pub files: &'static [(&'static str, &'static str)],
-    /// Manual pages of other programs.
-    pub see_also: &'static [&'static str],
-}
-
-/// A program with its commands.
-pub trait Program: Parser {
-    /// What help and manual pages say about it.
-    const GUIDE: Guide;
-    /// The flags that every command takes.
-    fn common(&self) -> &CommonArguments;
-    /// What each command prints with `--output json`.
-    fn documents() -> Vec<Documents>;
-    /// Does what the command line says.
-    fn execute(self) -> anyhow::Result<ExitCode>;
-}
+use crate::{completion, help, logging};
 
 /// The guide of the program that runs.
 static RUNNING: OnceLock<Guide> = OnceLock::new();
@@ -54,18 +25,23 @@ pub fn typed(command: &str) -> Option<String> {
     groups.iter().any(|(_, commands)| commands.contains(&command)).then(|| format!("{name} {command}"))
 }
 
-/// Runs the program on the command line that it was started with.
+/// Runs the program on the command line that it was started with: `execute` does what that says.
 #[must_use]
-pub fn main<P: Program>() -> ExitCode {
+pub fn main<P: Program>(execute: impl FnOnce(P) -> anyhow::Result<ExitCode>) -> ExitCode {
     // It runs once in a process.
     RUNNING.get_or_init(|| P::GUIDE);
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    match completion::answer::<P>(&arguments) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return failure::report(&of_clap(&error), OutputFormat::Text),
+    }
     let format = early(&arguments, "--output").unwrap_or_default();
     let color: Color = early(&arguments, "--color").unwrap_or_default();
     let command = help::with_groups(P::command(), &P::GUIDE).color(color.choice());
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| P::from_arg_matches(&matches));
     let result = match parsed {
-        Ok(program) => start(program),
+        Ok(program) => start(&program).and_then(|()| execute(program)),
         Err(error) if format == OutputFormat::Json && error.use_stderr() => Err(of_clap(&error)),
         Err(error) => {
             // Where the stream is closed, the exit code is all that is left to say.
@@ -76,10 +52,9 @@ pub fn main<P: Program>() -> ExitCode {
     result.unwrap_or_else(|error| failure::report(&error, format))
 }
 
-fn start<P: Program>(program: P) -> anyhow::Result<ExitCode> {
+fn start<P: Program>(program: &P) -> anyhow::Result<()> {
     program.common().apply();
-    logging::start(program.common(), P::GUIDE.log_variable)?;
-    program.execute()
+    logging::start(program.common(), P::GUIDE.log_variable)
 }
 
 /// The value of a flag before the command line is parsed as a whole, for help and errors about the command line itself.
@@ -118,34 +93,10 @@ fn tip(error: &clap::Error) -> String {
     }
 }
 
-/// The program's definition as manual pages and completion scripts show it, with every flag in its place.
-#[must_use]
-pub fn definition<P: Program>() -> Command {
-    let mut command = P::command();
-    command.build();
-    command
-}
-
-/// The words that lead to each command that does something by itself, hidden ones too, such as `config init`.
-#[must_use]
-pub fn commands<P: Program>() -> Vec<String> {
-    let mut found = Vec::new();
-    add_commands(&definition::<P>(), "", &mut found);
-    found
-}
-
-fn add_commands(command: &Command, words: &str, found: &mut Vec<String>) {
-    let below: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
-    if below.is_empty() {
-        found.push(words.trim_start().to_owned());
-    }
-    for sub in below {
-        add_commands(sub, &format!("{words} {}", sub.get_name()), found);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
@@ -160,16 +111,6 @@ mod tests {
         assert_eq!(format("p verify --output yaml"), None);
         assert_eq!(format("p verify -- --output json"), None);
         assert_eq!(format("p verify --output"), None);
-    }
-
-    #[test]
-    fn commands_are_found_at_every_depth() {
-        let config = Command::new("config").subcommands([Command::new("init"), Command::new("print").hide(true)]);
-        let mut program = Command::new("p").subcommands([Command::new("run"), config]);
-        program.build();
-        let mut found = Vec::new();
-        add_commands(&program, "", &mut found);
-        assert_eq!(found, ["run", "config init", "config print"]);
     }
 
     #[test]

@@ -214,11 +214,8 @@ pub struct Asked {
 impl Asked {
     /// Reads the keys and signatures that the arguments name.
     pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
-        let trusted = if arguments.unsigned {
-            None
-        } else {
-            Some(Trusted::read(&arguments.key, arguments.signatures.threshold)?)
-        };
+        let trusted =
+            if arguments.unsigned { None } else { Some(Trusted::read(&arguments.key, &arguments.signatures)?) };
         Ok(Self { trusted, detached: signers::detached(&arguments.signatures)? })
     }
 

@@ -66,7 +66,7 @@ pub fn run(arguments: &InspectArgs, output: OutputFormat) -> anyhow::Result<()> 
     let detached = signers::detached(&arguments.signatures)?;
     let trusted = match arguments.key.as_slice() {
         [] => None,
-        keys => Some(Trusted::read(keys, arguments.signatures.threshold)?),
+        keys => Some(Trusted::read(keys, &arguments.signatures)?),
     };
     let check = match &trusted {
         None => SignatureCheck::Skipped,
@@ -75,7 +75,7 @@ pub fn run(arguments: &InspectArgs, output: OutputFormat) -> anyhow::Result<()> 
     let stream = input.open_stream(check)?;
     let head = stream.head();
     let provenance = trusted.as_ref().map(|trusted| origin::check(head, trusted)).transpose();
-    let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers())).transpose()?;
+    let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers()));
     let report = Report {
         schema: SCHEMA,
         signature: if trusted.is_some() { Signature::Verified } else { Signature::NotChecked },

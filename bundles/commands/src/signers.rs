@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
+use kbundle_cli::Explained as _;
 use kbundle_cli::arguments::SignatureArguments;
-use kbundle_cli::keys::{public_key, signature_file};
-use kbundle_cli::{Explained as _, output};
+use kbundle_cli::keys::{signature_file, trusted_key};
 use kbundle_format::key::Algorithm;
-use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, TrustPolicy, VerifyingKey};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -42,13 +41,14 @@ pub struct Signer {
 
 impl Trusted {
     /// Reads public keys.
-    pub fn read(paths: &[PathBuf], threshold: usize) -> anyhow::Result<Self> {
+    pub fn read(paths: &[PathBuf], arguments: &SignatureArguments) -> anyhow::Result<Self> {
         let read = |path: &PathBuf| {
-            let (key, notes) = public_key(path)?;
+            let (key, notes) = trusted_key(path, arguments)?;
             Ok(TrustedKey { path: path.clone(), key, notes })
         };
         let keys = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        let policy = TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), threshold).explained()?;
+        let policy =
+            TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), arguments.threshold).explained()?;
         Ok(Self { policy, keys })
     }
 
@@ -58,24 +58,11 @@ impl Trusted {
         self.keys.iter().map(|trusted| trusted.key.clone()).collect()
     }
 
-    /// What is known about those who signed. Says so where a key's file states another time than this for its use.
-    pub fn signers(&self, ids: &[KeyId]) -> anyhow::Result<Vec<Signer>> {
+    /// What is known about those who signed.
+    #[must_use]
+    pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
         let named = |id: &KeyId| self.keys.iter().find(|trusted| trusted.key.id() == *id);
-        let signers: Vec<_> = ids.iter().filter_map(named).map(TrustedKey::signer).collect();
-        for signer in &signers {
-            let outside = match signer.notes.validity(Day::today()) {
-                Validity::Current => continue,
-                Validity::NotYet(from) => format!("is to be used from {from} on"),
-                Validity::Over(until) => format!("was to be used until {until}"),
-            };
-            output::warning(&format!(
-                "WARNING: by its file {} the key {} {outside}, and this machine's clock says {}. Its signature counts all the same",
-                signer.key_file,
-                signer.key_id,
-                Day::today()
-            ))?;
-        }
-        Ok(signers)
+        ids.iter().filter_map(named).map(TrustedKey::signer).collect()
     }
 }
 

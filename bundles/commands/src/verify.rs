@@ -68,7 +68,7 @@ pub struct VerifyArgs {
 
 /// Does what the command line says.
 pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
-    let trusted = Trusted::read(&arguments.key, arguments.signatures.threshold)?;
+    let trusted = Trusted::read(&arguments.key, &arguments.signatures)?;
     let detached = signers::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
     let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
@@ -90,7 +90,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
         verified: true,
         kubernetes_version,
         platforms,
-        signed_by: trusted.signers(&signers)?,
+        signed_by: trusted.signers(&signers),
         signers,
         list_digest,
         entries: summary.entries,

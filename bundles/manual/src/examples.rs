@@ -1,9 +1,25 @@
 //! What the pages and the README show as commands and as YAML.
 
+use std::env;
+
 use clap::Command;
+use fs_err as fs;
 
 /// The README is no page of the manual, and its commands have to be as true.
 const README: &str = include_str!("../../../README.md");
+
+/// Compares the file `name` of the manual with what it should be. With `UPDATE_SCHEMA` in the environment it writes it.
+///
+/// # Panics
+/// When they differ, or the file cannot be read or written.
+pub fn assert_current(name: &str, made: &str) {
+    let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    if env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, made).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let found = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(found, made, "{path} is not current; run the test with UPDATE_SCHEMA=1");
+}
 
 /// A fenced block of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,12 +95,12 @@ pub fn update_pair(messages: [&mut Message; 2], data: [&[u8]; 2]) {
 }
 
 /// Compresses as many blocks of one message as of the other.
-fn compress_pair(mut states: [&mut State; 2], blocks: [&[Block]; 2]) {
+fn compress_pair([one, other]: [&mut State; 2], blocks: [&[Block]; 2]) {
     #[cfg(target_arch = "x86_64")]
-    if x86::compress_pair(&mut states, blocks) {
+    if x86::compress_pair(&mut [&mut *one, &mut *other], blocks) {
         return;
     }
-    compress_each(states, blocks);
+    compress_each([one, other], blocks);
 }
 
 /// The same, one after the other.

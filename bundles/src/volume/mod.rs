@@ -13,6 +13,7 @@ mod parity;
 mod repair;
 mod set;
 mod split;
+mod volume_file;
 
 use std::io;
 use std::path::PathBuf;

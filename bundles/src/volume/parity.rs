@@ -11,7 +11,7 @@ use reed_solomon_simd::ReedSolomonEncoder;
 
 use super::VolumeError;
 use super::header::{HEADER_BYTES, Header, Kind};
-use super::split::{Closed, blank, volume_path};
+use super::volume_file::{Closed, blank, volume_path};
 use crate::Hasher;
 
 /// Bytes of each volume in one stripe; with the most volumes allowed a stripe takes 16 MiB.

@@ -1,15 +1,17 @@
 //! Writes volumes while the bundle is written.
 
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
 use super::header::{HEADER_BYTES, Header, Kind, MAX_VOLUMES};
+pub use super::volume_file::volume_path;
+pub(super) use super::volume_file::{Closed, blank, place};
 use super::{VolumeError, parity};
-use crate::atomic_file::{incomplete, parent};
-use crate::{Digest, Hasher};
+use crate::Hasher;
+use crate::atomic_file::parent;
 
 /// How to cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +27,6 @@ const PAYLOAD_GRAIN: u64 = 64;
 
 fn payload_room(split: Split) -> u64 {
     (split.file_bytes - HEADER_BYTES as u64) / PAYLOAD_GRAIN * PAYLOAD_GRAIN
-}
-
-/// The name of a volume: the bundle's, with `.001` or, for parity, `.p01` behind it. Plain enough for FAT32.
-#[must_use]
-pub fn volume_path(bundle: &Path, kind: Kind, number: u32) -> PathBuf {
-    let mut name = bundle.as_os_str().to_owned();
-    name.push(match kind {
-        Kind::Data => format!(".{number:03}"),
-        Kind::Parity => format!(".p{number:02}"),
-    });
-    name.into()
 }
 
 /// What lies beside `bundle` under names of its volumes, sorted.
@@ -63,12 +54,6 @@ struct Open {
     file: BufWriter<NamedTempFile>,
     hasher: Hasher<io::Sink>,
     payload_bytes: u64,
-}
-
-/// A volume whose payload is complete, waiting for its header.
-pub(super) struct Closed {
-    pub file: NamedTempFile,
-    pub payload: Digest,
 }
 
 /// Takes the bytes of a bundle and lays them down in volumes. Nothing has its final name before [`VolumeWriter::finish`].
@@ -159,24 +144,6 @@ fn numbered(volumes: Vec<Closed>, kind: Kind, header: Header) -> impl Iterator<I
         let payload = closed.payload;
         (closed, Header { kind, number, payload, ..header })
     })
-}
-
-/// Writes the header in front of a finished payload and gives the file its name. A device, a folder or a link of that name stays.
-pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io::Result<()> {
-    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-        return Err(io::Error::other(format!("{} is no regular file and is not replaced", path.display())));
-    }
-    file.as_file_mut().seek(SeekFrom::Start(0))?;
-    file.as_file_mut().write_all(&header.to_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
-}
-
-/// A file without its name beside `volume`, with room for the header, readable by all once it has a name.
-pub(super) fn blank(volume: &Path) -> io::Result<NamedTempFile> {
-    let mut file = incomplete(volume, 0o644)?;
-    file.write_all(&[0; HEADER_BYTES])?;
-    Ok(file)
 }
 
 impl Write for VolumeWriter {

@@ -17,7 +17,7 @@ use crate::join_material::{EtcdClient, JoinCredentials, Pair, PodNetwork, Shared
 use crate::kubectl::Kubectl;
 use crate::steps::etcd::EtcdMember;
 use crate::steps::etcd::layout::peer_url;
-use crate::steps::{etcd, join, network};
+use crate::steps::{etcd, join, network, shared_keys};
 
 /// The purpose of tokens that a leading kinstall asks for, as `kubeadm token list` shows it.
 const TOKEN_PURPOSE: &str = "kinstall run: hosts of cluster.yaml join";
@@ -48,7 +48,7 @@ pub fn remove_etcd_member(asked: &RemoveEtcdMember) -> anyhow::Result<()> {
 pub fn read_shared_files(asked: &ReadSharedFiles) -> anyhow::Result<Vec<SharedFile>> {
     let host = Host::local()?;
     let bundle = store::open(&asked.work.trust)?;
-    join::shared_files(&host, &gather(&asked.work, &host, &bundle)?.inputs())
+    shared_keys::read(&host, &gather(&asked.work, &host, &bundle)?.inputs())
 }
 
 pub fn create_join_credentials(asked: &CreateJoinCredentials) -> anyhow::Result<JoinCredentials> {

@@ -33,21 +33,21 @@ pub use store::{DIRECTORY, PROGRAM, needs};
 /// # Errors
 /// When the answer could not be written. Work that failed is an answer as well.
 pub fn serve(input: impl Read + Send + 'static) -> anyhow::Result<()> {
-    print_text(&format!("{GREETING}\n")).context("nobody reads the greeting")?;
+    print_text(&format!("{GREETING}\n")).context("cannot send the greeting")?;
     let leader = LeaderLink::default();
     let mut input = BufReader::with_capacity(1 << 18, input);
     let sent = match read_request(&mut input) {
         Ok(request) => answer(request, input, &leader),
         Err(error) => leader.fail(&error),
     };
-    sent.context("nobody reads the answer")
+    sent.context("cannot send the answer")
 }
 
 fn read_request(input: &mut impl BufRead) -> anyhow::Result<Request> {
-    skip_to_greeting(input).context("no question came").usage()?;
-    let line = next_line(input)?.ok_or_else(|| anyhow!("no question came")).usage()?;
+    skip_to_greeting(input).context("no request arrived").usage()?;
+    let line = next_line(input)?.ok_or_else(|| anyhow!("no request arrived")).usage()?;
     // The line may hold secrets; serde's errors repeat no value.
-    serde_json::from_slice(&line).context("the question cannot be read").usage()
+    serde_json::from_slice(&line).context("the request cannot be read").usage()
 }
 
 /// Answers `request`; `rest` is the input after it.

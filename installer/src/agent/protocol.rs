@@ -39,7 +39,7 @@ pub enum Message<A> {
 #[non_exhaustive]
 pub enum GreetingError {
     /// Nobody greets.
-    #[error("no line `{GREETING}` came")]
+    #[error("the other side did not send `{GREETING}`")]
     Missing,
     /// The other end speaks another version.
     #[error("the other kinstall is another version: it says `{found}`, this one says `{GREETING}`")]
@@ -112,7 +112,7 @@ mod tests {
     fn input_without_a_greeting_is_refused() {
         for input in ["", "kinstall-agent x\n{}\n", "kinstall-agent 2 \u{0}"] {
             let error = skip_to_greeting(&mut Cursor::new(input.as_bytes())).unwrap_err();
-            assert_eq!(error.to_string(), "no line `kinstall-agent 2` came", "{input}");
+            assert_eq!(error.to_string(), "the other side did not send `kinstall-agent 2`", "{input}");
         }
         let endless = io::repeat(b'x');
         assert!(skip_to_greeting(&mut io::BufReader::new(endless)).is_err());

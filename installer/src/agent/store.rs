@@ -29,7 +29,7 @@ pub fn needs(roles: impl IntoIterator<Item = Role>, entry: &Entry) -> bool {
 /// Opens the part of the bundle that this host holds.
 pub fn open(trust: &Trust) -> anyhow::Result<IndexedBundle> {
     let path = Path::new(DIRECTORY).join(BUNDLE);
-    IndexedBundle::open(&path, trust.check()).context("the part of the bundle that this host holds was refused")
+    IndexedBundle::open(&path, trust.check()).context("this host's part of the bundle was refused")
 }
 
 /// Whether this host holds every entry that these roles need of the bundle with this list.

@@ -23,14 +23,14 @@ const LONGEST: Duration = Duration::from_hours(7 * 24);
 /// Less is over before anybody has typed the other command.
 const SHORTEST: Duration = Duration::from_mins(1);
 
-/// What to do with tokens. To list and delete them is kubeadm's: `kubeadm token list`, `kubeadm token delete`.
+/// What to do with tokens. kubeadm lists and deletes them: `kubeadm token list`, `kubeadm token delete`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Make a file that lets a host join this cluster as a worker
     ///
     /// On a control plane, as root. The file holds a secret and is written for root alone; standard output says what to type on the
-    /// other host, which needs the same bundle, kinstall and the key. Control planes and members of etcd do not join so: put them into
-    /// cluster.yaml and run `kinstall run` where the cluster is led.
+    /// other host, which needs the same bundle, kinstall and the key. Control planes and members of etcd join another way: add them to
+    /// cluster.yaml and run `kinstall run` on the host that leads.
     ///
     /// `kubeadm token list` and `kubeadm token delete` know the tokens too.
     #[command(after_long_help = TOKEN_CREATE_EXAMPLES)]
@@ -46,7 +46,7 @@ pub struct TokenCreateArguments {
     /// The host's address, where the other hosts reach it
     #[arg(long, value_name = "ADDRESS")]
     pub address: IpAddr,
-    /// How long the file is good for: a number and `s`, `m`, `h` or `d`; at most 7d
+    /// Time until the file expires: a number and `s`, `m`, `h` or `d`; at most 7d
     #[arg(long, value_name = "TIME", default_value_t)]
     pub ttl: TimeToLive,
     /// A label for its node; repeatable

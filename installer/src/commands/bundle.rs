@@ -1,22 +1,23 @@
 //! Opening a bundle for an installation: signatures first, then every entry's digest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use kbundle_cli::failure;
-use kbundle_cli::keys::{public_key, signature_file};
+use kbundle_cli::keys::{signature_file, trusted_key};
 use kbundle_commands::arguments::{BaseArgs, BundleArgs};
 use kbundle_commands::input::Input;
-use kbundle_format::BundleList;
 use kbundle_format::bases::Bases;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
+use kbundle_format::{BundleList, Platform, Verified};
 
 use crate::cli::TrustArguments;
-use crate::failure::Explained;
+use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
 
@@ -31,9 +32,9 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
             "give the public key of whoever signs your bundles: `--key signing.pub`; get it another way than the bundle",
         ));
     }
-    let key = |path: &PathBuf| anyhow::Ok(public_key(path)?.0);
-    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
     let signatures = &arguments.signatures;
+    let key = |path: &PathBuf| anyhow::Ok(trusted_key(path, signatures)?.0);
+    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
     let detached = signatures.detached.iter().map(|path| signature_file(path)).collect::<anyhow::Result<_>>()?;
     Trust::new(keys, signatures.threshold, detached).explained()
 }
@@ -67,6 +68,24 @@ pub fn verify(
     reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
     input.warn_of_mended()?;
     Ok(bundle)
+}
+
+/// Refuses a bundle for other machines.
+pub fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
+    let here = Platform::of_this_program();
+    if list.platforms.contains(&here) {
+        return Ok(());
+    }
+    let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
+    Err(anyhow!("the bundle is for {}, this kinstall is for {here}; nothing was changed", platforms.join(", ")))
+        .refused()
+        .hint(format!("use one that was built with `--arch {}`", here.architecture()))
+}
+
+/// The list of a bundle, whose signatures are checked and whose content is not.
+pub fn signed_list(path: &Path, trust: &Trust) -> anyhow::Result<Verified<BundleList>> {
+    let input = Input::find_file(path)?;
+    Ok(input.open_indexed(trust.check())?.list().clone())
 }
 
 /// Checks all content, and tells `progress` the bytes checked so far.

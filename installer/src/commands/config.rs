@@ -1,5 +1,6 @@
 //! `kinstall config`, and reading what describes a cluster.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,23 +9,29 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
 use kbundle_cli::output::{self, SCHEMA};
+use kbundle_cli::yaml::{Finding, Findings};
 use kbundle_format::shell::word;
 use kbundle_format::{Role, text_file};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::read_spec;
-use crate::cli::{Cli, ConfigCommand, OutputFormat};
-use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, LoadBalancer, Problem};
+use super::{bundle, read_spec};
+use crate::cli::{Cli, ConfigCommand, OutputFormat, TrustArguments, ValidateArguments};
+use crate::config::{self, ClusterSpec, EXAMPLE, LoadBalancer};
+use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::haproxy;
+use crate::host::Host;
 use crate::import::{self, Form, Imported};
+use crate::inputs::Inputs;
+use crate::plan::refusals;
+use crate::topology::Topology;
 
 pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Init => output::text(output, EXAMPLE)?,
         ConfigCommand::Schema(arguments) => documentation::schema::<Cli>(arguments, config::schema)?,
-        ConfigCommand::Validate { file } => validate(file, output)?,
+        ConfigCommand::Validate(arguments) => validate(arguments, output)?,
         ConfigCommand::Print { file } => {
             let spec = read_file(file)?.filled_in();
             output::result(output, &yaml(&spec)?, &spec)?;
@@ -37,7 +44,7 @@ pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<E
 
 /// Reads a `cluster.yaml`.
 pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
-    ClusterSpec::parse(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
+    ClusterSpec::examine(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
 }
 
 /// Reads Kubespray's inventory, where `beside` is a `cluster.yaml` that has the last word on everything but hosts. What was left
@@ -101,26 +108,48 @@ fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 pub struct Validation {
     schema: u32,
     valid: bool,
-    problems: Vec<Problem>,
+    problems: Vec<Finding>,
 }
 
-fn validate(file: &Path, output: OutputFormat) -> anyhow::Result<()> {
-    let parsed = ClusterSpec::parse(&text(file)?);
-    let problems = match &parsed {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Invalid { problems }) => problems.clone(),
-        // The file as a whole.
-        Err(error) => {
-            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-            let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            vec![Problem { place: String::new(), message }]
-        }
+fn validate(arguments: &ValidateArguments, output: OutputFormat) -> anyhow::Result<()> {
+    let file = &arguments.file;
+    let examined = match &arguments.inventory {
+        Some(inventory) => Ok(read_spec(Some(file), Some(inventory))?),
+        None => ClusterSpec::examine(&text(file)?),
     };
-    let validation = Validation { schema: SCHEMA, valid: parsed.is_ok(), problems };
-    let parsed = parsed.with_context(|| format!("{} cannot be used", file.display()));
-    let spec = parsed.usage().details(&validation)?;
+    let examined = match (examined, &arguments.bundle) {
+        (Ok(spec), Some(bundle)) => {
+            let lacking = lacking(&spec, bundle, &arguments.trust)?;
+            if lacking.is_empty() { Ok(spec) } else { Err(Findings(lacking)) }
+        }
+        (examined, _) => examined,
+    };
+    let problems = examined.as_ref().err().map(|findings| findings.0.clone()).unwrap_or_default();
+    let validation = Validation { schema: SCHEMA, valid: examined.is_ok(), problems };
+    let examined = examined.with_context(|| format!("{} cannot be used", file.display()));
+    let spec = examined.usage().details(&validation)?;
     output::result(output, &format!("{} is good: {}", file.display(), describe(&spec)), &validation)?;
     Ok(())
+}
+
+/// What the bundle lacks for the hosts of the cluster. Of this host only the platform counts, and the bundle's takes its place.
+fn lacking(spec: &ClusterSpec, bundle: &Path, trust: &TrustArguments) -> anyhow::Result<Vec<Finding>> {
+    let list = bundle::signed_list(bundle, &bundle::read_trust(trust)?)?;
+    let spec = spec.with_network_of(&list);
+    let host = Host::local()?;
+    let mut facts = HostFacts::gather(&host)?;
+    let mut found = BTreeSet::new();
+    for platform in &list.platforms {
+        facts.platform = platform.clone();
+        let names = spec.hosts.iter().map(|host| Some(host.name.as_str()));
+        let names: Vec<_> = if spec.hosts.is_empty() { vec![None] } else { names.collect() };
+        for name in names {
+            let topology = Topology::seen_from(name, &spec, &facts)?;
+            let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+            found.extend(refusals(&inputs).into_iter().map(|refusal| refusal.to_string()));
+        }
+    }
+    Ok(found.into_iter().map(|message| Finding { place: String::new(), message, position: None }).collect())
 }
 
 fn describe(spec: &ClusterSpec) -> String {

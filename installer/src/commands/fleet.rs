@@ -30,7 +30,7 @@ pub fn options(arguments: &HostsArguments, output: OutputFormat, spec: &ClusterS
 /// From here on an interrupt ends the connections to the hosts.
 pub fn end_connections_when_interrupted(fleet: &Fleet<'_>) -> anyhow::Result<()> {
     let masters = fleet.masters();
-    let words = "hosts may go on with the step that they are at; run the same command again to go on from there";
+    let words = "hosts may finish the step that they are at; run the same command again to resume";
     explain_interrupts(words, move || {
         password::restore_terminal();
         // A connection that cannot be ended now ends by itself.
@@ -47,7 +47,7 @@ pub fn confirm(yes: bool, what: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
         return refused(&format!("this {what}, and there is no terminal to ask on")).hint("add `--yes`");
     }
-    write!(io::stderr(), "This {what}. Type yes to go on: ")?;
+    write!(io::stderr(), "This {what}. Type yes to continue: ")?;
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -48,7 +48,7 @@ fn restore(output: OutputFormat) -> anyhow::Result<ExitCode> {
     if report.lost.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(anyhow!("of these images the content is gone too: {}", report.lost.join(", ")))
+    Err(anyhow!("the content of these images is missing too: {}", report.lost.join(", ")))
         .details(&report)
         .hint("`kinstall run` loads them from the bundle again")
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use fs_err as fs;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_format::atomic_file::{IncompleteFolder, parent};
 use kbundle_manual::{File, files, page, pages};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -87,14 +88,11 @@ fn unpack(directory: &Path) -> anyhow::Result<()> {
             .hint("name a directory that does not exist");
     }
     let cannot = || format!("cannot write the manual to {}", directory.display());
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let aside = tempfile::Builder::new().prefix(".manual-").tempdir_in(parent).with_context(cannot)?;
+    let aside = IncompleteFolder::create(directory).with_context(cannot)?;
     files().try_for_each(|file| write(aside.path(), file)).with_context(cannot)?;
-    // The temporary directory is private to its maker, the manual is for everybody.
-    fs::set_permissions(aside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).with_context(cannot)?;
     fs::rename(aside.path(), directory).with_context(cannot)?;
-    // It has another name now, and nothing is left to remove.
-    let _ = aside.keep();
+    aside.keep();
+    fs::File::open(parent(directory)).and_then(|folder| folder.sync_all()).with_context(cannot)?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_cli::documentation;
+use kbundle_cli::{completion, documentation};
 use kbundle_commands::{extract, inspect, join, repair, verify};
 use nix::unistd::geteuid;
 
@@ -52,7 +52,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),
         Command::Manual(arguments) => manual::manual(arguments, output),
-        Command::Completion(arguments) => done(documentation::completion::<Cli>(*arguments, output)),
+        Command::Completion(arguments) => done(completion::completion::<Cli>(*arguments, output)),
         Command::Man(arguments) => done(documentation::man::<Cli>(arguments, output)),
     }
 }

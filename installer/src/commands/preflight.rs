@@ -9,7 +9,7 @@ use kbundle_format::KubeVersion;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::run::suits_this_machine;
+use super::bundle::suits_this_machine;
 use super::{bundle, fleet, read_spec};
 use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;

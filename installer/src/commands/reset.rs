@@ -29,13 +29,13 @@ pub fn reset(arguments: &ResetArguments, output: OutputFormat) -> anyhow::Result
     let name = host.read_text("/proc/sys/kernel/hostname")?.unwrap_or_default();
     fleet::confirm(arguments.yes, &format!("removes the cluster from {} and all data in it", name.trim()))?;
     let lock = take_lock()?;
-    explain_interrupts("what was undone stays so; run `kinstall reset` again to go on", || ())?;
+    explain_interrupts("what was undone stays undone; run `kinstall reset` again to resume", || ())?;
     let lines = Lines(&reporter);
     let progress: &dyn StepProgress = match output {
         OutputFormat::Text => &lines,
         OutputFormat::Json => &reporter,
     };
-    undo_all(Host::local()?, progress).hint("what was undone stays so; run `kinstall reset` again to go on")?;
+    undo_all(Host::local()?, progress).hint("what was undone stays undone; run `kinstall reset` again to resume")?;
     drop(lock);
     reporter.event(&Event::HostReset);
     Ok(ExitCode::SUCCESS)

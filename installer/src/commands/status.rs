@@ -126,7 +126,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
 }
 
 /// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
-/// it does not tell them, what is said: it is not up yet, or kubeadm was cut off before it gave the administrator rights.
+/// it does not tell them, what is said: it is not up yet, or an earlier run of kubeadm ended before it gave the administrator rights.
 fn nodes(host: &Host, this: &Member) -> anyhow::Result<Result<Option<Vec<Node>>, String>> {
     if !this.is_node() {
         return Ok(Ok(None));
@@ -170,7 +170,7 @@ fn describe(status: &Status) -> String {
     let done = status.steps.len() - undone.len();
     lines.push(format!("steps: {done} of {} done", status.steps.len()));
     lines.extend(undone.iter().map(|step| match step.state {
-        StepState::CutOff => format!("  {}: cut off; `kinstall run` goes on with it", step.id),
+        StepState::CutOff => format!("  {}: interrupted; `kinstall run` resumes it", step.id),
         _ => format!("  {}: not begun", step.id),
     }));
     lines.push("services:".to_owned());
@@ -199,7 +199,7 @@ fn describe(status: &Status) -> String {
             lines.extend(faults.iter().map(|fault| format!("  {fault}")));
         }
     }
-    lines.push(if status.healthy { "all is well" } else { "something is not as it should be" }.to_owned());
+    lines.push(if status.healthy { "all is well" } else { "something differs from what kinstall writes" }.to_owned());
     lines.join("\n") + "\n"
 }
 
@@ -233,10 +233,10 @@ mod tests {
         from the bundle with list sha256:0
         signed by key
         steps: 0 of 1 done
-          control-plane: cut off; `kinstall run` goes on with it
+          control-plane: interrupted; `kinstall run` resumes it
         services:
         nodes: the API server does not tell them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
-        something is not as it should be
+        something differs from what kinstall writes
         "#);
     }
 

@@ -135,7 +135,7 @@ impl ControlPlaneHost {
         let gathered = OwnedInputs::gather(host, spec, name, Cow::Owned(list))?;
         let inputs = gathered.inputs();
         if !inputs.has(Role::ControlPlane) {
-            return Err(anyhow!("this host, {}, is no control plane", inputs.node_name())).refused().hint(elsewhere);
+            return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name())).refused().hint(elsewhere);
         }
         if !host.ledger().is_done(ControlPlane.id()) {
             return Err(anyhow!("the control plane of this host was never completed"))

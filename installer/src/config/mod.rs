@@ -4,6 +4,7 @@
 //! for a newer kinstall is not half understood by an older one.
 
 mod calico;
+mod examine;
 mod example;
 mod hosts;
 mod kube_proxy;
@@ -15,6 +16,8 @@ mod share;
 
 use std::net::IpAddr;
 
+use kbundle_cli::yaml::{self, Findings};
+use kbundle_format::ComponentName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +25,7 @@ pub use calico::{Calico, CalicoMode, Encapsulation};
 pub use example::EXAMPLE;
 pub use hosts::{Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
-pub use names::{Cidr, DnsName, NameError};
+pub use names::{Cidr, DnsName};
 pub use registries::{EVERY_OTHER, Registry};
 pub use rules::Problem;
 pub use share::Difference;
@@ -103,8 +106,8 @@ impl Cni {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
-            Self::Flannel => "flannel",
-            Self::Calico => "calico",
+            Self::Flannel => ComponentName::Flannel.as_str(),
+            Self::Calico => ComponentName::Calico.as_str(),
             Self::None => "none",
         }
     }
@@ -252,11 +255,11 @@ impl Default for Kubelet {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not YAML, or not of the file's shape; the cause names line, column and key.
+    /// Not YAML, or not of the file's shape; the cause names lines, columns and keys.
     #[error("the configuration cannot be read")]
     Syntax {
-        /// The parser's words.
-        source: serde_yaml::Error,
+        /// Everything that is wrong.
+        source: Findings,
     },
     /// A version that this program does not know.
     #[error("the configuration has schema {found}, this program knows {SCHEMA}")]
@@ -292,12 +295,10 @@ impl ClusterSpec {
 
     /// Reads a file's text whose hosts are elsewhere, and which makes a cluster with them only.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
-        // An empty file is YAML's null, which no structure is read from.
-        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        if empty {
+        if examine::is_empty(text) {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(text).map_err(|source| ConfigError::Syntax { source })
+        yaml::read(text).map_err(|source| ConfigError::Syntax { source })
     }
 
     /// Whether it is a cluster that can be; if not, everything that is in the way.
@@ -386,11 +387,11 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: unknown field `nodes`, expected one of `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `host-preparation`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `host-preparation`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
-        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16");
-        insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: api.load-balancer: unknown variant `ipvs`, expected one of `node-local`, `external`, `vip` at line 1 column 22");
-        insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
+        insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`");
+        insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: line 1, column 22: api.load-balancer: unknown value `ipvs`; known are `node-local`, `external`, `vip`");
+        insta::assert_snapshot!(refusal("name: Not_A_Name"), @"the configuration cannot be read: line 1, column 7: name: `Not_A_Name` is not a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)");
     }
 
     #[test]
@@ -403,7 +404,7 @@ mod tests {
         pod-cidr 10.0.0.0/28 is too small; a prefix of at most 24 is needed
         service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12
         ");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: network: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix) at line 1 column 10");
+        insta::assert_snapshot!(refusal("network: {pod-cidr: 10.244.1.0/16}"), @"the configuration cannot be read: line 1, column 21: network.pod-cidr: `10.244.1.0/16` is not a network such as `10.244.0.0/16` (no bits set after the prefix)");
     }
 
     #[test]

@@ -1,30 +1,17 @@
 //! Names and networks as types: text that was looked at once, at the edge.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
-
-/// A text that does not have the shape its type asks for.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not {expected}")]
-pub struct NameError {
-    text: String,
-    expected: &'static str,
-}
-
-fn refuse<T>(text: &str, expected: &'static str) -> Result<T, NameError> {
-    Err(NameError { text: text.to_owned(), expected })
-}
+use ipnet::{IpNet, Ipv4Net};
+use kbundle_format::text::TextError;
+use kbundle_format::text_type;
 
 /// A DNS subdomain as RFC 1123 and Kubernetes have it: lowercase labels of letters, digits and `-`, joined by dots.
 ///
 /// At most 253 bytes, each label 1 to 63, beginning and ending in a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(String);
 
 impl DnsName {
@@ -41,9 +28,9 @@ impl DnsName {
 }
 
 impl FromStr for DnsName {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let label = |label: &str| {
             let bytes = label.as_bytes();
@@ -54,19 +41,8 @@ impl FromStr for DnsName {
         if text.len() <= 253 && text.split('.').all(label) {
             Ok(Self(text.to_owned()))
         } else {
-            refuse(text, "a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)")
+            Err(TextError::new(text, "a DNS name (RFC 1123: lowercase letters, digits, `-` and `.`)"))
         }
-    }
-}
-
-impl JsonSchema for DnsName {
-    fn schema_name() -> Cow<'static, str> {
-        "DnsName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
-        json_schema!({ "type": "string", "maxLength": 253, "pattern": format!(r"^{label}(\.{label})*$") })
     }
 }
 
@@ -76,32 +52,16 @@ impl fmt::Display for DnsName {
     }
 }
 
-impl TryFrom<String> for DnsName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<DnsName> for String {
-    fn from(name: DnsName) -> Self {
-        name.0
-    }
-}
+text_type!(DnsName, r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$", "maxLength": 253);
 
 /// A network in CIDR notation, such as `10.244.0.0/16`, with no bits set beyond the prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    address: IpAddr,
-    prefix: u8,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cidr(IpNet);
 
 impl Cidr {
     /// A network of this program's own source, which is well formed.
     pub(super) fn known(address: [u8; 4], prefix: u8) -> Self {
-        Self { address: address.into(), prefix }
+        Self(Ipv4Net::new_assert(address.into(), prefix).into())
     }
 
     /// The network that an interface address with a prefix length lies in.
@@ -109,32 +69,31 @@ impl Cidr {
     /// A prefix longer than the family has is taken as the whole address.
     #[must_use]
     pub fn around(address: IpAddr, prefix: u8) -> Self {
-        let prefix = prefix.min(width(address));
-        Self { address: from_bits(address, bits(address) & mask(address, prefix)), prefix }
+        Self(IpNet::new(address, prefix).unwrap_or_else(|_| address.into()).trunc())
     }
 
     /// The first address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        self.address
+        self.0.addr()
     }
 
     /// The length of the prefix in bits.
     #[must_use]
     pub fn prefix(&self) -> u8 {
-        self.prefix
+        self.0.prefix_len()
     }
 
     /// Whether `address` lies in the network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.address.is_ipv4() == address.is_ipv4() && bits(address) & mask(address, self.prefix) == bits(self.address)
+        self.0.contains(&address)
     }
 
     /// Whether the two share addresses.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.contains(other.address) || other.contains(self.address)
+        self.contains(other.address()) || other.contains(self.address())
     }
 
     /// The address `offset` after the first, where the network has it.
@@ -142,80 +101,32 @@ impl Cidr {
     /// Kubernetes gives the API's Service the first after it, and kubeadm the DNS Service the tenth.
     #[must_use]
     pub fn nth(&self, offset: u32) -> Option<IpAddr> {
-        let address = from_bits(self.address, bits(self.address).checked_add(u128::from(offset))?);
+        let address = match self.address() {
+            IpAddr::V4(first) => IpAddr::from(first.to_bits().checked_add(offset)?.to_be_bytes()),
+            IpAddr::V6(first) => IpAddr::from(first.to_bits().checked_add(offset.into())?.to_be_bytes()),
+        };
         self.contains(address).then_some(address)
     }
 }
 
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-fn from_bits(family: IpAddr, bits: u128) -> IpAddr {
-    match family {
-        // Sums beyond the family's width wrap; `contains` tells that they did.
-        IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(bits & u128::from(u32::MAX)).unwrap_or(u32::MAX)).into(),
-        IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
-    }
-}
-
-fn mask(family: IpAddr, prefix: u8) -> u128 {
-    let all = if family.is_ipv4() { u128::from(u32::MAX) } else { u128::MAX };
-    let host = u32::from(width(family) - prefix);
-    all & u128::MAX.checked_shl(host).unwrap_or(0)
-}
-
 impl FromStr for Cidr {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let parsed = text
-            .split_once('/')
-            .and_then(|(address, prefix)| Some((address.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?)))
-            .filter(|&(address, prefix)| prefix <= width(address));
-        match parsed {
-            Some((address, prefix)) if Self::around(address, prefix).address == address => Ok(Self { address, prefix }),
-            _ => refuse(text, "a network such as `10.244.0.0/16` (no bits set after the prefix)"),
-        }
-    }
-}
-
-impl JsonSchema for Cidr {
-    fn schema_name() -> Cow<'static, str> {
-        "Cidr".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f.:]+/[0-9]{1,3}$" })
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let network = text.parse::<IpNet>().ok().filter(|network| network.addr() == network.network());
+        network
+            .map(Self)
+            .ok_or_else(|| TextError::new(text, "a network such as `10.244.0.0/16` (no bits set after the prefix)"))
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl TryFrom<String> for Cidr {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> Self {
-        cidr.to_string()
-    }
-}
+text_type!(Cidr, "^[0-9a-f.:]+/[0-9]{1,3}$");
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 use fs_err::File;
+use kbundle_format::shell::quoted;
 use kbundle_format::{Digest, Hasher, Platform};
 
 use super::contact::{ContactError, gist};
 use super::logs::HostLog;
 use super::password::Password;
-use super::transport::{Privilege, Transport, quote};
+use super::transport::{Privilege, Transport};
 use crate::agent::protocol::{GREETING, GreetingError, Message, next_line, skip_to_greeting};
 use crate::agent::questions::{Ask, Request};
 use crate::agent::{DIRECTORY, PROGRAM};
@@ -147,8 +148,8 @@ impl Connection {
              mkdir -p {DIRECTORY} && chmod 700 {DIRECTORY} && umask 077 && cat > {PROGRAM}.incoming && \
              [ \"$(sha256sum < {PROGRAM}.incoming)\" = {wanted} ] && chmod 700 {PROGRAM}.incoming && \
              mv -f {PROGRAM}.incoming {PROGRAM}",
-            greeting = quote(GREETING),
-            wanted = quote(&wanted),
+            greeting = quoted(GREETING),
+            wanted = quoted(&wanted),
         );
         let sent = self.run(self.transport.command(&script, &self.privilege), |input| {
             self.begin(input)?;
@@ -171,7 +172,7 @@ impl Connection {
         // Not every login has the system's directories in its path.
         let script = format!(
             "PATH=\"$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"; export PATH; exec {} agent",
-            quote(&program)
+            quoted(&program)
         );
         let mut channel = Channel::open(self.transport.command(&script, &self.privilege))?;
         let (mut input, output) = channel.ends();

@@ -26,7 +26,7 @@ use crate::failure::{Advise, FailureReport};
 use crate::report::{Console, Event, Observer as _};
 use crate::stage::Stage;
 
-/// How many hosts are worked on at the same time, how they are reached, and how it is shown.
+/// Work on this many hosts at the same time, how they are reached, and how it is shown.
 pub struct FleetOptions {
     /// Hosts that are worked on at the same time.
     pub parallel: usize,
@@ -221,7 +221,7 @@ impl<'a> Fleet<'a> {
             None => "; the others are done".to_owned(),
         };
         Err(anyhow!("{} of {} hosts failed: {}{others}", names.len(), self.hosts.len(), few(&names)))
-            .hint("fix what each of them reports, then run the same command again to resume")
+            .hint("fix what each host reports, then run the same command again to resume")
     }
 
     fn describe(&self, host: &FleetHost<'_>, Failure { stage, report }: &Failure) -> String {

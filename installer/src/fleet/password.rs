@@ -24,7 +24,7 @@ impl Password {
     /// One line of text.
     pub fn new(text: &str) -> anyhow::Result<Self> {
         if text.contains(['\n', '\0']) {
-            bail!("a password is one line of text");
+            bail!("a password must be one line of text");
         }
         Ok(Self(text.to_owned()))
     }
@@ -59,7 +59,7 @@ pub fn obtain(fd: Option<u32>) -> anyhow::Result<Password> {
 
 fn first_line(input: impl BufRead) -> anyhow::Result<Password> {
     let line = text_file::first_line(input).context("cannot read the password").usage()?;
-    Password::new(&line.ok_or_else(|| anyhow!("no password came")).usage()?)
+    Password::new(&line.ok_or_else(|| anyhow!("no password was given")).usage()?)
 }
 
 /// The terminal's settings from before its echo was switched off, while it is off.

@@ -95,7 +95,7 @@ impl Leader<'_> {
         if shortages.is_empty() {
             return Ok(());
         }
-        Err(anyhow!("it does not fit:\n{}", shortages.join("\n")))
+        Err(anyhow!("there is not enough room:\n{}", shortages.join("\n")))
             .refused()
             .hint("make room, or mount a larger file system at one of the directories named")
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use fs_err as fs;
+use kbundle_format::shell::quoted;
 use tempfile::TempDir;
 
 use super::index::HostIndex;
@@ -114,7 +115,7 @@ impl Transport {
                 command
             }
             Self::Ssh { options, destination } => {
-                let remote: Vec<_> = words.iter().map(|word| quote(word)).collect();
+                let remote: Vec<_> = words.iter().map(|word| quoted(word)).collect();
                 let mut command = Command::new("ssh");
                 command.args(options).arg("--").arg(destination).arg(remote.join(" "));
                 command
@@ -154,20 +155,12 @@ fn way_through(jump: &str, key: Option<&Path>) -> [String; 2] {
         _ => (jump, None),
     };
     let port = port.map(|port| format!(" -p {port}")).unwrap_or_default();
-    let key = quote(&escaped(&key.display().to_string()));
-    let host = quote(&escaped(&host.replace(['[', ']'], "")));
+    let key = escaped(&key.display().to_string());
+    let key = quoted(&key);
+    let host = escaped(&host.replace(['[', ']'], ""));
+    let host = quoted(&host);
     let command = format!("ssh -o BatchMode=yes -o ConnectTimeout=15 -i {key}{port} -W '[%h]:%p' -- {host}");
     ["-o".to_owned(), format!("ProxyCommand={command}")]
-}
-
-/// One word of a POSIX shell's command line.
-#[must_use]
-pub fn quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// A path in an option where `ssh` replaces `%` and what follows.
@@ -300,7 +293,7 @@ mod tests {
         /// A shell gives every word back as it was.
         #[test]
         fn quoted_words_are_one_word_each(words in proptest::collection::vec("[^\0]{0,20}", 1..4)) {
-            let line: Vec<_> = words.iter().map(|word| quote(word)).collect();
+            let line: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             let script = format!("printf '%s\\0' {}", line.join(" "));
             let said = Command::new("sh").args(["-c", &script]).output().unwrap();
             let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();

@@ -49,7 +49,7 @@ pub enum HostError {
         path: String,
     },
     /// A group that someone else made.
-    #[error("there is a group {name} without a user of that name; it is not taken over")]
+    #[error("the group {name} exists without a user of that name; it is not used")]
     GroupTaken {
         /// The group.
         name: String,
@@ -61,7 +61,7 @@ pub enum HostError {
         name: String,
     },
     /// Files that kinstall has no record of.
-    #[error("{path} is not removed: it is not on kinstall's record of changes")]
+    #[error("{path} is not removed: it is not in kinstall's record of changes")]
     NotOurs {
         /// Absolute path on the host.
         path: String,

@@ -1,5 +1,6 @@
 //! Settings of a cluster.yaml that is not whole: those that an imported file names.
 
+use kbundle_cli::yaml;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -32,7 +33,7 @@ impl Settings {
     pub fn below(self, text: &str) -> Result<ClusterSpec, ConfigError> {
         // Read by itself first, so that a mistake is told with the file's own lines.
         ClusterSpec::read(text)?;
-        let own: Option<Value> = serde_yaml::from_str(text).map_err(|source| ConfigError::Syntax { source })?;
+        let own: Option<Value> = yaml::read(text).map_err(|source| ConfigError::Syntax { source })?;
         let mut whole = Value::Object(self.0);
         overlay(&mut whole, own.unwrap_or_default());
         read(&whole)
@@ -55,8 +56,7 @@ impl Settings {
 }
 
 fn read(whole: &Value) -> Result<ClusterSpec, ConfigError> {
-    let text = serde_yaml::to_string(whole).map_err(|source| ConfigError::Syntax { source })?;
-    serde_yaml::from_str(&text).map_err(|source| ConfigError::Syntax { source })
+    ClusterSpec::read(&serde_yaml::to_string(whole).expect("settings are plain data"))
 }
 
 /// Puts `upper` over `lower`, key by key.

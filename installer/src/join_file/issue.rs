@@ -11,7 +11,7 @@ use crate::topology::{Member, Topology};
 #[non_exhaustive]
 pub enum IssueError {
     /// The host that the cluster is has a name that no node of several can have.
-    #[error("the name of this host, {name}, is none that a cluster of several hosts can have")]
+    #[error("the name of this host, {name}, cannot be used in a cluster of several hosts")]
     Name {
         /// The name.
         name: String,
@@ -31,7 +31,7 @@ pub enum IssueError {
         holder: String,
     },
     /// With the host it is no cluster that can be.
-    #[error("the cluster cannot take such a host")]
+    #[error("this host cannot join the cluster")]
     Cluster(#[from] ConfigError),
 }
 

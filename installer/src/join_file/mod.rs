@@ -64,7 +64,7 @@ pub struct JoinFile {
 #[non_exhaustive]
 pub enum JoinFileError {
     /// Not YAML, or not of the file's shape. The cause names line, column and key, and none of the values.
-    #[error("it is no join file")]
+    #[error("it is not a join file")]
     Syntax {
         /// The parser's words.
         source: serde_yaml::Error,
@@ -76,7 +76,7 @@ pub enum JoinFileError {
         found: u32,
     },
     /// What is in it is no cluster.
-    #[error("its cluster cannot be")]
+    #[error("its description of the cluster is not valid")]
     Cluster(#[from] ConfigError),
     /// The host that it is for is not in its cluster.
     #[error("its cluster has no host {host}")]
@@ -167,7 +167,7 @@ impl JoinFile {
     pub fn refuse_untimely(&self, now: Moment) -> anyhow::Result<()> {
         let another = "make another on a control plane: `kinstall token create`";
         if now >= self.expires {
-            let error = anyhow!("the join file was good until {}, and this host's clock says {now}", self.expires);
+            let error = anyhow!("the join file expired at {}, and this host's clock says {now}", self.expires);
             return Err(error)
                 .refused()
                 .hint(format!("{another}; if the clock is wrong, set it (`timedatectl set-time`)"));
@@ -176,7 +176,7 @@ impl JoinFile {
             let error = anyhow!("the join file was made at {}, and this host's clock says {now}", self.created);
             return Err(error).refused().hint(
                 "set the clock here or there (`timedatectl set-time`), and run chrony or ntp against a server of the site: \
-                 hosts whose clocks differ refuse each other's certificates",
+                 hosts with different clocks refuse each other's certificates",
             );
         }
         Ok(())
@@ -192,7 +192,7 @@ impl JoinFile {
             self.bundle
         ))
         .refused()
-        .hint("carry the bundle that the cluster was set up from; `kinstall status` on its hosts shows which it is")
+        .hint("use the bundle that the cluster was set up from; `kinstall status` on its hosts shows which it is")
     }
 }
 

@@ -4,15 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use kbundle_format::text::TextError;
+use kbundle_format::text_type;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 /// A moment, such as `2026-11-21T12:40:10Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(extend("format" = "date-time"))]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(OffsetDateTime);
 
 impl Moment {
@@ -40,28 +38,16 @@ impl fmt::Display for Moment {
 }
 
 impl FromStr for Moment {
-    type Err = String;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         // Years of more than four digits have no such form.
         let time = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|time| (0..=9998).contains(&time.year()));
-        time.map(Self::of).ok_or_else(|| format!("`{text}` is no moment such as 2026-11-21T12:40:10Z"))
+        time.map(Self::of).ok_or_else(|| TextError::new(text, "a moment such as `2026-11-21T12:40:10Z`"))
     }
 }
 
-impl TryFrom<String> for Moment {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Moment> for String {
-    fn from(moment: Moment) -> Self {
-        moment.to_string()
-    }
-}
+text_type!(Moment, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "format": "date-time");
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use fs_err as fs;
-use kbundle_format::{IndexedBundle, Platform, Role};
+use kbundle_format::{ComponentName, IndexedBundle, Platform, Role};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -52,7 +52,10 @@ pub fn probe(
     platform: &Platform,
     file: &JoinFile,
 ) -> anyhow::Result<JoinCredentials> {
-    let entry = bundle.list().component("kubectl", platform).context("the bundle has no kubectl for this platform")?;
+    let entry = bundle
+        .list()
+        .component(ComponentName::Kubectl, platform)
+        .context("the bundle has no kubectl for this platform")?;
     let kubectl = InMemory::new(c"kubectl", |memory| Ok(bundle.copy_entry(entry, memory).map(drop)?))?;
     let mut unreached = Vec::new();
     for server in servers(file) {
@@ -74,9 +77,13 @@ pub fn probe(
             }
         }
     }
-    Err(anyhow!("no API server of the cluster {} answers: {}; nothing was changed", file.cluster.name, unreached.join("; ")))
-        .refused()
-        .hint("look whether this host reaches the control planes on that port (firewalls, cables, routes), and whether they run")
+    Err(anyhow!(
+        "no API server of the cluster {} answers: {}; nothing was changed",
+        file.cluster.name,
+        unreached.join("; ")
+    ))
+    .refused()
+    .hint("check that the control planes run and that this host reaches them on that port (firewalls, cables, routes)")
 }
 
 /// The API servers of the cluster, as address and port: the one that made the file, then the other control planes.

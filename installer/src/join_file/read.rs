@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub fn read(path: &Path) -> anyhow::Result<JoinFile> {
     let (name, text) = if path == Path::new(STANDARD_INPUT) {
         if io::stdin().is_terminal() {
-            return Err(anyhow!("a join file is to come on standard input, which is a terminal"))
+            return Err(anyhow!("the join file is expected on standard input, which is a terminal"))
                 .usage()
                 .hint("pipe it: `ssh CONTROL-PLANE kinstall token create … --out - | kinstall run … --join -`");
         }

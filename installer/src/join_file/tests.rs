@@ -85,15 +85,15 @@ fn no_secret_is_shown() {
 #[test]
 fn what_none_of_ours_has_is_refused() {
     insta::assert_snapshot!(refusal("schema: 1\nhost", "schema: 2\nhost"), @"it has schema 2, this program knows 1");
-    insta::assert_snapshot!(refusal("created:", "more: 1\ncreated:"), @"it is no join file: unknown field `more`, expected one of `schema`, `host`, `created`, `expires`, `bundle`, `cluster`, `pod-networks`, `authority`, `credentials` at line 4 column 1");
+    insta::assert_snapshot!(refusal("created:", "more: 1\ncreated:"), @"it is not a join file: unknown field `more`, expected one of `schema`, `host`, `created`, `expires`, `bundle`, `cluster`, `pod-networks`, `authority`, `credentials` at line 4 column 1");
     insta::assert_snapshot!(refusal("host: w3", "host: w4"), @"its cluster has no host w4");
     insta::assert_snapshot!(refusal("host: w3", "host: c2"), @"host c2 has the roles control-plane, etcd, and only workers join by a file");
     insta::assert_snapshot!(refusal("token: abcdef.", "token: abc-ef."), @"credentials.token is not what `kinstall token create` writes");
     insta::assert_snapshot!(refusal("api-server: 192.0.2.1:6443", "api-server: '192.0.2.1:6443 --x'"), @"credentials.api-server is not what `kinstall token create` writes");
     insta::assert_snapshot!(refusal("authority-hash: sha256:", "authority-hash: sha256:00"), @"credentials.authority-hash is not what `kinstall token create` writes");
     insta::assert_snapshot!(refusal("-----BEGIN", "-----"), @"authority is not what `kinstall token create` writes");
-    insta::assert_snapshot!(refusal("expires: 2026-11-21T12:00:00Z", "expires: soon"), @"it is no join file: `soon` is no moment such as 2026-11-21T12:40:10Z at line 2 column 1");
-    insta::assert_snapshot!(refusal("address: 192.0.2.13", "address: 10.96.0.1"), @"its cluster cannot be: host w3: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
+    insta::assert_snapshot!(refusal("expires: 2026-11-21T12:00:00Z", "expires: soon"), @"it is not a join file: expires: `soon` is not a moment such as `2026-11-21T12:40:10Z` at line 5 column 10");
+    insta::assert_snapshot!(refusal("address: 192.0.2.13", "address: 10.96.0.1"), @"its description of the cluster is not valid: host w3: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn a_file_has_its_time() {
     assert_eq!(said("2026-11-21T11:59:59Z"), Ok(()));
     assert_eq!(said("2026-11-21T10:59:40Z"), Ok(()), "clocks differ a little");
     insta::assert_snapshot!(said("2026-11-21T12:00:00Z").unwrap_err(), @"
-    error: the join file was good until 2026-11-21T12:00:00Z, and this host's clock says 2026-11-21T12:00:00Z
+    error: the join file expired at 2026-11-21T12:00:00Z, and this host's clock says 2026-11-21T12:00:00Z
     hint: make another on a control plane: `kinstall token create`; if the clock is wrong, set it (`timedatectl set-time`)
     ");
     insta::assert_snapshot!(said("2026-11-21T10:50:00Z").unwrap_err(), @"
     error: the join file was made at 2026-11-21T11:00:00Z, and this host's clock says 2026-11-21T10:50:00Z
-    hint: set the clock here or there (`timedatectl set-time`), and run chrony or ntp against a server of the site: hosts whose clocks differ refuse each other's certificates
+    hint: set the clock here or there (`timedatectl set-time`), and run chrony or ntp against a server of the site: hosts with different clocks refuse each other's certificates
     ");
 }
 
@@ -149,8 +149,8 @@ fn who_cannot_join_is_told_why() {
     };
     insta::assert_snapshot!(said("w2", "192.0.2.13"), @"the cluster has a host w2 already");
     insta::assert_snapshot!(said("w3", "192.0.2.12"), @"192.0.2.12 is the address of w2");
-    insta::assert_snapshot!(said("w3", "10.244.0.9"), @"the cluster cannot take such a host: host w3: address 10.244.0.9 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
-    insta::assert_snapshot!(said("localhost", "192.0.2.13"), @"the cluster cannot take such a host: host localhost: its name means every host itself; give it a name of its own");
+    insta::assert_snapshot!(said("w3", "10.244.0.9"), @"this host cannot join the cluster: host w3: address 10.244.0.9 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
+    insta::assert_snapshot!(said("localhost", "192.0.2.13"), @"this host cannot join the cluster: host localhost: its name means every host itself; give it a name of its own");
     assert_eq!(foreign_label(&newcomer("w3", "192.0.2.13")), None);
 }
 

@@ -21,7 +21,7 @@ const RENEWED_BEFORE_END: Duration = Duration::days(365);
 #[non_exhaustive]
 pub enum Unfit {
     /// Not a certificate in PEM form.
-    #[error("it is no certificate")]
+    #[error("it is not a certificate")]
     Unreadable,
     /// Signed by someone else.
     #[error("it was not signed by the authority that is there")]
@@ -30,7 +30,7 @@ pub enum Unfit {
     #[error("it does not belong to the private key beside it")]
     OtherKey,
     /// It ends, or ended.
-    #[error("it ends on {on}")]
+    #[error("it expires on {on}")]
     Ending {
         /// The day.
         on: String,

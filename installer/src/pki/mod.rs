@@ -30,7 +30,7 @@ const BACKDATED: Duration = Duration::hours(1);
 #[non_exhaustive]
 pub enum PkiError {
     /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {reason}")]
+    #[error("the system provides no random bytes: {reason}")]
     Random {
         /// Its words.
         reason: String,

@@ -17,6 +17,7 @@ mod system;
 use std::borrow::Cow;
 use std::fmt;
 
+use kbundle_cli::similar::nearest;
 use kbundle_format::{KubeVersion, Role};
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -192,8 +193,11 @@ impl std::str::FromStr for CheckId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::every().find(|id| id.0 == text).ok_or_else(|| {
-            let known: Vec<_> = Self::all().map(|id| id.0).collect();
-            format!("unknown check; the checks are {}", known.join(", "))
+            let known: Vec<_> = Self::every().map(|id| id.0).collect();
+            match nearest(text, known.iter().copied()) {
+                Some(near) => format!("unknown check; did you mean `{near}`?"),
+                None => format!("unknown check; the checks are {}", known.join(", ")),
+            }
         })
     }
 }

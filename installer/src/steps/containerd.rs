@@ -3,6 +3,7 @@
 mod registries;
 
 use anyhow::Context as _;
+use kbundle_format::ComponentName;
 
 use super::{Check, Context, Step, needed};
 use crate::host::{Command, Host};
@@ -38,7 +39,7 @@ impl Step for Containerd {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        format!("set up containerd {}", inputs.version_of("containerd").unwrap_or_default())
+        format!("set up containerd {}", inputs.version_of(ComponentName::Containerd).unwrap_or_default())
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
@@ -48,7 +49,7 @@ impl Step for Containerd {
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         for (path, content) in files(context)? {
             if !context.host.has_file(&path, content.as_bytes(), 0o644)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         if let Some(path) = registries::stale(&context.host, &context.spec.registries)?.first() {
@@ -88,7 +89,8 @@ impl Step for Containerd {
 
 /// What is written, by path.
 fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
-    let version = inputs.version_of("containerd").context("the bundle has no containerd for this platform")?;
+    let version =
+        inputs.version_of(ComponentName::Containerd).context("the bundle has no containerd for this platform")?;
     let images = ClusterImages::find(inputs.list, &inputs.facts.platform)?;
     let unit = include_str!("../../../manifests/templates/containerd.service");
     let crictl = include_str!("../../../manifests/templates/crictl.yaml");

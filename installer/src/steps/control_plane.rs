@@ -45,7 +45,7 @@ impl Step for ControlPlane {
         // kubeadm gives its group a role well after the API server is ready.
         let may_lack_rights = SUPER_ADMIN_KUBECONFIG.holds(context.list.kubernetes_version);
         if may_lack_rights && !is_set_up(&context.host) && !api.may_do_all()? {
-            return needed("kubeadm was cut off before it gave the administrator rights");
+            return needed("an earlier run of kubeadm ended before it gave the administrator rights");
         }
         for object in objects(context)? {
             if !api.has(&["--namespace=kube-system", object])? {

@@ -45,7 +45,7 @@ impl Step for ImageKeeper {
         let host = &context.host;
         for (path, content) in FILES {
             if !host.has_file(path, content.as_bytes(), 0o644)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         if !is_this_program(host)? {

@@ -1,4 +1,4 @@
-//! Joining a cluster that stands: by `kubeadm join`, with keys and credentials that were handed over.
+//! Joining a cluster that stands: by `kubeadm join`, with credentials that were handed over.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,30 +7,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use kbundle_format::Role;
 
-use super::{Check, Context, Step, control_plane, load_balancer, needed};
-use crate::config::Switch;
+use super::{Check, Context, Step, load_balancer, needed};
 use crate::host::{Command, Host, HostError};
 use crate::inputs::Inputs;
-use crate::join_material::{JoinCredentials, SharedFile};
+use crate::join_material::JoinCredentials;
 use crate::kubeadm::run::{Kubeadm, create_token};
-use crate::kubeadm::{
-    self, CRI_SOCKET, ENCRYPTION_PATH, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told,
-};
+use crate::kubeadm::{CRI_SOCKET, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told};
 use crate::kubectl::Kubectl;
 use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
 /// The certificate of the cluster's authority.
 pub const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
-/// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
-const SHARED: [&str; 6] = [
-    AUTHORITY_PATH,
-    "/etc/kubernetes/pki/ca.key",
-    "/etc/kubernetes/pki/sa.key",
-    "/etc/kubernetes/pki/sa.pub",
-    "/etc/kubernetes/pki/front-proxy-ca.crt",
-    "/etc/kubernetes/pki/front-proxy-ca.key",
-];
 /// The kubelet's first credential: the token to join with.
 const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 /// Before kubeadm is called again, when an API server was too slow for it.
@@ -40,22 +28,12 @@ pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
 /// Where kubeadm notes on the node how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
 const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
-/// What another control plane takes over from this one. All of it is secret, or as good as.
-pub fn shared_files(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>> {
-    let encryption = (inputs.spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
-    let file = |path: &str| {
-        let content = host.read_text(path)?.with_context(|| format!("this control plane has no {path}"))?;
-        let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
-        Ok(SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content })
-    };
-    SHARED.into_iter().chain(encryption).map(file).collect()
-}
-
 /// Makes credentials for other hosts to join with, good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
 pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
     let token = create_token(host, life, purpose).context("while making a token to join with")?;
     let authority = authority(host)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
-    let authority_hash = public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is no certificate"))?;
+    let authority_hash =
+        public_key_hash(&authority).with_context(|| format!("{AUTHORITY_PATH} is not a certificate"))?;
     let api_server = SocketAddr::new(inputs.address(), inputs.spec.api.port).to_string();
     Ok(JoinCredentials { api_server, token, authority_hash })
 }
@@ -63,49 +41,6 @@ pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &s
 /// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
 pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
     host.read_text(AUTHORITY_PATH)
-}
-
-/// The keys that all control planes share, on one that joins.
-pub struct SharedKeys;
-
-impl Step for SharedKeys {
-    fn id(&self) -> &'static str {
-        "shared-keys"
-    }
-
-    fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "take over the keys that all control planes share".to_owned()
-    }
-
-    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.has(Role::ControlPlane) && !inputs.leads()
-    }
-
-    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        if control_plane::is_set_up(&context.host) {
-            return Ok(Check::Done);
-        }
-        if context.material.shared_files.is_empty() {
-            return needed("they were not handed over yet");
-        }
-        for file in &context.material.shared_files {
-            if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
-                return needed(format!("{} is not the cluster's", file.path));
-            }
-        }
-        Ok(Check::Done)
-    }
-
-    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        if context.material.shared_files.is_empty() {
-            bail!("the keys that control planes share were not handed over");
-        }
-        context.host.claim_tree(kubeadm::DIRECTORY)?;
-        for file in &context.material.shared_files {
-            context.host.write_file(&file.path, file.content.as_bytes(), file.mode)?;
-        }
-        Ok(())
-    }
 }
 
 /// A host that only runs pods becomes a node.
@@ -126,14 +61,14 @@ impl Step for Join {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if !has_joined(&context.host)? {
-            return needed("the kubelet is no node of a cluster yet");
+            return needed("this host has not joined the cluster");
         }
         let name = context.node_name();
         let Some(node) = Kubectl::as_kubelet(&context.host).get(&["node", &name])? else {
             return needed(format!("the cluster has no node {name}"));
         };
         if wants_annotation(context) && node["metadata"]["annotations"][SOCKET_ANNOTATION].is_null() {
-            return needed("kubeadm was cut off while it joined");
+            return needed("an earlier join by kubeadm did not finish");
         }
         check_credential_removed(&context.host)
     }
@@ -166,7 +101,7 @@ fn has_joined(host: &Host) -> anyhow::Result<bool> {
 /// Whether the token that a host joins with lies on it no more. kubeadm removes it at the end of its join.
 pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
     if host.exists(BOOTSTRAP_KUBECONFIG) {
-        return needed(format!("{BOOTSTRAP_KUBECONFIG} is left, with a token in it"));
+        return needed(format!("{BOOTSTRAP_KUBECONFIG} still exists, with a token in it"));
     }
     Ok(Check::Done)
 }

@@ -38,7 +38,7 @@ impl Step for KubeadmConfig {
         let host = &context.host;
         for (path, content, mode) in files(context)? {
             if !host.has_file(path, content.as_bytes(), mode)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         if context.spec.security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
@@ -190,7 +190,7 @@ struct EncryptionKey {
 /// A configuration with a new random key.
 fn encryption_configuration() -> anyhow::Result<String> {
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("the system gave no random bytes: {error}"))?;
+    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("the system provides no random bytes: {error}"))?;
     let keys = [EncryptionKey { name: "key-1", secret: BASE64.encode(key) }];
     let providers = [
         Provider { secretbox: Some(Secretbox { keys }), ..Provider::default() },

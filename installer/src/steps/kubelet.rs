@@ -45,7 +45,7 @@ impl Step for Kubelet {
         let host = &context.host;
         for (path, content) in files(context) {
             if !host.has_file(path, content.as_bytes(), 0o644)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         let configuration = host.read_text(CONFIG_PATH)?;

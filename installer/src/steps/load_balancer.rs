@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kbundle_format::{Digest, Role};
+use kbundle_format::{ComponentName, Digest, Role};
 
 use super::{Check, Context, Step, needed};
 use crate::config::LoadBalancer as Kind;
@@ -19,7 +19,7 @@ use crate::topology::Member;
 use crate::wait::{Look, until};
 
 /// Its static pod.
-pub(super) const POD: &str = "haproxy";
+pub(super) const POD: &str = ComponentName::Haproxy.as_str();
 const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
 const HEALTH_PORT: u16 = 6444;
 /// The kubelet starts a new static pod within seconds.
@@ -48,7 +48,7 @@ impl Step for LoadBalancer {
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         for (path, content) in files(context)? {
             if !context.host.has_file(&path, content.as_bytes(), 0o644)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         match readiness(context)? {
@@ -77,14 +77,14 @@ pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
 /// Whether that host of the cluster does.
 pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
     let is_worker = member.has(Role::Worker) && !member.has(Role::ControlPlane);
-    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image_called("haproxy", inputs).is_some();
+    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image_called(POD, inputs).is_some();
     is_worker && inputs.spec.api.load_balancer == Kind::NodeLocal && chooses()
 }
 
 /// Whether the bundle has what `inputs` ask for.
 #[must_use]
 pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
-    !is_wanted(inputs) || image_called("haproxy", inputs).is_some()
+    !is_wanted(inputs) || image_called(POD, inputs).is_some()
 }
 
 /// Waits until an API server answers through it, on a host that has joined.
@@ -109,7 +109,7 @@ fn readiness(context: &Context<'_>) -> anyhow::Result<Option<Result<(), String>>
 }
 
 fn files(inputs: &Inputs<'_>) -> anyhow::Result<[(String, String); 2]> {
-    let image = image_called("haproxy", inputs).context("the bundle has no haproxy image for this platform")?;
+    let image = image_called(POD, inputs).context("the bundle has no haproxy image for this platform")?;
     let configuration = haproxy::node_local(inputs.spec, HEALTH_PORT);
     let pod = render(
         include_str!("../../../manifests/templates/haproxy-pod.yaml"),
@@ -148,7 +148,7 @@ mod tests {
     fn a_single_control_plane_needs_none() {
         let mut cluster = fixture::Cluster::of_three_and_two();
         let wanted = |cluster: &fixture::Cluster| is_wanted(&cluster.inputs(&cluster.seen_from("w1")));
-        cluster.list.images.retain(|image| image.reference.short_name() != "haproxy");
+        cluster.list.images.retain(|image| image.reference.short_name() != POD);
         assert!(wanted(&cluster), "so that the plan is refused");
         cluster.spec.hosts.retain(|host| !["c2", "c3"].contains(&host.name.as_str()));
         assert!(!wanted(&cluster));

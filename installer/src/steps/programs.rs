@@ -13,7 +13,7 @@ use std::thread;
 use anyhow::Context as _;
 use kbundle_format::atomic_file::AtomicFile;
 use kbundle_format::indexed::IndexedBundle;
-use kbundle_format::{Digest, Entry, EntryKind, Hasher};
+use kbundle_format::{ComponentName, Digest, Entry, EntryKind, Hasher};
 
 use super::{Check, Context, Step, needed};
 use crate::host::Host;
@@ -26,39 +26,33 @@ pub const PROGRAM_DIRECTORY: &str = "/usr/local/bin";
 /// Where container runtimes look for CNI plugins.
 pub const CNI_DIRECTORY: &str = "/opt/cni/bin";
 
-/// A component of the bundle and what of it is installed.
-struct Program {
-    component: &'static str,
-    selection: Selection,
+/// What of a component is installed, and where.
+const fn selection(component: ComponentName) -> Option<Selection> {
+    Some(match component {
+        ComponentName::Containerd => Selection::Below { folder: "bin", to: PROGRAM_DIRECTORY },
+        ComponentName::Runc => Selection::Itself { to: "/usr/local/bin/runc" },
+        ComponentName::CniPlugins => Selection::Below { folder: "", to: CNI_DIRECTORY },
+        ComponentName::Crictl => Selection::Named { names: &["crictl"], to: PROGRAM_DIRECTORY },
+        ComponentName::Etcd => Selection::Named { names: &["etcd", "etcdctl", "etcdutl"], to: PROGRAM_DIRECTORY },
+        ComponentName::Kubelet => Selection::Itself { to: "/usr/local/bin/kubelet" },
+        ComponentName::Kubeadm => Selection::Itself { to: "/usr/local/bin/kubeadm" },
+        ComponentName::Kubectl => Selection::Itself { to: "/usr/local/bin/kubectl" },
+        ComponentName::Haproxy | ComponentName::Flannel | ComponentName::Calico => return None,
+    })
 }
-
-/// Every component that hosts of a cluster run, in the order of need.
-const PROGRAMS: &[Program] = &[
-    Program { component: "containerd", selection: Selection::Below { folder: "bin", to: PROGRAM_DIRECTORY } },
-    Program { component: "runc", selection: Selection::Itself { to: "/usr/local/bin/runc" } },
-    Program { component: "cni-plugins", selection: Selection::Below { folder: "", to: CNI_DIRECTORY } },
-    Program { component: "crictl", selection: Selection::Named { names: &["crictl"], to: PROGRAM_DIRECTORY } },
-    Program {
-        component: "etcd",
-        selection: Selection::Named { names: &["etcd", "etcdctl", "etcdutl"], to: PROGRAM_DIRECTORY },
-    },
-    Program { component: "kubelet", selection: Selection::Itself { to: "/usr/local/bin/kubelet" } },
-    Program { component: "kubeadm", selection: Selection::Itself { to: "/usr/local/bin/kubeadm" } },
-    Program { component: "kubectl", selection: Selection::Itself { to: "/usr/local/bin/kubectl" } },
-];
 
 /// The components that a cluster needs and that the bundle does not have for this host.
 #[must_use]
-pub fn missing(inputs: &Inputs<'_>) -> Vec<&'static str> {
-    PROGRAMS.iter().map(|program| program.component).filter(|name| inputs.version_of(name).is_none()).collect()
+pub fn missing(inputs: &Inputs<'_>) -> Vec<ComponentName> {
+    ComponentName::OF_HOSTS.into_iter().filter(|name| inputs.version_of(*name).is_none()).collect()
 }
 
-/// The programs that this host's roles need, by what the bundle says of them.
-fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'static Program, &'a Entry)> {
+/// What this host's roles need, by what the bundle says of it.
+fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (ComponentName, Selection, &'a Entry)> {
     let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);
-    PROGRAMS.iter().filter_map(move |program| {
-        let entry = list.component(program.component, &facts.platform)?;
-        (!entry.roles.is_disjoint(roles)).then_some((program, entry))
+    ComponentName::OF_HOSTS.into_iter().filter_map(move |component| {
+        let entry = list.component(component, &facts.platform)?;
+        (!entry.roles.is_disjoint(roles)).then_some((component, selection(component)?, entry))
     })
 }
 
@@ -71,16 +65,15 @@ impl Step for Programs {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let versions = wanted(inputs).filter_map(|(program, _)| {
-            inputs.version_of(program.component).map(|version| format!("{} {version}", program.component))
-        });
+        let versions =
+            wanted(inputs).filter_map(|(component, ..)| Some(format!("{component} {}", inputs.version_of(component)?)));
         format!("install {}", versions.collect::<Vec<_>>().join(", "))
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let installed = Installed::read(&context.host)?;
-        for (program, entry) in wanted(context) {
-            if let Some(flaw) = installed.flaw(&context.host, program.component, entry)? {
+        for (component, _, entry) in wanted(context) {
+            if let Some(flaw) = installed.flaw(&context.host, component, entry)? {
                 return needed(flaw);
             }
         }
@@ -92,14 +85,14 @@ impl Step for Programs {
         // Network add-ons put plugins of their own there.
         context.host.claim_tree("/opt/cni")?;
         let inputs = context.inputs;
-        for (program, entry) in wanted(&inputs) {
-            if installed.flaw(&context.host, program.component, entry)?.is_none() {
+        for (component, selection, entry) in wanted(&inputs) {
+            if installed.flaw(&context.host, component, entry)?.is_none() {
                 continue;
             }
-            context.progress.detail(&format!("{} from {}", program.component, entry.path));
-            let component = install(&mut context.host, context.bundle, entry, &program.selection)
-                .with_context(|| format!("while installing {} from {}", program.component, entry.path))?;
-            installed.set(program.component, component);
+            context.progress.detail(&format!("{component} from {}", entry.path));
+            let files = install(&mut context.host, context.bundle, entry, &selection)
+                .with_context(|| format!("while installing {component} from {}", entry.path))?;
+            installed.set(component, files);
             installed.write(&mut context.host)?;
         }
         Ok(())

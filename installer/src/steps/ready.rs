@@ -71,7 +71,7 @@ fn is_worker(inputs: &Inputs<'_>) -> bool {
     inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane)
 }
 
-/// Everything that is not as it should be, for people.
+/// Everything that differs from what kinstall writes, for people.
 fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     let api = Kubectl::of(&context.host, context.topology.this());
     if let Err(said) = api.readiness()? {

@@ -45,7 +45,7 @@ impl Step for VirtualAddress {
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let path = manifest_path();
         if !context.host.has_file(&path, manifest(context)?.as_bytes(), 0o600)? {
-            return needed(format!("{path} is not as it should be"));
+            return needed(format!("{path} differs from what kinstall writes"));
         }
         match wait(context) {
             Ok(()) => Ok(Check::Done),

@@ -1,6 +1,6 @@
 //! Which etcd and containerd go with a version of Kubernetes: the lowest that it takes. Newer ones are not refused.
 
-use kbundle_format::KubeVersion;
+use kbundle_format::{ComponentName, KubeVersion};
 
 use super::Release;
 
@@ -61,8 +61,8 @@ pub fn floor_of(floors: &[Floor], version: KubeVersion) -> Option<&Floor> {
 pub struct TooOld {
     /// The version of Kubernetes.
     pub kubernetes: KubeVersion,
-    /// `etcd` or `containerd`.
-    pub component: &'static str,
+    /// Which.
+    pub component: ComponentName,
     /// The lowest version that is taken.
     pub lowest: Release,
     /// By whose word.
@@ -76,8 +76,8 @@ pub struct TooOld {
 ///
 /// # Errors
 /// The first that is too old.
-pub fn check<'a>(version: KubeVersion, version_of: impl Fn(&str) -> Option<&'a str>) -> Result<(), TooOld> {
-    for (component, floors) in [("etcd", &ETCD[..]), ("containerd", &CONTAINERD_FLOORS[..])] {
+pub fn check<'a>(version: KubeVersion, version_of: impl Fn(ComponentName) -> Option<&'a str>) -> Result<(), TooOld> {
+    for (component, floors) in [(ComponentName::Etcd, &ETCD[..]), (ComponentName::Containerd, &CONTAINERD_FLOORS[..])] {
         let found = version_of(component).and_then(Release::read);
         let (Some(found), Some(floor)) = (found, floor_of(floors, version)) else { continue };
         if found < floor.lowest {

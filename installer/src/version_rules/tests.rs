@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kbundle_format::ComponentName;
 use serde::Deserialize;
 
 use super::*;
@@ -102,8 +103,12 @@ fn each_pairing_of_the_catalog_satisfies_the_table() {
     for (version, paired) in &catalog.releases {
         let version = kube(version);
         assert!(version >= OLDEST_KUBERNETES, "{version}");
-        let version_of = |component: &str| paired.components.get(component).map(String::as_str);
-        assert!(["etcd", "containerd"].iter().all(|name| version_of(name).and_then(Release::read).is_some()));
+        let version_of = |component: ComponentName| paired.components.get(component.as_str()).map(String::as_str);
+        assert!(
+            [ComponentName::Etcd, ComponentName::Containerd]
+                .iter()
+                .all(|&name| version_of(name).and_then(Release::read).is_some())
+        );
         pairing::check(version, version_of).unwrap();
     }
 }
@@ -111,7 +116,8 @@ fn each_pairing_of_the_catalog_satisfies_the_table() {
 #[test]
 fn what_is_too_old_is_refused_with_both_versions() {
     let paired = |version: &str, etcd: &'static str, containerd: &'static str| {
-        let version_of = |component: &str| Some(if component == "etcd" { etcd } else { containerd });
+        let version_of =
+            |component: ComponentName| Some(if component == ComponentName::Etcd { etcd } else { containerd });
         pairing::check(kube(version), version_of).map_err(|error| error.to_string())
     };
     insta::assert_snapshot!(paired("1.34.3", "3.5.23", "2.3.4").unwrap_err(), @"Kubernetes 1.34.3 takes etcd 3.5.24 or later (cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion), and the bundle has 3.5.23");

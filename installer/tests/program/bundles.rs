@@ -1,5 +1,6 @@
 //! The program on small bundles: what is verified, what is refused, and in which words.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
@@ -255,8 +256,7 @@ fn what_makes_no_sense_is_usage() {
     --- stdout
     --- stderr
     error: cluster.yaml cannot be used
-      caused by: the configuration cannot be read
-      caused by: network.cni: unknown variant `weave`, expected one of `bridge`, `flannel`, `calico`, `none` at line 1 column 16
+      caused by: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`
     ");
     assert_snapshot!(folder.kinstall(&["verify", "nowhere.tar.zst", "--key", "signing.pub"]), @"
     exit code 2
@@ -275,7 +275,7 @@ fn what_makes_no_sense_is_usage() {
     ");
     let unknown = folder.kinstall(&[&run[..], &["--ignore", "memroy"]].concat());
     assert_eq!(unknown.code, Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("the checks are cpus, memory"), "{unknown}");
+    assert!(unknown.stderr.contains("did you mean `memory`?"), "{unknown}");
 }
 
 #[test]
@@ -297,6 +297,42 @@ fn completions_and_manual_pages_are_made() {
     assert_snapshot!("help", help.stdout);
     let page = fs::read_to_string(folder.path("kinstall-run.1")).unwrap();
     assert!(page.contains("dry") && page.contains("Print the plan and change nothing"), "{page}");
+}
+
+#[test]
+fn bash_is_offered_checks_pages_and_files() {
+    const SCRIPT: &str = r#"
+        source <(kinstall completion bash) || exit 1
+        COMP_WORDS=(kinstall "$@") COMP_CWORD=$# COMP_TYPE=9
+        _clap_complete_kinstall kinstall "${@: -1}" "" || exit 1
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let (folder, _) = folder();
+    let programs = Path::new(env!("CARGO_BIN_EXE_kinstall")).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let offered = |words: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", SCRIPT, "bash"]).args(words.split(' ')).current_dir(folder.path(""));
+        let output = bash.env("PATH", &path).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered("run good.tar.zst --ignore mem"), ["memory"]);
+    assert_eq!(offered("manual troubl"), ["troubleshooting"]);
+    assert_eq!(offered("verify go"), ["good.tar.zst"]);
+    assert_eq!(offered("sta"), ["status"]);
+}
+
+#[test]
+fn a_key_that_has_expired_is_refused_when_that_is_asked_for() {
+    let (folder, _) = folder();
+    let key = fs::read_to_string(folder.path("signing.pub")).unwrap();
+    fs::write(folder.path("old.pub"), format!("Valid-Until: 2001-12-31\n{key}")).unwrap();
+    let verify = ["verify", "good.tar.zst", "--key", "old.pub"];
+    let said = folder.kinstall(&verify);
+    assert!(said.code == Some(0) && said.stderr.contains("WARNING: the key old.pub expired on 2001-12-31"), "{said}");
+    let said = folder.kinstall(&[&verify[..], &["--strict"]].concat());
+    assert!(said.code == Some(3) && said.stderr.contains("error: the key old.pub expired on 2001-12-31"), "{said}");
+    assert_eq!(said.stdout, "");
 }
 
 /// The document on standard output of a command that failed, which says nothing on standard error.

@@ -70,17 +70,16 @@ fn validate_tells_all_problems_at_once() {
     --- stdout
     --- stderr
     error: wrong.yaml cannot be used
-      caused by: hosts[0], hosts[1] have the name a; each host needs its own
-        host a: address 10.96.0.9 lies in service-cidr 10.96.0.0/12; they need addresses of their own
-        host a: taint `x:No`: effect `No` is none of NoSchedule, PreferNoSchedule, NoExecute
+      caused by: line 3, column 10: hosts[0], hosts[1] have the name a; each host needs its own
+        line 3, column 22: host a: address 10.96.0.9 lies in service-cidr 10.96.0.0/12; they need addresses of their own
+        line 3, column 59: host a: taint `x:No`: effect `No` is none of NoSchedule, PreferNoSchedule, NoExecute
     ");
     assert_snapshot!(folder.kinstall(&["config", "validate", "odd.yaml"]), @"
     exit code 2
     --- stdout
     --- stderr
     error: odd.yaml cannot be used
-      caused by: the configuration cannot be read
-      caused by: hosts: invalid type: integer `5`, expected a sequence at line 1 column 8
+      caused by: line 1, column 8: hosts: expected a list, found integer `5`
     ");
     assert_snapshot!(folder.kinstall(&["config", "validate", "absent.yaml"]), @"
     exit code 2
@@ -89,6 +88,28 @@ fn validate_tells_all_problems_at_once() {
     error: cannot read the cluster's description
       caused by: failed to open file `absent.yaml`: No such file or directory (os error 2)
     ");
+}
+
+#[test]
+fn validate_tells_all_that_a_bundle_lacks() {
+    let folder = folder(&[("cluster.yaml", "network: {cni: calico}\naddons: [metrics-server]\n")]);
+    folder.bundle("small.tar.zst", &Platform::of_this_program(), Signature::Inside);
+    let validate = ["config", "validate", "cluster.yaml", "--bundle", "small.tar.zst"];
+    let said = folder.kinstall(&[&validate[..], &["--key", "signing.pub"]].concat());
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{said}");
+    for lacks in ["containerd", "kube-apiserver image", "network.cni calico", "add-on metrics-server"] {
+        assert!(said.stderr.contains(lacks), "{lacks}: {said}");
+    }
+    assert_eq!(folder.kinstall(&validate).code, Some(2), "without a key");
+    let said = folder.kinstall(&[&validate[..], &["--key", "stranger.pub"]].concat());
+    assert_eq!(said.code, Some(3), "{said}");
+}
+
+#[test]
+fn validate_takes_the_hosts_of_an_inventory() {
+    let folder = folder(&[("inventory.ini", INVENTORY), ("cluster.yaml", "name: plant-7\n")]);
+    let said = folder.kinstall(&["config", "validate", "cluster.yaml", "--inventory", "inventory.ini"]);
+    assert!(said.code == Some(0) && said.stdout.contains("2 hosts: 1 control plane"), "{said}");
 }
 
 #[test]
@@ -112,7 +133,7 @@ fn validate_tells_programs_where_the_problems_are() {
     assert_snapshot!(folder.kinstall(&["config", "validate", "odd.yaml", "--output", "json"]), @r#"
     exit code 2
     --- stdout
-    {"schema":1,"problems":[{"message":"the configuration cannot be read: hosts: invalid type: integer `5`, expected a sequence at line 1 column 8","place":""}],"valid":false,"error":{"kind":"usage","message":"odd.yaml cannot be used","causes":["the configuration cannot be read","hosts: invalid type: integer `5`, expected a sequence at line 1 column 8"],"hint":null,"exitCode":2}}
+    {"schema":1,"problems":[{"column":8,"line":1,"message":"hosts: expected a list, found integer `5`","place":"hosts"}],"valid":false,"error":{"kind":"usage","message":"odd.yaml cannot be used","causes":["line 1, column 8: hosts: expected a list, found integer `5`"],"hint":null,"exitCode":2}}
     --- stderr
     "#);
 }

@@ -71,7 +71,7 @@ fn what_is_no_join_file_is_not_used() {
     --- stdout
     --- stderr
     error: w1.join.yaml cannot be used
-      caused by: it is no join file
+      caused by: it is not a join file
       caused by: unknown field `token`, expected one of `schema`, `host`, `created`, `expires`, `bundle`, `cluster`, `pod-networks`, `authority`, `credentials` at line 3 column 1
     hint: make another on a control plane: `kinstall token create`
     ");
@@ -111,7 +111,7 @@ fn a_file_is_good_for_its_time_and_its_bundle() {
     let expired = text.replace(line, "expires: 2026-01-01T00:00:00Z");
     let said = said_of(&expired, 0o600);
     assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{said}");
-    assert!(said.stderr.contains("the join file was good until 2026-01-01T00:00:00Z"), "{said}");
+    assert!(said.stderr.contains("the join file expired at 2026-01-01T00:00:00Z"), "{said}");
     assert!(!said.stderr.contains("verified"), "it is known before the bundle is read: {said}");
     let said = said_of(&text, 0o600);
     assert_eq!(said.code, Some(3), "{said}");

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use fs_err as fs;
 use jsonschema::Validator;
-use kbundle_cli::program::commands;
+use kbundle_cli::definition::commands;
 use kbundle_format::volume::{Split, VolumeWriter};
 use kinstall::cli::Cli;
 use serde_json::{Value, json};

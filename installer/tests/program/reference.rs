@@ -2,7 +2,8 @@
 
 use fs_err as fs;
 use kbundle_cli::Program as _;
-use kbundle_cli::program::commands;
+use kbundle_cli::definition::commands;
+use kbundle_manual::examples::assert_current;
 use kinstall::cli::Cli;
 use kinstall::config;
 use kinstall::inventory::{self, Fate, Row};
@@ -10,18 +11,9 @@ use serde_json::Value;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
-/// Compares a file with what it should be, or writes it.
-fn is_current(name: &str, made: &str) {
-    let path = format!("{DOCS}/{name}");
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, made).unwrap();
-    }
-    assert_eq!(fs::read_to_string(path).unwrap(), made);
-}
-
 #[test]
 fn the_published_schema_is_that_of_the_types() {
-    is_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
+    assert_current("cluster.schema.json", &format!("{:#}\n", config::schema()));
 }
 
 #[test]
@@ -33,7 +25,7 @@ fn the_published_schemas_of_documents_are_those_of_the_types() {
     assert_eq!(described, all, "every command says what it prints with `--output json`");
     for documents in Cli::documents() {
         let name = format!("schemas/kinstall/{}.schema.json", documents.command().replace(' ', "-"));
-        is_current(&name, &format!("{:#}\n", documents.schema("kinstall")));
+        assert_current(&name, &format!("{:#}\n", documents.schema("kinstall")));
     }
     assert_eq!(
         fs::read_dir(format!("{DOCS}/schemas/kinstall")).unwrap().count(),
@@ -53,7 +45,7 @@ fn the_page_has_every_key() {
     rows(&schema, &schema, "", &mut table);
     assert!(table.len() > 30, "{table:?}");
     let table = table.join("\n");
-    is_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
+    assert_current("cluster-yaml.md", &format!("{before}reference`. -->\n\n{table}\n\n{END}{after}"));
 }
 
 #[test]
@@ -63,7 +55,7 @@ fn the_page_has_every_port() {
     let (before, rest) = page.split_once("--test program reference`. -->\n").unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let table = kinstall::ports::table();
-    is_current(
+    assert_current(
         "reference/environment.md",
         &format!("{before}--test program reference`. -->\n\n{table}\n\n{END}{after}"),
     );
@@ -150,5 +142,5 @@ fn the_page_has_every_variable() {
     }
     assert!(taken.len() > 20 && left.len() > 15);
     let tables = format!("{}\n\n{}", taken.join("\n"), left.join("\n"));
-    is_current("how-to/kubespray.md", &format!("{before}reference`. -->\n\n{tables}\n\n{END}{after}"));
+    assert_current("how-to/kubespray.md", &format!("{before}reference`. -->\n\n{tables}\n\n{END}{after}"));
 }

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 
+use super::super::bundle::suits_this_machine;
 use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use super::assignment::Assignment;
-use super::{changed_something, suits_this_machine};
+use super::changed_something;
 use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
@@ -67,7 +68,7 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
 
-    explain_interrupts("what was done stays; run the same command again to go on", || ())?;
+    explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
     records.keep(&context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());
@@ -108,7 +109,7 @@ fn check(
         // Part of the cost is paid already, and how much of it cannot be told.
         Installation::Ours => Ok(plan),
         Installation::None if shortages.is_empty() => Ok(plan),
-        Installation::None => Err(anyhow!("it does not fit: {}; nothing was changed", shortages.join("; ")))
+        Installation::None => Err(anyhow!("there is not enough room: {}; nothing was changed", shortages.join("; ")))
             .refused()
             .hint("make room, or mount a larger file system at one of the directories named"),
     }

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::super::bundle::suits_this_machine;
 use super::super::{bundle, fleet};
-use super::{changed_something, suits_this_machine};
+use super::changed_something;
 use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
 use crate::fleet::{InstallRequest, lead};

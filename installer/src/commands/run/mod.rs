@@ -7,11 +7,9 @@ mod hosts;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use kbundle_format::{BundleList, Platform};
 
 use super::{bundle, read_spec};
 use crate::cli::{OutputFormat, RunArguments};
-use crate::failure::Advise;
 use assignment::Assignment;
 
 /// Does what the command line says.
@@ -34,18 +32,6 @@ pub fn run(arguments: &RunArguments, output: OutputFormat) -> anyhow::Result<Exi
     } else {
         hosts::run(arguments, output, &trust, &spec)
     }
-}
-
-/// Refuses a bundle for other machines.
-pub(super) fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
-    let here = Platform::of_this_program();
-    if list.platforms.contains(&here) {
-        return Ok(());
-    }
-    let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
-    Err(anyhow!("the bundle is for {}, this kinstall is for {here}; nothing was changed", platforms.join(", ")))
-        .refused()
-        .hint(format!("use one that was built with `--arch {}`", here.architecture()))
 }
 
 /// For `--assert-no-op`, when something was changed.

@@ -2,10 +2,9 @@
 
 use anyhow::{Context as _, bail};
 
-use super::certificates::write_key;
 use super::layout;
-use crate::host::{Host, Owner};
-use crate::join_material::{EtcdClient, Pair};
+use crate::host::{Host, HostError, Owner};
+use crate::join_material::Pair;
 use crate::pki::{Authority, PrivateKey};
 
 const NAME: &str = "etcd-ca";
@@ -53,16 +52,15 @@ pub fn make_authority(host: &mut Host, handed: Option<&Pair>) -> anyhow::Result<
     Ok(Pair { certificate, key: key.to_pem() })
 }
 
-/// What a control plane without a member is handed: a certificate for its API server, signed by `authority`.
-pub fn issue_client(authority: &Pair) -> anyhow::Result<EtcdClient> {
-    let pair = signer(PrivateKey::from_pem(&authority.key)?).issue(&super::client::identity())?;
-    let pair = Pair { certificate: pair.certificate, key: pair.key.to_pem() };
-    Ok(EtcdClient { authority: authority.certificate.clone(), pair })
-}
-
 /// The authority with this key, to sign with.
 pub(super) fn signer(key: PrivateKey) -> Authority {
     Authority::new(NAME, key)
+}
+
+/// Writes a key that its owner alone reads.
+pub(super) fn write_key(host: &mut Host, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), HostError> {
+    host.write_file(path, key.to_pem().as_bytes(), 0o600)?;
+    host.own(path, owner)
 }
 
 #[cfg(test)]

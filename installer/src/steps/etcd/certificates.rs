@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 
+use super::authority::write_key;
 use super::{authority, layout};
-use crate::host::{Host, HostError, Owner};
+use crate::host::{Host, Owner};
 use crate::pki::{self, Identity, PrivateKey, Usage};
 
 /// A certificate and its key on this host.
@@ -97,12 +98,6 @@ pub(super) fn unfit(host: &Host, placed: &Placed, authority: &[u8]) -> anyhow::R
     }
     let Ok(key) = PrivateKey::from_pem(&key) else { return Ok(Some("its key cannot be read".to_owned())) };
     Ok(pki::check(&certificate, &key, authority, &placed.identity).err().map(|unfit| unfit.to_string()))
-}
-
-/// Writes a key that its owner alone reads.
-pub(super) fn write_key(host: &mut Host, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), HostError> {
-    host.write_file(path, key.to_pem().as_bytes(), 0o600)?;
-    host.own(path, owner)
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use super::{authority, layout};
 use crate::failure::Advise;
 use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
+use crate::join_material::{self, Pair};
 use crate::kubeadm;
-use crate::pki::{self, Identity, Usage};
+use crate::pki::{self, Identity, PrivateKey, Usage};
 use crate::steps::{Check, Context, Step, needed};
 use kbundle_format::Role;
 
@@ -26,6 +27,13 @@ pub(super) fn identity() -> Identity {
         addresses: BTreeSet::new(),
         usage: Usage::Client,
     }
+}
+
+/// What a control plane without a member is handed: a certificate for its API server, signed by the authority `handed`.
+pub fn issue_client(handed: &Pair) -> anyhow::Result<join_material::EtcdClient> {
+    let pair = authority::signer(PrivateKey::from_pem(&handed.key)?).issue(&identity())?;
+    let pair = Pair { certificate: pair.certificate, key: pair.key.to_pem() };
+    Ok(join_material::EtcdClient { authority: handed.certificate.clone(), pair })
 }
 
 fn placed() -> Placed {
@@ -59,7 +67,7 @@ impl Step for EtcdClient {
             return needed("the certificate of etcd's authority is not the one that signs");
         }
         let Some(authority) = pki::public_key(&certificate) else {
-            return needed(format!("{} is no certificate", layout::CLIENT_CA_PATH));
+            return needed(format!("{} is not a certificate", layout::CLIENT_CA_PATH));
         };
         Ok(match certificates::unfit(host, &placed(), &authority)? {
             Some(reason) => Check::Needed(format!("{}: {reason}", layout::CLIENT_CERTIFICATE_PATH)),
@@ -69,14 +77,15 @@ impl Step for EtcdClient {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         context.host.claim_tree(kubeadm::DIRECTORY)?;
-        let certificate = expected_authority(context)?.context("etcd's authority is neither here nor handed over")?;
+        let certificate =
+            expected_authority(context)?.context("this host neither has nor received etcd's authority")?;
         context.host.write_file(layout::CLIENT_CA_PATH, certificate.as_bytes(), 0o644)?;
         let host = &mut context.host;
         if let Some(key) = authority::key(host)? {
             return certificates::issue(host, &placed(), &key);
         }
         let Some(client) = &context.material.etcd_client else {
-            bail!("the API server's certificate for etcd was not handed over")
+            bail!("this host did not receive the API server's certificate for etcd")
         };
         write_pair(host, &client.pair)
     }
@@ -89,7 +98,7 @@ fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
 }
 
 /// Makes the certificate anew where the host has etcd's authority, and takes the one that was `handed` where it has not.
-pub fn renew_client(host: &mut Host, handed: Option<&crate::join_material::EtcdClient>) -> anyhow::Result<()> {
+pub fn renew_client(host: &mut Host, handed: Option<&join_material::EtcdClient>) -> anyhow::Result<()> {
     if let Some(key) = authority::key(host)? {
         return certificates::renew(host, &placed(), &key);
     }
@@ -100,7 +109,7 @@ pub fn renew_client(host: &mut Host, handed: Option<&crate::join_material::EtcdC
     write_pair(host, &client.pair)
 }
 
-fn write_pair(host: &mut Host, pair: &crate::join_material::Pair) -> anyhow::Result<()> {
+fn write_pair(host: &mut Host, pair: &Pair) -> anyhow::Result<()> {
     host.write_file(layout::CLIENT_KEY_PATH, pair.key.as_bytes(), 0o600)?;
     host.own(layout::CLIENT_KEY_PATH, Owner::ROOT)?;
     Ok(host.write_file(layout::CLIENT_CERTIFICATE_PATH, pair.certificate.as_bytes(), 0o644)?)

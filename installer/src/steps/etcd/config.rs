@@ -45,7 +45,7 @@ impl Start {
         }
         let written: Written = serde_yaml::from_str(text)?;
         let pair = |part: &str| {
-            let (name, url) = part.split_once('=').with_context(|| format!("`{part}` is no member"))?;
+            let (name, url) = part.split_once('=').with_context(|| format!("`{part}` is not a member"))?;
             Ok((name.to_owned(), url.to_owned()))
         };
         let members = written.initial_cluster.split(',').map(pair).collect::<anyhow::Result<_>>()?;

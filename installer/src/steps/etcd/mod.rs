@@ -12,7 +12,7 @@ mod members;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use kbundle_format::Role;
+use kbundle_format::{ComponentName, Role};
 
 use super::{Check, Context, Step, needed};
 use crate::host::{Host, Owner};
@@ -22,9 +22,9 @@ use crate::template::render;
 use config::Start;
 
 pub use crate::etcd_layout as layout;
-pub use authority::{authority, issue_client, make_authority};
+pub use authority::{authority, make_authority};
 pub use certificates::{MemberCertificate, renew_member};
-pub use client::{EtcdClient, renew_client};
+pub use client::{EtcdClient, issue_client, renew_client};
 pub use members::{EtcdMember, add_member, illness, members, remove_member, wait_until_healthy};
 use members::{Health, health};
 
@@ -37,7 +37,7 @@ impl Step for Etcd {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let version = inputs.version_of("etcd").unwrap_or_default();
+        let version = inputs.version_of(ComponentName::Etcd).unwrap_or_default();
         match inputs.topology.with(Role::Etcd).count() {
             0 | 1 => format!("set up etcd {version} with its own certificate authority"),
             members => format!("set up a member of etcd {version}, one of {members}"),
@@ -101,7 +101,7 @@ struct MemberFiles {
 
 impl MemberFiles {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
-        let version = context.version_of("etcd").context("the bundle has no etcd for this platform")?;
+        let version = context.version_of(ComponentName::Etcd).context("the bundle has no etcd for this platform")?;
         let config = config::config(version, context.spec.name.as_str(), context.topology.this(), &start(context)?);
         let template = include_str!("../../../../manifests/templates/etcd.service");
         let unit = render(template, &[("version", version), ("config", layout::CONFIG_PATH)]);

@@ -39,7 +39,7 @@ impl Step for Bridge {
         match own_network(&context.host, &context.node_name())? {
             None => needed("the node has no addresses for pods yet"),
             Some(own) if context.host.has_file(PATH, configuration(&own).as_bytes(), 0o644)? => Ok(Check::Done),
-            Some(_) => needed(format!("{PATH} is not as it should be")),
+            Some(_) => needed(format!("{PATH} differs from what kinstall writes")),
         }
     }
 

@@ -25,7 +25,7 @@ pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> 
         return needed("the node has no addresses for pods yet");
     }
     if !context.host.has_file(UNIT_PATH, unit(context, networks)?.as_bytes(), 0o644)? {
-        return needed(format!("{UNIT_PATH} is not as it should be"));
+        return needed(format!("{UNIT_PATH} differs from what kinstall writes"));
     }
     if !context.host.unit_is_up(UNIT)? {
         return needed("the routes to other hosts' pods were not set");
@@ -67,7 +67,7 @@ fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<P
 }
 
 fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<String> {
-    let own = networks.get(&inputs.node_name()).context("nobody has told where this node's pods are")?.pods;
+    let own = networks.get(&inputs.node_name()).context("the network of this node's pods is not known")?.pods;
     Ok(commands(&own, &inputs.spec.network.pod_cidr, &others(inputs, networks)))
 }
 

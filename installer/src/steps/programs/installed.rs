@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use kbundle_format::{Digest, Entry};
+use kbundle_format::{ComponentName, Digest, Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -42,13 +42,13 @@ impl Installed {
         Ok(host.write_file(PATH, &bytes, 0o644)?)
     }
 
-    pub fn set(&mut self, name: &str, component: InstalledComponent) {
-        self.components.insert(name.to_owned(), component);
+    pub fn set(&mut self, name: ComponentName, component: InstalledComponent) {
+        self.components.insert(name.to_string(), component);
     }
 
     /// How the host differs from having installed `entry` as component `name`; `None` where it does not.
-    pub fn flaw(&self, host: &Host, name: &str, entry: &Entry) -> anyhow::Result<Option<String>> {
-        let Some(component) = self.components.get(name).filter(|found| found.digest == entry.digest) else {
+    pub fn flaw(&self, host: &Host, name: ComponentName, entry: &Entry) -> anyhow::Result<Option<String>> {
+        let Some(component) = self.components.get(name.as_str()).filter(|found| found.digest == entry.digest) else {
             return Ok(Some(format!("{name} is not installed in this version")));
         };
         for (path, &digest) in &component.files {

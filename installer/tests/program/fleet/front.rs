@@ -49,7 +49,7 @@ fn an_api_server_missing_from_the_load_balancer_is_named_at_the_end() {
     h2 failed in stage `load balancer`: its API server 192.0.2.3:6443 did not answer any of 60 requests through the load balancer 192.0.2.100:6443
       hint: add it to the load balancer; `kinstall config load-balancer` prints a configuration for HAProxy that does. The cluster runs, but without this API server until the load balancer has it
     error: 1 of 4 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -64,7 +64,7 @@ fn no_host_joins_through_a_load_balancer_that_reaches_no_api_server() {
       caused by: EOF
       hint: let it forward TCP connections to port 6443 of every control plane; `kinstall config load-balancer` prints a configuration for HAProxy that does
     error: 1 of 4 hosts failed: h1; the others stopped, since hosts reach the API through the load balancer
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 

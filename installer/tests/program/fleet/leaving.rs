@@ -89,7 +89,7 @@ fn a_host_is_kept_when_its_pods_cannot_be_moved() {
     h1 failed in stage `remove`: its pods could not be moved to other nodes
       caused by: timed out
     error: 1 of 4 hosts failed: h1; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -110,7 +110,7 @@ fn all_hosts_are_reset_and_an_unreachable_one_is_reported() {
     h4 failed in stage `connect`: cannot connect to 192.0.2.5: ssh: connect to host: Connection timed out
       hint: check that the host is on, that its address is right, and that firewalls let SSH through
     error: 1 of 4 hosts failed: h4; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 

@@ -93,7 +93,7 @@ fn a_changed_host_key_is_reported_with_a_hint() {
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!; Host key for 192.0.2.3 has changed and you have requested strict checking.; Host key verification failed.
       hint: the host has another key than the known one; find out whether it was reinstalled, and only then remove the old key with `ssh-keygen -R`
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -103,13 +103,13 @@ fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection refused
       hint: check that sshd runs on the host, and `port` under `ssh` in cluster.yaml
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
     assert_snapshot!(ssh_says("admin@192.0.2.3: Permission denied (publickey).\n"), @"
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: admin@192.0.2.3: Permission denied (publickey).
       hint: the host accepts none of the keys that `ssh` has: check `user` and `key` under `ssh` in cluster.yaml, or load the key with `ssh-add`
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -160,7 +160,7 @@ fn a_wrong_password_is_reported_before_anything_else_is_sent() {
     h2 failed in stage `connect`: the user cannot become root on 192.0.2.3: Sorry, try again.; sudo: no password was provided; sudo: 1 incorrect password attempt
       hint: the password for sudo is wrong on this host
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
     for text in [&said.stdout, &said.stderr] {
         assert!(!text.contains("right"), "{text}");
@@ -178,7 +178,7 @@ fn another_architecture_is_refused_before_anything_is_sent() {
     h2 failed in stage `connect`: the host is Linux riscv64, and this kinstall is for PLATFORM
       hint: run kinstall on a machine of that platform, with a kinstall and a bundle for it
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -193,7 +193,7 @@ fn a_cut_connection_is_tried_once_more() {
     h2 failed in stage `workers`: the connection was cut to 192.0.2.3: Connection to 192.0.2.3 closed by remote host.
       hint: the host may still be working on its current step; the next run waits for it
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -218,7 +218,7 @@ fn a_cut_while_the_bundle_is_sent_is_reported() {
     h3 failed in stage `bundle`: the connection was cut to 192.0.2.4: Connection to 192.0.2.4 closed by remote host.
       hint: the host may still be working on its current step; the next run waits for it
     error: 1 of 3 hosts failed: h3; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -230,7 +230,7 @@ fn a_kinstall_of_another_version_is_refused() {
     h2 failed in stage `connect`: the kinstall on 192.0.2.3 is another version: it says `kinstall-agent 1` instead of `kinstall-agent 2`
       hint: a kinstall was replaced while this one ran; run the same command again
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -243,7 +243,7 @@ fn other_output_is_refused_as_an_answer() {
     h2 failed in stage `prepare`: the answer from 192.0.2.3 is not kinstall's: `Last login: Sat Nov 21`
     h3 failed in stage `prepare`: the answer from 192.0.2.4 is not kinstall's: `a message in another form`
     error: 2 of 3 hosts failed: h2, h3; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -259,7 +259,7 @@ fn the_error_of_a_step_is_reported_with_its_cause_and_hint() {
       caused by: no space left
       hint: make room
     error: 1 of 3 hosts failed: h3; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -274,7 +274,7 @@ fn without_the_first_control_plane_the_others_stop() {
     assert_snapshot!(said.end(), @"
     h1 failed in stage `first control plane`: kubeadm failed
     error: 1 of 4 hosts failed: h1; the others stopped, since they need the first control plane
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -290,7 +290,7 @@ fn a_control_plane_that_cannot_be_reached_refuses_a_new_cluster_and_leaves_nothi
     h2 failed in stage `connect`: cannot connect to 192.0.2.3: ssh: connect to host 192.0.2.3 port 22: Connection timed out
       hint: check that the host is on, that its address is right, and that firewalls let SSH through
     error: 1 of 3 hosts failed: h2; the others stopped, since a new cluster needs all its control planes
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
