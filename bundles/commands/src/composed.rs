@@ -81,6 +81,7 @@ pub fn report(written: &Written, output: OutputFormat) -> std::io::Result<()> {
 }
 
 /// Paths as reports have them.
+#[must_use]
 pub fn names(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|path| path.display().to_string()).collect()
 }
