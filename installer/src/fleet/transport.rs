@@ -243,9 +243,9 @@ mod tests {
     #[test]
     fn ssh_gets_the_settings_of_cluster_yaml() {
         let way = transport("user: admin, port: 2222, key: /keys/a, jump: 'b@gate', known-hosts: '/etc/known hosts'");
-        insta::assert_snapshot!(words(&way.command("it's \"$x\"", &Privilege::Passwordless)), @r#"[ssh] [-o] [BatchMode=yes] [-o] [ConnectTimeout=15] [-o] [ServerAliveInterval=10] [-o] [ServerAliveCountMax=3] [-o] [ControlMaster=auto] [-o] [ControlPersist=600] [-o] [ControlPath=/run/sockets/0] [-o] [UserKnownHostsFile="/etc/known hosts"] [-T] [-p] [2222] [-l] [admin] [-i] [/keys/a] [-J] [b@gate] [--] [192.0.2.1] [sudo -n -- sh -c 'it'\''s "$x"']"#);
+        insta::assert_snapshot!(words(&way.command("it's \"$x\"", &Privilege::Passwordless)), @r#"[ssh] [-o] [BatchMode=yes] [-o] [ConnectTimeout=15] [-o] [ServerAliveInterval=10] [-o] [ServerAliveCountMax=3] [-o] [ControlMaster=auto] [-o] [ControlPersist=600] [-o] [ControlPath=/run/sockets/0] [-o] [UserKnownHostsFile="/etc/known hosts"] [-T] [-p] [2222] [-l] [admin] [-i] [/keys/a] [-J] [b@gate] [--] [192.0.2.1] [sudo -n -- sh -c "it's \""'$x"']"#);
         let through = transport("jump: 'b@gate:2222', jump-key: 'it''s 5%'");
-        insta::assert_snapshot!(words(&through.command("true", &Privilege::Root)).split("[-T]").nth(1).unwrap(), @r" [-o] [ProxyCommand=ssh -o BatchMode=yes -o ConnectTimeout=15 -i 'it'\''s 5%%' -p 2222 -W '[%h]:%p' -- b@gate] [--] [192.0.2.1] [sh -c true]");
+        insta::assert_snapshot!(words(&through.command("true", &Privilege::Root)).split("[-T]").nth(1).unwrap(), @r#" [-o] [ProxyCommand=ssh -o BatchMode=yes -o ConnectTimeout=15 -i "it's 5%%" -p 2222 -W '[%h]:%p' -- b@gate] [--] [192.0.2.1] [sh -c true]"#);
         let local = transport("connection: local");
         insta::assert_snapshot!(words(&local.command("true", &Privilege::Root)), @"[sh] [-c] [true]");
     }

@@ -88,7 +88,7 @@ fn hosts_are_renewed_one_after_another_and_the_first_failure_ends_it() {
     assert_snapshot!(said.end(), @"
     h2 failed in stage `certificates`: kube-apiserver was restarted, and is not well
     error: 1 of 4 hosts failed: h2; the others stopped, since a host is changed only while the one before it is well
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 

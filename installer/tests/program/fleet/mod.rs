@@ -126,7 +126,7 @@ fn a_mount_without_exec_is_named_with_what_to_do() {
     h3 failed in stage `connect`: 192.0.2.4 does not run /var/lib/kinstall/agent/kinstall: sh: 1: exec: /var/lib/kinstall/kinstall: Permission denied
       hint: find out what forbids it there: SELinux, AppArmor or fapolicyd (`journalctl --since -5min`, `ausearch -ts recent`)
     error: 2 of 3 hosts failed: h2, h3; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -142,7 +142,7 @@ fn a_login_shell_that_runs_nothing_is_named_with_what_to_do() {
     h2 failed in stage `connect`: reading the platform failed on 192.0.2.3: Authorized uses only. Permission denied to all others.; This account is currently not available.
       hint: give the user a login shell that runs commands, such as /bin/bash (`usermod --shell /bin/bash USER` on the host), or name another user: `user` under `ssh` in cluster.yaml
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
 }
 
@@ -379,7 +379,7 @@ fn what_stays_closed_after_hosts_were_opened_is_reported() {
     h2 failed in stage `prepare`: cannot connect to h1 at 192.0.2.2:6443 (connection timed out)
       hint: the hosts' own firewalls are open for it now: allow these TCP ports in those between the hosts
     error: 1 of 3 hosts failed: h2; the others are done
-    hint: fix what each of them reports, then run the same command again to resume
+    hint: fix what each host reports, then run the same command again to resume
     ");
     assert_snapshot!(stubs.requests(2), @"survey connect listen receive prepare connect listen");
 }
