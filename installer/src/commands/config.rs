@@ -179,7 +179,7 @@ fn import(path: &Path, output: OutputFormat) -> anyhow::Result<()> {
     }
     let head = format!("# From {}. What else a cluster has, see `kinstall config init`.\n", form.name());
     let part = imported.settings.part_of(&spec, &always);
-    output::result(output, &format!("{head}{}", yaml(&part)?), &part)?;
+    output::result(output, &format!("{head}{}", yaml(&part)?), &spec)?;
     Ok(())
 }
 

@@ -272,7 +272,7 @@ fn a_cluster_yaml_beside_an_inventory_has_the_last_word() {
     --- stderr
     error: wrong.yaml cannot be used
       caused by: the configuration cannot be read
-      caused by: api: unknown field `prot`, expected one of `endpoint`, `address`, `interface`, `load-balancer`, `port`, `certificate-sans` at line 1 column 7
+      caused by: line 1, column 7: api: unknown field `prot`; did you mean `port`?
     ");
 }
 
