@@ -57,7 +57,7 @@ pub(super) struct Reader<'a> {
 }
 
 pub(super) const NO_SETTING: &str = "kinstall imports no such field";
-pub(super) const VERSION: &str = "the bundle brings one version of Kubernetes; build it with `--k8s VERSION`";
+pub(super) const VERSION: &str = "the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`";
 
 impl<'a> Section<'a> {
     /// The path of a key, without the numbers of lists.

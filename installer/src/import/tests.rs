@@ -148,7 +148,7 @@ fn a_k0sctl_yaml_is_a_cluster() {
     line 20: a node cannot be named as an address: hosts without a name are called `node-` and their address with `-`
     line 23: `named.example.com` has the address that its name resolves to here, 192.0.2.77
     line 23: a controller is a node here, with the taint that keeps pods of users away
-    line 30: left out: `spec.k0s.version`: the bundle brings one version of Kubernetes; build it with `--k8s VERSION`
+    line 30: left out: `spec.k0s.version`: the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`
     line 45: left out: `spec.k0s.config.spec.network.dualStack`: IPv6 is not imported
     line 46: `spec.storage.type: kine` is left out; the cluster has etcd
     line 48: left out: `spec.options`: they are about how k0sctl works
@@ -302,7 +302,7 @@ fn a_kubekey_file_is_a_cluster() {
     line 9: host `spare` is in no group of `spec.roleGroups`, and left out
     line 20: left out: `spec.system`: kinstall leaves packages, time and scripts of hosts alone
     line 21: `containerManager: docker` is left out; the container runtime is containerd
-    line 22: left out: `spec.kubernetes.version`: the bundle brings one version of Kubernetes; build it with `--k8s VERSION`
+    line 22: left out: `spec.kubernetes.version`: the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`
     line 35: the second network of `kubePodsCIDR` is left out; IPv6 is not imported
     line 38: left out: `spec.registry.privateRegistry`: images come with the bundle
     line 41: left out: `spec.registry.auths`: passwords of registries are not copied

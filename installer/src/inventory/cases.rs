@@ -256,7 +256,7 @@ fn kubesprays_sample_layout_is_a_cluster() {
     group_vars/all/all.yml line 9, group_vars/k8s_cluster/k8s-cluster.yml line 37: left out: `k8s_image_pull_policy`, `unsafe_show_logs`: files, images and their versions come with the bundle
     group_vars/k8s_cluster/addons.yml line 12: left out: `krew_root_dir`: bundles have no such add-on; manifests of the site are applied once the cluster runs
     group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
-    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.36.3`
+    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.36.3`
     group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 25: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
     group_vars/k8s_cluster/k8s-cluster.yml lines 27, 28, 29 and 3 more: left out: `dns_mode`, `enable_nodelocaldns`, `ndots`, `nodelocaldns_ip`, `resolvconf_mode`, `skydns_server`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers

@@ -251,7 +251,7 @@ fn what_is_left_out_is_told_once_with_its_lines() {
     lines 2, 4, 5 and 2 more: left out: `my_token`: not known to kinstall
     line 9: kinstall sets up no route reflectors; group `calico_rr` is left out
     line 9: this host is in none of the groups that make it part of the cluster, and left out
-    line 13: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.25.2`
+    line 13: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.25.2`
     ");
 }
 

@@ -107,7 +107,8 @@ fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     let version = found.value.text().unwrap_or_default();
     let version = version.trim_start_matches('v');
     let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-    let message = format!("`kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s {version}`");
+    let message =
+        format!("`kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s {version}`");
     reading.remarks.add(&found.place, message);
 }
 

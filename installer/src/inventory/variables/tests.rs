@@ -225,7 +225,7 @@ etcd_deployment_type: kubeadm
     );
     assert!(!read.contains("hunter"), "{read}");
     insta::assert_snapshot!(read, @"
-    line 3: `kube_version` is left out; the bundle brings Kubernetes, build one with `--k8s 1.28.3`
+    line 3: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.28.3`
     lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
     line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml
     lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
