@@ -9,7 +9,7 @@ use kbundle::Arguments;
 use kinstall::cli::Cli;
 
 /// Options whose text says what the command at hand does with them. Only how they are written is the same.
-const OWN_TEXT: [&str; 2] = ["out", "dry-run"];
+const OWN_TEXT: [&str; 3] = ["out", "dry-run", "k8s"];
 
 /// How an option is written, what it takes, and what its help says.
 type Form = (Option<char>, Vec<String>, String);

@@ -101,7 +101,7 @@ pub struct KubeconfigArguments {
     /// Make a credential for this user, instead of a copy of the administrator's
     #[arg(long, value_name = "NAME", value_parser = subject)]
     pub user: Option<String>,
-    /// A group that the user is in; may be repeated
+    /// A group that the user is in; repeatable
     #[arg(long = "group", value_name = "GROUP", requires = "user", value_parser = subject)]
     pub groups: Vec<String>,
     /// How long the user's credential works: a number and `m`, `h` or `d`; at most 3650d
