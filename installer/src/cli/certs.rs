@@ -108,7 +108,7 @@ pub struct KubeconfigArguments {
     #[arg(long, value_name = "TIME", requires = "user", default_value_t)]
     pub ttl: UserLife,
     /// Where to write the file; `NAME.kubeconfig` here where absent
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
