@@ -60,7 +60,8 @@ pub fn are_listed_extended_and_renewed(host: &Host) -> anyhow::Result<()> {
     assert_a_second_run_changes_nothing(host)
 }
 
-/// The serial numbers of all certificates by name, each of which is good.
+/// What tells all certificates from those before, by name; each of them is good. Kubelets of old gave each serving certificate of their own the
+/// serial number 2, so the end belongs to it.
 fn serials(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
     let list = document_of("kinstall", "certs list", &host.sh("kinstall certs list --output json")?)?;
     let certificates = list["hosts"][0]["certificates"].as_array().context("no certificates")?;
@@ -68,7 +69,7 @@ fn serials(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
     for certificate in certificates {
         ensure!(certificate["verified"] == true && certificate["state"] == "good", "{certificate}");
         let text = |key: &str| certificate[key].as_str().map(str::to_owned).context("a certificate lacks a field");
-        serials.insert(text("name")?, text("serial")?);
+        serials.insert(text("name")?, format!("{} until {}", text("serial")?, text("notAfter")?));
     }
     Ok(serials)
 }
