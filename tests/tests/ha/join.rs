@@ -191,7 +191,7 @@ fn refuses_what_cannot_join(first: &Host, second: &Host) -> anyhow::Result<()> {
         (
             "late",
             "s/^expires: .*/expires: 2026-01-01T00:00:00Z/;s/^created: .*/created: 2025-12-31T00:00:00Z/",
-            "good until",
+            "expired at",
             "true",
         ),
         (
