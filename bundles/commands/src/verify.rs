@@ -150,7 +150,7 @@ fn text(report: &Report) -> String {
     lines.push(format!("  list       {}", report.list_digest));
     lines.push(format!("  entries    {} ({} of content)", report.entries, HumanBytes(report.content_bytes)));
     if report.left_out > 0 {
-        lines.push(format!("  left out   {}, as was asked", report.left_out));
+        lines.push(format!("  left out   {} entries, which --base has or --role does not need", report.left_out));
     }
     lines.push(format!("  provenance {}", report.provenance));
     lines.join("\n")

@@ -83,7 +83,7 @@ impl Leader<'_> {
         }
     }
 
-    /// A firewall between hosts is none that kinstall opens. Before it did, it could not be told from one on a host.
+    /// kinstall opens firewalls on hosts, not those between hosts. Which of the two closes a port shows only once those on hosts are open.
     fn refuse_what_stayed_closed(&mut self) {
         let findings = self.session.check_reach(Firewalls::Opened);
         for HostFinding { host, finding } in between::rejections(&findings) {

@@ -1,5 +1,5 @@
-//! Every variable of Kubespray and Ansible that is known here, and what becomes of it: one table for the import, for its notes
-//! and for the manual.
+//! Every variable of Kubespray and Ansible that the import knows, and what the import does with it. The import, its notes and the manual
+//! share this one table.
 //!
 //! Sources: `inventory/sample/group_vars` and `roles/kubespray_defaults/defaults/main/main.yml` of Kubespray 2.24 to 2.29, and
 //! Ansible's list of special variables.
