@@ -52,6 +52,24 @@ pub struct BundleSpec {
     pub unpinned: Unpinned,
 }
 
+impl BundleSpec {
+    /// A release for `platforms` with nothing beside it. Content that nothing pins is taken as it comes.
+    #[must_use]
+    pub fn bare(kubernetes: VersionRequest, platforms: BTreeSet<Platform>) -> Self {
+        Self {
+            kubernetes,
+            platforms,
+            cni: Cni::Bridge,
+            load_balancer: LoadBalancer::None,
+            addons: Vec::new(),
+            images: Vec::new(),
+            manifests: Vec::new(),
+            left_out: Vec::new(),
+            unpinned: Unpinned::TrustOnFirstUse,
+        }
+    }
+}
+
 /// The pod network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cni {

@@ -4,10 +4,10 @@
 //! Sources, by the name in [`Distribution::source`]:
 //! * *RHEL*: Red Hat's documentation of RHEL 8 and 9 ("Configuring and managing networking", "Managing, monitoring and updating the
 //!   kernel"; "Managing file systems" for fapolicyd: "Security hardening"), and the DISA STIGs for RHEL 8 and 9: fapolicyd denies what no
-//!   package brings (RHEL-08-040137, RHEL-09-433010), firewalld denies by default (RHEL-08-040090, RHEL-09-251020), /tmp, /var/tmp and
-//!   /home are noexec (RHEL-08-040125 and others), requiretty is not set, but `use_pty` may be.
+//!   package brings (RHEL-08-040137, RHEL-09-433016), firewalld denies by default (RHEL-08-040090, RHEL-09-251020), /tmp, /var/tmp and
+//!   /home are noexec (RHEL-08-040125, RHEL-08-040134, RHEL-08-010590), requiretty is not set, but `use_pty` may be.
 //! * *Ubuntu*: Ubuntu Server Guide (ufw, netplan, systemd-resolved), CIS benchmarks for Ubuntu 22.04 and 24.04: one of ufw, nftables and
-//!   iptables denies by default (chapter 3.5 and 4), IP forwarding is off (3.2.1 and 3.3.1), /tmp, /var/tmp and /dev/shm are noexec.
+//!   iptables denies by default, IP forwarding is off, /tmp, /var/tmp and /dev/shm are noexec.
 //! * *Debian*: release notes of Debian 12 and 13 (`/etc/sysctl.conf` is not read any more, /tmp is a tmpfs), package nftables.
 //! * *SLES*: SUSE's Administration and Security guides for 15 (wicked, firewalld, netconfig, `AppArmor`, hybrid cgroups up to SP5).
 //! * *Amazon*: the Amazon Linux 2023 user guide (SELinux permissive, systemd-networkd, no firewall, cgroup v2).

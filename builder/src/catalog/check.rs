@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{AddonKind, Catalog, Release};
 use crate::resolve::ResolveError;
-use crate::spec::{BundleSpec, Cni, LoadBalancer, Unpinned};
+use crate::spec::{BundleSpec, Cni, LoadBalancer};
 
 /// Why a release, or an add-on with it, cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -37,17 +37,7 @@ impl Catalog {
     }
 
     fn try_release(&self, version: KubeVersion, release: &Release, platform: &Platform) -> Vec<String> {
-        let bare = BundleSpec {
-            kubernetes: version.into(),
-            platforms: BTreeSet::from([platform.clone()]),
-            cni: Cni::Bridge,
-            load_balancer: LoadBalancer::None,
-            addons: Vec::new(),
-            images: Vec::new(),
-            manifests: Vec::new(),
-            left_out: Vec::new(),
-            unpinned: Unpinned::TrustOnFirstUse,
-        };
+        let bare = BundleSpec::bare(version.into(), BTreeSet::from([platform.clone()]));
         let fault = |spec: &BundleSpec| self.select(spec).err().map(|error| words(&error));
         let with = |name: &String| match self.addons.get(name).map(|addon| addon.kind) {
             Some(AddonKind::Cni) => BundleSpec { cni: Cni::Addon(name.clone()), ..bare.clone() },

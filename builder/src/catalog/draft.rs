@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use kbundle_format::{ImageRef, KubeVersion};
+use kbundle_format::{ComponentName, ImageRef, KubeVersion};
 
 use super::{Catalog, CatalogFile, CatalogImage, ComponentVersion, Download, Release, SCHEMA};
 
 /// Components that have Kubernetes' own version.
-const OWN: [&str; 3] = ["kubeadm", "kubectl", "kubelet"];
+const OWN: [ComponentName; 3] = [ComponentName::Kubeadm, ComponentName::Kubectl, ComponentName::Kubelet];
 
 /// A release that was drafted.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Catalog {
         let renamed = Renamed { nearest, version };
         let known = &self.releases[&nearest];
         let mut components = BTreeMap::new();
-        for name in OWN {
+        for name in OWN.map(ComponentName::as_str) {
             let family = self.components.get(name).zip(known.components.get(name));
             let Some((family, files)) = family.and_then(|(family, of)| Some((family, family.versions.get(of)?))) else {
                 return Err(DraftError::NothingNear { version });
@@ -73,7 +73,7 @@ impl Catalog {
         }
         let images = known.images.iter().map(|image| renamed.image(image)).collect();
         let mut release = Release { images, ..known.clone() };
-        release.components.extend(OWN.map(|name| (name.to_owned(), version.to_string())));
+        release.components.extend(OWN.map(|name| (name.as_str().to_owned(), version.to_string())));
         let releases = BTreeMap::from([(version, release)]);
         Ok(Draft { nearest, file: CatalogFile { schema: SCHEMA, components, addons: BTreeMap::new(), releases } })
     }

@@ -1,6 +1,6 @@
 //! Files beside the settings of a build. The list names them by `file:` and their path, relative to where they were named.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -10,6 +10,8 @@ use crate::fetch::{Cache, FetchError};
 
 /// What the address of such a file begins with.
 const SCHEME: &str = "file:";
+/// Most bytes of such a file, which is kept in memory. A list that somebody else made may name a file that nobody meant.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// A file of the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +54,24 @@ pub enum LocalFileError {
 impl LocalFile {
     /// Reads the file at `path`, which is relative to `base`.
     pub(super) fn read(base: &Path, path: &Path) -> io::Result<Self> {
-        let content = fs::read(base.join(path))?;
+        let content = read_regular(&base.join(path))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(&content) })
+    }
+}
+
+/// The content of a regular file of at most [`MAX_BYTES`]: a device has no end, and a pipe may have no writer.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    if !fs::metadata(path)?.is_file() {
+        return refuse("it is no regular file".to_owned());
+    }
+    let mut content = Vec::new();
+    fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_BYTES {
+        refuse(format!("it is larger than {} MiB", MAX_BYTES >> 20))
+    } else {
+        Ok(content)
     }
 }
 
@@ -74,7 +91,7 @@ pub fn keep<'a>(
             continue;
         }
         let read = |source| LocalFileError::Read { path: path.clone(), source };
-        let content = fs::read(&path).map_err(read)?;
+        let content = read_regular(&path).map_err(read)?;
         let actual = Digest::of(&content);
         if actual != expected {
             return Err(LocalFileError::Changed { path, expected, actual });
@@ -108,5 +125,21 @@ mod tests {
         assert!(matches!(keep(wanted, folder.path(), &cache), Err(LocalFileError::Read { .. })));
         fs::write(folder.path().join("a.yaml"), "other").unwrap();
         assert!(matches!(keep(wanted, folder.path(), &cache), Err(LocalFileError::Changed { .. })));
+    }
+
+    #[test]
+    fn devices_folders_and_endless_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        fs::File::create(folder.path().join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        for (url, reason) in [
+            ("file:/dev/zero", "it is no regular file"),
+            ("file:.", "it is no regular file"),
+            ("file:large", "it is larger than 64 MiB"),
+        ] {
+            let error = keep([(url, Digest::of(b""))], folder.path(), &cache).unwrap_err();
+            let LocalFileError::Read { source, .. } = error else { panic!("{error}") };
+            assert_eq!(source.to_string(), reason, "{url}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use images::{FoundImage, FoundImages, find};
 pub use local_file::{LocalFile, LocalFileError, keep};
-pub use name::{SiteName, SiteNameError};
+pub use name::SiteName;
 
 /// Endings of files with Kubernetes objects.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];

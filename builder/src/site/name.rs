@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use kbundle_format::text::TextError;
+use kbundle_format::text_type;
 
 /// Most bytes of a name: a label of RFC 1123, as cluster.yaml has it.
 const MAX_BYTES: usize = 63;
 
 /// A name of lowercase letters, digits and dashes, such as `team-app`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SiteName(String);
 
 impl SiteName {
@@ -26,29 +27,32 @@ impl fmt::Display for SiteName {
     }
 }
 
-/// The text is not such a name.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a name of lowercase letters, digits and dashes, such as `team-app`")]
-pub struct SiteNameError {
-    text: String,
-}
-
 impl FromStr for SiteName {
-    type Err = SiteNameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, SiteNameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let fits = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(known);
         if fits && !text.starts_with('-') && !text.ends_with('-') {
             Ok(Self(text.to_owned()))
         } else {
-            Err(SiteNameError { text: text.to_owned() })
+            Err(TextError::new(text, "a name of lowercase letters, digits and dashes, such as `team-app`"))
         }
     }
 }
 
-impl<'de> Deserialize<'de> for SiteName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        kbundle_format::text::deserialize(deserializer)
+text_type!(SiteName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_label() {
+        assert_eq!("team-app".parse::<SiteName>().unwrap().as_str(), "team-app");
+        for bad in ["", "-a", "a-", "Team", "a.b", "a/b", &"a".repeat(64)] {
+            let error = bad.parse::<SiteName>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{bad}` is not a name of lowercase letters")), "{error}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use kbundle::catalog::{Catalog, CatalogFile};
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::resolve::Selection;
-use kbundle::spec::{BundleSpec, Cni, LoadBalancer, SpecFile, Unpinned};
+use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, OutputFormat};
 use kbundle_commands::destination::Destination;
@@ -63,17 +63,7 @@ fn note(arguments: &CatalogAddArgs, nearest: &str, to_stdout: bool) -> String {
 fn selection(catalog: &Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
     let versions = drafted.components.values().flat_map(|family| family.versions.values());
     let platforms: BTreeSet<Platform> = versions.flat_map(|version| version.platforms.keys().cloned()).collect();
-    let spec = BundleSpec {
-        kubernetes: version.into(),
-        platforms,
-        cni: Cni::Bridge,
-        load_balancer: LoadBalancer::None,
-        addons: Vec::new(),
-        images: Vec::new(),
-        manifests: Vec::new(),
-        left_out: Vec::new(),
-        unpinned: Unpinned::TrustOnFirstUse,
-    };
+    let spec = BundleSpec::bare(version.into(), platforms);
     let mut selection = catalog.select(&spec).explained()?;
     selection.artifacts.retain(|file| drafted.components.contains_key(&file.component.name));
     selection.images.retain(|image| image.digest.is_none());
