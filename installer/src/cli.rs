@@ -2,6 +2,7 @@
 
 mod certs;
 pub(crate) mod offers;
+mod support;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -29,6 +30,7 @@ pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
 pub use kbundle_cli::OutputFormat;
+pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\
@@ -143,6 +145,15 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    /// Collect what others need to find a fault into one file, without secrets
+    ///
+    /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
+    /// API and the system's pods. Keys, tokens and passwords are removed on the host that has them. Secrets, other objects with settings of
+    /// users, and logs of users' pods are not collected. A host that does not answer is named in the file. Changes nothing.
+    #[command(
+        after_long_help = "Examples:\n  kinstall support\n  kinstall support --config cluster.yaml --hours 72 --out plant-7.tar.zst"
+    )]
+    Support(SupportArguments),
     /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),

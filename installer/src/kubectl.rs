@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use crate::host::{Command, Host, Output};
+use crate::host::{Command, Host, HostError, Output};
 use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
@@ -51,6 +51,11 @@ impl<'a> Kubectl<'a> {
     /// Runs it and fails when it does.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         Ok(self.host.run(&self.command(arguments))?)
+    }
+
+    /// Runs it and gives what it said, also where it fails.
+    pub fn try_run(&self, arguments: &[&str]) -> Result<Output, HostError> {
+        self.host.try_run(&self.command(arguments))
     }
 
     /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.

@@ -43,6 +43,7 @@ pub mod reset;
 pub mod stage;
 pub mod step_progress;
 pub mod steps;
+pub mod support;
 pub mod template;
 pub mod topology;
 pub mod trust;

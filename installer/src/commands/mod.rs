@@ -15,6 +15,7 @@ mod reset;
 mod run;
 mod secret_file;
 mod status;
+mod support;
 mod token;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::token(command, output),
         Command::Certs(command) => certs::certs(command, output),
         Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
+        Command::Support(arguments) => support::support(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),

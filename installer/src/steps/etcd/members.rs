@@ -93,7 +93,8 @@ pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Re
 
 /// `etcdctl` speaking to the member at `address`, with the credentials of the member on this host. It speaks version 3 of etcd's API
 /// unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
-fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
+#[must_use]
+pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
     let own = |name: &str| format!("{}/{name}", layout::PKI_DIRECTORY);
     let common = [
         // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
