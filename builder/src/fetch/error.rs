@@ -4,8 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kbundle_commands::destination::DestinationError;
 use kbundle_format::{Digest, ImageRef, Platform};
+use reqwest::Url;
 
 use super::{Breakdown, RetryPolicy};
 use crate::registry::CredentialError;
@@ -194,6 +196,17 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The error for an address that gave no answer, or half of one.
+    pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> Self {
+        let host = |url: &Url| url.host_str().map(str::to_owned);
+        let asked = Url::parse(url).ok();
+        let asked_host = asked.as_ref().and_then(host);
+        let redirected =
+            error.url().and_then(host).filter(|last| asked_host.as_ref().is_some_and(|asked| asked != last));
+        let proxy = error.url().or(asked.as_ref()).and_then(proxy_of);
+        Self::Transport { url: url.to_owned(), redirected, proxy, source: Breakdown::of(error) }
+    }
+
     /// Whether a later attempt may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -314,6 +327,14 @@ impl FetchError {
 
 const RESUMES: &str =
     "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file";
+
+/// The proxy that the environment has for `url`, without user and password.
+fn proxy_of(url: &Url) -> Option<String> {
+    let intercepted = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+    let proxy = intercepted.uri();
+    let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{}{port}", proxy.scheme_str()?, proxy.host()?))
+}
 
 /// How a registry without TLS is named.
 fn plain_http(name: &str, origin: &str) -> String {

@@ -20,7 +20,7 @@ use super::cache::Cache;
 use super::progress::Item;
 use super::retry::{Insistence, RetryPolicy, retry_after};
 use crate::mirror::Repository;
-use crate::registry::{Operation, Session, no_answer};
+use crate::registry::{Operation, Session};
 use crate::upstream::origin;
 
 /// One piece of content.
@@ -251,7 +251,7 @@ async fn receive(
         item.set_length(announced);
     }
     item.set_position(beginning.size);
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(asked, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| FetchError::no_answer(asked, &error))? {
         beginning.append(&chunk)?;
         item.set_position(beginning.size);
         let most = wanted.size.unwrap_or(wanted.most);

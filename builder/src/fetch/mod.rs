@@ -5,6 +5,7 @@
 //! | `cache` | content by digest on disk |
 //! | `http`, `retry` | one download: resuming, hashing, bounds, trying again, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
+//! | `local_file` | files of the site's own |
 //! | `breakdown`, `reach` | why there is no answer, and from which servers |
 //! | `progress` | what a person sees |
 
@@ -13,6 +14,7 @@ mod cache;
 mod error;
 mod http;
 mod image;
+mod local_file;
 pub mod progress;
 mod reach;
 mod retry;
@@ -37,6 +39,7 @@ use crate::resolve::{Pin, SelectedArtifact, Selection};
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use error::FetchError;
+pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};
 

@@ -8,6 +8,7 @@ use kbundle_format::Role;
 use super::data::Variable;
 use super::groups::Groups;
 use super::reading::Reading;
+use super::ssh::{ADDRESS, Jump};
 use super::value::Value;
 use crate::config::{DnsName, HostSpec};
 use crate::import::resolve;
@@ -19,8 +20,6 @@ const ROLES: [(Role, &[&str]); 3] = [
     (Role::Worker, &["kube_node", "kube-node"]),
 ];
 const ROUTE_REFLECTORS: [&str; 2] = ["calico_rr", "calico-rr"];
-
-pub(super) const ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 
 /// Reads the hosts of the cluster, control planes first.
 pub(super) fn read(reading: &mut Reading<'_>) -> Vec<HostSpec> {
@@ -78,12 +77,7 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
     }
 }
 
-fn one(
-    reading: &mut Reading<'_>,
-    host: usize,
-    roles: &BTreeSet<Role>,
-    jump: Option<&super::ssh::Jump>,
-) -> Option<HostSpec> {
+fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Option<&Jump>) -> Option<HostSpec> {
     let name = name(reading, host);
     let address = address(reading, host);
     let ssh = reading.ssh(host, address, jump);

@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use super::hosts::ADDRESS;
 use super::reading::{Found, Reading};
 use super::ssh_arguments::{self, Arguments};
 use crate::config::{Connection, Ssh, Sudo};
 
+/// Where Ansible connects to a host.
+pub(super) const ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 const USER: [&str; 2] = ["ansible_user", "ansible_ssh_user"];
 const PORT: [&str; 2] = ["ansible_port", "ansible_ssh_port"];
 const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_file"];

@@ -2,7 +2,7 @@
 
 use super::{Answer, Check, Subject};
 use crate::config::Switch;
-use crate::facts::{CgroupVersion, NETWORK_MANAGER_FILE};
+use crate::facts::{CgroupVersion, NETWORK_MANAGER_DEVICES, NETWORK_MANAGER_FILE};
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -93,9 +93,8 @@ fn network_managers(subject: &Subject<'_>) -> Answer {
             (false, Switch::Disabled) => Answer::warn(
                 "NetworkManager, which may change the interfaces of pods",
                 format!(
-                    "`kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices={}` to {NETWORK_MANAGER_FILE}, `systemctl reload \
-                     NetworkManager`",
-                    crate::steps::network_manager::DEVICES
+                    "`kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices={NETWORK_MANAGER_DEVICES}` to {NETWORK_MANAGER_FILE}, `systemctl reload \
+                     NetworkManager`"
                 ),
             ),
         };
