@@ -1,4 +1,4 @@
-//! Files of the site's own: they come from the disk, and go into the cache as everything else does.
+//! Local files of the site. They go into the cache, as fetched content does.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use kbundle_format::Digest;
 use super::{Cache, FetchError};
 use crate::site::{LocalFile, read_regular};
 
-/// Why a file of the site cannot be taken.
+/// Why a local file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalFileError {
@@ -21,26 +21,25 @@ pub enum LocalFileError {
         /// The cause.
         source: io::Error,
     },
-    /// It holds something else than what was asked for.
+    /// Its digest is not the expected one.
     #[error("{} has digest {actual} instead of {expected}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// What was asked for.
+        /// The expected digest.
         expected: Digest,
-        /// What it holds.
+        /// The file's own digest.
         actual: Digest,
     },
-    /// The cache could not take it.
+    /// The cache could not store it.
     #[error(transparent)]
     Cache(#[from] FetchError),
 }
 
-/// Puts those of `wanted` (address and digest) that are files of the site into the cache, from where the packing takes all content. Their paths are
-/// relative to `base`.
+/// Puts the local files among `wanted` (address and digest) into the cache, where the packing finds all content. Their paths are relative to `base`.
 ///
 /// # Errors
-/// [`LocalFileError`]: a file is not there any more, or has changed.
+/// [`LocalFileError`]: a file is missing or has changed.
 pub fn keep_local_files<'a>(
     wanted: impl IntoIterator<Item = (&'a str, Digest)>,
     base: &Path,

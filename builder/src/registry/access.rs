@@ -202,7 +202,7 @@ impl Asking<'_> {
     }
 
     fn parsed(&self, address: &str) -> Result<Url, FetchError> {
-        Url::parse(address).map_err(|_| self.refused("its address is none".to_owned()))
+        Url::parse(address).map_err(|_| self.refused("its address is not valid".to_owned()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a user is known by at a registry, and why that cannot be had.
+//! Credentials of a user at a registry, and why they cannot be read.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -21,7 +21,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a user is known by at a registry.
+/// What authenticates a user at a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Credential {
     /// A name and a password.
@@ -32,7 +32,7 @@ pub(super) enum Credential {
     RegistryToken(Secret),
 }
 
-/// Why credentials cannot be had. No variant holds a part of one.
+/// Why credentials cannot be read. No variant holds a part of one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
@@ -62,8 +62,8 @@ pub enum CredentialError {
         /// The registry or namespace.
         key: String,
     },
-    /// A helper gave nothing.
-    #[error("the credential helper `{helper}` has nothing to say of {registry}: {reason}")]
+    /// A credential helper failed.
+    #[error("the credential helper `{helper}` has no credential for {registry}: {reason}")]
     Helper {
         /// Its program.
         helper: String,
