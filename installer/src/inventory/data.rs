@@ -163,7 +163,7 @@ impl Data {
     /// Makes a group the child of another.
     pub(super) fn add_child(&mut self, parent: usize, child: usize) -> Result<(), String> {
         if parent == child || self.ancestors(&[parent]).contains(&child) {
-            return Err(format!("group `{}` is, by way of its children, a child of itself", self.groups[child].name));
+            return Err(format!("group `{}` is a child of itself, through its children", self.groups[child].name));
         }
         if self.groups[child].parents.insert(parent) {
             self.groups[parent].children.push(child);

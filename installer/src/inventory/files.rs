@@ -62,12 +62,12 @@ fn folder(path: &Path, name: &str, data: &mut Data, remarks: &mut Remarks, depth
         let (mut wrong, mut whole) = (Remarks::default(), data.clone());
         match text_file::read(&inner) {
             Ok(text) => one(&text, &inner, &file, &mut whole, remarks, &mut wrong),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => wrong.add(&place, "it is no text"),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => wrong.add(&place, "it is not text"),
             Err(error) => return Err(error.into()),
         }
         match wrong.none() {
             Err(ImportError::Problems { problems }) => {
-                let message = format!("this file is no inventory, and left out as a whole: {}", problems[0].message);
+                let message = format!("this file is not an inventory and is left out: {}", problems[0].message);
                 remarks.add(problems[0].places.first().unwrap_or(&place), message);
             }
             other => {
@@ -105,7 +105,10 @@ fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut 
         (Some("yml" | "yaml" | "json"), Ok(Some(whole))) => whole_tree(&whole, file, data, remarks, problems),
         (None, Ok(Some(whole))) if whole.value.entries().is_some() => whole_tree(&whole, file, data, remarks, problems),
         (Some("yml" | "yaml" | "json"), Err(error)) => {
-            problems.add(&Place { file: file.clone(), line: error.line }, format!("it is no YAML: {}", error.message));
+            problems.add(
+                &Place { file: file.clone(), line: error.line },
+                format!("it is not valid YAML: {}", error.message),
+            );
         }
         // An empty file.
         (Some("yml" | "yaml" | "json"), Ok(None)) => {}
@@ -209,7 +212,8 @@ impl<'a> VariableFiles<'a> {
                 None => self.problems.add(&Place { file, line }, "a file of variables is a mapping, `name: value`"),
             },
             Err(error) => {
-                self.problems.add(&Place { file, line: error.line }, format!("it is no YAML: {}", error.message));
+                self.problems
+                    .add(&Place { file, line: error.line }, format!("it is not valid YAML: {}", error.message));
             }
         }
     }

@@ -68,7 +68,7 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
     let groups = reading.groups;
     let with_a_role: BTreeSet<_> = roles.iter().map(|(host, _)| *host).chain(reading.bastions()).collect();
     for (_, host) in groups.data.hosts.iter().enumerate().filter(|(index, _)| !with_a_role.contains(index)) {
-        let message = "this host is in none of the groups that make it part of the cluster, and left out";
+        let message = "this host is in no group of the cluster, so it is left out";
         reading.remarks.add(&host.place, message);
     }
     for host in groups.members(&ROUTE_REFLECTORS) {
@@ -166,7 +166,8 @@ fn labels(reading: &mut Reading<'_>, host: usize) -> BTreeMap<String, String> {
     let Some(Variable { value, place }) = reading.value(host, "node_labels") else { return BTreeMap::new() };
     let Some(entries) = value.entries() else {
         if !value.is_empty() {
-            let message = "`node_labels` is left out; it is no mapping, and Kubespray labels nodes from nothing else";
+            let message =
+                "`node_labels` is left out; it is not a mapping, and Kubespray labels nodes from nothing else";
             reading.remarks.add(&place, message);
         }
         return BTreeMap::new();
@@ -175,7 +176,7 @@ fn labels(reading: &mut Reading<'_>, host: usize) -> BTreeMap<String, String> {
         // As Kubespray writes a label, by Python's `%s`.
         let value = if node.value == Value::Null { Some("None".to_owned()) } else { node.value.text() };
         if value.is_none() {
-            reading.problems.add(&place, format!("`node_labels`: the value of `{key}` is no text"));
+            reading.problems.add(&place, format!("`node_labels`: the value of `{key}` is not a text"));
         }
         Some((key.clone(), value?))
     };
@@ -186,7 +187,7 @@ fn taints(reading: &mut Reading<'_>, host: usize) -> Vec<String> {
     let Some(Variable { value, place }) = reading.value(host, "node_taints") else { return Vec::new() };
     let Some(items) = value.items() else {
         if !value.is_empty() {
-            let message = "`node_taints` is left out; it is no list, and Kubespray taints nodes from nothing else";
+            let message = "`node_taints` is left out; it is not a list, and Kubespray taints nodes from nothing else";
             reading.remarks.add(&place, message);
         }
         return Vec::new();

@@ -52,9 +52,9 @@ pub(super) fn read(text: &str, file: &Arc<str>, data: &mut Data, problems: &mut 
     }
     for (group, (place, parents)) in reader.pending {
         let problem = if parents.is_empty() {
-            format!("group `{group}` has variables and no hosts; add `[{group}]`, empty if need be")
+            format!("group `{group}` has variables and no hosts; add `[{group}]`, even if it is empty")
         } else {
-            format!("group `{group}` has no section of its own; add `[{group}]`, empty if need be")
+            format!("group `{group}` has no section of its own; add `[{group}]`, even if it is empty")
         };
         problems.add(&place, problem);
     }

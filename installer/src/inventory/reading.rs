@@ -50,7 +50,7 @@ impl Reading<'_> {
         let Variable { value, place } = self.value(host, name)?;
         let text = value.filled_text();
         if text.is_none() && !value.is_empty() {
-            self.problems.add(&place, format!("`{name}` is no text"));
+            self.problems.add(&place, format!("`{name}` is not a text"));
         }
         Some(Found { text: text?, place })
     }

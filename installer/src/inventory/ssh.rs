@@ -36,7 +36,7 @@ impl Reading<'_> {
         let bastions = self.bastions();
         let (&host, more) = bastions.split_first()?;
         for &other in more {
-            let message = "one bastion is gone through, the first; this one is left out";
+            let message = "kinstall goes through one bastion, the first; this one is left out";
             self.remarks.add(&self.groups.data.hosts[other].place, message);
         }
         let address = self.text(host, &ADDRESS).map(|found| found.text);
@@ -88,7 +88,7 @@ impl Reading<'_> {
         let Found { text, place } = self.text(host, &PORT)?;
         let port = text.parse().ok().filter(|&port| port > 0);
         if port.is_none() {
-            self.problems.add(&place, format!("`{text}` is no TCP port"));
+            self.problems.add(&place, format!("`{text}` is not a TCP port"));
         }
         port
     }

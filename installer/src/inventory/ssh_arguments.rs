@@ -46,7 +46,7 @@ pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, proble
     match read {
         Ok(Line { found, destination: None, .. }) => found,
         Ok(Line { destination: Some(word), .. }) => {
-            problems.add(place, format!("`{word}` in the arguments of ssh is no option"));
+            problems.add(place, format!("`{word}` in the arguments of ssh is not an option"));
             Arguments::default()
         }
         Err(problem) => {
@@ -89,7 +89,7 @@ fn command_line(words: &[String], left: &mut Vec<String>) -> Result<Line, String
                 line.option(flag, value, left)?;
                 break;
             } else {
-                return Err(format!("`-{flag}` is no option of ssh"));
+                return Err(format!("`-{flag}` is not an option of ssh"));
             }
         }
     }
@@ -285,8 +285,8 @@ mod tests {
         }
         insta::assert_snapshot!(refused("-F my.cfg"), @"line 7: the arguments of ssh name a configuration of their own, `-F my.cfg`, and without it the host may not be reached; put what it says into ~/.ssh/config and remove it here");
         insta::assert_snapshot!(refused("-J"), @"line 7: `-J` in the arguments of ssh has no value");
-        insta::assert_snapshot!(refused("-!"), @"line 7: `-!` is no option of ssh");
-        insta::assert_snapshot!(refused("host"), @"line 7: `host` in the arguments of ssh is no option");
+        insta::assert_snapshot!(refused("-!"), @"line 7: `-!` is not an option of ssh");
+        insta::assert_snapshot!(refused("host"), @"line 7: `host` in the arguments of ssh is not an option");
         insta::assert_snapshot!(refused("-o 'ProxyJump"), @"line 7: a quotation mark is not closed");
     }
 

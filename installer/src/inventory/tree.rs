@@ -52,7 +52,8 @@ impl Reader<'_> {
             Value::Map(entries) => entries,
             _ => {
                 let place = self.place(node.line);
-                self.remarks.add(&place, format!("`{name}` is no group, since it is no mapping, and is left out"));
+                self.remarks
+                    .add(&place, format!("`{name}` is not a group, since it is not a mapping, and is left out"));
                 return None;
             }
         };
@@ -116,7 +117,7 @@ impl Reader<'_> {
         let variables = match &node.value {
             Value::Map(entries) => &entries[..],
             other if other.is_empty() => &[],
-            _ => return Err(format!("host `{pattern}` has a value that is no mapping of variables")),
+            _ => return Err(format!("host `{pattern}` has a value that is not a mapping of variables")),
         };
         let (names, port) = pattern::expand(pattern, MOST_HOSTS)?;
         for name in names {

@@ -76,8 +76,11 @@ impl<'a> Loader<'a> {
             Event::SequenceStart(anchor, _) => (Value::List(self.items(depth)?), anchor),
             Event::MappingStart(anchor, _) => (Value::Map(self.entries(depth)?), anchor),
             Event::Alias(anchor) => {
-                let (node, size) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| refuse("an alias names what holds it"))?;
+                let (node, size) = self
+                    .anchors
+                    .get(&anchor)
+                    .cloned()
+                    .ok_or_else(|| refuse("an alias refers to a node that contains it"))?;
                 self.count(size, line)?;
                 return Ok(node);
             }
@@ -154,9 +157,7 @@ impl<'a> Loader<'a> {
             None if style != ScalarStyle::Plain => Ok(Value::Text(text.to_owned())),
             None if self.json => Ok(json_scalar(text)),
             // A value of its own in YAML 1.1, which no loader has.
-            None if text == "=" => {
-                Err(YamlError { line, message: "`=` alone is no value; put it in quotation marks".to_owned() })
-            }
+            None if text == "=" => Err(YamlError { line, message: "`=` alone is not a value; quote it".to_owned() }),
             None => Ok(plain(text)),
         }
     }

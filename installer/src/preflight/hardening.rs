@@ -13,24 +13,20 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "boot-settings",
-        wanted: "no file of others that undoes kernel settings at boot (systemd-sysctl, ufw)",
+        wanted: "no file that changes these kernel settings at boot (systemd-sysctl, ufw)",
         look: boot_settings,
     },
     Check {
         id: "network-managers",
-        wanted: "nobody who changes the interfaces and routes of pods",
+        wanted: "no service that changes the interfaces or routes of pods",
         look: network_managers,
     },
     Check {
         id: "execution-control",
-        wanted: "nobody who forbids binaries that no package brought (fapolicyd)",
+        wanted: "no service that forbids binaries from outside packages (fapolicyd)",
         look: execution_control,
     },
-    Check {
-        id: "app-armor",
-        wanted: "either; containerd loads its own profile where AppArmor is at work",
-        look: app_armor,
-    },
+    Check { id: "app-armor", wanted: "on or off; where it is on, containerd loads its own profile", look: app_armor },
     Check { id: "links", wanted: "no interfaces of another container engine or cluster", look: links },
 ];
 
@@ -138,8 +134,8 @@ fn links(subject: &Subject<'_>) -> Answer {
     }
     Answer::warn(
         found.join(", "),
-        "it works beside a cluster where its network is another and its rules let pods through; where it is no longer used, `ip link delete` it \
-         and reboot, so that its rules go too",
+        "keep it if its network differs from the cluster's and its rules let pods through; if nothing uses it, `ip link delete` it \
+         and reboot, which removes its rules too",
     )
 }
 

@@ -111,7 +111,7 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
     if kube_proxy.strict_arp && kube_proxy.mode != KubeProxyMode::Ipvs {
         problems.add(
             "network.kube-proxy.strict-arp",
-            format!("strict-arp is of mode ipvs alone, and the mode is {}; remove it", kube_proxy.mode.as_str()),
+            format!("strict-arp applies to mode ipvs only, and the mode is {}; remove it", kube_proxy.mode.as_str()),
         );
     }
 }

@@ -126,7 +126,7 @@ impl Cluster<'_, '_> {
             found.value.items().map(|items| items.iter().filter_map(|node| node.value.text()).collect());
         match names {
             Some(names) => self.settings.set("api.certificate-sans", names),
-            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is no list"),
+            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is not a list"),
         }
     }
 }

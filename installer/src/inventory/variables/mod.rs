@@ -92,8 +92,9 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
         let value = |variable: Option<&Variable>| variable.map(|variable| variable.value.clone());
         if found.iter().any(|variable| value(*variable) != value(found[0])) {
             let first = &reading.groups.data.hosts[nodes[0]].name;
-            let message =
-                format!("`{name}` differs between hosts, and a cluster has one; that of host `{first}` counts");
+            let message = format!(
+                "`{name}` differs between hosts, and a cluster has one; kinstall uses the value of host `{first}`"
+            );
             for variable in found.into_iter().flatten() {
                 reading.remarks.add(&variable.place, message.as_str());
             }
@@ -107,8 +108,9 @@ fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     let version = found.value.text().unwrap_or_default();
     let version = version.trim_start_matches('v');
     let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-    let message =
-        format!("`kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s {version}`");
+    let message = format!(
+        "`kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s {version}`"
+    );
     reading.remarks.add(&found.place, message);
 }
 
@@ -142,7 +144,7 @@ impl Cluster<'_, '_> {
         let Variable { value, place } = self.value(name)?;
         let number = value.integer().and_then(|number| u16::try_from(number).ok());
         if number.is_none() {
-            self.reading.problems.add(&place, format!("`{name}` is no number between 0 and 65535"));
+            self.reading.problems.add(&place, format!("`{name}` is not a number between 0 and 65535"));
         }
         Some((number?, place))
     }
