@@ -1,4 +1,4 @@
-//! What Kubespray means by groups and by the variables of hosts.
+//! The hosts of a cluster, from Kubespray's groups and variables of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,7 +35,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Vec<HostSpec> {
     order.into_iter().filter_map(|(host, roles)| one(reading, *host, roles, jump.as_ref())).collect()
 }
 
-/// The hosts that are nodes, control planes first: the first is asked for the settings of the cluster.
+/// The hosts that are nodes, control planes first. The first one's variables are the settings of the cluster.
 pub(super) fn nodes(groups: &Groups<'_>) -> Vec<usize> {
     let names: Vec<_> = [ROLES[0].1, ROLES[2].1].concat();
     groups.members(&names)
@@ -93,7 +93,7 @@ fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Opt
     Some(HostSpec { ssh, labels, taints, ..HostSpec::new(name?, address?.into(), roles.clone()) })
 }
 
-/// The name as a node, which no address can be.
+/// The host's name as a node. An address cannot be one.
 fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     let own = &reading.groups.data.hosts[host];
     let (text, place) = reading
@@ -136,7 +136,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
         return address.ok();
     }
     if ["ip", "access_ip"].iter().any(|name| reading.needs_ansible(host, name)) {
-        return None; // It was told.
+        return None; // It was reported.
     }
     let own = &reading.groups.data.hosts[host];
     let connected = reading.text(host, &ADDRESS);

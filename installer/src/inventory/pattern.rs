@@ -1,9 +1,9 @@
 //! Names of hosts with ranges: `node[1:3]`, `node[01:20]`, `rack[a:c]-[1:9:2]`, and a port after `:`.
 
-/// One part of a pattern, as what it can be.
+/// One part of a pattern: its choices.
 type Choices = Vec<String>;
 
-/// Longer than any name with its ranges.
+/// A limit on the length of a name with its ranges.
 const LONGEST: usize = 300;
 
 /// The names that a pattern stands for, `most` at most, and the port.
@@ -33,7 +33,7 @@ fn too_many(most: usize) -> String {
     format!("a range stands for more than {most} hosts")
 }
 
-/// The port, where a number follows the only `:` outside of brackets. Two stand in an IPv6 address.
+/// The port: the number after the only `:` outside of brackets. An IPv6 address has several `:`.
 fn split_port(pattern: &str) -> (&str, Option<i64>) {
     let outside = pattern.split(['[', ']']).step_by(2).map(|part| part.matches(':').count()).sum::<usize>();
     match pattern.rsplit_once(':') {

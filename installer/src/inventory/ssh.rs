@@ -15,7 +15,7 @@ const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_fil
 const ARGUMENTS: [&str; 3] = ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
 const SUDO_PASSWORDS: [&str; 3] = ["ansible_become_pass", "ansible_become_password", "ansible_sudo_pass"];
 
-/// The host that others are reached through.
+/// The host through which others are reached.
 pub(super) struct Jump {
     /// The bastion's index.
     host: usize,
@@ -25,7 +25,7 @@ pub(super) struct Jump {
 }
 
 impl Reading<'_> {
-    /// The hosts that may be gone through: those of group `bastion`, or else a host of that name.
+    /// The possible bastions: the hosts of group `bastion`, or else the host of that name.
     pub(super) fn bastions(&self) -> Vec<usize> {
         let members = self.groups.members(&["bastion"]);
         if members.is_empty() { self.groups.data.host("bastion").into_iter().collect() } else { members }
@@ -130,7 +130,7 @@ impl Reading<'_> {
 }
 
 impl Arguments {
-    /// These, with those of `later` where these have none.
+    /// These arguments, completed by those of `later`.
     fn or(self, later: Self) -> Self {
         let (jump, jump_key) =
             if self.jump.is_some() { (self.jump, self.jump_key) } else { (later.jump, later.jump_key) };

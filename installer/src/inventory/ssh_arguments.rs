@@ -1,6 +1,6 @@
-//! Arguments of `ssh` in an inventory: what of them has a place in `cluster.yaml`.
+//! Arguments of `ssh` in an inventory, as far as `cluster.yaml` has a key for them.
 //!
-//! A host to go through is written in many ways: `-J`, `-o ProxyJump=…`, and most often a `ProxyCommand` that runs `ssh -W %h:%p`,
+//! A jump host is written in many ways: `-J`, `-o ProxyJump=…`, and most often a `ProxyCommand` that runs `ssh -W %h:%p`,
 //! with the options of that second `ssh`, or `nc %h %p` on the host between.
 
 use super::words::{Comments, split};
@@ -26,8 +26,8 @@ pub(super) struct Arguments {
     pub known_hosts: Option<String>,
 }
 
-/// Reads arguments as they stand in an inventory. What has no place is remarked upon, or refused where a host could not be reached
-/// without it.
+/// Reads the arguments of an inventory. An argument without a key in `cluster.yaml` gets a remark, or is refused if the host could
+/// not be reached without it.
 pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, problems: &mut Remarks) -> Arguments {
     let mut left = Vec::new();
     let read =
@@ -60,7 +60,7 @@ pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, proble
 #[derive(Debug, Default)]
 struct Line {
     found: Arguments,
-    /// Whether bytes go on to the host that is connected to.
+    /// Whether it forwards bytes to the host of the connection.
     forwards: bool,
     destination: Option<String>,
     command: Vec<String>,
@@ -203,7 +203,7 @@ fn after_destination(mut line: Line, left: &mut Vec<String>) -> Result<Line, Str
     Ok(line)
 }
 
-/// A host to go through, as `ssh -J` takes it. What an option says wins over what stands in the destination.
+/// A jump host, as `ssh -J` takes it. An option wins over the destination.
 pub(super) fn jump_of(destination: &str, user: Option<&str>, port: Option<&str>) -> String {
     let destination = destination.strip_prefix("ssh://").unwrap_or(destination).trim_end_matches('/');
     let (own_user, host) = destination.rsplit_once('@').map_or((None, destination), |(user, host)| (Some(user), host));

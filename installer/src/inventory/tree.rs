@@ -9,7 +9,7 @@ use super::pattern;
 use super::value::{Node, Value};
 use crate::import::{Place, Remarks};
 
-/// Deeper than any nesting of groups.
+/// A limit on nested groups.
 const DEEPEST: usize = 50;
 
 struct Reader<'a> {
@@ -19,7 +19,7 @@ struct Reader<'a> {
     problems: &'a mut Remarks,
 }
 
-/// Reads a file's groups into `data`; what is wrong with one is told, and the next is read.
+/// Reads a file's groups into `data`. Reports an error in a group and continues with the next.
 pub(super) fn read(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     let mut reader = Reader { data, file, remarks, problems };
     if let Some(groups) = whole.value.entries() {

@@ -1,6 +1,6 @@
-//! Splits a line into words as Python's `shlex.split` does, which is not quite as a shell does.
+//! Splits a line into words as Python's `shlex.split` does, which differs a little from a shell.
 
-/// What follows `#` in a line.
+/// The text after `#` in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comments {
     /// It is skipped, also behind a word without a space between.

@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use super::value::{Node, Value, insert};
 
 const DEEPEST: usize = 100;
-/// A limit so that aliases of aliases cannot fill the memory.
+/// A limit that keeps aliases of aliases from filling the memory.
 const MOST_NODES: usize = 1_000_000;
 
-/// Why a text is not read, and where.
+/// Why a text cannot be read, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct YamlError {
     pub line: usize,
@@ -130,7 +130,7 @@ impl<'a> Loader<'a> {
             let Some(name) = name else {
                 return Err(YamlError { line: key.line, message: "a key is a list or a mapping".to_owned() });
             };
-            // The key's own line is the one to look at.
+            // The line of the key, where a reader looks.
             node.line = key.line;
             insert(&mut own, name, node);
         }
@@ -156,7 +156,7 @@ impl<'a> Loader<'a> {
             }
             None if style != ScalarStyle::Plain => Ok(Value::Text(text.to_owned())),
             None if self.json => Ok(json_scalar(text)),
-            // A value of its own in YAML 1.1, which no loader has.
+            // YAML 1.1 gives `=` a type of its own, which loaders do not implement.
             None if text == "=" => Err(YamlError { line, message: "`=` alone is not a value; quote it".to_owned() }),
             None => Ok(plain(text)),
         }

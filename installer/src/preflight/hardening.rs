@@ -1,4 +1,4 @@
-//! Checks of what else sets the things that a cluster sets, and of what a hardened host forbids.
+//! Checks for other software that sets what a cluster sets, and for what a hardened host forbids.
 
 use super::{Answer, Check, Subject};
 use crate::config::Switch;
@@ -37,7 +37,7 @@ fn kernel_configuration(subject: &Subject<'_>) -> Answer {
     }
     let is_v1 = subject.facts.cgroups.version == CgroupVersion::V1;
     if is_v1 && subject.kubernetes.is_some_and(|version| CGROUP_V1_REFUSED.holds(version)) {
-        return Answer::pass("none; kubeadm is told not to look on this host, for its cgroup version");
+        return Answer::pass("none; kinstall tells kubeadm not to look, because of this host's cgroup version");
     }
     let release = &kernel.release;
     Answer::reject(
@@ -82,7 +82,7 @@ fn network_managers(subject: &Subject<'_>) -> Answer {
     }
     if runs("NetworkManager.service") {
         return match (facts.hardening.network_manager_keeps_off, subject.spec.host_preparation) {
-            (true, _) => Answer::pass("NetworkManager, which is told to leave the interfaces of pods alone"),
+            (true, _) => Answer::pass("NetworkManager, which leaves the interfaces of pods alone"),
             (false, Switch::Enabled) => {
                 Answer::pass("NetworkManager; kinstall tells it to leave the interfaces of pods alone")
             }

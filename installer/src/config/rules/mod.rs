@@ -26,7 +26,7 @@ const MOST_PARTS_BITS: u8 = 16;
 /// Addresses of a node's part that no pod gets: the network's, the gateway's and the broadcast's.
 const ADDRESSES_NOT_FOR_PODS: u64 = 3;
 
-/// Something that `cluster.yaml` asks for and that cannot be.
+/// Something that `cluster.yaml` asks for and that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.

@@ -43,7 +43,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
     settings
 }
 
-/// Says which variables are not taken over, and why: once for each reason.
+/// Reports the variables that are left out, once for each reason.
 fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&Place>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
@@ -73,7 +73,7 @@ fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     }
 }
 
-/// Says where hosts differ in what a cluster has once.
+/// Reports variables that differ between hosts although a cluster has one value.
 fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
     // Those of single hosts, and those that become no setting.
     let per_host = [
@@ -102,7 +102,7 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
     }
 }
 
-/// Says where Kubernetes comes from, and how its version is chosen.
+/// Reports that the bundle decides the version of Kubernetes.
 fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     let Some(found) = nodes.iter().find_map(|&node| reading.groups.written(node, "kube_version")) else { return };
     let version = found.value.text().unwrap_or_default();
@@ -149,7 +149,7 @@ impl Cluster<'_, '_> {
         Some((number?, place))
     }
 
-    /// Takes a text over that has to be a `T`.
+    /// Takes over a text that has to parse as `T`.
     fn parsed<T: std::str::FromStr<Err: std::fmt::Display> + serde::Serialize>(&mut self, name: &str, key: &str) {
         let Some((text, place)) = self.text(name) else { return };
         match text.parse::<T>() {
