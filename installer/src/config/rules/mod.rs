@@ -26,7 +26,7 @@ const MOST_PARTS_BITS: u8 = 16;
 /// Addresses of a node's part that no pod gets: the network's, the gateway's and the broadcast's.
 const ADDRESSES_NOT_FOR_PODS: u64 = 3;
 
-/// Something that `cluster.yaml` asks for and that cannot be.
+/// Something that `cluster.yaml` asks for and that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.
@@ -111,7 +111,7 @@ fn networks(spec: &ClusterSpec, problems: &mut Problems) {
     if kube_proxy.strict_arp && kube_proxy.mode != KubeProxyMode::Ipvs {
         problems.add(
             "network.kube-proxy.strict-arp",
-            format!("strict-arp is of mode ipvs alone, and the mode is {}; remove it", kube_proxy.mode.as_str()),
+            format!("strict-arp applies to mode ipvs only, and the mode is {}; remove it", kube_proxy.mode.as_str()),
         );
     }
 }
