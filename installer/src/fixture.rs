@@ -166,6 +166,39 @@ pub fn list(version: &str) -> BundleList {
     }
 }
 
+/// The same list with programs and images for arm64 too, whose versions end in `-arm64`.
+pub fn for_both_architectures(mut list: BundleList) -> BundleList {
+    let arm64: Platform = "linux/arm64".parse().unwrap();
+    let again = |text: &str| Digest::of(format!("{text} for arm64").as_bytes());
+    let programs = list.entries.iter().filter(|entry| entry.component.is_some() && entry.platform.is_some());
+    let programs: Vec<_> = programs
+        .map(|entry| {
+            let path = entry.path.as_str().replace("linux-amd64", "linux-arm64");
+            let component = entry.component.as_ref().unwrap();
+            let version = format!("{}-arm64", component.version);
+            Entry {
+                digest: again(&path),
+                path: path.parse().unwrap(),
+                component: Some(Component { version, ..component.clone() }),
+                platform: Some(arm64.clone()),
+                ..entry.clone()
+            }
+        })
+        .collect();
+    let images: Vec<_> = list
+        .images
+        .iter()
+        .map(|image| {
+            let manifest = again(&image.reference.to_string());
+            Image { platform: arm64.clone(), manifest, pinned: manifest, ..image.clone() }
+        })
+        .collect();
+    list.entries.extend(programs);
+    list.images.extend(images);
+    list.platforms.insert(arm64);
+    list
+}
+
 /// Versions of etcd and containerd that Kubernetes `version` takes.
 fn paired(version: KubeVersion) -> (&'static str, &'static str) {
     if version < KubeVersion::new(1, 31, 0) { ("3.5.6", "1.6.20") } else { ("3.5.24", "2.0.5") }

@@ -46,6 +46,8 @@ pub mod steps;
 pub mod template;
 pub mod topology;
 pub mod trust;
+#[cfg(test)]
+mod unlike;
 mod version;
 pub mod version_rules;
 pub mod wait;
