@@ -252,3 +252,20 @@ fn a_setting_that_differs_between_hosts_is_told() {
     line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; that of host `a` counts
     ");
 }
+
+#[test]
+fn a_cluster_of_both_families_is_taken_over() {
+    let hosts = "[kube_control_plane]\na ip=192.0.2.1 ip6=2001:db8::1\n[etcd]\na\n[kube_node]\nb ip=192.0.2.2 ip6=2001:db8::2\n";
+    let of = |variables: &str| {
+        let imported = parse(&format!("{hosts}[all:vars]\n{variables}"), &resolver).unwrap();
+        imported.spec(None).unwrap().validate().unwrap();
+        shown(&imported)
+    };
+    let both = of("ipv6_stack=true\nkube_pods_subnet=10.233.64.0/18\nkube_network_node_prefix_ipv6=121\n");
+    insta::assert_snapshot!(both, @"");
+    assert!(of("enable_dual_stack_networks=true\n").contains("fd85:ee78:d8a6:8607::1000/116"), "the older name");
+    let ipv6 = of("ipv4_stack=false\nipv6_stack=true\nkube_service_addresses_ipv6=fd00:96::/112\n");
+    insta::assert_snapshot!(ipv6, @"");
+    let ipv4 = of("ipv6_stack=false\n");
+    assert!(!ipv4.contains("fd85") && !ipv4.contains("left out"), "{ipv4}");
+}

@@ -57,18 +57,18 @@ fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)>
     };
     let never = || "Never".to_owned();
     let (ipv4, ipv6) = (pod_cidr.of(IpFamily::Ipv4), pod_cidr.of(IpFamily::Ipv6));
-    let mut found = vec![
+    let mut found: Vec<_> = ipv4.map(|pods| ("CALICO_IPV4POOL_CIDR", pods.to_string())).into_iter().collect();
+    found.extend([
         ("CALICO_IPV4POOL_IPIP", ipv4.map_or_else(never, |_| only_in(CalicoMode::Ipip))),
         ("CALICO_IPV4POOL_VXLAN", ipv4.map_or_else(never, |_| only_in(CalicoMode::Vxlan))),
         // Of no effect without IPv6, and the same in upstream's manifests.
         ("CALICO_IPV6POOL_VXLAN", only_in(CalicoMode::Vxlan)),
-    ];
-    match ipv4 {
-        Some(pods) => found
-            .extend([("CALICO_IPV4POOL_CIDR", pods.to_string()), ("IP_AUTODETECTION_METHOD", address(IpFamily::Ipv4))]),
+    ]);
+    found.extend(match ipv4 {
+        Some(_) => vec![("IP_AUTODETECTION_METHOD", address(IpFamily::Ipv4))],
         // BIRD names a host by an IPv4 address, which there is none of.
-        None => found.extend([("IP", "none".to_owned()), ("CALICO_ROUTER_ID", "hash".to_owned())]),
-    }
+        None => vec![("IP", "none".to_owned()), ("CALICO_ROUTER_ID", "hash".to_owned())],
+    });
     if let Some(pods) = ipv6 {
         found.extend([
             ("CALICO_IPV6POOL_CIDR", pods.to_string()),
@@ -133,7 +133,11 @@ mod tests {
 kind: ConfigMap
 apiVersion: v1
 metadata: {name: calico-config, namespace: kube-system}
-data: {typha_service_name: none, calico_backend: bird, veth_mtu: "0"}
+data:
+  typha_service_name: none
+  calico_backend: bird
+  veth_mtu: "0"
+  cni_network_config: '{"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam"}}]}'
 ---
 kind: DaemonSet
 apiVersion: apps/v1
@@ -201,6 +205,49 @@ spec:
         "#);
         let bgp = shown("{mode: bgp}");
         assert!(bgp.starts_with("backend bird") && bgp.contains("IPIP Never") && bgp.contains("VXLAN Never"), "{bgp}");
+    }
+
+    /// What of the manifest was set for pods with these networks, in few words.
+    fn shown_for(pods: &str) -> String {
+        let mut objects = parse(MANIFEST.as_bytes()).unwrap();
+        set(&mut objects, &Calico::default(), &pods.parse().unwrap()).unwrap();
+        let node = &objects[1]["spec"]["template"]["spec"]["containers"][0];
+        let variables = node["env"].as_array().unwrap().iter();
+        let mut lines: Vec<_> =
+            variables.map(|variable| format!("{} {}", text(&variable["name"]), text(&variable["value"]))).collect();
+        lines.push(text(&objects[0]["data"]["cni_network_config"]).to_owned());
+        lines.join("\n")
+    }
+
+    #[test]
+    fn each_family_has_its_pool_and_its_way_to_find_addresses() {
+        insta::assert_snapshot!(shown_for("10.0.0.0/16,fd00::/56"), @r#"
+        IP autodetect
+        CALICO_IPV4POOL_IPIP Never
+        CALICO_IPV4POOL_VXLAN CrossSubnet
+        CALICO_IPV4POOL_CIDR 10.0.0.0/16
+        CALICO_IPV6POOL_VXLAN CrossSubnet
+        IP_AUTODETECTION_METHOD kubernetes-internal-ip
+        CALICO_IPV6POOL_CIDR fd00::/56
+        CALICO_IPV6POOL_NAT_OUTGOING true
+        FELIX_IPV6SUPPORT true
+        IP6 autodetect
+        IP6_AUTODETECTION_METHOD kubernetes-internal-ip
+        {"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam", "assign_ipv4": "true", "assign_ipv6": "true"}}]}
+        "#);
+        insta::assert_snapshot!(shown_for("fd00::/56"), @r#"
+        IP none
+        CALICO_IPV4POOL_IPIP Never
+        CALICO_IPV4POOL_VXLAN Never
+        CALICO_IPV6POOL_VXLAN CrossSubnet
+        CALICO_ROUTER_ID hash
+        CALICO_IPV6POOL_CIDR fd00::/56
+        CALICO_IPV6POOL_NAT_OUTGOING true
+        FELIX_IPV6SUPPORT true
+        IP6 autodetect
+        IP6_AUTODETECTION_METHOD kubernetes-internal-ip
+        {"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam", "assign_ipv4": "false", "assign_ipv6": "true"}}]}
+        "#);
     }
 
     #[test]
