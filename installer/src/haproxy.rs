@@ -52,3 +52,20 @@ fn common(spec: &ClusterSpec, frontend: &Frontend<'_>) -> String {
         ],
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Cluster;
+
+    #[test]
+    fn servers_of_ipv6_stand_in_brackets_and_the_front_listens_on_both_families() {
+        let spec = Cluster::of_ipv6().spec;
+        let (external, local) = (external(&spec), node_local(&spec, 6444));
+        for text in [&external, &local] {
+            assert!(text.contains("\n    server c2 [2001:db8::2]:6443\n"), "{text}");
+        }
+        assert!(external.contains("\n    bind [::]:6443 v4v6\n"), "{external}");
+        assert!(local.contains("\n    bind 127.0.0.1:6443\n"), "{local}");
+    }
+}

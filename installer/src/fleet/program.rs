@@ -60,7 +60,7 @@ impl Program {
 /// What the kinstall for a host is called that says `Linux aarch64` of itself, where there is one for it.
 #[must_use]
 pub fn missing_for(uname: &str) -> Option<String> {
-    let found = MACHINES.iter().find(|(_, machine)| uname.strip_prefix("Linux ") == Some(machine));
+    let found = MACHINES.iter().find(|(_, machine)| uname.strip_prefix("Linux ") == Some(*machine));
     found.map(|(architecture, _)| name_of(architecture))
 }
 

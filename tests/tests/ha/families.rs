@@ -72,13 +72,13 @@ fn assert_serves(site: &Site, wanted: &[&str]) -> anyhow::Result<()> {
         let url = format!("http://{}/", in_url(address));
         for member in ["cp1", "w1"] {
             eventually(&format!("{url} to answer to {member}"), || {
-                let said = site.host(member).sh(&format!("curl -sS --max-time 5 {url}"))?;
+                let said = site.host(member).sh(&format!("curl -sS --max-time 5 '{url}'"))?;
                 ensure!(said.starts_with("served by web-"), "{said}");
                 Ok(())
             })?;
         }
         eventually(&format!("{url} to answer to a pod"), || {
-            let said = cluster.kubectl(&format!("exec deployment/web -- timeout 5 wget -qO- {url}"))?;
+            let said = cluster.kubectl(&format!("exec deployment/web -- timeout 5 wget -qO- '{url}'"))?;
             ensure!(said.starts_with("served by web-"), "{said}");
             Ok(())
         })?;
@@ -91,7 +91,7 @@ fn assert_serves(site: &Site, wanted: &[&str]) -> anyhow::Result<()> {
     })?;
     let node = site.host("w1").ipv6_address();
     eventually("the port on a node, by IPv6", || {
-        let said = site.host("cp1").sh(&format!("curl -sS --max-time 5 http://[{node}]:30080/"))?;
+        let said = site.host("cp1").sh(&format!("curl -sS --max-time 5 'http://[{node}]:30080/'"))?;
         ensure!(said.starts_with("served by web-"), "{said}");
         Ok(())
     })?;
@@ -116,7 +116,7 @@ fn assert_pods_reach_each_other(cluster: &Cluster<'_>, wanted: &[&str]) -> anyho
     for pod in pods {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         for address in &addresses {
-            let ask = format!("exec {name} -- timeout 5 wget -qO- http://{}:8080/", in_url(address));
+            let ask = format!("exec {name} -- timeout 5 wget -qO- 'http://{}:8080/'", in_url(address));
             eventually(&format!("{name} to reach {address}"), || {
                 let said = cluster.kubectl(&ask)?;
                 ensure!(said.starts_with("everywhere-"), "{said}");

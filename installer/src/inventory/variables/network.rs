@@ -76,7 +76,7 @@ impl Cluster<'_, '_> {
 
     fn cidr(&mut self, name: &str) -> Option<Cidr> {
         let (text, place) = self.text(name)?;
-        text.parse().map_err(|error| self.reading.problems.add(&place, format!("`{name}`: {error}"))).ok()
+        text.parse::<Cidr>().map_err(|error| self.reading.problems.add(&place, format!("`{name}`: {error}"))).ok()
     }
 
     /// The DNS domain; `cluster_name` gives it where `dns_domain` does not.
