@@ -41,15 +41,8 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
         Some(_) => port.is_for_others(),
     };
     let closing = |port: Port| {
-        // Each family is closed by itself; a chain of both stands for both.
         let closing = at(Hook::Input).filter(|chain| chain.access(port.protocol()) == Access::Closed);
-        let mut found: Vec<&FilterChain> = Vec::new();
-        closing.for_each(|chain| {
-            if !found.contains(&chain) {
-                found.push(chain)
-            }
-        });
-        found.into_iter().map(move |chain| (port, chain))
+        distinct(closing).into_iter().map(move |chain| (port, chain))
     };
     let wanted = ports::of_host(subject.spec, |role| subject.has(role));
     let is_node = subject.topology.is_none_or(|topology| topology.this().is_node());
@@ -60,13 +53,21 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     };
     let forward = at(Hook::Forward).filter(|chain| is_node && is_closed(chain));
     let output = at(Hook::Output).filter(|chain| chain.access(None) == Access::Closed);
-    let mut chains: Vec<&FilterChain> = Vec::new();
-    forward.chain(output).for_each(|chain| {
-        if !chains.contains(&chain) {
-            chains.push(chain)
+    Closed {
+        ports: wanted.into_iter().filter(is_needed).flat_map(closing).collect(),
+        chains: distinct(forward.chain(output)),
+    }
+}
+
+/// A chain of both families stands for both.
+fn distinct<'a>(chains: impl Iterator<Item = &'a FilterChain>) -> Vec<&'a FilterChain> {
+    let mut found: Vec<&FilterChain> = Vec::new();
+    for chain in chains {
+        if !found.contains(&chain) {
+            found.push(chain);
         }
-    });
-    Closed { ports: wanted.into_iter().filter(is_needed).flat_map(closing).collect(), chains }
+    }
+    found
 }
 
 fn firewall(subject: &Subject<'_>) -> Answer {
@@ -204,6 +205,32 @@ mod tests {
             "firewall Reject: chain INPUT of iptables lets nobody reach 10250/tcp, 6443/tcp; chain FORWARD of iptables lets no packets of pods through | `kinstall run --prepare` opens what is needed, to the hosts of the cluster alone; by hand: `iptables -I INPUT -p tcp --dport 10250 -j ACCEPT`, `iptables -I INPUT -p tcp --dport 6443 -j ACCEPT`, `iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT`, `iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT`, and let in replies and what comes by lo; then `iptables-save` into what is loaded at boot (/etc/iptables/rules.v4, on RHEL /etc/sysconfig/iptables)",
         ]
         "#);
+    }
+
+    #[test]
+    fn each_family_of_the_cluster_is_looked_at_and_no_other() {
+        let told = |mut cluster: Cluster| {
+            cluster.spec.network.cni = Some(Cni::Bridge);
+            let mut forward = FilterChain { family: Family::Ip6, ..chain(Hook::Forward, "FORWARD") };
+            forward.rules.clear();
+            let input = FilterChain { family: Family::Ip6, ..chain(Hook::Input, "INPUT") };
+            cluster.facts.packet_filter.chains = vec![input, forward];
+            let topology = cluster.seen_from("w1");
+            firewall(&Subject {
+                spec: &cluster.spec,
+                facts: &cluster.facts,
+                topology: Some(&topology),
+                kubernetes: None,
+            })
+            .advice
+        };
+        assert_eq!(told(Cluster::of_three_and_two()), "");
+        for cluster in [Cluster::of_both_families(), Cluster::of_ipv6()] {
+            let advice = told(cluster);
+            assert!(advice.contains("`ip6tables -I INPUT -p tcp --dport 10250 -j ACCEPT`"), "{advice}");
+            assert!(advice.contains("`ip6tables -I FORWARD -s fd00:244::/56 -j ACCEPT`"), "{advice}");
+            assert!(!advice.contains("10.244"), "{advice}");
+        }
     }
 
     #[test]

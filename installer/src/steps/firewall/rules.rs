@@ -13,6 +13,8 @@ pub(super) enum Rule {
     Loopback(Hook),
     /// What kube-proxy, or another rule of the site, has sent on to another address.
     SentOn,
+    /// What hosts and pods of IPv6 find each other by (RFC 4890): neighbours, routers, the size of packets.
+    Discovery,
     /// New connections to a port.
     Port(Option<Cidr>, Carrier, u16),
     /// Packets from one network to another.
@@ -22,10 +24,12 @@ pub(super) enum Rule {
 /// What has to get through at a hook.
 pub(super) fn rules(hook: Hook, openings: &Openings) -> Vec<Rule> {
     let Openings { pods, services, .. } = *openings;
+    let has_ipv6 = pods.of(IpFamily::Ipv6).is_some();
     let mut found = vec![Rule::Replies];
     match hook {
         Hook::Input => {
             found.push(Rule::Loopback(hook));
+            found.extend(has_ipv6.then_some(Rule::Discovery));
             found.extend(openings.ports.iter().map(|(port, source)| Rule::Port(*source, port.carrier, port.number)));
         }
         Hook::Forward => {
@@ -35,6 +39,7 @@ pub(super) fn rules(hook: Hook, openings: &Openings) -> Vec<Rule> {
         }
         Hook::Output => {
             found.push(Rule::Loopback(hook));
+            found.extend(has_ipv6.then_some(Rule::Discovery));
             let targets = openings.peers.iter().copied().chain(pods.iter()).chain(services.iter());
             found.extend(targets.map(|target| Rule::Between(None, Some(target))));
         }
@@ -46,6 +51,7 @@ impl Rule {
     /// Whether it can stand in a table of this family: one of both takes all.
     pub(super) fn fits(&self, family: Option<IpFamily>) -> bool {
         let network = match self {
+            Self::Discovery => return family != Some(IpFamily::Ipv4),
             Self::Replies | Self::Loopback(_) | Self::SentOn => None,
             Self::Port(source, ..) => *source,
             Self::Between(from, to) => from.or(*to),
@@ -61,6 +67,7 @@ impl Rule {
             Self::Loopback(Hook::Output) => "-o lo".to_owned(),
             Self::Loopback(_) => "-i lo".to_owned(),
             Self::SentOn => "-m conntrack --ctstate DNAT".to_owned(),
+            Self::Discovery => "-p ipv6-icmp".to_owned(),
             Self::Port(source, carrier, number) => {
                 let port = match carrier {
                     Carrier::Tcp => format!("-p tcp -m tcp --dport {number}"),
@@ -88,6 +95,7 @@ impl Rule {
             Self::Loopback(Hook::Output) => "oifname lo".to_owned(),
             Self::Loopback(_) => "iifname lo".to_owned(),
             Self::SentOn => "ct status dnat".to_owned(),
+            Self::Discovery => "meta l4proto ipv6-icmp".to_owned(),
             Self::Port(source, carrier, number) => {
                 let port = match carrier {
                     Carrier::Tcp => format!("tcp dport {number}"),

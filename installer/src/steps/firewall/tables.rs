@@ -443,6 +443,8 @@ mod tests {
             assert!(both.contains(rule), "{both}");
         }
         assert!(!of(FILES[4], "ip6 filter").contains("192.0.2"));
+        let input = [OwnChain { hook: Hook::Input, table: "ip6 filter".into(), chain: "INPUT".into() }];
+        assert!(content(FILES[1], &input, &openings).contains("-A KINSTALL-INPUT -p ipv6-icmp -j ACCEPT\n"));
         assert!(unit(&FILES[..2]).contains("ExecStart=ip6tables-restore -w --noflush /etc/kinstall/ip6tables.rules\n"));
     }
 
