@@ -105,7 +105,7 @@ fn second_address(spec: &ClusterSpec, place: &str, what: &str, host: &HostSpec, 
         ),
         (None, Some(other)) if host.is_node() => problems.add(
             place,
-            format!("{what} pods and Services have addresses of both IP families; add its {} address", other.name()),
+            format!("{what} pods and Services have addresses of both IP families; add its {} address as `second-address`", other.name()),
         ),
         (None, _) => {}
     }
@@ -268,7 +268,7 @@ mod tests {
         insta::assert_snapshot!(at("10.244.3.4"), @"hosts[0].address: host a: address 10.244.3.4 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
         insta::assert_snapshot!(at("10.96.0.1"), @"hosts[0].address: host a: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
         insta::assert_snapshot!(at("127.0.1.1"), @"hosts[0].address: host a: address 127.0.1.1 is no address that other hosts can reach");
-        insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: x");
+        insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: host a: address 2001:db8::1 is IPv6, and service-cidr 10.96.0.0/12 is IPv4, which the API server wants its own address to be of; write an IPv4 address, or begin network.service-cidr and network.pod-cidr with an IPv6 network");
     }
 
     #[test]

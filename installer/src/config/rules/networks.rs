@@ -172,10 +172,10 @@ mod tests {
         assert_eq!(networks(&both(v4, v6), &both(services_v4, services_v6)), "fine");
         assert_eq!(networks(&both(v6, v4), &both(services_v6, services_v4)), "fine");
         assert_eq!(networks(&format!("'{v6}'"), &format!("'{services_v6}'")), "fine");
-        insta::assert_snapshot!(networks(&both(v4, v6), services_v4), @"");
-        insta::assert_snapshot!(networks(&both(v4, v6), &both(services_v6, services_v4)), @"");
-        insta::assert_snapshot!(networks(&both(v4, "10.1.0.0/16"), services_v4), @"");
-        insta::assert_snapshot!(networks(&both(v4, "fd00:96::/64"), &both(services_v4, services_v6)), @"");
+        insta::assert_snapshot!(networks(&both(v4, v6), services_v4), @"pod-cidr has IPv4, IPv6 and service-cidr has IPv4; both need the same IP families in the same order, or Services of one family would have no pods");
+        insta::assert_snapshot!(networks(&both(v4, v6), &both(services_v6, services_v4)), @"pod-cidr has IPv4, IPv6 and service-cidr has IPv6, IPv4; both need the same IP families in the same order, or Services of one family would have no pods");
+        insta::assert_snapshot!(networks(&both(v4, "10.1.0.0/16"), services_v4), @"pod-cidr has two IPv4 networks; a cluster has one of each IP family");
+        insta::assert_snapshot!(networks(&both(v4, "fd00:96::/64"), &both(services_v4, services_v6)), @"pod-cidr fd00:96::/64 and service-cidr fd00:96::/112 overlap; they need addresses of their own");
     }
 
     #[test]
@@ -183,11 +183,20 @@ mod tests {
         let ipv6 =
             |rest: &str| told(&format!("network: {{pod-cidr: 'fd00:244::/48', service-cidr: 'fd00:96::/112'{rest}}}"));
         assert_eq!(ipv6(""), "fine");
-        insta::assert_snapshot!(ipv6(", node-cidr-mask-size: 26"), @"");
-        insta::assert_snapshot!(ipv6(", node-cidr-mask-size-ipv6: 72"), @"");
-        insta::assert_snapshot!(ipv6(", node-cidr-mask-size-ipv6: 127"), @"");
-        insta::assert_snapshot!(told("network: {node-cidr-mask-size-ipv6: 72}"), @"");
-        insta::assert_snapshot!(told("network: {pod-cidr: 'fd00:244::/72', service-cidr: 'fd00:96::/64', node-cidr-mask-size-ipv6: 122, cni: bridge, calico: {mode: ipip}}"), @"");
+        insta::assert_snapshot!(ipv6(", node-cidr-mask-size: 26"), @"node-cidr-mask-size is for IPv4, and pod-cidr has no such network; remove it");
+        insta::assert_snapshot!(ipv6(", node-cidr-mask-size-ipv6: 72"), @"pod-cidr fd00:244::/48 is too large for parts of /72: the controller manager takes at most 2^16 of them");
+        insta::assert_snapshot!(ipv6(", node-cidr-mask-size-ipv6: 127"), @"
+        node-cidr-mask-size-ipv6 127 leaves no addresses for pods; 64 is usual
+        pod-cidr fd00:244::/48 is too large for parts of /127: the controller manager takes at most 2^16 of them
+        ");
+        insta::assert_snapshot!(told("network: {node-cidr-mask-size-ipv6: 72}"), @"node-cidr-mask-size-ipv6 is for IPv6, and pod-cidr has no such network; remove it");
+        insta::assert_snapshot!(told("network: {pod-cidr: 'fd00:244::/72', service-cidr: 'fd00:96::/64', node-cidr-mask-size-ipv6: 122, cni: bridge, calico: {mode: ipip}}"), @"
+        pod-cidr fd00:244::/72 is too large for parts of /122: the controller manager takes at most 2^16 of them
+        service-cidr fd00:96::/64 is too large; the API server takes a prefix of at least 108
+        a node may have 110 pods, and its part of pod-cidr, a /122, has addresses for 61; take a smaller node-cidr-mask-size-ipv6 or fewer max-pods
+        network.calico is only for `cni: calico`, and cni is bridge; remove one of them
+        mode ipip carries IPv4 alone: Calico has no IP in IP for IPv6; take vxlan or bgp
+        ");
     }
 
     #[test]
@@ -199,12 +208,15 @@ mod tests {
         let ipv6 = "pod-cidr: 'fd00:244::/56', service-cidr: 'fd00:96::/112'";
         assert_eq!(hosts("address: 192.0.2.1, second-address: '2001:db8::1'", both), "fine");
         assert_eq!(hosts("address: '2001:db8::1'", ipv6), "fine");
-        insta::assert_snapshot!(hosts("address: '2001:db8::1'", ""), @"");
-        insta::assert_snapshot!(hosts("address: '2001:db8::1', second-address: 192.0.2.1", both), @"");
-        insta::assert_snapshot!(hosts("address: 192.0.2.1", both), @"");
-        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: '2001:db8::1'", ""), @"");
-        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: 'fe80::1'", both), @"");
-        insta::assert_snapshot!(hosts("address: '::ffff:192.0.2.1'", ipv6), @"");
-        insta::assert_snapshot!(hosts("address: 'fd00:96::7'", ipv6), @"");
+        insta::assert_snapshot!(hosts("address: '2001:db8::1'", ""), @"host a: address 2001:db8::1 is IPv6, and service-cidr 10.96.0.0/12 is IPv4, which the API server wants its own address to be of; write an IPv4 address, or begin network.service-cidr and network.pod-cidr with an IPv6 network");
+        insta::assert_snapshot!(hosts("address: '2001:db8::1', second-address: 192.0.2.1", both), @"
+        host a: address 2001:db8::1 is IPv6, and service-cidr 10.96.0.0/12 is IPv4, which the API server wants its own address to be of; write an IPv4 address, or begin network.service-cidr and network.pod-cidr with an IPv6 network
+        host a: second-address 192.0.2.1 has to be IPv6
+        ");
+        insta::assert_snapshot!(hosts("address: 192.0.2.1", both), @"host a: pods and Services have addresses of both IP families; add its IPv6 address as `second-address`");
+        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: '2001:db8::1'", ""), @"host a: second-address is for clusters of both IP families; remove it, or write a network of each under network.pod-cidr and network.service-cidr");
+        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: 'fe80::1'", both), @"host a: second-address fe80::1 is no address that other hosts can reach");
+        insta::assert_snapshot!(hosts("address: '::ffff:192.0.2.1'", ipv6), @"host a: address ::ffff:192.0.2.1 is an IPv4 address; write it as 192.0.2.1");
+        insta::assert_snapshot!(hosts("address: 'fd00:96::7'", ipv6), @"host a: address fd00:96::7 lies in service-cidr fd00:96::/112; they need addresses of their own");
     }
 }
