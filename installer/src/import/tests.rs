@@ -321,7 +321,7 @@ spec:
   network: {kubePodsCIDR: '10.233.64.0/18,fd00:64::/48', kubeServiceCIDR: '10.233.0.0/18,fd00::/112'}
 ",
     );
-    let lines: Vec<_> = text.lines().filter(|line| line.contains(':') && line.contains("00")).map(str::trim).collect();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("- fd")).collect();
     assert_eq!(lines.join("\n"), "- fd00:64::/48\n- fd00::/112", "{text}");
     assert!(text.contains("second-address: 2001:db8::1"), "{text}");
     assert!(!text.contains("invalid"), "{text}");
