@@ -47,6 +47,8 @@ pub mod support;
 pub mod template;
 pub mod topology;
 pub mod trust;
+#[cfg(test)]
+mod unlike;
 mod version;
 pub mod version_rules;
 pub mod wait;

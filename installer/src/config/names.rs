@@ -8,6 +8,8 @@ use ipnet::{IpNet, Ipv4Net};
 use kbundle_format::text::TextError;
 use kbundle_format::text_type;
 
+use super::IpFamily;
+
 /// A DNS subdomain as RFC 1123 and Kubernetes have it: lowercase labels of letters, digits and `-`, joined by dots.
 ///
 /// At most 253 bytes, each label 1 to 63, beginning and ending in a letter or digit.
@@ -70,6 +72,18 @@ impl Cidr {
     #[must_use]
     pub fn around(address: IpAddr, prefix: u8) -> Self {
         Self(IpNet::new(address, prefix).unwrap_or_else(|_| address.into()).trunc())
+    }
+
+    /// The network of this address alone.
+    #[must_use]
+    pub fn single(address: IpAddr) -> Self {
+        Self(address.into())
+    }
+
+    /// The family of its addresses.
+    #[must_use]
+    pub fn family(&self) -> IpFamily {
+        IpFamily::of(self.address())
     }
 
     /// The first address.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Sysctl;
+use crate::config::Network;
 use crate::host::{Change, Host, HostError};
 use crate::kernel_settings::{FILE, SETTINGS};
 
@@ -36,6 +37,14 @@ pub struct BootConflict {
     pub name: String,
     /// What the file sets it to.
     pub value: String,
+}
+
+impl BootConflict {
+    /// Whether a cluster with these networks needs the setting.
+    #[must_use]
+    pub fn concerns(&self, network: &Network) -> bool {
+        SETTINGS.iter().any(|setting| setting.name == self.name && setting.is_for(network))
+    }
 }
 
 /// Units that set what a cluster sets too, or forbid what a cluster does.

@@ -17,6 +17,7 @@ pub mod password;
 mod policy;
 mod pool;
 mod preflight;
+mod program;
 mod reach;
 mod session;
 mod shares;

@@ -1,7 +1,7 @@
 //! The hosts of a cluster, from Kubespray's groups and variables of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kbundle_format::Role;
 
@@ -9,6 +9,7 @@ use super::data::Variable;
 use super::groups::Groups;
 use super::reading::Reading;
 use super::ssh::{ADDRESS, Jump};
+use super::stack::Stack;
 use super::value::Value;
 use crate::config::{DnsName, HostSpec};
 use crate::import::resolve;
@@ -79,7 +80,12 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
 
 fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Option<&Jump>) -> Option<HostSpec> {
     let name = name(reading, host);
-    let address = address(reading, host);
+    let stack = Stack::of(reading, host);
+    let address = match stack {
+        Stack::Ipv4 | Stack::Both => address(reading, host).map(IpAddr::from),
+        Stack::Ipv6 => address_of_ipv6(reading, host),
+    };
+    let second_address = if stack == Stack::Both { ipv6(reading, host) } else { None };
     let ssh = reading.ssh(host, address, jump);
     if roles.contains(&Role::Etcd)
         && let (Some(member), Some(name)) = (reading.text(host, &["etcd_member_name"]), &name)
@@ -90,7 +96,7 @@ fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Opt
     }
     let is_node = roles.contains(&Role::ControlPlane) || roles.contains(&Role::Worker);
     let (labels, taints) = if is_node { (labels(reading, host), taints(reading, host)) } else { Default::default() };
-    Some(HostSpec { ssh, labels, taints, ..HostSpec::new(name?, address?.into(), roles.clone()) })
+    Some(HostSpec { ssh, labels, taints, second_address, ..HostSpec::new(name?, address?, roles.clone()) })
 }
 
 /// The host's name as a node. An address cannot be one.
@@ -114,6 +120,32 @@ fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     name.ok()
 }
 
+/// The address of a host of an IPv6 cluster.
+fn address_of_ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
+    let own = &reading.groups.data.hosts[host];
+    let connected = || {
+        let found = reading.groups.written(host, ADDRESS[0]).and_then(|found| found.value.filled_text());
+        found.unwrap_or_else(|| own.name.clone()).parse().ok().filter(IpAddr::is_ipv6)
+    };
+    let connected = connected();
+    let found = ipv6(reading, host).or(connected);
+    if found.is_none() {
+        let message = format!("host `{}` has no IPv6 address that other hosts reach it by; add `ip6=`", own.name);
+        reading.problems.add(&own.place, message);
+    }
+    found
+}
+
+/// What `ip6`, or else `access_ip6`, says.
+fn ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
+    let found = reading.text(host, &["ip6", "access_ip6"])?;
+    let address = found.text.parse::<Ipv6Addr>();
+    if address.is_err() {
+        reading.problems.add(&found.place, format!("`{}` is no IPv6 address", found.text));
+    }
+    address.ok().map(IpAddr::from)
+}
+
 /// Where the other hosts reach it.
 fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
     let [ip, access] = ["ip", "access_ip"].map(|name| reading.text(host, &[name]));
@@ -127,7 +159,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
         let address = found.text.parse();
         if address.is_err() {
             let what = if found.text.parse::<IpAddr>().is_ok() {
-                "IPv6, which is not supported yet"
+                "IPv6, and `ipv6_stack` is not on; `ip` and `access_ip` are IPv4, and `ip6` is the other"
             } else {
                 "no IPv4 address"
             };

@@ -14,6 +14,7 @@ mod pattern;
 mod reading;
 mod ssh;
 mod ssh_arguments;
+mod stack;
 mod template;
 mod tree;
 pub(crate) mod value;

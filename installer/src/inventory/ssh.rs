@@ -1,6 +1,6 @@
 //! How the hosts of an inventory are reached.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::reading::{Found, Reading};
 use super::ssh_arguments::{self, Arguments};
@@ -48,7 +48,7 @@ impl Reading<'_> {
     }
 
     /// How a host is reached whose address in the cluster is `address`.
-    pub(super) fn ssh(&mut self, host: usize, address: Option<Ipv4Addr>, jump: Option<&Jump>) -> Ssh {
+    pub(super) fn ssh(&mut self, host: usize, address: Option<IpAddr>, jump: Option<&Jump>) -> Ssh {
         let sudo = self.sudo(host);
         if self.is_local(host) {
             return Ssh { connection: Some(Connection::Local), sudo, ..Ssh::default() };

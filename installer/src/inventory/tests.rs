@@ -271,7 +271,7 @@ fn what_cannot_be_is_refused_all_at_once() {
     line 7: `ansible_become_user` can only be `root` for kinstall
     line 7: `maybe` is neither true nor false
     line 8: `ansible_become_method` can only be `sudo` for kinstall
-    line 9: `fd00::1` is IPv6, which is not supported yet
+    line 9: `fd00::1` is IPv6, and `ipv6_stack` is not on; `ip` and `access_ip` are IPv4, and `ip6` is the other
     ");
 }
 

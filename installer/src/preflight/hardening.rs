@@ -47,7 +47,8 @@ fn kernel_configuration(subject: &Subject<'_>) -> Answer {
 }
 
 fn boot_settings(subject: &Subject<'_>) -> Answer {
-    let conflicts = &subject.facts.hardening.boot_conflicts;
+    let conflicts = subject.facts.hardening.boot_conflicts.iter();
+    let conflicts: Vec<_> = conflicts.filter(|found| found.concerns(&subject.spec.network)).collect();
     if conflicts.is_empty() {
         return Answer::pass("none");
     }

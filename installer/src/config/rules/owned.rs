@@ -51,6 +51,8 @@ const OF_CONTROLLER_MANAGER: Owned = &[
     ("feature-gates", OF_GATES),
     ("kubeconfig", BY_KUBEADM),
     ("node-cidr-mask-size", "it is `network.node-cidr-mask-size`"),
+    ("node-cidr-mask-size-ipv4", "it is `network.node-cidr-mask-size`"),
+    ("node-cidr-mask-size-ipv6", "it is `network.node-cidr-mask-size-ipv6`"),
     ("requestheader-client-ca-file", BY_KUBEADM),
     ("root-ca-file", BY_KUBEADM),
     ("service-account-private-key-file", BY_KUBEADM),

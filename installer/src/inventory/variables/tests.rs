@@ -252,3 +252,40 @@ fn a_setting_that_differs_between_hosts_is_told() {
     line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; kinstall uses the value of host `a`
     ");
 }
+
+#[test]
+fn a_cluster_of_both_families_is_taken_over() {
+    let hosts = "[kube_control_plane]\na ip=192.0.2.1 ip6=2001:db8::1\n[etcd]\na\n[kube_node]\nb ip=192.0.2.2 ip6=2001:db8::2\n";
+    let of = |variables: &str| {
+        let imported = parse(&format!("{hosts}[all:vars]\n{variables}"), &resolver).unwrap();
+        imported.spec(None).unwrap().validate().unwrap();
+        shown(&imported)
+    };
+    let both = of("ipv6_stack=true\nkube_pods_subnet=10.233.64.0/18\nkube_network_node_prefix_ipv6=121\n");
+    insta::assert_snapshot!(both, @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    b 192.0.2.2 worker {address:b}
+    all {}
+    network:
+      pod-cidr:
+      - 10.233.64.0/18
+      - fd85:ee78:d8a6:8607::1:0/112
+      service-cidr:
+      - 10.96.0.0/12
+      - fd85:ee78:d8a6:8607::1000/116
+      node-cidr-mask-size-ipv6: 121
+    ");
+    assert!(of("enable_dual_stack_networks=true\n").contains("fd85:ee78:d8a6:8607::1000/116"), "the older name");
+    let ipv6 = of("ipv4_stack=false\nipv6_stack=true\nkube_service_addresses_ipv6=fd00:96::/112\n");
+    insta::assert_snapshot!(ipv6, @"
+    a 2001:db8::1 control-plane+etcd {address:a}
+    b 2001:db8::2 worker {address:b}
+    all {}
+    network:
+      pod-cidr: fd85:ee78:d8a6:8607::1:0/112
+      service-cidr: fd00:96::/112
+      node-cidr-mask-size-ipv6: 120
+    ");
+    let ipv4 = of("ipv6_stack=false\n");
+    assert!(!ipv4.contains("fd85") && !ipv4.contains("left out"), "{ipv4}");
+}
