@@ -13,6 +13,7 @@ pub mod config;
 pub mod cost;
 pub mod distributions;
 pub mod etcd_layout;
+pub mod etcd_snapshot;
 pub mod executor;
 pub mod facts;
 pub mod failure;
