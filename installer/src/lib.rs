@@ -47,6 +47,7 @@ pub mod steps;
 pub mod template;
 pub mod topology;
 pub mod trust;
+pub mod upgrade;
 mod version;
 pub mod version_rules;
 pub mod wait;

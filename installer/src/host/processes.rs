@@ -94,6 +94,19 @@ impl Host {
 }
 
 impl Host {
+    /// Whether a process of this host still runs what lay at the absolute path `program` before the file there was replaced.
+    pub fn runs_replaced(&self, program: &str) -> Result<bool, HostError> {
+        let replaced = PathBuf::from(format!("{program} (deleted)"));
+        for process in self.processes()? {
+            if process.program()?.as_ref() == Some(&replaced) && process.shares_root_with(self)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Host {
     /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and puts it back.
     pub fn can_lower_oom_score(&self) -> Result<bool, HostError> {
         const SCORE: &str = "/proc/self/oom_score_adj";
