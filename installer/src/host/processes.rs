@@ -149,6 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_was_replaced_is_told_from_one_in_a_container() {
+        let bench = Bench::new();
+        let link = |target: &str, path: &str| fs::os::unix::fs::symlink(target, bench.path(path)).unwrap();
+        bench.file("proc/12/comm", "etcd\n");
+        link("/usr/local/bin/etcd (deleted)", "proc/12/exe");
+        bench.file("container/etc/passwd", "");
+        link(&bench.path("container").to_string_lossy(), "proc/12/root");
+        let is_replaced = || bench.host().runs_replaced("/usr/local/bin/etcd").unwrap();
+        assert!(!is_replaced(), "that one's root is another");
+        bench.file("proc/13/comm", "etcd\n");
+        link("/usr/local/bin/etcd", "proc/13/exe");
+        link(&bench.path("").to_string_lossy(), "proc/13/root");
+        assert!(!is_replaced());
+        fs::remove_file(bench.path("proc/13/exe")).unwrap();
+        link("/usr/local/bin/etcd (deleted)", "proc/13/exe");
+        assert!(is_replaced());
+        assert!(!bench.host().runs_replaced("/usr/local/bin/kubelet").unwrap());
+    }
+
+    #[test]
     fn without_proc_it_is_unknown_which_processes_run() {
         let error = Bench::new().host().processes().err().unwrap();
         assert_eq!(error.to_string(), "cannot see which processes run");

@@ -75,10 +75,11 @@ pub fn changes_manifests(from: &BundleList, to: &BundleList, name: &str) -> bool
     manifests(from) != manifests(to)
 }
 
-/// Whether the program files of `component` differ.
+/// Whether `component` differs: another version, or another build of the same.
 fn changes_component(from: &BundleList, to: &BundleList, component: ComponentName, platform: &Platform) -> bool {
-    let digest = |list: &BundleList| list.component(component, platform).map(|entry| entry.digest);
-    digest(from) != digest(to)
+    let build =
+        |list: &BundleList| list.component(component, platform).map(|entry| (entry.component.clone(), entry.digest));
+    build(from) != build(to)
 }
 
 impl Outline {

@@ -90,3 +90,50 @@ fn copy(context: &mut Context<'_>, source: &InstalledComponent) -> anyhow::Resul
     let files = incoming.into_iter().map(Incoming::commit).collect::<anyhow::Result<_>>()?;
     Ok(InstalledComponent { version: source.version.clone(), digest: source.digest, files })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use kbundle_format::{BundleList, Digest};
+
+    use super::*;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::Bench;
+    use crate::join_material::JoinMaterial;
+
+    /// Puts a program of a component there as [`unpack`] does.
+    pub fn stage(bench: &Bench, list: &BundleList, component: ComponentName, name: &str, content: &str) {
+        let path = format!("{ROOT}/usr/local/bin/{name}");
+        bench.file(path.trim_start_matches('/'), content);
+        let file = bench.path(path.trim_start_matches('/'));
+        fs_err::set_permissions(file, PermissionsExt::from_mode(0o755)).unwrap();
+        let entry = list.component(component, &crate::fixture::platform()).unwrap();
+        let files = [(path, Digest::of(content.as_bytes()))].into();
+        let mut unpacked = Installed::read_at(&bench.host(), RECORD).unwrap();
+        unpacked.set(component, InstalledComponent { version: "new".into(), digest: entry.digest, files });
+        unpacked.write_at(&mut bench.host(), RECORD).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_whole_is_put_in_place() {
+        const ETCD: &[ComponentName] = &[ComponentName::Etcd];
+        let (bench, cluster) = (Bench::new(), Cluster::of_three_and_two());
+        let act = || bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| put_in_place(context, ETCD));
+        let is_pending =
+            || bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| pending(context, ETCD).unwrap());
+        bench.file("usr/local/bin/etcd", "the former etcd");
+        stage(&bench, &cluster.list, ComponentName::Etcd, "etcd", "the new etcd");
+        bench.file(&format!("{}/usr/local/bin/etcd", &ROOT[1..]), "half of it");
+        assert!(format!("{:#}", act().unwrap_err()).contains("is missing or was changed"));
+        assert_eq!(bench.read("usr/local/bin/etcd"), "the former etcd");
+        assert!(is_pending().is_some());
+        stage(&bench, &cluster.list, ComponentName::Etcd, "etcd", "the new etcd");
+        act().unwrap();
+        assert_eq!(bench.read("usr/local/bin/etcd"), "the new etcd");
+        assert_eq!(is_pending(), None);
+        // What lay aside may be gone now.
+        fs_err::remove_dir_all(bench.path(&ROOT[1..])).unwrap();
+        act().unwrap();
+    }
+}

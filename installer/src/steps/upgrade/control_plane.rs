@@ -58,3 +58,74 @@ impl Step for UpgradedControlPlane {
 fn is_changed(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(changes_control_plane(&former_list(&context.host)?, context.list, &context.facts.platform))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::fixture::bench::{Bench, FAILS, KUBECONFIG};
+    use crate::fixture::{self, Cluster};
+    use crate::host::Command;
+    use crate::join_material::JoinMaterial;
+    use crate::records::Records;
+    use crate::steps::programs::preloaded::tests::stage;
+
+    /// kubeadm fails while the root has `broken`.
+    fn programs(root: &std::path::Path, command: &Command) -> Option<String> {
+        let is_upgrade = command.arguments.first().is_some_and(|first| first == "upgrade");
+        (is_upgrade && root.join("broken").exists()).then(|| format!("{FAILS}CoreDNS has no way to go"))
+    }
+
+    fn set_up(bench: &Bench, from: &str) -> Cluster {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.list = fixture::list("1.36.3");
+        let list_bytes = fixture::list(from).to_bytes();
+        let former = Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::default(), name: None };
+        former.keep(&bench.host()).unwrap();
+        bench.file("proc/uptime", "");
+        bench.file("etc/kubernetes/admin.conf", KUBECONFIG);
+        stage(bench, &cluster.list, ComponentName::Kubeadm, "kubeadm", "the new kubeadm");
+        cluster
+    }
+
+    fn check(bench: &Bench, cluster: &Cluster) -> Check {
+        bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| UpgradedControlPlane.check(context).unwrap())
+    }
+
+    fn apply(bench: &Bench, cluster: &Cluster) -> anyhow::Result<()> {
+        bench.act_as(cluster, "c1", &JoinMaterial::default(), |context| UpgradedControlPlane.apply(context))
+    }
+
+    #[test]
+    fn it_is_upgraded_when_the_new_kubeadm_came_to_its_end() {
+        let bench = Bench::with_programs(programs);
+        let cluster = set_up(&bench, "1.35.4");
+        bench.file("broken", "");
+        assert!(matches!(check(&bench, &cluster), Check::Needed(_)));
+        let error = apply(&bench, &cluster).unwrap_err();
+        assert!(format!("{error:#}").contains("CoreDNS has no way to go"), "{error:#}");
+        assert_eq!(bench.read("usr/local/bin/kubeadm"), "the new kubeadm");
+        assert_eq!(check(&bench, &cluster), Check::Needed("kubeadm has not upgraded it yet".into()));
+        fs_err::remove_file(bench.path("broken")).unwrap();
+        bench.ran();
+        apply(&bench, &cluster).unwrap();
+        let called: Vec<_> = bench.ran().into_iter().filter(|command| command.contains("/kubeadm ")).collect();
+        assert_eq!(
+            called,
+            [
+                "/usr/local/bin/kubeadm init phase upload-config kubeadm --config=/etc/kubernetes/kubeadm.yaml",
+                "/usr/local/bin/kubeadm upgrade apply v1.36.3 --yes --certificate-renewal=false --patches=/etc/kubernetes/patches",
+            ]
+        );
+        assert_eq!(check(&bench, &cluster), Check::Done);
+    }
+
+    #[test]
+    fn a_bundle_with_the_same_kubernetes_leaves_it_alone() {
+        let bench = Bench::with_programs(programs);
+        let cluster = set_up(&bench, "1.36.3");
+        apply(&bench, &cluster).unwrap();
+        assert!(bench.ran().iter().all(|command| !command.contains("upgrade")));
+        assert_eq!(check(&bench, &cluster), Check::Done);
+    }
+}
