@@ -21,6 +21,8 @@ pub enum Mark {
     Snapshot,
     /// From here on what runs is being changed.
     Changing,
+    /// kubeadm's configuration differs from the one that the control plane was made from.
+    NewConfiguration,
     /// kubeadm has upgraded the control plane.
     ControlPlane,
     /// The network's objects are those of the new bundle.
@@ -40,6 +42,10 @@ pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
 /// Begins an upgrade to what `target` says, or goes on with it. A snapshot of an earlier try counts only when that try changed something.
 pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     host.claim_tree(DIRECTORY)?;
+    if self::target(host)?.is_none() {
+        // What an end left that was cut off: its marks are of another upgrade.
+        host.remove_claimed(DIRECTORY)?;
+    }
     if !has(host, Mark::Changing)? {
         write(host, &marks(host)?.into_iter().filter(|mark| *mark != Mark::Snapshot).collect::<Vec<_>>())?;
     }
@@ -105,6 +111,17 @@ mod tests {
         end(&mut bench.host(), &new).unwrap();
         assert_eq!(lists(&bench), (new.list_bytes.clone(), None));
         assert!(!bench.path("var/lib/kinstall/upgrade").exists());
+    }
+
+    #[test]
+    fn marks_of_a_former_upgrade_do_not_count() {
+        let bench = Bench::new();
+        let new = records("1.36.3");
+        begin(&mut bench.host(), &new).unwrap();
+        note(&bench.host(), Mark::ControlPlane).unwrap();
+        fs_err::remove_file(bench.path("var/lib/kinstall/upgrade/cluster.yaml")).unwrap();
+        begin(&mut bench.host(), &new).unwrap();
+        assert!(!has(&bench.host(), Mark::ControlPlane).unwrap());
     }
 
     #[test]

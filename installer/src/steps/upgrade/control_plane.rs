@@ -33,7 +33,7 @@ impl Step for UpgradedControlPlane {
             return needed(reason);
         }
         // kubeadm's own end is the only proof that all of its work is done.
-        if is_changed(context)? && !unfinished::has(&context.host, Mark::ControlPlane)? {
+        if needs_kubeadm(context)? && !unfinished::has(&context.host, Mark::ControlPlane)? {
             return needed("kubeadm has not upgraded it yet");
         }
         KubeadmConfig.check(context)
@@ -41,13 +41,15 @@ impl Step for UpgradedControlPlane {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         begin_changing(context)?;
-        let is_changed = is_changed(context)?;
+        if KubeadmConfig.check(context)? != Check::Done {
+            unfinished::note(&context.host, Mark::NewConfiguration)?;
+        }
         preloaded::put_in_place(context, COMPONENTS)?;
         // kubeadm puts it over the configuration of the kubelet, which may not start without (cgroup v1 from 1.35 on).
         let patch = host_settings::patch(context);
         context.host.write_file(host_settings::PATCH_PATH, patch.as_bytes(), 0o644)?;
         kubeadm_config::write(context)?;
-        if is_changed {
+        if needs_kubeadm(context)? {
             context.kubeadm().upgrade()?;
             unfinished::note(&context.host, Mark::ControlPlane)?;
         }
@@ -55,8 +57,10 @@ impl Step for UpgradedControlPlane {
     }
 }
 
-fn is_changed(context: &Context<'_>) -> anyhow::Result<bool> {
-    Ok(changes_control_plane(&former_list(&context.host)?, context.list, &context.facts.platform))
+/// Whether the control plane has to be made anew: from other images, or from another configuration.
+fn needs_kubeadm(context: &Context<'_>) -> anyhow::Result<bool> {
+    Ok(unfinished::has(&context.host, Mark::NewConfiguration)?
+        || changes_control_plane(&former_list(&context.host)?, context.list, &context.facts.platform))
 }
 
 #[cfg(test)]
@@ -124,8 +128,17 @@ mod tests {
     fn a_bundle_with_the_same_kubernetes_leaves_it_alone() {
         let bench = Bench::with_programs(programs);
         let cluster = set_up(&bench, "1.36.3");
+        bench.act_as(&cluster, "c1", &JoinMaterial::default(), kubeadm_config::write).unwrap();
+        let upgrades = || bench.ran().iter().filter(|command| command.contains("kubeadm upgrade")).count();
         apply(&bench, &cluster).unwrap();
-        assert!(bench.ran().iter().all(|command| !command.contains("upgrade")));
-        assert_eq!(check(&bench, &cluster), Check::Done);
+        assert_eq!((upgrades(), check(&bench, &cluster)), (0, Check::Done));
+        // A newer kinstall may write another configuration for the same version.
+        bench.file("etc/kubernetes/kubeadm.yaml", "of a former kinstall");
+        bench.file("broken", "");
+        apply(&bench, &cluster).unwrap_err();
+        assert_eq!(check(&bench, &cluster), Check::Needed("kubeadm has not upgraded it yet".into()));
+        fs_err::remove_file(bench.path("broken")).unwrap();
+        apply(&bench, &cluster).unwrap();
+        assert_eq!((upgrades(), check(&bench, &cluster)), (2, Check::Done));
     }
 }
