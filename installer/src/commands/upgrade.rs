@@ -213,3 +213,116 @@ fn kubelet(node: &Value) -> Option<(String, KubeVersion)> {
     let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str()?.trim_start_matches('v').parse().ok()?;
     Some((name_of(node).to_owned(), version))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::failure::message;
+    use crate::fixture::bench::{Bench, FAILS, KUBECONFIG};
+    use crate::fixture::{self, Cluster};
+    use crate::host::{Change, Command};
+    use crate::topology::Topology;
+
+    fn records(version: &str) -> Records {
+        let list_bytes = fixture::list(version).to_bytes();
+        Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::default(), name: None }
+    }
+
+    /// Looks at a single host with Kubernetes 1.36.3 in the new bundle.
+    fn with_inputs<T>(look: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let (spec, facts, list) = (ClusterSpec::default(), fixture::facts(), fixture::list("1.36.3"));
+        let topology = Topology::single(&spec, &facts).unwrap();
+        look(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology })
+    }
+
+    #[test]
+    fn a_host_that_was_never_set_up_or_is_one_of_several_is_refused() {
+        let bench = Bench::new();
+        insta::assert_snapshot!(message(&standing(&bench.host()).unwrap_err()), @r"
+        error: kinstall has not set up this host, so that there is nothing to upgrade
+        hint: install the bundle: `kinstall run BUNDLE --key KEY`
+        ");
+        with_inputs(refuse_several).unwrap();
+        let cluster = Cluster::of_three_and_two();
+        let topology = cluster.seen_from("c1");
+        let refusal = message(&refuse_several(&cluster.inputs(&topology)).unwrap_err());
+        assert!(
+            refusal.contains("has 5 hosts, and upgrading a cluster of several hosts is not supported yet"),
+            "{refusal}"
+        );
+        assert!(bench.host().ledger().changes().is_empty());
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_with_its_own_bundle_alone() {
+        let bench = Bench::new();
+        assert!(!resumes(&bench.host(), &records("1.36.3")).unwrap());
+        unfinished::begin(&mut bench.host(), &records("1.36.3")).unwrap();
+        assert!(resumes(&bench.host(), &records("1.36.3")).unwrap());
+        let refusal = message(&resumes(&bench.host(), &records("1.36.4")).unwrap_err());
+        assert!(refusal.contains("another bundle, with Kubernetes 1.36.3, is not finished"), "{refusal}");
+    }
+
+    #[test]
+    fn an_installation_that_was_cut_off_is_completed_first() {
+        let bench = Bench::new();
+        let check = |bench: &Bench| with_inputs(|inputs| refuse_incomplete(&bench.host(), inputs));
+        check(&bench).unwrap();
+        bench.host().ledger_mut().record(Change::StepStarted { step: "ready".into() }).unwrap();
+        let refusal = message(&check(&bench).unwrap_err());
+        assert!(refusal.contains("is not complete: ready; nothing was changed"), "{refusal}");
+        bench.host().ledger_mut().record(Change::StepDone { step: "ready".into() }).unwrap();
+        check(&bench).unwrap();
+    }
+
+    /// The API as the root's `nodes` says; it is not ready while that is missing.
+    fn api(root: &std::path::Path, command: &Command) -> Option<String> {
+        let asked = command.arguments.join(" ");
+        let nodes = fs_err::read_to_string(root.join("nodes"));
+        match nodes {
+            Err(_) => Some(format!("{FAILS}connection refused")),
+            Ok(nodes) if asked.contains("get nodes") => Some(nodes),
+            Ok(_) if asked.contains("/metrics") => {
+                Some("apiserver_requested_deprecated_apis{group=\"\",removed_release=\"\",resource=\"endpoints\",subresource=\"\",version=\"v1\"} 1\n".to_owned())
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn node(name: &str, kubelet: &str, ready: &str) -> Value {
+        serde_json::json!({"metadata": {"name": name}, "status": {
+            "nodeInfo": {"kubeletVersion": kubelet}, "conditions": [{"type": "Ready", "status": ready}]}})
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_well_is_not_upgraded() {
+        let bench = Bench::with_programs(api);
+        bench.file("etc/kubernetes/admin.conf", KUBECONFIG);
+        let former = fixture::list("1.35.4");
+        let look = |is_resumed: bool| {
+            with_inputs(|inputs| look_at_cluster(&bench.host(), inputs, &former, is_resumed))
+                .map_err(|error| message(&error))
+        };
+        assert!(
+            look(false).unwrap_err().contains("the API server is not ready: connection refused; nothing was changed")
+        );
+        look(true).expect("it may be what the upgrade left it");
+        let nodes = |nodes: &[Value]| bench.file("nodes", &serde_json::json!({ "items": nodes }).to_string());
+        nodes(&[node("a", "v1.35.4", "False")]);
+        assert!(look(false).unwrap_err().contains("node a is not ready"));
+        nodes(&[node("a", "v1.35.4", "True"), node("b", "v1.35.4", "True")]);
+        assert!(look(false).unwrap_err().contains("the cluster has 2 nodes, and upgrading"));
+        nodes(&[node("a", "v1.32.0", "True")]);
+        assert!(look(false).unwrap_err().contains("the kubelet of a is 1.32.0"));
+        nodes(&[node("a", "v1.35.4", "True")]);
+        let outline = look(false).unwrap();
+        assert_eq!(outline.deprecated_apis[0].resource, "endpoints");
+    }
+
+    #[test]
+    fn a_bundle_that_may_not_follow_is_refused_with_every_reason() {
+        let refusal = message(&refuse(&["one".to_owned(), "two".to_owned()]).unwrap_err());
+        assert!(refusal.starts_with("error: one; two; nothing was changed"), "{refusal}");
+    }
+}

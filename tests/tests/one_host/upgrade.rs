@@ -18,7 +18,7 @@ const LOAD: &str = r#"
 mkdir -p /root/load
 systemd-run --quiet --unit=load-service sh -c 'while :; do
   if curl -sf -o /dev/null --max-time 2 http://ADDRESS/; then echo ok; else echo fail; fi; sleep 0.1; done > /root/load/service'
-systemd-run --quiet --unit=load-api --setenv=KUBECONFIG=/root/.kube/config sh -c 'while :; do
+systemd-run --quiet --unit=load-api --setenv=HOME=/root sh -c 'while :; do
   if kubectl --request-timeout=2s annotate configmap kept tick=$(date +%s%N) --overwrite >/dev/null 2>&1; then date +%s; fi; sleep 0.5; done > /root/load/api'
 "#;
 

@@ -93,7 +93,7 @@ fn copy(context: &mut Context<'_>, source: &InstalledComponent) -> anyhow::Resul
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     use kbundle_format::{BundleList, Digest};
 

@@ -49,3 +49,34 @@ fn former_list(host: &Host) -> anyhow::Result<BundleList> {
     let records = Records::read(host)?.context("this host has no record of the bundle that it was set up from")?;
     Ok(BundleList::parse(&records.list_bytes)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ClusterSpec;
+    use crate::fixture;
+    use crate::inputs::Inputs;
+    use crate::plan::plan_upgrade;
+
+    #[test]
+    fn versions_change_in_the_order_that_kubernetes_asks_for() {
+        let (spec, facts, topology) = (ClusterSpec::default(), fixture::facts(), fixture::topology());
+        let list = fixture::list("1.36.3");
+        let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+        let plan = plan_upgrade(&inputs).unwrap();
+        let ids: Vec<_> = plan.steps.iter().map(|planned| planned.step.id()).collect();
+        let of_upgrade = [
+            "preload",
+            "images",
+            "etcd-snapshot",
+            "upgrade-runtime",
+            "upgrade-etcd",
+            "upgrade-control-plane",
+            "upgrade-kubelet",
+        ];
+        assert_eq!(ids[..of_upgrade.len()], of_upgrade);
+        let of_installation = &ids[of_upgrade.len()..];
+        assert!(of_installation.starts_with(&["swap"]) && of_installation.ends_with(&["ready"]), "{of_installation:?}");
+        let title = &plan.steps[3].title;
+        assert_eq!(title, "change to containerd 2.0.5, runc 1.1.4, crictl 1.25.0, cni-plugins 1.2.0");
+    }
+}
