@@ -257,6 +257,7 @@ mod tests {
     #[test]
     fn an_upgrade_goes_on_with_its_own_bundle_alone() {
         let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
         assert!(!resumes(&bench.host(), &records("1.36.3")).unwrap());
         unfinished::begin(&mut bench.host(), &records("1.36.3")).unwrap();
         assert!(resumes(&bench.host(), &records("1.36.3")).unwrap());

@@ -104,7 +104,7 @@ impl Outline {
         let noticed = [
             (
                 control_plane || etcd,
-                "the API server does not answer while it and etcd start anew: kubectl and controllers fail for a minute or so, and running pods \
+                "the API server does not answer while it and etcd start anew: kubectl and controllers fail meanwhile, and running pods \
                  go on",
             ),
             (containerd, "no pod starts or ends while containerd starts anew; running pods go on"),

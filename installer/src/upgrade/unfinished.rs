@@ -116,6 +116,7 @@ mod tests {
     #[test]
     fn marks_of_a_former_upgrade_do_not_count() {
         let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
         let new = records("1.36.3");
         begin(&mut bench.host(), &new).unwrap();
         note(&bench.host(), Mark::ControlPlane).unwrap();
@@ -127,6 +128,7 @@ mod tests {
     #[test]
     fn a_snapshot_of_a_try_that_changed_nothing_is_taken_again() {
         let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
         let new = records("1.36.3");
         begin(&mut bench.host(), &new).unwrap();
         note(&bench.host(), Mark::Snapshot).unwrap();
