@@ -99,6 +99,11 @@ impl<'a> Kubectl<'a> {
         Ok(self.get(arguments)?.is_some())
     }
 
+    /// What the API server answers to a path, such as `/metrics`.
+    pub fn raw(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.run(&["get", &format!("--raw={path}")])?.stdout)
+    }
+
     /// Whether the API has an object with the kind, name and namespace of `object`.
     pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
         let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);

@@ -13,6 +13,7 @@ pub mod config;
 pub mod cost;
 pub mod distributions;
 pub mod etcd_layout;
+pub mod etcd_snapshot;
 pub mod executor;
 pub mod facts;
 pub mod failure;
@@ -49,6 +50,7 @@ pub mod topology;
 pub mod trust;
 #[cfg(test)]
 mod unlike;
+pub mod upgrade;
 mod version;
 pub mod version_rules;
 pub mod wait;

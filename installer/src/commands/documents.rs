@@ -16,6 +16,7 @@ use crate::report::EventLine;
 pub fn documents() -> Vec<Documents> {
     vec![
         Documents::of("run").with::<EventLine<'_>>(),
+        Documents::of("upgrade").with::<EventLine<'_>>(),
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails<'_>>(),
         Documents::of("inspect").with::<inspect::Report<'_>>(),
         Documents::of("extract").with::<extract::Report>().with_details::<DamageDetails<'_>>(),

@@ -17,6 +17,7 @@ mod secret_file;
 mod status;
 mod support;
 mod token;
+mod upgrade;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let output = cli.common.output;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, output),
+        Command::Upgrade(arguments) => upgrade::upgrade(arguments, output),
         Command::Verify(arguments) => done(verify::run(arguments, output)),
         Command::Inspect(arguments) => done(inspect::run(arguments, output)),
         Command::Extract(arguments) => done(extract::run(arguments, output)),

@@ -37,13 +37,14 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 28] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
         2,
         "run cluster.tar.zst --config cluster.yaml",
     ),
+    case("upgrade", Success::Lab("tests/tests/one_host/upgrade.rs"), 2, "upgrade cluster.tar.zst"),
     case(
         "verify",
         Success::Lines(&["verify cluster.tar.zst --key signing.pub"]),

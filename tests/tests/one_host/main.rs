@@ -13,3 +13,4 @@ mod refusals;
 mod repeated;
 mod settings;
 mod support;
+mod upgrade;
