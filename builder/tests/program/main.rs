@@ -18,6 +18,7 @@ mod plan;
 mod reading;
 mod reference;
 mod registry;
+mod sbom;
 mod server;
 mod signing;
 mod site;
