@@ -67,23 +67,26 @@ fn version_of(image: &Image) -> String {
     image.reference.tag().map_or_else(|| image.pinned.to_string(), str::to_owned)
 }
 
-/// The images of both sides under one name: one each is one that changed, of several those that are not on both sides.
+/// The images of both sides by name: those of the same tag, and where one each is left, that one with its new tag.
 fn pairs<'a>(old: &Side<'a>, new: &Side<'a>) -> Vec<(String, Option<&'a Image>, Option<&'a Image>)> {
     let (theirs, ours) = (images_of(old), images_of(new));
     let mut pairs = Vec::new();
     for (name, old, new) in both(&theirs, &ours) {
         let (old, new) = (old.map_or(&[][..], Vec::as_slice), new.map_or(&[][..], Vec::as_slice));
-        if let ([old], [new]) = (old, new) {
-            pairs.push((name.to_owned(), Some(*old), Some(*new)));
-            continue;
-        }
+        let is_in =
+            |image: &Image, others: &[&Image]| others.iter().any(|other| version_of(other) == version_of(image));
         for image in old {
             let same = new.iter().find(|other| version_of(other) == version_of(image));
-            pairs.push((format!("{name} ({})", version_of(image)), Some(*image), same.copied()));
+            pairs.extend(same.map(|same| (format!("{name} ({})", version_of(image)), Some(*image), Some(*same))));
         }
-        for image in new.iter().filter(|image| old.iter().all(|other| version_of(other) != version_of(image))) {
-            pairs.push((format!("{name} ({})", version_of(image)), None, Some(*image)));
+        let gone: Vec<_> = old.iter().filter(|image| !is_in(image, new)).collect();
+        let added: Vec<_> = new.iter().filter(|image| !is_in(image, old)).collect();
+        if let ([gone], [added]) = (gone.as_slice(), added.as_slice()) {
+            pairs.push((name.to_owned(), Some(**gone), Some(**added)));
+            continue;
         }
+        pairs.extend(gone.into_iter().map(|image| (name.to_owned(), Some(*image), None)));
+        pairs.extend(added.into_iter().map(|image| (name.to_owned(), None, Some(*image))));
     }
     pairs
 }

@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod completion;
 mod composing;
+mod diff;
 mod fetch;
 mod files;
 mod fixtures;

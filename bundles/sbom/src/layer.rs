@@ -5,13 +5,13 @@ use std::io::{self, Read, Seek as _, Write};
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
-use tar::{Archive, EntryType};
+use tar::{Archive, EntryType, PaxExtensions};
 use tempfile::SpooledTempFile;
 
 use crate::file_class::FileClass;
 use crate::limits::{
     MAX_COPYRIGHT_BYTES, MAX_JAR_BYTES, MAX_LAYER_BYTES, MAX_LAYER_FILES, MAX_PROGRAM_BYTES, MAX_RPM_BYTES,
-    MAX_TEXT_BYTES, SPOOL_BYTES,
+    MAX_TAR_NAME_BYTES, MAX_TEXT_BYTES, SPOOL_BYTES,
 };
 use crate::package::Finding;
 use crate::read;
@@ -85,27 +85,20 @@ impl Layer {
 
     fn read_tar(&mut self, tar: impl Read) -> io::Result<()> {
         let mut archive = Archive::new(tar.take(MAX_LAYER_BYTES));
-        for (count, entry) in archive.entries()?.enumerate() {
+        let mut long = LongName::default();
+        // Raw, since the crate puts long names into memory however long they are.
+        for (count, entry) in archive.entries()?.raw(true).enumerate() {
             if count == MAX_LAYER_FILES {
                 return Err(io::Error::other(format!("it has more than {MAX_LAYER_FILES} files")));
             }
             let mut entry = entry?;
-            let Some(path) = plain_path(&String::from_utf8_lossy(&entry.path_bytes())) else { continue };
             let kind = entry.header().entry_type();
-            if kind.is_dir() {
+            if long.takes(kind, &mut entry)? {
                 continue;
             }
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            if name == ".wh..wh..opq" {
-                self.opaque.insert(key(folder));
-                continue;
-            }
-            if let Some(removed) = name.strip_prefix(".wh.") {
-                self.covered.insert(key(&if folder.is_empty() {
-                    removed.to_owned()
-                } else {
-                    format!("{folder}/{removed}")
-                }));
+            let path = long.path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+            let Some(path) = plain_path(&String::from_utf8_lossy(&path)) else { continue };
+            if kind.is_dir() || self.is_whiteout(&path) {
                 continue;
             }
             self.covered.insert(key(&path));
@@ -119,6 +112,19 @@ impl Layer {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of a file that only says what is gone.
+    fn is_whiteout(&mut self, path: &str) -> bool {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if name == ".wh..wh..opq" {
+            self.opaque.insert(key(folder));
+            return true;
+        }
+        let Some(removed) = name.strip_prefix(".wh.") else { return false };
+        let removed = if folder.is_empty() { removed.to_owned() } else { format!("{folder}/{removed}") };
+        self.covered.insert(key(&removed));
+        true
     }
 
     /// Whether a file at `path` of a lower layer cannot be seen through this one.
@@ -137,6 +143,59 @@ impl Layer {
         }
         self.opaque.contains(&key(""))
     }
+}
+
+/// The name of the next file, where its header has no room for it.
+///
+/// Source: "pax Header Block" of POSIX, and "GNU tar Archive Format".
+#[derive(Default)]
+struct LongName {
+    path: Option<Vec<u8>>,
+}
+
+impl LongName {
+    /// Whether an entry of this kind says something about the next one, which then is taken note of.
+    fn takes(&mut self, kind: EntryType, entry: &mut dyn Read) -> io::Result<bool> {
+        match kind {
+            EntryType::GNULongName => {
+                let mut path = bounded(entry)?;
+                path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
+                self.path = Some(path);
+            }
+            EntryType::XHeader => {
+                let header = bounded(entry)?;
+                for field in PaxExtensions::new(&header) {
+                    let field = field?;
+                    match field.key_bytes() {
+                        b"path" => self.path = Some(field.value_bytes().to_owned()),
+                        // A smaller one stands in the header of the file as well.
+                        b"size"
+                            if field
+                                .value()
+                                .ok()
+                                .and_then(|size| size.parse().ok())
+                                .is_none_or(|size: u64| size >= 8 << 30) =>
+                        {
+                            return Err(io::Error::other("it has a file of 8 GiB or more"));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            EntryType::GNULongLink | EntryType::XGlobalHeader => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn bounded(content: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    content.take(MAX_TAR_NAME_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_TAR_NAME_BYTES {
+        return Err(io::Error::other(format!("it has a file name beyond {MAX_TAR_NAME_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// The path without what does not count; `None` for the root, and for paths that lead out of it.

@@ -30,3 +30,5 @@ pub const MAX_LAYER_FILES: usize = 2_000_000;
 pub const MAX_LAYER_BYTES: u64 = 64 << 30;
 /// Most packages of a bundle's document.
 pub const MAX_BUNDLE_PACKAGES: usize = 1_000_000;
+/// Most bytes of a long name in a tar, with the other fields of its pax header: names of 4 KiB, and extended attributes.
+pub const MAX_TAR_NAME_BYTES: u64 = 1 << 20;

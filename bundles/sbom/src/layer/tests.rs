@@ -44,6 +44,22 @@ fn the_last_file_of_a_name_counts() {
 }
 
 #[test]
+fn long_names_are_read_and_bounded() {
+    let long = format!("{}/node_modules/a/package.json", "d".repeat(300));
+    let found = layer(&[(&long, br#"{"name":"a","version":"1"}"#)]).found;
+    assert_eq!(found.keys().collect::<Vec<_>>(), [&long]);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(EntryType::GNULongName);
+    let name = vec![b'x'; 2 << 20];
+    header.set_size(name.len() as u64);
+    header.set_cksum();
+    builder.append(&header, &name[..]).unwrap();
+    let cut_short = Layer::read(&mut &builder.into_inner().unwrap()[..]).unwrap().cut_short.unwrap();
+    assert!(cut_short.contains("file name beyond"), "{cut_short}");
+}
+
+#[test]
 fn an_archive_that_breaks_off_says_so_and_keeps_what_was_found() {
     let mut bytes = tar(&[("var/lib/dpkg/status", STATUS), ("x", &[1; 5000])]);
     bytes.truncate(3000);

@@ -40,7 +40,9 @@ impl Reader {
         }
         let (mut manifest, mut from_maven) = (None, false);
         for index in 0..zip.len() {
-            let Some(Ok(path)) = zip.name_for_index(index).map(|name| name.map(|name| name.into_owned())) else { continue };
+            let Some(Ok(path)) = zip.name_for_index(index).map(|name| name.map(|name| name.into_owned())) else {
+                continue;
+            };
             if path == "META-INF/MANIFEST.MF" {
                 manifest = Some(self.text(&mut zip, index)?);
             } else if path.starts_with("META-INF/maven/") && path.ends_with("/pom.properties") {

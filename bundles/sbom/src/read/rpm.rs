@@ -6,7 +6,7 @@ use std::io::Read;
 
 use rusqlite::{Connection, MAIN_DB, config::DbConfig};
 
-use super::rpm_header;
+use super::rpm_header::{self, Subject};
 use crate::limits::MAX_PACKAGES;
 use crate::package::Finding;
 
@@ -37,8 +37,9 @@ fn packages(content: impl Read, size: usize) -> rusqlite::Result<Finding> {
         if seen > MAX_PACKAGES {
             return Ok(Finding::NotRead(format!("rpm's database has more than {MAX_PACKAGES} packages")));
         }
-        match rpm_header::package(row.get_ref(0)?.as_blob().unwrap_or_default()) {
-            Some(package) => found.extend(package),
+        match rpm_header::subject(row.get_ref(0)?.as_blob().unwrap_or_default()) {
+            Some(Subject::Package(package)) => found.push(package),
+            Some(Subject::Key) => {}
             None => unreadable += 1,
         }
     }

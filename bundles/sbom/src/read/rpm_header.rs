@@ -19,19 +19,27 @@ const INT32: u32 = 4;
 const STRING: u32 = 6;
 const TEXTS_OF_LOCALES: u32 = 9;
 
-/// What a header says: a package, or `Some(None)` for a key that signs packages. `None` where it cannot be read.
-pub fn package(header: &[u8]) -> Option<Option<Package>> {
+/// What a header is about.
+pub enum Subject {
+    /// A package.
+    Package(Package),
+    /// A key that signs packages.
+    Key,
+}
+
+/// What a header says; `None` where it cannot be read.
+pub fn subject(header: &[u8]) -> Option<Subject> {
     let header = Header::parse(header)?;
     let (name, version, release) = (header.text(NAME)?, header.text(VERSION)?, header.text(RELEASE)?);
     if name == "gpg-pubkey" {
-        return Some(None);
+        return Some(Subject::Key);
     }
     let mut package = Package::new(Ecosystem::Rpm, &name, &format!("{version}-{release}"))
         .with("arch", &header.text(ARCHITECTURE).unwrap_or_default())
         .with("epoch", &header.number(EPOCH).map(|epoch| epoch.to_string()).unwrap_or_default())
         .with("upstream", &header.text(SOURCE_PACKAGE).unwrap_or_default());
     package.licences.extend(header.text(LICENCE).filter(|text| !text.is_empty()));
-    Some(Some(package))
+    Some(Subject::Package(package))
 }
 
 struct Header<'a> {
@@ -103,7 +111,7 @@ pub mod tests {
     proptest::proptest! {
         #[test]
         fn no_header_makes_it_panic(bytes: Vec<u8>) {
-            let _ = package(&bytes);
+            let _ = subject(&bytes);
         }
 
         #[test]
@@ -112,7 +120,7 @@ pub mod tests {
             if let Some(there) = bytes.get_mut(place) {
                 *there = byte;
             }
-            let _ = package(&bytes);
+            let _ = subject(&bytes);
         }
     }
 }
