@@ -162,7 +162,7 @@ fn verify(input: Input, bundle: &IndexedBundle, output: OutputFormat) -> anyhow:
     let (cyclonedx, spdx) = documents.ok_or_else(|| {
         failure::refused(
             format!("{} carries no list of packages to compare with", input.name),
-            format!("`kbundle sbom {} …` without --verify makes one from its content", input.name),
+            "leave --verify out: the list then is made from its content",
         )
     })?;
     let again = computed(&input, bundle)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kbundle_format::{Digest, Entry, EntryKind, Image, PinSource};
 
-use super::{Difference, ImageSettings, Side, Topic, both};
+use super::{Difference, ImageSettings, Side, Topic, both, version_order};
 
 pub fn kubernetes(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let version = |side: &Side<'_>| Some(side.list.kubernetes_version.to_string());
@@ -95,10 +95,12 @@ pub fn images(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let text = |image: Option<&Image>| image.map(|image| format!("{} ({})", version_of(image), image.manifest));
     let mut differences = Vec::new();
     for (name, before, after) in pairs(old, new) {
-        let Some(mut difference) = Difference::of_versions(Topic::Images, &name, text(before), text(after)) else {
+        let Some(mut difference) = Difference::between(Topic::Images, &name, text(before), text(after)) else {
             continue;
         };
         if let (Some(before), Some(after)) = (before, after) {
+            // The digests say nothing about which is higher.
+            difference.change = version_order::change(&version_of(before), &version_of(after));
             let layers = new_layers(old.images.get(&before.manifest), new.images.get(&after.manifest));
             difference.new = difference.new.map(|text| text + &layers);
         }

@@ -79,6 +79,6 @@ proptest::proptest! {
     fn no_bytes_make_it_panic(bytes: Vec<u8>) {
         Layer::read(&mut &bytes[..]).unwrap();
         Layer::read(&mut &[GZIP_MAGIC, &bytes].concat()[..]).unwrap();
-        Layer::program("x", &mut &[&read::ELF_MAGIC, &bytes[..]].concat()[..]).unwrap();
+        Layer::program("x", &mut &[&read::ELF_MAGIC[..], &bytes].concat()[..]).unwrap();
     }
 }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn framed(modules: &str) -> Vec<u8> {
-        [&[b'<'; SENTINEL_BYTES], modules.as_bytes(), &[b'>'; SENTINEL_BYTES]].concat()
+        [&[b'<'; SENTINEL_BYTES][..], modules.as_bytes(), &[b'>'; SENTINEL_BYTES]].concat()
     }
 
     fn purls(elf: &Fake) -> Vec<String> {
@@ -177,7 +177,7 @@ mod tests {
         let modules = framed(MODULES);
         let length = [u8::try_from(modules.len() & 0x7f).unwrap() | 0x80, u8::try_from(modules.len() >> 7).unwrap()];
         let header = [MAGIC, &[8, 2], &[0; 16]].concat();
-        let section = [&[0; 16], &header[..], &[8], b"go1.19.1", &length, &modules].concat();
+        let section = [&[0; 16][..], &header, &[8], b"go1.19.1", &length, &modules].concat();
         assert_eq!(purls(&Fake { section, memory: vec![] }), EXPECTED);
     }
 
