@@ -150,7 +150,7 @@ mod tests {
         }
         fn loaded(&self, address: u64, length: u64) -> Option<&[u8]> {
             let start = usize::try_from(address).ok()?;
-            self.memory.get(start..start + usize::try_from(length).ok()?)
+            self.memory.get(start..start.checked_add(usize::try_from(length).ok()?)?)
         }
         fn is_big_endian(&self) -> bool {
             false

@@ -55,7 +55,7 @@ mod tests {
     use crate::read::rpm_header::tests::header;
 
     fn database(sql: &str, headers: &[Vec<u8>]) -> Vec<u8> {
-        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(sql).unwrap();
         for header in headers {
             connection.execute("INSERT INTO Packages (blob) VALUES (?1)", [header]).unwrap();
