@@ -134,7 +134,9 @@ impl<R: Read> Read for Watched<'_, R> {
 fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
     let media_type = match artifact.kind {
         EntryKind::Archive => "application/gzip",
-        EntryKind::Manifest => "application/yaml",
+        EntryKind::Manifest | EntryKind::ChartValues => "application/yaml",
+        // Helm, "Use OCI-based registries": the type of a chart's layer.
+        EntryKind::Chart => "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
         _ => "application/octet-stream",
     };
     Ok(Entry {

@@ -44,6 +44,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         sources: list.sources.clone(),
         artifacts: Vec::new(),
         images,
+        charts: None,
     };
     let mut pinned = fetcher.pin_content(selection).await?;
     for image in &mut pinned.images {
@@ -53,7 +54,10 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
 }
 
 fn is_file(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart)
+    matches!(
+        entry.kind,
+        EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart | EntryKind::ChartValues
+    )
 }
 
 fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {

@@ -165,6 +165,8 @@ pub enum EntryKind {
     Manifest,
     /// A Helm chart archive.
     Chart,
+    /// Values for a Helm chart, as YAML.
+    ChartValues,
 }
 
 /// Which hosts need an entry.

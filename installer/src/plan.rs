@@ -9,10 +9,10 @@ use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
+    Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
     Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer,
     Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress,
-    addons, load_balancer, network, programs, virtual_address,
+    addons, charts, load_balancer, network, programs, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -72,6 +72,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &ImageKeeper),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
+    (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
 
@@ -124,6 +125,9 @@ pub enum PlanError {
         /// Its name.
         name: String,
     },
+    /// The bundle lacks what installs charts.
+    #[error("the bundle has no helm for this host's platform, which charts are installed with; build it for that platform as well")]
+    NoHelm,
     /// The bundle lacks the load balancer.
     #[error(
         "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it without \
@@ -210,6 +214,9 @@ pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
     found.extend(ClusterImages::find(inputs.list, &inputs.facts.platform).err().map(PlanError::from));
     found.extend(network::refuse_contradiction(inputs).err().map(PlanError::from));
     found.extend(addons::missing(inputs).map(|name| PlanError::NoAddon { name: name.to_owned() }));
+    if charts::lack_helm(inputs) {
+        found.push(PlanError::NoHelm);
+    }
     if !load_balancer::is_in_bundle(inputs) {
         found.push(PlanError::NoLoadBalancer);
     }

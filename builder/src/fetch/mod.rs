@@ -5,11 +5,13 @@
 //! | `cache` | content by digest on disk |
 //! | `http`, `retry` | one download: resuming, hashing, bounds, trying again, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
+//! | `chart` | charts: their archives, and the images that they name |
 //! | `breakdown`, `reach` | why there is no answer, and from which servers |
 //! | `progress` | what a person sees |
 
 mod breakdown;
 mod cache;
+mod chart;
 mod error;
 mod http;
 mod image;
@@ -102,6 +104,7 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
     pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let selection = self.with_charts(selection).await?;
         let images = Selection { artifacts: Vec::new(), ..selection.clone() };
         let files = Selection { images: Vec::new(), ..selection };
         let files = self.fetch_content(self.pin_content(files).await?).await?;
@@ -118,14 +121,14 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
     pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let lock = self.pin_content(selection).await?;
+        let lock = self.pin_content(self.with_charts(selection).await?).await?;
         image::check_layers(&lock)?;
         Ok(lock)
     }
 
     /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
     pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
+        let Selection { kubernetes, platforms, sources, artifacts, images, .. } = selection;
         let pairs: Vec<_> = images
             .into_iter()
             .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
@@ -208,6 +211,7 @@ impl Fetcher {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
             Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
+            Pin::Fetched(digest, source) => (*digest, *source),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
@@ -237,6 +241,9 @@ impl Fetcher {
     }
 
     fn file(&self, artifact: &Artifact) -> Download {
+        if let Some(blob) = self.blob(&artifact.url, artifact.size) {
+            return blob;
+        }
         Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::Digest;
 
+use crate::chart;
 use crate::fetch::{Cache, FetchError};
 
 /// What the address of such a file begins with.
@@ -53,10 +54,19 @@ pub enum LocalFileError {
 
 impl LocalFile {
     /// Reads the file at `path`, which is relative to `base`.
-    pub(super) fn read(base: &Path, path: &Path) -> io::Result<Self> {
-        let content = read_regular(&base.join(path))?;
+    pub(crate) fn read(base: &Path, path: &Path) -> io::Result<Self> {
+        Ok(Self::of(path, &read_regular(&base.join(path))?))
+    }
+
+    /// The file at `path` with this content.
+    pub(crate) fn of(path: &Path, content: &[u8]) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(&content) })
+        Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(content) }
+    }
+
+    /// What is carried for `path`: a regular file as it is, the folder of a chart as an archive.
+    pub(crate) fn content(path: &Path) -> io::Result<Vec<u8>> {
+        if path.is_dir() { chart::package(path) } else { read_regular(path) }
     }
 }
 
@@ -91,7 +101,7 @@ pub fn keep<'a>(
             continue;
         }
         let read = |source| LocalFileError::Read { path: path.clone(), source };
-        let content = read_regular(&path).map_err(read)?;
+        let content = LocalFile::content(&path).map_err(read)?;
         let actual = Digest::of(&content);
         if actual != expected {
             return Err(LocalFileError::Changed { path, expected, actual });
@@ -134,7 +144,6 @@ mod tests {
         fs::File::create(folder.path().join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         for (url, reason) in [
             ("file:/dev/zero", "it is no regular file"),
-            ("file:.", "it is no regular file"),
             ("file:large", "it is larger than 64 MiB"),
         ] {
             let error = keep([(url, Digest::of(b""))], folder.path(), &cache).unwrap_err();
