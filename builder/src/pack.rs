@@ -150,6 +150,7 @@ fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
         platform: artifact.platform.clone(),
         origin: Some(Origin { url: artifact.url.clone(), pin: artifact.pin }),
         licence: artifact.licence.clone(),
+        host_file: artifact.host_file.clone(),
     })
 }
 
@@ -165,6 +166,7 @@ fn made_entry(path: EntryPath, content: &[u8]) -> Entry {
         platform: None,
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 
@@ -199,6 +201,7 @@ fn blob_entry(image: &LockedImage, kind: EntryKind, blob: &Descriptor) -> Entry 
         platform: None,
         origin: Some(Origin { url: format!("oci://{registry}/{repository}@{}", blob.digest), pin }),
         licence: image.licence.clone(),
+        host_file: None,
     }
 }
 

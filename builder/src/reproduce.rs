@@ -56,7 +56,12 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
 fn is_file(entry: &Entry) -> bool {
     matches!(
         entry.kind,
-        EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart | EntryKind::ChartValues
+        EntryKind::Binary
+            | EntryKind::Archive
+            | EntryKind::Manifest
+            | EntryKind::Chart
+            | EntryKind::ChartValues
+            | EntryKind::HostFile
     )
 }
 
@@ -76,6 +81,7 @@ fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
         licence: entry.licence.clone(),
         pin: origin.pin,
         pinned_by: None,
+        host_file: entry.host_file.clone(),
     })
 }
 

@@ -6,12 +6,15 @@ use std::collections::BTreeSet;
 
 use kbundle_cli::similar::{nearest, nearest_version};
 use kbundle_format::{
-    Component, ComponentName, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role, Source,
+    Component, ComponentName, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Role,
+    Source,
 };
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
 use crate::spec::{BundleSpec, Cni, ImageRequestError, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
+
+pub use site::SelectedCharts;
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +32,6 @@ pub struct Selection {
     /// Charts that are still to be fetched and rendered, which brings more files and images.
     pub charts: Option<SelectedCharts>,
 }
-
-pub use site::SelectedCharts;
 
 /// A file to fetch by HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct SelectedArtifact {
     pub licence: Option<String>,
     /// Where the pin was found, in words.
     pub pinned_by: Option<String>,
+    /// Where hosts get it, for a file of the site.
+    pub host_file: Option<HostFile>,
 }
 
 /// What makes the content of a file believable.
@@ -173,10 +176,7 @@ pub enum ResolveError {
         release: KubeVersion,
     },
     /// Charts are rendered on the machine that builds.
-    #[error(
-        "charts are rendered here, on {platform}, and the catalog has helm {version} for {} only",
-        words(known)
-    )]
+    #[error("charts are rendered here, on {platform}, and the catalog has helm {version} for {} only", words(known))]
     HelmPlatform {
         /// The builder's platform.
         platform: String,
@@ -394,6 +394,7 @@ impl Catalog {
                     roles: family.roles.clone(),
                     licence: family.licence.clone(),
                     pinned_by: files.pinned_by.clone(),
+                    host_file: None,
                 });
             }
         }
@@ -422,6 +423,7 @@ impl Catalog {
                 roles: BTreeSet::from([Role::ControlPlane]),
                 licence: addon.licence.clone(),
                 pinned_by: files.pinned_by.clone(),
+                host_file: None,
             });
         }
         add_images(&mut selection.images, &files.images, Some(&component))

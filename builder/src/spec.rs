@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, one_or_many};
-use crate::site::{SiteError, SiteManifests, SiteName};
+use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
@@ -49,6 +49,8 @@ pub struct BundleSpec {
     pub manifests: Vec<SiteManifests>,
     /// Helm charts of the site itself.
     pub charts: Vec<SiteChart>,
+    /// Files that hosts get.
+    pub files: Vec<SiteFile>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
@@ -68,6 +70,7 @@ impl BundleSpec {
             images: Vec::new(),
             manifests: Vec::new(),
             charts: Vec::new(),
+            files: Vec::new(),
             left_out: Vec::new(),
             unpinned: Unpinned::TrustOnFirstUse,
         }
@@ -155,6 +158,9 @@ pub struct SpecFile {
     /// Helm charts, by the name of the release that each becomes. cluster.yaml lists the name under `addons`.
     #[serde(default)]
     pub charts: BTreeMap<SiteName, ChartSettings>,
+    /// Files of the site's own that hosts get when kinstall prepares them.
+    #[serde(default)]
+    pub files: Vec<FileSettings>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     #[serde(default)]
     pub left_out_images: Vec<String>,
@@ -175,7 +181,7 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
-    /// Where the file lies, and paths of `manifests` and `charts` begin.
+    /// Where the file lies, and paths of `manifests`, `charts` and `files` begin.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -350,6 +356,7 @@ impl SpecFlags {
             images: file.images.iter().cloned().chain(self.images).collect(),
             manifests: manifests.collect::<Result<_, _>>()?,
             charts: charts.collect::<Result<_, _>>()?,
+            files: SiteFile::read_all(&file.folder, &file.files)?,
             left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };

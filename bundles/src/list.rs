@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Component, ComponentName, Digest, EntryPath, ImageRef, KubeVersion, Platform};
+use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform};
 
 /// Name of the list in the bundle.
 pub const LIST_PATH: &str = "bundle.json";
@@ -115,6 +115,9 @@ pub struct Entry {
     /// SPDX licence expression, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
+    /// Where hosts get it, for a file of the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_file: Option<HostFile>,
 }
 
 /// Where content came from and why it was believed.
@@ -167,6 +170,8 @@ pub enum EntryKind {
     Chart,
     /// Values for a Helm chart, as YAML.
     ChartValues,
+    /// A file of the site, which hosts get.
+    HostFile,
 }
 
 /// Which hosts need an entry.
@@ -390,6 +395,7 @@ mod tests {
             platform: Some("linux/amd64".parse().unwrap()),
             origin: None,
             licence: None,
+            host_file: None,
         };
         BundleList {
             format_version: FORMAT_VERSION,

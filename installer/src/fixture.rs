@@ -207,6 +207,7 @@ fn entry(path: EntryPath, kind: EntryKind) -> Entry {
         platform: Some(platform()),
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 

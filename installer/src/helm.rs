@@ -31,7 +31,7 @@ pub struct Release {
 }
 
 /// What a release is to become.
-pub struct Wanted<'a> {
+pub struct ReleaseRequest<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its namespace, made where it is missing.
@@ -90,16 +90,16 @@ impl<'a> Helm<'a> {
         Ok(Some(Release { status, description }))
     }
 
-    /// Makes the release what is wanted, and waits until all that it starts is ready.
+    /// Makes the release what is asked for, and waits until all that it starts is ready.
     ///
     /// # Errors
     /// helm's own; the revision then stays as `failed`, and a repeat makes a further one.
-    pub fn upgrade(&self, wanted: &Wanted<'_>) -> anyhow::Result<()> {
-        let namespace = format!("--namespace={}", wanted.namespace);
-        let (timeout, description) = (format!("--timeout={WAIT}"), format!("--description={}", wanted.description));
-        let mut arguments = vec!["upgrade", wanted.name, wanted.chart, "--install", &namespace, "--create-namespace"];
+    pub fn upgrade(&self, request: &ReleaseRequest<'_>) -> anyhow::Result<()> {
+        let namespace = format!("--namespace={}", request.namespace);
+        let (timeout, description) = (format!("--timeout={WAIT}"), format!("--description={}", request.description));
+        let mut arguments = vec!["upgrade", request.name, request.chart, "--install", &namespace, "--create-namespace"];
         arguments.extend(["--wait", &timeout, &description]);
-        let values: Vec<_> = wanted.values.iter().map(|file| format!("--values={file}")).collect();
+        let values: Vec<_> = request.values.iter().map(|file| format!("--values={file}")).collect();
         arguments.extend(values.iter().map(String::as_str));
         self.host.run(&self.command(&arguments))?;
         Ok(())
@@ -130,13 +130,16 @@ impl Release {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::bench::{Bench, FAILS};
+    use crate::fixture::bench::{Bench, FAILS, Script};
 
     #[test]
     fn a_release_is_what_helm_says() {
-        let with = |script| Helm::on(&Bench::with_programs(script).host()).release("shop", "web");
+        let with = |script: Script| Helm::on(&Bench::with_programs(script).host()).release("shop", "web");
         let found = with(|_, _| {
-            Some(r#"{"name": "shop", "info": {"status": "deployed", "description": "by kinstall"}, "version": 2}"#.into())
+            Some(
+                r#"{"name": "shop", "info": {"status": "deployed", "description": "by kinstall"}, "version": 2}"#
+                    .into(),
+            )
         });
         let found = found.unwrap().unwrap();
         assert!(found.is("by kinstall") && !found.is("Rollback to 1") && !found.is_pending());
@@ -149,14 +152,14 @@ mod tests {
     fn helm_is_run_without_the_administrators_settings() {
         let bench = Bench::new();
         let host = bench.host();
-        let wanted = Wanted {
+        let request = ReleaseRequest {
             name: "shop",
             namespace: "web",
             chart: "/c/chart.tgz",
             values: &["/c/values-01.yaml".to_owned()],
             description: "by kinstall",
         };
-        Helm::on(&host).upgrade(&wanted).unwrap();
+        Helm::on(&host).upgrade(&request).unwrap();
         Helm::on(&host).forget_pending("shop", "web").unwrap();
         insta::assert_snapshot!(bench.ran().join("\n"), @r"
         /usr/bin/env -i HOME=/var/lib/kinstall/helm /usr/local/bin/helm upgrade shop /c/chart.tgz --install --namespace=web --create-namespace --wait --timeout=10m0s --description=by kinstall --values=/c/values-01.yaml --kubeconfig=/etc/kubernetes/admin.conf

@@ -10,11 +10,11 @@ use super::{ChartError, REGISTRY_SCHEME};
 /// What an `index.yaml` says, as far as it is needed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Index {
-    entries: BTreeMap<String, Vec<IndexedChart>>,
+    entries: BTreeMap<String, Vec<ChartVersion>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct IndexedChart {
+struct ChartVersion {
     version: String,
     #[serde(default)]
     urls: Vec<String>,
@@ -23,7 +23,7 @@ struct IndexedChart {
 
 /// Where a version of a chart lies, and what its archive is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ArchiveAddress {
     /// An `https://`, `http://` or `oci://` address.
     pub url: String,
     /// As the index states it.
@@ -37,7 +37,7 @@ impl Index {
     }
 
     /// The `version` of the chart called `name` in the repository at the address `repository`.
-    pub fn find(&self, repository: &str, name: &str, version: &str) -> Result<Listed, ChartError> {
+    pub fn find(&self, repository: &str, name: &str, version: &str) -> Result<ArchiveAddress, ChartError> {
         let (repository, name) = (repository.to_owned(), name.to_owned());
         let Some(charts) = self.entries.get(&name) else { return Err(ChartError::NoChart { repository, name }) };
         // Some repositories write `v1.2.3` where the chart says `1.2.3`.
@@ -49,7 +49,7 @@ impl Index {
         };
         let digest = chart.digest.as_deref().and_then(stated_digest);
         match chart.urls.first().and_then(|url| absolute(&repository, url)) {
-            Some(url) => Ok(Listed { url, digest }),
+            Some(url) => Ok(ArchiveAddress { url, digest }),
             None => Err(ChartError::NoAddress { repository, name, version }),
         }
     }
@@ -76,7 +76,7 @@ mod tests {
 
     const REPOSITORY: &str = "https://charts.example.com/stable";
 
-    fn find(name: &str, version: &str) -> Result<Listed, String> {
+    fn find(name: &str, version: &str) -> Result<ArchiveAddress, String> {
         let digest = Digest::of(b"archive");
         let text = format!(
             "apiVersion: v1\nentries:\n  app:\n  - {{name: app, version: 1.2.0, urls: [app-1.2.0.tgz], digest: {}}}\n  \
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn addresses_are_relative_to_the_repository() {
         let digest = Some(Digest::of(b"archive"));
-        let listed = |url: &str, digest| Ok(Listed { url: url.to_owned(), digest });
+        let listed = |url: &str, digest| Ok(ArchiveAddress { url: url.to_owned(), digest });
         assert_eq!(find("app", "1.2.0"), listed("https://charts.example.com/stable/app-1.2.0.tgz", digest));
         assert_eq!(find("app", "1.1.0"), listed("https://other.example.com/app.tgz", digest));
         assert_eq!(find("app", "1.0.0"), listed("oci://ghcr.io/team/app:1.0.0", None));

@@ -32,7 +32,10 @@ fn settings_that_do_not_go_together_are_refused() {
         ("{chart: other}", "cannot read DIR/other"),
         ("{chart: values.yaml}", "cannot read DIR/values.yaml"),
         ("{chart: app, repository: 'https://a'}", "chart shop in bundle.yaml: it needs a `version`"),
-        ("{chart: app, repository: a, version: '1'}", "chart shop in bundle.yaml: `a` is no https:// address of a repository"),
+        (
+            "{chart: app, repository: a, version: '1'}",
+            "chart shop in bundle.yaml: `a` is no https:// address of a repository",
+        ),
         ("{chart: 'oci://a', version: '1'}", "chart shop in bundle.yaml: `oci://a` is no address of a registry"),
         (
             "{chart: 'oci://a/b', repository: 'https://a', version: '1'}",

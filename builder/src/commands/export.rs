@@ -73,9 +73,12 @@ fn belongs_to_images(entry: &Entry) -> bool {
         | EntryKind::ImageManifest
         | EntryKind::ImageConfig
         | EntryKind::ImageLayer => true,
-        EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart | EntryKind::ChartValues => {
-            false
-        },
+        EntryKind::Binary
+        | EntryKind::Archive
+        | EntryKind::Manifest
+        | EntryKind::Chart
+        | EntryKind::ChartValues
+        | EntryKind::HostFile => false,
     }
 }
 

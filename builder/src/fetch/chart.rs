@@ -36,14 +36,14 @@ struct Archive {
 /// The manifest of a chart in a registry, as far as it is needed.
 #[derive(Deserialize)]
 struct ChartManifest {
-    config: Described,
+    config: BlobDescriptor,
     #[serde(default)]
-    layers: Vec<Described>,
+    layers: Vec<BlobDescriptor>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Described {
+struct BlobDescriptor {
     media_type: String,
     digest: Digest,
     size: u64,
@@ -63,13 +63,11 @@ impl Fetcher {
         let helm = Arc::new(beside_the_network(unpack).await?);
         for chart in charts {
             let failed = |error: ChartError| of_chart(&chart.release, error);
-            let digest = if let ChartOrigin::Local(file) = &chart.origin {
-                file.digest
-            } else {
-                let Archive { url, digest, pin } = self.archive(&chart).await?;
+            let Archive { url, digest, pin } = self.archive(&chart).await?;
+            // Files of the site are in the selection from the beginning.
+            if pin != PinSource::LocalFile {
                 selection.add_chart(&chart, &url, Pin::Fetched(digest, pin)).map_err(|error| failed(error.into()))?;
-                digest
-            };
+            }
             let found = self.images_of(&helm, &chart, digest, selection.kubernetes).await?;
             selection.add_images_of(&chart, &found, &left_out, unpinned).map_err(|error| failed(error.into()))?;
             for line in selection.doubtful(&chart.release, &found) {
@@ -206,6 +204,6 @@ fn content_of(manifest: &[u8]) -> Result<Descriptor, String> {
         return Err(format!("its config has the type {}", manifest.config.media_type));
     }
     let layer = manifest.layers.into_iter().find(|layer| layer.media_type == CONTENT_TYPE);
-    let Described { media_type, digest, size } = layer.ok_or_else(|| format!("it has no layer {CONTENT_TYPE}"))?;
+    let BlobDescriptor { media_type, digest, size } = layer.ok_or_else(|| format!("it has no layer {CONTENT_TYPE}"))?;
     Ok(Descriptor { media_type, digest, size })
 }

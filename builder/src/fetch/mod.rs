@@ -219,8 +219,22 @@ impl Fetcher {
                 (self.downloader.fetch(&wanted, &item).await?.0, PinSource::TrustOnFirstUse)
             }
         };
-        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = artifact;
-        Ok(Artifact { path, url, digest, size: None, kind, component, platform, roles, licence, pin, pinned_by })
+        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, host_file, .. } =
+            artifact;
+        Ok(Artifact {
+            path,
+            url,
+            digest,
+            size: None,
+            kind,
+            component,
+            platform,
+            roles,
+            licence,
+            pin,
+            pinned_by,
+            host_file,
+        })
     }
 
     /// The digest that a checksum file begins with, as `sha256sum` writes it.

@@ -7,7 +7,7 @@ use kbundle_format::{Component, ComponentName, EntryKind, KubeVersion, Role};
 use super::{Pin, ResolveError, SelectedArtifact, SelectedImage, Selection, add_image, path, pin};
 use crate::catalog::{Catalog, Release};
 use crate::chart::{ChartOrigin, SiteChart};
-use crate::site::{FoundImages, LocalFile, SiteManifests};
+use crate::site::{FoundImages, LocalFile, SiteFile, SiteManifests};
 use crate::spec::{BundleSpec, ImageRequest, Unpinned};
 
 /// Charts to fetch and render, and what that needs.
@@ -40,6 +40,9 @@ impl Catalog {
         }
         for manifests in &spec.manifests {
             add_manifests(selection, manifests, &spec.left_out)?;
+        }
+        for (number, file) in (1..).zip(&spec.files) {
+            add_host_file(selection, number, file)?;
         }
         for chart in &spec.charts {
             add_local_files(selection, chart)?;
@@ -79,6 +82,7 @@ impl Catalog {
             roles: family.roles.clone(),
             licence: family.licence.clone(),
             pinned_by: files.pinned_by.clone(),
+            host_file: None,
         })
     }
 }
@@ -120,6 +124,16 @@ fn add_local_files(selection: &mut Selection, chart: &SiteChart) -> Result<(), R
     Ok(())
 }
 
+/// Adds a file that hosts get.
+fn add_host_file(selection: &mut Selection, number: usize, site: &SiteFile) -> Result<(), ResolveError> {
+    let version = site.file.digest.hex()[..12].to_owned();
+    let component = Component { name: "site-file".to_owned(), version };
+    let artifact = local_artifact(&format!("files/{number:03}"), &site.file, EntryKind::HostFile, &component)?;
+    let (roles, host_file) = (site.roles.clone(), Some(site.host_file.clone()));
+    selection.artifacts.push(SelectedArtifact { roles, host_file, ..artifact });
+    Ok(())
+}
+
 fn local_artifact(
     place: &str,
     file: &LocalFile,
@@ -147,6 +161,7 @@ fn artifact(
         roles: BTreeSet::from([Role::ControlPlane]),
         licence: None,
         pinned_by: None,
+        host_file: None,
     })
 }
 
@@ -207,9 +222,10 @@ impl Selection {
     /// What only looks like an image in objects of `name`, and is not in the bundle: a line for each.
     #[must_use]
     pub fn doubtful(&self, name: &str, found: &FoundImages) -> Vec<String> {
-        let missing = found.doubtful.iter().filter(|found| {
-            self.images.iter().all(|image| image.reference.to_string() != found.image)
-        });
+        let missing = found
+            .doubtful
+            .iter()
+            .filter(|found| self.images.iter().all(|image| image.reference.to_string() != found.image));
         let line = |found: &crate::site::FoundImage| {
             let places: Vec<_> = found.places.iter().map(String::as_str).collect();
             format!(

@@ -11,6 +11,7 @@ fn spec(version: &str) -> BundleSpec {
         images: Vec::new(),
         manifests: Vec::new(),
         charts: Vec::new(),
+        files: Vec::new(),
         left_out: Vec::new(),
         unpinned: Unpinned::Refuse,
     }

@@ -142,10 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         fs::File::create(folder.path().join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        for (url, reason) in [
-            ("file:/dev/zero", "it is no regular file"),
-            ("file:large", "it is larger than 64 MiB"),
-        ] {
+        for (url, reason) in [("file:/dev/zero", "it is no regular file"), ("file:large", "it is larger than 64 MiB")] {
             let error = keep([(url, Digest::of(b""))], folder.path(), &cache).unwrap_err();
             let LocalFileError::Read { source, .. } = error else { panic!("{error}") };
             assert_eq!(source.to_string(), reason, "{url}");

@@ -99,7 +99,7 @@ fn mirrors(upstream: &Upstream) -> Vec<String> {
 
 fn run(upstream: &Upstream, command: &str, more: &[&str]) -> Output {
     let mirrors = mirrors(upstream);
-    let flags: Vec<_> = mirrors.iter().map(String::as_str).chain(["--file=bundle.yaml"]).chain(more.iter().copied());
+    let flags = mirrors.iter().map(String::as_str).chain(["--file=bundle.yaml"]).chain(more.iter().copied());
     upstream.run(command, &flags.collect::<Vec<_>>())
 }
 
@@ -197,8 +197,7 @@ fn a_repository_gives_the_version_that_was_asked_for() {
 fn a_registry_gives_the_chart_that_its_tag_names() {
     let upstream = site();
     let chart = chart();
-    let descriptor =
-        |media_type: &str, content: &[u8]| json!({"mediaType": media_type, "digest": Digest::of(content), "size": content.len()});
+    let descriptor = |media_type: &str, content: &[u8]| json!({"mediaType": media_type, "digest": Digest::of(content), "size": content.len()});
     let manifest = |config: &str| {
         let manifest = json!({
             "schemaVersion": 2,

@@ -57,9 +57,12 @@ fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
 /// The first of the listed add-ons that the bundle does not have.
 #[must_use]
 pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    inputs.spec.addons.iter().map(DnsName::as_str).find(|name| {
-        !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name)
-    })
+    inputs
+        .spec
+        .addons
+        .iter()
+        .map(DnsName::as_str)
+        .find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
 }
 
 /// Where their pods run.

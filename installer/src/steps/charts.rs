@@ -10,7 +10,7 @@ use kbundle_format::{ComponentName, Entry, EntryKind};
 
 use super::{Check, Context, Step, needed};
 use crate::config::DnsName;
-use crate::helm::{Helm, Wanted};
+use crate::helm::{Helm, ReleaseRequest};
 use crate::host::Host;
 use crate::inputs::Inputs;
 
@@ -145,7 +145,7 @@ fn install(context: &mut Context<'_>, chart: &Chart<'_>) -> anyhow::Result<()> {
     if helm.release(chart.release, chart.namespace)?.is_some_and(|found| found.is_pending()) {
         helm.forget_pending(chart.release, chart.namespace)?;
     }
-    helm.upgrade(&Wanted {
+    helm.upgrade(&ReleaseRequest {
         name: chart.release,
         namespace: chart.namespace,
         chart: &archive,
@@ -163,7 +163,7 @@ pub fn names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::bench::Bench;
+    use crate::fixture::bench::{Bench, Script};
     use crate::fixture::{Cluster, chart};
     use crate::join_material::JoinMaterial;
 
@@ -210,17 +210,16 @@ mod tests {
         let cluster = cluster();
         let missing = check(&Bench::new(), &cluster);
         assert_eq!(missing, Check::Needed("helm is not installed".to_owned()));
-        let with = |script| {
+        let with = |script: Script| {
             let bench = Bench::with_programs(script);
             bench.file("usr/local/bin/helm", "");
             check(&bench, &cluster)
         };
-        let rolled_back = with(|_, _| Some(r#"{"info": {"status": "deployed", "description": "Rollback to 1"}}"#.into()));
-        assert_eq!(
-            rolled_back,
-            Check::Needed("shop is another revision than the bundle's: Rollback to 1".to_owned())
-        );
-        let cut_off = with(|_, _| Some(r#"{"info": {"status": "pending-upgrade", "description": "Preparing upgrade"}}"#.into()));
+        let rolled_back =
+            with(|_, _| Some(r#"{"info": {"status": "deployed", "description": "Rollback to 1"}}"#.into()));
+        assert_eq!(rolled_back, Check::Needed("shop is another revision than the bundle's: Rollback to 1".to_owned()));
+        let cut_off =
+            with(|_, _| Some(r#"{"info": {"status": "pending-upgrade", "description": "Preparing upgrade"}}"#.into()));
         assert_eq!(cut_off, Check::Needed("shop is pending-upgrade: Preparing upgrade".to_owned()));
         let same = with(|_, _| {
             let cluster = super::tests::cluster();

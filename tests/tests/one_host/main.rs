@@ -12,3 +12,4 @@ mod networks;
 mod refusals;
 mod repeated;
 mod settings;
+mod site;
