@@ -17,6 +17,7 @@ pub mod chart;
 mod cli;
 mod commands;
 pub mod demand;
+pub mod diff;
 pub mod fetch;
 pub mod lock;
 pub mod mirror;

@@ -26,6 +26,7 @@ pub mod component;
 pub mod compose;
 pub mod diagnosis;
 pub mod digest;
+mod entry_kind;
 pub mod file_kind;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
 use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform};
 
+pub use crate::entry_kind::EntryKind;
+
 /// Name of the list in the bundle.
 pub const LIST_PATH: &str = "bundle.json";
 
@@ -144,34 +146,6 @@ pub enum PinSource {
     Referenced,
     /// It is a file of the site's own, which lay beside the settings of the build.
     LocalFile,
-}
-
-/// What an entry is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum EntryKind {
-    /// A program file.
-    Binary,
-    /// An upstream archive of programs (tar, gzip).
-    Archive,
-    /// `oci-layout` and `index.json`.
-    OciLayout,
-    /// An OCI index or Docker manifest list.
-    ImageIndex,
-    /// An OCI or Docker image manifest.
-    ImageManifest,
-    /// An OCI or Docker image config.
-    ImageConfig,
-    /// A file system layer.
-    ImageLayer,
-    /// Kubernetes objects as YAML.
-    Manifest,
-    /// A Helm chart archive.
-    Chart,
-    /// Values for a Helm chart, as YAML.
-    ChartValues,
-    /// A file of the site, which hosts get.
-    HostFile,
 }
 
 /// Which hosts need an entry.

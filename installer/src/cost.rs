@@ -201,7 +201,8 @@ fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
             | EntryKind::Manifest
             | EntryKind::Chart
             | EntryKind::ChartValues
-            | EntryKind::HostFile => {}
+            | EntryKind::HostFile
+            | EntryKind::Sbom => {}
         }
     }
     let use_of = |directory: &'static str, needed_bytes| DiskUse { directory: directory.into(), needed_bytes };

@@ -78,7 +78,8 @@ fn belongs_to_images(entry: &Entry) -> bool {
         | EntryKind::Manifest
         | EntryKind::Chart
         | EntryKind::ChartValues
-        | EntryKind::HostFile => false,
+        | EntryKind::HostFile
+        | EntryKind::Sbom => false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use kbundle::site;
+use kbundle::fetch::keep_local_files;
 use kbundle::upstream::Upstream;
 use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
@@ -44,7 +44,7 @@ pub fn run(arguments: &LockArgs, output: OutputFormat) -> anyhow::Result<()> {
     source::tell_doubtful(&spec, &selection)?;
     let cache = source::cache(&arguments.fetch)?;
     // Charts are rendered from there.
-    site::keep(local_files(&selection), &file.folder, &cache).explained()?;
+    keep_local_files(local_files(&selection), &file.folder, &cache).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;

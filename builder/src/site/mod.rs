@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub use file::{FileSettings, SiteFile};
 pub use images::{FoundImage, FoundImages, find};
-pub use local_file::{LocalFile, LocalFileError, keep};
+pub use local_file::LocalFile;
 pub use name::SiteName;
 
 /// Endings of files with Kubernetes objects.

@@ -13,3 +13,5 @@ mod refusals;
 mod repeated;
 mod settings;
 mod site;
+mod support;
+mod upgrade;
