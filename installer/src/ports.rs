@@ -131,6 +131,12 @@ impl Port {
         self.clients != Clients::ThisHost
     }
 
+    /// Whether another host of the cluster, a pod or a person connects to it on the host that `topology` is seen from.
+    #[must_use]
+    pub fn has_clients_in(&self, topology: &Topology) -> bool {
+        self.clients.include_pods() || self.clients.addresses(topology).is_some_and(|addresses| !addresses.is_empty())
+    }
+
     /// The port for a question to a packet filter; `None` for a protocol without ports.
     #[must_use]
     pub fn protocol(&self) -> Option<(Protocol, u16)> {
@@ -254,6 +260,16 @@ mod tests {
         ");
         cluster.spec.network.cni = Some(Cni::Bridge);
         insta::assert_snapshot!(for_others(&cluster, "w2"), @"10250/tcp from 192.0.2.1 192.0.2.2 192.0.2.3");
+    }
+
+    #[test]
+    fn the_only_member_of_etcd_has_no_clients_on_other_hosts() {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.spec.hosts.retain(|host| !["c2", "c3"].contains(&host.name.as_str()));
+        let topology = cluster.seen_from("c1");
+        let ports = of_host(&cluster.spec, |role| topology.this().has(role));
+        let reached = ports.iter().filter(|port| port.has_clients_in(&topology)).map(Port::name);
+        assert_eq!(reached.collect::<Vec<_>>(), ["10250/tcp", "6443/tcp"]);
     }
 
     #[test]

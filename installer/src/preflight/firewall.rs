@@ -42,7 +42,7 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     // Nobody but its own pods connects to a host that is alone.
     let is_needed = |port: &Port| match subject.topology {
         None => port.clients.include_pods(),
-        Some(_) => port.is_for_others(),
+        Some(topology) => port.has_clients_in(topology),
     };
     let closing = |port: Port| {
         let mut chains = facts.packet_filter.at(Hook::Input, address);

@@ -75,7 +75,7 @@ impl Step for Firewall {
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
         let ports = ports::of_host(inputs.spec, |role| inputs.has(role));
-        let names: Vec<_> = ports.iter().filter(|port| port.is_for_others()).map(Port::name).collect();
+        let names: Vec<_> = ports.iter().filter(|port| port.has_clients_in(inputs.topology)).map(Port::name).collect();
         let forward = if inputs.topology.this().is_node() { ", and let packets of pods through" } else { "" };
         let manager = Manager::of(inputs.facts).unit().unwrap_or("the packet filter");
         format!("open {} in {manager} where they are closed{forward}", names.join(", "))
