@@ -90,9 +90,9 @@ impl Step for Addons {
         };
         let names: Vec<_> = inputs.spec.addons.iter().map(|name| named(name.as_str())).collect();
         if names.is_empty() {
-            return "remove add-ons that the configuration no longer lists".to_owned();
+            return "remove add-ons that are listed no longer".to_owned();
         }
-        format!("add {} to the cluster, and remove other add-ons", names.join(", "))
+        format!("add {} to the cluster", names.join(", "))
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
@@ -199,8 +199,9 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
     kept.remove(&addon.name);
     let others: Vec<_> = kept.values().filter(|other| other.state != AddonState::Removed).collect();
     let former = begun.left_behind(addon);
-    removal::remove(&api, context.progress, &former, &others, context.material.addon_data)?;
-    let applied = KeptAddon { state: AddonState::Applied, objects: addon.names(), ..begun };
+    let mut objects = removal::remove(&api, context.progress, &former, &others, context.material.addon_data)?;
+    objects.extend(addon.names());
+    let applied = KeptAddon { state: AddonState::Applied, objects, ..begun };
     applied.keep(&api)?;
     kept.insert(addon.name.clone(), applied);
     Ok(())
