@@ -89,12 +89,20 @@ mod tests {
             ),
             "fine"
         );
-        insta::assert_snapshot!(told("addon-settings: {metallb: {addresses: [192.0.2.7/32]}, local-path-provisioner: {path: ../x}}\naddons: [a, a]"), @"");
+        insta::assert_snapshot!(told("addon-settings: {metallb: {addresses: [192.0.2.7/32]}, local-path-provisioner: {path: ../x}}\naddons: [a, a]"), @"
+        addons lists a twice; remove one of them
+        addon-settings has metallb, and addons does not list it; add it there, or remove its settings
+        addon-settings has local-path-provisioner, and addons does not list it; add it there, or remove its settings
+        path `../x` is no folder for volumes; it has to begin with `/`, without `.` and `..`
+        ");
     }
 
     #[test]
     fn addresses_are_free_ones() {
-        insta::assert_snapshot!(told("addons: [metallb]\naddon-settings: {metallb: {addresses: []}}"), @"");
-        insta::assert_snapshot!(told("hosts: [{name: a, address: 192.0.2.11, roles: [control-plane, etcd, worker]}]\naddons: [metallb]\naddon-settings: {metallb: {addresses: [192.0.2.0/24, 10.96.0.1-10.96.0.9]}}"), @"");
+        insta::assert_snapshot!(told("addons: [metallb]\naddon-settings: {metallb: {addresses: []}}"), @"metallb has no addresses to give to Services; add some, or leave its settings out");
+        insta::assert_snapshot!(told("hosts: [{name: a, address: 192.0.2.11, roles: [control-plane, etcd, worker]}]\naddons: [metallb]\naddon-settings: {metallb: {addresses: [192.0.2.0/24, 10.96.0.1-10.96.0.9]}}"), @"
+        192.0.2.0-192.0.2.255 has 192.0.2.11, which is that of host a; take free addresses
+        10.96.0.1-10.96.0.9 and service-cidr 10.96.0.0/12 overlap; Services need addresses of the hosts' network
+        ");
     }
 }
