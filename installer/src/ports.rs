@@ -11,7 +11,7 @@ use kbundle_format::Role;
 
 use crate::config::{CalicoMode, ClusterSpec, Cni, LoadBalancer};
 use crate::facts::packet_filter::Protocol;
-use crate::topology::Topology;
+use crate::topology::{Member, Topology};
 
 /// etcd, for API servers.
 pub const ETCD_CLIENTS: u16 = 2379;
@@ -174,10 +174,10 @@ impl Clients {
     /// The addresses that connect; `None` where anyone may.
     #[must_use]
     pub fn addresses(self, topology: &Topology) -> Option<BTreeSet<IpAddr>> {
-        let this = topology.this().address;
         let of = |wanted: &dyn Fn(Role) -> bool| {
-            let members = topology.members().iter().filter(|member| member.roles.iter().any(|role| wanted(*role)));
-            Some(members.map(|member| member.address).filter(|address| *address != this).collect())
+            let others = topology.members().iter().filter(|member| *member != topology.this());
+            let members = others.filter(|member| member.roles.iter().any(|role| wanted(*role)));
+            Some(members.flat_map(Member::addresses).collect())
         };
         match self {
             Self::ThisHost => Some(BTreeSet::new()),

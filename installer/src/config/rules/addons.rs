@@ -34,7 +34,9 @@ fn metallb(spec: &ClusterSpec, settings: &Metallb, problems: &mut Problems) {
     if settings.addresses.is_empty() {
         problems.add(place, "metallb has no addresses to give to Services; add some, or leave its settings out");
     }
-    let networks = [("pod-cidr", spec.network.pod_cidr), ("service-cidr", spec.network.service_cidr)];
+    let networks = [("pod-cidr", &spec.network.pod_cidr), ("service-cidr", &spec.network.service_cidr)];
+    let networks: Vec<_> =
+        networks.into_iter().flat_map(|(key, cidrs)| cidrs.iter().map(move |cidr| (key, cidr))).collect();
     let hosts = spec.hosts.iter().map(|host| (format!("that of host {}", host.name), host.address));
     let taken: Vec<_> = hosts.chain(spec.api.address.map(|address| ("api.address".to_owned(), address))).collect();
     for (index, range) in settings.addresses.iter().enumerate() {
