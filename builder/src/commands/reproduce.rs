@@ -15,10 +15,11 @@ use kbundle_commands::input::Input;
 use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
+use kbundle_format::{BundleList, BundleSource, Compression, Digest, EntryKind, IndexedBundle, SignatureCheck};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::build::describe;
 use super::source;
 use crate::cli::BuildArgs;
 
@@ -52,7 +53,11 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     })?;
     progress.finish();
 
-    let contents = Contents::of(&lock, list.compression.clone()).explained()?;
+    let mut contents = Contents::of(&lock, list.compression.clone()).explained()?;
+    // Older bundles list no packages.
+    if list.entries.iter().any(|entry| entry.kind == EntryKind::Sbom) {
+        describe(&mut contents, &cache)?;
+    }
     compare_lists(list, &contents.list)?;
     let extras = BundleExtras {
         signatures: &original.head().signatures,
