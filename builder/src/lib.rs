@@ -13,9 +13,11 @@ extern crate self as kbundle;
 
 mod advice;
 pub mod catalog;
+pub mod chart;
 mod cli;
 mod commands;
 pub mod demand;
+pub mod diff;
 pub mod fetch;
 pub mod lock;
 pub mod mirror;

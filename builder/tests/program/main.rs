@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
 mod catalog;
+mod charts;
 mod cli;
 mod completion;
 mod composing;
+mod diff;
 mod fetch;
 mod files;
 mod fixtures;
@@ -18,6 +20,7 @@ mod plan;
 mod reading;
 mod reference;
 mod registry;
+mod sbom;
 mod server;
 mod signing;
 mod site;

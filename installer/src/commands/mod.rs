@@ -15,7 +15,9 @@ mod reset;
 mod run;
 mod secret_file;
 mod status;
+mod support;
 mod token;
+mod upgrade;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let output = cli.common.output;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, output),
+        Command::Upgrade(arguments) => upgrade::upgrade(arguments, output),
         Command::Verify(arguments) => done(verify::run(arguments, output)),
         Command::Inspect(arguments) => done(inspect::run(arguments, output)),
         Command::Extract(arguments) => done(extract::run(arguments, output)),
@@ -48,6 +51,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::token(command, output),
         Command::Certs(command) => certs::certs(command, output),
         Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
+        Command::Support(arguments) => support::support(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),

@@ -1,4 +1,4 @@
-//! Names and networks as types: text that was looked at once, at the edge.
+//! Names and networks as types: text that is validated once, where it enters.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What one host is told of a cluster, and what may change in a cluster that stands.
+//! The part of a description that one host gets, and what may change in an installed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use super::{ClusterSpec, HostSpec, Ssh, Switch};
 pub struct Difference {
     /// Where in the file, such as `network.pod-cidr`.
     pub setting: String,
-    /// What it was.
+    /// The value at installation.
     pub standing: String,
-    /// What it is to be.
+    /// The wanted value.
     pub wanted: String,
 }
 

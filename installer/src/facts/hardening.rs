@@ -64,6 +64,9 @@ pub const AT_WORK: &[&str] = &[
 
 /// The file by which kinstall keeps `NetworkManager` off the interfaces of pods.
 pub const NETWORK_MANAGER_FILE: &str = "/etc/NetworkManager/conf.d/kinstall.conf";
+/// The interfaces of pods and of what connects them, as `NetworkManager` lists devices.
+pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:tunl*;interface-name:wireguard.cali;\
+    interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0";
 
 /// Where systemd-sysctl looks, first what wins over files of the same name in the others (sysctl.d(5)).
 const SYSCTL_DIRECTORIES: [&str; 5] =

@@ -22,7 +22,9 @@ use crate::procfs::lies_below;
 
 pub use crate::kernel_settings::Sysctl;
 pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
-pub use hardening::{AT_WORK, BootConflict, Hardening, NETWORK_MANAGER_FILE, boot_conflicts, sysctl_assignment};
+pub use hardening::{
+    AT_WORK, BootConflict, Hardening, NETWORK_MANAGER_DEVICES, NETWORK_MANAGER_FILE, boot_conflicts, sysctl_assignment,
+};
 pub use packet_filter::PacketFilter;
 
 /// What the host is.

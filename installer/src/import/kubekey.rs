@@ -124,7 +124,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
     section.get("arch");
     reader.leave_rest(section);
     let Some(roles) = roles.get(&name) else {
-        reader.remark(line, format!("host `{name}` is in no group of `spec.roleGroups`, and left out"));
+        reader.remark(line, format!("host `{name}` is in no group of `spec.roleGroups`, so it is left out"));
         return None;
     };
     let address = reader.address(&internal, line);

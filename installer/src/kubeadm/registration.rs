@@ -7,7 +7,7 @@
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::cluster::Arguments;
+use super::arguments::Arguments;
 use super::{CRI_SOCKET, ConfigApi};
 use crate::config::{Flags, HostSpec};
 use crate::inputs::Inputs;

@@ -73,7 +73,8 @@ fn settings_of_a_public_kubeadm_file_are_in_force() -> anyhow::Result<()> {
     ensure!(changed.status.code() == Some(1), "another setting was taken: {}{}", changed.stdout, changed.stderr);
     ensure!(changed.stderr.contains("kubelet.max-pods was 250 and is 200 now"), "{}", changed.stderr);
 
-    host.sh(&format!("{STICK}/kinstall reset --yes && rm {STICK}/cluster.yaml"))?;
+    // The logs of a run over SSH stay with whoever led it.
+    host.sh(&format!("{STICK}/kinstall reset --yes && rm -r {STICK}/cluster.yaml /root/.local"))?;
     before.assert_same(&Snapshot::of(host)?, "after a reset");
     lab.down()
 }

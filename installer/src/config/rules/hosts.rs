@@ -16,7 +16,7 @@ const MOST_ETCD_MEMBERS: usize = 7;
 pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
     ssh("ssh", "ssh:", &spec.ssh, problems);
     if spec.ssh.address.is_some() {
-        problems.add("ssh.address", "ssh: address is of one host; write it at that host");
+        problems.add("ssh.address", "ssh: address belongs to one host; write it at that host");
     }
     if spec.hosts.is_empty() {
         return;
@@ -304,7 +304,7 @@ mod tests {
         insta::assert_snapshot!(problems(&[ALL], "ssh: {jump-key: k}"), @"ssh.jump-key: ssh: jump-key is for one host to go through; name it as `jump`, or remove the key");
         insta::assert_snapshot!(problems(&[&host], "ssh: {jump: '-x', address: 192.0.2.9}"), @"
         ssh.jump: ssh: jump is empty, begins with `-`, or has spaces or control characters in it
-        ssh.address: ssh: address is of one host; write it at that host
+        ssh.address: ssh: address belongs to one host; write it at that host
         hosts[0].ssh.address: host n1: ssh address is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.user: host n1: ssh user is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.key: host n1: ssh key is empty, begins with `-`, or has spaces or control characters in it

@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::{Api, ClusterSpec, DnsName, HostSpec, IpFamily, LoadBalancer};
 pub(super) use networks::pods_do_not_fit;
 
-/// Something that `cluster.yaml` asks for and that cannot be.
+/// Something that `cluster.yaml` asks for and that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.

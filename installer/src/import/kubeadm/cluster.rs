@@ -34,9 +34,9 @@ impl Import<'_> {
                 "left out: images come from the bundle; `registries` are for others",
             ),
             ("certificatesDir", "/etc/kubernetes/pki", "left out: certificates lie in /etc/kubernetes/pki"),
-            ("encryptionAlgorithm", "RSA-2048", "left out: kubeadm's default holds"),
-            ("certificateValidityPeriod", "8760h0m0s", "left out: kubeadm's default holds"),
-            ("caCertificateValidityPeriod", "87600h0m0s", "left out: kubeadm's default holds"),
+            ("encryptionAlgorithm", "RSA-2048", "left out: kubeadm's default is used"),
+            ("certificateValidityPeriod", "8760h0m0s", "left out: kubeadm's default is used"),
+            ("caCertificateValidityPeriod", "87600h0m0s", "left out: kubeadm's default is used"),
         ] {
             if section.text(field).is_some_and(|value| value != usual) {
                 self.remark(section.place(field), message);

@@ -63,7 +63,7 @@ impl Import<'_> {
         }
         for (field, message) in [
             ("bootstrapTokens", "left out: kinstall makes tokens itself"),
-            ("certificateKey", "left out: kinstall hands keys over SSH"),
+            ("certificateKey", "left out: kinstall copies keys over SSH"),
             ("timeouts", "left out: kinstall waits as long as it takes"),
         ] {
             if section.take(field).is_some() {
@@ -77,7 +77,7 @@ impl Import<'_> {
     fn registration(&mut self, mut section: Section) {
         self.node.name = section.text("name");
         if section.text("criSocket").is_some_and(|socket| !is_containerd(&socket)) {
-            self.remark(section.place("criSocket"), "left out: it is containerd of the bundle");
+            self.remark(section.place("criSocket"), "left out: kinstall uses the containerd of the bundle");
         }
         // Images are there before the kubelet asks for them.
         section.take("imagePullPolicy");

@@ -27,7 +27,7 @@ impl Import<'_> {
         if let Some(most) = section.text("maxPods") {
             match most.parse() {
                 Ok(most) => self.spec.kubelet.max_pods = most,
-                Err(_) => self.remark(section.place("maxPods"), format!("left out: `{most}` is no number of pods")),
+                Err(_) => self.remark(section.place("maxPods"), format!("left out: `{most}` is not a number of pods")),
             }
         }
         let mut fields = saying(section.into_fields());
@@ -70,7 +70,7 @@ impl Import<'_> {
         if strict == Some(Value::Bool(true)) {
             proxy.strict_arp = proxy.mode == KubeProxyMode::Ipvs;
             if !proxy.strict_arp {
-                self.remark("KubeProxyConfiguration.ipvs.strictARP", "left out: it is of the mode ipvs alone");
+                self.remark("KubeProxyConfiguration.ipvs.strictARP", "left out: it applies to the mode ipvs only");
             }
         }
         let keeps_localhost = self.spec.network.kube_proxy.mode == KubeProxyMode::Iptables;

@@ -1,4 +1,4 @@
-//! Variables of the way to the API servers.
+//! Variables about the endpoint of the API servers.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ impl Cluster<'_, '_> {
         self.certificate_names();
     }
 
-    /// A load balancer of the site's own. It is told by whether there is one.
+    /// The site's own load balancer. Returns whether there is one.
     fn external(&mut self, port: u16) -> bool {
         let Some(found) = self.value("loadbalancer_apiserver") else { return false };
         let place = found.place;
@@ -122,7 +122,7 @@ impl Cluster<'_, '_> {
             found.value.items().map(|items| items.iter().filter_map(|node| node.value.text()).collect());
         match names {
             Some(names) => self.settings.set("api.certificate-sans", names),
-            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is no list"),
+            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is not a list"),
         }
     }
 }

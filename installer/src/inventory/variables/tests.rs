@@ -127,7 +127,7 @@ fn networks_are_taken_over() {
     line 3: `kube_network_plugin: cloud` is not possible; there are `calico`, `flannel` and `cni`
     line 4: `kube_proxy_mode: userspace` is none of iptables, ipvs and nftables
     line 5: `kube_pods_subnet`: `10.0.0.1/8` is not a network such as `10.244.0.0/16` (no bits set after the prefix)
-    line 7: `kubelet_max_pods` is no number between 0 and 65535
+    line 7: `kubelet_max_pods` is not a number between 0 and 65535
     line 8: `kubernetes_audit` is neither true nor false
     ");
 }
@@ -187,13 +187,13 @@ containerd_registries_mirrors:
       mirrors:
       - http://192.0.2.5:5000
     line 3: `header` of `containerd_registries_mirrors` is left out; cluster.yaml has `host`, `mirrors` and `ca`
-    line 3: `server` of `containerd_registries_mirrors` is left out; list it among the `mirrors` where it is to be asked
+    line 3: `server` of `containerd_registries_mirrors` is left out; to have it asked, list it under `mirrors`
     line 3: `skip_verify` of `containerd_registries_mirrors` is left out; certificates of `https://` mirrors are verified, by `ca` where it is given
-    line 3: registries `docker.io`, `registry.k8s.io` are only asked by way of their mirrors; Kubespray's containerd asks a registry itself where no mirror has an image
+    line 3: registries `docker.io`, `registry.k8s.io` are only reached through their mirrors; Kubespray's containerd asks the registry itself when no mirror has an image
     ");
     insta::assert_snapshot!(read("containerd_registries_mirrors: [{prefix: a}]\n"), @"
     refused
-    line 3: each of `containerd_registries_mirrors` has a `prefix` and `mirrors`
+    line 3: each entry of `containerd_registries_mirrors` needs a `prefix` and `mirrors`
     ");
 }
 
@@ -225,7 +225,7 @@ etcd_deployment_type: kubeadm
     );
     assert!(!read.contains("hunter"), "{read}");
     insta::assert_snapshot!(read, @"
-    line 3: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.28.3`
+    line 3: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.28.3`
     lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
     line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml
     lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
@@ -249,7 +249,7 @@ fn a_setting_that_differs_between_hosts_is_told() {
     all {}
     kubelet:
       max-pods: 50
-    line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; that of host `a` counts
+    line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; kinstall uses the value of host `a`
     ");
 }
 

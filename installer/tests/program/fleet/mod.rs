@@ -392,7 +392,7 @@ fn a_dry_run_shows_what_would_be_opened() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let lines = format!("{}{}", said.stdout, said.stderr);
     let line = lines.lines().find(|line| line.contains("firewall")).unwrap_or(&lines);
-    assert_snapshot!(line, @"h1  firewall: open 2379/tcp, 2380/tcp, 10250/tcp, 6443/tcp in the packet filter where they are closed, and let packets of pods through");
+    assert_snapshot!(line, @"h1  firewall: open 10250/tcp, 6443/tcp in the packet filter where they are closed, and let packets of pods through");
 }
 
 #[test]
