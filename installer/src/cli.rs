@@ -24,6 +24,7 @@ use kbundle_format::KubeVersion;
 
 use crate::config::DnsName;
 use crate::preflight::CheckId;
+use crate::steps::addons::AddonData;
 use crate::version::version;
 
 pub use certs::{
@@ -329,6 +330,12 @@ pub struct RunArguments {
     /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
     #[arg(long)]
     pub prepare: bool,
+    /// Delete the data of add-ons that cluster.yaml no longer lists, too
+    ///
+    /// Without it their volume claims stay, and so do namespaces and kinds of objects that others use as well; kinstall keeps a list of
+    /// them in the cluster, and a later run with this option deletes them.
+    #[arg(long)]
+    pub prune_data: bool,
     /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
@@ -340,6 +347,14 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
+}
+
+impl RunArguments {
+    /// What happens to the data of add-ons that go.
+    #[must_use]
+    pub fn addon_data(&self) -> AddonData {
+        if self.prune_data { AddonData::Deleted } else { AddonData::Kept }
+    }
 }
 
 /// How the hosts of cluster.yaml are worked on.

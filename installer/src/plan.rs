@@ -315,6 +315,7 @@ mod tests {
         taint: let node-1 run pods of users
         image-keeper: guard the images against deletion
         certificate-timer: have certificates renewed before they end
+        addons: remove add-ons that are listed no longer
         ready: wait until the node is ready and the system's pods run
         ");
     }
@@ -329,7 +330,7 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer addons ready");
         insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
         insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");

@@ -170,8 +170,15 @@ impl Carried {
 
     /// Builds a bundle that has kube-vip as well.
     pub fn build_with_kube_vip(&self) -> anyhow::Result<PathBuf> {
-        let (mirror, bundle) = (Mirror::start()?, self.file("kube-vip.tar.zst"));
-        let options = ["--addon", "kube-vip", "--key", &self.text("signing.key")];
+        self.build_with_addons(&["kube-vip"])
+    }
+
+    /// Builds a bundle that has these add-ons as well, which the mirror has by an option of `fill`.
+    pub fn build_with_addons(&self, addons: &[&str]) -> anyhow::Result<PathBuf> {
+        let (mirror, bundle) = (Mirror::start()?, self.file(&format!("{}.tar.zst", addons[0])));
+        let key = self.text("signing.key");
+        let mut options = vec!["--key", key.as_str()];
+        options.extend(addons.iter().flat_map(|addon| ["--addon", addon]));
         self.build_bundle(&mirror, &mirror.catalog(), &bundle, &options)?;
         mirror.stop()?;
         Ok(bundle)

@@ -62,6 +62,11 @@ CONFORMANCE=()
 KUBE_VIP=
 # Whether the mirror has helm; likewise.
 HELM=
+# The parts of the add-ons that the mirror has; likewise.
+ADDONS=()
+
+# Every add-on beside those, at the newest version that the Go module proxy serves and the lab was used with.
+addon_parts() { printf '%s\n' metrics-server@0.8.0 metallb@0.15.2 local-path-provisioner@0.0.30; }
 
 # All parts of a mirror with these releases, one a line; the longest builds first.
 mirrored_parts() { # VERSION...
@@ -76,5 +81,6 @@ mirrored_parts() { # VERSION...
         done
         printf '%s\n' flannel@0.28.4 ${KUBE_VIP:+kube-vip} busybox haproxy
         printf 'kubernetes-images@%s\n' "$@"
+        [[ ${#ADDONS[@]} -eq 0 ]] || printf '%s\n' "${ADDONS[@]}"
     } | awk '!seen[$0]++'
 }

@@ -18,6 +18,7 @@ use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
+use crate::join_material::JoinMaterial;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -61,7 +62,8 @@ pub fn run(
     assignment.refuse_unsuitable(&records, inputs.facts)?;
     let plan = check(&inputs, assignment, arguments, &reporter)?;
     // Guard 8.
-    let material = assignment.join_material(&host, &bundle, &inputs)?;
+    let addon_data = arguments.addon_data();
+    let material = JoinMaterial { addon_data, ..assignment.join_material(&host, &bundle, &inputs)? };
     let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
