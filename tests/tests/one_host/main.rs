@@ -12,5 +12,6 @@ mod networks;
 mod refusals;
 mod repeated;
 mod settings;
+mod site;
 mod support;
 mod upgrade;

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use kbundle_format::Digest;
 use serde_json::Value;
 
-use super::{Check, Context, Step, addon, needed};
+use super::{Check, Context, Step, addon, charts, needed};
 use crate::config::DnsName;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
@@ -88,7 +88,7 @@ impl Step for Addons {
             Some(version) => format!("{name} {version}"),
             None => name.to_owned(),
         };
-        let names: Vec<_> = inputs.spec.addons.iter().map(|name| named(name.as_str())).collect();
+        let names: Vec<_> = of_manifests(inputs).map(|name| named(name.as_str())).collect();
         if names.is_empty() {
             return "remove add-ons that are listed no longer".to_owned();
         }
@@ -150,7 +150,13 @@ fn difference(known: &KeptAddon, addon: &ClusterAddon) -> String {
 
 /// The add-ons of the description, in its order.
 fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
-    context.spec.addons.iter().map(|name| ClusterAddon::of(context, name.as_str())).collect()
+    of_manifests(&context.inputs).map(|name| ClusterAddon::of(context, name.as_str())).collect()
+}
+
+/// The listed add-ons that are no charts.
+fn of_manifests<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a DnsName> + use<'a> {
+    let charts = charts::names(inputs);
+    inputs.spec.addons.iter().filter(move |name| !charts.contains(name.as_str()))
 }
 
 /// The add-ons that are known and listed no longer. What one that was removed left behind stays until it is to be deleted.
@@ -210,7 +216,8 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
 /// The first of the listed add-ons that the bundle does not have.
 #[must_use]
 pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    inputs.spec.addons.iter().map(DnsName::as_str).find(|name| !addon::is_in_bundle(inputs, name))
+    let mut names = inputs.spec.addons.iter().map(DnsName::as_str);
+    names.find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
 }
 
 /// Where their pods run.
