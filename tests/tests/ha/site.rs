@@ -116,8 +116,8 @@ impl Site {
         let (bundle, api) = (carried.file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
         let addons = "addons: [lab-test, team-app]".to_owned();
         let network = format!("{{cni: {}}}", carried.cni);
-        let (members, environment) = (Vec::new(), Vec::new());
-        let site = Self { lab, folder, members, environment, carried, bundle, api, addons, network };
+        let environment = Vec::new();
+        let site = Self { lab, folder, members: Vec::new(), environment, carried, bundle, api, addons, network };
         site.with(members)
     }
 

@@ -216,8 +216,8 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
 /// The first of the listed add-ons that the bundle does not have.
 #[must_use]
 pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    let is_in_bundle = |name: &str| addon::is_in_bundle(inputs, name) || charts::is_in_bundle(inputs, name);
-    inputs.spec.addons.iter().map(DnsName::as_str).find(|name| !is_in_bundle(name))
+    let mut names = inputs.spec.addons.iter().map(DnsName::as_str);
+    names.find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
 }
 
 /// Where their pods run.
