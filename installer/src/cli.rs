@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod backup;
 mod certs;
 pub(crate) mod offers;
 mod token;
@@ -25,6 +26,7 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
+pub use backup::{BackupArguments, Recipient, RestoreArguments};
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
@@ -143,6 +145,10 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    #[command(after_long_help = backup::EXAMPLES)]
+    Backup(BackupArguments),
+    #[command(after_long_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArguments),
     /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -254,7 +260,7 @@ pub enum ImagesCommand {
 }
 
 /// The bundle, and whom to trust.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BundleArguments {
     /// Which bundle.
     #[command(flatten)]
@@ -268,7 +274,7 @@ pub struct BundleArguments {
 }
 
 /// Whose word on a bundle counts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
     /// Trust this public key; repeatable
     #[arg(long = "key", value_name = "FILE")]

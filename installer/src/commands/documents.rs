@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{certs, config, images, kubeconfig, manual, preflight, status, token};
+use super::{backup, certs, config, images, kubeconfig, manual, preflight, status, token};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -33,6 +33,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs renew").with::<certs::Renewed>(),
         Documents::of("certs add-san").with::<certs::AddedSans>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
+        Documents::of("backup").with::<backup::Made>(),
+        Documents::of("restore").with::<EventLine<'_>>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),
         Documents::of("config validate").with::<config::Validation>().with_details::<config::Validation>(),
