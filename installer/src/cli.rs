@@ -26,7 +26,10 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
-pub use backup::{BackupArguments, Recipient, RestoreArguments};
+pub use backup::{
+    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
+    SealingArguments,
+};
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };

@@ -47,8 +47,13 @@ pub fn refuse_unsuitable(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Collects everything but the snapshot, which was just taken.
-pub fn collect(host: &Host, standing: &Standing, snapshot: &EtcdSnapshot) -> anyhow::Result<Collected> {
+/// Collects everything but the snapshot, which was taken at `created`.
+pub fn collect(
+    host: &Host,
+    standing: &Standing,
+    snapshot: &EtcdSnapshot,
+    created: Moment,
+) -> anyhow::Result<Collected> {
     let inputs = standing.inputs();
     let spec = serde_yaml::to_string(&standing.records.spec).context("cannot write the cluster's description")?;
     let mut named = vec![(SPEC.to_owned(), spec.into_bytes())];
@@ -64,7 +69,7 @@ pub fn collect(host: &Host, standing: &Standing, snapshot: &EtcdSnapshot) -> any
     entries.push(BackupEntry { path: SNAPSHOT.to_owned(), size_bytes: snapshot.size_bytes, digest });
     let list = BackupList {
         schema: SCHEMA,
-        created: Moment::now(),
+        created,
         cluster: inputs.spec.name.to_string(),
         host: inputs.node_name(),
         kubernetes_version: inputs.list.kubernetes_version,

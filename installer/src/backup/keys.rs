@@ -10,7 +10,7 @@ use kbundle_cli::keys::{public_key, unusable};
 use kbundle_format::key::KeyError;
 use kbundle_format::{SigningKey, VerifyingKey, text_file};
 
-use crate::cli::Recipient;
+use crate::cli::SealingArguments;
 use crate::failure::{Advise, Explained};
 
 /// A shorter one is guessed by whoever has the file.
@@ -32,10 +32,10 @@ pub enum Seal {
 
 impl Seal {
     /// What the command line says.
-    pub fn read(recipients: &[Recipient], passphrase_file: Option<&Path>) -> anyhow::Result<Self> {
-        match passphrase_file {
+    pub fn read(arguments: &SealingArguments) -> anyhow::Result<Self> {
+        match &arguments.passphrase_file {
             Some(path) => Ok(Self::Passphrase(passphrase(path)?)),
-            None => Ok(Self::Recipients(recipients.iter().map(|recipient| recipient.0.clone()).collect())),
+            None => Ok(Self::Recipients(arguments.recipients.iter().map(|recipient| recipient.0.clone()).collect())),
         }
     }
 

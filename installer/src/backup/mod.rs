@@ -14,6 +14,8 @@ pub mod collect;
 pub mod keys;
 pub mod list;
 pub mod read;
+pub mod schedule;
+pub mod series;
 pub mod write;
 
 pub use keys::{Opener, Seal};

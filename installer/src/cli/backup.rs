@@ -1,17 +1,29 @@
 //! `kinstall backup` and `kinstall restore`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::BundleArguments;
+use super::token::duration;
 use crate::preflight::CheckId;
+
+/// A backup of a large cluster takes minutes.
+const SHORTEST: Duration = Duration::from_mins(10);
+/// Beyond that it is hardly a schedule.
+const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 pub const EXAMPLES: &str = "\
 Examples:
   kinstall backup --out plant-7.backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --sign-key backup.key
   kinstall backup --out plant-7.backup --passphrase-file /root/passphrase --sign-key backup.key";
+
+const SCHEDULE_EXAMPLES: &str = "\
+Examples:
+  kinstall backup schedule --to /srv/backups --every 6h --keep 14 --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --sign-key /root/backup.key";
 
 pub const RESTORE_EXAMPLES: &str = "\
 Examples:
@@ -24,11 +36,73 @@ Examples:
 /// always encrypted: to age recipients, or to a passphrase. It is signed as well, since anyone can encrypt to a recipient. It holds no
 /// bundle: keep the one that the cluster was set up from.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("readers").required(true).args(["recipients", "passphrase_file"]))]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct BackupArguments {
+    /// What else to do with backups.
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+    /// What to write.
+    #[command(flatten)]
+    pub make: Option<MakeArguments>,
+}
+
+/// What else to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Back up into a folder again and again, by a timer of systemd
+    ///
+    /// The folder may be a mounted share: the timer waits for its mount. The newest backups of the cluster stay, older ones are deleted once
+    /// a new one is whole. `kinstall status` shows the last one, and reports a failure until the next success. A further call replaces the
+    /// schedule.
+    #[command(after_long_help = SCHEDULE_EXAMPLES)]
+    Schedule(ScheduleArguments),
+    /// Stop regular backups; those that were written stay
+    #[command(after_long_help = "Examples:\n  kinstall backup unschedule")]
+    Unschedule,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("destination").required(true).args(["out", "to"]))]
+pub struct MakeArguments {
     /// Where to write the backup
     #[arg(short, long, value_name = "FILE")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
+    /// Write it into this folder, named after the cluster and the time, and delete the oldest ones there
+    #[arg(long, value_name = "FOLDER", conflicts_with = "force")]
+    pub to: Option<PathBuf>,
+    /// With `--to`: how many backups of the cluster stay in the folder
+    #[arg(long, value_name = "N", default_value = "14")]
+    pub keep: NonZeroUsize,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Who can open it, and who signs it.
+    #[command(flatten)]
+    pub sealing: SealingArguments,
+}
+
+/// Arguments of `backup schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArguments {
+    /// Write backups into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// Between two backups: a number and `m`, `h` or `d`; at least 10m
+    #[arg(long, value_name = "TIME")]
+    pub every: Interval,
+    /// How many backups of the cluster stay in the folder
+    #[arg(long, value_name = "N", default_value = "14")]
+    pub keep: NonZeroUsize,
+    /// Who can open them, and who signs them.
+    #[command(flatten)]
+    pub sealing: SealingArguments,
+}
+
+/// Who can open a backup, and who signs it.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("readers").required(true).args(["recipients", "passphrase_file"]))]
+pub struct SealingArguments {
     /// Encrypt to this age recipient, `age1…`; repeatable
     ///
     /// Each of them can open the backup alone, with its identity. `age-keygen` makes both.
@@ -42,9 +116,6 @@ pub struct BackupArguments {
     /// A key of its own for backups, not the one that signs bundles: it lies on this host. `kinstall restore` asks for its public half.
     #[arg(long, value_name = "FILE")]
     pub sign_key: PathBuf,
-    /// Replace an existing file
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// Set up the cluster of a backup on this host
@@ -81,6 +152,23 @@ pub struct RestoreArguments {
     pub ignored: Vec<CheckId>,
 }
 
+/// How often a backup is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(pub Duration);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match duration(text) {
+            None => Err("it is a number and `m`, `h` or `d`, such as `6h`".to_owned()),
+            Some(time) if time < SHORTEST => Err("it is at least ten minutes, `10m`".to_owned()),
+            Some(time) if time > LONGEST => Err("it is at most thirty days, `30d`".to_owned()),
+            Some(time) => Ok(Self(time)),
+        }
+    }
+}
+
 /// An age recipient of the kind X25519.
 #[derive(Clone)]
 pub struct Recipient(pub age::x25519::Recipient);
@@ -109,6 +197,14 @@ impl FromStr for Recipient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backups_are_made_at_sensible_intervals() {
+        assert_eq!("6h".parse(), Ok(Interval(Duration::from_hours(6))));
+        for wrong in ["", "6", "h", "9m", "31d", "-1h"] {
+            assert!(wrong.parse::<Interval>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_identity_is_no_recipient_and_is_not_repeated() {

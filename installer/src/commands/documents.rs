@@ -34,6 +34,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs add-san").with::<certs::AddedSans>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
         Documents::of("backup").with::<backup::Made>(),
+        Documents::of("backup schedule").with::<backup::Scheduled>(),
+        Documents::of("backup unschedule").with::<backup::Unscheduled>(),
         Documents::of("restore").with::<EventLine<'_>>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),

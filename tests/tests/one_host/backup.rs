@@ -23,6 +23,7 @@ fn a_cluster_that_is_lost_with_its_host_is_restored_on_another() -> anyhow::Resu
     let [lost, new] = lab.hosts() else { unreachable!("two hosts were booted") };
     let carried = carried(NEWEST, "bridge");
     let token = cluster_with_a_backup(lost, carried)?;
+    are_made_by_a_timer(lost)?;
     move_to(lost, new, carried)?;
 
     let before = Snapshot::of(new)?;
@@ -95,6 +96,39 @@ fn cluster_with_a_backup(host: &Host, carried: &Carried) -> anyhow::Result<Strin
     host.sh(&format!("cd {STICK} && {BACKUP} --force"))?;
     assert_a_second_run_changes_nothing(host)?;
     Ok(token.split('.').next().unwrap_or_default().to_owned())
+}
+
+/// A timer writes backups and deletes the oldest; a failure is seen in the status.
+fn are_made_by_a_timer(host: &Host) -> anyhow::Result<()> {
+    let schedule = |options: &str| {
+        let line =
+            format!("kinstall backup schedule --every 6h {options} --passphrase-file passphrase --sign-key backup.key");
+        host.sh(&format!("mkdir -p /root/backups && cd {STICK} && {line} --output json"))
+    };
+    let scheduled = document_of("kinstall", "backup schedule", &schedule("--to /root/backups --keep 2")?)?;
+    ensure!(scheduled["everySeconds"] == 21600, "{scheduled}");
+    host.sh("systemctl is-active kinstall-backup.timer")?;
+    for _ in 0..3 {
+        // Names have a second in them.
+        host.sh("sleep 1.1 && systemctl start kinstall-backup.service")?;
+    }
+    let kept = host.sh("ls /root/backups")?;
+    ensure!(kept.lines().count() == 2 && kept.lines().all(|name| name.starts_with("kubernetes-20")), "{kept}");
+    let status = || document_of("kinstall", "status", &host.exec(&["kinstall", "status", "--output", "json"])?.stdout);
+    let well = status()?;
+    ensure!(well["healthy"] == true && well["backups"]["failed"] == false, "{well}");
+    ensure!(
+        well["backups"]["last"]["file"].as_str().is_some_and(|file| file.ends_with(kept.lines().next_back().unwrap_or("-"))),
+        "{well}"
+    );
+    host.sh(&format!("mv {STICK}/passphrase {STICK}/gone; ! systemctl start kinstall-backup.service; mv {STICK}/gone {STICK}/passphrase"))?;
+    let ill = status()?;
+    ensure!(ill["healthy"] == false && ill["backups"]["failed"] == true, "{ill}");
+    ensure!(host.sh("ls /root/backups")? == kept, "a backup that failed deleted another");
+    let stopped = document_of("kinstall", "backup unschedule", &host.sh("kinstall backup unschedule --output json")?)?;
+    ensure!(stopped["stopped"] == true, "{stopped}");
+    ensure!(status()?["healthy"] == true);
+    host.sh("rm -r /root/backups").map(drop)
 }
 
 /// Carries the backup to a new host. The old one is gone.
