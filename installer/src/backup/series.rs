@@ -1,7 +1,5 @@
 //! Backups in a folder: how they are called, and which of them are not kept.
 
-use std::path::PathBuf;
-
 use crate::join_file::Moment;
 
 const ENDING: &str = ".backup";
