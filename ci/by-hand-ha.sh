@@ -124,11 +124,11 @@ install_host() { lab_program exec --name "$lab" "$1" sh -eu -s <"$work/install";
 start_etcd() { on "$1" "systemctl enable --quiet --now etcd"; }
 
 init_first() {
-    { echo 'export KUBEADM_OPTIONS=--upload-certs'; cat "$work/init"; } | lab_program exec --name "$lab" host-1 sh -eu -s
+    { echo "export KUBEADM_OPTIONS='--upload-certs $kubeadm_tolerance'"; cat "$work/init"; } | lab_program exec --name "$lab" host-1 sh -eu -s
 }
 
 read_join_command() {
-    join_command="$(on host-1 "kubeadm token create --print-join-command 2>/dev/null") --cri-socket unix:///run/containerd/containerd.sock"
+    join_command="$(on host-1 "kubeadm token create --print-join-command 2>/dev/null") --cri-socket unix:///run/containerd/containerd.sock $kubeadm_tolerance"
     certificate_key="$(sed -n 's/^certificateKey: //p' "$hand/host-1/etc/kubernetes/kubeadm.yaml")"
 }
 

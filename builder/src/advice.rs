@@ -6,14 +6,14 @@ use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, LocalFileError};
 use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::push::PushError;
 use crate::registry::CredentialError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
-use crate::site::{LocalFileError, SiteError};
+use crate::site::SiteError;
 use crate::spec::SpecError;
 
 impl Explain for FetchError {

@@ -3,6 +3,7 @@
 mod catalog;
 mod composing;
 mod connection;
+mod diff;
 mod images;
 pub mod offers;
 mod pushing;
@@ -31,9 +32,10 @@ pub use self::catalog::{
 };
 pub use self::composing::{SplitCommandArgs, SubsetArgs};
 pub use self::connection::ConnectionArgs;
+pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
-pub use self::reading::{CatArgs, ExportArgs};
+pub use self::reading::{CatArgs, ExportArgs, SbomArgs, SbomFormat};
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::version::version;
 
@@ -79,6 +81,8 @@ pub enum Command {
     )]
     Extract(ExtractArgs),
     Cat(CatArgs),
+    Sbom(SbomArgs),
+    Diff(DiffArgs),
     Export(ExportArgs),
     #[command(
         after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"

@@ -16,6 +16,7 @@ pub mod catalog;
 mod cli;
 mod commands;
 pub mod demand;
+pub mod diff;
 pub mod fetch;
 pub mod lock;
 pub mod mirror;

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use kbundle::Arguments;
 
 fn main() -> ExitCode {
-    kbundle_cli::program::main(|arguments: Arguments| kbundle::execute(arguments).map(|()| ExitCode::SUCCESS))
+    kbundle_cli::program::main(|arguments: Arguments| kbundle::execute(arguments))
 }

@@ -13,6 +13,9 @@ use kbundle_format::{
     Platform, Role, SignatureFile,
 };
 
+use kbundle_sbom::inventory::Look;
+use kbundle_sbom::{CYCLONEDX_PATH, Content, Inventory, SPDX_PATH, SbomError, describe, spdx};
+
 use crate::fetch::Cache;
 use crate::lock::{Artifact, Descriptor, Lock, LockedImage};
 
@@ -33,6 +36,12 @@ pub enum PackError {
         path: EntryPath,
         /// The cause.
         source: io::Error,
+    },
+    /// What is in the content could not be found out.
+    #[error("cannot list the packages inside of the bundle")]
+    Describe {
+        /// The cause.
+        source: Box<SbomError<Self>>,
     },
     /// The bundle could not be written.
     #[error(transparent)]
@@ -77,6 +86,30 @@ impl Contents {
         Ok(Self { list, made })
     }
 
+    /// Looks into all content, and adds the documents that say which packages are in it. `progress` is told the bytes of content as they go by.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn describe(&mut self, cache: &Cache, progress: &(dyn Fn(u64) + Sync)) -> Result<(), PackError> {
+        let inventory =
+            Inventory::of(&self.list, &Fetched { contents: self, cache }, progress).map_err(|error| match error {
+                SbomError::Content(error) => error,
+                other => PackError::Describe { source: Box::new(other) },
+            })?;
+        let bom = describe(&self.list, &inventory);
+        for (path, media_type, content) in [
+            (CYCLONEDX_PATH, "application/vnd.cyclonedx+json", bom.to_bytes()),
+            (SPDX_PATH, "application/spdx+json", spdx::to_bytes(&bom)),
+        ] {
+            let path: EntryPath = path.parse().expect("a plain name");
+            // No host needs it, so none gets it.
+            let (kind, roles, media_type) = (EntryKind::Sbom, BTreeSet::new(), media_type.to_owned());
+            self.list.entries.push(Entry { kind, roles, media_type, ..made_entry(path.clone(), &content) });
+            self.made.insert(path, content);
+        }
+        Ok(())
+    }
+
     /// Writes the bundle with those entries that `around` wants to `output`, and gives that back; `progress` is told the bytes of
     /// content as they go by.
     ///
@@ -103,6 +136,26 @@ impl Contents {
             writer.entry(entry, &mut Watched { inner: file, progress })?;
         }
         Ok(writer.finish()?)
+    }
+}
+
+/// Content that was fetched or made. What is in the cache is not compared with its digest here: the writer does that, and refuses the bundle.
+struct Fetched<'a> {
+    contents: &'a Contents,
+    cache: &'a Cache,
+}
+
+impl Content for Fetched<'_> {
+    type Error = PackError;
+
+    fn read(&self, entry: &Entry, look: Look<'_>) -> Result<(), PackError> {
+        if let Some(content) = self.contents.made.get(&entry.path) {
+            look(&mut content.as_slice());
+            return Ok(());
+        }
+        let file = fs::File::open(self.cache.path(&entry.digest));
+        look(&mut file.map_err(|source| PackError::Cache { path: entry.path.clone(), source })?);
+        Ok(())
     }
 }
 

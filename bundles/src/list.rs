@@ -165,6 +165,8 @@ pub enum EntryKind {
     Manifest,
     /// A Helm chart archive.
     Chart,
+    /// A bill of materials: the packages inside of the other entries.
+    Sbom,
 }
 
 /// Which hosts need an entry.

@@ -3,6 +3,7 @@
 mod backup;
 mod certs;
 pub(crate) mod offers;
+mod support;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -34,6 +35,7 @@ pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
 pub use kbundle_cli::OutputFormat;
+pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\
@@ -96,6 +98,16 @@ pub enum Command {
     /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
+    /// Change this host's cluster to the versions of another bundle
+    ///
+    /// For a cluster of a single host. Unpacks the new programs and loads the new images before anything that runs is changed, takes a
+    /// snapshot of etcd, and then changes containerd, etcd, the control plane, the kubelet, the network and the add-ons one after another, each
+    /// only when the one before is well. Kubernetes goes ahead by one minor at the most and never back. If it is interrupted, run it again
+    /// to finish.
+    #[command(
+        after_long_help = "Examples:\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub --dry-run\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub\n  kinstall upgrade update.tar.zst --base k8s-1.35.4-amd64.tar.zst --key signing.pub"
+    )]
+    Upgrade(UpgradeArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     #[command(after_long_help = "Examples:\n  kinstall inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
@@ -152,6 +164,15 @@ pub enum Command {
     Backup(BackupArguments),
     #[command(after_long_help = backup::RESTORE_EXAMPLES)]
     Restore(RestoreArguments),
+    /// Collect what others need to find a fault into one file, without secrets
+    ///
+    /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
+    /// API and the system's pods. Keys, tokens and passwords are removed on the host that has them. Secrets, other objects with settings of
+    /// users, and logs of users' pods are not collected. A host that does not answer is named in the file. Changes nothing.
+    #[command(
+        after_long_help = "Examples:\n  kinstall support\n  kinstall support --config cluster.yaml --hours 72 --out plant-7.tar.zst"
+    )]
+    Support(SupportArguments),
     /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -341,6 +362,23 @@ pub struct HostsArguments {
     /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
     #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArguments {
+    /// The new bundle.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+    /// Print the plan and change nothing
+    ///
+    /// Verifies the bundle and shows every version before and after, what is started anew, what users notice, what cannot be undone, which
+    /// deprecated APIs are asked for, and the steps in order.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Continue although this preflight check rejects; repeatable
+    #[arg(long = "ignore", value_name = "CHECK")]
+    pub ignored: Vec<CheckId>,
 }
 
 /// Arguments of `preflight`.

@@ -102,6 +102,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_taken_with_the_credentials_of_the_member_and_without_a_limit() {
         let bench = Bench::with_programs(etcdctl);
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
         bench.file("store", &"k".repeat(1024));
         let taken = take(&mut bench.host(), IpAddr::from([192, 0, 2, 1]), PATH).unwrap();
         assert_eq!((taken.path.as_str(), taken.size_bytes), (PATH, 1056));

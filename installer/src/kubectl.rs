@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use crate::host::{Command, Host, Output};
+use crate::host::{Command, Host, HostError, Output};
 use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
@@ -53,6 +53,11 @@ impl<'a> Kubectl<'a> {
         Ok(self.host.run(&self.command(arguments))?)
     }
 
+    /// Runs it and gives what it said, also where it fails.
+    pub fn try_run(&self, arguments: &[&str]) -> Result<Output, HostError> {
+        self.host.try_run(&self.command(arguments))
+    }
+
     /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
     pub fn get(&self, arguments: &[&str]) -> anyhow::Result<Option<Value>> {
         let all: Vec<_> =
@@ -92,6 +97,11 @@ impl<'a> Kubectl<'a> {
     /// Whether there is such an object.
     pub fn has(&self, arguments: &[&str]) -> anyhow::Result<bool> {
         Ok(self.get(arguments)?.is_some())
+    }
+
+    /// What the API server answers to a path, such as `/metrics`.
+    pub fn raw(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.run(&["get", &format!("--raw={path}")])?.stdout)
     }
 
     /// Whether the API has an object with the kind, name and namespace of `object`.

@@ -46,9 +46,13 @@ pub mod restoration;
 pub mod stage;
 pub mod step_progress;
 pub mod steps;
+pub mod support;
 pub mod template;
 pub mod topology;
 pub mod trust;
+#[cfg(test)]
+mod unlike;
+pub mod upgrade;
 mod version;
 pub mod version_rules;
 pub mod wait;

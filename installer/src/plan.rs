@@ -12,7 +12,7 @@ use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
     Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer,
     Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress,
-    addons, load_balancer, network, programs, virtual_address,
+    addons, load_balancer, network, programs, upgrade, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -184,6 +184,20 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     }
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
     let steps = concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
+    Ok(Plan { steps })
+}
+
+/// Decides what an upgrade of a single host is to do: what changes versions in their order, and then all that an installation does, which
+/// finds most of it done.
+///
+/// # Errors
+/// The first of the [`refusals`].
+pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+    let Plan { steps: mut installation } = plan(inputs)?;
+    let concerned = upgrade::STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    let mut steps: Vec<_> =
+        concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
+    steps.append(&mut installation);
     Ok(Plan { steps })
 }
 

@@ -11,7 +11,7 @@ use kbundle_format::Role;
 
 use crate::config::{CalicoMode, ClusterSpec, Cni, LoadBalancer};
 use crate::facts::packet_filter::Protocol;
-use crate::topology::Topology;
+use crate::topology::{Member, Topology};
 
 /// etcd, for API servers.
 pub const ETCD_CLIENTS: u16 = 2379;
@@ -131,6 +131,12 @@ impl Port {
         self.clients != Clients::ThisHost
     }
 
+    /// Whether another host of the cluster, a pod or a person connects to it on the host that `topology` is seen from.
+    #[must_use]
+    pub fn has_clients_in(&self, topology: &Topology) -> bool {
+        self.clients.include_pods() || self.clients.addresses(topology).is_some_and(|addresses| !addresses.is_empty())
+    }
+
     /// The port for a question to a packet filter; `None` for a protocol without ports.
     #[must_use]
     pub fn protocol(&self) -> Option<(Protocol, u16)> {
@@ -162,10 +168,10 @@ impl Clients {
     /// The addresses that connect; `None` where anyone may.
     #[must_use]
     pub fn addresses(self, topology: &Topology) -> Option<BTreeSet<IpAddr>> {
-        let this = topology.this().address;
         let of = |wanted: &dyn Fn(Role) -> bool| {
-            let members = topology.members().iter().filter(|member| member.roles.iter().any(|role| wanted(*role)));
-            Some(members.map(|member| member.address).filter(|address| *address != this).collect())
+            let others = topology.members().iter().filter(|member| *member != topology.this());
+            let members = others.filter(|member| member.roles.iter().any(|role| wanted(*role)));
+            Some(members.flat_map(Member::addresses).collect())
         };
         match self {
             Self::ThisHost => Some(BTreeSet::new()),
@@ -254,6 +260,16 @@ mod tests {
         ");
         cluster.spec.network.cni = Some(Cni::Bridge);
         insta::assert_snapshot!(for_others(&cluster, "w2"), @"10250/tcp from 192.0.2.1 192.0.2.2 192.0.2.3");
+    }
+
+    #[test]
+    fn the_only_member_of_etcd_has_no_clients_on_other_hosts() {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.spec.hosts.retain(|host| !["c2", "c3"].contains(&host.name.as_str()));
+        let topology = cluster.seen_from("c1");
+        let ports = of_host(&cluster.spec, |role| topology.this().has(role));
+        let reached = ports.iter().filter(|port| port.has_clients_in(&topology)).map(Port::name);
+        assert_eq!(reached.collect::<Vec<_>>(), ["10250/tcp", "6443/tcp"]);
     }
 
     #[test]

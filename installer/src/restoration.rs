@@ -5,6 +5,8 @@
 //! is copied to where the first of the steps takes it. Records on the host say which backup was begun with, so that the same command
 //! resumes and no other one goes on with half of it.
 
+pub mod progress;
+
 use std::io::{self, Seek as _};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -16,19 +18,13 @@ use crate::backup::{BackupList, Opened, Opener, SPEC, read};
 use crate::config::ClusterSpec;
 use crate::etcd_layout as layout;
 use crate::failure::Advise;
-use crate::host::{Host, HostError, ledger};
+use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_material::{JoinMaterial, Pair};
 use crate::plan::{Phase, Plan, PlannedStep};
 use crate::records::Records;
 use crate::steps::{ControlPlane, Etcd, KubeadmConfig, RestoredData, RestoredObjects, SharedKeys, Step, shared_keys};
-
-/// The list of the backup that was begun with, below kinstall's own directory.
-const LIST: &str = "restore/backup.json";
-/// Is there until kubeadm has set up the control plane on the restored data.
-const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
-/// Where the snapshot lies until etcd's data was made from it.
-pub const SNAPSHOT_PATH: &str = "/var/lib/kinstall/restore/snapshot.db";
+use progress::{AWAITS_KUBEADM, LIST, SNAPSHOT_PATH};
 
 /// A backup of which every byte was verified, to set this host up from.
 pub struct Restoration {
@@ -68,7 +64,7 @@ impl Restoration {
 
     /// Refuses a host that has something else than the beginning of this restoration.
     pub fn refuse_standing(&self, host: &Host) -> anyhow::Result<()> {
-        if !host.ledger().has_begun() || recorded(host)?.as_ref() == Some(self.list()) {
+        if !host.ledger().has_begun() || progress::recorded(host)?.as_ref() == Some(self.list()) {
             return Ok(());
         }
         Err(anyhow!("kinstall has set up this host already, and not from this backup; nothing was changed"))
@@ -139,7 +135,7 @@ impl Restoration {
     /// Copies the snapshot to where [`RestoredData`] takes it, unless that was done, and records which backup it is of. The backup is
     /// verified once more on the way.
     pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
-        if host.ledger().is_done(RestoredData.id()) {
+        if host.ledger().is_done(progress::RESTORED_DATA) {
             return Ok(());
         }
         host.keep_record(AWAITS_KUBEADM, b"")?;
@@ -155,41 +151,6 @@ impl Restoration {
             anyhow::Ok(())
         })
     }
-}
-
-/// The list of the backup that this host was begun to be restored from.
-fn recorded(host: &Host) -> anyhow::Result<Option<BackupList>> {
-    let path = format!("{}/{LIST}", ledger::DIRECTORY);
-    let Some(bytes) = host.read(&path)? else { return Ok(None) };
-    BackupList::parse(&bytes).map(Some).map_err(|reason| anyhow!("{path} is damaged: {reason}"))
-}
-
-/// Whether a restoration was begun here and not completed.
-#[must_use]
-pub fn is_unfinished(host: &Host) -> bool {
-    host.exists(&format!("{}/{LIST}", ledger::DIRECTORY)) && !host.ledger().is_done(RestoredObjects.id())
-}
-
-/// Refuses to make something else of a host that is half restored: an installation would make a new cluster without the data.
-pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
-    if !is_unfinished(host) {
-        return Ok(());
-    }
-    let of = recorded(host)?.map(|list| format!(" of {} of {}", list.cluster, list.created)).unwrap_or_default();
-    Err(anyhow!("a restoration was begun on this host, from the backup{of}, and is not complete"))
-        .refused()
-        .hint("run the same `kinstall restore` again to complete it, or `kinstall reset` to give it up")
-}
-
-/// Whether kubeadm has still to set up the control plane on restored data. What it makes last is there already, from before.
-#[must_use]
-pub fn awaits_kubeadm(host: &Host) -> bool {
-    host.exists(&format!("{}/{AWAITS_KUBEADM}", ledger::DIRECTORY))
-}
-
-/// Notes that it has.
-pub fn kubeadm_is_done(host: &Host) -> Result<(), HostError> {
-    host.remove_record(AWAITS_KUBEADM)
 }
 
 #[cfg(test)]

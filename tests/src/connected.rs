@@ -149,6 +149,23 @@ impl Carried {
         Ok(bundle)
     }
 
+    /// Builds a bundle of the same Kubernetes release with these components in other versions that the mirror has.
+    pub fn build_with(&self, components: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+        let mirror = Mirror::start()?;
+        let mut catalog: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(mirror.catalog())?)?;
+        let paired = &mut catalog["releases"][self.kubernetes.as_str()]["components"];
+        let paired = paired.as_mapping_mut().context("the release has no components")?;
+        for &(name, version) in components {
+            let former = paired.insert(name.into(), version.into());
+            anyhow::ensure!(former.is_some_and(|former| former != version), "{name} is {version} already");
+        }
+        let (catalog_file, bundle) = (self.file("other-components.yaml"), self.file("other-components.tar.zst"));
+        fs::write(&catalog_file, serde_yaml::to_string(&catalog)?)?;
+        self.build_bundle(&mirror, &catalog_file, &bundle, &["--key", &self.text("signing.key")])?;
+        mirror.stop()?;
+        Ok(bundle)
+    }
+
     /// Builds a bundle that has kube-vip as well.
     pub fn build_with_kube_vip(&self) -> anyhow::Result<PathBuf> {
         let (mirror, bundle) = (Mirror::start()?, self.file("kube-vip.tar.zst"));

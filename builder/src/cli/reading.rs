@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use kbundle_commands::arguments::{BaseArgs, BundleArgs, TrustArgs};
 use kbundle_format::EntryPath;
 
@@ -39,4 +39,43 @@ pub struct ExportArgs {
     pub oci: PathBuf,
     #[command(flatten)]
     pub trust: TrustArgs,
+}
+
+/// List the packages inside of a bundle's images and programs
+///
+/// A bundle carries this list as CycloneDX and SPDX, made when it was built and signed with the rest. From an older bundle without one it is made now,
+/// from the content, and a warning says so.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle sbom bundle.tar.zst --key signing.pub\n  kbundle sbom bundle.tar.zst --format cyclonedx --key signing.pub > bundle.cdx.json\n  kbundle sbom bundle.tar.zst --verify --key signing.pub"
+)]
+pub struct SbomArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Only this image or file: an image's reference, or a file's name or path, as `kbundle inspect` shows them
+    #[arg(value_name = "ENTRY", conflicts_with = "verify")]
+    pub entry: Option<String>,
+    /// Print this form
+    #[arg(long, value_name = "FORMAT", default_value = "table", conflicts_with = "verify")]
+    pub format: SbomFormat,
+    /// Make the documents again from the content, and compare them with those that the bundle carries
+    ///
+    /// All content is read. Whoever built the bundle need not be trusted for what its packages are.
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// The form of a list of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SbomFormat {
+    /// For people; with `--output json` a short document for scripts
+    Table,
+    /// CycloneDX 1.6, JSON
+    Cyclonedx,
+    /// SPDX 2.3, JSON
+    Spdx,
 }

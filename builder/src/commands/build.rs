@@ -72,7 +72,8 @@ pub fn run(arguments: &BuildArgs, output: OutputFormat) -> anyhow::Result<()> {
     progress.finish();
 
     let level = arguments.level.or(file.level).unwrap_or(DEFAULT_LEVEL);
-    let contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
+    let mut contents = Contents::of(&lock, Compression::at_level(level)).explained()?;
+    describe(&mut contents, &cache)?;
     let in_a_base = bases.iter().flat_map(|base| base.carried().into_keys()).collect::<HashSet<_>>();
     let carried = |entry: &Entry| !in_a_base.contains(&entry.digest);
     let (signatures, mut attestations) = sign(&lock, &contents, &keys)?;
@@ -114,6 +115,14 @@ pub fn run(arguments: &BuildArgs, output: OutputFormat) -> anyhow::Result<()> {
     }
     output::result(output, &text, &report)?;
     Ok(())
+}
+
+/// Adds the documents that list the packages inside of the content.
+pub fn describe(contents: &mut Contents, cache: &Cache) -> anyhow::Result<()> {
+    let bar = progress::bar("looking inside", contents.list.size_bytes());
+    let described = contents.describe(cache, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    described.explained()
 }
 
 /// What a differential bundle says about its bases, so that the far side knows which files to look for.

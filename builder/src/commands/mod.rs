@@ -4,6 +4,7 @@ pub mod build;
 pub mod cat;
 pub mod catalog;
 pub mod config;
+pub mod diff;
 mod documents;
 pub mod dry_run;
 pub mod export;
@@ -16,10 +17,13 @@ pub mod plan;
 pub mod provenance;
 pub mod push;
 pub mod reproduce;
+pub mod sbom;
 pub mod sign;
 pub mod source;
 pub mod split;
 pub mod subset;
+
+use std::process::ExitCode;
 
 use kbundle_cli::{completion, documentation};
 use kbundle_commands::{extract, inspect, join, repair, verify};
@@ -31,9 +35,10 @@ use crate::cli::{Arguments, Command};
 ///
 /// # Errors
 /// Whatever the command fails with.
-pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
+pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = arguments.common.output;
-    match arguments.command {
+    let done = match arguments.command {
+        Command::Diff(arguments) => return diff::run(&arguments, output),
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
@@ -45,6 +50,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(&arguments, output),
         Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments),
+        Command::Sbom(arguments) => sbom::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Join(arguments) => join::run(&arguments, output),
         Command::Subset(arguments) => subset::run(&arguments, output),
@@ -53,5 +59,6 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Push(arguments) => push::run(&arguments, output),
         Command::Completion(arguments) => completion::completion::<Arguments>(arguments, output),
         Command::Man(arguments) => documentation::man::<Arguments>(&arguments, output),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use kbundle::fetch::keep_local_files;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
-use kbundle::site;
 use kbundle::upstream::Upstream;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure, progress};
@@ -15,10 +15,11 @@ use kbundle_commands::input::Input;
 use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
-use kbundle_format::{BundleList, BundleSource, Compression, Digest, IndexedBundle, SignatureCheck};
+use kbundle_format::{BundleList, BundleSource, Compression, Digest, EntryKind, IndexedBundle, SignatureCheck};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::build::describe;
 use super::source;
 use crate::cli::BuildArgs;
 
@@ -44,7 +45,7 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
-    site::keep(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
+    keep_local_files(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;
@@ -52,7 +53,11 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     })?;
     progress.finish();
 
-    let contents = Contents::of(&lock, list.compression.clone()).explained()?;
+    let mut contents = Contents::of(&lock, list.compression.clone()).explained()?;
+    // Older bundles list no packages.
+    if list.entries.iter().any(|entry| entry.kind == EntryKind::Sbom) {
+        describe(&mut contents, &cache)?;
+    }
     compare_lists(list, &contents.list)?;
     let extras = BundleExtras {
         signatures: &original.head().signatures,

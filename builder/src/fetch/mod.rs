@@ -1,18 +1,20 @@
-//! The only part that talks to the network: pins what is to be pinned, and fetches content into a cache by digest.
+//! Fetches content into a cache by digest, and looks up the pins that a catalog lacks.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | `cache` | content by digest on disk |
-//! | `http`, `retry` | one download: resuming, hashing, bounds, trying again, other mirrors |
+//! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
-//! | `breakdown`, `reach` | why there is no answer, and from which servers |
-//! | `progress` | what a person sees |
+//! | `local_file` | local files of the site |
+//! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
+//! | `progress` | what is shown meanwhile |
 
 mod breakdown;
 mod cache;
 mod error;
 mod http;
 mod image;
+mod local_file;
 pub mod progress;
 mod reach;
 mod retry;
@@ -37,6 +39,7 @@ use crate::resolve::{Pin, SelectedArtifact, Selection};
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use error::FetchError;
+pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};
 
@@ -48,7 +51,7 @@ const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
 pub struct FetchSettings {
     /// How servers are reached.
     pub http: HttpSettings,
-    /// How often and how patiently to try again.
+    /// How often to retry, and how long to wait.
     pub retry: RetryPolicy,
     /// Downloads at a time.
     pub jobs: usize,
@@ -96,8 +99,8 @@ impl Fetcher {
         &self.downloader.cache
     }
 
-    /// Pins a selection and fetches all that it names. Files come first: a program that is not what its pin says stops the build
-    /// before any image is asked for.
+    /// Pins a selection and fetches all that it names. Files come first: a binary with a wrong digest stops the build before any
+    /// image is requested.
     ///
     /// # Errors
     /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
@@ -193,7 +196,7 @@ impl Fetcher {
         results
     }
 
-    /// Makes sure that the cache has room for what is not in it, as far as sizes are known.
+    /// Checks that the cache has space for what it lacks, as far as sizes are known.
     fn demand_room<'a>(&self, wanted: impl Iterator<Item = &'a Download>) -> Result<(), FetchError> {
         let missing = |wanted: &Download| {
             let digest = wanted.digest.filter(|digest| self.cache().size(digest).is_none())?;
@@ -241,7 +244,7 @@ impl Fetcher {
     }
 }
 
-/// Waits for all tasks, up to the first error; results by their indexes.
+/// Waits for all tasks, or for the first error. Results are in the order of their indexes.
 async fn in_order<R: 'static>(tasks: &mut JoinSet<Result<(usize, R), FetchError>>) -> Result<Vec<R>, FetchError> {
     let mut results = BTreeMap::new();
     while let Some(finished) = tasks.join_next().await {

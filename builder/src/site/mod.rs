@@ -14,7 +14,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 pub use images::{FoundImage, FoundImages, find};
-pub use local_file::{LocalFile, LocalFileError, keep};
+pub use local_file::LocalFile;
+pub(crate) use local_file::read_regular;
 pub use name::SiteName;
 
 /// Endings of files with Kubernetes objects.

@@ -27,7 +27,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 25] = [
+const CASES: [Case; 27] = [
     case(
         "build",
         &[
@@ -81,6 +81,17 @@ const CASES: [Case; 25] = [
         "extract bundle.tar.zst --directory all --key ecdsa.pub",
     ),
     case("cat", &[], 2, "cat bundle.tar.zst nothing --unsigned"),
+    case(
+        "sbom",
+        &[
+            "sbom bundle.tar.zst --unsigned",
+            "sbom new.tar.zst kubelet --key signing.pub",
+            "sbom new.tar.zst --verify --key signing.pub",
+        ],
+        3,
+        "sbom bundle.tar.zst --verify --key ecdsa.pub",
+    ),
+    case("diff", &["diff new.tar.zst new.tar.zst --key signing.pub"], 2, "diff absent.tar.zst new.tar.zst --unsigned"),
     case(
         "export",
         &["export bundle.tar.zst --oci images --key ecdsa.pub"],

@@ -17,7 +17,9 @@ mod restore;
 mod run;
 mod secret_file;
 mod status;
+mod support;
 mod token;
+mod upgrade;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -40,6 +42,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let output = cli.common.output;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, output),
+        Command::Upgrade(arguments) => upgrade::upgrade(arguments, output),
         Command::Verify(arguments) => done(verify::run(arguments, output)),
         Command::Inspect(arguments) => done(inspect::run(arguments, output)),
         Command::Extract(arguments) => done(extract::run(arguments, output)),
@@ -54,6 +57,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
         Command::Backup(arguments) => backup::backup(arguments, output),
         Command::Restore(arguments) => restore::restore(arguments, output),
+        Command::Support(arguments) => support::support(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),

@@ -20,6 +20,7 @@ use crate::records::Records;
 use crate::report::SCHEMA;
 use crate::steps::images::unpacked::{self, ImageFault};
 use crate::topology::Member;
+use crate::upgrade::unfinished::{self, Mark};
 
 /// What is installed and how it is.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -29,6 +30,9 @@ pub struct Status {
     healthy: bool,
     /// What the host was set up from; absent where kinstall never got to it.
     installed: Option<Installed>,
+    /// An upgrade that was begun and is not finished; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<UnfinishedUpgrade>,
     steps: Vec<StepStatus>,
     units: BTreeMap<String, UnitState>,
     /// Units that kinstall made and that no longer exist.
@@ -54,6 +58,15 @@ struct Installed {
     cluster: String,
     list_digest: String,
     signers: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct UnfinishedUpgrade {
+    /// The version of Kubernetes that it leads to.
+    kubernetes_version: String,
+    /// Whether anything that runs was changed yet.
+    changes_begun: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -114,7 +127,9 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         Ok(nodes) => (nodes, None),
         Err(said) => (None, Some(said)),
     };
-    let healthy = steps.iter().all(|step| step.state == StepState::Done)
+    let upgrade = unfinished_upgrade(host)?;
+    let healthy = upgrade.is_none()
+        && steps.iter().all(|step| step.state == StepState::Done)
         && missing_units.is_empty()
         && units.values().all(UnitState::is_active)
         && backups.as_ref().is_none_or(|backups| !backups.failed)
@@ -133,6 +148,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         schema: SCHEMA,
         healthy,
         installed,
+        upgrade,
         steps,
         units,
         missing_units,
@@ -141,6 +157,13 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         backups,
         image_faults: None,
     })
+}
+
+fn unfinished_upgrade(host: &Host) -> anyhow::Result<Option<UnfinishedUpgrade>> {
+    let Some(target) = unfinished::target(host)? else { return Ok(None) };
+    let (list, _) = target.verified_list()?;
+    let kubernetes_version = list.kubernetes_version.to_string();
+    Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun: unfinished::has(host, Mark::Changing)? }))
 }
 
 /// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
@@ -184,6 +207,11 @@ fn describe(status: &Status) -> String {
         format!("from the bundle with list {}", installed.list_digest),
         format!("signed by {}", installed.signers.join(" and ")),
     ];
+    lines.extend(status.upgrade.as_ref().map(|upgrade| {
+        let how_far = if upgrade.changes_begun { "begun" } else { "prepared; nothing that runs was changed yet" };
+        let version = &upgrade.kubernetes_version;
+        format!("upgrade to Kubernetes {version}: {how_far}; `kinstall upgrade` with the same bundle finishes it")
+    }));
     let undone: Vec<_> = status.steps.iter().filter(|step| step.state != StepState::Done).collect();
     let done = status.steps.len() - undone.len();
     lines.push(format!("steps: {done} of {} done", status.steps.len()));

@@ -1,4 +1,4 @@
-//! What one host is told of a cluster, and what may change in a cluster that stands.
+//! The part of a description that one host gets, and what may change in an installed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use super::{ClusterSpec, HostSpec, Ssh, Switch};
 pub struct Difference {
     /// Where in the file, such as `network.pod-cidr`.
     pub setting: String,
-    /// What it was.
+    /// The value at installation.
     pub standing: String,
-    /// What it is to be.
+    /// The wanted value.
     pub wanted: String,
 }
 
@@ -93,15 +93,17 @@ impl ClusterSpec {
 
 fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
     let roles = |roles: &BTreeSet<Role>| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
-    let [address, roles] = [
+    let second = |host: &HostSpec| host.second_address.map_or("absent".to_owned(), |address| address.to_string());
+    let [address, second, roles] = [
         ("address", before.address.to_string(), host.address.to_string()),
+        ("second-address", second(before), second(host)),
         ("roles", roles(&before.roles), roles(&host.roles)),
     ]
     .map(|(key, standing, wanted)| {
         let setting = format!("{key} of host {}", host.name);
         (standing != wanted).then_some(Difference { setting, standing, wanted })
     });
-    address.or(roles).or_else(|| {
+    address.or(second).or(roles).or_else(|| {
         let settings =
             |host: &HostSpec| serde_json::json!({ "kubelet": host.kubelet, "kubeadm-patches": host.kubeadm_patches });
         let difference = first_difference("", &settings(before), &settings(host))?;

@@ -42,7 +42,7 @@ impl Leader<'_> {
                 Stage::Workers => self.workers(),
                 Stage::Network => self.network(),
                 Stage::Finish => self.finish(),
-                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates => {}
+                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates | Stage::Support => {}
             }
             match self.session.decide(stage) {
                 // After the last stage nothing is left to stop.

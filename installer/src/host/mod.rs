@@ -319,7 +319,8 @@ impl Host {
 
     /// Changes a kernel setting by its dotted name, keeping its first value for `reset`.
     pub fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), HostError> {
-        let key = name.replace('.', "/");
+        // As systemd-sysctl reads names: with a slash first, a dot is part of a name, such as of an interface.
+        let key = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
         let path = format!("/proc/sys/{key}");
         let was = self.read_text(&path)?.unwrap_or_default().trim().to_owned();
         let recorded = |change: &Change| matches!(change, Change::Sysctl { key: known, .. } if *known == key);

@@ -3,6 +3,7 @@ use std::io::Write as _;
 use kbundle_format::key::Algorithm;
 use kbundle_format::{Digest, SigningKey};
 
+use super::progress::{awaits_kubeadm, refuse_unfinished};
 use super::*;
 use crate::backup::list::{BackupEntry, SCHEMA};
 use crate::backup::{SNAPSHOT, Seal, write};

@@ -37,6 +37,7 @@ pub mod shared_keys;
 mod swap;
 mod sysctls;
 mod taint;
+pub mod upgrade;
 pub mod virtual_address;
 
 use std::ops::Deref;

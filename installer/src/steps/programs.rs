@@ -6,6 +6,7 @@
 
 mod archive;
 mod installed;
+pub mod preloaded;
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -90,7 +91,7 @@ impl Step for Programs {
                 continue;
             }
             context.progress.detail(&format!("{component} from {}", entry.path));
-            let files = install(&mut context.host, context.bundle, entry, &selection)
+            let files = install(&mut context.host, context.bundle, entry, &selection, "")
                 .with_context(|| format!("while installing {component} from {}", entry.path))?;
             installed.set(component, files);
             installed.write(&mut context.host)?;
@@ -130,21 +131,24 @@ impl Write for Incoming {
     }
 }
 
-/// Installs one component.
+/// Installs one component, with `root` before the paths of its files.
 fn install(
     host: &mut Host,
     bundle: &IndexedBundle,
     entry: &Entry,
     selection: &Selection,
+    root: &str,
 ) -> anyhow::Result<InstalledComponent> {
     let incoming = match (selection, entry.kind) {
         (Selection::Itself { to }, EntryKind::Binary) => {
-            let mut file = Incoming::start(host, (*to).to_owned())?;
+            let mut file = Incoming::start(host, format!("{root}{to}"))?;
             bundle.copy_entry(entry, &mut file)?;
             vec![file]
         }
         (Selection::Below { .. } | Selection::Named { .. }, EntryKind::Archive) => {
-            streamed(bundle, entry, |content| archive::extract(content, selection, |path| Incoming::start(host, path)))?
+            streamed(bundle, entry, |content| {
+                archive::extract(content, selection, |path| Incoming::start(host, format!("{root}{path}")))
+            })?
         }
         (_, kind) => anyhow::bail!("the bundle has it as {kind:?}, which is not how it is installed"),
     };

@@ -4,14 +4,14 @@ use super::{Check, Context, Step, etcd, needed};
 use crate::etcd_snapshot;
 use crate::etcd_snapshot::restore::{has_data, restore};
 use crate::inputs::Inputs;
-use crate::restoration::SNAPSHOT_PATH;
+use crate::restoration::progress::{RESTORED_DATA, SNAPSHOT_PATH};
 
 /// Makes etcd's data from the snapshot, before etcd starts for the first time.
 pub struct RestoredData;
 
 impl Step for RestoredData {
     fn id(&self) -> &'static str {
-        "restored-data"
+        RESTORED_DATA
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {

@@ -10,6 +10,7 @@ use super::{Check, Context, Step, needed};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
+use crate::restoration::progress::RESTORED_OBJECTS;
 
 const TOKENS: [&str; 3] = ["secrets", "--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token"];
 
@@ -18,7 +19,7 @@ pub struct RestoredObjects;
 
 impl Step for RestoredObjects {
     fn id(&self) -> &'static str {
-        "restored-objects"
+        RESTORED_OBJECTS
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {

@@ -9,6 +9,7 @@
 mod apart;
 mod cut;
 mod cut_joins;
+mod families;
 mod firewall;
 mod front;
 mod join;

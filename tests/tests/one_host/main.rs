@@ -13,3 +13,5 @@ mod networks;
 mod refusals;
 mod repeated;
 mod settings;
+mod support;
+mod upgrade;

@@ -29,7 +29,7 @@ use crate::kubeadm::KUBELET_KUBECONFIG;
 use crate::kubectl::Kubectl;
 use crate::plan::Plan;
 use crate::records::Records;
-use crate::restoration::{self, Restoration};
+use crate::restoration::{Restoration, progress};
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
 /// Which host of which cluster this host becomes.
@@ -90,7 +90,7 @@ impl Assignment {
         if let Source::Backup(restoration) = &self.source {
             return restoration.refuse_standing(host);
         }
-        restoration::refuse_unfinished(host)?;
+        progress::refuse_unfinished(host)?;
         match &self.source {
             Source::Description | Source::Backup(_) => Ok(()),
             Source::Record => self.refuse_unfinished(host),

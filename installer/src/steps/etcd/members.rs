@@ -95,7 +95,8 @@ pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Re
 pub const ETCDCTL: &str = "/usr/local/bin/etcdctl";
 
 /// `etcdctl` speaking to the member at `address`. It speaks version 3 of etcd's API unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
-fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
+#[must_use]
+pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
     // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
     let limit = ["--command-timeout=20s".to_owned()].into_iter();
     let all = limit.chain(connection(address)).chain(arguments.iter().map(|&argument| argument.to_owned()));

@@ -26,7 +26,9 @@ pub use crate::etcd_layout as layout;
 pub use authority::{authority, make_authority};
 pub use certificates::{MemberCertificate, renew_member};
 pub use client::{EtcdClient, issue_client, renew_client};
-pub use members::{ETCDCTL, EtcdMember, add_member, connection, illness, members, remove_member, wait_until_healthy};
+pub use members::{
+    ETCDCTL, EtcdMember, add_member, connection, etcdctl, illness, members, remove_member, wait_until_healthy,
+};
 use members::{Health, health};
 
 /// Sets up a member of etcd.

@@ -1,0 +1,34 @@
+//! What is inside of a bundle's images and programs: packages with versions, licences and where they lie, as CycloneDX and SPDX.
+//!
+//! ```text
+//! image layers, archives, programs ──▶ layer: one pass over the files ──▶ read/*: what one file says
+//!                                        │
+//!                      overlay: layers of an image put over each other
+//!                                        │
+//!              inventory: all images and files of a bundle, on all cores
+//!                                        │
+//!                 cyclonedx: the document ──▶ spdx: the same as SPDX
+//! ```
+//!
+//! All is read in one pass and with bounds (`limits`). What is not read is named in the documents. Nothing depends on the clock, on chance or on
+//! the machine: the same content gives the same bytes. `docs/how-to/sbom.md` is the page for users, `docs/decisions/sbom.md` says why it is as
+//! it is.
+
+pub mod cyclonedx;
+mod describe;
+mod file_class;
+#[cfg(test)]
+mod fixtures;
+pub mod inventory;
+mod layer;
+pub mod licence;
+pub mod limits;
+mod overlay;
+pub mod package;
+mod read;
+pub mod spdx;
+
+pub use cyclonedx::Bom;
+pub use describe::{CYCLONEDX_PATH, SPDX_PATH, describe};
+pub use inventory::{Content, Inventory, SbomError};
+pub use overlay::{Located, NotRead, Place, View};

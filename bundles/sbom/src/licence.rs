@@ -1,0 +1,77 @@
+//! Licences as people state them, made SPDX expressions where they are that.
+
+use spdx::{Expression, ParseMode};
+
+/// Deprecated identifiers such as `GPL-2.0` are common, and the licence list has them still.
+const MODE: ParseMode = ParseMode { allow_deprecated: true, ..ParseMode::STRICT };
+
+/// Longer ones are whole licence texts.
+const MAX_NAME_BYTES: usize = 200;
+
+/// The licences of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Licences {
+    /// All that was stated, as one SPDX expression.
+    Expression(String),
+    /// What was stated, where not all of it is SPDX.
+    Names(Vec<String>),
+}
+
+/// What `stated` licences are; `None` where nothing is stated.
+#[must_use]
+pub fn licences(stated: &[String]) -> Option<Licences> {
+    let mut names: Vec<String> = stated.iter().filter_map(|text| name(text)).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return None;
+    }
+    if names.iter().any(|name| !is_expression(name)) {
+        return Some(Licences::Names(names));
+    }
+    let parts: Vec<String> = match names.as_slice() {
+        [only] => vec![only.clone()],
+        several => {
+            several.iter().map(|name| if name.contains(' ') { format!("({name})") } else { name.clone() }).collect()
+        }
+    };
+    Some(Licences::Expression(parts.join(" AND ")))
+}
+
+/// Whether `text` is an SPDX expression of the licence list.
+#[must_use]
+pub fn is_expression(text: &str) -> bool {
+    Expression::parse_mode(text, MODE).is_ok()
+}
+
+/// One line of bounded length.
+fn name(text: &str) -> Option<String> {
+    let line = text.lines().next()?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = line
+        .char_indices()
+        .map(|(place, letter)| place + letter.len_utf8())
+        .take_while(|end| *end <= MAX_NAME_BYTES)
+        .last()?;
+    Some(line[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(stated: &[&str]) -> Option<Licences> {
+        licences(&stated.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn expressions_are_joined_and_names_stay_names() {
+        assert_eq!(of(&[]), None);
+        assert_eq!(
+            of(&["MIT", "Apache-2.0 OR MIT", "MIT"]),
+            Some(Licences::Expression("(Apache-2.0 OR MIT) AND MIT".to_owned()))
+        );
+        assert_eq!(of(&["GPL-2.0"]), Some(Licences::Expression("GPL-2.0".to_owned())));
+        assert_eq!(of(&["MIT", "GPL-2+"]), Some(Licences::Names(vec!["GPL-2+".to_owned(), "MIT".to_owned()])));
+        assert_eq!(of(&["Copyright\nall rights"]), Some(Licences::Names(vec!["Copyright".to_owned()])));
+    }
+}

@@ -1,0 +1,21 @@
+//! Readers of single files: each makes packages of what one file says. All take hostile bytes: they have bounds and do not panic.
+
+pub mod apk;
+pub mod dpkg;
+mod elf;
+mod go;
+mod java;
+mod node;
+mod os_release;
+mod python;
+mod rpm;
+mod rpm_header;
+mod rust;
+mod text;
+
+pub use elf::{ELF_MAGIC, program};
+pub use java::{archive as java_archive, is_archive as is_java_archive};
+pub use node::package_json;
+pub use os_release::os_release;
+pub use python::metadata as python_metadata;
+pub use rpm::sqlite as rpm_sqlite;
