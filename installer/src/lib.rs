@@ -22,6 +22,7 @@ pub mod failure;
 mod fixture;
 pub mod fleet;
 pub mod haproxy;
+pub mod helm;
 pub mod host;
 pub mod import;
 pub mod inputs;

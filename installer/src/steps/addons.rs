@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Check, Context, Step, addon};
+use super::{Check, Context, Step, addon, charts};
 use crate::config::DnsName;
 use crate::inputs::Inputs;
 
@@ -21,12 +21,12 @@ impl Step for Addons {
             Some(version) => format!("{name} {version}"),
             None => name.to_owned(),
         };
-        let names: Vec<_> = inputs.spec.addons.iter().map(|name| named(name.as_str())).collect();
+        let names: Vec<_> = of_manifests(inputs).map(|name| named(name.as_str())).collect();
         format!("add {} to the cluster", names.join(", "))
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.leads() && !inputs.spec.addons.is_empty()
+        inputs.leads() && of_manifests(inputs).next().is_some()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
@@ -34,12 +34,18 @@ impl Step for Addons {
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        for name in &context.spec.addons {
+        for name in of_manifests(&context.inputs) {
             context.progress.detail(name.as_str());
             addon::apply(context, addon::objects(context, name.as_str())?)?;
         }
         Ok(())
     }
+}
+
+/// The listed add-ons that are no charts.
+fn of_manifests<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a DnsName> + use<'a> {
+    let charts = charts::names(inputs);
+    inputs.spec.addons.iter().filter(move |name| !charts.contains(name.as_str()))
 }
 
 fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
@@ -51,7 +57,12 @@ fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
 /// The first of the listed add-ons that the bundle does not have.
 #[must_use]
 pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    inputs.spec.addons.iter().map(DnsName::as_str).find(|name| !addon::is_in_bundle(inputs, name))
+    inputs
+        .spec
+        .addons
+        .iter()
+        .map(DnsName::as_str)
+        .find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
 }
 
 /// Where their pods run.

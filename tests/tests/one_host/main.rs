@@ -13,5 +13,6 @@ mod networks;
 mod refusals;
 mod repeated;
 mod settings;
+mod site;
 mod support;
 mod upgrade;
