@@ -118,7 +118,9 @@ fn are_made_by_a_timer(host: &Host) -> anyhow::Result<()> {
     let well = status()?;
     ensure!(well["healthy"] == true && well["backups"]["failed"] == false, "{well}");
     ensure!(
-        well["backups"]["last"]["file"].as_str().is_some_and(|file| file.ends_with(kept.lines().next_back().unwrap_or("-"))),
+        well["backups"]["last"]["file"]
+            .as_str()
+            .is_some_and(|file| file.ends_with(kept.lines().next_back().unwrap_or("-"))),
         "{well}"
     );
     host.sh(&format!("mv {STICK}/passphrase {STICK}/gone; ! systemctl start kinstall-backup.service; mv {STICK}/gone {STICK}/passphrase"))?;
