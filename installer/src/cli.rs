@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod backup;
 mod certs;
 pub(crate) mod offers;
 mod support;
@@ -27,6 +28,10 @@ use crate::preflight::CheckId;
 use crate::steps::addons::AddonData;
 use crate::version::version;
 
+pub use backup::{
+    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
+    SealingArguments,
+};
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
@@ -156,6 +161,10 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    #[command(after_long_help = backup::EXAMPLES)]
+    Backup(BackupArguments),
+    #[command(after_long_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArguments),
     /// Collect what others need to find a fault into one file, without secrets
     ///
     /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
@@ -276,7 +285,7 @@ pub enum ImagesCommand {
 }
 
 /// The bundle, and whom to trust.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BundleArguments {
     /// Which bundle.
     #[command(flatten)]
@@ -290,7 +299,7 @@ pub struct BundleArguments {
 }
 
 /// Whose word on a bundle counts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
     /// Trust this public key; repeatable
     #[arg(long = "key", value_name = "FILE")]

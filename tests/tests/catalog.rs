@@ -53,6 +53,7 @@ fn fetched(file: SelectedArtifact) -> Artifact {
         Pin::Catalog(digest) => (digest, PinSource::Catalog),
         Pin::UpstreamChecksum(_) => (Digest::of(file.url.as_bytes()), PinSource::UpstreamChecksum),
         Pin::LocalFile(digest) => (digest, PinSource::LocalFile),
+        Pin::Fetched(digest, source) => (digest, source),
         Pin::FirstUse => (Digest::of(file.url.as_bytes()), PinSource::TrustOnFirstUse),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, host_file, .. } = file;

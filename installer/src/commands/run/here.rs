@@ -60,7 +60,7 @@ pub fn run(
     let inputs = gathered.inputs();
     // Guards 6 and 7.
     assignment.refuse_unsuitable(&records, inputs.facts)?;
-    let plan = check(&inputs, assignment, arguments, &reporter)?;
+    let plan = assignment.extend(check(&inputs, assignment, arguments, &reporter)?, &inputs);
     // Guard 8.
     let addon_data = arguments.addon_data();
     let material = JoinMaterial { addon_data, ..assignment.join_material(&host, &bundle, &inputs)? };
@@ -72,6 +72,7 @@ pub fn run(
 
     explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
     records.keep(&context.host)?;
+    assignment.stage(&mut context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());
     reporter.event(&Event::Finished {
