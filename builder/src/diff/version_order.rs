@@ -42,7 +42,7 @@ fn normal(version: &str) -> String {
     // `1.2.3-4` is a package's revision, `1.2.3-rc.1` a pre-release.
     let is_pre_release = plain[core.len()..]
         .strip_prefix('-')
-        .is_some_and(|rest| version.starts_with('v') || rest.starts_with(["alpha", "beta", "rc"]));
+        .is_some_and(|rest| version.starts_with('v') || ["alpha", "beta", "rc"].iter().any(|word| rest.starts_with(word)));
     if is_semantic && is_pre_release { plain.replacen('-', "~", 1) } else { plain.to_owned() }
 }
 
