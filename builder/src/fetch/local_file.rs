@@ -47,14 +47,19 @@ pub fn keep_local_files<'a>(
 ) -> Result<(), LocalFileError> {
     for (url, expected) in wanted {
         let Some(path) = LocalFile::path_of(url, base) else { continue };
-        if cache.whole(&expected)?.is_some() {
-            continue;
-        }
-        let read = |source| LocalFileError::Read { path: path.clone(), source };
-        let content = LocalFile::content(&path).map_err(read)?;
+        let is_kept = cache.whole(&expected)?.is_some();
+        let content = match LocalFile::content(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_kept => continue,
+            Err(source) => return Err(LocalFileError::Read { path, source }),
+        };
+        // Also where the cache has what was expected: whoever changed the file wants the change, or has to hear that it does not count.
         let actual = Digest::of(&content);
         if actual != expected {
             return Err(LocalFileError::Changed { path, expected, actual });
+        }
+        if is_kept {
+            continue;
         }
         let partial = cache.partial(&expected.hex());
         fs::write(&partial, content).map_err(|source| FetchError::Cache { path: partial.clone(), source })?;

@@ -104,8 +104,8 @@ impl ContactError {
             Self::Platform { found, .. } => {
                 return Some(match missing_for(found) {
                     Some(name) => format!(
-                        "put the kinstall of this version for that architecture beside this one, called `{name}`, and take a bundle that \
-                         has both (`kbundle build --arch`)"
+                        "put the kinstall of this version for that architecture beside this one, called `{name}`, and take a bundle \
+                         for both architectures"
                     ),
                     None => "take the host out of cluster.yaml: there is no kinstall for it".to_owned(),
                 });
