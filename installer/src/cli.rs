@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod backup;
 mod certs;
 pub(crate) mod offers;
 mod support;
@@ -24,8 +25,13 @@ use kbundle_format::KubeVersion;
 
 use crate::config::DnsName;
 use crate::preflight::CheckId;
+use crate::steps::addons::AddonData;
 use crate::version::version;
 
+pub use backup::{
+    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
+    SealingArguments,
+};
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
@@ -155,6 +161,10 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    #[command(after_long_help = backup::EXAMPLES)]
+    Backup(BackupArguments),
+    #[command(after_long_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArguments),
     /// Collect what others need to find a fault into one file, without secrets
     ///
     /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
@@ -275,7 +285,7 @@ pub enum ImagesCommand {
 }
 
 /// The bundle, and whom to trust.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BundleArguments {
     /// Which bundle.
     #[command(flatten)]
@@ -289,7 +299,7 @@ pub struct BundleArguments {
 }
 
 /// Whose word on a bundle counts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
     /// Trust this public key; repeatable
     #[arg(long = "key", value_name = "FILE")]
@@ -329,6 +339,12 @@ pub struct RunArguments {
     /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
     #[arg(long)]
     pub prepare: bool,
+    /// Delete the data of add-ons that cluster.yaml no longer lists, too
+    ///
+    /// Without it their volume claims stay, and so do namespaces and kinds of objects that others use as well; kinstall keeps a list of
+    /// them in the cluster, and a later run with this option deletes them.
+    #[arg(long)]
+    pub prune_data: bool,
     /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
@@ -340,6 +356,14 @@ pub struct RunArguments {
     /// How hosts are worked on.
     #[command(flatten)]
     pub hosts: HostsArguments,
+}
+
+impl RunArguments {
+    /// What happens to the data of add-ons that go.
+    #[must_use]
+    pub fn addon_data(&self) -> AddonData {
+        if self.prune_data { AddonData::Deleted } else { AddonData::Kept }
+    }
 }
 
 /// How the hosts of cluster.yaml are worked on.

@@ -4,6 +4,8 @@
 //! the SHA-256 digest of all that precedes, which [`check`] compares. Source: etcd-io/etcd client/v3/snapshot/v3_snapshot.go
 //! (`SaveWithVersion`) and etcdutl/snapshot/v3_snapshot.go (`copyAndVerifyDB`), 3.5 and 3.6.
 
+pub mod restore;
+
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 

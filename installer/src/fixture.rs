@@ -217,6 +217,12 @@ pub fn manifest(name: &str, version: &str) -> Entry {
     Entry { component, platform: None, ..entry(path, EntryKind::Manifest) }
 }
 
+/// A file of the chart 1.2.3 that the release `shop` is made of.
+pub fn chart(path: &str, kind: EntryKind) -> Entry {
+    let component = Some(Component { name: "shop".to_owned(), version: "1.2.3".to_owned() });
+    Entry { component, platform: None, ..entry(path.parse().unwrap(), kind) }
+}
+
 fn image(reference: &str) -> Image {
     let manifest = Digest::of(reference.as_bytes());
     let reference = reference.parse().unwrap();
@@ -235,6 +241,7 @@ fn entry(path: EntryPath, kind: EntryKind) -> Entry {
         platform: Some(platform()),
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 

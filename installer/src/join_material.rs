@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Cidr, Cidrs, IpFamily};
+use crate::steps::addons::AddonData;
 
 /// What the leader or a join file gives to a host. A field is empty where the phase does not need it, or the host makes it itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct JoinMaterial {
     pub join: Option<JoinCredentials>,
     /// Hosts that failed or left. The host that waits for all nodes does not wait for them.
     pub absent: BTreeSet<String>,
+    /// What happens to the data of add-ons that go; for the host that leads.
+    pub addon_data: AddonData,
     /// Where each node's pods are, by node.
     pub pod_networks: BTreeMap<String, PodNetwork>,
 }

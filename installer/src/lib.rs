@@ -5,6 +5,7 @@
 //! [`host`].
 
 pub mod agent;
+pub mod backup;
 pub mod certificates;
 mod cleanup;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod failure;
 mod fixture;
 pub mod fleet;
 pub mod haproxy;
+pub mod helm;
 pub mod host;
 pub mod import;
 pub mod inputs;
@@ -41,6 +43,7 @@ mod program;
 pub mod records;
 pub mod report;
 pub mod reset;
+pub mod restoration;
 pub mod stage;
 pub mod step_progress;
 pub mod steps;

@@ -10,6 +10,7 @@ use kbundle_format::{Digest, ImageRef, Platform};
 use reqwest::Url;
 
 use super::{Breakdown, RetryPolicy};
+use crate::chart::ChartError;
 use crate::registry::CredentialError;
 use crate::upstream::{Server, origin};
 
@@ -158,6 +159,14 @@ pub enum FetchError {
         platform: Platform,
         /// What there is.
         known: Vec<String>,
+    },
+    /// A chart of the site.
+    #[error("cannot take the chart of {release}")]
+    Chart {
+        /// The release.
+        release: String,
+        /// Why.
+        source: Box<ChartError>,
     },
     /// A checksum file without a checksum.
     #[error("{url} does not begin with a SHA-256")]

@@ -224,7 +224,7 @@ impl Downloader {
 }
 
 /// Runs what reads or syncs a whole file on a thread of its own: the network has one thread, which must not wait for a disk.
-async fn beside_the_network<T: Send + 'static>(
+pub(super) async fn beside_the_network<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
 ) -> Result<T, FetchError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| FetchError::Task { source })?

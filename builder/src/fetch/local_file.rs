@@ -7,7 +7,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use super::{Cache, FetchError};
-use crate::site::{LocalFile, read_regular};
+use crate::site::LocalFile;
 
 /// Why a local file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub fn keep_local_files<'a>(
             continue;
         }
         let read = |source| LocalFileError::Read { path: path.clone(), source };
-        let content = read_regular(&path).map_err(read)?;
+        let content = LocalFile::content(&path).map_err(read)?;
         let actual = Digest::of(&content);
         if actual != expected {
             return Err(LocalFileError::Changed { path, expected, actual });

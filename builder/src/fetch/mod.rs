@@ -5,12 +5,14 @@
 //! | `cache` | content by digest on disk |
 //! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
+//! | `chart` | charts: their archives, and the images that they name |
 //! | `local_file` | local files of the site |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
 //! | `progress` | what is shown meanwhile |
 
 mod breakdown;
 mod cache;
+mod chart;
 mod error;
 mod http;
 mod image;
@@ -105,6 +107,7 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
     pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let selection = self.with_charts(selection).await?;
         let images = Selection { artifacts: Vec::new(), ..selection.clone() };
         let files = Selection { images: Vec::new(), ..selection };
         let files = self.fetch_content(self.pin_content(files).await?).await?;
@@ -121,14 +124,14 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
     pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let lock = self.pin_content(selection).await?;
+        let lock = self.pin_content(self.with_charts(selection).await?).await?;
         image::check_layers(&lock)?;
         Ok(lock)
     }
 
     /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
     pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
+        let Selection { kubernetes, platforms, sources, artifacts, images, .. } = selection;
         let pairs: Vec<_> = images
             .into_iter()
             .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
@@ -211,6 +214,7 @@ impl Fetcher {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
             Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
+            Pin::Fetched(digest, source) => (*digest, *source),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
@@ -218,8 +222,22 @@ impl Fetcher {
                 (self.downloader.fetch(&wanted, &item).await?.0, PinSource::TrustOnFirstUse)
             }
         };
-        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = artifact;
-        Ok(Artifact { path, url, digest, size: None, kind, component, platform, roles, licence, pin, pinned_by })
+        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, host_file, .. } =
+            artifact;
+        Ok(Artifact {
+            path,
+            url,
+            digest,
+            size: None,
+            kind,
+            component,
+            platform,
+            roles,
+            licence,
+            pin,
+            pinned_by,
+            host_file,
+        })
     }
 
     /// The digest that a checksum file begins with, as `sha256sum` writes it.
@@ -240,6 +258,9 @@ impl Fetcher {
     }
 
     fn file(&self, artifact: &Artifact) -> Download {
+        if let Some(blob) = self.blob(&artifact.url, artifact.size) {
+            return blob;
+        }
         Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
     }
 }

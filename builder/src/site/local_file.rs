@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::Digest;
 
+use crate::chart;
+
 /// What the address of such a file begins with.
 const SCHEME: &str = "file:";
 /// Most bytes of such a file, which is kept in memory. A list that somebody else made may name a file that nobody meant.
@@ -25,9 +27,18 @@ pub struct LocalFile {
 impl LocalFile {
     /// Reads the file at `path`, which is relative to `base`.
     pub(crate) fn read(base: &Path, path: &Path) -> io::Result<Self> {
-        let content = read_regular(&base.join(path))?;
+        Ok(Self::of(path, &read_regular(&base.join(path))?))
+    }
+
+    /// The file at `path` with this content.
+    pub(crate) fn of(path: &Path, content: &[u8]) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(&content) })
+        Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(content) }
+    }
+
+    /// What is carried for `path`: a regular file as it is, the folder of a chart as an archive.
+    pub(crate) fn content(path: &Path) -> io::Result<Vec<u8>> {
+        if path.is_dir() { chart::package(path) } else { read_regular(path) }
     }
 
     /// The path behind the address of such a file; `None` where `url` is another address.
@@ -37,7 +48,7 @@ impl LocalFile {
 }
 
 /// The content of a regular file of at most [`MAX_BYTES`]: a device has no end, and a pipe may have no writer.
-pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if !fs::metadata(path)?.is_file() {
         return refuse("it is no regular file".to_owned());

@@ -252,6 +252,8 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         addons: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),
+        charts: Vec::new(),
+        files: Vec::new(),
         left_out: Vec::new(),
         load_balancer: LoadBalancer::None,
         unpinned: Unpinned::Refuse,
@@ -271,6 +273,7 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         licence: file.licence,
         pin: PinSource::Catalog,
         pinned_by: file.pinned_by,
+        host_file: None,
     };
     let lock = Lock {
         schema: kbundle::lock::SCHEMA,

@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{certs, config, images, kubeconfig, manual, preflight, status, support, token};
+use super::{backup, certs, config, images, kubeconfig, manual, preflight, status, support, token};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -34,6 +34,10 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs renew").with::<certs::Renewed>(),
         Documents::of("certs add-san").with::<certs::AddedSans>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
+        Documents::of("backup").with::<backup::Made>(),
+        Documents::of("backup schedule").with::<backup::Scheduled>(),
+        Documents::of("backup unschedule").with::<backup::Unscheduled>(),
+        Documents::of("restore").with::<EventLine<'_>>(),
         Documents::of("support").with::<support::Collected>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),

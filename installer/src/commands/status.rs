@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::backup::schedule::{self, ScheduledBackups};
 use crate::cli::{OutputFormat, StatusArguments};
 use crate::host::{Change, Host, StepState, UnitState};
 use crate::inputs::OwnedInputs;
@@ -42,6 +43,9 @@ pub struct Status {
     /// Why the API server does not tell them.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_error: Option<String>,
+    /// Regular backups; absent where none are scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<ScheduledBackups>,
     /// Files that unpacked images lack; absent where nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     image_faults: Option<Vec<ImageFault>>,
@@ -113,7 +117,9 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         Change::Unit { name, .. } => Some(name.as_str()),
         _ => None,
     });
-    let ours: Vec<_> = ours.collect();
+    let backups = schedule::look(host)?;
+    // A timer that was stopped by hand is not missed.
+    let ours: Vec<_> = ours.filter(|name| backups.is_some() || *name != schedule::TIMER).collect();
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
@@ -126,6 +132,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         && steps.iter().all(|step| step.state == StepState::Done)
         && missing_units.is_empty()
         && units.values().all(UnitState::is_active)
+        && backups.as_ref().is_none_or(|backups| !backups.failed)
         && match &nodes {
             Some(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.ready),
             None => !inputs.topology.this().is_node(),
@@ -147,6 +154,7 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         missing_units,
         nodes,
         api_error,
+        backups,
         image_faults: None,
     })
 }
@@ -229,6 +237,7 @@ fn describe(status: &Status) -> String {
             }));
         }
     }
+    lines.extend(status.backups.as_ref().map(describe_backups));
     match status.image_faults.as_deref() {
         None => {}
         Some([]) => lines.push("unpacked images: whole".to_owned()),
@@ -239,6 +248,15 @@ fn describe(status: &Status) -> String {
     }
     lines.push(if status.healthy { "all is well" } else { "something differs from what kinstall writes" }.to_owned());
     lines.join("\n") + "\n"
+}
+
+fn describe_backups(backups: &ScheduledBackups) -> String {
+    let last = backups.last.as_ref().map_or_else(
+        || "none was written yet".to_owned(),
+        |last| format!("the last is {}, begun at {}", last.file.display(), last.created),
+    );
+    let failed = if backups.failed { "the last try failed, `journalctl -u kinstall-backup` says why; " } else { "" };
+    format!("backups: {failed}{last}")
 }
 
 #[cfg(test)]
@@ -276,6 +294,14 @@ mod tests {
         nodes: the API server does not tell them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
         something differs from what kinstall writes
         "#);
+    }
+
+    #[test]
+    fn a_backup_that_failed_is_told_with_the_last_that_did_not() {
+        let last = schedule::LastBackup { file: "/srv/a.backup".into(), created: "2026-11-27T12:00:00Z".into() };
+        let told = |failed, last| describe_backups(&ScheduledBackups { failed, last });
+        assert_eq!(told(false, None), "backups: none was written yet");
+        insta::assert_snapshot!(told(true, Some(last)), @"backups: the last try failed, `journalctl -u kinstall-backup` says why; the last is /srv/a.backup, begun at 2026-11-27T12:00:00Z");
     }
 
     #[test]

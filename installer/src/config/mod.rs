@@ -3,6 +3,7 @@
 //! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
 //! for a newer kinstall is not half understood by an older one.
 
+mod addon_settings;
 mod calico;
 mod cidrs;
 mod components;
@@ -28,6 +29,7 @@ use kbundle_format::{ComponentName, KubeVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use addon_settings::{AddonSettings, AddressRange, LocalPathProvisioner, Metallb};
 pub use calico::{Calico, CalicoMode, Encapsulation};
 pub use cidrs::{Cidrs, IpFamily};
 pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Flags, Oidc};
@@ -68,9 +70,12 @@ pub struct ClusterSpec {
     /// Registries of the site that images are pulled from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<Registry>,
-    /// Add-ons of the bundle, by name. One that is taken off the list stays in the cluster.
+    /// Add-ons of the bundle, by name, in the order in which they are applied. One that is taken off the list is removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<DnsName>,
+    /// Settings of add-ons that are listed.
+    #[serde(skip_serializing_if = "AddonSettings::is_default")]
+    pub addon_settings: AddonSettings,
     /// How the API server is reached.
     pub api: Api,
     /// What hardening is in force.
@@ -266,6 +271,7 @@ impl Default for ClusterSpec {
             network: Network::default(),
             registries: Vec::new(),
             addons: Vec::new(),
+            addon_settings: AddonSettings::default(),
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
@@ -434,7 +440,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`, `host-preparation`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `addon-settings`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`, `host-preparation`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: line 1, column 22: api.load-balancer: unknown value `ipvs`; known are `node-local`, `external`, `vip`");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{ClusterSpec, HostSpec, Ssh, Switch};
+use super::{AddonSettings, ClusterSpec, HostSpec, Ssh, Switch};
 
 /// A setting that a cluster which stands was set up with otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,7 @@ impl ClusterSpec {
             network: self.network.clone(),
             registries: self.registries.clone(),
             addons: self.addons.clone(),
+            addon_settings: self.addon_settings.clone(),
             api: self.api.clone(),
             security: self.security,
             kubelet: self.kubelet.clone(),
@@ -62,7 +63,7 @@ impl ClusterSpec {
     /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
     ///
     /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
-    /// site's registries and add-ons, and whether hosts are prepared. What else a cluster is, it stays, and so do
+    /// site's registries and add-ons with their settings, and whether hosts are prepared. What else a cluster is, it stays, and so do
     /// the address, the roles, the kubelet's settings and the patches of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
@@ -72,6 +73,7 @@ impl ClusterSpec {
                 ssh: Ssh::default(),
                 registries: Vec::new(),
                 addons: Vec::new(),
+                addon_settings: AddonSettings::default(),
                 host_preparation: Switch::Disabled,
                 ..spec
             };

@@ -188,7 +188,8 @@ impl Leader<'_> {
         self.apply_quietly(&others, |_| JoinMaterial::default());
         let failed = self.session.fleet.hosts().filter(|(_, host)| !host.is_alive());
         let absent = failed.map(|(_, host)| host.name().to_string()).collect();
-        let material = JoinMaterial { absent, ..JoinMaterial::default() };
+        let addon_data = self.request.addon_data;
+        let material = JoinMaterial { absent, addon_data, ..JoinMaterial::default() };
         self.apply_quietly(&[first], |_| material.clone());
     }
 }

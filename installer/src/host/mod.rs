@@ -259,6 +259,17 @@ impl Host {
         self.remove_tree(path)
     }
 
+    /// Gives a file or directory below a claimed tree another name there, and makes that last through a power cut.
+    pub fn rename_claimed(&self, from: &str, to: &str) -> Result<(), HostError> {
+        if let Some(path) = [from, to].into_iter().find(|path| !self.ledger.claims(path)) {
+            return Err(HostError::NotOurs { path: path.to_owned() });
+        }
+        let renamed = fs::rename(self.path(from), self.path(to));
+        let renamed =
+            renamed.and_then(|()| self.path(to).parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all()));
+        renamed.map_err(|source| HostError::File { act: format!("rename {from} to {to}"), source })
+    }
+
     /// Writes a file of kinstall's own records, such as `bundle/keys/x.pem`, unless it has this content. A reset removes the
     /// directory that they lie in, so the ledger need not know them.
     pub fn keep_record(&self, name: &str, content: &[u8]) -> Result<(), HostError> {

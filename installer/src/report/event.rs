@@ -77,6 +77,11 @@ pub enum Event {
         /// For people.
         text: String,
     },
+    /// Something that a step found and that people should know afterwards.
+    StepRemark {
+        /// For people.
+        text: String,
+    },
     /// A step is complete; it may have been so before.
     StepDone {
         /// The step's id.
@@ -194,6 +199,7 @@ impl Event {
             Self::BundleSent { bytes, seconds } => {
                 format!("received its part of the bundle, {} in {seconds:.1} s", HumanBytes(*bytes))
             }
+            Self::StepRemark { text } => format!("note: {text}"),
             Self::ConnectionCut { error } => format!("{error}; connecting once more"),
             Self::HostFailed { error, .. } => {
                 let stage = source.map(|source| format!("{} ", source.stage)).unwrap_or_default();

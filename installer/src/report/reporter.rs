@@ -214,6 +214,10 @@ impl StepProgress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text: text.to_owned() });
     }
+
+    fn remark(&self, text: &str) {
+        self.event(&Event::StepRemark { text: text.to_owned() });
+    }
 }
 
 impl Drop for Reporter {

@@ -38,6 +38,7 @@ const fn selection(component: ComponentName) -> Option<Selection> {
         ComponentName::Kubelet => Selection::Itself { to: "/usr/local/bin/kubelet" },
         ComponentName::Kubeadm => Selection::Itself { to: "/usr/local/bin/kubeadm" },
         ComponentName::Kubectl => Selection::Itself { to: "/usr/local/bin/kubectl" },
+        ComponentName::Helm => Selection::Named { names: &["helm"], to: PROGRAM_DIRECTORY },
         ComponentName::Haproxy | ComponentName::Flannel | ComponentName::Calico => return None,
     })
 }
@@ -51,7 +52,8 @@ pub fn missing(inputs: &Inputs<'_>) -> Vec<ComponentName> {
 /// What this host's roles need, by what the bundle says of it.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (ComponentName, Selection, &'a Entry)> {
     let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);
-    ComponentName::OF_HOSTS.into_iter().filter_map(move |component| {
+    // helm is there where the bundle has charts.
+    ComponentName::OF_HOSTS.into_iter().chain([ComponentName::Helm]).filter_map(move |component| {
         let entry = list.component(component, &facts.platform)?;
         (!entry.roles.is_disjoint(roles)).then_some((component, selection(component)?, entry))
     })

@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 32] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -97,6 +97,15 @@ const CASES: [Case; 28] = [
         "certs add-san --config cluster.yaml",
     ),
     case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
+    case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
+    case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),
+    case("backup unschedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup unschedule --nothing"),
+    case(
+        "restore",
+        Success::Lab("tests/tests/one_host/backup.rs"),
+        2,
+        "restore plant-7.backup cluster.tar.zst --key signing.pub --backup-key signing.pub --passphrase-file absent",
+    ),
     case(
         "support",
         Success::Lines(&["support --config cluster.yaml --out found.tar.zst"]),

@@ -93,6 +93,7 @@ pub struct Site {
     pub carried: &'static Carried,
     bundle: PathBuf,
     api: String,
+    addons: String,
     network: String,
 }
 
@@ -113,8 +114,10 @@ impl Site {
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;
         let (bundle, api) = (carried.file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
+        let addons = "addons: [lab-test, team-app]".to_owned();
         let network = format!("{{cni: {}}}", carried.cni);
-        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new(), carried, bundle, api, network };
+        let environment = Vec::new();
+        let site = Self { lab, folder, members: Vec::new(), environment, carried, bundle, api, addons, network };
         site.with(members)
     }
 
@@ -128,6 +131,12 @@ impl Site {
     /// Another setting `api` in cluster.yaml.
     pub fn set_api(&mut self, api: String) -> anyhow::Result<()> {
         self.api = api;
+        Ok(fs::write(self.config(), self.cluster_yaml())?)
+    }
+
+    /// Other settings `addons` in cluster.yaml.
+    pub fn set_addons(&mut self, addons: &str) -> anyhow::Result<()> {
+        addons.clone_into(&mut self.addons);
         Ok(fs::write(self.config(), self.cluster_yaml())?)
     }
 
@@ -153,11 +162,12 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {}\naddons: [lab-test, team-app]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
+             network: {}\n{}\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
             key.display(),
             known.display(),
             hosts.join("\n"),
             self.network,
+            self.addons,
             self.api
         )
     }

@@ -40,7 +40,7 @@ impl Reader {
         }
         let (mut manifest, mut from_maven) = (None, false);
         for index in 0..zip.len() {
-            let Some(Ok(path)) = zip.name_for_index(index).map(|name| name.map(|name| name.into_owned())) else {
+            let Some(path) = zip.name_for_index(index).map(str::to_owned) else {
                 continue;
             };
             if path == "META-INF/MANIFEST.MF" {

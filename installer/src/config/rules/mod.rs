@@ -1,6 +1,7 @@
 //! What has to hold between the values of `cluster.yaml`, beyond each value's own shape. Reads nothing but the values, and
 //! finds everything at once.
 
+mod addons;
 mod calico;
 mod etcd;
 mod hosts;
@@ -54,6 +55,7 @@ pub(super) fn problems(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<
     api(spec, &mut problems);
     hosts::check(spec, &mut problems);
     registries::check(spec, &mut problems);
+    addons::check(spec, &mut problems);
     etcd::check(spec, &mut problems);
     settings::check(spec, version, &mut problems);
     problems.0

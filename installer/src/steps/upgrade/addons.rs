@@ -1,4 +1,4 @@
-//! The network's and the add-ons' objects, where the new bundle has others. An installation looks only whether they are there.
+//! The network's and the add-ons' objects, where the new bundle has others. An installation looks only whether those of the network are there.
 
 use super::former_list;
 use crate::config::Cni;
@@ -46,7 +46,7 @@ impl Step for UpgradedAddons {
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        Addons.concerns(inputs)
+        Addons.concerns(inputs) && !inputs.spec.addons.is_empty()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
