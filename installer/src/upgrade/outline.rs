@@ -92,7 +92,10 @@ impl Outline {
         deprecated_apis: Vec<DeprecatedApi>,
     ) -> Self {
         let component = |name| changes_component(from, to, name, platform);
-        let (containerd, etcd) = (component(ComponentName::Containerd), component(ComponentName::Etcd));
+        // containerd's configuration names the image that holds a pod's namespaces.
+        let pause = |list| ClusterImages::find(list, platform).ok().map(|images| images.pause);
+        let containerd = component(ComponentName::Containerd) || pause(from) != pause(to);
+        let etcd = component(ComponentName::Etcd);
         let (kubelet, control_plane) = (component(ComponentName::Kubelet), changes_control_plane(from, to, platform));
         let programs = [
             (containerd, "containerd"),
