@@ -40,9 +40,9 @@ fn normal(version: &str) -> String {
     let is_semantic = core.split('.').count() == 3
         && core.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     // `1.2.3-4` is a package's revision, `1.2.3-rc.1` a pre-release.
-    let is_pre_release = plain[core.len()..]
-        .strip_prefix('-')
-        .is_some_and(|rest| version.starts_with('v') || ["alpha", "beta", "rc"].iter().any(|word| rest.starts_with(word)));
+    let is_pre_release = plain[core.len()..].strip_prefix('-').is_some_and(|rest| {
+        version.starts_with('v') || ["alpha", "beta", "rc"].iter().any(|word| rest.starts_with(word))
+    });
     if is_semantic && is_pre_release { plain.replacen('-', "~", 1) } else { plain.to_owned() }
 }
 
