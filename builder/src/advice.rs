@@ -6,27 +6,62 @@ use kbundle_format::write::WriteError;
 
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
-use crate::fetch::FetchError;
+use crate::chart::{ChartError, ChartSettingsError};
+use crate::fetch::{FetchError, LocalFileError};
 use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::push::PushError;
 use crate::registry::CredentialError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
-use crate::site::{LocalFileError, SiteError};
+use crate::site::SiteError;
 use crate::spec::SpecError;
 
 impl Explain for FetchError {
     fn kind(&self) -> Kind {
         match self {
             Self::Credentials { source } => source.kind(),
+            Self::Chart { source, .. } => source.kind(),
             _ if self.is_refusal() => Kind::Refused,
             _ => Kind::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
-        self.hint()
+        match self {
+            Self::Chart { source, .. } => source.hint(),
+            _ => self.hint(),
+        }
+    }
+}
+
+impl Explain for ChartError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Images(error) => error.kind(),
+            Self::Run { .. } => Kind::Failed,
+            Self::OtherDigest { .. } | Self::Archive { .. } | Self::NoChartArtifact { .. } => Kind::Refused,
+            _ => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Images(error) => error.hint(),
+            Self::Render { .. } | Self::Objects { .. } => {
+                Some("correct the chart, or its values in bundle.yaml".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Explain for ChartSettingsError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Settings { .. } => Kind::Usage,
+        }
     }
 }
 
@@ -66,6 +101,7 @@ impl Explain for SpecError {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
             Self::Site(error) => error.kind(),
+            Self::Chart(error) => error.kind(),
             _ => Kind::Usage,
         }
     }

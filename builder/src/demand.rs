@@ -57,7 +57,7 @@ impl Demand {
         let mut demand = Self::default();
         for file in &selection.artifacts {
             let digest = match file.pin {
-                Pin::Catalog(digest) | Pin::LocalFile(digest) => Some(digest),
+                Pin::Catalog(digest) | Pin::LocalFile(digest) | Pin::Fetched(digest, _) => Some(digest),
                 Pin::UpstreamChecksum(_) | Pin::FirstUse => None,
             };
             demand.file(cache, digest, None, file.kind);

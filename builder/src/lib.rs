@@ -13,6 +13,7 @@ extern crate self as kbundle;
 
 mod advice;
 pub mod catalog;
+pub mod chart;
 mod cli;
 mod commands;
 pub mod demand;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use kbundle_format::oci::Blob;
 use kbundle_format::{
-    Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role, Source, text_file,
+    Component, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Role, Source,
+    text_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,9 @@ pub struct Artifact {
     /// Where the pin was found, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_by: Option<String>,
+    /// Where hosts get it, for a file of the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_file: Option<HostFile>,
 }
 
 /// An image for one platform, down to its layers.
@@ -239,6 +243,7 @@ pub(crate) mod tests {
                 licence: None,
                 pin: PinSource::Catalog,
                 pinned_by: None,
+                host_file: None,
             }],
             images: vec![
                 image("pause", &[b"shared"], &[Role::ControlPlane, Role::Worker]),

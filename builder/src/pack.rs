@@ -187,7 +187,9 @@ impl<R: Read> Read for Watched<'_, R> {
 fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
     let media_type = match artifact.kind {
         EntryKind::Archive => "application/gzip",
-        EntryKind::Manifest => "application/yaml",
+        EntryKind::Manifest | EntryKind::ChartValues => "application/yaml",
+        // Helm, "Use OCI-based registries": the type of a chart's layer.
+        EntryKind::Chart => "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
         _ => "application/octet-stream",
     };
     Ok(Entry {
@@ -201,6 +203,7 @@ fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
         platform: artifact.platform.clone(),
         origin: Some(Origin { url: artifact.url.clone(), pin: artifact.pin }),
         licence: artifact.licence.clone(),
+        host_file: artifact.host_file.clone(),
     })
 }
 
@@ -216,6 +219,7 @@ fn made_entry(path: EntryPath, content: &[u8]) -> Entry {
         platform: None,
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 
@@ -250,6 +254,7 @@ fn blob_entry(image: &LockedImage, kind: EntryKind, blob: &Descriptor) -> Entry 
         platform: None,
         origin: Some(Origin { url: format!("oci://{registry}/{repository}@{}", blob.digest), pin }),
         licence: image.licence.clone(),
+        host_file: None,
     }
 }
 

@@ -44,6 +44,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         sources: list.sources.clone(),
         artifacts: Vec::new(),
         images,
+        charts: None,
     };
     let mut pinned = fetcher.pin_content(selection).await?;
     for image in &mut pinned.images {
@@ -53,7 +54,15 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
 }
 
 fn is_file(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart)
+    matches!(
+        entry.kind,
+        EntryKind::Binary
+            | EntryKind::Archive
+            | EntryKind::Manifest
+            | EntryKind::Chart
+            | EntryKind::ChartValues
+            | EntryKind::HostFile
+    )
 }
 
 fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
@@ -72,6 +81,7 @@ fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
         licence: entry.licence.clone(),
         pin: origin.pin,
         pinned_by: None,
+        host_file: entry.host_file.clone(),
     })
 }
 

@@ -1,16 +1,20 @@
 //! From a spec and a catalog to the selection: everything the bundle will hold, each with its pin. Nothing is fetched here.
 
+mod site;
+
 use std::collections::BTreeSet;
 
 use kbundle_cli::similar::{nearest, nearest_version};
 use kbundle_format::{
-    Component, ComponentName, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, Platform, Role, Source,
+    Component, ComponentName, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Role,
+    Source,
 };
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
-use crate::site::SiteManifests;
-use crate::spec::{BundleSpec, Cni, ImageRequest, ImageRequestError, LoadBalancer, Unpinned};
+use crate::spec::{BundleSpec, Cni, ImageRequestError, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
+
+pub use site::SelectedCharts;
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct Selection {
     pub artifacts: Vec<SelectedArtifact>,
     /// Images, each for every platform, in the order of the bundle.
     pub images: Vec<SelectedImage>,
+    /// Charts that are still to be fetched and rendered, which brings more files and images.
+    pub charts: Option<SelectedCharts>,
 }
 
 /// A file to fetch by HTTP.
@@ -48,6 +54,8 @@ pub struct SelectedArtifact {
     pub licence: Option<String>,
     /// Where the pin was found, in words.
     pub pinned_by: Option<String>,
+    /// Where hosts get it, for a file of the site.
+    pub host_file: Option<HostFile>,
 }
 
 /// What makes the content of a file believable.
@@ -59,6 +67,8 @@ pub enum Pin {
     UpstreamChecksum(String),
     /// It is a file of the site with this digest.
     LocalFile(Digest),
+    /// It was fetched to be looked into, and has this digest.
+    Fetched(Digest, PinSource),
     /// Nothing: it is taken as it comes.
     FirstUse,
 }
@@ -153,11 +163,27 @@ pub enum ResolveError {
         /// The other.
         second: Digest,
     },
-    /// Manifests of the site have the name of an add-on.
-    #[error("`{name}` is an add-on of the catalog, so manifests of the site need another name")]
+    /// Manifests or a chart of the site have the name of an add-on, or of each other.
+    #[error("`{name}` is the name of something else that cluster.yaml lists under addons; choose another one")]
     SameName {
         /// The name.
         name: String,
+    },
+    /// Charts need helm.
+    #[error("the catalog has no helm for Kubernetes {release}, which charts are rendered and installed with")]
+    NoHelm {
+        /// The release.
+        release: KubeVersion,
+    },
+    /// Charts are rendered on the machine that builds.
+    #[error("charts are rendered here, on {platform}, and the catalog has helm {version} for {} only", words(known))]
+    HelmPlatform {
+        /// The builder's platform.
+        platform: String,
+        /// The version of helm.
+        version: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// Manifests of the site name an image in a way that no registry is known for.
     #[error("the image `{image}` cannot be carried ({place})")]
@@ -220,6 +246,17 @@ impl Selection {
         loose.sort_by(|one, other| name_of(one).cmp(&name_of(other)));
         loose
     }
+
+    /// The control plane's images come first: a host needs them first.
+    fn sort_images(&mut self) {
+        self.images.sort_by_key(|image| image_rank(image.reference.short_name()));
+    }
+}
+
+/// The components of a release that a bundle has: helm goes with charts.
+fn carried<'a>(release: &'a Release, spec: &BundleSpec) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let has_charts = !spec.charts.is_empty();
+    release.components.iter().filter(move |(name, _)| has_charts || *name != ComponentName::Helm.as_str())
 }
 
 fn name_of(loose: &Loose) -> Option<&str> {
@@ -256,22 +293,21 @@ impl Catalog {
             sources: Vec::new(),
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
+            charts: None,
         };
         add_images(&mut selection.images, &release.images, None)?;
         let mut used = vec![Thing::Release(version)];
-        used.extend(release.components.iter().map(|(name, version)| Thing::Component(name.clone(), version.clone())));
+        used.extend(carried(release, spec).map(|(name, version)| Thing::Component(name.clone(), version.clone())));
         for name in self.addon_names(release, spec) {
             self.addon(&mut selection, release, name)?;
             used.extend(release.addons.get(name).map(|version| Thing::Addon(name.clone(), version.clone())));
         }
         selection.sources = self.sources_of(used);
         for request in &spec.images {
-            add_image(&mut selection.images, of_site(request.clone(), None))?;
+            add_image(&mut selection.images, site::image(request.clone(), None))?;
         }
-        for manifests in &spec.manifests {
-            self.site_manifests(&mut selection, manifests, &spec.left_out)?;
-        }
-        selection.images.sort_by_key(|image| image_rank(image.reference.short_name()));
+        self.site(&mut selection, release, spec)?;
+        selection.sort_images();
         Ok(selection)
     }
 
@@ -326,7 +362,7 @@ impl Catalog {
         release: &Release,
         spec: &BundleSpec,
     ) -> Result<Vec<SelectedArtifact>, ResolveError> {
-        let mut wanted: Vec<(&String, &String)> = release.components.iter().collect();
+        let mut wanted: Vec<_> = carried(release, spec).collect();
         wanted.sort_by_key(|(name, _)| {
             let order = ComponentName::OF_HOSTS;
             order.iter().position(|known| known.as_str() == *name).unwrap_or(order.len())
@@ -358,6 +394,7 @@ impl Catalog {
                     roles: family.roles.clone(),
                     licence: family.licence.clone(),
                     pinned_by: files.pinned_by.clone(),
+                    host_file: None,
                 });
             }
         }
@@ -386,52 +423,11 @@ impl Catalog {
                 roles: BTreeSet::from([Role::ControlPlane]),
                 licence: addon.licence.clone(),
                 pinned_by: files.pinned_by.clone(),
+                host_file: None,
             });
         }
         add_images(&mut selection.images, &files.images, Some(&component))
     }
-
-    /// Adds manifests of the site and the images that they name, but for those that are left out.
-    fn site_manifests(
-        &self,
-        selection: &mut Selection,
-        manifests: &SiteManifests,
-        left_out: &[String],
-    ) -> Result<(), ResolveError> {
-        if self.addons.contains_key(&manifests.name) {
-            return Err(ResolveError::SameName { name: manifests.name.clone() });
-        }
-        let component = Component { name: manifests.name.clone(), version: manifests.version() };
-        for file in &manifests.files {
-            selection.artifacts.push(SelectedArtifact {
-                path: path(&format!("manifests/{}/{}", manifests.name, file.name), &file.url)?,
-                url: file.url.clone(),
-                pin: Pin::LocalFile(file.digest),
-                kind: EntryKind::Manifest,
-                component: component.clone(),
-                platform: None,
-                roles: BTreeSet::from([Role::ControlPlane]),
-                licence: None,
-                pinned_by: None,
-            });
-        }
-        for found in manifests.images.certain.iter().filter(|found| !left_out.contains(&found.image)) {
-            let request = found.image.parse().map_err(|source| ResolveError::SiteImage {
-                image: found.image.clone(),
-                place: found.places.first().cloned().unwrap_or_default(),
-                source,
-            })?;
-            add_image(&mut selection.images, of_site(request, Some(component.clone())))?;
-        }
-        Ok(())
-    }
-}
-
-/// An image that the site asks for.
-fn of_site(request: ImageRequest, addon: Option<Component>) -> SelectedImage {
-    let ImageRequest { reference, digest } = request;
-    let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
-    SelectedImage { reference, digest, roles, licence: None, addon }
 }
 
 fn path(text: &str, what: &str) -> Result<EntryPath, ResolveError> {
@@ -473,7 +469,6 @@ fn add_image(images: &mut Vec<SelectedImage>, image: SelectedImage) -> Result<()
     Ok(())
 }
 
-/// The control plane's images come first: a host needs them first.
 fn image_rank(name: &str) -> u8 {
     match name {
         "pause" => 0,

@@ -15,9 +15,10 @@ use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, one_or_many};
-use crate::site::{SiteError, SiteManifests, SiteName};
+use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
 pub use example::{EXAMPLE, schema};
@@ -46,7 +47,11 @@ pub struct BundleSpec {
     pub images: Vec<ImageRequest>,
     /// Kubernetes objects of the site itself.
     pub manifests: Vec<SiteManifests>,
-    /// Images that the manifests name and the bundle need not have, as they name them.
+    /// Helm charts of the site itself.
+    pub charts: Vec<SiteChart>,
+    /// Files that hosts get.
+    pub files: Vec<SiteFile>,
+    /// Images that manifests and charts name and the bundle need not have, as they name them.
     pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
     pub unpinned: Unpinned,
@@ -64,6 +69,8 @@ impl BundleSpec {
             addons: Vec::new(),
             images: Vec::new(),
             manifests: Vec::new(),
+            charts: Vec::new(),
+            files: Vec::new(),
             left_out: Vec::new(),
             unpinned: Unpinned::TrustOnFirstUse,
         }
@@ -148,7 +155,13 @@ pub struct SpecFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, OneOrMany>")]
     pub manifests: BTreeMap<SiteName, Paths>,
-    /// Images that these objects name and the bundle need not have, as they name them.
+    /// Helm charts, by the name of the release that each becomes. cluster.yaml lists the name under `addons`.
+    #[serde(default)]
+    pub charts: BTreeMap<SiteName, ChartSettings>,
+    /// Files of the site's own that hosts get when kinstall prepares them.
+    #[serde(default)]
+    pub files: Vec<FileSettings>,
+    /// Images that manifests and charts name and the bundle need not have, as they name them.
     #[serde(default)]
     pub left_out_images: Vec<String>,
     /// Take content that nothing pins as it comes (`--trust-on-first-use`).
@@ -168,7 +181,7 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
-    /// Where the file lies, and paths of `manifests` begin.
+    /// Where the file lies, and paths of `manifests`, `charts` and `files` begin.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -240,6 +253,9 @@ pub enum SpecError {
     /// Manifests of the site.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// Charts of the site.
+    #[error(transparent)]
+    Chart(#[from] ChartSettingsError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -312,7 +328,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`], [`SpecError::Architecture`] or [`SpecError::Site`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`] or [`SpecError::Chart`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -325,6 +341,7 @@ impl SpecFlags {
         }
         let manifests =
             file.manifests.iter().map(|(name, Paths(paths))| SiteManifests::read(&file.folder, name.as_str(), paths));
+        let charts = file.charts.iter().map(|(release, settings)| SiteChart::read(&file.folder, release, settings));
         let first_use = self.trust_on_first_use || file.trust_on_first_use;
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
@@ -338,6 +355,8 @@ impl SpecFlags {
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
             images: file.images.iter().cloned().chain(self.images).collect(),
             manifests: manifests.collect::<Result<_, _>>()?,
+            charts: charts.collect::<Result<_, _>>()?,
+            files: SiteFile::read_all(&file.folder, &file.files)?,
             left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };

@@ -6,6 +6,7 @@ use std::fmt;
 use kbundle_format::{BundleList, EntryKind, ImageRef};
 
 use crate::catalog::Catalog;
+use crate::chart::{ChartOrigin, REGISTRY_SCHEME};
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::registry::registry_host;
@@ -39,6 +40,8 @@ pub struct Upstream {
     web: BTreeSet<String>,
     /// Names of registries.
     registries: BTreeSet<String>,
+    /// Whether charts are still to be rendered, which may name further registries.
+    has_charts: bool,
 }
 
 impl Upstream {
@@ -48,11 +51,21 @@ impl Upstream {
         let files = selection.artifacts.iter().flat_map(|file| {
             let checksum = match &file.pin {
                 Pin::UpstreamChecksum(url) => Some(url.as_str()),
-                Pin::Catalog(_) | Pin::LocalFile(_) | Pin::FirstUse => None,
+                Pin::Catalog(_) | Pin::LocalFile(_) | Pin::Fetched(..) | Pin::FirstUse => None,
             };
             [Some(file.url.as_str()), checksum].into_iter().flatten()
         });
-        Self::of(files, selection.images.iter().map(|image| &image.reference))
+        let charts = selection.charts.iter().flat_map(|selected| &selected.charts);
+        let web = charts.clone().filter_map(|chart| match &chart.origin {
+            ChartOrigin::Repository { address, .. } => Some(address.as_str()),
+            ChartOrigin::Registry(_) | ChartOrigin::Local(_) => None,
+        });
+        let registries = charts.filter_map(|chart| match &chart.origin {
+            ChartOrigin::Registry(reference) => Some(reference),
+            ChartOrigin::Repository { .. } | ChartOrigin::Local(_) => None,
+        });
+        let images = selection.images.iter().map(|image| &image.reference);
+        Self { has_charts: selection.charts.is_some(), ..Self::of(files.chain(web), images.chain(registries)) }
     }
 
     /// What the content of `lock` is fetched from.
@@ -83,10 +96,20 @@ impl Upstream {
     }
 
     fn of<'a>(urls: impl Iterator<Item = &'a str>, images: impl Iterator<Item = &'a ImageRef>) -> Self {
+        let (of_registries, web): (Vec<_>, Vec<_>) = urls.partition(|url| url.starts_with(REGISTRY_SCHEME));
+        let host = |url: &str| Some(origin(url)?.split_once("://")?.1.to_owned());
+        let registries = images.map(|image| image.registry().to_owned());
         Self {
-            web: urls.filter_map(origin).map(str::to_owned).collect(),
-            registries: images.map(|image| image.registry().to_owned()).collect(),
+            web: web.into_iter().filter_map(origin).map(str::to_owned).collect(),
+            registries: registries.chain(of_registries.into_iter().filter_map(host)).collect(),
+            has_charts: false,
         }
+    }
+
+    /// Whether charts are still to be rendered, so that more servers may be asked than are known.
+    #[must_use]
+    pub fn has_charts(&self) -> bool {
+        self.has_charts
     }
 
     /// The names that a mirror can be given for.

@@ -30,6 +30,7 @@ fn entry(path: EntryPath, kind: EntryKind, media_type: &str, content: Vec<u8>) -
         platform: None,
         origin: None,
         licence: None,
+        host_file: None,
     };
     (entry, content)
 }
@@ -43,6 +44,7 @@ fn program(name: &str, version: &str, content: Vec<u8>) -> Content {
             component,
             platform: Some("linux/amd64".parse().unwrap()),
             licence: Some("Apache-2.0".to_owned()),
+            host_file: None,
             ..entry
         },
         content,

@@ -42,6 +42,8 @@ pub enum ComponentName {
     Kubeadm,
     /// The command line of Kubernetes.
     Kubectl,
+    /// Installs charts.
+    Helm,
     /// Spreads the requests of a node over the API servers.
     Haproxy,
     /// A pod network.
@@ -75,6 +77,7 @@ impl ComponentName {
             Self::Kubelet => "kubelet",
             Self::Kubeadm => "kubeadm",
             Self::Kubectl => "kubectl",
+            Self::Helm => "helm",
             Self::Haproxy => "haproxy",
             Self::Flannel => "flannel",
             Self::Calico => "calico",

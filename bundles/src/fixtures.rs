@@ -37,6 +37,7 @@ pub fn entry(path: &str, digest: Digest, size: u64) -> Entry {
         platform: None,
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 

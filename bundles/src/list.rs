@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Component, ComponentName, Digest, EntryPath, ImageRef, KubeVersion, Platform};
+use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform};
+
+pub use crate::entry_kind::EntryKind;
 
 /// Name of the list in the bundle.
 pub const LIST_PATH: &str = "bundle.json";
@@ -115,6 +117,9 @@ pub struct Entry {
     /// SPDX licence expression, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
+    /// Where hosts get it, for a file of the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_file: Option<HostFile>,
 }
 
 /// Where content came from and why it was believed.
@@ -141,32 +146,6 @@ pub enum PinSource {
     Referenced,
     /// It is a file of the site's own, which lay beside the settings of the build.
     LocalFile,
-}
-
-/// What an entry is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum EntryKind {
-    /// A program file.
-    Binary,
-    /// An upstream archive of programs (tar, gzip).
-    Archive,
-    /// `oci-layout` and `index.json`.
-    OciLayout,
-    /// An OCI index or Docker manifest list.
-    ImageIndex,
-    /// An OCI or Docker image manifest.
-    ImageManifest,
-    /// An OCI or Docker image config.
-    ImageConfig,
-    /// A file system layer.
-    ImageLayer,
-    /// Kubernetes objects as YAML.
-    Manifest,
-    /// A Helm chart archive.
-    Chart,
-    /// A bill of materials: the packages inside of the other entries.
-    Sbom,
 }
 
 /// Which hosts need an entry.
@@ -390,6 +369,7 @@ mod tests {
             platform: Some("linux/amd64".parse().unwrap()),
             origin: None,
             licence: None,
+            host_file: None,
         };
         BundleList {
             format_version: FORMAT_VERSION,

@@ -100,6 +100,7 @@ type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
 ///         platform: None,
 ///         origin: None,
 ///         licence: None,
+///         host_file: None,
 ///     }],
 /// };
 /// let key = SigningKey::generate(Algorithm::EcdsaP256)?;

@@ -1,7 +1,9 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod backup;
 mod certs;
 pub(crate) mod offers;
+mod support;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -23,12 +25,18 @@ use kbundle_format::KubeVersion;
 
 use crate::config::DnsName;
 use crate::preflight::CheckId;
+use crate::steps::addons::AddonData;
 use crate::version::version;
 
+pub use backup::{
+    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
+    SealingArguments,
+};
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
 };
 pub use kbundle_cli::OutputFormat;
+pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
 
 const RUN_EXAMPLES: &str = "\
@@ -91,6 +99,16 @@ pub enum Command {
     /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
+    /// Change this host's cluster to the versions of another bundle
+    ///
+    /// For a cluster of a single host. Unpacks the new programs and loads the new images before anything that runs is changed, takes a
+    /// snapshot of etcd, and then changes containerd, etcd, the control plane, the kubelet, the network and the add-ons one after another, each
+    /// only when the one before is well. Kubernetes goes ahead by one minor at the most and never back. If it is interrupted, run it again
+    /// to finish.
+    #[command(
+        after_long_help = "Examples:\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub --dry-run\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub\n  kinstall upgrade update.tar.zst --base k8s-1.35.4-amd64.tar.zst --key signing.pub"
+    )]
+    Upgrade(UpgradeArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     #[command(after_long_help = "Examples:\n  kinstall inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]
@@ -143,6 +161,19 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    #[command(after_long_help = backup::EXAMPLES)]
+    Backup(BackupArguments),
+    #[command(after_long_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArguments),
+    /// Collect what others need to find a fault into one file, without secrets
+    ///
+    /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
+    /// API and the system's pods. Keys, tokens and passwords are removed on the host that has them. Secrets, other objects with settings of
+    /// users, and logs of users' pods are not collected. A host that does not answer is named in the file. Changes nothing.
+    #[command(
+        after_long_help = "Examples:\n  kinstall support\n  kinstall support --config cluster.yaml --hours 72 --out plant-7.tar.zst"
+    )]
+    Support(SupportArguments),
     /// Write, check and show cluster.yaml, the description of a cluster
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -254,7 +285,7 @@ pub enum ImagesCommand {
 }
 
 /// The bundle, and whom to trust.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BundleArguments {
     /// Which bundle.
     #[command(flatten)]
@@ -268,7 +299,7 @@ pub struct BundleArguments {
 }
 
 /// Whose word on a bundle counts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
     /// Trust this public key; repeatable
     #[arg(long = "key", value_name = "FILE")]
@@ -308,6 +339,12 @@ pub struct RunArguments {
     /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
     #[arg(long)]
     pub prepare: bool,
+    /// Delete the data of add-ons that cluster.yaml no longer lists, too
+    ///
+    /// Without it their volume claims stay, and so do namespaces and kinds of objects that others use as well; kinstall keeps a list of
+    /// them in the cluster, and a later run with this option deletes them.
+    #[arg(long)]
+    pub prune_data: bool,
     /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
@@ -321,6 +358,14 @@ pub struct RunArguments {
     pub hosts: HostsArguments,
 }
 
+impl RunArguments {
+    /// What happens to the data of add-ons that go.
+    #[must_use]
+    pub fn addon_data(&self) -> AddonData {
+        if self.prune_data { AddonData::Deleted } else { AddonData::Kept }
+    }
+}
+
 /// How the hosts of cluster.yaml are worked on.
 #[derive(Debug, Args)]
 pub struct HostsArguments {
@@ -332,6 +377,23 @@ pub struct HostsArguments {
     /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
     #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArguments {
+    /// The new bundle.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+    /// Print the plan and change nothing
+    ///
+    /// Verifies the bundle and shows every version before and after, what is started anew, what users notice, what cannot be undone, which
+    /// deprecated APIs are asked for, and the steps in order.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Continue although this preflight check rejects; repeatable
+    #[arg(long = "ignore", value_name = "CHECK")]
+    pub ignored: Vec<CheckId>,
 }
 
 /// Arguments of `preflight`.

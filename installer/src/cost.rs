@@ -197,7 +197,12 @@ fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
             EntryKind::ImageLayer if entry.media_type.ends_with("gzip") => images += entry.size * (1 + GZIP_FACTOR),
             EntryKind::ImageLayer => images += entry.size * 2,
             EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => images += entry.size,
-            EntryKind::OciLayout | EntryKind::Manifest | EntryKind::Chart | EntryKind::Sbom => {}
+            EntryKind::OciLayout
+            | EntryKind::Manifest
+            | EntryKind::Chart
+            | EntryKind::ChartValues
+            | EntryKind::HostFile
+            | EntryKind::Sbom => {}
         }
     }
     let use_of = |directory: &'static str, needed_bytes| DiskUse { directory: directory.into(), needed_bytes };

@@ -245,7 +245,10 @@ impl Firewall {
             Self::Firewalld => vec![format!("firewall-cmd --permanent --zone=trusted --add-source={network}")],
             Self::Ufw => ["from", "to"].map(|side| format!("ufw route allow {side} {network}")).into(),
             Self::Nftables => {
-                ["saddr", "daddr"].map(|side| format!("nft insert rule TABLE CHAIN ip {side} {network} accept")).into()
+                let family = if network.contains(':') { "ip6" } else { "ip" };
+                ["saddr", "daddr"]
+                    .map(|side| format!("nft insert rule TABLE CHAIN {family} {side} {network} accept"))
+                    .into()
             }
             Self::Iptables | Self::None => {
                 ["-s", "-d"].map(|side| format!("iptables -I FORWARD {side} {network} -j ACCEPT")).into()

@@ -10,11 +10,28 @@ use crate::plan::{Plan, PlannedStep};
 use crate::report::{Event, Observer};
 use crate::steps::{Check, Context};
 
-/// Does what the plan says and returns the steps that changed something.
+/// What to do when a step of an installation failed.
+const RESUME_OR_RESET: &str =
+    "finished steps stay; run the same command again to resume, or `kinstall reset` to undo them";
+
+/// Does what the plan of an installation says and returns the steps that changed something.
 ///
 /// # Errors
 /// The first step's that fails; the steps before it stay done, and a repeat goes on from there.
 pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<Vec<&'static str>> {
+    execute_advising(RESUME_OR_RESET, plan, context, observer)
+}
+
+/// The same for any plan, with what to do when a step failed.
+///
+/// # Errors
+/// The first step's that fails.
+pub fn execute_advising(
+    hint: &str,
+    plan: &Plan,
+    context: &mut Context<'_>,
+    observer: &dyn Observer,
+) -> anyhow::Result<Vec<&'static str>> {
     context.host.sweep_incomplete().context("while removing what an interrupted run left")?;
     let of = plan.steps.len();
     let mut changed_steps = Vec::new();
@@ -32,7 +49,7 @@ pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) 
             });
         })
         .with_context(|| format!("step {number} of {of}, `{step}` ({}), failed", planned.title))
-        .hint("finished steps stay; run the same command again to resume, or `kinstall reset` to undo them")?;
+        .hint(hint)?;
         changed_steps.extend(changed.then_some(step));
         let seconds = started.elapsed().as_secs_f64();
         observer.event(&Event::StepDone {

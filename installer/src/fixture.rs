@@ -57,6 +57,7 @@ pub fn facts() -> HostFacts {
         }],
         mtus: [("eth0".to_owned(), 1500)].into(),
         default_route: Some(DefaultRoute { interface: "eth0".into(), gateway: "10.0.0.1".parse().ok() }),
+        default_route_ipv6: None,
         resolver: Resolver { file: "/etc/resolv.conf".into(), nameservers: vec![] },
         listening: vec![],
         clock: Clock { unix_seconds: 1_800_000_000, keeper: Some("chrony.service".into()) },
@@ -165,6 +166,39 @@ pub fn list(version: &str) -> BundleList {
     }
 }
 
+/// The same list with programs and images for arm64 too, whose versions end in `-arm64`.
+pub fn for_both_architectures(mut list: BundleList) -> BundleList {
+    let arm64: Platform = "linux/arm64".parse().unwrap();
+    let again = |text: &str| Digest::of(format!("{text} for arm64").as_bytes());
+    let programs = list.entries.iter().filter(|entry| entry.component.is_some() && entry.platform.is_some());
+    let programs: Vec<_> = programs
+        .map(|entry| {
+            let path = entry.path.as_str().replace("linux-amd64", "linux-arm64");
+            let component = entry.component.as_ref().unwrap();
+            let version = format!("{}-arm64", component.version);
+            Entry {
+                digest: again(&path),
+                path: path.parse().unwrap(),
+                component: Some(Component { version, ..component.clone() }),
+                platform: Some(arm64.clone()),
+                ..entry.clone()
+            }
+        })
+        .collect();
+    let images: Vec<_> = list
+        .images
+        .iter()
+        .map(|image| {
+            let manifest = again(&image.reference.to_string());
+            Image { platform: arm64.clone(), manifest, pinned: manifest, ..image.clone() }
+        })
+        .collect();
+    list.entries.extend(programs);
+    list.images.extend(images);
+    list.platforms.insert(arm64);
+    list
+}
+
 /// Versions of etcd and containerd that Kubernetes `version` takes.
 fn paired(version: KubeVersion) -> (&'static str, &'static str) {
     if version < KubeVersion::new(1, 31, 0) { ("3.5.6", "1.6.20") } else { ("3.5.24", "2.0.5") }
@@ -181,6 +215,12 @@ pub fn manifest(name: &str, version: &str) -> Entry {
     let path = format!("manifests/{name}/{name}.yaml").parse().unwrap();
     let component = Some(Component { name: name.to_owned(), version: version.to_owned() });
     Entry { component, platform: None, ..entry(path, EntryKind::Manifest) }
+}
+
+/// A file of the chart 1.2.3 that the release `shop` is made of.
+pub fn chart(path: &str, kind: EntryKind) -> Entry {
+    let component = Some(Component { name: "shop".to_owned(), version: "1.2.3".to_owned() });
+    Entry { component, platform: None, ..entry(path.parse().unwrap(), kind) }
 }
 
 fn image(reference: &str) -> Image {
@@ -201,6 +241,7 @@ fn entry(path: EntryPath, kind: EntryKind) -> Entry {
         platform: Some(platform()),
         origin: None,
         licence: None,
+        host_file: None,
     }
 }
 
@@ -228,6 +269,31 @@ impl Cluster {
         list.images.push(image("docker.io/library/haproxy:2.6.12"));
         list.images.push(image("ghcr.io/kube-vip/kube-vip:v1.0.4"));
         Self { spec: ClusterSpec::parse(&text).unwrap(), facts: facts(), list }
+    }
+
+    /// The same cluster, whose hosts, pods and Services have addresses of both IP families.
+    pub fn of_both_families() -> Self {
+        let mut cluster = Self::of_three_and_two();
+        cluster.spec.network.pod_cidr = "10.244.0.0/16,fd00:244::/56".parse().unwrap();
+        cluster.spec.network.service_cidr = "10.96.0.0/12,fd00:96::/112".parse().unwrap();
+        for host in &mut cluster.spec.hosts {
+            let number = host.address.to_string().rsplit_once('.').unwrap().1.to_owned();
+            host.second_address = format!("2001:db8::{number}").parse().ok();
+        }
+        cluster.spec.validate().unwrap();
+        cluster
+    }
+
+    /// The same cluster by IPv6 alone.
+    pub fn of_ipv6() -> Self {
+        let mut cluster = Self::of_both_families();
+        cluster.spec.network.pod_cidr = "fd00:244::/56".parse().unwrap();
+        cluster.spec.network.service_cidr = "fd00:96::/112".parse().unwrap();
+        for host in &mut cluster.spec.hosts {
+            host.address = host.second_address.take().unwrap();
+        }
+        cluster.spec.validate().unwrap();
+        cluster
     }
 
     /// The cluster as the host called `name` sees it.

@@ -1,6 +1,8 @@
 //! Configurations of `HAProxy` in front of the API servers: the one on every worker, and the one that a site runs itself.
 
-use crate::config::{ClusterSpec, HostSpec};
+use std::net::SocketAddr;
+
+use crate::config::{ClusterSpec, HostSpec, IpFamily};
 use crate::template::render;
 use kbundle_format::Role;
 
@@ -10,14 +12,14 @@ struct Frontend<'a> {
     /// Further lines of the section `global`.
     rights: &'a str,
     /// Where it listens.
-    address: &'a str,
+    bind: &'a str,
 }
 
 /// For a host of the cluster that only runs pods: for that host alone. It tells its health on `health_port`.
 #[must_use]
 pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
     let about = "Spreads this host's requests to the API over the control planes that answer.";
-    let common = common(spec, &Frontend { about, rights: "", address: "127.0.0.1" });
+    let common = common(spec, &Frontend { about, rights: "", bind: &format!("127.0.0.1:{}", spec.api.port) });
     let health = include_str!("../../manifests/templates/haproxy-health.cfg");
     common + &render(health, &[("health_port", &health_port.to_string())])
 }
@@ -27,12 +29,14 @@ pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
 pub fn external(spec: &ClusterSpec) -> String {
     let about = format!("Spreads requests to the API of cluster {} over the control planes that answer.", spec.name);
     // Any address: that of the load balancer may move between several hosts that run it.
-    common(spec, &Frontend { about: &about, rights: "    user haproxy\n    group haproxy\n", address: "*" })
+    let port = spec.api.port;
+    let bind = if spec.network.has(IpFamily::Ipv6) { format!("[::]:{port} v4v6") } else { format!("*:{port}") };
+    common(spec, &Frontend { about: &about, rights: "    user haproxy\n    group haproxy\n", bind: &bind })
 }
 
 fn common(spec: &ClusterSpec, frontend: &Frontend<'_>) -> String {
     let port = spec.api.port;
-    let server = |host: &HostSpec| format!("    server {} {}:{port}", host.name, host.address);
+    let server = |host: &HostSpec| format!("    server {} {}", host.name, SocketAddr::new(host.address, port));
     let mut control_planes: Vec<_> =
         spec.hosts.iter().filter(|host| host.roles.contains(&Role::ControlPlane)).collect();
     // By address, so that the order in the file makes no other configuration.
@@ -43,9 +47,25 @@ fn common(spec: &ClusterSpec, frontend: &Frontend<'_>) -> String {
         &[
             ("about", frontend.about),
             ("rights", frontend.rights),
-            ("address", frontend.address),
-            ("port", &port.to_string()),
+            ("bind", frontend.bind),
             ("servers", &servers.join("\n")),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Cluster;
+
+    #[test]
+    fn servers_of_ipv6_stand_in_brackets_and_the_front_listens_on_both_families() {
+        let spec = Cluster::of_ipv6().spec;
+        let (external, local) = (external(&spec), node_local(&spec, 6444));
+        for text in [&external, &local] {
+            assert!(text.contains("\n    server c2 [2001:db8::2]:6443\n"), "{text}");
+        }
+        assert!(external.contains("\n    bind [::]:6443 v4v6\n"), "{external}");
+        assert!(local.contains("\n    bind 127.0.0.1:6443\n"), "{local}");
+    }
 }

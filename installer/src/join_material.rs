@@ -10,7 +10,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Cidr;
+use crate::config::{Cidr, Cidrs, IpFamily};
+use crate::steps::addons::AddonData;
 
 /// What the leader or a join file gives to a host. A field is empty where the phase does not need it, or the host makes it itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct JoinMaterial {
     pub join: Option<JoinCredentials>,
     /// Hosts that failed or left. The host that waits for all nodes does not wait for them.
     pub absent: BTreeSet<String>,
+    /// What happens to the data of add-ons that go; for the host that leads.
+    pub addon_data: AddonData,
     /// Where each node's pods are, by node.
     pub pod_networks: BTreeMap<String, PodNetwork>,
 }
@@ -36,10 +39,24 @@ pub struct JoinMaterial {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PodNetwork {
-    /// The addresses that the cluster has given them.
-    pub pods: Cidr,
+    /// The addresses that the cluster has given them: a network of each of its families.
+    pub pods: Cidrs,
     /// The node's own address, which they are reached through.
     pub node: IpAddr,
+    /// Its address of the other family, where the cluster has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_node: Option<IpAddr>,
+}
+
+impl PodNetwork {
+    /// Each network with the address of the same family that it is reached through.
+    pub fn routes(&self) -> impl Iterator<Item = (Cidr, IpAddr)> + use<> {
+        let addresses = [Some(self.node), self.second_node];
+        self.pods.iter().filter_map(move |pods| {
+            let via = addresses.into_iter().flatten().find(|address| IpFamily::of(*address) == pods.family())?;
+            Some((pods, via))
+        })
+    }
 }
 
 /// A certificate and its key, both PEM.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{IpFamily, Network};
+
 /// The file by which kinstall sets them at boot (sysctl.d(5)).
 pub const FILE: &str = "/etc/sysctl.d/99-kinstall.conf";
 
@@ -20,6 +22,8 @@ pub struct Setting {
     pub need: Need,
     /// Why it is needed, and the source that says so.
     pub reason: &'static str,
+    /// The IP family that needs it; none where every cluster does.
+    pub family: Option<IpFamily>,
 }
 
 /// A kernel setting as a host has it.
@@ -54,7 +58,7 @@ pub enum Need {
 
 const KUBELET: &str = "the kubelet asks for it (protectKernelDefaults; pkg/kubelet/cm, setupKernelTunables)";
 
-/// Every wanted setting.
+/// Every wanted setting, in the order in which they are set.
 pub const SETTINGS: &[Setting] = &[
     essential("net.ipv4.ip_forward", "pods are routed (kubeadm's preflight)"),
     essential("net.bridge.bridge-nf-call-iptables", "Services work for pods on a bridge (kubeadm's preflight)"),
@@ -71,18 +75,26 @@ pub const SETTINGS: &[Setting] = &[
         "the kubelet and containerd watch files; 12 to 14 a host",
     ),
     headroom("fs.inotify.max_user_watches", Requirement::AtLeast(65_536), "pods that watch files share this limit"),
+    ipv6("net.ipv6.conf.default.disable_ipv6", 0, "the interfaces of pods get IPv6 addresses"),
+    ipv6("net.ipv6.conf.all.forwarding", 1, "pods with IPv6 are routed"),
+    ipv6("net.ipv6.conf.default.forwarding", 1, "pods with IPv6 are routed (kubeadm's preflight)"),
 ];
 
 const fn essential(name: &'static str, reason: &'static str) -> Setting {
-    Setting { name, wanted: Requirement::Exactly(1), need: Need::Essential, reason }
+    Setting { name, wanted: Requirement::Exactly(1), need: Need::Essential, reason, family: None }
+}
+
+const fn ipv6(name: &'static str, value: u64, reason: &'static str) -> Setting {
+    let (wanted, family) = (Requirement::Exactly(value), Some(IpFamily::Ipv6));
+    Setting { name, wanted, need: Need::Essential, reason, family }
 }
 
 const fn kubelet(name: &'static str, value: u64) -> Setting {
-    Setting { name, wanted: Requirement::Exactly(value), need: Need::KubeletDefaults, reason: KUBELET }
+    Setting { name, wanted: Requirement::Exactly(value), need: Need::KubeletDefaults, reason: KUBELET, family: None }
 }
 
 const fn headroom(name: &'static str, wanted: Requirement, reason: &'static str) -> Setting {
-    Setting { name, wanted, need: Need::Headroom, reason }
+    Setting { name, wanted, need: Need::Headroom, reason, family: None }
 }
 
 /// A kernel setting that a program of the cluster writes by itself, for the whole host.
@@ -130,6 +142,12 @@ pub fn set_by_others(cpus: usize) -> Vec<SetByOthers> {
 }
 
 impl Setting {
+    /// Whether a cluster with these networks needs it.
+    #[must_use]
+    pub fn is_for(&self, network: &Network) -> bool {
+        self.family.is_none_or(|family| network.has(family))
+    }
+
     /// Whether `value`, as the kernel shows it, will do.
     #[must_use]
     pub fn suits(&self, value: &str) -> bool {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use kbundle_format::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::host::{Command, Host, Output};
+use crate::host::{Command, Host, HostError, Output};
 use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
@@ -53,6 +53,11 @@ impl<'a> Kubectl<'a> {
         Ok(self.host.run(&self.command(arguments))?)
     }
 
+    /// Runs it and gives what it said, also where it fails.
+    pub fn try_run(&self, arguments: &[&str]) -> Result<Output, HostError> {
+        self.host.try_run(&self.command(arguments))
+    }
+
     /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
     pub fn get(&self, arguments: &[&str]) -> anyhow::Result<Option<Value>> {
         let all: Vec<_> =
@@ -94,12 +99,62 @@ impl<'a> Kubectl<'a> {
         Ok(self.get(arguments)?.is_some())
     }
 
+    /// What the API server answers to a path, such as `/metrics`.
+    pub fn raw(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.run(&["get", &format!("--raw={path}")])?.stdout)
+    }
+
     /// Whether the API has an object with the kind, name and namespace of `object`.
     pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
         let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
         let output = self.host.try_run(&command.input(serde_json::to_vec(object)?))?;
         // An object of a kind that the API does not know yet is not there either.
         Ok(output.code == Some(0) && !output.stdout.trim().is_empty())
+    }
+
+    /// Whether the API has all of `objects`, as [`has_object`](Self::has_object) says it of one.
+    pub fn has_objects(&self, objects: &[Value]) -> anyhow::Result<bool> {
+        if objects.is_empty() {
+            return Ok(true);
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
+        let output = self.host.try_run(&command.input(serde_json::to_vec(&list)?))?;
+        Ok(output.code == Some(0) && output.stdout.lines().count() == objects.len())
+    }
+
+    /// Those of `objects` that the API has, as it has them. None where it does not know a kind of them yet.
+    pub fn get_objects(&self, objects: &[Value]) -> anyhow::Result<Vec<Value>> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let command = self.command(&["get", "--ignore-not-found", "--output=json", "--filename=-"]);
+        let output = self.host.try_run(&command.input(serde_json::to_vec(&list)?))?;
+        if output.code != Some(0) || output.stdout.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer: Value = serde_json::from_str(&output.stdout).context("while reading objects")?;
+        // One object comes alone.
+        Ok(answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer]))
+    }
+
+    /// What kubectl prints; if it fails, what it or the API says.
+    pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Result<String, String>> {
+        let output = self.host.try_run(&self.command(arguments))?;
+        Ok(if output.code == Some(0) { Ok(output.stdout) } else { Err(output.stderr.trim().to_owned()) })
+    }
+
+    /// Deletes an object, and does not wait until it is gone. One that is not there, or is of a kind that the API no longer knows, is
+    /// deleted already.
+    pub fn delete(&self, object: &Value) -> anyhow::Result<()> {
+        let command = self.command(&["delete", "--ignore-not-found", "--wait=false", "--filename=-"]);
+        let command = command.input(serde_json::to_vec(object)?);
+        let output = self.host.try_run(&command)?;
+        if output.code != Some(0) && !output.stderr.contains("no matches for kind") {
+            output.success(&command)?;
+        }
+        Ok(())
     }
 
     /// Replaces an object that was read before and that nobody changed since.

@@ -5,6 +5,7 @@
 //! [`host`].
 
 pub mod agent;
+pub mod backup;
 pub mod certificates;
 mod cleanup;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod cost;
 pub mod distributions;
 pub mod etcd_layout;
+pub mod etcd_snapshot;
 pub mod executor;
 pub mod facts;
 pub mod failure;
@@ -20,6 +22,7 @@ pub mod failure;
 mod fixture;
 pub mod fleet;
 pub mod haproxy;
+pub mod helm;
 pub mod host;
 pub mod import;
 pub mod inputs;
@@ -40,12 +43,17 @@ mod program;
 pub mod records;
 pub mod report;
 pub mod reset;
+pub mod restoration;
 pub mod stage;
 pub mod step_progress;
 pub mod steps;
+pub mod support;
 pub mod template;
 pub mod topology;
 pub mod trust;
+#[cfg(test)]
+mod unlike;
+pub mod upgrade;
 mod version;
 pub mod version_rules;
 pub mod wait;

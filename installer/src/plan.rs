@@ -1,6 +1,7 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
 use kbundle_cli::yaml::Finding;
+use kbundle_format::host_file::HostPath;
 use kbundle_format::{ComponentName, KubeVersion};
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +10,10 @@ use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::steps::network::NetworkError;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
-    Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer,
-    Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, Step, Swap, Sysctls, Taint, VirtualAddress,
-    addons, load_balancer, network, programs, virtual_address,
+    Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
+    ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
+    LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
+    Taint, VirtualAddress, addons, charts, load_balancer, network, programs, site_files, upgrade, virtual_address,
 };
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -55,6 +56,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Prepare, &Containerd),
     (Phase::Prepare, &Images),
     (Phase::Prepare, &Kubelet),
+    (Phase::Prepare, &SiteFiles),
     (Phase::Etcd, &Etcd),
     (Phase::ControlPlane, &EtcdClient),
     (Phase::ControlPlane, &SharedKeys),
@@ -72,6 +74,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &ImageKeeper),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
+    (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
 
@@ -124,6 +127,19 @@ pub enum PlanError {
         /// Its name.
         name: String,
     },
+    /// A file of the site would go where kinstall has its own.
+    #[error(
+        "the bundle has a file of the site for {path}, which is kinstall's own; choose another path in bundle.yaml, or a setting of cluster.yaml"
+    )]
+    OwnPath {
+        /// Its path on hosts.
+        path: HostPath,
+    },
+    /// The bundle lacks what installs charts.
+    #[error(
+        "the bundle has no helm for this host's platform, which charts are installed with; build it for that platform as well"
+    )]
+    NoHelm,
     /// The bundle lacks the load balancer.
     #[error(
         "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it without \
@@ -187,6 +203,20 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     Ok(Plan { steps })
 }
 
+/// Decides what an upgrade of a single host is to do: what changes versions in their order, and then all that an installation does, which
+/// finds most of it done.
+///
+/// # Errors
+/// The first of the [`refusals`].
+pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+    let Plan { steps: mut installation } = plan(inputs)?;
+    let concerned = upgrade::STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    let mut steps: Vec<_> =
+        concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
+    steps.append(&mut installation);
+    Ok(Plan { steps })
+}
+
 /// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.
 #[must_use]
 pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
@@ -210,6 +240,10 @@ pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
     found.extend(ClusterImages::find(inputs.list, &inputs.facts.platform).err().map(PlanError::from));
     found.extend(network::refuse_contradiction(inputs).err().map(PlanError::from));
     found.extend(addons::missing(inputs).map(|name| PlanError::NoAddon { name: name.to_owned() }));
+    found.extend(site_files::own_path(inputs).map(|path| PlanError::OwnPath { path: path.clone() }));
+    if charts::lack_helm(inputs) {
+        found.push(PlanError::NoHelm);
+    }
     if !load_balancer::is_in_bundle(inputs) {
         found.push(PlanError::NoLoadBalancer);
     }
@@ -281,6 +315,7 @@ mod tests {
         taint: let node-1 run pods of users
         image-keeper: guard the images against deletion
         certificate-timer: have certificates renewed before they end
+        addons: remove add-ons that are listed no longer
         ready: wait until the node is ready and the system's pods run
         ");
     }
@@ -295,7 +330,7 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer addons ready");
         insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
         insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");

@@ -2,7 +2,7 @@
 //! `--prepare` adds to a host's firewall, and for the manual.
 //!
 //! Sources: <https://kubernetes.io/docs/reference/networking/ports-and-protocols/>; `pkg/cluster/ports/ports.go` of Kubernetes; the
-//! requirements pages of Calico (4789, 179, IP protocol 4) and Flannel's `Documentation/backends.md` (8472).
+//! requirements pages of Calico (4789, 179, IP protocol 4), Flannel's `Documentation/backends.md` (8472) and `MetalLB`'s (7946).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use kbundle_format::Role;
 
 use crate::config::{CalicoMode, ClusterSpec, Cni, LoadBalancer};
 use crate::facts::packet_filter::Protocol;
-use crate::topology::Topology;
+use crate::topology::{Member, Topology};
 
 /// etcd, for API servers.
 pub const ETCD_CLIENTS: u16 = 2379;
@@ -88,6 +88,9 @@ const CALICO_VXLAN: Port = udp(4789, KERNEL, Clients::Nodes);
 const CALICO_BGP: Port = tcp(179, "bird", Clients::Nodes);
 const CALICO_TUNNEL: Port = Port { number: 4, carrier: Carrier::Ip, program: KERNEL, clients: Clients::Nodes };
 
+/// Where `MetalLB`'s speakers find out who of them is gone.
+const METALLB: [Port; 2] = [tcp(7946, "speaker", Clients::Nodes), udp(7946, "speaker", Clients::Nodes)];
+
 /// The ports of a host with these roles.
 #[must_use]
 pub fn of_host(spec: &ClusterSpec, has: impl Fn(Role) -> bool) -> Vec<Port> {
@@ -100,6 +103,9 @@ pub fn of_host(spec: &ClusterSpec, has: impl Fn(Role) -> bool) -> Vec<Port> {
     if is_node {
         found.extend(NODE);
         found.extend(of_network(spec));
+        if spec.addons.iter().any(|addon| addon.as_str() == "metallb") {
+            found.extend(METALLB);
+        }
     }
     if has(Role::ControlPlane) {
         found.extend(CONTROL_PLANE);
@@ -168,10 +174,10 @@ impl Clients {
     /// The addresses that connect; `None` where anyone may.
     #[must_use]
     pub fn addresses(self, topology: &Topology) -> Option<BTreeSet<IpAddr>> {
-        let this = topology.this().address;
         let of = |wanted: &dyn Fn(Role) -> bool| {
-            let members = topology.members().iter().filter(|member| member.roles.iter().any(|role| wanted(*role)));
-            Some(members.map(|member| member.address).filter(|address| *address != this).collect())
+            let others = topology.members().iter().filter(|member| *member != topology.this());
+            let members = others.filter(|member| member.roles.iter().any(|role| wanted(*role)));
+            Some(members.flat_map(Member::addresses).collect())
         };
         match self {
             Self::ThisHost => Some(BTreeSet::new()),
@@ -214,6 +220,7 @@ pub fn table() -> String {
         (EVERY_NODE, vec![CALICO_BGP], "Calico with `bgp` or `ipip`"),
         (EVERY_NODE, vec![CALICO_TUNNEL], "Calico with `ipip`"),
         (EVERY_NODE, vec![FLANNEL], "Flannel"),
+        (EVERY_NODE, METALLB.to_vec(), "the add-on `metallb`"),
         ("worker", vec![BALANCER, api("haproxy", Clients::ThisHost)], "`node-local`"),
     ];
     let mut lines =
@@ -260,6 +267,12 @@ mod tests {
         ");
         cluster.spec.network.cni = Some(Cni::Bridge);
         insta::assert_snapshot!(for_others(&cluster, "w2"), @"10250/tcp from 192.0.2.1 192.0.2.2 192.0.2.3");
+        cluster.spec.addons.push("metallb".parse().unwrap());
+        insta::assert_snapshot!(for_others(&cluster, "w2"), @"
+        10250/tcp from 192.0.2.1 192.0.2.2 192.0.2.3
+        7946/tcp from 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.11
+        7946/udp from 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.11
+        ");
     }
 
     #[test]

@@ -13,7 +13,10 @@ impl Program for Cli {
         groups: &[
             ("Before an installation", &["verify", "inspect", "preflight", "config"]),
             ("Install", &["run", "token"]),
-            ("Look after a cluster", &["status", "certs", "kubeconfig", "remove", "reset"]),
+            (
+                "Look after a cluster",
+                &["status", "certs", "kubeconfig", "upgrade", "backup", "restore", "support", "remove", "reset"],
+            ),
             ("Files of a bundle", &["extract", "join", "repair"]),
             ("Manual and shell", &["manual", "completion", "man"]),
         ],

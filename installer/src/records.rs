@@ -1,6 +1,8 @@
 //! What kinstall keeps on a host beside the ledger: the list it installed from with its signatures and the keys that were
 //! trusted, and the cluster's description. For `status`, and for whoever audits the host later.
 
+use std::path::Path;
+
 use anyhow::{Context as _, anyhow};
 use kbundle_format::{BundleList, Digest, IndexedBundle, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
 
@@ -8,12 +10,15 @@ use crate::config::ClusterSpec;
 use crate::failure::Advise;
 use crate::host::{Host, HostError, ledger};
 use crate::trust::Trust;
+use crate::upgrade::unfinished;
 
 const LIST: &str = "bundle/bundle.json";
 const SIGNATURES: &str = "bundle/signatures";
 const KEYS: &str = "bundle/keys";
 const SPEC: &str = "cluster.yaml";
 const NAME: &str = "host";
+/// The place of a host's own records, below kinstall's directory.
+const OWN: &str = "";
 
 /// What a host was set up from.
 #[derive(Debug)]
@@ -58,22 +63,25 @@ impl Records {
 
     /// Reads what was kept; `None` where nothing, or not all of it, was.
     pub fn read(host: &Host) -> Result<Option<Self>, RecordsError> {
-        let text = |name: &str| host.read(&format!("{}/{name}", ledger::DIRECTORY));
+        Self::read_in(host, OWN)
+    }
+
+    /// The same of records in a directory below kinstall's own.
+    pub fn read_in(host: &Host, directory: &str) -> Result<Option<Self>, RecordsError> {
+        let below = |name: &str| Path::new(ledger::DIRECTORY).join(directory).join(name).to_string_lossy().into_owned();
+        let text = |name: &str| host.read(&below(name));
         // The description is written last.
         let (Some(spec), Some(list_bytes)) = (text(SPEC)?, text(LIST)?) else { return Ok(None) };
-        let damaged = |name: &str, reason: String| RecordsError::Damaged {
-            path: format!("{}/{name}", ledger::DIRECTORY),
-            reason,
-        };
+        let damaged = |name: &str, reason: String| RecordsError::Damaged { path: below(name), reason };
         // It was validated before it was kept, by the rules of that time.
         let spec =
             ClusterSpec::read(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
         let mut keys = Vec::new();
-        for (name, content) in files(host, KEYS)? {
+        for (name, content) in files(host, &below(KEYS))? {
             let key = VerifyingKey::from_pem(&String::from_utf8_lossy(&content));
             keys.push(key.map_err(|error| damaged(&format!("{KEYS}/{name}"), error.to_string()))?);
         }
-        let signatures = files(host, SIGNATURES)?;
+        let signatures = files(host, &below(SIGNATURES))?;
         let signatures = signatures.into_iter().map(|(name, content)| SignatureFile { name, content }).collect();
         let name = text(NAME)?.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
         Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
@@ -86,6 +94,38 @@ impl Records {
 
     /// Keeps all of it; files that are there already with the same content are left alone.
     pub fn keep(&self, host: &Host) -> Result<(), RecordsError> {
+        self.keep_in(host, OWN)
+    }
+
+    /// The same in a directory below kinstall's own.
+    pub fn keep_in(&self, host: &Host, directory: &str) -> Result<(), RecordsError> {
+        for (name, content) in self.files() {
+            host.keep_record(&Path::new(directory).join(name).to_string_lossy(), &content)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps all of it in place of what was kept before. Cut off anywhere, what is there passes its check.
+    pub fn replace(&self, host: &Host) -> Result<(), RecordsError> {
+        let mut files_of_this = self.files();
+        // The list comes after the signatures over it and the keys to them; those over the former list do no harm.
+        files_of_this.sort_by_key(|(name, _)| !(name.starts_with(SIGNATURES) || name.starts_with(KEYS)));
+        for (name, content) in &files_of_this {
+            host.keep_record(name, content)?;
+        }
+        for directory in [SIGNATURES, KEYS] {
+            for (name, _) in files(host, &format!("{}/{directory}", ledger::DIRECTORY))? {
+                let path = format!("{directory}/{name}");
+                if !files_of_this.iter().any(|(kept, _)| *kept == path) {
+                    host.remove_record(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that it is kept in, in the order in which they are written.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
         let spec = serde_yaml::to_string(&self.spec).expect("the description is plain data");
         let keys = self.keys.iter().map(|key| (format!("{KEYS}/{}.pem", key.id()), key.to_pem().into_bytes()));
         let signatures = self.signatures.iter().map(|file| {
@@ -95,21 +135,29 @@ impl Records {
         let list = (LIST.to_owned(), self.list_bytes.clone());
         let name = self.name.iter().map(|name| (NAME.to_owned(), format!("{name}\n").into_bytes()));
         let spec = [(SPEC.to_owned(), spec.into_bytes())];
-        let files = std::iter::once(list).chain(keys).chain(signatures).chain(name).chain(spec);
-        for (name, content) in files {
-            host.keep_record(&name, &content)?;
-        }
-        Ok(())
+        std::iter::once(list).chain(keys).chain(signatures).chain(name).chain(spec).collect()
     }
 
-    /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster.
+    /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster, and of one whose
+    /// upgrade is not finished.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
         let Some(found) = Self::read_begun(host)? else { return Ok(()) };
+        if let Some(target) = unfinished::target(host)? {
+            let version = |records: &Self| BundleList::parse(&records.list_bytes).map(|list| list.kubernetes_version);
+            let (from, to) = (version(&found)?, version(&target)?);
+            return Err(anyhow!("the upgrade of this host from Kubernetes {from} to {to} is not finished"))
+                .refused()
+                .hint("finish it with the same bundle: `kinstall upgrade BUNDLE --key KEY`");
+        }
         let other =
             |what| format!("this host was set up from another {what}; changing a running cluster is not supported yet");
-        let result = if found.list_bytes != self.list_bytes {
-            Err(anyhow!(other_bundle(&found.list_bytes, &self.list_bytes).unwrap_or_else(|| other("bundle"))))
-        } else if found.name != self.name {
+        if found.list_bytes != self.list_bytes {
+            return Err(anyhow!(other_bundle(&found.list_bytes, &self.list_bytes))).refused().hint(
+                "`kinstall upgrade BUNDLE --key KEY` changes the version of a single host; for anything else give the bundle that it was set up \
+                 from (`kinstall status` shows it)",
+            );
+        }
+        let result = if found.name != self.name {
             let called = |name: &Option<String>| name.clone().unwrap_or_else(|| "the only host".to_owned());
             Err(anyhow!("this host was set up as {}, and is called {} now", called(&found.name), called(&self.name)))
         } else {
@@ -133,23 +181,23 @@ impl Records {
     }
 }
 
-/// What is wrong with a list that is not the one a host was set up from, where the versions of Kubernetes say it.
-fn other_bundle(found: &[u8], given: &[u8]) -> Option<String> {
+/// What is wrong with a list that is not the one a host was set up from, by the versions of Kubernetes where they say it.
+fn other_bundle(found: &[u8], given: &[u8]) -> String {
     let version = |bytes| BundleList::parse(bytes).ok().map(|list| list.kubernetes_version);
-    let (standing, given) = (version(found)?, version(given)?);
-    (standing != given).then(|| {
-        format!(
-            "this host was set up with Kubernetes {standing}; the bundle has {given}; changing the version of a running cluster is \
-             not supported yet"
-        )
-    })
+    match version(found).zip(version(given)) {
+        Some((standing, given)) if standing != given => format!(
+            "this host was set up with Kubernetes {standing}; the bundle has {given}; `kinstall run` does not change the version of a running \
+             cluster"
+        ),
+        _ => "this host was set up from another bundle; `kinstall run` does not change the bundle of a running cluster"
+            .to_owned(),
+    }
 }
 
-/// Name and content of the files in a directory of the records, sorted by name.
+/// Name and content of the files in a directory, sorted by name.
 fn files(host: &Host, directory: &str) -> Result<Vec<(String, Vec<u8>)>, HostError> {
     let mut found = Vec::new();
-    let directory = format!("{}/{directory}", ledger::DIRECTORY);
-    for name in host.names_in(&directory)? {
+    for name in host.names_in(directory)? {
         let content = host.read(&format!("{directory}/{name}"))?;
         found.extend(content.map(|content| (name, content)));
     }
@@ -160,16 +208,61 @@ fn files(host: &Host, directory: &str) -> Result<Vec<(String, Vec<u8>)>, HostErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture;
+    use crate::fixture::{self, bench::Bench};
+    use crate::host::Change;
 
     #[test]
     fn a_bundle_of_another_version_is_told_by_both_versions() {
         let list = |version: &str| fixture::list(version).to_bytes();
         insta::assert_snapshot!(
-            other_bundle(&list("1.25.2"), &list("1.36.3")).unwrap(),
-            @"this host was set up with Kubernetes 1.25.2; the bundle has 1.36.3; changing the version of a running cluster is not supported yet"
+            other_bundle(&list("1.25.2"), &list("1.36.3")),
+            @"this host was set up with Kubernetes 1.25.2; the bundle has 1.36.3; `kinstall run` does not change the version of a running cluster"
         );
-        assert_eq!(other_bundle(&list("1.25.2"), &list("1.25.2")), None);
-        assert_eq!(other_bundle(b"damaged", &list("1.25.2")), None);
+        for found in [list("1.25.2"), b"damaged".to_vec()] {
+            assert!(other_bundle(&found, &list("1.25.2")).starts_with("this host was set up from another bundle"));
+        }
+    }
+
+    fn records(version: &str, signature: &str) -> Records {
+        Records {
+            list_bytes: fixture::list(version).to_bytes(),
+            signatures: vec![SignatureFile { name: "a.sig".into(), content: signature.into() }],
+            keys: vec![],
+            spec: ClusterSpec::default(),
+            name: None,
+        }
+    }
+
+    #[test]
+    fn records_that_take_the_place_of_others_leave_none_of_their_signatures() {
+        let bench = Bench::new();
+        records("1.35.4", "over the old list").keep(&bench.host()).unwrap();
+        let new = records("1.36.3", "over the new list");
+        new.replace(&bench.host()).unwrap();
+        let found = Records::read(&bench.host()).unwrap().unwrap();
+        assert_eq!(found.list_bytes, new.list_bytes);
+        let contents: Vec<_> = found.signatures.iter().map(|file| file.content.clone()).collect();
+        assert_eq!(contents, [b"over the new list".to_vec()]);
+    }
+
+    #[test]
+    fn while_an_upgrade_is_not_finished_neither_bundle_is_run() {
+        let bench = Bench::new();
+        let (old, new) = (records("1.35.4", "old"), records("1.36.3", "new"));
+        let begun = Change::StepStarted { step: "programs".into() };
+        bench.host().ledger_mut().record(begun).unwrap();
+        old.keep(&bench.host()).unwrap();
+        assert!(old.refuse_another(&bench.host()).is_ok());
+        let refusal = |records: &Records| crate::failure::message(&records.refuse_another(&bench.host()).unwrap_err());
+        assert!(refusal(&new).contains("hint: `kinstall upgrade BUNDLE"), "{}", refusal(&new));
+        unfinished::begin(&mut bench.host(), &new).unwrap();
+        for records in [&old, &new] {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(refusal(records), @r"
+                error: the upgrade of this host from Kubernetes 1.35.4 to 1.36.3 is not finished
+                hint: finish it with the same bundle: `kinstall upgrade BUNDLE --key KEY`
+                ");
+            }
+        }
     }
 }

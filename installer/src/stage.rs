@@ -37,6 +37,8 @@ pub enum Stage {
     Remove,
     /// Looking at certificates, and renewing them.
     Certificates,
+    /// Collecting what is needed to find a fault.
+    Support,
 }
 
 impl Stage {
@@ -63,9 +65,13 @@ impl Stage {
             Self::Workers => Some(Phase::Worker),
             Self::Network => Some(Phase::Network),
             Self::Finish => Some(Phase::Finish),
-            Self::Connect | Self::Preflight | Self::Bundle | Self::LoadBalancer | Self::Remove | Self::Certificates => {
-                None
-            }
+            Self::Connect
+            | Self::Preflight
+            | Self::Bundle
+            | Self::LoadBalancer
+            | Self::Remove
+            | Self::Certificates
+            | Self::Support => None,
         }
     }
 }
@@ -86,6 +92,7 @@ impl fmt::Display for Stage {
             Self::Finish => "finish",
             Self::Remove => "remove",
             Self::Certificates => "certificates",
+            Self::Support => "support",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use kbundle_format::Role;
 
-use crate::config::{ClusterSpec, HostSpec};
+use crate::config::{ClusterSpec, HostSpec, IpFamily};
 use crate::facts::HostFacts;
 
 /// A host as the others see it.
@@ -15,11 +15,18 @@ pub struct Member {
     pub name: String,
     /// Where it is reached.
     pub address: IpAddr,
+    /// Its address of the other IP family, where the cluster has both.
+    pub second_address: Option<IpAddr>,
     /// What it does.
     pub roles: BTreeSet<Role>,
 }
 
 impl Member {
+    /// Its addresses, the main one first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [Some(self.address), self.second_address].into_iter().flatten()
+    }
+
     /// Whether it does this.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
@@ -35,7 +42,12 @@ impl Member {
 
 impl From<&HostSpec> for Member {
     fn from(host: &HostSpec) -> Self {
-        Self { name: host.name.to_string(), address: host.address, roles: host.roles.clone() }
+        Self {
+            name: host.name.to_string(),
+            address: host.address,
+            second_address: host.second_address,
+            roles: host.roles.clone(),
+        }
     }
 }
 
@@ -53,8 +65,14 @@ pub struct Topology {
 #[non_exhaustive]
 pub enum TopologyError {
     /// A single host without an address.
-    #[error("no address for the API server: the host has no default route and not exactly one address")]
-    NoAddress,
+    #[error(
+        "no {} address for this host: it has no default route of that family and not exactly one address",
+        family.name()
+    )]
+    NoAddress {
+        /// The family that is needed.
+        family: IpFamily,
+    },
     /// No host has this name.
     #[error("cluster.yaml has no host {name}")]
     NoHost {
@@ -66,12 +84,22 @@ pub enum TopologyError {
 impl Topology {
     /// The cluster that is one host, which does everything.
     pub fn single(spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
-        let address = spec.api.address.or_else(|| facts.primary_address()).ok_or(TopologyError::NoAddress)?;
+        let network = &spec.network;
+        let found = spec.api.address.or_else(|| facts.primary_address(network.main_family()));
+        let address = found.ok_or(TopologyError::NoAddress { family: network.main_family() })?;
+        let other = network.pod_cidr.families().find(|family| *family != IpFamily::of(address));
+        let second_address = match other {
+            Some(family) => {
+                let found = facts.address_beside(address, family);
+                Some(found.ok_or(TopologyError::NoAddress { family })?)
+            }
+            None => None,
+        };
         let mut roles: BTreeSet<_> = Role::ALL.into();
         if spec.etcd.external.is_some() {
             roles.remove(&Role::Etcd);
         }
-        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, roles };
+        let this = Member { name: facts.hostname.to_ascii_lowercase(), address, second_address, roles };
         Ok(Self { members: vec![this], this: 0, leader: Some(0) })
     }
 

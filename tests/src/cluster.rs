@@ -182,11 +182,14 @@ impl<'a> Cluster<'a> {
 
     /// The API server reaches the kubelets.
     pub fn assert_logs_and_exec(&self) -> anyhow::Result<()> {
-        let logs = self.kubectl("logs deployment/web")?;
-        ensure!(logs.contains("started"), "{logs}");
-        let said = self.kubectl("exec deployment/web -- echo from within")?;
-        ensure!(said == "from within", "{said}");
-        Ok(())
+        // A kubelet that was just restarted may not listen yet.
+        self.eventually("logs and exec", || {
+            let logs = self.kubectl("logs deployment/web")?;
+            ensure!(logs.contains("started"), "{logs}");
+            let said = self.kubectl("exec deployment/web -- echo from within")?;
+            ensure!(said == "from within", "{said}");
+            Ok(())
+        })
     }
 
     /// A secret is not readable in etcd's files.

@@ -121,9 +121,11 @@ impl Carried {
             ["build", "--k8s", &self.kubernetes, "--cni", &self.cni, "--addon", "lab-test", "--level", "3"]
                 .map(str::to_owned)
                 .to_vec();
-        fs::write(self.file("team-app.yaml"), TEAM_APP)?;
-        fs::write(self.file("bundle.yaml"), "schema: 1\nmanifests: {team-app: team-app.yaml}\n")?;
-        arguments.extend(["--file".to_owned(), self.text("bundle.yaml")]);
+        if !options.contains(&"--file") {
+            fs::write(self.file("team-app.yaml"), TEAM_APP)?;
+            fs::write(self.file("bundle.yaml"), "schema: 1\nmanifests: {team-app: team-app.yaml}\n")?;
+            arguments.extend(["--file".to_owned(), self.text("bundle.yaml")]);
+        }
         for setting in mirror.settings()? {
             arguments.extend(["--mirror".to_owned(), setting]);
         }
@@ -149,10 +151,44 @@ impl Carried {
         Ok(bundle)
     }
 
+    /// Builds a bundle of the same Kubernetes release with these components in other versions that the mirror has.
+    pub fn build_with(&self, components: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+        let mirror = Mirror::start()?;
+        let mut catalog: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(mirror.catalog())?)?;
+        let paired = &mut catalog["releases"][self.kubernetes.as_str()]["components"];
+        let paired = paired.as_mapping_mut().context("the release has no components")?;
+        for &(name, version) in components {
+            let former = paired.insert(name.into(), version.into());
+            anyhow::ensure!(former.is_some_and(|former| former != version), "{name} is {version} already");
+        }
+        let (catalog_file, bundle) = (self.file("other-components.yaml"), self.file("other-components.tar.zst"));
+        fs::write(&catalog_file, serde_yaml::to_string(&catalog)?)?;
+        self.build_bundle(&mirror, &catalog_file, &bundle, &["--key", &self.text("signing.key")])?;
+        mirror.stop()?;
+        Ok(bundle)
+    }
+
     /// Builds a bundle that has kube-vip as well.
     pub fn build_with_kube_vip(&self) -> anyhow::Result<PathBuf> {
-        let (mirror, bundle) = (Mirror::start()?, self.file("kube-vip.tar.zst"));
-        let options = ["--addon", "kube-vip", "--key", &self.text("signing.key")];
+        self.build_with_addons(&["kube-vip"])
+    }
+
+    /// Builds a bundle that has these add-ons as well, which the mirror has by an option of `fill`.
+    pub fn build_with_addons(&self, addons: &[&str]) -> anyhow::Result<PathBuf> {
+        let (mirror, bundle) = (Mirror::start()?, self.file(&format!("{}.tar.zst", addons[0])));
+        let key = self.text("signing.key");
+        let mut options = vec!["--key", key.as_str()];
+        options.extend(addons.iter().flat_map(|addon| ["--addon", addon]));
+        self.build_bundle(&mirror, &mirror.catalog(), &bundle, &options)?;
+        mirror.stop()?;
+        Ok(bundle)
+    }
+
+    /// Builds a bundle with what a bundle.yaml of a site names. The mirror needs helm for charts.
+    pub fn build_with_site(&self, bundle_yaml: &Path) -> anyhow::Result<PathBuf> {
+        let (mirror, bundle) = (Mirror::start()?, self.file("site.tar.zst"));
+        let file = bundle_yaml.display().to_string();
+        let options = ["--file", &file, "--key", &self.text("signing.key")];
         self.build_bundle(&mirror, &mirror.catalog(), &bundle, &options)?;
         mirror.stop()?;
         Ok(bundle)

@@ -126,6 +126,16 @@ impl Host {
 
     // ---- network ----
 
+    /// The host's IPv6 address, once [`crate::Lab::add_ipv6`] was called.
+    #[must_use]
+    pub fn ipv6_address(&self) -> String {
+        network::host_address_ipv6(self.index)
+    }
+
+    pub(crate) fn add_ipv6(&self) -> Result<()> {
+        network::add_ipv6_to_host(&self.machine, self.index)
+    }
+
     /// Pulls the host's cable: nothing reaches it, and it reaches nothing.
     pub fn unplug(&self) -> Result<()> {
         network::set_plugged(&self.lab.switch(), self.index, false)

@@ -14,6 +14,29 @@ pub(crate) fn host_address(index: usize) -> String {
     format!("10.77.0.{}", 11 + index)
 }
 
+/// Its IPv6 address, once a lab has any: unique local ones (RFC 4193).
+const SWITCH_ADDRESS_IPV6: &str = "fd00:77::1";
+
+/// The IPv6 address of the host with this index, where its lab has any.
+pub(crate) fn host_address_ipv6(index: usize) -> String {
+    format!("fd00:77::{}", 11 + index)
+}
+
+/// Gives the switch IPv6, without a way out too.
+pub(crate) fn add_ipv6_to_switch(switch: &str) -> Result<()> {
+    run(&format!("ip -n {switch} addr add {SWITCH_ADDRESS_IPV6}/64 dev br0 nodad"))?;
+    run(&format!("ip netns exec {switch} sysctl -qw net.ipv6.conf.all.forwarding=1"))?;
+    Ok(())
+}
+
+/// Gives a host IPv6 beside IPv4. Its default route is a dead end as that of IPv4 is, and it forwards nothing, as a fresh server.
+pub(crate) fn add_ipv6_to_host(netns: &str, index: usize) -> Result<()> {
+    run(&format!("ip -n {netns} addr add {}/64 dev eth0 nodad", host_address_ipv6(index)))?;
+    run(&format!("ip -n {netns} route add default via {SWITCH_ADDRESS_IPV6}"))?;
+    run(&format!("ip netns exec {netns} sysctl -qw net.ipv6.conf.all.forwarding=0"))?;
+    Ok(())
+}
+
 /// Makes the namespace with the bridge.
 ///
 /// It forwards, and has no route out: packets to the outside are refused at once instead of lost.

@@ -83,6 +83,12 @@ impl Lab {
         &self.state.name
     }
 
+    /// Gives every host an IPv6 address beside its own, in one network, and a default route to it. They last until the lab is down.
+    pub fn add_ipv6(&self) -> Result<()> {
+        network::add_ipv6_to_switch(&self.state.switch())?;
+        self.hosts.iter().try_for_each(Host::add_ipv6)
+    }
+
     /// All hosts, in the order of their numbers.
     #[must_use]
     pub fn hosts(&self) -> &[Host] {

@@ -31,6 +31,8 @@ fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
         addons: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),
+        charts: Vec::new(),
+        files: Vec::new(),
         left_out: Vec::new(),
         unpinned: Unpinned::TrustOnFirstUse,
     }
@@ -38,7 +40,7 @@ fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
 
 /// The list of the bundle that a build would make.
 fn list_of(selection: Selection) -> BundleList {
-    let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
+    let Selection { kubernetes, platforms, sources, artifacts, images, charts: _ } = selection;
     let images = images.iter().flat_map(|image| platforms.iter().map(|platform| locked(image, platform))).collect();
     let artifacts = artifacts.into_iter().map(fetched).collect();
     let lock = Lock { schema: SCHEMA, kubernetes, platforms, sources, artifacts, images };
@@ -51,10 +53,11 @@ fn fetched(file: SelectedArtifact) -> Artifact {
         Pin::Catalog(digest) => (digest, PinSource::Catalog),
         Pin::UpstreamChecksum(_) => (Digest::of(file.url.as_bytes()), PinSource::UpstreamChecksum),
         Pin::LocalFile(digest) => (digest, PinSource::LocalFile),
+        Pin::Fetched(digest, source) => (digest, source),
         Pin::FirstUse => (Digest::of(file.url.as_bytes()), PinSource::TrustOnFirstUse),
     };
-    let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = file;
-    Artifact { path, url, digest, size: Some(1), kind, component, platform, roles, licence, pin, pinned_by }
+    let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, host_file, .. } = file;
+    Artifact { path, url, digest, size: Some(1), kind, component, platform, roles, licence, pin, pinned_by, host_file }
 }
 
 fn locked(image: &SelectedImage, platform: &Platform) -> LockedImage {

@@ -19,7 +19,7 @@ use lab::files::Snapshot;
 /// How often an installation may give up on what is merely slow, and be gone on with by the same command.
 const RESUMES: usize = 5;
 /// What kinstall says where the same command goes on.
-const CAN_BE_RESUMED: &str = "run the same command again to go on";
+const CAN_BE_RESUMED: &str = "run the same command again to resume";
 /// Modules that kinstall loads.
 const MODULES: [&str; 3] = ["br_netfilter", "nf_conntrack", "overlay"];
 

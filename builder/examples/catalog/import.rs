@@ -14,13 +14,15 @@ use crate::facts::{Facts, ImageFact, KubernetesVersion, RuntimeComponent, Runtim
 use crate::image::{POD_HOSTS, image};
 
 /// The catalog's name of a component, the facts' name in pairings, what its file is, and the hosts that need it.
-const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 5] = [
+const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 6] = [
     ("containerd", "containerd", ComponentKind::Archive, POD_HOSTS),
     ("runc", "runc", ComponentKind::Binary, POD_HOSTS),
     ("cni-plugins", "cni_plugins", ComponentKind::Archive, POD_HOSTS),
     ("crictl", "crictl", ComponentKind::Archive, POD_HOSTS),
     // A system service; hosts that are control plane and etcd member have both roles.
     ("etcd", "etcd", ComponentKind::Archive, &[Role::Etcd]),
+    // A bundle has it where it has charts.
+    ("helm", "helm", ComponentKind::Archive, &[Role::ControlPlane]),
 ];
 
 /// Kubernetes' own programs.

@@ -31,6 +31,8 @@ pub struct Report {
     platforms: BTreeSet<Platform>,
     files: Vec<File>,
     images: Vec<Image>,
+    /// Charts whose images are known only when the build has rendered them.
+    charts_to_render: Vec<String>,
     /// What no catalog and no project pins: addresses and image references.
     pinned_at_first_build: Vec<String>,
     total: Total,
@@ -117,6 +119,12 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
     let report = Report::of(plan)?;
     output::note("dry run: nothing is fetched and nothing is written")?;
     output::result(output, &text(&report), &report)?;
+    if !report.charts_to_render.is_empty() {
+        output::note(&format!(
+            "images of charts come on top, which the build finds by rendering them: {}",
+            report.charts_to_render.join(", ")
+        ))?;
+    }
     if !report.pinned_at_first_build.is_empty() {
         output::note(&format!(
             "pinned at the first build, which needs `--trust-on-first-use`: {}",
@@ -144,6 +152,13 @@ impl Report {
                 selection.loose().into_iter().map(|loose| loose.what).collect(),
             ),
         };
+        let charts_to_render = match &source {
+            Source::Locked(_) => Vec::new(),
+            Source::Selected(selection) => {
+                let charts = selection.charts.iter().flat_map(|selected| &selected.charts);
+                charts.map(|chart| chart.release.clone()).collect()
+            }
+        };
         let (files, images) = match source {
             Source::Locked(lock) => of_lock(lock, &demand, &mirrors),
             Source::Selected(selection) => of_selection(selection, &demand, &mirrors),
@@ -155,6 +170,7 @@ impl Report {
             platforms,
             files,
             images,
+            charts_to_render,
             pinned_at_first_build,
             total,
             cache,
@@ -182,6 +198,7 @@ fn selected_file(file: SelectedArtifact, size: Size, mirrors: &Mirrors) -> File 
             PinReport { published_at: Some(mirrors.rewrite(url)), ..pinned(PinSource::UpstreamChecksum, None) }
         }
         Pin::LocalFile(digest) => pinned(PinSource::LocalFile, Some(*digest)),
+        Pin::Fetched(digest, source) => pinned(*source, Some(*digest)),
         Pin::FirstUse => pinned(PinSource::TrustOnFirstUse, None),
     };
     let SelectedArtifact { path, url, kind, component, platform, roles, .. } = file;

@@ -73,7 +73,13 @@ fn belongs_to_images(entry: &Entry) -> bool {
         | EntryKind::ImageManifest
         | EntryKind::ImageConfig
         | EntryKind::ImageLayer => true,
-        EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart | EntryKind::Sbom => false,
+        EntryKind::Binary
+        | EntryKind::Archive
+        | EntryKind::Manifest
+        | EntryKind::Chart
+        | EntryKind::ChartValues
+        | EntryKind::HostFile
+        | EntryKind::Sbom => false,
     }
 }
 

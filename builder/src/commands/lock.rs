@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use kbundle::fetch::keep_local_files;
 use kbundle::upstream::Upstream;
 use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
@@ -14,6 +15,7 @@ use kbundle_format::shell::word;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::plan::local_files;
 use super::source::{self, Wishes};
 use crate::cli::LockArgs;
 
@@ -41,6 +43,8 @@ pub fn run(arguments: &LockArgs, output: OutputFormat) -> anyhow::Result<()> {
     let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
     source::tell_doubtful(&spec, &selection)?;
     let cache = source::cache(&arguments.fetch)?;
+    // Charts are rendered from there.
+    keep_local_files(local_files(&selection), &file.folder, &cache).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
 use kbundle::demand::Demand;
-use kbundle::fetch::Cache;
+use kbundle::fetch::{Cache, keep_local_files};
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack;
 use kbundle::resolve::{Pin, ResolveError, SelectedArtifact, Selection};
-use kbundle::site;
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
@@ -70,7 +69,7 @@ impl Plan {
     /// Puts files of the site's own into the cache. Those of a lock lie beside it, those of bundle.yaml beside that.
     pub fn keep_local_files(&self, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
         let beside_lock = arguments.locked.as_deref().map(|lock| lock.parent().unwrap_or(Path::new("")));
-        site::keep(self.source.files(), beside_lock.unwrap_or(&file.folder), &self.cache).explained()
+        keep_local_files(self.source.files(), beside_lock.unwrap_or(&file.folder), &self.cache).explained()
     }
 
     /// Checks settings, keys, output, authorities, credentials, cache and room, in this order. `pick` says what is taken from the catalog.

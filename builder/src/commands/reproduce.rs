@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use kbundle::fetch::keep_local_files;
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
-use kbundle::site;
 use kbundle::upstream::Upstream;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure, progress};
@@ -45,7 +45,7 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     let cache = source::cache(&arguments.fetch)?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
-    site::keep(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
+    keep_local_files(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;

@@ -68,16 +68,8 @@ fn wishes_of(flags: SpecFlags, catalogs: &CatalogArgs, file: &SpecFile) -> anyho
 /// Says which images of the site's manifests were left out of the bundle because they only look like images.
 pub fn tell_doubtful(spec: &BundleSpec, selection: &Selection) -> anyhow::Result<()> {
     for manifests in &spec.manifests {
-        for found in &manifests.images.doubtful {
-            if selection.images.iter().all(|image| image.reference.to_string() != found.image) {
-                let places: Vec<_> = found.places.iter().map(String::as_str).collect();
-                output::note(&format!(
-                    "{} may need the image {}, which the bundle does not have ({}); add it with `--add-image` if so",
-                    manifests.name,
-                    found.image,
-                    places.join("; ")
-                ))?;
-            }
+        for line in selection.doubtful(&manifests.name, &manifests.images) {
+            output::note(&line)?;
         }
     }
     Ok(())
@@ -114,7 +106,8 @@ pub fn check_mirrors(mirrors: &Mirrors, upstream: &Upstream, catalog: Option<&Ca
     let catalogs: Vec<_> = catalog.into_iter().chain([&built_in]).map(Upstream::of_catalog).collect();
     let known: BTreeSet<&str> = catalogs.iter().chain([upstream]).flat_map(Upstream::names).collect();
     let unknown: Vec<_> = mirrors.names().filter(|name| !known.contains(name)).collect();
-    if unknown.is_empty() {
+    // Which images charts name is known only when they were rendered.
+    if unknown.is_empty() || upstream.has_charts() {
         return Ok(());
     }
     let names: Vec<_> = upstream.names().into_iter().collect();

@@ -36,7 +36,15 @@ pub fn components(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
 
 fn files_of<'a>(side: &Side<'a>) -> BTreeMap<String, &'a Entry> {
     let is_file = |entry: &&Entry| {
-        matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart)
+        matches!(
+            entry.kind,
+            EntryKind::Binary
+                | EntryKind::Archive
+                | EntryKind::Manifest
+                | EntryKind::Chart
+                | EntryKind::ChartValues
+                | EntryKind::HostFile
+        )
     };
     side.list.entries.iter().filter(is_file).map(|entry| (entry.path.to_string(), entry)).collect()
 }

@@ -41,7 +41,7 @@ fn normal(version: &str) -> String {
         && core.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     // `1.2.3-4` is a package's revision, `1.2.3-rc.1` a pre-release.
     let is_pre_release = plain[core.len()..].strip_prefix('-').is_some_and(|rest| {
-        version.starts_with('v') || ["alpha", "beta", "rc"].iter().any(|word| rest.starts_with(word))
+        version.starts_with('v') || ["alpha", "beta", "rc"].iter().any(|stage| rest.starts_with(stage))
     });
     if is_semantic && is_pre_release { plain.replacen('-', "~", 1) } else { plain.to_owned() }
 }

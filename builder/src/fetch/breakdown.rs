@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::InvalidMessage;
 
-/// Why there was no answer, or only half of one.
+/// Why a server did not answer, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Breakdown {
@@ -19,22 +19,22 @@ pub enum Breakdown {
     #[error("the connection was refused, nothing listens there")]
     Refused,
     /// The machine has no way to the address.
-    #[error("there is no route to it")]
+    #[error("there is no route to the host")]
     NoRoute,
-    /// Silence for too long.
+    /// No answer within the time limit.
     #[error("no answer in time")]
     TimedOut,
     /// The connection ended in the middle.
-    #[error("the connection broke off")]
+    #[error("the connection was lost")]
     BrokenOff,
-    /// What came is no TLS.
-    #[error("it answers without TLS, as a server for plain HTTP does")]
+    /// The answer is not TLS.
+    #[error("it answers without TLS, as a plain HTTP server does")]
     NoTls,
-    /// The proxy wants to know who asks.
+    /// The proxy requires authentication.
     #[error("the proxy asks for a user name and a password")]
     ProxyAuthentication,
     /// The proxy did not connect.
-    #[error("the proxy refused to connect to it")]
+    #[error("the proxy refused the connection")]
     ProxyRefused,
     /// TLS failed.
     #[error("no trusted TLS connection: {reason}")]
@@ -108,7 +108,7 @@ impl Breakdown {
         })
     }
 
-    /// Whether no connection came about, so that nothing was begun.
+    /// Whether it failed before a connection was made.
     #[must_use]
     pub fn is_before_connection(&self) -> bool {
         matches!(

@@ -4,10 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kbundle_commands::destination::DestinationError;
 use kbundle_format::{Digest, ImageRef, Platform};
+use reqwest::Url;
 
 use super::{Breakdown, RetryPolicy};
+use crate::chart::ChartError;
 use crate::registry::CredentialError;
 use crate::upstream::{Server, origin};
 
@@ -15,14 +18,14 @@ use crate::upstream::{Server, origin};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The server gave other content than the pin says.
+    /// The content has another digest than its pin.
     #[error("{url} has digest {actual} instead of {expected}")]
     DigestMismatch {
         /// Where it came from.
         url: String,
         /// The pin.
         expected: Digest,
-        /// What came.
+        /// The content's own digest.
         actual: Digest,
     },
     /// The content has another size than its descriptor or lock says.
@@ -32,10 +35,10 @@ pub enum FetchError {
         url: String,
         /// What was announced.
         expected: u64,
-        /// Bytes that had come when it was noticed.
+        /// Bytes received when the difference was found.
         actual: u64,
     },
-    /// More bytes than such content may have.
+    /// The content exceeds its upper bound.
     #[error("{url} has more than {most} bytes")]
     TooLarge {
         /// Where it came from.
@@ -43,7 +46,7 @@ pub enum FetchError {
         /// The bound.
         most: u64,
     },
-    /// The server answered, but not with the content.
+    /// The server answered with another status.
     #[error("{url} answered {status}{}", retry_after.map(|pause| format!(" and asks to wait {} s", pause.as_secs())).unwrap_or_default())]
     Status {
         /// What was asked.
@@ -53,20 +56,20 @@ pub enum FetchError {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// What a catalog or server gives as an address is none.
+    /// A catalog or a server gives something that is not an address.
     #[error("`{url}` is not an address")]
     Address {
         /// The text.
         url: String,
     },
-    /// No answer, or one that broke off.
+    /// No answer, or one that ended early.
     #[error("cannot fetch {url}{}{}", redirected.as_ref().map(|host| format!(", which redirects to {host}")).unwrap_or_default(), through(proxy.as_ref()))]
     Transport {
         /// What was asked.
         url: String,
         /// The host that failed, where redirects led to another one.
         redirected: Option<String>,
-        /// The proxy that was asked, where the environment has one for the address.
+        /// The proxy in use, where the environment sets one for the address.
         proxy: Option<String>,
         /// The cause.
         source: Breakdown,
@@ -89,15 +92,15 @@ pub enum FetchError {
         /// Bytes that were announced.
         expected: u64,
     },
-    /// The server does not continue a download where its beginning ends.
-    #[error("the server does not continue {url} at byte {kept}, where an earlier download ended; it has to start over")]
+    /// The server cannot resume a download.
+    #[error("the server cannot resume {url} at byte {kept}; the download starts again from the beginning")]
     NotContinued {
         /// What was asked.
         url: String,
-        /// Bytes that were there.
+        /// Bytes that an earlier download left.
         kept: u64,
     },
-    /// It failed as often as it may.
+    /// Every allowed attempt failed.
     #[error("gave up on {url} after {attempts} attempts")]
     GaveUp {
         /// What was asked.
@@ -107,10 +110,10 @@ pub enum FetchError {
         /// The last failure.
         source: Box<FetchError>,
     },
-    /// None of several places has the content.
-    #[error("no mirror gave it: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
+    /// No mirror gave the content.
+    #[error("no mirror gave the content: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
     NoMirror {
-        /// What each said, in their order.
+        /// The error of each, in the order of the mirrors.
         failed: Vec<FetchError>,
     },
     /// The registry gave no token.
@@ -123,7 +126,7 @@ pub enum FetchError {
         /// Why.
         reason: String,
     },
-    /// The user's credentials cannot be had.
+    /// The user's credentials cannot be read.
     #[error("cannot use the credentials for registries")]
     Credentials {
         /// Why.
@@ -137,18 +140,18 @@ pub enum FetchError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A document of an image that is not what it should be.
+    /// An index, manifest or config of an image that is not valid.
     #[error("image {reference}: {digest} {reason}")]
     Image {
         /// The image.
         reference: Box<ImageRef>,
         /// The document.
         digest: Digest,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
-    /// The index has nothing for the platform.
-    #[error("image {reference} has nothing for {platform}; it has {}", known.join(", "))]
+    /// The index has no manifest for the platform.
+    #[error("image {reference} has no manifest for {platform}; it has {}", known.join(", "))]
     NoPlatform {
         /// The image.
         reference: Box<ImageRef>,
@@ -156,6 +159,14 @@ pub enum FetchError {
         platform: Platform,
         /// What there is.
         known: Vec<String>,
+    },
+    /// A chart of the site.
+    #[error("cannot take the chart of {release}")]
+    Chart {
+        /// The release.
+        release: String,
+        /// Why.
+        source: Box<ChartError>,
     },
     /// A checksum file without a checksum.
     #[error("{url} does not begin with a SHA-256")]
@@ -171,21 +182,21 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
-    /// The cache has too little room.
-    #[error("the cache has too little room for what is still to be fetched")]
+    /// The cache has too little free space.
+    #[error("the cache has too little free space for the rest of the download")]
     NoRoom {
-        /// How much is free and how much is needed.
+        /// How much space is free and how much is needed.
         source: DestinationError,
     },
     /// The HTTP client could not be set up.
-    #[error("cannot set up HTTP{}", ca_file.as_ref().map(|path| format!(" with {}", path.display())).unwrap_or_default())]
+    #[error("cannot set up the HTTP client{}", ca_file.as_ref().map(|path| format!(" with {}", path.display())).unwrap_or_default())]
     Client {
         /// The file of additional certificate authorities, where one was given.
         ca_file: Option<PathBuf>,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The program's own tasks broke.
+    /// A task of the program panicked or was cancelled.
     #[error("a task of the fetch ended early")]
     Task {
         /// The cause.
@@ -194,6 +205,17 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The error for an address that gave no answer, or half of one.
+    pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> Self {
+        let host = |url: &Url| url.host_str().map(str::to_owned);
+        let asked = Url::parse(url).ok();
+        let asked_host = asked.as_ref().and_then(host);
+        let redirected =
+            error.url().and_then(host).filter(|last| asked_host.as_ref().is_some_and(|asked| asked != last));
+        let proxy = error.url().or(asked.as_ref()).and_then(proxy_of);
+        Self::Transport { url: url.to_owned(), redirected, proxy, source: Breakdown::of(error) }
+    }
+
     /// Whether a later attempt may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -219,7 +241,7 @@ impl FetchError {
         }
     }
 
-    /// Whether nobody could be reached, so that another place is asked before this one again.
+    /// Whether the server could not be reached, so that another place is asked first.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -229,7 +251,7 @@ impl FetchError {
         }
     }
 
-    /// Whether `why` is what the last attempt failed for.
+    /// Whether the last attempt failed because of `why`.
     #[must_use]
     pub fn fails_for(&self, why: &Breakdown) -> bool {
         match self {
@@ -248,7 +270,7 @@ impl FetchError {
         }
     }
 
-    /// Whether content was refused: nothing was written that another run would have to undo.
+    /// Whether the content was refused, so that nothing of it was kept.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         if let Self::NoMirror { failed } = self {
@@ -272,7 +294,7 @@ impl FetchError {
         const CREDENTIALS: &str = "log in with `skopeo login` or `docker login`, or name the file of credentials with `--registry-config FILE`";
         let hint = match self {
             Self::DigestMismatch { .. } => {
-                "nothing of it was kept; ask whoever runs the server, or correct the catalog if upstream announced the change"
+                "the content was not kept; ask the operator of the server, or correct the catalog if upstream announced the change"
             }
             Self::Status { status, .. } if status.as_u16() == 404 => {
                 "check the version in the catalog, and the mirror if one is set"
@@ -315,10 +337,22 @@ impl FetchError {
 const RESUMES: &str =
     "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file";
 
-/// How a registry without TLS is named.
+/// The proxy that the environment has for `url`, without user and password.
+fn proxy_of(url: &Url) -> Option<String> {
+    let intercepted = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+    let proxy = intercepted.uri();
+    let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{}{port}", proxy.scheme_str()?, proxy.host()?))
+}
+
+/// How to name a registry without TLS.
 fn plain_http(name: &str, origin: &str) -> String {
     let host = |address: &str| address.split_once("://").map_or(address, |(_, host)| host).to_owned();
-    format!("if it is meant to be asked without TLS, say so: `--mirror {}=http://{}`", host(name), host(origin))
+    format!(
+        "if the server is meant to work without TLS, give its address with http: `--mirror {}=http://{}`",
+        host(name),
+        host(origin)
+    )
 }
 
 /// ` through the proxy http://proxy.example:3128`
@@ -332,7 +366,7 @@ fn chain(error: &FetchError) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// `dl.k8s.io, github.com: no answer in time; quay.io: there is no route to it`.
+/// `dl.k8s.io, github.com: no answer in time; quay.io: there is no route to the host`.
 fn failed_words(failed: &[(Server, Breakdown)]) -> String {
     let mut groups: Vec<(Vec<String>, &Breakdown)> = Vec::new();
     for (server, why) in failed {

@@ -20,19 +20,19 @@ use super::cache::Cache;
 use super::progress::Item;
 use super::retry::{Insistence, RetryPolicy, retry_after};
 use crate::mirror::Repository;
-use crate::registry::{Operation, Session, no_answer};
+use crate::registry::{Operation, Session};
 use crate::upstream::origin;
 
 /// One piece of content.
 #[derive(Clone, Debug)]
 pub(super) struct Download {
-    /// Where it is asked for, mirrors considered; the first one first. There is one at least.
+    /// Where it is asked for, in this order: the mirrors, or else upstream. At least one.
     pub places: Vec<Place>,
-    /// What it has to be; absent only where it is taken as it comes.
+    /// The expected digest; absent only where nothing pins the content.
     pub digest: Option<Digest>,
-    /// Its size, where a descriptor or lock says it.
+    /// The expected size, where a descriptor or a lock states it.
     pub size: Option<u64>,
-    /// It may not be larger, whatever the server says.
+    /// An upper bound in bytes, whatever the server says.
     pub most: u64,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Download {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub url: String,
-    /// Which door it lies behind.
+    /// How the server is asked for it.
     pub access: Access,
 }
 
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-/// How a server is asked.
+/// What kind of server it is.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
     /// A plain web server.
@@ -68,11 +68,11 @@ pub(super) struct Downloader {
     pub cache: Cache,
     pub retry: RetryPolicy,
     pub in_flight: InFlight,
-    /// Origins that could not be reached in this run; those of several that are left come first.
+    /// Origins that could not be reached in this run. Where there are several places, these are asked last.
     pub unreachable: Mutex<HashSet<String>>,
 }
 
-/// Keeps two tasks from fetching the same content at the same time: two platforms of an image have one index.
+/// Keeps two tasks from fetching the same content at the same time: two platforms of an image share an index.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
@@ -88,9 +88,9 @@ impl Downloader {
     /// Makes sure that the content is in the cache; returns its digest and size.
     ///
     /// # Errors
-    /// Any [`FetchError`]; content that is not what was wanted leaves nothing behind.
+    /// Any [`FetchError`]. Content with another digest or size is not kept.
     pub async fn fetch(&self, wanted: &Download, item: &Item<'_>) -> Result<(Digest, u64), FetchError> {
-        // Content that nobody pins has no name yet; its address serves.
+        // Content without a pin has no digest yet: its address names the partial file.
         let name = wanted.digest.unwrap_or_else(|| Digest::of(wanted.places[0].url.as_bytes())).hex();
         let _turn = self.in_flight.turn(&name).await;
         if let Some(digest) = wanted.digest
@@ -156,7 +156,7 @@ impl Downloader {
         let had_beginning = fs::metadata(partial).is_ok_and(|metadata| metadata.len() > 0);
         let attempts = || self.retry.run(&place.url, insistence, || self.attempt(wanted, place, partial, item));
         match attempts().await {
-            // Perhaps the beginning that an earlier run left is to blame; by now it is gone.
+            // The beginning that an earlier run left may be the cause. It was removed, so start over once.
             Err(error) if error.is_refusal() && had_beginning => attempts().await,
             result => result,
         }
@@ -167,7 +167,7 @@ impl Downloader {
         beside_the_network(move || cache.whole(&digest)).await
     }
 
-    /// Asks once. What came stays in `partial` for the next attempt, unless it turned out to be the wrong content.
+    /// One attempt. What was received stays in `partial` for the next attempt, unless it is the wrong content.
     async fn attempt(
         &self,
         wanted: &Download,
@@ -205,7 +205,7 @@ impl Downloader {
             if let Access::Manifest(_) = place.access {
                 request = request.header(ACCEPT, DOCUMENT_TYPES.join(", "));
             }
-            // Without a validator a changed file would be glued to the beginning of another; only the pin tells, so ask anyway.
+            // Without a validator the rest may come from a changed file. The pin detects that, so resume anyway.
             if beginning.size > 0 {
                 request = request.header(RANGE, format!("bytes={}-", beginning.size));
                 if let Some(validator) = &beginning.validator {
@@ -224,19 +224,19 @@ impl Downloader {
 }
 
 /// Runs what reads or syncs a whole file on a thread of its own: the network has one thread, which must not wait for a disk.
-async fn beside_the_network<T: Send + 'static>(
+pub(super) async fn beside_the_network<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
 ) -> Result<T, FetchError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| FetchError::Task { source })?
 }
 
-/// Whether a partial answer begins where we stand.
+/// Whether a partial answer begins at `offset`.
 fn continues_at(response: &Response, offset: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
 }
 
-/// Takes the body and says what it is, or why it is refused.
+/// Receives the body; returns its digest and size.
 async fn receive(
     wanted: &Download,
     asked: &str,
@@ -251,7 +251,7 @@ async fn receive(
         item.set_length(announced);
     }
     item.set_position(beginning.size);
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(asked, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| FetchError::no_answer(asked, &error))? {
         beginning.append(&chunk)?;
         item.set_position(beginning.size);
         let most = wanted.size.unwrap_or(wanted.most);
@@ -281,13 +281,13 @@ fn check_size(wanted: &Download, asked: &str, actual: u64) -> Result<(), FetchEr
     }
 }
 
-/// The part of some content that is on disk already, hashed.
+/// The part of a download that is on disk, and its hash so far.
 struct Beginning {
     path: PathBuf,
     file: File,
     hasher: Hasher<io::Sink>,
     size: u64,
-    /// The entity tag or date of the answer that it came from.
+    /// The entity tag or date of the answer that it belongs to.
     validator: Option<HeaderValue>,
 }
 
@@ -310,7 +310,7 @@ impl Beginning {
         self.at_path(written)
     }
 
-    /// Empties the file for an answer that begins at 0, and notes what that answer is.
+    /// Empties the file for an answer that begins at 0, and records the validator of that answer.
     fn restart(&mut self, headers: &HeaderMap) -> Result<(), FetchError> {
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
         self.hasher = Hasher::new(io::sink());

@@ -1,4 +1,4 @@
-//! From the name of an image to what it is made of: the manifest for a platform, its config and its layers.
+//! Follows the name of an image to the manifest for a platform, its config and its layers.
 
 use std::future::Future;
 use std::pin::Pin as PinBox;
@@ -104,7 +104,7 @@ impl<'a> PinnedImage<'a> {
             ConfigFit::IndexSaysSo => {
                 let (stated, platform) = (&found.stated, self.platform);
                 self.fetcher.progress.note(&format!(
-                    "warning: {reference}: its config says {stated}, its index {platform}; the index is what counts"
+                    "warning: {reference}: its config says {stated}, its index {platform}; kbundle uses the index"
                 ));
                 Ok(found)
             }
@@ -115,7 +115,7 @@ impl<'a> PinnedImage<'a> {
         }
     }
 
-    /// The manifest that `index` or one within it has for the platform.
+    /// The manifest for the platform in `index`, or in an index inside it.
     fn in_index<'b>(
         &'b self,
         index: Descriptor,
@@ -130,7 +130,7 @@ impl<'a> PinnedImage<'a> {
                     // An artifact, of which the index says nothing.
                     Err(_) => None,
                     Ok(Document::Index { .. }) if depth == 1 => {
-                        return Err(self.refusal(entry.blob.digest, "is an index within too many others".to_owned()));
+                        return Err(self.refusal(entry.blob.digest, "is an index nested too deeply".to_owned()));
                     }
                     Ok(Document::Index { manifests, .. }) => {
                         self.in_index(entry.blob.clone().into(), &manifests, depth - 1).await?

@@ -1,18 +1,22 @@
-//! The only part that talks to the network: pins what is to be pinned, and fetches content into a cache by digest.
+//! Fetches content into a cache by digest, and looks up the pins that a catalog lacks.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | `cache` | content by digest on disk |
-//! | `http`, `retry` | one download: resuming, hashing, bounds, trying again, other mirrors |
+//! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
-//! | `breakdown`, `reach` | why there is no answer, and from which servers |
-//! | `progress` | what a person sees |
+//! | `chart` | charts: their archives, and the images that they name |
+//! | `local_file` | local files of the site |
+//! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
+//! | `progress` | what is shown meanwhile |
 
 mod breakdown;
 mod cache;
+mod chart;
 mod error;
 mod http;
 mod image;
+mod local_file;
 pub mod progress;
 mod reach;
 mod retry;
@@ -37,6 +41,7 @@ use crate::resolve::{Pin, SelectedArtifact, Selection};
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use error::FetchError;
+pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};
 
@@ -48,7 +53,7 @@ const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
 pub struct FetchSettings {
     /// How servers are reached.
     pub http: HttpSettings,
-    /// How often and how patiently to try again.
+    /// How often to retry, and how long to wait.
     pub retry: RetryPolicy,
     /// Downloads at a time.
     pub jobs: usize,
@@ -96,12 +101,13 @@ impl Fetcher {
         &self.downloader.cache
     }
 
-    /// Pins a selection and fetches all that it names. Files come first: a program that is not what its pin says stops the build
-    /// before any image is asked for.
+    /// Pins a selection and fetches all that it names. Files come first: a binary with a wrong digest stops the build before any
+    /// image is requested.
     ///
     /// # Errors
     /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
     pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
+        let selection = self.with_charts(selection).await?;
         let images = Selection { artifacts: Vec::new(), ..selection.clone() };
         let files = Selection { images: Vec::new(), ..selection };
         let files = self.fetch_content(self.pin_content(files).await?).await?;
@@ -118,14 +124,14 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
     pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let lock = self.pin_content(selection).await?;
+        let lock = self.pin_content(self.with_charts(selection).await?).await?;
         image::check_layers(&lock)?;
         Ok(lock)
     }
 
     /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
     pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let Selection { kubernetes, platforms, sources, artifacts, images } = selection;
+        let Selection { kubernetes, platforms, sources, artifacts, images, .. } = selection;
         let pairs: Vec<_> = images
             .into_iter()
             .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
@@ -193,7 +199,7 @@ impl Fetcher {
         results
     }
 
-    /// Makes sure that the cache has room for what is not in it, as far as sizes are known.
+    /// Checks that the cache has space for what it lacks, as far as sizes are known.
     fn demand_room<'a>(&self, wanted: impl Iterator<Item = &'a Download>) -> Result<(), FetchError> {
         let missing = |wanted: &Download| {
             let digest = wanted.digest.filter(|digest| self.cache().size(digest).is_none())?;
@@ -208,6 +214,7 @@ impl Fetcher {
         let (digest, pin) = match &artifact.pin {
             Pin::Catalog(digest) => (*digest, PinSource::Catalog),
             Pin::LocalFile(digest) => (*digest, PinSource::LocalFile),
+            Pin::Fetched(digest, source) => (*digest, *source),
             Pin::UpstreamChecksum(url) => (self.checksum(url).await?, PinSource::UpstreamChecksum),
             Pin::FirstUse => {
                 let wanted = self.web(&artifact.url, None, MAX_ENTRY_BYTES);
@@ -215,8 +222,22 @@ impl Fetcher {
                 (self.downloader.fetch(&wanted, &item).await?.0, PinSource::TrustOnFirstUse)
             }
         };
-        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, .. } = artifact;
-        Ok(Artifact { path, url, digest, size: None, kind, component, platform, roles, licence, pin, pinned_by })
+        let SelectedArtifact { path, url, kind, component, platform, roles, licence, pinned_by, host_file, .. } =
+            artifact;
+        Ok(Artifact {
+            path,
+            url,
+            digest,
+            size: None,
+            kind,
+            component,
+            platform,
+            roles,
+            licence,
+            pin,
+            pinned_by,
+            host_file,
+        })
     }
 
     /// The digest that a checksum file begins with, as `sha256sum` writes it.
@@ -237,11 +258,14 @@ impl Fetcher {
     }
 
     fn file(&self, artifact: &Artifact) -> Download {
+        if let Some(blob) = self.blob(&artifact.url, artifact.size) {
+            return blob;
+        }
         Download { size: artifact.size, ..self.web(&artifact.url, Some(artifact.digest), MAX_ENTRY_BYTES) }
     }
 }
 
-/// Waits for all tasks, up to the first error; results by their indexes.
+/// Waits for all tasks, or for the first error. Results are in the order of their indexes.
 async fn in_order<R: 'static>(tasks: &mut JoinSet<Result<(usize, R), FetchError>>) -> Result<Vec<R>, FetchError> {
     let mut results = BTreeMap::new();
     while let Some(finished) = tasks.join_next().await {

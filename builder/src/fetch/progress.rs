@@ -1,4 +1,4 @@
-//! Progress on stderr: bars where a person looks, one line per finished item where none does.
+//! Progress on stderr: bars on a terminal, one line for each finished item in a log.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub enum Audience {
     Terminal,
     /// A file or a pipe: lines.
     Log,
-    /// Nobody, as in tests or with `--quiet`.
+    /// Nobody: in tests and with `--quiet`.
     Nobody,
 }
 
@@ -41,14 +41,14 @@ impl Audience {
 pub struct Item<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
-    /// What a log says once it was fetched; nothing for small steps on the way.
+    /// The line for a log once it was fetched; absent for small steps in between.
     line: Option<String>,
     length: AtomicU64,
     position: AtomicU64,
 }
 
 impl Progress {
-    /// Starts with nothing to do.
+    /// Starts without items.
     #[must_use]
     pub fn new(audience: Audience) -> Self {
         let target = match audience {
@@ -64,7 +64,7 @@ impl Progress {
         Self { bars, total, audience }
     }
 
-    /// Says one line that is not about an item.
+    /// Prints one line that is not about an item.
     pub fn note(&self, line: &str) {
         match self.audience {
             Audience::Terminal => drop(self.bars.println(line)),
@@ -80,7 +80,7 @@ impl Progress {
         Item { line: Some(format!("fetched {name}")), ..self.step(name, size_bytes) }
     }
 
-    /// Adds a small item on the way to others, which a log does not name.
+    /// Adds a small step between items, which a log does not name.
     #[must_use]
     pub fn step(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
         let style = style("  {msg:38!} {bytes:>10} of {total_bytes:>10}  {wide_bar}");
@@ -93,7 +93,7 @@ impl Progress {
         item
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn finish(&self) {
         self.total.finish_and_clear();
     }
@@ -107,7 +107,7 @@ impl Item<'_> {
         self.progress.total.set_length(self.progress.total.length().unwrap_or(0).saturating_sub(before) + bytes);
     }
 
-    /// How many bytes are there; less than before when it starts again.
+    /// How many bytes were received; fewer than before when the download starts again.
     pub fn set_position(&self, bytes: u64) {
         self.bar.set_position(bytes);
         let before = self.position.swap(bytes, Ordering::Relaxed);

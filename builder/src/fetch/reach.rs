@@ -1,4 +1,4 @@
-//! After a download failed for want of an answer: which of the servers cannot be reached.
+//! Which servers cannot be reached, after a download got no answer.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use super::{Breakdown, FetchError, Fetcher};
 use crate::registry::http_client;
 use crate::upstream::{Server, Upstream};
 
-/// A server that says nothing for this long cannot be reached.
+/// A server that does not answer within this time counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Fetcher {
-    /// Adds to an error for want of an answer which of the servers of `upstream` cannot be reached; other errors stay as they are.
+    /// Names the servers of `upstream` that cannot be reached, if `error` means that a server did not answer. Returns other errors as they are.
     ///
-    /// Each server is asked once, all at the same time. Any answer counts.
+    /// Each server is asked once, all in parallel. Any answer counts as reachable.
     pub async fn explain(&self, error: FetchError, upstream: &Upstream) -> FetchError {
         if !error.is_breakdown() {
             return error;

@@ -1,4 +1,4 @@
-//! Trying again what may pass, each time after a longer pause.
+//! Retries: after each failure that may be temporary, a longer pause.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::FetchError;
 
-/// How often and how patiently.
+/// How often to retry, and how long to wait before each retry.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     /// Attempts after the first.
@@ -19,13 +19,13 @@ pub struct RetryPolicy {
 /// What to do about a server that cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Insistence {
-    /// Try it again, as there is no other.
+    /// Retry it: no other place has the content.
     TriesAgain,
-    /// Give up on it at once: another one has the same.
+    /// Give up on it at once: another place has the same content.
     LeavesTheUnreachable,
 }
 
-/// What a server says of when to come again: seconds, or a date (RFC 9110, 10.2.3).
+/// How long the server asks to wait, given in seconds or as a date (`Retry-After`; RFC 9110, 10.2.3).
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -35,9 +35,9 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 impl RetryPolicy {
-    /// No pause is longer, but for the jitter.
+    /// The longest pause, unless the server asks for a longer one.
     pub const LONGEST: Duration = Duration::from_secs(30);
-    /// A server that asks to wait longer (`Retry-After`) is given up on.
+    /// A server that asks to wait longer (`Retry-After`) is not retried.
     pub const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
     /// The pause before retry `number`, counted from 0: at random between half and the whole of the doubled pause, so that many
@@ -49,10 +49,10 @@ impl RetryPolicy {
         whole.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
     }
 
-    /// Calls `attempt` until it succeeds, fails for good, or failed too often.
+    /// Calls `attempt` until it succeeds, fails permanently, or has failed too often.
     ///
     /// # Errors
-    /// The error of an attempt that cannot pass, or [`FetchError::GaveUp`].
+    /// The error that no retry can change, or [`FetchError::GaveUp`].
     pub(crate) async fn run<T, F>(
         &self,
         url: &str,
@@ -71,7 +71,7 @@ impl RetryPolicy {
             if number == self.retries || (error.is_unreachable() && insistence == Insistence::LeavesTheUnreachable) {
                 return Err(FetchError::GaveUp { url: url.to_owned(), attempts: number + 1, source: Box::new(error) });
             }
-            // A server that says how long is taken at its word.
+            // The server's own `Retry-After` counts where it is longer.
             let pause = error.retry_after().unwrap_or_default().max(self.pause(number));
             tracing::info!(url, %error, pause_ms = pause.as_millis(), "trying again");
             tokio::time::sleep(pause).await;

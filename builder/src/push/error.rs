@@ -89,7 +89,7 @@ impl PushError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Registry(error) if error.fails_for(&Breakdown::NoTls) => {
-                "if it is meant to be asked without TLS, say so: `http://REGISTRY[/PREFIX]`"
+                "if the registry is meant to work without TLS, give its address with http: `http://REGISTRY[/PREFIX]`"
             }
             Self::Registry(error) if error.is_breakdown() => {
                 "what was uploaded is kept; run the same command again. HTTPS_PROXY, NO_PROXY, --ca-file and --certs-dir say how it is reached"

@@ -12,7 +12,7 @@ use super::PushError;
 use super::copies::RawDocument;
 use crate::fetch::{FetchError, Insistence, RetryPolicy, retry_after};
 use crate::mirror::Repository;
-use crate::registry::{Operation, Session, no_answer, url};
+use crate::registry::{Operation, Session, url};
 use crate::upstream::origin;
 
 /// The header by which registries say what they have.
@@ -56,7 +56,7 @@ impl Remote {
         }
         let get = |client: &Client, url: Url| client.get(url).header(ACCEPT, &accept);
         let response = self.ask(repository, &address, get).await?;
-        let body = response.bytes().await.map_err(|error| no_answer(&address, &error))?;
+        let body = response.bytes().await.map_err(|error| FetchError::no_answer(&address, &error))?;
         Ok(Some(Digest::of(&body)))
     }
 

@@ -11,11 +11,11 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use super::address;
 use super::challenge::{Bearer, Challenges};
 use super::client::Clients;
+use super::credential::{Credential, Secret};
 use super::keyring::Keyring;
-use super::session::no_answer;
-use super::{Credential, Secret, address};
 use crate::fetch::FetchError;
 use crate::mirror::{Repository, Scheme};
 
@@ -137,7 +137,8 @@ impl Asking<'_> {
     async fn challenges_of_registry(&self) -> Result<Challenges, FetchError> {
         let root = format!("{}/v2/", address::origin(self.repository));
         let url = self.parsed(&root)?;
-        let response = self.clients.of(&url)?.get(url).send().await.map_err(|error| no_answer(&root, &error))?;
+        let response =
+            self.clients.of(&url)?.get(url).send().await.map_err(|error| FetchError::no_answer(&root, &error))?;
         Ok(Challenges::of(response.headers()))
     }
 
@@ -174,12 +175,12 @@ impl Asking<'_> {
                 }
             }
         };
-        let response = request.send().await.map_err(|error| no_answer(&address, &error))?;
+        let response = request.send().await.map_err(|error| FetchError::no_answer(&address, &error))?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(self.refused(format!("its token server {server} answered {status}")));
         }
-        let text = response.bytes().await.map_err(|error| no_answer(&address, &error))?;
+        let text = response.bytes().await.map_err(|error| FetchError::no_answer(&address, &error))?;
         let answer = serde_json::from_slice::<TokenAnswer>(&text).ok();
         let token = answer.and_then(|answer| answer.token.or(answer.access_token)).filter(|token| !token.is_empty());
         token
@@ -201,7 +202,7 @@ impl Asking<'_> {
     }
 
     fn parsed(&self, address: &str) -> Result<Url, FetchError> {
-        Url::parse(address).map_err(|_| self.refused("its address is none".to_owned()))
+        Url::parse(address).map_err(|_| self.refused("its address is not valid".to_owned()))
     }
 }
 

@@ -3,7 +3,6 @@
 //! Source: containers-auth.json(5); Docker CLI, `cli/config/configfile` and `cli/config/types`.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,54 +10,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use kbundle_format::text_file;
 use serde::Deserialize;
 
+use super::credential::{Credential, CredentialError, Secret};
 use super::helper;
-use super::{Credential, Secret};
 
 /// How Docker calls its own registry in its configuration and towards helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 const DOCKER_HUB_HOST: &str = "index.docker.io";
-
-/// Why credentials cannot be had. No variant holds a part of one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialError {
-    /// The file could not be read.
-    #[error("cannot read credentials for registries from {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Not of its shape. serde's own words would show what the file holds.
-    #[error("{} does not hold credentials for registries: JSON of another form at line {line} column {column}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// An entry whose `auth` cannot be decoded.
-    #[error("{}: `auth` of `{key}` is not USER:PASSWORD in base64", path.display())]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// The registry or namespace.
-        key: String,
-    },
-    /// A helper gave nothing.
-    #[error("the credential helper `{helper}` has nothing to say of {registry}: {reason}")]
-    Helper {
-        /// Its program.
-        helper: String,
-        /// What it was asked for.
-        registry: String,
-        /// Why.
-        reason: &'static str,
-    },
-}
 
 /// What one file says.
 #[derive(Debug)]
@@ -93,12 +50,6 @@ struct Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Entry(hidden)")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
     }
 }
 

@@ -3,8 +3,7 @@
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use serde_json::json;
 
-use super::auth_file::CredentialError;
-use super::{Credential, Secret};
+use super::credential::{Credential, CredentialError, Secret};
 
 /// What helpers print for a registry that they do not know (`credentials/error.go`).
 const NOT_FOUND: &str = "credentials not found in native keychain";

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Credential;
-use super::auth_file::{AuthFile, CredentialError};
+use super::auth_file::AuthFile;
+use super::credential::{Credential, CredentialError};
 
 /// Credentials for registries. Each registry or namespace gets its own and no other.
 #[derive(Debug, Default)]

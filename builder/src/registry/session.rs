@@ -1,13 +1,12 @@
 //! One request to a web server or registry: through the right client, with the right answer to a challenge.
 
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::LOCATION;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 use super::access::{Authorization, Authorizer, Operation};
 use super::client::{Clients, HttpSettings};
 use super::keyring::Keyring;
-use crate::fetch::{Breakdown, FetchError};
+use crate::fetch::FetchError;
 use crate::mirror::Repository;
 
 /// Sends requests.
@@ -72,29 +71,14 @@ impl Session {
             Some(granted) => granted.apply(first),
             None => first,
         };
-        let response = first.send().await.map_err(|error| no_answer(url, &error))?;
+        let response = first.send().await.map_err(|error| FetchError::no_answer(url, &error))?;
         // A client with certificates of its host does not follow to other hosts, which are asked without authorization.
         let elsewhere = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let Some(elsewhere) = elsewhere.filter(|_| response.status().is_redirection()) else { return Ok(response) };
         let Ok(elsewhere) = response.url().join(elsewhere) else { return Ok(response) };
-        request(&self.clients.of(&elsewhere)?, elsewhere).send().await.map_err(|error| no_answer(url, &error))
+        request(&self.clients.of(&elsewhere)?, elsewhere)
+            .send()
+            .await
+            .map_err(|error| FetchError::no_answer(url, &error))
     }
-}
-
-/// The error for an address that gave no answer, or half of one.
-pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> FetchError {
-    let host = |url: &Url| url.host_str().map(str::to_owned);
-    let asked = Url::parse(url).ok();
-    let asked_host = asked.as_ref().and_then(host);
-    let redirected = error.url().and_then(host).filter(|last| asked_host.as_ref().is_some_and(|asked| asked != last));
-    let proxy = error.url().or(asked.as_ref()).and_then(proxy_of);
-    FetchError::Transport { url: url.to_owned(), redirected, proxy, source: Breakdown::of(error) }
-}
-
-/// The proxy that the environment has for `url`, without user and password.
-fn proxy_of(url: &Url) -> Option<String> {
-    let intercepted = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
-    let proxy = intercepted.uri();
-    let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-    Some(format!("{}://{}{port}", proxy.scheme_str()?, proxy.host()?))
 }

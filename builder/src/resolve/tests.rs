@@ -10,6 +10,8 @@ fn spec(version: &str) -> BundleSpec {
         addons: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),
+        charts: Vec::new(),
+        files: Vec::new(),
         left_out: Vec::new(),
         unpinned: Unpinned::Refuse,
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::Digest;
 
-use crate::fetch::{Cache, FetchError};
+use crate::chart;
 
 /// What the address of such a file begins with.
 const SCHEME: &str = "file:";
@@ -24,39 +24,26 @@ pub struct LocalFile {
     pub digest: Digest,
 }
 
-/// Why a file of the site cannot be taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalFileError {
-    /// It could not be read.
-    #[error("cannot read {}, a file of the site's own", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// It holds something else than what was asked for.
-    #[error("{} has digest {actual} instead of {expected}", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// What was asked for.
-        expected: Digest,
-        /// What it holds.
-        actual: Digest,
-    },
-    /// The cache could not take it.
-    #[error(transparent)]
-    Cache(#[from] FetchError),
-}
-
 impl LocalFile {
     /// Reads the file at `path`, which is relative to `base`.
-    pub(super) fn read(base: &Path, path: &Path) -> io::Result<Self> {
-        let content = read_regular(&base.join(path))?;
+    pub(crate) fn read(base: &Path, path: &Path) -> io::Result<Self> {
+        Ok(Self::of(path, &read_regular(&base.join(path))?))
+    }
+
+    /// The file at `path` with this content.
+    pub(crate) fn of(path: &Path, content: &[u8]) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(&content) })
+        Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(content) }
+    }
+
+    /// What is carried for `path`: a regular file as it is, the folder of a chart as an archive.
+    pub(crate) fn content(path: &Path) -> io::Result<Vec<u8>> {
+        if path.is_dir() { chart::package(path) } else { read_regular(path) }
+    }
+
+    /// The path behind the address of such a file; `None` where `url` is another address.
+    pub(crate) fn path_of(url: &str, base: &Path) -> Option<PathBuf> {
+        url.strip_prefix(SCHEME).map(|path| base.join(path))
     }
 }
 
@@ -75,71 +62,21 @@ fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Puts those of `wanted` (address and digest) that are files of the site into the cache, from where the packing takes all content. Their paths are
-/// relative to `base`.
-///
-/// # Errors
-/// [`LocalFileError`]: a file is not there any more, or has changed.
-pub fn keep<'a>(
-    wanted: impl IntoIterator<Item = (&'a str, Digest)>,
-    base: &Path,
-    cache: &Cache,
-) -> Result<(), LocalFileError> {
-    for (url, expected) in wanted {
-        let Some(path) = url.strip_prefix(SCHEME).map(|path| base.join(path)) else { continue };
-        if cache.whole(&expected)?.is_some() {
-            continue;
-        }
-        let read = |source| LocalFileError::Read { path: path.clone(), source };
-        let content = read_regular(&path).map_err(read)?;
-        let actual = Digest::of(&content);
-        if actual != expected {
-            return Err(LocalFileError::Changed { path, expected, actual });
-        }
-        let partial = cache.partial(&expected.hex());
-        fs::write(&partial, content).map_err(|source| FetchError::Cache { path: partial.clone(), source })?;
-        cache.keep(&partial, &expected)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_goes_into_the_cache_once_and_unchanged() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache")).unwrap();
-        fs::write(folder.path().join("a.yaml"), "a").unwrap();
-        let file = LocalFile::read(folder.path(), Path::new("a.yaml")).unwrap();
-        let wanted = [(file.url.as_str(), file.digest), ("https://example.org/b", Digest::of(b"b"))];
-        keep(wanted, folder.path(), &cache).unwrap();
-        assert_eq!(cache.read(&file.digest, 10).unwrap(), b"a");
-        assert_eq!(cache.whole(&Digest::of(b"b")).unwrap(), None);
-
-        // What is in the cache needs no file any more.
-        fs::remove_file(folder.path().join("a.yaml")).unwrap();
-        keep(wanted, folder.path(), &cache).unwrap();
-        fs::remove_file(cache.path(&file.digest)).unwrap();
-        assert!(matches!(keep(wanted, folder.path(), &cache), Err(LocalFileError::Read { .. })));
-        fs::write(folder.path().join("a.yaml"), "other").unwrap();
-        assert!(matches!(keep(wanted, folder.path(), &cache), Err(LocalFileError::Changed { .. })));
-    }
-
-    #[test]
     fn devices_folders_and_endless_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache")).unwrap();
         fs::File::create(folder.path().join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         for (url, reason) in [
             ("file:/dev/zero", "it is no regular file"),
             ("file:.", "it is no regular file"),
             ("file:large", "it is larger than 64 MiB"),
         ] {
-            let error = keep([(url, Digest::of(b""))], folder.path(), &cache).unwrap_err();
-            let LocalFileError::Read { source, .. } = error else { panic!("{error}") };
-            assert_eq!(source.to_string(), reason, "{url}");
+            let path = LocalFile::path_of(url, folder.path()).unwrap();
+            assert_eq!(read_regular(&path).unwrap_err().to_string(), reason, "{url}");
         }
     }
 }

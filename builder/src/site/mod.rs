@@ -1,5 +1,6 @@
-//! What the site adds to a bundle from files of its own: Kubernetes objects, and the images that they name.
+//! What the site adds to a bundle from files of its own: Kubernetes objects, the images that they name, and files that hosts get.
 
+mod file;
 mod images;
 mod local_file;
 mod name;
@@ -9,12 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use kbundle_format::host_file::HostPath;
 use kbundle_format::{Digest, text_file};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+pub use file::{FileSettings, SiteFile};
 pub use images::{FoundImage, FoundImages, find};
-pub use local_file::{LocalFile, LocalFileError, keep};
+pub use local_file::LocalFile;
 pub use name::SiteName;
 
 /// Endings of files with Kubernetes objects.
@@ -66,6 +69,12 @@ pub enum SiteError {
     Empty {
         /// The folder.
         path: PathBuf,
+    },
+    /// Hosts would get two files at one path.
+    #[error("two files go to {path} on the same hosts")]
+    SamePath {
+        /// The path.
+        path: HostPath,
     },
     /// Two files would have one name in the bundle.
     #[error("manifests {name} have two files called {file}")]

@@ -40,8 +40,14 @@ mod tests {
         fs_err::write(&path, uncommented()).unwrap();
         fs_err::create_dir(folder.path().join("app")).unwrap();
         fs_err::write(folder.path().join("app/a.yaml"), "{apiVersion: v1, kind: Namespace}").unwrap();
+        fs_err::create_dir_all(folder.path().join("charts/shop")).unwrap();
+        fs_err::write(folder.path().join("charts/shop/Chart.yaml"), "{name: shop, version: 1.0.0}").unwrap();
+        fs_err::write(folder.path().join("values.yaml"), "").unwrap();
+        fs_err::create_dir(folder.path().join("files")).unwrap();
+        fs_err::write(folder.path().join("files/site.conf"), "").unwrap();
         let (spec, mirrors) = SpecFlags::default().join(&SpecFile::read(&path).unwrap()).unwrap();
         assert_eq!((spec.images.len(), spec.addons.len(), spec.manifests.len()), (1, 1, 1));
+        assert_eq!((spec.charts.len(), spec.files.len()), (1, 1));
         assert_eq!(mirrors.rewrite("https://dl.k8s.io/x"), "https://mirror.example/dl.k8s.io/x");
         let text = uncommented();
         let schema = schema();

@@ -106,8 +106,8 @@ fn a_server_that_does_not_continue_a_download_is_named_so() {
     upstream.server.answer(KUBELET, [Answer::CutOff(kubelet.clone(), 250_000), Answer::Status(416)]);
     let (code, text) = failure(&upstream.build(&["--key=signing.key", "--retries=1"]));
     assert_eq!(code, 1, "{text}");
-    let said = "at byte 250000, where an earlier download ended; it has to start over";
-    assert!(text.contains("the server does not continue") && text.contains(said), "{text}");
+    let said = "at byte 250000; the download starts again from the beginning";
+    assert!(text.contains("the server cannot resume") && text.contains(said), "{text}");
     assert!(!text.contains("instead of 0"), "{text}");
     // Its beginning is gone, so that the next run asks for the whole.
     upstream.server.answer(KUBELET, [Answer::Content(kubelet)]);
@@ -186,7 +186,7 @@ fn an_image_whose_config_contradicts_its_index_is_taken_with_a_warning() {
     let built = upstream.build(&["--key=signing.key"]);
     success(&built);
     let said = String::from_utf8(built.stderr).unwrap();
-    let warning = "warning: registry.k8s.io/pause:3.9: its config says linux/arm64, its index linux/amd64; the index is what counts";
+    let warning = "warning: registry.k8s.io/pause:3.9: its config says linux/arm64, its index linux/amd64; kbundle uses the index";
     assert!(said.contains(warning), "{said}");
 }
 
@@ -252,6 +252,8 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         addons: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),
+        charts: Vec::new(),
+        files: Vec::new(),
         left_out: Vec::new(),
         load_balancer: LoadBalancer::None,
         unpinned: Unpinned::Refuse,
@@ -271,6 +273,7 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         licence: file.licence,
         pin: PinSource::Catalog,
         pinned_by: file.pinned_by,
+        host_file: None,
     };
     let lock = Lock {
         schema: kbundle::lock::SCHEMA,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
 mod catalog;
+mod charts;
 mod cli;
 mod completion;
 mod composing;

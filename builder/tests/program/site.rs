@@ -114,3 +114,35 @@ fn images_are_found_alone() {
     assert_eq!(output.status.code(), Some(2));
     assert!(failure(&output).1.contains("document 1 of bundle.yaml is no Kubernetes object"), "{output:?}");
 }
+
+#[test]
+fn files_for_hosts_are_listed_with_where_they_go() {
+    let upstream = site();
+    fs::write(upstream.path("site.conf"), "site = 7\n").unwrap();
+    let files = "files:\n- {file: site.conf, path: /etc/site.conf, roles: [worker], owner: 'root:adm', mode: '0640', restart: site.service}\n";
+    fs::write(upstream.path("bundle.yaml"), format!("schema: 1\n{files}")).unwrap();
+    success(&upstream.build(&["--file=bundle.yaml", "--unsigned", "--out=bundle.tar.zst"]));
+    let shown = upstream.kbundle(["inspect", "bundle.tar.zst", "--output=json"]);
+    let shown: Value = serde_json::from_str(&success(&shown)).unwrap();
+    let entries = shown["list"]["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["path"] == "files/001").unwrap();
+    assert_eq!((&entry["kind"], &entry["roles"]), (&"host-file".into(), &serde_json::json!(["worker"])));
+    let host_file =
+        serde_json::json!({"path": "/etc/site.conf", "owner": "root:adm", "mode": "0640", "restart": "site.service"});
+    assert_eq!(entry["hostFile"], host_file);
+
+    success(&upstream.run("lock", &["--file=bundle.yaml", "--out=kbundle.lock"]));
+    let lock = fs::read_to_string(upstream.path("kbundle.lock")).unwrap();
+    assert!(lock.contains("host-file:\n    path: /etc/site.conf"), "{lock}");
+
+    for (wrong, words) in [
+        ("/etc/../site.conf", "is not the path of a file on a host"),
+        ("/dev/sda", "is not the path of a file on a host"),
+    ] {
+        let text = format!("schema: 1\n{}", files.replace("/etc/site.conf", wrong));
+        fs::write(upstream.path("bundle.yaml"), text).unwrap();
+        let (code, said) = failure(&upstream.build(&["--file=bundle.yaml", "--unsigned"]));
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}

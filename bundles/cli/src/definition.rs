@@ -55,7 +55,7 @@ pub fn commands<P: Program>() -> Vec<String> {
 
 fn add_commands(command: &Command, words: &str, found: &mut Vec<String>) {
     let below: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
-    if below.is_empty() {
+    if below.is_empty() || !words.is_empty() && !command.is_subcommand_required_set() {
         found.push(words.trim_start().to_owned());
     }
     for sub in below {
@@ -70,10 +70,12 @@ mod tests {
     #[test]
     fn commands_are_found_at_every_depth() {
         let config = Command::new("config").subcommands([Command::new("init"), Command::new("print").hide(true)]);
-        let mut program = Command::new("p").subcommands([Command::new("run"), config]);
+        let backup = Command::new("backup").subcommands([Command::new("schedule")]);
+        let mut program =
+            Command::new("p").subcommands([Command::new("run"), config.subcommand_required(true), backup]);
         program.build();
         let mut found = Vec::new();
         add_commands(&program, "", &mut found);
-        assert_eq!(found, ["run", "config init", "config print"]);
+        assert_eq!(found, ["run", "config init", "config print", "backup", "backup schedule"]);
     }
 }

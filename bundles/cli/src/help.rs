@@ -88,7 +88,9 @@ pub fn findings<P: Program>() -> Vec<String> {
     while let Some(command) = rest.pop() {
         if command.has_subcommands() {
             rest.extend(command.get_subcommands().filter(visible));
-            continue;
+            if command.is_subcommand_required_set() {
+                continue;
+            }
         }
         let name = command.get_bin_name().unwrap_or(command.get_name());
         let examples = examples(command);

@@ -134,7 +134,15 @@ impl Inventory {
 }
 
 fn is_file(kind: EntryKind) -> bool {
-    matches!(kind, EntryKind::Binary | EntryKind::Archive | EntryKind::Manifest | EntryKind::Chart)
+    matches!(
+        kind,
+        EntryKind::Binary
+            | EntryKind::Archive
+            | EntryKind::Manifest
+            | EntryKind::Chart
+            | EntryKind::ChartValues
+            | EntryKind::HostFile
+    )
 }
 
 /// What is in each layer, archive and program, by its path in the bundle.

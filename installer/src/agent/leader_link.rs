@@ -55,6 +55,10 @@ impl StepProgress for LeaderLink {
         self.event(&Event::StepDetail { text: text.to_owned() });
     }
 
+    fn remark(&self, text: &str) {
+        self.event(&Event::StepRemark { text: text.to_owned() });
+    }
+
     fn is_heard(&self) -> bool {
         has_reader(io::stdout())
     }

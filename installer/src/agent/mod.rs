@@ -21,7 +21,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use anyhow::{Context as _, anyhow};
 
 use crate::failure::Advise;
+use crate::host::Host;
 use crate::report::print_text;
+use crate::support;
 use leader_link::LeaderLink;
 use protocol::{GREETING, next_line, skip_to_greeting};
 use questions::Request;
@@ -75,6 +77,9 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
         Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),
         Request::AddSans(asked) => leader.answer(&asked, |asked| certificates::add_sans(asked, leader)),
+        Request::CollectSupport(asked) => {
+            leader.answer(&asked, |asked| Ok(support::collect(&Host::local()?, asked.hours)))
+        }
         Request::ResetHost(asked) => leader.answer(&asked, |_| remove::reset(leader)),
         Request::RemoveKinstall(asked) => leader.answer(&asked, |_| remove::withdraw()),
     }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::questions::FindNeighbour;
-use crate::host::Host;
+use crate::host::{Command, Host};
 
 /// The kernel asks three times, a second apart.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-/// Nothing has to listen there: the kernel's own ARP request finds the machine.
+/// Nothing has to listen there: the kernel's own ARP request, or neighbour solicitation, finds the machine.
 const ANY_PORT: u16 = 9;
 
 /// The hardware address of the machine that has the address, if any has.
@@ -16,7 +16,20 @@ pub fn find(asked: &FindNeighbour) -> anyhow::Result<Option<String>> {
     let address = asked.address;
     // Whether it connects or not, the kernel's table has the answer afterwards.
     drop(TcpStream::connect_timeout(&SocketAddr::new(address, ANY_PORT), ANSWERS_WITHIN));
-    Ok(Host::local()?.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
+    let host = Host::local()?;
+    if address.is_ipv6() {
+        let shown = host.run(&Command::new("ip", ["-6", "neighbour", "show", "to", &address.to_string()]))?;
+        return Ok(link_address(&shown.stdout));
+    }
+    Ok(host.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
+}
+
+/// Reads what `ip neighbour show` prints: `2001:db8::9 dev eth0 lladdr 02:00:00:00:00:09 REACHABLE`. One that did not answer has no
+/// `lladdr`, and `FAILED` behind one that did before.
+fn link_address(shown: &str) -> Option<String> {
+    let mut words = shown.lines().find(|line| !line.ends_with("FAILED"))?.split_whitespace();
+    words.find(|word| *word == "lladdr")?;
+    words.next().map(str::to_owned)
 }
 
 /// Reads the table of `/proc/net/arp`: address, type, flags, hardware address, mask, device.
@@ -46,5 +59,8 @@ IP address       HW type     Flags       HW address            Mask     Device
         let of = |address: &str| hardware_address(table, address.parse().unwrap());
         assert_eq!(of("192.0.2.7").as_deref(), Some("02:00:00:00:00:07"));
         assert_eq!((of("192.0.2.9"), of("192.0.2.8")), (None, None));
+        let of = |state: &str| link_address(&format!("2001:db8::9 dev eth0 {state} \n").replace(" \n", "\n"));
+        assert_eq!(of("lladdr 02:00:00:00:00:09 REACHABLE").as_deref(), Some("02:00:00:00:00:09"));
+        assert_eq!((of("FAILED"), of("lladdr 02:00:00:00:00:09 FAILED"), link_address("")), (None, None, None));
     }
 }

@@ -15,6 +15,7 @@ use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::plan::Phase;
 use crate::steps::etcd::EtcdMember;
+use crate::support::HostSupport;
 use crate::trust::Trust;
 
 /// A question to a host, or a request to do something. Its type fixes the type of the answer.
@@ -72,6 +73,7 @@ questions! {
     PreviewRenewal -> RenewalReport,
     RenewCertificates -> RenewalReport,
     AddSans -> SansReport,
+    CollectSupport -> HostSupport,
     ResetHost -> (),
     RemoveKinstall -> (),
 }
@@ -283,6 +285,13 @@ pub struct RenewCertificates {
 pub struct AddSans {
     /// The names and addresses.
     pub names: Vec<String>,
+}
+
+/// Collects what somebody far away needs to find a fault, without secrets. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CollectSupport {
+    /// How many hours of logs.
+    pub hours: u32,
 }
 
 /// Removes the cluster and kinstall from the host.

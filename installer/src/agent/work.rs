@@ -19,6 +19,7 @@ use crate::lock::{self, Lock};
 use crate::plan::{Phase, Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
+use crate::restoration::progress;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
 
@@ -57,6 +58,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;
     let records = records(work, &bundle);
+    progress::refuse_unfinished(&host)?;
     records.refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();

@@ -12,6 +12,7 @@ use super::place::{Authority, Place, RenewedBy, places};
 use crate::host::Host;
 use crate::kubeadm::{Part, credential};
 use crate::pki::{Certificate, Signature};
+use crate::steps::kubeconfig;
 use crate::topology::Member;
 
 /// How a certificate is.
@@ -202,8 +203,7 @@ pub fn certificate_of(kubeconfig: &str) -> Option<Certificate> {
 }
 
 fn is_kubeconfig(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf")
-        || path.ends_with(super::place::KUBECONFIG_COPY)
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf") || path.ends_with(kubeconfig::COPY_SUFFIX)
 }
 
 /// The certificate that a kubeconfig holds or names, PEM.

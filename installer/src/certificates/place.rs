@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::etcd_layout as etcd;
-use crate::host::{Change, Host, HostError};
-use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG, Part, credential};
+use crate::host::{Host, HostError};
+use crate::kubeadm::{KUBELET_KUBECONFIG, Part, credential};
 use crate::steps::join::AUTHORITY_PATH;
+use crate::steps::kubeconfig;
 use crate::topology::Member;
 
 /// kubeadm's certificates and keys.
@@ -22,8 +23,6 @@ pub const KUBELET_SERVER: &str = "/var/lib/kubelet/pki/kubelet.crt";
 pub const KUBELET_SERVER_KEY: &str = "/var/lib/kubelet/pki/kubelet.key";
 /// The one that the cluster signs for it, where the kubelet asks for one.
 const KUBELET_SERVER_SIGNED: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
-/// What ends the path of a copy of the administrator's kubeconfig.
-pub const KUBECONFIG_COPY: &str = "/.kube/config";
 
 /// Who makes a certificate anew before it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -203,22 +202,11 @@ fn of_control_plane(host: &Host) -> Vec<Place> {
     // Only the first control plane has it, in newer versions, and administrators are told to put it away.
     let super_admin = kubeconfig(Renewable::SuperAdminConf);
     places.extend(host.exists(&super_admin.path).then_some(super_admin));
-    let copies = kubeconfig_copies(host).into_iter();
+    let copies = kubeconfig::copies(host).into_iter();
     places.extend(
         copies.map(|path| Place::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)),
     );
     places
-}
-
-/// Copies of the administrator's kubeconfig that kinstall wrote and that are still there.
-#[must_use]
-pub fn kubeconfig_copies(host: &Host) -> Vec<String> {
-    let written = host.ledger().changes().iter().filter_map(|change| match change {
-        Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => Some(path),
-        _ => None,
-    });
-    let written = written.filter(|path| path.ends_with(KUBECONFIG_COPY) && *path != ADMIN_KUBECONFIG);
-    written.filter(|path| host.exists(path)).cloned().collect()
 }
 
 fn of_kubelet(host: &Host) -> Result<Vec<Place>, HostError> {

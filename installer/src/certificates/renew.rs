@@ -11,11 +11,12 @@ use super::look::{Moment, judge};
 use super::pending::Pending;
 use super::place::{KUBELET_SERVER, KUBELET_SERVER_KEY, Renewable, places};
 use super::restart::{Component, refuse_loss_of_majority, restart};
-use super::sans;
 use crate::failure::Advise;
-use crate::host::Host;
+use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 use crate::join_material::EtcdClient;
+use crate::kubeadm::run::PROGRAM;
+use crate::kubeadm::{self, CONFIG_PATH};
 use crate::step_progress::StepProgress;
 use crate::steps::{etcd, kubeconfig};
 
@@ -111,7 +112,7 @@ impl Renewal<'_> {
         pending.keep(self.host)?;
         if pending.names {
             self.progress.detail("adding names to the API server's certificate");
-            sans::put_in_place(self.host, &self.inputs).context("cannot add names to the API server's certificate")?;
+            put_names_in_place(self.host, &self.inputs).context("cannot add names to the API server's certificate")?;
             pending.names = false;
             pending.renew.remove(&Renewable::Apiserver);
             pending.keep(self.host)?;
@@ -155,6 +156,17 @@ impl Renewal<'_> {
             }
         }
     }
+}
+
+/// Writes kubeadm's configuration as the records have it, makes the certificate by it, and tells the cluster.
+fn put_names_in_place(host: &mut Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
+    let configuration = kubeadm::configuration(inputs)?;
+    host.write_file(CONFIG_PATH, configuration.as_bytes(), 0o600)?;
+    aside::renew(host, Renewable::Apiserver, Names::Configured)?;
+    let upload = ["init", "phase", "upload-config", "kubeadm"].map(str::to_owned);
+    let upload = Command::new(PROGRAM, upload.into_iter().chain([format!("--config={CONFIG_PATH}")]));
+    host.run(&upload).context("cannot keep the names in the cluster's configuration (ConfigMap kubeadm-config)")?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{self, Names};
 use super::look::read;
 use super::pending::Pending;
 use super::place::{PKI, Renewable};
@@ -17,10 +16,8 @@ use super::restart::Component;
 use super::standing::Standing;
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
-use crate::host::{Command, Host};
-use crate::inputs::Inputs;
-use crate::kubeadm::run::PROGRAM;
-use crate::kubeadm::{self, CONFIG_PATH};
+use crate::host::Host;
+use crate::kubeadm::CONFIG_PATH;
 use crate::records::Records;
 use crate::step_progress::StepProgress;
 use crate::steps::{ControlPlane, Step, kubeadm_config};
@@ -107,17 +104,6 @@ fn missing(host: &Host, names: &[String]) -> Vec<String> {
 fn is_same(one: &str, other: &str) -> bool {
     let address = |text: &str| text.parse::<IpAddr>().ok();
     one == other || address(one).is_some_and(|found| address(other) == Some(found))
-}
-
-/// Writes kubeadm's configuration as the records have it, makes the certificate by it, and tells the cluster.
-pub(super) fn put_in_place(host: &mut Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
-    let configuration = kubeadm::configuration(inputs)?;
-    host.write_file(CONFIG_PATH, configuration.as_bytes(), 0o600)?;
-    aside::renew(host, Renewable::Apiserver, Names::Configured)?;
-    let upload = ["init", "phase", "upload-config", "kubeadm"].map(str::to_owned);
-    let upload = Command::new(PROGRAM, upload.into_iter().chain([format!("--config={CONFIG_PATH}")]));
-    host.run(&upload).context("cannot keep the names in the cluster's configuration (ConfigMap kubeadm-config)")?;
-    Ok(())
 }
 
 #[cfg(test)]

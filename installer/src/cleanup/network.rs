@@ -28,7 +28,7 @@ pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
 pub fn remove_virtual_address(host: &Host) -> Result<(), HostError> {
     let Some((address, interface)) = virtual_address::held(host)? else { return Ok(()) };
     let shown = host.run_if_installed(&Command::new("ip", ["-oneline", "address", "show", "dev", &interface]))?;
-    let with_prefix = format!(" {address}/32 ");
+    let with_prefix = format!(" {} ", Cidr::single(address));
     if shown.is_some_and(|shown| shown.stdout.contains(&with_prefix)) {
         host.run(&Command::new("ip", ["address", "delete", with_prefix.trim(), "dev", &interface]))?;
     }
@@ -79,14 +79,20 @@ pub fn remove_routes(host: &Host) -> Result<(), HostError> {
             return Ok(());
         }
     };
-    for protocol in CALICO_ROUTES {
-        let Some(shown) = host.run_if_installed(&Command::new("ip", ["-4", "route", "show", "proto", protocol]))?
-        else {
-            return Ok(());
-        };
-        for route in routes_into(&shown.stdout, &pods) {
-            host.run(&Command::new("ip", ["-4", "route", "delete"].into_iter().chain(route)))?;
+    for pods in pods.iter() {
+        for protocol in CALICO_ROUTES {
+            remove_routes_of(host, &pods, protocol)?;
         }
+    }
+    Ok(())
+}
+
+fn remove_routes_of(host: &Host, pods: &Cidr, protocol: &str) -> Result<(), HostError> {
+    let family = pods.family().option_of_ip();
+    let show = Command::new("ip", [family, "route", "show", "proto", protocol]);
+    let Some(shown) = host.run_if_installed(&show)? else { return Ok(()) };
+    for route in routes_into(&shown.stdout, pods) {
+        host.run(&Command::new("ip", [family, "route", "delete"].into_iter().chain(route)))?;
     }
     Ok(())
 }

@@ -46,6 +46,9 @@ pub struct TokenCreateArguments {
     /// The host's address, where the other hosts reach it
     #[arg(long, value_name = "ADDRESS")]
     pub address: IpAddr,
+    /// Its address of the other IP family, in a cluster that has both
+    #[arg(long, value_name = "ADDRESS")]
+    pub second_address: Option<IpAddr>,
     /// Time until the file expires: a number and `s`, `m`, `h` or `d`; at most 7d
     #[arg(long, value_name = "TIME", default_value_t)]
     pub ttl: TimeToLive,

@@ -10,10 +10,9 @@ use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::certificates::look::Moment;
 use crate::certificates::renew::{Renewal, plan, refuse_absent};
 use crate::certificates::{Selection, Standing, look, sans};
-use crate::cli::{CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, ClusterArguments};
+use crate::cli::{CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments};
 use crate::config::ClusterSpec;
 use crate::failure::{Advise, FailureReport};
-use crate::fleet::FleetOptions;
 use crate::host::Host;
 use crate::report::Reporter;
 mod documents;
@@ -29,23 +28,9 @@ pub fn certs(command: &CertsCommand, output: OutputFormat) -> anyhow::Result<Exi
     }
 }
 
-/// The cluster that the command line names; nothing where the command is for this host.
-fn cluster(arguments: &ClusterArguments) -> anyhow::Result<Option<(ClusterSpec, FleetOptions)>> {
-    if arguments.config.is_none() && arguments.inventory.is_none() {
-        return Ok(None);
-    }
-    let spec = super::read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
-    if spec.hosts.is_empty() {
-        return Ok(None);
-    }
-    // What hosts do is told to people; for programs there is one document at the end.
-    let options = fleet::options(&arguments.hosts, OutputFormat::Text, &spec)?;
-    Ok(Some((spec, options)))
-}
-
 fn list(arguments: &CertsListArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let days = arguments.warn_days;
-    let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
+    let hosts = if let Some((spec, options)) = fleet::cluster(&arguments.cluster)? {
         let begun = fleet::end_connections_when_interrupted;
         let found = crate::fleet::list_certificates(&spec, days, &options, begun)?;
         found.into_iter().map(|(host, answer)| HostCertificates::of(host.to_string(), answer)).collect()
@@ -70,7 +55,7 @@ fn selection(arguments: &CertsRenewArguments) -> Selection {
 
 fn renew(arguments: &CertsRenewArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let selection = selection(arguments);
-    let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
+    let hosts = if let Some((spec, options)) = fleet::cluster(&arguments.cluster)? {
         let begun = fleet::end_connections_when_interrupted;
         let reports = if arguments.dry_run {
             crate::fleet::preview_renewal(&spec, &selection, &options, begun)?
@@ -110,7 +95,7 @@ fn renew_here(selection: &Selection, arguments: &CertsRenewArguments) -> anyhow:
 
 fn add_san(arguments: &CertsAddSanArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut in_file = None;
-    let hosts = if let Some((spec, options)) = cluster(&arguments.cluster)? {
+    let hosts = if let Some((spec, options)) = fleet::cluster(&arguments.cluster)? {
         let wanted = sans::with_names(&spec, &arguments.names);
         wanted.validate().usage()?;
         if wanted.api.certificate_sans.is_empty() {

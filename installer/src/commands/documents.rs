@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{certs, config, images, kubeconfig, manual, preflight, status, token};
+use super::{backup, certs, config, images, kubeconfig, manual, preflight, status, support, token};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -16,6 +16,7 @@ use crate::report::EventLine;
 pub fn documents() -> Vec<Documents> {
     vec![
         Documents::of("run").with::<EventLine<'_>>(),
+        Documents::of("upgrade").with::<EventLine<'_>>(),
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails<'_>>(),
         Documents::of("inspect").with::<inspect::Report<'_>>(),
         Documents::of("extract").with::<extract::Report>().with_details::<DamageDetails<'_>>(),
@@ -33,6 +34,11 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs renew").with::<certs::Renewed>(),
         Documents::of("certs add-san").with::<certs::AddedSans>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
+        Documents::of("backup").with::<backup::Made>(),
+        Documents::of("backup schedule").with::<backup::Scheduled>(),
+        Documents::of("backup unschedule").with::<backup::Unscheduled>(),
+        Documents::of("restore").with::<EventLine<'_>>(),
+        Documents::of("support").with::<support::Collected>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),
         Documents::of("config validate").with::<config::Validation>().with_details::<config::Validation>(),

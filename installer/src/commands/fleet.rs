@@ -53,3 +53,17 @@ pub fn confirm(yes: bool, what: &str) -> anyhow::Result<()> {
     io::stdin().lock().read_line(&mut answer)?;
     if answer.trim() == "yes" { Ok(()) } else { refused("not confirmed") }
 }
+
+/// The cluster that the command line names; nothing where the command is for this host.
+pub fn cluster(arguments: &ClusterArguments) -> anyhow::Result<Option<(ClusterSpec, FleetOptions)>> {
+    if arguments.config.is_none() && arguments.inventory.is_none() {
+        return Ok(None);
+    }
+    let spec = super::read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
+    if spec.hosts.is_empty() {
+        return Ok(None);
+    }
+    // What hosts do is told to people; for programs there is one document at the end.
+    let options = options(&arguments.hosts, OutputFormat::Text, &spec)?;
+    Ok(Some((spec, options)))
+}

@@ -1,6 +1,7 @@
 //! One module a command: words on the command line in, exit code out.
 
 mod agent;
+mod backup;
 mod bundle;
 mod certs;
 mod config;
@@ -12,13 +13,18 @@ mod manual;
 mod preflight;
 mod remove;
 mod reset;
+mod restore;
 mod run;
 mod secret_file;
 mod status;
+mod support;
 mod token;
+mod upgrade;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::{completion, documentation};
@@ -36,6 +42,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let output = cli.common.output;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, output),
+        Command::Upgrade(arguments) => upgrade::upgrade(arguments, output),
         Command::Verify(arguments) => done(verify::run(arguments, output)),
         Command::Inspect(arguments) => done(inspect::run(arguments, output)),
         Command::Extract(arguments) => done(extract::run(arguments, output)),
@@ -48,6 +55,9 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::token(command, output),
         Command::Certs(command) => certs::certs(command, output),
         Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
+        Command::Backup(arguments) => backup::backup(arguments, output),
+        Command::Restore(arguments) => restore::restore(arguments, output),
+        Command::Support(arguments) => support::support(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),
         Command::Images(command) => images::images(*command, output),
@@ -78,7 +88,12 @@ fn require_root() -> anyhow::Result<()> {
 }
 
 fn take_lock() -> anyhow::Result<Lock> {
-    Lock::take(Path::new(lock::PATH)).map_err(|error| {
+    wait_for_lock(Duration::ZERO)
+}
+
+/// Takes the lock when it is free within `patience`.
+fn wait_for_lock(patience: Duration) -> anyhow::Result<Lock> {
+    Lock::take_within(Path::new(lock::PATH), patience, |_| ControlFlow::Continue(())).map_err(|error| {
         let held = matches!(error, LockError::Held { .. });
         let result: anyhow::Result<()> = Err(error).refused();
         let result = if held { result.hint("wait until it has ended") } else { result };

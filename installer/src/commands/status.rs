@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::backup::schedule::{self, ScheduledBackups};
 use crate::cli::{OutputFormat, StatusArguments};
 use crate::host::{Change, Host, StepState, UnitState};
 use crate::inputs::OwnedInputs;
@@ -19,6 +20,7 @@ use crate::records::Records;
 use crate::report::SCHEMA;
 use crate::steps::images::unpacked::{self, ImageFault};
 use crate::topology::Member;
+use crate::upgrade::unfinished::{self, Mark};
 
 /// What is installed and how it is.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -28,6 +30,9 @@ pub struct Status {
     healthy: bool,
     /// What the host was set up from; absent where kinstall never got to it.
     installed: Option<Installed>,
+    /// An upgrade that was begun and is not finished; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<UnfinishedUpgrade>,
     steps: Vec<StepStatus>,
     units: BTreeMap<String, UnitState>,
     /// Units that kinstall made and that no longer exist.
@@ -38,6 +43,9 @@ pub struct Status {
     /// Why the API server does not tell them.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_error: Option<String>,
+    /// Regular backups; absent where none are scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<ScheduledBackups>,
     /// Files that unpacked images lack; absent where nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     image_faults: Option<Vec<ImageFault>>,
@@ -50,6 +58,15 @@ struct Installed {
     cluster: String,
     list_digest: String,
     signers: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct UnfinishedUpgrade {
+    /// The version of Kubernetes that it leads to.
+    kubernetes_version: String,
+    /// Whether anything that runs was changed yet.
+    changes_begun: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -100,7 +117,9 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         Change::Unit { name, .. } => Some(name.as_str()),
         _ => None,
     });
-    let ours: Vec<_> = ours.collect();
+    let backups = schedule::look(host)?;
+    // A timer that was stopped by hand is not missed.
+    let ours: Vec<_> = ours.filter(|name| backups.is_some() || *name != schedule::TIMER).collect();
     let units = if ours.is_empty() { BTreeMap::new() } else { host.unit_states(&ours)? };
     let missing_units: Vec<_> =
         ours.iter().filter(|name| !units.contains_key(**name)).map(ToString::to_string).collect();
@@ -108,9 +127,12 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         Ok(nodes) => (nodes, None),
         Err(said) => (None, Some(said)),
     };
-    let healthy = steps.iter().all(|step| step.state == StepState::Done)
+    let upgrade = unfinished_upgrade(host)?;
+    let healthy = upgrade.is_none()
+        && steps.iter().all(|step| step.state == StepState::Done)
         && missing_units.is_empty()
         && units.values().all(UnitState::is_active)
+        && backups.as_ref().is_none_or(|backups| !backups.failed)
         && match &nodes {
             Some(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.ready),
             None => !inputs.topology.this().is_node(),
@@ -122,7 +144,26 @@ fn look(host: &Host) -> anyhow::Result<Status> {
         signers: signers.iter().map(ToString::to_string).collect(),
     };
     let installed = Some(installed);
-    Ok(Status { schema: SCHEMA, healthy, installed, steps, units, missing_units, nodes, api_error, image_faults: None })
+    Ok(Status {
+        schema: SCHEMA,
+        healthy,
+        installed,
+        upgrade,
+        steps,
+        units,
+        missing_units,
+        nodes,
+        api_error,
+        backups,
+        image_faults: None,
+    })
+}
+
+fn unfinished_upgrade(host: &Host) -> anyhow::Result<Option<UnfinishedUpgrade>> {
+    let Some(target) = unfinished::target(host)? else { return Ok(None) };
+    let (list, _) = target.verified_list()?;
+    let kubernetes_version = list.kubernetes_version.to_string();
+    Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun: unfinished::has(host, Mark::Changing)? }))
 }
 
 /// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
@@ -166,6 +207,11 @@ fn describe(status: &Status) -> String {
         format!("from the bundle with list {}", installed.list_digest),
         format!("signed by {}", installed.signers.join(" and ")),
     ];
+    lines.extend(status.upgrade.as_ref().map(|upgrade| {
+        let how_far = if upgrade.changes_begun { "begun" } else { "prepared; nothing that runs was changed yet" };
+        let version = &upgrade.kubernetes_version;
+        format!("upgrade to Kubernetes {version}: {how_far}; `kinstall upgrade` with the same bundle finishes it")
+    }));
     let undone: Vec<_> = status.steps.iter().filter(|step| step.state != StepState::Done).collect();
     let done = status.steps.len() - undone.len();
     lines.push(format!("steps: {done} of {} done", status.steps.len()));
@@ -191,6 +237,7 @@ fn describe(status: &Status) -> String {
             }));
         }
     }
+    lines.extend(status.backups.as_ref().map(describe_backups));
     match status.image_faults.as_deref() {
         None => {}
         Some([]) => lines.push("unpacked images: whole".to_owned()),
@@ -201,6 +248,15 @@ fn describe(status: &Status) -> String {
     }
     lines.push(if status.healthy { "all is well" } else { "something differs from what kinstall writes" }.to_owned());
     lines.join("\n") + "\n"
+}
+
+fn describe_backups(backups: &ScheduledBackups) -> String {
+    let last = backups.last.as_ref().map_or_else(
+        || "none was written yet".to_owned(),
+        |last| format!("the last is {}, begun at {}", last.file.display(), last.created),
+    );
+    let failed = if backups.failed { "the last try failed, `journalctl -u kinstall-backup` says why; " } else { "" };
+    format!("backups: {failed}{last}")
 }
 
 #[cfg(test)]
@@ -238,6 +294,14 @@ mod tests {
         nodes: the API server does not tell them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
         something differs from what kinstall writes
         "#);
+    }
+
+    #[test]
+    fn a_backup_that_failed_is_told_with_the_last_that_did_not() {
+        let last = schedule::LastBackup { file: "/srv/a.backup".into(), created: "2026-11-27T12:00:00Z".into() };
+        let told = |failed, last| describe_backups(&ScheduledBackups { failed, last });
+        assert_eq!(told(false, None), "backups: none was written yet");
+        insta::assert_snapshot!(told(true, Some(last)), @"backups: the last try failed, `journalctl -u kinstall-backup` says why; the last is /srv/a.backup, begun at 2026-11-27T12:00:00Z");
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn newcomer(arguments: &TokenCreateArguments) -> anyhow::Result<HostSpec> {
     let newcomer = HostSpec {
         labels,
         taints: arguments.taints.clone(),
+        second_address: arguments.second_address,
         ..HostSpec::new(arguments.host.clone(), arguments.address, [Role::Worker].into())
     };
     match foreign_label(&newcomer) {

@@ -1,11 +1,11 @@
-//! A description without what goes without saying.
+//! A description without its defaults.
 
 use serde_json::Value::{self, Object};
 
 use super::{ClusterSpec, Fields};
 
 impl ClusterSpec {
-    /// What of the cluster is not as it is without being said.
+    /// The settings that differ from the defaults.
     #[must_use]
     pub fn without_defaults(&self) -> Fields {
         let fields = |spec: &Self| match serde_json::to_value(spec) {

@@ -20,7 +20,7 @@ pub enum ConfigError {
         /// The version in the file.
         found: u32,
     },
-    /// Well formed, and yet no cluster.
+    /// Well formed, but not a possible cluster.
     #[error("{}", lines(problems))]
     Invalid {
         /// Everything that is wrong, at least one.

@@ -18,6 +18,9 @@ pub struct HostSpec {
     pub name: DnsName,
     /// Where the other hosts reach it: the address of its kubelet, API server and etcd member.
     pub address: IpAddr,
+    /// Its address of the other IP family, where pods and Services have addresses of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_address: Option<IpAddr>,
     /// What it does; one or more.
     pub roles: BTreeSet<Role>,
     /// How it is reached, where that differs from the cluster's `ssh`.
@@ -99,6 +102,7 @@ impl HostSpec {
         Self {
             name,
             address,
+            second_address: None,
             roles,
             ssh: Ssh::default(),
             labels: BTreeMap::new(),
@@ -106,6 +110,11 @@ impl HostSpec {
             kubelet: HostKubelet::default(),
             kubeadm_patches: Vec::new(),
         }
+    }
+
+    /// Its addresses, the main one first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [Some(self.address), self.second_address].into_iter().flatten()
     }
 
     /// Whether it is a node of the cluster; a host that has etcd alone is none.

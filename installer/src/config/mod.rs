@@ -3,7 +3,9 @@
 //! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
 //! for a newer kinstall is not half understood by an older one.
 
+mod addon_settings;
 mod calico;
+mod cidrs;
 mod components;
 mod defaults;
 mod error;
@@ -27,7 +29,9 @@ use kbundle_format::{ComponentName, KubeVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use addon_settings::{AddonSettings, AddressRange, LocalPathProvisioner, Metallb};
 pub use calico::{Calico, CalicoMode, Encapsulation};
+pub use cidrs::{Cidrs, IpFamily};
 pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Flags, Oidc};
 pub use error::ConfigError;
 pub use etcd::{EtcdSpec, ExternalEtcd};
@@ -66,9 +70,12 @@ pub struct ClusterSpec {
     /// Registries of the site that images are pulled from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<Registry>,
-    /// Add-ons of the bundle, by name. One that is taken off the list stays in the cluster.
+    /// Add-ons of the bundle, by name, in the order in which they are applied. One that is taken off the list is removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<DnsName>,
+    /// Settings of add-ons that are listed.
+    #[serde(skip_serializing_if = "AddonSettings::is_default")]
+    pub addon_settings: AddonSettings,
     /// How the API server is reached.
     pub api: Api,
     /// What hardening is in force.
@@ -100,12 +107,15 @@ pub struct ClusterSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Network {
-    /// Where pods get their addresses.
-    pub pod_cidr: Cidr,
-    /// Where Services get their addresses.
-    pub service_cidr: Cidr,
-    /// The size of each node's part of `pod-cidr`, as the length of its prefix.
+    /// Where pods get their addresses: a network, or a list with one of each IP family.
+    pub pod_cidr: Cidrs,
+    /// Where Services get their addresses: as many as `pod-cidr`, the families in the same order.
+    pub service_cidr: Cidrs,
+    /// The size of each node's IPv4 part of `pod-cidr`, as the length of its prefix.
     pub node_cidr_mask_size: u8,
+    /// The same for IPv6.
+    #[serde(skip_serializing_if = "is_usual_ipv6_part")]
+    pub node_cidr_mask_size_ipv6: u8,
     /// The DNS domain of Services and pods.
     pub dns_domain: DnsName,
     /// What connects pods; the network that the bundle has where absent, which is the bridge where it has none.
@@ -115,6 +125,39 @@ pub struct Network {
     pub calico: Option<Calico>,
     /// What brings requests to Services to their pods.
     pub kube_proxy: KubeProxy,
+}
+
+/// Parts of nodes that the controller manager cuts without being told, as the length of the prefix: of IPv4.
+pub const USUAL_NODE_PART: u8 = 24;
+/// The same of IPv6.
+pub const USUAL_NODE_PART_IPV6: u8 = 64;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_ipv6_part(prefix: &u8) -> bool {
+    *prefix == USUAL_NODE_PART_IPV6
+}
+
+impl Network {
+    /// The size of each node's part of the pods' network of this family, as the length of its prefix.
+    #[must_use]
+    pub fn node_part(&self, family: IpFamily) -> u8 {
+        match family {
+            IpFamily::Ipv4 => self.node_cidr_mask_size,
+            IpFamily::Ipv6 => self.node_cidr_mask_size_ipv6,
+        }
+    }
+
+    /// The family of addresses by which the parts of the cluster reach each other.
+    #[must_use]
+    pub fn main_family(&self) -> IpFamily {
+        self.service_cidr.first().family()
+    }
+
+    /// Whether pods and Services have addresses of this family.
+    #[must_use]
+    pub fn has(&self, family: IpFamily) -> bool {
+        self.pod_cidr.of(family).is_some()
+    }
 }
 
 /// What connects pods.
@@ -228,6 +271,7 @@ impl Default for ClusterSpec {
             network: Network::default(),
             registries: Vec::new(),
             addons: Vec::new(),
+            addon_settings: AddonSettings::default(),
             api: Api::default(),
             security: Security::default(),
             kubelet: Kubelet::default(),
@@ -244,10 +288,10 @@ impl Default for ClusterSpec {
 impl Default for Network {
     fn default() -> Self {
         Self {
-            pod_cidr: Cidr::known([10, 244, 0, 0], 16),
-            service_cidr: Cidr::known([10, 96, 0, 0], 12),
-            // The controller manager's own default.
-            node_cidr_mask_size: 24,
+            pod_cidr: Cidr::known([10, 244, 0, 0], 16).into(),
+            service_cidr: Cidr::known([10, 96, 0, 0], 12).into(),
+            node_cidr_mask_size: USUAL_NODE_PART,
+            node_cidr_mask_size_ipv6: USUAL_NODE_PART_IPV6,
             dns_domain: DnsName::known("cluster.local"),
             kube_proxy: KubeProxy::default(),
             cni: None,
@@ -396,7 +440,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`, `host-preparation`");
+        insta::assert_snapshot!(refusal("nodes: []"), @"the configuration cannot be read: line 1, column 1: unknown field `nodes`; known are `schema`, `name`, `hosts`, `ssh`, `network`, `registries`, `addons`, `addon-settings`, `api`, `security`, `kubelet`, `api-server`, `controller-manager`, `scheduler`, `etcd`, `kubeadm-patches`, `host-preparation`");
         insta::assert_snapshot!(refusal("schema: 2"), @"the configuration has schema 2, this program knows 1");
         insta::assert_snapshot!(refusal("network: {cni: weave}"), @"the configuration cannot be read: line 1, column 16: network.cni: unknown value `weave`; known are `bridge`, `flannel`, `calico`, `none`");
         insta::assert_snapshot!(refusal("api: {load-balancer: ipvs}"), @"the configuration cannot be read: line 1, column 22: api.load-balancer: unknown value `ipvs`; known are `node-local`, `external`, `vip`");
@@ -408,7 +452,6 @@ mod tests {
         insta::assert_snapshot!(refusal("network: {pod-cidr: 10.96.4.0/22}"), @"pod-cidr 10.96.4.0/22 and service-cidr 10.96.0.0/12 overlap; they need addresses of their own");
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.0.0.0/8}"), @"service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12");
         insta::assert_snapshot!(refusal("network: {service-cidr: 10.96.0.0/25}"), @"service-cidr 10.96.0.0/25 is too small; a prefix of at most 24 is needed");
-        insta::assert_snapshot!(refusal("network: {pod-cidr: 'fd00::/48'}"), @"pod-cidr fd00::/48 is IPv6, which is not supported yet");
         insta::assert_snapshot!(refusal("network: {pod-cidr: 10.0.0.0/28, service-cidr: 10.0.0.0/8}"), @"
         pod-cidr 10.0.0.0/28 is too small; a prefix of at most 24 is needed
         service-cidr 10.0.0.0/8 is too large; the API server takes a prefix of at least 12

@@ -1,4 +1,4 @@
-//! Names and networks as types: text that was looked at once, at the edge.
+//! Names and networks as types: text that is validated once, where it enters.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,6 +7,8 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net};
 use kbundle_format::text::TextError;
 use kbundle_format::text_type;
+
+use super::IpFamily;
 
 /// A DNS subdomain as RFC 1123 and Kubernetes have it: lowercase labels of letters, digits and `-`, joined by dots.
 ///
@@ -70,6 +72,18 @@ impl Cidr {
     #[must_use]
     pub fn around(address: IpAddr, prefix: u8) -> Self {
         Self(IpNet::new(address, prefix).unwrap_or_else(|_| address.into()).trunc())
+    }
+
+    /// The network of this address alone.
+    #[must_use]
+    pub fn single(address: IpAddr) -> Self {
+        Self(address.into())
+    }
+
+    /// The family of its addresses.
+    #[must_use]
+    pub fn family(&self) -> IpFamily {
+        IpFamily::of(self.address())
     }
 
     /// The first address.

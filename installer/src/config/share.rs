@@ -1,11 +1,11 @@
-//! What one host is told of a cluster, and what may change in a cluster that stands.
+//! The part of a description that one host gets, and what may change in an installed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::{ClusterSpec, HostSpec, Ssh, Switch};
+use super::{AddonSettings, ClusterSpec, HostSpec, Ssh, Switch};
 
 /// A setting that a cluster which stands was set up with otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,9 +13,9 @@ use super::{ClusterSpec, HostSpec, Ssh, Switch};
 pub struct Difference {
     /// Where in the file, such as `network.pod-cidr`.
     pub setting: String,
-    /// What it was.
+    /// The value at installation.
     pub standing: String,
-    /// What it is to be.
+    /// The wanted value.
     pub wanted: String,
 }
 
@@ -47,6 +47,7 @@ impl ClusterSpec {
             network: self.network.clone(),
             registries: self.registries.clone(),
             addons: self.addons.clone(),
+            addon_settings: self.addon_settings.clone(),
             api: self.api.clone(),
             security: self.security,
             kubelet: self.kubelet.clone(),
@@ -62,7 +63,7 @@ impl ClusterSpec {
     /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
     ///
     /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
-    /// site's registries and add-ons, and whether hosts are prepared. What else a cluster is, it stays, and so do
+    /// site's registries and add-ons with their settings, and whether hosts are prepared. What else a cluster is, it stays, and so do
     /// the address, the roles, the kubelet's settings and the patches of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
@@ -72,6 +73,7 @@ impl ClusterSpec {
                 ssh: Ssh::default(),
                 registries: Vec::new(),
                 addons: Vec::new(),
+                addon_settings: AddonSettings::default(),
                 host_preparation: Switch::Disabled,
                 ..spec
             };
@@ -93,15 +95,17 @@ impl ClusterSpec {
 
 fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
     let roles = |roles: &BTreeSet<Role>| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
-    let [address, roles] = [
+    let second = |host: &HostSpec| host.second_address.map_or("absent".to_owned(), |address| address.to_string());
+    let [address, second, roles] = [
         ("address", before.address.to_string(), host.address.to_string()),
+        ("second-address", second(before), second(host)),
         ("roles", roles(&before.roles), roles(&host.roles)),
     ]
     .map(|(key, standing, wanted)| {
         let setting = format!("{key} of host {}", host.name);
         (standing != wanted).then_some(Difference { setting, standing, wanted })
     });
-    address.or(roles).or_else(|| {
+    address.or(second).or(roles).or_else(|| {
         let settings =
             |host: &HostSpec| serde_json::json!({ "kubelet": host.kubelet, "kubeadm-patches": host.kubeadm_patches });
         let difference = first_difference("", &settings(before), &settings(host))?;

@@ -121,6 +121,7 @@ impl HostFacts {
             addresses: addresses_of(getifaddrs())?,
             mtus: mtus(host)?,
             default_route: network::default_route(&text("/proc/net/route")?),
+            default_route_ipv6: network::default_route_ipv6(&text("/proc/net/ipv6_route")?),
             resolver: resolver(host)?,
             listening: listeners(host)?,
             clock: clock(host)?,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Sysctl;
+use crate::config::Network;
 use crate::host::{Change, Host, HostError};
 use crate::kernel_settings::{FILE, SETTINGS};
 
@@ -38,6 +39,14 @@ pub struct BootConflict {
     pub value: String,
 }
 
+impl BootConflict {
+    /// Whether a cluster with these networks needs the setting.
+    #[must_use]
+    pub fn concerns(&self, network: &Network) -> bool {
+        SETTINGS.iter().any(|setting| setting.name == self.name && setting.is_for(network))
+    }
+}
+
 /// Units that set what a cluster sets too, or forbid what a cluster does.
 pub const AT_WORK: &[&str] = &[
     "NetworkManager.service",
@@ -55,6 +64,9 @@ pub const AT_WORK: &[&str] = &[
 
 /// The file by which kinstall keeps `NetworkManager` off the interfaces of pods.
 pub const NETWORK_MANAGER_FILE: &str = "/etc/NetworkManager/conf.d/kinstall.conf";
+/// The interfaces of pods and of what connects them, as `NetworkManager` lists devices.
+pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:tunl*;interface-name:wireguard.cali;\
+    interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0";
 
 /// Where systemd-sysctl looks, first what wins over files of the same name in the others (sysctl.d(5)).
 const SYSCTL_DIRECTORIES: [&str; 5] =

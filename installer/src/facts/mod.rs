@@ -16,13 +16,15 @@ use kbundle_format::Platform;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Cidr;
+use crate::config::{Cidr, IpFamily};
 use crate::host::{Space, UnitState};
 use crate::procfs::lies_below;
 
 pub use crate::kernel_settings::Sysctl;
 pub use gather::{MODULES, PROGRAMS, UNITS, kernel_features};
-pub use hardening::{AT_WORK, BootConflict, Hardening, NETWORK_MANAGER_FILE, boot_conflicts, sysctl_assignment};
+pub use hardening::{
+    AT_WORK, BootConflict, Hardening, NETWORK_MANAGER_DEVICES, NETWORK_MANAGER_FILE, boot_conflicts, sysctl_assignment,
+};
 pub use packet_filter::PacketFilter;
 
 /// What the host is.
@@ -57,6 +59,9 @@ pub struct HostFacts {
     pub mtus: BTreeMap<String, u32>,
     /// The interface and gateway of the IPv4 default route with the lowest metric.
     pub default_route: Option<DefaultRoute>,
+    /// The same for IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_ipv6: Option<DefaultRoute>,
     /// Name servers and where they are written.
     pub resolver: Resolver,
     /// TCP ports that someone listens on.
@@ -244,19 +249,38 @@ pub enum Installation {
 }
 
 impl HostFacts {
-    /// The address of the default route's interface, or the only address of the host's family of networks.
-    ///
-    /// IPv4 alone, as the networks of a cluster are.
+    /// The default route of a family.
     #[must_use]
-    pub fn primary_address(&self) -> Option<IpAddr> {
-        let mut candidates = self.addresses.iter().filter(|address| address.address.is_ipv4());
-        match &self.default_route {
+    pub fn default_route_of(&self, family: IpFamily) -> Option<&DefaultRoute> {
+        match family {
+            IpFamily::Ipv4 => self.default_route.as_ref(),
+            IpFamily::Ipv6 => self.default_route_ipv6.as_ref(),
+        }
+    }
+
+    /// The address of this family on the interface of the family's default route, or the only one of the family.
+    #[must_use]
+    pub fn primary_address(&self, family: IpFamily) -> Option<IpAddr> {
+        let mut candidates = self.of_family(family);
+        match self.default_route_of(family) {
             Some(route) => candidates.find(|address| address.interface == route.interface).map(|found| found.address),
             None => match (candidates.next(), candidates.next()) {
                 (Some(only), None) => Some(only.address),
                 _ => None,
             },
         }
+    }
+
+    /// The address of this family on the interface that has `address` of the other, or else the primary one.
+    #[must_use]
+    pub fn address_beside(&self, address: IpAddr, family: IpFamily) -> Option<IpAddr> {
+        let interface = self.addresses.iter().find(|found| found.address == address).map(|found| &found.interface);
+        let mut beside = self.of_family(family).filter(|found| Some(&found.interface) == interface);
+        beside.next().map(|found| found.address).or_else(|| self.primary_address(family))
+    }
+
+    fn of_family(&self, family: IpFamily) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.iter().filter(move |found| IpFamily::of(found.address) == family)
     }
 
     /// The interface in whose network `address` lies.
@@ -310,10 +334,28 @@ mod tests {
             network: "198.51.100.0/24".parse().unwrap(),
         };
         facts.addresses.insert(0, second);
-        assert_eq!(facts.primary_address(), "10.0.0.5".parse().ok());
+        let primary = |facts: &HostFacts| facts.primary_address(IpFamily::Ipv4);
+        assert_eq!(primary(&facts), "10.0.0.5".parse().ok());
         facts.default_route = None;
-        assert_eq!(facts.primary_address(), None);
+        assert_eq!(primary(&facts), None);
         facts.addresses.truncate(1);
-        assert_eq!(facts.primary_address(), "198.51.100.1".parse().ok());
+        assert_eq!(primary(&facts), "198.51.100.1".parse().ok());
+        assert_eq!(facts.primary_address(IpFamily::Ipv6), None);
+    }
+
+    #[test]
+    fn the_second_address_is_on_the_same_interface() {
+        let mut facts = fixture::facts();
+        for (interface, address) in [("eth1", "2001:db8:1::5"), ("eth0", "2001:db8::5")] {
+            let network = Cidr::around(address.parse().unwrap(), 64);
+            facts.addresses.push(InterfaceAddress {
+                interface: interface.into(),
+                address: address.parse().unwrap(),
+                network,
+            });
+        }
+        let beside = |address: &str| facts.address_beside(address.parse().unwrap(), IpFamily::Ipv6);
+        assert_eq!(beside("10.0.0.5"), "2001:db8::5".parse().ok());
+        assert_eq!(beside("10.0.0.6"), None, "two, and no default route says which");
     }
 }

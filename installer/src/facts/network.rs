@@ -53,6 +53,30 @@ fn address_of_words(text: &str) -> Option<IpAddr> {
     }
 }
 
+/// Finds the default route with the lowest metric in `/proc/net/ipv6_route`.
+///
+/// Source: the kernel's `ipv6_route_native_seq_show`: destination, its prefix, source, its prefix, gateway, metric, two counts, flags
+/// (`include/uapi/linux/route.h`), interface.
+#[must_use]
+pub fn default_route_ipv6(table: &str) -> Option<DefaultRoute> {
+    const UP: u32 = 0x1;
+    const REJECT: u32 = 0x200;
+    let route = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [destination, prefix, _, _, gateway, metric, _, _, flags, interface] = fields[..] else { return None };
+        let number = |text: &str| u32::from_str_radix(text, 16).ok();
+        let flags = number(flags)?;
+        let leads_out = destination.bytes().all(|digit| digit == b'0') && prefix == "00" && interface != "lo";
+        if !leads_out || flags & UP == 0 || flags & REJECT != 0 {
+            return None;
+        }
+        let gateway = Ipv6Addr::from(u128::from_str_radix(gateway, 16).ok()?);
+        let gateway = (!gateway.is_unspecified()).then(|| gateway.into());
+        Some((number(metric)?, DefaultRoute { interface: interface.to_owned(), gateway }))
+    };
+    table.lines().filter_map(route).min_by_key(|(metric, _)| *metric).map(|(_, route)| route)
+}
+
 /// Finds the default route with the lowest metric in `/proc/net/route`.
 #[must_use]
 pub fn default_route(table: &str) -> Option<DefaultRoute> {
@@ -137,6 +161,24 @@ mod tests {
         let route = default_route(table).unwrap();
         assert_eq!((route.interface.as_str(), route.gateway), ("eth0", Some("192.168.1.1".parse().unwrap())));
         assert_eq!(default_route("Iface\tDestination\n"), None);
+    }
+
+    #[test]
+    fn the_default_route_of_ipv6_is_no_route_that_refuses() {
+        let none = "00000000000000000000000000000000";
+        let line = |metric: &str, gateway: &str, flags: &str, interface: &str| {
+            format!("{none} 00 {none} 00 {gateway} {metric} 00000001 00000000 {flags} {interface}\n")
+        };
+        let router = "fe80000000000000000000fffe000001";
+        let table = line("00000400", router, "00450003", "eth0")
+            + &line("00000100", none, "00000001", "wg0")
+            + "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0\n"
+            + &line("ffffffff", none, "00200200", "lo");
+        let route = default_route_ipv6(&table).unwrap();
+        assert_eq!((route.interface.as_str(), route.gateway), ("wg0", None));
+        let route = default_route_ipv6(&line("00000400", router, "00450003", "eth0")).unwrap();
+        assert_eq!((route.interface.as_str(), route.gateway), ("eth0", "fe80::ff:fe00:1".parse().ok()));
+        assert_eq!(default_route_ipv6(&line("ffffffff", none, "00200200", "lo")), None);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use kbundle_format::Role;
 
+use super::answers::{self, Answers};
 use super::host::FleetHost;
 use super::hosts::{Fleet, FleetOptions};
 use super::index::HostIndex;
-use super::teardown::survey;
 use crate::agent::questions::{AddSans, IssueEtcdClient, ListCertificates, PreviewRenewal, RenewCertificates};
 use crate::certificates::renew::refuse_absent as refuse_absent_names;
 use crate::certificates::sans::SansReport;
@@ -18,9 +18,6 @@ use crate::failure::{Advise, FailureReport};
 use crate::join_material::EtcdClient;
 use crate::stage::Stage;
 
-/// What each host answered, or why it did not.
-pub type Answers<T> = BTreeMap<DnsName, Result<T, FailureReport>>;
-
 /// Looks at the certificates of every host. `begun` gets the fleet before kinstall connects to any host.
 pub fn list_certificates(
     spec: &ClusterSpec,
@@ -28,19 +25,11 @@ pub fn list_certificates(
     options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Answers<Vec<CertificateReport>>> {
-    let mut fleet = connect(spec, options, begun)?;
+    let mut fleet = answers::connect(spec, options, Stage::Certificates, begun)?;
     let hosts = fleet.alive(|_| true);
     let found = fleet.on_each(&hosts, usize::MAX, |fleet, index| fleet.ask(index, ListCertificates { warn_days }));
     fleet.withdraw();
-    let mut answers: Answers<_> = failures(&fleet);
-    answers.extend(found.into_iter().map(|(index, reports)| (fleet.host(index).name().clone(), Ok(reports))));
-    Ok(answers)
-}
-
-fn failures<T>(fleet: &Fleet<'_>) -> Answers<T> {
-    let failed =
-        fleet.hosts().filter_map(|(_, host)| Some((host.name().clone(), Err(host.failure.as_ref()?.report.clone()))));
-    failed.collect()
+    Ok(answers::by_host(&fleet, found))
 }
 
 /// Says what [`renew_certificates`] would do. Changes nothing.
@@ -53,7 +42,7 @@ pub fn preview_renewal(
     options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<BTreeMap<DnsName, RenewalReport>> {
-    let mut fleet = connect(spec, options, begun)?;
+    let mut fleet = answers::connect(spec, options, Stage::Certificates, begun)?;
     let found = preview(&mut fleet, selection);
     fleet.withdraw();
     fleet.summary(None)?;
@@ -71,7 +60,7 @@ pub fn renew_certificates(
     options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<BTreeMap<DnsName, RenewalReport>> {
-    let mut fleet = connect(spec, options, begun)?;
+    let mut fleet = answers::connect(spec, options, Stage::Certificates, begun)?;
     refuse_unreached(&fleet, serves)?;
     let mut reports = preview(&mut fleet, selection);
     refuse_unreached(&fleet, serves)?;
@@ -99,7 +88,7 @@ pub fn add_sans(
     options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<BTreeMap<DnsName, SansReport>> {
-    let mut fleet = connect(spec, options, begun)?;
+    let mut fleet = answers::connect(spec, options, Stage::Certificates, begun)?;
     let has_api_server = |host: &FleetHost<'_>| host.has(Role::ControlPlane);
     refuse_unreached(&fleet, has_api_server)?;
     let control_planes = fleet.alive(has_api_server);
@@ -107,18 +96,6 @@ pub fn add_sans(
         one_by_one(&mut fleet, &control_planes, |fleet, index| fleet.ask(index, AddSans { names: names.to_vec() }))?;
     fleet.summary(None)?;
     Ok(by_name(&fleet, reports))
-}
-
-fn connect<'a>(
-    spec: &'a ClusterSpec,
-    options: &FleetOptions,
-    begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Fleet<'a>> {
-    let mut fleet = Fleet::new(spec, spec.hosts.iter().collect(), options)?;
-    begun(&fleet)?;
-    fleet.connect(spec, options.password.as_ref(), survey)?;
-    fleet.enter(Stage::Certificates);
-    Ok(fleet)
 }
 
 fn serves(host: &FleetHost<'_>) -> bool {

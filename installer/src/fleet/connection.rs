@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
-use fs_err::File;
+use kbundle_format::Platform;
 use kbundle_format::shell::quoted;
-use kbundle_format::{Digest, Hasher, Platform};
 
 use super::contact::{ContactError, gist};
 use super::logs::HostLog;
 use super::password::Password;
+use super::program::{Program, Programs};
 use super::transport::{Privilege, Transport};
 use crate::agent::protocol::{GREETING, GreetingError, Message, next_line, skip_to_greeting};
 use crate::agent::questions::{Ask, Request};
@@ -26,21 +26,6 @@ const SSH_FAILED: i32 = 255;
 const NOT_RUN: i32 = 126;
 /// How much of a program's standard error is kept: its end.
 const MAX_SAID_BYTES: u64 = 64 << 10;
-
-/// This program, to be sent to hosts.
-pub struct Program {
-    digest: Digest,
-}
-
-impl Program {
-    /// Reads the running program.
-    pub fn this() -> io::Result<Self> {
-        let mut hasher = Hasher::new(io::sink());
-        // The file that runs, even where it was replaced since.
-        io::copy(&mut File::open("/proc/self/exe")?, &mut hasher)?;
-        Ok(Self { digest: hasher.finish().0 })
-    }
-}
 
 /// A question as it goes over the wire; it can be sent again.
 pub struct Encoded<Q> {
@@ -83,17 +68,17 @@ struct Ended {
 }
 
 impl Connection {
-    /// Connects to a host, checks its platform, becomes root and installs kinstall. Sends nothing to a host of another platform,
-    /// and nothing but the password before `sudo` has accepted it.
+    /// Connects to a host, checks its platform, becomes root and installs kinstall. Sends nothing to a host that none of the
+    /// programs is for, and nothing but the password before `sudo` has accepted it.
     pub fn connect(
         transport: Transport,
         sudo: Option<Sudo>,
         password: Option<&Password>,
-        program: &Program,
+        programs: &Programs,
         log: HostLog,
     ) -> Result<Self, ContactError> {
         let mut connection = Self { transport, privilege: Privilege::Root, log };
-        let is_root = connection.probe()?;
+        let (program, is_root) = connection.probe(programs)?;
         connection.privilege = Privilege::choose(sudo, password, is_root);
         connection.check_privilege()?;
         if matches!(connection.transport, Transport::Ssh { .. }) {
@@ -102,27 +87,22 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether the user is root.
+    /// The program for the host, and whether the user is root.
     ///
     /// # Errors
-    /// When this program cannot run on the host.
-    fn probe(&self) -> Result<bool, ContactError> {
+    /// When no program is for the host.
+    fn probe<'a>(&self, programs: &'a Programs) -> Result<(&'a Program, bool), ContactError> {
         let said = self.run(self.transport.command("uname -sm; id -u", &Privilege::Root), |_| Ok(()))?;
         let said = self.successful("reading the platform", &said)?;
         let mut lines = said.lines().rev();
         let (Some(user), Some(found)) = (lines.next(), lines.next()) else {
             return Err(self.strange(said.as_bytes()));
         };
-        let here = Platform::of_this_program();
-        let machine = match here.architecture() {
-            "amd64" => "x86_64",
-            "arm64" => "aarch64",
-            other => other,
-        };
-        if found != format!("Linux {machine}") {
-            return Err(ContactError::Platform { found: found.to_owned(), here: here.to_string() });
-        }
-        Ok(user == "0")
+        let program = programs.for_machine(found).ok_or_else(|| ContactError::Platform {
+            found: found.to_owned(),
+            here: Platform::of_this_program().to_string(),
+        })?;
+        Ok((program, user == "0"))
     }
 
     fn check_privilege(&self) -> Result<(), ContactError> {
@@ -153,7 +133,7 @@ impl Connection {
         );
         let sent = self.run(self.transport.command(&script, &self.privilege), |input| {
             self.begin(input)?;
-            io::copy(&mut File::open("/proc/self/exe")?, input).map(drop)
+            io::copy(&mut program.open()?, input).map(drop)
         })?;
         self.successful("installing kinstall", &sent).map(drop)
     }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::advice::{self, Speaker};
+use super::program::missing_for;
 use crate::agent::PROGRAM;
 use crate::agent::protocol::GREETING;
 use crate::failure::FailureReport;
@@ -100,10 +101,14 @@ impl ContactError {
     pub fn hint(&self) -> Option<String> {
         let (speaker, said) = match self {
             Self::Start { .. } => return Some("install OpenSSH's client".to_owned()),
-            Self::Platform { .. } => {
-                return Some(
-                    "run kinstall on a machine of that platform, with a kinstall and a bundle for it".to_owned(),
-                );
+            Self::Platform { found, .. } => {
+                return Some(match missing_for(found) {
+                    Some(name) => format!(
+                        "put the kinstall of this version for that architecture beside this one, called `{name}`, and take a bundle that \
+                         has both (`kbundle build --arch`)"
+                    ),
+                    None => "take the host out of cluster.yaml: there is no kinstall for it".to_owned(),
+                });
             }
             Self::Version { .. } => {
                 return Some("a kinstall was replaced while this one ran; run the same command again".to_owned());

@@ -11,13 +11,14 @@ use anyhow::anyhow;
 use kbundle_cli::OutputFormat;
 use time::OffsetDateTime;
 
-use super::connection::{Connection, Encoded, Program};
+use super::connection::{Connection, Encoded};
 use super::contact::ContactError;
 use super::host::{Failure, FleetHost, Reached};
 use super::index::HostIndex;
 use super::logs::Logs;
 use super::password::Password;
 use super::pool;
+use super::program::Programs;
 use super::text::few;
 use super::transport::{Masters, Transport};
 use crate::agent::questions::{Ask, ReceiveBundle, RemoveKinstall, SurveyHost};
@@ -82,7 +83,7 @@ impl<'a> Fleet<'a> {
         password: Option<&Password>,
         survey: impl Fn(&HostSpec) -> SurveyHost + Sync,
     ) -> anyhow::Result<()> {
-        let program = Program::this()?;
+        let programs = Programs::find()?;
         let all = self.alive(|_| true);
         self.announce(all.len());
         let reached = self.on_each(&all, usize::MAX, |fleet, index| {
@@ -90,7 +91,7 @@ impl<'a> Fleet<'a> {
             let ssh = host.ssh.or(&spec.ssh);
             let transport = Transport::new(host, &ssh, &fleet.masters.socket(index));
             let log = fleet.logs.host(&host.name);
-            let connection = Connection::connect(transport, ssh.sudo, password, &program, log)?;
+            let connection = Connection::connect(transport, ssh.sudo, password, &programs, log)?;
             Ok(reach(connection, survey(host))?)
         });
         for (index, reached) in reached {

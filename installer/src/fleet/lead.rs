@@ -18,6 +18,7 @@ use crate::join_material::JoinMaterial;
 use crate::preflight::CheckId;
 use crate::report::Event;
 use crate::stage::Stage;
+use crate::steps::addons::AddonData;
 use crate::trust::Trust;
 
 /// What is to be installed.
@@ -33,6 +34,8 @@ pub struct InstallRequest<'a> {
     pub ignored: &'a [CheckId],
     /// Whether the plan is shown, and nothing done.
     pub dry_run: bool,
+    /// What happens to the data of add-ons that go.
+    pub addon_data: AddonData,
 }
 
 /// How an installation went.

@@ -2,6 +2,7 @@
 //! on a single host, one stage after the other, and shows how far all of them are.
 
 mod advice;
+mod answers;
 mod balancer;
 mod certificates;
 mod connection;
@@ -16,16 +17,20 @@ pub mod password;
 mod policy;
 mod pool;
 mod preflight;
+mod program;
 mod reach;
 mod session;
 mod shares;
 mod stages;
+mod support;
 mod teardown;
 mod text;
 mod transport;
 
+pub use answers::Answers;
 pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};
 pub use session::preflight;
+pub use support::collect_support;
 pub use teardown::{DepartingHost, remove, reset_all};

@@ -74,7 +74,12 @@ impl FleetHost<'_> {
             (self.has(Role::ControlPlane) && other.spec.is_node(), KUBELET),
         ];
         let ports = wanted.into_iter().filter_map(|(wanted, port)| wanted.then_some(port));
-        ports.map(|port| SocketAddr::new(other.spec.address, port)).collect()
+        let ports: Vec<_> = ports.collect();
+        // Of both families: pods of one host reach those of another through either.
+        let addresses = other.spec.addresses();
+        addresses
+            .flat_map(|address| ports.iter().map(move |&port| SocketAddr::new(address, port)).collect::<Vec<_>>())
+            .collect()
     }
 }
 
@@ -113,9 +118,12 @@ impl Session<'_> {
     fn connect(&self, from: &[HostIndex], to: &[HostIndex], firewalls: Firewalls) -> Attempts {
         let is_opened = firewalls == Firewalls::Untouched && self.spec.host_preparation == Switch::Enabled;
         let targets = || to.iter().map(|&index| self.fleet.host(index));
-        let names: BTreeMap<_, _> = targets().map(|host| (host.spec.address, host.name())).collect();
-        let opened: BTreeSet<_> =
-            targets().filter(|host| is_opened && will_be_opened(host.facts())).map(|host| host.spec.address).collect();
+        let names: BTreeMap<_, _> =
+            targets().flat_map(|host| host.spec.addresses().map(|address| (address, host.name()))).collect();
+        let opened: BTreeSet<_> = targets()
+            .filter(|host| is_opened && will_be_opened(host.facts()))
+            .flat_map(|host| host.spec.addresses())
+            .collect();
         let results = pool::each(from, self.fleet.parallel, |&index| {
             let others = to.iter().filter(|&&other| other != index).map(|&other| self.fleet.host(other));
             let api = self.spec.api.port;

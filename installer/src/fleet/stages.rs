@@ -42,7 +42,7 @@ impl Leader<'_> {
                 Stage::Workers => self.workers(),
                 Stage::Network => self.network(),
                 Stage::Finish => self.finish(),
-                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates => {}
+                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates | Stage::Support => {}
             }
             match self.session.decide(stage) {
                 // After the last stage nothing is left to stop.
@@ -188,7 +188,8 @@ impl Leader<'_> {
         self.apply_quietly(&others, |_| JoinMaterial::default());
         let failed = self.session.fleet.hosts().filter(|(_, host)| !host.is_alive());
         let absent = failed.map(|(_, host)| host.name().to_string()).collect();
-        let material = JoinMaterial { absent, ..JoinMaterial::default() };
+        let addon_data = self.request.addon_data;
+        let material = JoinMaterial { absent, addon_data, ..JoinMaterial::default() };
         self.apply_quietly(&[first], |_| material.clone());
     }
 }

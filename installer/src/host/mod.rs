@@ -259,6 +259,17 @@ impl Host {
         self.remove_tree(path)
     }
 
+    /// Gives a file or directory below a claimed tree another name there, and makes that last through a power cut.
+    pub fn rename_claimed(&self, from: &str, to: &str) -> Result<(), HostError> {
+        if let Some(path) = [from, to].into_iter().find(|path| !self.ledger.claims(path)) {
+            return Err(HostError::NotOurs { path: path.to_owned() });
+        }
+        let renamed = fs::rename(self.path(from), self.path(to));
+        let renamed =
+            renamed.and_then(|()| self.path(to).parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all()));
+        renamed.map_err(|source| HostError::File { act: format!("rename {from} to {to}"), source })
+    }
+
     /// Writes a file of kinstall's own records, such as `bundle/keys/x.pem`, unless it has this content. A reset removes the
     /// directory that they lie in, so the ledger need not know them.
     pub fn keep_record(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
@@ -308,7 +319,8 @@ impl Host {
 
     /// Changes a kernel setting by its dotted name, keeping its first value for `reset`.
     pub fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), HostError> {
-        let key = name.replace('.', "/");
+        // As systemd-sysctl reads names: with a slash first, a dot is part of a name, such as of an interface.
+        let key = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
         let path = format!("/proc/sys/{key}");
         let was = self.read_text(&path)?.unwrap_or_default().trim().to_owned();
         let recorded = |change: &Change| matches!(change, Change::Sysctl { key: known, .. } if *known == key);

@@ -94,6 +94,19 @@ impl Host {
 }
 
 impl Host {
+    /// Whether a process of this host still runs what lay at the absolute path `program` before the file there was replaced.
+    pub fn runs_replaced(&self, program: &str) -> Result<bool, HostError> {
+        let replaced = PathBuf::from(format!("{program} (deleted)"));
+        for process in self.processes()? {
+            if process.program()?.as_ref() == Some(&replaced) && process.shares_root_with(self)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Host {
     /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and puts it back.
     pub fn can_lower_oom_score(&self) -> Result<bool, HostError> {
         const SCORE: &str = "/proc/self/oom_score_adj";
@@ -133,6 +146,26 @@ mod tests {
         assert_eq!(host.process_running("/usr/bin/kubeadm").unwrap(), None);
         assert_eq!(host.processes().unwrap()[0].name().unwrap().as_deref(), Some("kubeadm"));
         assert_eq!(host.processes().unwrap()[0].control_groups().unwrap(), None, "as of one that ended");
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_is_told_from_one_in_a_container() {
+        let bench = Bench::new();
+        let link = |target: &str, path: &str| fs::os::unix::fs::symlink(target, bench.path(path)).unwrap();
+        bench.file("proc/12/comm", "etcd\n");
+        link("/usr/local/bin/etcd (deleted)", "proc/12/exe");
+        bench.file("container/etc/passwd", "");
+        link(&bench.path("container").to_string_lossy(), "proc/12/root");
+        let is_replaced = || bench.host().runs_replaced("/usr/local/bin/etcd").unwrap();
+        assert!(!is_replaced(), "that one's root is another");
+        bench.file("proc/13/comm", "etcd\n");
+        link("/usr/local/bin/etcd", "proc/13/exe");
+        link(&bench.path("").to_string_lossy(), "proc/13/root");
+        assert!(!is_replaced());
+        fs::remove_file(bench.path("proc/13/exe")).unwrap();
+        link("/usr/local/bin/etcd (deleted)", "proc/13/exe");
+        assert!(is_replaced());
+        assert!(!bench.host().runs_replaced("/usr/local/bin/kubelet").unwrap());
     }
 
     #[test]

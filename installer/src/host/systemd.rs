@@ -97,6 +97,11 @@ impl Host {
         Ok(())
     }
 
+    /// Keeps a unit from starting at boot.
+    pub fn disable_unit(&self, unit: &str) -> Result<(), HostError> {
+        self.run(&Command::new("systemctl", ["disable", unit])).map(drop)
+    }
+
     /// Puts the state before kinstall's first change on record.
     fn record_unit(&mut self, unit: &str) -> Result<(), HostError> {
         let known = |change: &Change| matches!(change, Change::Unit { name, .. } if name == unit);

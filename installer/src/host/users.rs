@@ -24,6 +24,13 @@ impl Host {
         Ok(read_ids(&self.read_text("/etc/passwd")?.unwrap_or_default(), name))
     }
 
+    /// The id of a group by `/etc/group`.
+    pub fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
+        let text = self.read_text("/etc/group")?.unwrap_or_default();
+        let line = text.lines().find(|line| is_line_of(line, name));
+        Ok(line.and_then(|line| line.split(':').nth(2)?.parse().ok()))
+    }
+
     /// Makes a user and a group of that name that nobody can log in as, where there is none.
     pub fn make_system_user(&mut self, name: &str, home: &str) -> Result<Owner, HostError> {
         if let Some(owner) = self.user(name)? {

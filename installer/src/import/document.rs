@@ -56,8 +56,8 @@ pub(super) struct Reader<'a> {
     left: BTreeMap<&'static str, (BTreeSet<String>, BTreeSet<usize>)>,
 }
 
-pub(super) const NO_SETTING: &str = "kinstall imports no such field";
-pub(super) const VERSION: &str = "the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`";
+pub(super) const NO_SETTING: &str = "kinstall does not import this field";
+pub(super) const VERSION: &str = "the bundle decides the version of Kubernetes; build it with `--k8s VERSION`";
 
 impl<'a> Section<'a> {
     /// The path of a key, without the numbers of lists.
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         let node = section.get(key)?;
         let text = node.value.filled_text();
         match &text {
-            None => self.problem(node.line, format!("`{}` is no text", section.path(key))),
+            None => self.problem(node.line, format!("`{}` is not a text", section.path(key))),
             Some(text) if text.contains('$') || text.contains("{{") => {
                 let message =
                     format!("`{}` is filled in from elsewhere, `{text}`; write the value itself", section.path(key));
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         let node = section.get(key)?;
         let number = node.value.integer().and_then(|number| u16::try_from(number).ok());
         if number.is_none() {
-            self.problem(node.line, format!("`{}` is no number between 0 and 65535", section.path(key)));
+            self.problem(node.line, format!("`{}` is not a number between 0 and 65535", section.path(key)));
         }
         number
     }

@@ -244,7 +244,11 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
     // Each worker has a load balancer of its own here.
     network.section("nodeLocalLoadBalancing").truth("enabled");
     network.section("dualStack").truth("enabled");
-    reader.leave(network, "dualStack", "IPv6 is not imported");
+    reader.leave(
+        network,
+        "dualStack",
+        "hosts of k0sctl.yaml have one address; write `second-address` of each, and networks of both IP families under `network`",
+    );
     reader.leave_rest(network);
 }
 

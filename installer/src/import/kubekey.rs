@@ -6,7 +6,7 @@ use kbundle_format::Role;
 
 use super::document::{Documents, Reader, Section, VERSION};
 use super::{ImportError, Imported, Resolver, k0sctl, take_common};
-use crate::config::{Cidr, DnsName, HostSpec, Registry, Ssh, Sudo};
+use crate::config::{Cidrs, DnsName, HostSpec, Registry, Ssh, Sudo};
 
 const ROLES: [(&str, Role); 4] = [
     ("control-plane", Role::ControlPlane),
@@ -100,8 +100,11 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
     // With IPv6 too, `internalAddress` has both with a comma between.
     let internal = reader.text(section, "internalAddress");
     let internal = internal.as_ref().and_then(|both| both.split(',').next()).unwrap_or(&reached).trim().to_owned();
-    if section.get("internalAddress").and_then(|node| node.value.text()).is_some_and(|both| both.contains(',')) {
-        reader.remark(line, "the second address of `internalAddress` is left out; IPv6 is not imported");
+    let second = section.get("internalAddress").and_then(|node| node.value.text());
+    let second = second.as_deref().and_then(|both| both.split_once(',')).map(|(_, second)| second.trim().to_owned());
+    let second_address = second.as_ref().and_then(|second| second.parse().ok());
+    if second.is_some() && second_address.is_none() {
+        reader.problem(line, "the second address of `internalAddress` is no address");
     }
     let asks = section.get("password").is_some();
     reader.leave(section, "password", SECRET);
@@ -121,7 +124,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
     section.get("arch");
     reader.leave_rest(section);
     let Some(roles) = roles.get(&name) else {
-        reader.remark(line, format!("host `{name}` is in no group of `spec.roleGroups`, and left out"));
+        reader.remark(line, format!("host `{name}` is in no group of `spec.roleGroups`, so it is left out"));
         return None;
     };
     let address = reader.address(&internal, line);
@@ -137,7 +140,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
         ..Ssh::default()
     };
     let labels = if is_node { labels } else { BTreeMap::new() };
-    Some(HostSpec { ssh, labels, ..HostSpec::new(node_name?, address.into(), roles.clone()) })
+    Some(HostSpec { ssh, labels, second_address, ..HostSpec::new(node_name?, address.into(), roles.clone()) })
 }
 
 fn endpoint(reader: &mut Reader<'_>, endpoint: &Section<'_>) {
@@ -231,13 +234,8 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
     for (key, target) in [("kubePodsCIDR", "network.pod-cidr"), ("kubeServiceCIDR", "network.service-cidr")] {
         let Some(text) = reader.text(network, key) else { continue };
         let line = network.get(key).map_or(0, |node| node.line);
-        let (first, second) =
-            text.split_once(',').map_or((text.as_str(), None), |(first, second)| (first, Some(second)));
-        if second.is_some() {
-            reader.remark(line, format!("the second network of `{key}` is left out; IPv6 is not imported"));
-        }
-        match first.trim().parse::<Cidr>() {
-            Ok(cidr) => reader.settings.set(target, cidr),
+        match text.parse::<Cidrs>() {
+            Ok(cidrs) => reader.settings.set(target, cidrs),
             Err(error) => reader.problem(line, format!("`{key}`: {error}")),
         }
     }

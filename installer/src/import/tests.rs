@@ -143,13 +143,13 @@ fn a_k0sctl_yaml_is_a_cluster() {
       load-balancer: external
       certificate-sans:
       - api.example.com
-    lines 5, 12, 13 and 5 more: left out: `metadata.user`, `spec.hosts[].hooks`, `spec.hosts[].openSSH.options`, `spec.hosts[].uploadBinary`, `spec.k0s.config.spec.api.extraArgs`, `spec.k0s.config.spec.network.calico.wireguard`, `spec.k0s.config.spec.telemetry`, `spec.k0s.dynamicConfig`: kinstall imports no such field
+    lines 5, 12, 13 and 5 more: left out: `metadata.user`, `spec.hosts[].hooks`, `spec.hosts[].openSSH.options`, `spec.hosts[].uploadBinary`, `spec.k0s.config.spec.api.extraArgs`, `spec.k0s.config.spec.network.calico.wireguard`, `spec.k0s.config.spec.telemetry`, `spec.k0s.dynamicConfig`: kinstall does not import this field
     line 11: the flag `--debug` of `k0s install` is left out; kinstall does not install k0s
     line 20: a node cannot be named as an address: hosts without a name are called `node-` and their address with `-`
     line 23: `named.example.com` has the address that its name resolves to here, 192.0.2.77
     line 23: a controller is a node here, with the taint that keeps pods of users away
-    line 30: left out: `spec.k0s.version`: the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`
-    line 45: left out: `spec.k0s.config.spec.network.dualStack`: IPv6 is not imported
+    line 30: left out: `spec.k0s.version`: the bundle decides the version of Kubernetes; build it with `--k8s VERSION`
+    line 45: left out: `spec.k0s.config.spec.network.dualStack`: hosts of k0sctl.yaml have one address; write `second-address` of each, and networks of both IP families under `network`
     line 46: `spec.storage.type: kine` is left out; the cluster has etcd
     line 48: left out: `spec.options`: they are about how k0sctl works
     ");
@@ -181,7 +181,7 @@ spec:
     line 7: role `server` is none of controller, controller+worker, single and worker
     line 9: `nowhere.example.com` is no IPv4 address, and resolves to none here
     line 13: `A_b` cannot name a node; lowercase letters, digits, `-` and `.` can
-    line 15: `spec.hosts[].ssh.port` is no number between 0 and 65535
+    line 15: `spec.hosts[].ssh.port` is not a number between 0 and 65535
     ");
     insta::assert_snapshot!(imported("apiVersion: k0sctl.k0sproject.io/v1beta1\nkind: Cluster\n---\nkind: Secret\n"), @"
     refused
@@ -196,7 +196,7 @@ metadata: {name: sample}
 spec:
   hosts:
   - {name: node1, address: 198.51.100.1, internalAddress: 192.0.2.1, port: 8022, user: ubuntu, password: hunter2}
-  - {name: node2, address: 198.51.100.2, internalAddress: '192.0.2.2,2001:db8::2', user: ubuntu, privateKeyPath: ~/.ssh/id_rsa, labels: {disk: SSD}}
+  - {name: node2, address: 198.51.100.2, internalAddress: 192.0.2.2, user: ubuntu, privateKeyPath: ~/.ssh/id_rsa, labels: {disk: SSD}}
   - {name: node3, address: 192.0.2.3, privateKeyPath: ~/.ssh/id_rsa, arch: arm64, timeout: 30}
   - {name: spare, address: 192.0.2.9}
   roleGroups:
@@ -224,7 +224,7 @@ spec:
   network:
     plugin: calico
     calico: {ipipMode: CrossSubnet, vxlanMode: Never, vethMTU: 0}
-    kubePodsCIDR: 10.233.64.0/18,fc00::/48
+    kubePodsCIDR: 10.233.64.0/18
     kubeServiceCIDR: 10.233.0.0/18
   registry:
     privateRegistry: registry.example.com
@@ -297,17 +297,34 @@ fn a_kubekey_file_is_a_cluster() {
     kubelet:
       max-pods: 120
     line 6: left out: `spec.hosts[].password`: passwords and keys are not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
-    line 7: the second address of `internalAddress` is left out; IPv6 is not imported
-    lines 8, 14, 30 and 1 more: left out: `spec.etcd.dataDir`, `spec.hosts[].timeout`, `spec.kubernetes.featureGates`, `spec.roleGroups.registry`: kinstall imports no such field
-    line 9: host `spare` is in no group of `spec.roleGroups`, and left out
+    lines 8, 14, 30 and 1 more: left out: `spec.etcd.dataDir`, `spec.hosts[].timeout`, `spec.kubernetes.featureGates`, `spec.roleGroups.registry`: kinstall does not import this field
+    line 9: host `spare` is in no group of `spec.roleGroups`, so it is left out
     line 20: left out: `spec.system`: kinstall leaves packages, time and scripts of hosts alone
     line 21: `containerManager: docker` is left out; the container runtime is containerd
-    line 22: left out: `spec.kubernetes.version`: the bundle brings one version of Kubernetes; have it built with `--k8s VERSION`
-    line 35: the second network of `kubePodsCIDR` is left out; IPv6 is not imported
+    line 22: left out: `spec.kubernetes.version`: the bundle decides the version of Kubernetes; build it with `--k8s VERSION`
     line 38: left out: `spec.registry.privateRegistry`: images come with the bundle
     line 41: left out: `spec.registry.auths`: passwords of registries are not copied
     line 44: this document, `ClusterConfiguration`, is left out
     ");
+}
+
+#[test]
+fn a_kubekey_file_of_both_families_is_taken() {
+    let text = imported(
+        "\
+apiVersion: kubekey.kubesphere.io/v1alpha2
+kind: Cluster
+spec:
+  hosts:
+  - {name: a, address: 192.0.2.1, internalAddress: '192.0.2.1, 2001:db8::1', user: root}
+  roleGroups: {control-plane: [a], etcd: [a], worker: [a]}
+  network: {kubePodsCIDR: '10.233.64.0/18,fd00:64::/48', kubeServiceCIDR: '10.233.0.0/18,fd00::/112'}
+",
+    );
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("- fd")).collect();
+    assert_eq!(lines.join("\n"), "- fd00:64::/48\n- fd00::/112", "{text}");
+    assert!(text.contains("second-address: 2001:db8::1"), "{text}");
+    assert!(!text.contains("invalid"), "{text}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn yaml_that_is_no_inventory_is_told() {
     let of = |text: &str| read(&[("hosts.yaml", text)], "hosts.yaml");
     insta::assert_snapshot!(of("all: [a]\n- b\n"), @"
     refused
-    line 2: it is no YAML: while parsing a block mapping, did not find expected key
+    line 2: it is not valid YAML: while parsing a block mapping, did not find expected key
     ");
     insta::assert_snapshot!(of("- a\n"), @"
     refused
@@ -71,9 +71,9 @@ fn yaml_that_is_no_inventory_is_told() {
     insta::assert_snapshot!(of("all:\n  hosts:\n    a: 1\n    'b[1': \n  children: {x: {children: {all: }}}\n"), @"
     refused
     group `all` is a child of another group, and it is above all of them
-    line 3: host `a` has a value that is no mapping of variables
+    line 3: host `a` has a value that is not a mapping of variables
     line 4: a range is written `[1:3]`
-    line 5: group `x` is, by way of its children, a child of itself
+    line 5: group `x` is a child of itself, through its children
     ");
     insta::assert_snapshot!(of("plugin: aws_ec2\n"), @"
     refused
@@ -153,8 +153,8 @@ fn labels_and_taints_are_those_of_the_node() {
     c1 192.0.2.11 control-plane+etcd {}
     w1 192.0.2.21 worker {} disk=ssd example.org/rack=7 dedicated=db:NoSchedule
     all {}
-    line 3: `node_labels` is left out; it is no mapping, and Kubespray labels nodes from nothing else
-    line 3: `node_taints` is left out; it is no list, and Kubespray taints nodes from nothing else
+    line 3: `node_labels` is left out; it is not a mapping, and Kubespray labels nodes from nothing else
+    line 3: `node_taints` is left out; it is not a list, and Kubespray taints nodes from nothing else
     ");
 }
 
@@ -199,7 +199,7 @@ fn a_folder_is_read_with_its_variables() {
     a 192.0.2.1 control-plane+etcd {address:a,port:4}
     b 192.0.2.2 worker {address:b,port:3}
     all {user:ops}
-    artifacts/admin.conf line 1: this file is no inventory, and left out as a whole: `apiVersion:` ends in `:`, and no port follows
+    artifacts/admin.conf line 1: this file is not an inventory and is left out: `apiVersion:` ends in `:`, and no port follows
     group_vars/etcd.yml: it is encrypted by `ansible-vault` and not read; what it says is unknown to kinstall
     ");
     // Beside one file, too; the other inventories of the folder are not read.
@@ -221,7 +221,7 @@ fn files_of_variables_that_cannot_be_read_are_refused() {
     ];
     insta::assert_snapshot!(read(&files, "inventory.ini"), @"
     refused
-    group_vars/all.yml line 1: it is no YAML: mapping values are not allowed in this context
+    group_vars/all.yml line 1: it is not valid YAML: mapping values are not allowed in this context
     group_vars/kube_control_plane.yml line 1: a file of variables is a mapping, `name: value`
     host_vars/a.yml line 1: `ansible_user` is encrypted by `ansible-vault`; write the value itself
     ");
@@ -256,7 +256,7 @@ fn kubesprays_sample_layout_is_a_cluster() {
     group_vars/all/all.yml line 9, group_vars/k8s_cluster/k8s-cluster.yml line 37: left out: `k8s_image_pull_policy`, `unsafe_show_logs`: files, images and their versions come with the bundle
     group_vars/k8s_cluster/addons.yml line 12: left out: `krew_root_dir`: bundles have no such add-on; manifests of the site are applied once the cluster runs
     group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
-    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.36.3`
+    group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.36.3`
     group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 25: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
     group_vars/k8s_cluster/k8s-cluster.yml lines 27, 28, 29 and 3 more: left out: `dns_mode`, `enable_nodelocaldns`, `ndots`, `nodelocaldns_ip`, `resolvconf_mode`, `skydns_server`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers

@@ -1,4 +1,4 @@
-//! Hosts and groups as Ansible keeps them: what a file says is put in line by line, and what follows from the nesting comes
+//! Hosts and groups as Ansible keeps them. A file is entered line by line; what follows from the nesting of groups is computed
 //! last ([`Data::finish`]).
 //!
 //! As `inventory/data.py`, `group.py` and `host.py` of ansible-core 2.19.
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::value::Value;
 use crate::import::{Place, Remarks};
 
-/// More than Kubernetes carries by far; a limit so that a range cannot fill the memory.
+/// Far more than Kubernetes supports. The limit keeps a range from filling the memory.
 pub(super) const MOST_HOSTS: usize = 10_000;
 const MOST_GROUPS: usize = 1_000;
 const MOST_MEMBERSHIPS: usize = 100_000;
@@ -102,7 +102,7 @@ impl Data {
         self.groups.len() - 1
     }
 
-    /// The index of a group, which is new or not.
+    /// The index of a group. Adds the group if it is new.
     pub(super) fn add_group(&mut self, name: &str) -> Result<usize, String> {
         if let Some(known) = self.group(name) {
             return Ok(known);
@@ -113,7 +113,7 @@ impl Data {
         Ok(self.push_group(name))
     }
 
-    /// Puts a host, which is new or not, into a group. The port counts where the host is new.
+    /// Adds a host to a group. The port counts only if the host is new.
     pub(super) fn add_host(
         &mut self,
         name: &str,
@@ -143,7 +143,7 @@ impl Data {
         Ok(())
     }
 
-    /// Sets a variable of the group of that name, or else of the host, as Ansible does for a host named as a group.
+    /// Sets a variable of the group with that name, or else of the host with it: where both exist, Ansible takes the group.
     pub(super) fn set_variable(&mut self, entity: &str, name: &str, variable: Variable) {
         let variables = if let Some(group) = self.group(entity) {
             let group = &mut self.groups[group];
@@ -163,7 +163,7 @@ impl Data {
     /// Makes a group the child of another.
     pub(super) fn add_child(&mut self, parent: usize, child: usize) -> Result<(), String> {
         if parent == child || self.ancestors(&[parent]).contains(&child) {
-            return Err(format!("group `{}` is, by way of its children, a child of itself", self.groups[child].name));
+            return Err(format!("group `{}` is a child of itself, through its children", self.groups[child].name));
         }
         if self.groups[child].parents.insert(parent) {
             self.groups[parent].children.push(child);
@@ -181,7 +181,7 @@ impl Data {
         found
     }
 
-    /// Puts every group below `all` and every host into the groups that follow, once all files are read.
+    /// Completes the groups after all files are read: every group is below `all`, and every host is in `all` or `ungrouped`.
     pub(super) fn finish(&mut self, problems: &mut Remarks) {
         if self.ancestors(&[ALL]).contains(&ALL) || !self.groups[ALL].parents.is_empty() {
             problems.add_whole("group `all` is a child of another group, and it is above all of them");
@@ -246,7 +246,7 @@ impl Data {
         members
     }
 
-    /// The groups of a host but `all`, the last of which has the last word: by depth, priority and name.
+    /// The groups of a host without `all`, in the order of depth, priority and name. The last one wins.
     pub(super) fn groups_of(&self, host: usize) -> Vec<usize> {
         let own: Vec<_> = self.hosts[host].groups.iter().copied().collect();
         let mut groups = self.ancestors(&own);

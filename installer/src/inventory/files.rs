@@ -14,13 +14,13 @@ use super::value::Node;
 use super::{ini, tree, yaml};
 use crate::import::{ImportError, Place, Remarks};
 
-/// What a folder's files are no inventories by.
+/// Endings of files in a folder that are not inventories.
 const IGNORED_ENDS: [&str; 12] =
     [".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"];
-/// What files of variables end in, in the order that Ansible looks for them.
+/// Endings of files of variables, in the order in which Ansible looks for them.
 const VARIABLE_ENDS: [&str; 4] = ["", ".yml", ".yaml", ".json"];
 const VAULT: &str = "$ANSIBLE_VAULT;";
-/// Deeper than folders of an inventory are.
+/// A limit on nested folders; inventories are less deep.
 const DEEPEST: usize = 8;
 
 const ASK_ANSIBLE: &str =
@@ -41,7 +41,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Reads each file of a folder that is an inventory. One that is none is left out with a note, as Ansible does.
+/// Reads every file of a folder that is an inventory. Other files are left out with a note, as by Ansible.
 fn folder(path: &Path, name: &str, data: &mut Data, remarks: &mut Remarks, depth: usize) -> Result<(), ImportError> {
     for entry in entries(path)? {
         let ignored = IGNORED_ENDS.iter().any(|end| entry.ends_with(end))
@@ -62,12 +62,12 @@ fn folder(path: &Path, name: &str, data: &mut Data, remarks: &mut Remarks, depth
         let (mut wrong, mut whole) = (Remarks::default(), data.clone());
         match text_file::read(&inner) {
             Ok(text) => one(&text, &inner, &file, &mut whole, remarks, &mut wrong),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => wrong.add(&place, "it is no text"),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => wrong.add(&place, "it is not text"),
             Err(error) => return Err(error.into()),
         }
         match wrong.none() {
             Err(ImportError::Problems { problems }) => {
-                let message = format!("this file is no inventory, and left out as a whole: {}", problems[0].message);
+                let message = format!("this file is not an inventory and is left out: {}", problems[0].message);
                 remarks.add(problems[0].places.first().unwrap_or(&place), message);
             }
             other => {
@@ -89,7 +89,7 @@ fn entries(path: &Path) -> Result<Vec<String>, ImportError> {
     Ok(names)
 }
 
-/// Reads one file: YAML or JSON where its name ends so, INI where it ends otherwise, and what it looks like where it has no end.
+/// Reads one file as YAML or JSON if its name ends so, as INI if it ends otherwise, and by its content if it has no ending.
 fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     let place = Place { file: file.clone(), line: 0 };
     let end = path.extension().and_then(|end| end.to_str());
@@ -105,7 +105,10 @@ fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut 
         (Some("yml" | "yaml" | "json"), Ok(Some(whole))) => whole_tree(&whole, file, data, remarks, problems),
         (None, Ok(Some(whole))) if whole.value.entries().is_some() => whole_tree(&whole, file, data, remarks, problems),
         (Some("yml" | "yaml" | "json"), Err(error)) => {
-            problems.add(&Place { file: file.clone(), line: error.line }, format!("it is no YAML: {}", error.message));
+            problems.add(
+                &Place { file: file.clone(), line: error.line },
+                format!("it is not valid YAML: {}", error.message),
+            );
         }
         // An empty file.
         (Some("yml" | "yaml" | "json"), Ok(None)) => {}
@@ -125,7 +128,7 @@ fn whole_tree(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut Rema
     tree::read(whole, file, data, remarks, problems);
 }
 
-/// Reads an inventory's text that has no file: YAML or JSON where it is a mapping, or else INI.
+/// Reads the text of an inventory without a file: as YAML or JSON if it is a mapping, or else as INI.
 pub(super) fn read_text(text: &str, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     one(text, Path::new("inventory"), &"".into(), data, remarks, problems);
 }
@@ -155,7 +158,7 @@ impl<'a> VariableFiles<'a> {
         Self { folder: None, remarks, problems }
     }
 
-    /// What the files of a group or host say. A folder of its name, or else one file of its name.
+    /// The variables from the files of a group or host: a folder of its name, or else one file of its name.
     pub(super) fn load(&mut self, kind: Kind, name: &str) -> Variables {
         let mut variables = Variables::new();
         let Some(folder) = &self.folder else { return variables };
@@ -209,7 +212,8 @@ impl<'a> VariableFiles<'a> {
                 None => self.problems.add(&Place { file, line }, "a file of variables is a mapping, `name: value`"),
             },
             Err(error) => {
-                self.problems.add(&Place { file, line: error.line }, format!("it is no YAML: {}", error.message));
+                self.problems
+                    .add(&Place { file, line: error.line }, format!("it is not valid YAML: {}", error.message));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which variables hold for a host, of all that its own lines, its groups and the files beside the inventory say.
+//! The variables of a host, from its own lines, its groups and the files beside the inventory.
 //!
 //! Ansible's order (`VARIABLE_PRECEDENCE` and `vars/manager.py` of ansible-core 2.19): `all` in the inventory, the other groups
 //! in it, `group_vars/all`, `group_vars` of the other groups, the host in the inventory, `host_vars`. What comes later wins.
@@ -17,15 +17,15 @@ pub(super) struct Groups<'a> {
     /// Variables from files, of each group and of each host.
     group_files: Vec<Variables>,
     host_files: Vec<Variables>,
-    /// The groups of each host but `all`, the last of which has the last word.
+    /// The groups of each host without `all`. The last one wins.
     order: Vec<Vec<usize>>,
-    /// Variables that templates named.
+    /// Variables that templates refer to.
     used: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Groups<'a> {
     pub(super) fn new(data: &'a Data, files: &mut VariableFiles<'_>) -> Self {
-        // Files of a group without hosts are not read, as Ansible does not.
+        // Ansible does not read the files of a group without hosts either.
         let of_group = |(index, group): (usize, &Group)| {
             if data.members(index).is_empty() { Variables::new() } else { files.load(Kind::Group, &group.name) }
         };
@@ -45,7 +45,7 @@ impl<'a> Groups<'a> {
         found
     }
 
-    /// What `name` is for a host, as it is written.
+    /// The value of `name` for a host, as it is written.
     pub(super) fn written(&self, host: usize, name: &str) -> Option<&Variable> {
         let own = [&self.host_files[host], &self.data.hosts[host].variables];
         let groups = self.order[host].iter().rev();
@@ -55,7 +55,7 @@ impl<'a> Groups<'a> {
         layers.chain([&self.data.groups[ALL].variables]).find_map(|variables| variables.get(name))
     }
 
-    /// What `name` is for a host, with templates of other variables filled in.
+    /// The value of `name` for a host, with templates of other variables filled in.
     pub(super) fn variable(&self, host: usize, name: &str) -> Option<(Variable, Filled)> {
         let variable = self.written(host, name)?;
         let known = |name: &str| match name {
@@ -72,7 +72,7 @@ impl<'a> Groups<'a> {
         Some((Variable { value, place: variable.place.clone() }, filled))
     }
 
-    /// Whether a template of a variable that was asked for names this one.
+    /// Whether a template of a variable that was read refers to this one.
     pub(super) fn was_used(&self, name: &str) -> bool {
         self.used.borrow().contains(name)
     }

@@ -1,13 +1,15 @@
-//! What Kubespray means by groups and by the variables of hosts.
+//! The hosts of a cluster, from Kubespray's groups and variables of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kbundle_format::Role;
 
 use super::data::Variable;
 use super::groups::Groups;
 use super::reading::Reading;
+use super::ssh::{ADDRESS, Jump};
+use super::stack::Stack;
 use super::value::Value;
 use crate::config::{DnsName, HostSpec};
 use crate::import::resolve;
@@ -19,8 +21,6 @@ const ROLES: [(Role, &[&str]); 3] = [
     (Role::Worker, &["kube_node", "kube-node"]),
 ];
 const ROUTE_REFLECTORS: [&str; 2] = ["calico_rr", "calico-rr"];
-
-pub(super) const ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 
 /// Reads the hosts of the cluster, control planes first.
 pub(super) fn read(reading: &mut Reading<'_>) -> Vec<HostSpec> {
@@ -36,7 +36,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Vec<HostSpec> {
     order.into_iter().filter_map(|(host, roles)| one(reading, *host, roles, jump.as_ref())).collect()
 }
 
-/// The hosts that are nodes, control planes first: the first is asked for the settings of the cluster.
+/// The hosts that are nodes, control planes first. The first one's variables are the settings of the cluster.
 pub(super) fn nodes(groups: &Groups<'_>) -> Vec<usize> {
     let names: Vec<_> = [ROLES[0].1, ROLES[2].1].concat();
     groups.members(&names)
@@ -69,7 +69,7 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
     let groups = reading.groups;
     let with_a_role: BTreeSet<_> = roles.iter().map(|(host, _)| *host).chain(reading.bastions()).collect();
     for (_, host) in groups.data.hosts.iter().enumerate().filter(|(index, _)| !with_a_role.contains(index)) {
-        let message = "this host is in none of the groups that make it part of the cluster, and left out";
+        let message = "this host is in no group of the cluster, so it is left out";
         reading.remarks.add(&host.place, message);
     }
     for host in groups.members(&ROUTE_REFLECTORS) {
@@ -78,14 +78,14 @@ fn hosts_without_a_role(reading: &mut Reading<'_>, roles: &[(usize, BTreeSet<Rol
     }
 }
 
-fn one(
-    reading: &mut Reading<'_>,
-    host: usize,
-    roles: &BTreeSet<Role>,
-    jump: Option<&super::ssh::Jump>,
-) -> Option<HostSpec> {
+fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Option<&Jump>) -> Option<HostSpec> {
     let name = name(reading, host);
-    let address = address(reading, host);
+    let stack = Stack::of(reading, host);
+    let address = match stack {
+        Stack::Ipv4 | Stack::Both => address(reading, host).map(IpAddr::from),
+        Stack::Ipv6 => address_of_ipv6(reading, host),
+    };
+    let second_address = if stack == Stack::Both { ipv6(reading, host) } else { None };
     let ssh = reading.ssh(host, address, jump);
     if roles.contains(&Role::Etcd)
         && let (Some(member), Some(name)) = (reading.text(host, &["etcd_member_name"]), &name)
@@ -96,10 +96,10 @@ fn one(
     }
     let is_node = roles.contains(&Role::ControlPlane) || roles.contains(&Role::Worker);
     let (labels, taints) = if is_node { (labels(reading, host), taints(reading, host)) } else { Default::default() };
-    Some(HostSpec { ssh, labels, taints, ..HostSpec::new(name?, address?.into(), roles.clone()) })
+    Some(HostSpec { ssh, labels, taints, second_address, ..HostSpec::new(name?, address?, roles.clone()) })
 }
 
-/// The name as a node, which no address can be.
+/// The host's name as a node. An address cannot be one.
 fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     let own = &reading.groups.data.hosts[host];
     let (text, place) = reading
@@ -120,6 +120,32 @@ fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     name.ok()
 }
 
+/// The address of a host of an IPv6 cluster.
+fn address_of_ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
+    let own = &reading.groups.data.hosts[host];
+    let connected = || {
+        let found = reading.groups.written(host, ADDRESS[0]).and_then(|found| found.value.filled_text());
+        found.unwrap_or_else(|| own.name.clone()).parse().ok().filter(IpAddr::is_ipv6)
+    };
+    let connected = connected();
+    let found = ipv6(reading, host).or(connected);
+    if found.is_none() {
+        let message = format!("host `{}` has no IPv6 address that other hosts reach it by; add `ip6=`", own.name);
+        reading.problems.add(&own.place, message);
+    }
+    found
+}
+
+/// What `ip6`, or else `access_ip6`, says.
+fn ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
+    let found = reading.text(host, &["ip6", "access_ip6"])?;
+    let address = found.text.parse::<Ipv6Addr>();
+    if address.is_err() {
+        reading.problems.add(&found.place, format!("`{}` is no IPv6 address", found.text));
+    }
+    address.ok().map(IpAddr::from)
+}
+
 /// Where the other hosts reach it.
 fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
     let [ip, access] = ["ip", "access_ip"].map(|name| reading.text(host, &[name]));
@@ -133,7 +159,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
         let address = found.text.parse();
         if address.is_err() {
             let what = if found.text.parse::<IpAddr>().is_ok() {
-                "IPv6, which is not supported yet"
+                "IPv6, and `ipv6_stack` is not on; `ip` and `access_ip` are IPv4, and `ip6` is the other"
             } else {
                 "no IPv4 address"
             };
@@ -142,7 +168,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
         return address.ok();
     }
     if ["ip", "access_ip"].iter().any(|name| reading.needs_ansible(host, name)) {
-        return None; // It was told.
+        return None; // It was reported.
     }
     let own = &reading.groups.data.hosts[host];
     let connected = reading.text(host, &ADDRESS);
@@ -172,7 +198,8 @@ fn labels(reading: &mut Reading<'_>, host: usize) -> BTreeMap<String, String> {
     let Some(Variable { value, place }) = reading.value(host, "node_labels") else { return BTreeMap::new() };
     let Some(entries) = value.entries() else {
         if !value.is_empty() {
-            let message = "`node_labels` is left out; it is no mapping, and Kubespray labels nodes from nothing else";
+            let message =
+                "`node_labels` is left out; it is not a mapping, and Kubespray labels nodes from nothing else";
             reading.remarks.add(&place, message);
         }
         return BTreeMap::new();
@@ -181,7 +208,7 @@ fn labels(reading: &mut Reading<'_>, host: usize) -> BTreeMap<String, String> {
         // As Kubespray writes a label, by Python's `%s`.
         let value = if node.value == Value::Null { Some("None".to_owned()) } else { node.value.text() };
         if value.is_none() {
-            reading.problems.add(&place, format!("`node_labels`: the value of `{key}` is no text"));
+            reading.problems.add(&place, format!("`node_labels`: the value of `{key}` is not a text"));
         }
         Some((key.clone(), value?))
     };
@@ -192,7 +219,7 @@ fn taints(reading: &mut Reading<'_>, host: usize) -> Vec<String> {
     let Some(Variable { value, place }) = reading.value(host, "node_taints") else { return Vec::new() };
     let Some(items) = value.items() else {
         if !value.is_empty() {
-            let message = "`node_taints` is left out; it is no list, and Kubespray taints nodes from nothing else";
+            let message = "`node_taints` is left out; it is not a list, and Kubespray taints nodes from nothing else";
             reading.remarks.add(&place, message);
         }
         return Vec::new();

@@ -1,8 +1,8 @@
 //! Ansible's INI dialect: sections of hosts, of child groups and of variables.
 //!
 //! As `plugins/inventory/ini.py` of ansible-core 2.19: comments begin with `#` or `;`; a host's line is split as Python's `shlex`
-//! does, its first word may hold ranges and a port; a variable's line is split at its first `=`; values are literals of Python
-//! where they are some.
+//! does, its first word may hold ranges and a port; a variable's line is split at its first `=`; values that are
+//! Python literals are read as such.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ enum Section {
 
 struct Reader<'a> {
     data: &'a mut Data,
-    /// Groups that were spoken of before a section of their own: where, and the groups that have them as a child.
+    /// Groups that are named before their own section: where, and the groups that have them as a child.
     pending: BTreeMap<String, (Place, Vec<usize>)>,
 }
 
-/// Reads all lines into `data`; what is wrong with one is told, and the next is read.
+/// Reads all lines into `data`. Reports an error in a line and continues with the next.
 pub(super) fn read(text: &str, file: &Arc<str>, data: &mut Data, problems: &mut Remarks) {
     let mut reader = Reader { data, pending: BTreeMap::new() };
-    // What stands before the first section belongs to no group.
+    // Lines before the first section belong to no group.
     let mut state = Some(("ungrouped".to_owned(), Section::Hosts));
     let lines = text.lines().map(str::trim);
     for (line, text) in (1..).zip(lines).filter(|(_, text)| !text.is_empty() && !text.starts_with(['#', ';'])) {
@@ -39,7 +39,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, data: &mut Data, problems: &mut 
                 reader.begin(group, section, &place)
             }
             (Err(problem), _) => {
-                // What follows belongs to nothing known.
+                // The lines that follow belong to no known section.
                 state = None;
                 Err(problem)
             }
@@ -52,15 +52,15 @@ pub(super) fn read(text: &str, file: &Arc<str>, data: &mut Data, problems: &mut 
     }
     for (group, (place, parents)) in reader.pending {
         let problem = if parents.is_empty() {
-            format!("group `{group}` has variables and no hosts; add `[{group}]`, empty if need be")
+            format!("group `{group}` has variables and no hosts; add `[{group}]`, even if it is empty")
         } else {
-            format!("group `{group}` has no section of its own; add `[{group}]`, empty if need be")
+            format!("group `{group}` has no section of its own; add `[{group}]`, even if it is empty")
         };
         problems.add(&place, problem);
     }
 }
 
-/// Reads `[group]`, `[group:children]` or `[group:vars]`; nothing where the line is no section.
+/// Reads `[group]`, `[group:children]` or `[group:vars]`; `None` if the line is not a section.
 fn header(text: &str) -> Result<Option<(&str, Section)>, String> {
     if !text.starts_with('[') {
         return Ok(None);

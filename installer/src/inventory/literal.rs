@@ -1,12 +1,12 @@
-//! Python's literals: an INI inventory's values are taken for them where they are some (`ast.literal_eval`), and for text
-//! elsewhere.
+//! Python's literals. Ansible reads a value of an INI inventory as a literal if it is one (`ast.literal_eval`), or else as
+//! text.
 
 use super::value::{Node, Value, insert};
 
-/// Deeper than any value of an inventory.
+/// A limit on nesting; values in inventories are less deep.
 const DEEPEST: usize = 64;
 
-/// The value that `text` is a literal of; `text` itself where it is none.
+/// The value of `text` as a literal, or `text` itself if it is not one.
 pub(super) fn value(text: &str, line: usize) -> Value {
     let mut reader = Reader { rest: text.trim_start_matches([' ', '\t']), line, depth: 0 };
     let read = reader.expression().filter(|_| reader.is_at_end());
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         number(&text)
     }
 
-    /// What stands between commas up to `close`, and whether a comma stood last.
+    /// The items between commas up to `close`, and whether the last token was a comma.
     fn items(&mut self, close: &str) -> Option<(Vec<Node>, bool)> {
         let mut items = Vec::new();
         let mut comma_last = false;

@@ -14,6 +14,7 @@ mod pattern;
 mod reading;
 mod ssh;
 mod ssh_arguments;
+mod stack;
 mod template;
 mod tree;
 pub(crate) mod value;
@@ -34,28 +35,28 @@ pub use variables::{Fate, Row, TABLE as VARIABLES, fate};
 
 /// Reads an inventory: a file or a folder, with `group_vars` and `host_vars` beside it.
 pub fn read(path: &Path, resolver: Resolver<'_>) -> Result<Imported, ImportError> {
-    let mut told = Told::default();
+    let mut notes = Notes::default();
     let mut data = Data::new();
-    files::read(path, &mut data, &mut told.remarks, &mut told.problems)?;
-    told.imported(data, Some(path), resolver)
+    files::read(path, &mut data, &mut notes.remarks, &mut notes.problems)?;
+    notes.imported(data, Some(path), resolver)
 }
 
 /// Reads an inventory's text, which has no files of variables beside it.
 pub fn parse(text: &str, resolver: Resolver<'_>) -> Result<Imported, ImportError> {
-    let mut told = Told::default();
+    let mut notes = Notes::default();
     let mut data = Data::new();
-    files::read_text(text, &mut data, &mut told.remarks, &mut told.problems);
-    told.imported(data, None, resolver)
+    files::read_text(text, &mut data, &mut notes.remarks, &mut notes.problems);
+    notes.imported(data, None, resolver)
 }
 
-/// What is to be said of an inventory.
+/// What the readers say about an inventory.
 #[derive(Default)]
-struct Told {
+struct Notes {
     remarks: Remarks,
     problems: Remarks,
 }
 
-impl Told {
+impl Notes {
     fn imported(
         mut self,
         mut data: Data,

@@ -1,9 +1,9 @@
 //! Names of hosts with ranges: `node[1:3]`, `node[01:20]`, `rack[a:c]-[1:9:2]`, and a port after `:`.
 
-/// One part of a pattern, as what it can be.
+/// One part of a pattern: its choices.
 type Choices = Vec<String>;
 
-/// Longer than any name with its ranges.
+/// A limit on the length of a name with its ranges.
 const LONGEST: usize = 300;
 
 /// The names that a pattern stands for, `most` at most, and the port.
@@ -33,7 +33,7 @@ fn too_many(most: usize) -> String {
     format!("a range stands for more than {most} hosts")
 }
 
-/// The port, where a number follows the only `:` outside of brackets. Two stand in an IPv6 address.
+/// The port: the number after the only `:` outside of brackets. An IPv6 address has several `:`.
 fn split_port(pattern: &str) -> (&str, Option<i64>) {
     let outside = pattern.split(['[', ']']).step_by(2).map(|part| part.matches(':').count()).sum::<usize>();
     match pattern.rsplit_once(':') {
@@ -64,7 +64,7 @@ fn choices(range: &str, most: usize) -> Result<Choices, String> {
         _ => return Err(format!("a range is written `[1:3]`, `[01:20]`, `[a:f]` or `[1:9:2]`, not `[{range}]`")),
     };
     let step: usize =
-        step.parse().ok().filter(|&step| step > 0).ok_or_else(|| format!("`{step}` is no step of a range"))?;
+        step.parse().ok().filter(|&step| step > 0).ok_or_else(|| format!("`{step}` is not a step of a range"))?;
     // Python's order of letters: the small ones first.
     let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
     let place = |bound: &str| letters.iter().position(|letter| bound == letter.to_string());
@@ -81,7 +81,11 @@ fn numbers(begin: &str, end: &str, step: usize, most: usize) -> Result<Choices, 
     let begin = if begin.is_empty() { "0" } else { begin };
     let number = |bound: &str| {
         let digits = bound.bytes().all(|byte| byte.is_ascii_digit());
-        bound.parse::<u32>().ok().filter(|_| digits).ok_or_else(|| format!("`{bound}` is no number or single letter"))
+        bound
+            .parse::<u32>()
+            .ok()
+            .filter(|_| digits)
+            .ok_or_else(|| format!("`{bound}` is neither a number nor a single letter"))
     };
     let width = if begin.len() > 1 && begin.starts_with('0') { begin.len() } else { 0 };
     if width > 0 && width != end.len() {
@@ -128,10 +132,10 @@ mod tests {
         insta::assert_snapshot!(names("n[1]"), @"a range is written `[1:3]`, `[01:20]`, `[a:f]` or `[1:9:2]`, not `[1]`");
         insta::assert_snapshot!(names("n[1:2"), @"a range is written `[1:3]`");
         insta::assert_snapshot!(names("n[3:1]"), @"the range `[3:1]` is empty");
-        insta::assert_snapshot!(names("n[1:]"), @"`` is no number or single letter");
+        insta::assert_snapshot!(names("n[1:]"), @"`` is neither a number nor a single letter");
         insta::assert_snapshot!(names("n[01:100]"), @"`01` and `100` need the same number of digits, because `01` begins with 0");
-        insta::assert_snapshot!(names("n[1:9:0]"), @"`0` is no step of a range");
-        insta::assert_snapshot!(names("n[a:10]"), @"`a` is no number or single letter");
+        insta::assert_snapshot!(names("n[1:9:0]"), @"`0` is not a step of a range");
+        insta::assert_snapshot!(names("n[a:10]"), @"`a` is neither a number nor a single letter");
         insta::assert_snapshot!(names("n[1:4000000000]"), @"a range stands for more than 30 hosts");
         insta::assert_snapshot!(names("n[1:9][1:9]"), @"a range stands for more than 30 hosts");
     }

@@ -1,4 +1,4 @@
-//! What the readers of an inventory share: its variables, and what is said about them.
+//! What the readers of an inventory share: its variables, remarks and problems.
 
 use super::data::Variable;
 use super::groups::Groups;
@@ -21,7 +21,7 @@ pub(super) struct Found {
 }
 
 impl Reading<'_> {
-    /// What a variable is for a host. A template that only Ansible could fill in is refused, and so is what is encrypted.
+    /// The value of a variable for a host. A template that only Ansible can fill in is refused, and so is an encrypted value.
     pub(super) fn value(&mut self, host: usize, name: &str) -> Option<Variable> {
         let (variable, filled) = self.groups.variable(host, name)?;
         if filled == Filled::NeedsAnsible {
@@ -50,7 +50,7 @@ impl Reading<'_> {
         let Variable { value, place } = self.value(host, name)?;
         let text = value.filled_text();
         if text.is_none() && !value.is_empty() {
-            self.problems.add(&place, format!("`{name}` is no text"));
+            self.problems.add(&place, format!("`{name}` is not a text"));
         }
         Some(Found { text: text?, place })
     }

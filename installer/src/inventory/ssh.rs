@@ -1,12 +1,13 @@
 //! How the hosts of an inventory are reached.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use super::hosts::ADDRESS;
 use super::reading::{Found, Reading};
 use super::ssh_arguments::{self, Arguments};
 use crate::config::{Connection, Ssh, Sudo};
 
+/// Where Ansible connects to a host.
+pub(super) const ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 const USER: [&str; 2] = ["ansible_user", "ansible_ssh_user"];
 const PORT: [&str; 2] = ["ansible_port", "ansible_ssh_port"];
 const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_file"];
@@ -14,7 +15,7 @@ const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_fil
 const ARGUMENTS: [&str; 3] = ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
 const SUDO_PASSWORDS: [&str; 3] = ["ansible_become_pass", "ansible_become_password", "ansible_sudo_pass"];
 
-/// The host that others are reached through.
+/// The host through which others are reached.
 pub(super) struct Jump {
     /// The bastion's index.
     host: usize,
@@ -24,7 +25,7 @@ pub(super) struct Jump {
 }
 
 impl Reading<'_> {
-    /// The hosts that may be gone through: those of group `bastion`, or else a host of that name.
+    /// The possible bastions: the hosts of group `bastion`, or else the host of that name.
     pub(super) fn bastions(&self) -> Vec<usize> {
         let members = self.groups.members(&["bastion"]);
         if members.is_empty() { self.groups.data.host("bastion").into_iter().collect() } else { members }
@@ -35,7 +36,7 @@ impl Reading<'_> {
         let bastions = self.bastions();
         let (&host, more) = bastions.split_first()?;
         for &other in more {
-            let message = "one bastion is gone through, the first; this one is left out";
+            let message = "kinstall goes through one bastion, the first; this one is left out";
             self.remarks.add(&self.groups.data.hosts[other].place, message);
         }
         let address = self.text(host, &ADDRESS).map(|found| found.text);
@@ -47,7 +48,7 @@ impl Reading<'_> {
     }
 
     /// How a host is reached whose address in the cluster is `address`.
-    pub(super) fn ssh(&mut self, host: usize, address: Option<Ipv4Addr>, jump: Option<&Jump>) -> Ssh {
+    pub(super) fn ssh(&mut self, host: usize, address: Option<IpAddr>, jump: Option<&Jump>) -> Ssh {
         let sudo = self.sudo(host);
         if self.is_local(host) {
             return Ssh { connection: Some(Connection::Local), sudo, ..Ssh::default() };
@@ -87,7 +88,7 @@ impl Reading<'_> {
         let Found { text, place } = self.text(host, &PORT)?;
         let port = text.parse().ok().filter(|&port| port > 0);
         if port.is_none() {
-            self.problems.add(&place, format!("`{text}` is no TCP port"));
+            self.problems.add(&place, format!("`{text}` is not a TCP port"));
         }
         port
     }
@@ -129,7 +130,7 @@ impl Reading<'_> {
 }
 
 impl Arguments {
-    /// These, with those of `later` where these have none.
+    /// These arguments, completed by those of `later`.
     fn or(self, later: Self) -> Self {
         let (jump, jump_key) =
             if self.jump.is_some() { (self.jump, self.jump_key) } else { (later.jump, later.jump_key) };

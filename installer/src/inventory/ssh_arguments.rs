@@ -1,6 +1,6 @@
-//! Arguments of `ssh` in an inventory: what of them has a place in `cluster.yaml`.
+//! Arguments of `ssh` in an inventory, as far as `cluster.yaml` has a key for them.
 //!
-//! A host to go through is written in many ways: `-J`, `-o ProxyJump=…`, and most often a `ProxyCommand` that runs `ssh -W %h:%p`,
+//! A jump host is written in many ways: `-J`, `-o ProxyJump=…`, and most often a `ProxyCommand` that runs `ssh -W %h:%p`,
 //! with the options of that second `ssh`, or `nc %h %p` on the host between.
 
 use super::words::{Comments, split};
@@ -26,8 +26,8 @@ pub(super) struct Arguments {
     pub known_hosts: Option<String>,
 }
 
-/// Reads arguments as they stand in an inventory. What has no place is remarked upon, or refused where a host could not be reached
-/// without it.
+/// Reads the arguments of an inventory. An argument without a key in `cluster.yaml` gets a remark, or is refused if the host could
+/// not be reached without it.
 pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, problems: &mut Remarks) -> Arguments {
     let mut left = Vec::new();
     let read =
@@ -46,7 +46,7 @@ pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, proble
     match read {
         Ok(Line { found, destination: None, .. }) => found,
         Ok(Line { destination: Some(word), .. }) => {
-            problems.add(place, format!("`{word}` in the arguments of ssh is no option"));
+            problems.add(place, format!("`{word}` in the arguments of ssh is not an option"));
             Arguments::default()
         }
         Err(problem) => {
@@ -60,7 +60,7 @@ pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, proble
 #[derive(Debug, Default)]
 struct Line {
     found: Arguments,
-    /// Whether bytes go on to the host that is connected to.
+    /// Whether it forwards bytes to the host of the connection.
     forwards: bool,
     destination: Option<String>,
     command: Vec<String>,
@@ -89,7 +89,7 @@ fn command_line(words: &[String], left: &mut Vec<String>) -> Result<Line, String
                 line.option(flag, value, left)?;
                 break;
             } else {
-                return Err(format!("`-{flag}` is no option of ssh"));
+                return Err(format!("`-{flag}` is not an option of ssh"));
             }
         }
     }
@@ -203,7 +203,7 @@ fn after_destination(mut line: Line, left: &mut Vec<String>) -> Result<Line, Str
     Ok(line)
 }
 
-/// A host to go through, as `ssh -J` takes it. What an option says wins over what stands in the destination.
+/// A jump host, as `ssh -J` takes it. An option wins over the destination.
 pub(super) fn jump_of(destination: &str, user: Option<&str>, port: Option<&str>) -> String {
     let destination = destination.strip_prefix("ssh://").unwrap_or(destination).trim_end_matches('/');
     let (own_user, host) = destination.rsplit_once('@').map_or((None, destination), |(user, host)| (Some(user), host));
@@ -285,8 +285,8 @@ mod tests {
         }
         insta::assert_snapshot!(refused("-F my.cfg"), @"line 7: the arguments of ssh name a configuration of their own, `-F my.cfg`, and without it the host may not be reached; put what it says into ~/.ssh/config and remove it here");
         insta::assert_snapshot!(refused("-J"), @"line 7: `-J` in the arguments of ssh has no value");
-        insta::assert_snapshot!(refused("-!"), @"line 7: `-!` is no option of ssh");
-        insta::assert_snapshot!(refused("host"), @"line 7: `host` in the arguments of ssh is no option");
+        insta::assert_snapshot!(refused("-!"), @"line 7: `-!` is not an option of ssh");
+        insta::assert_snapshot!(refused("host"), @"line 7: `host` in the arguments of ssh is not an option");
         insta::assert_snapshot!(refused("-o 'ProxyJump"), @"line 7: a quotation mark is not closed");
     }
 

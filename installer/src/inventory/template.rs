@@ -1,8 +1,8 @@
-//! Ansible's templates, as far as they only name other variables: `{{ name }}`. Everything else needs Ansible.
+//! Ansible's templates that only name other variables: `{{ name }}`. Everything else needs Ansible.
 
 use super::value::{Node, Value};
 
-/// More than variables that name each other would need.
+/// A limit on variables that name each other.
 const DEEPEST: usize = 20;
 /// The longest text that is put together.
 const LONGEST: usize = 10_000;
@@ -10,13 +10,13 @@ const LONGEST: usize = 10_000;
 /// Whether a value could be filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
-    /// It holds no template any more.
+    /// It has no template left.
     Whole,
-    /// It holds one that only Ansible can fill in.
+    /// It has a template that only Ansible can fill in.
     NeedsAnsible,
 }
 
-/// Puts the values of other variables in; `known` gives them as they are written.
+/// Fills in the values of other variables. `known` gives them as they are written.
 pub(super) fn fill(value: &Value, known: &dyn Fn(&str) -> Option<Value>) -> (Value, Filled) {
     match filled(value, known, 0) {
         Some(value) => (value, Filled::Whole),

@@ -147,7 +147,7 @@ fn ranges_nesting_and_quotes_are_ansibles() {
     wb 192.0.2.7 worker {port:22,user:rack b}
     all {}
     no host is in group `etcd`; etcd goes beside the control planes
-    line 2: this host is in none of the groups that make it part of the cluster, and left out
+    line 2: this host is in no group of the cluster, so it is left out
     ");
 }
 
@@ -210,7 +210,7 @@ fn a_bastion_is_gone_through() {
     b 192.0.2.2 control-plane+etcd {jump:own}
     all {}
     no host is in group `etcd`; etcd goes beside the control planes
-    line 3: one bastion is gone through, the first; this one is left out
+    line 3: kinstall goes through one bastion, the first; this one is left out
     ");
 }
 
@@ -250,8 +250,8 @@ fn what_is_left_out_is_told_once_with_its_lines() {
     no host is in group `etcd`; etcd goes beside the control planes
     lines 2, 4, 5 and 2 more: left out: `my_token`: not known to kinstall
     line 9: kinstall sets up no route reflectors; group `calico_rr` is left out
-    line 9: this host is in none of the groups that make it part of the cluster, and left out
-    line 13: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.25.2`
+    line 9: this host is in no group of the cluster, so it is left out
+    line 13: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.25.2`
     ");
 }
 
@@ -267,11 +267,11 @@ fn what_cannot_be_is_refused_all_at_once() {
     line 3: `192.0.2` is no IPv4 address
     line 4: host `c` has no address that other hosts reach it by, and `c` resolves to none here; add `ip=`
     line 5: `ip` is a template that only Ansible can fill in; write the value itself
-    line 6: `0` is no TCP port
+    line 6: `0` is not a TCP port
     line 7: `ansible_become_user` can only be `root` for kinstall
     line 7: `maybe` is neither true nor false
     line 8: `ansible_become_method` can only be `sudo` for kinstall
-    line 9: `fd00::1` is IPv6, which is not supported yet
+    line 9: `fd00::1` is IPv6, and `ipv6_stack` is not on; `ip` and `access_ip` are IPv4, and `ip6` is the other
     ");
 }
 
@@ -287,14 +287,14 @@ fn lines_that_make_no_sense_are_refused_all_at_once() {
     line 5: a section `:y` is not known; there are `:children` and `:vars`
     line 7: a section is written `[group]`
     line 8: a section needs the name of a group, without spaces
-    line 10: group `nobody` has no section of its own; add `[nobody]`, empty if need be
+    line 10: group `nobody` has no section of its own; add `[nobody]`, even if it is empty
     line 11: a child is the name of a group alone
-    line 12: group `y` has variables and no hosts; add `[y]`, empty if need be
+    line 12: group `y` has variables and no hosts; add `[y]`, even if it is empty
     line 14: a variable is written `name=value`
     ");
     insta::assert_snapshot!(read("[a:children]\nb\n[b:children]\na\nc\n[c]\n"), @"
     refused
-    line 4: group `a` is, by way of its children, a child of itself
+    line 4: group `a` is a child of itself, through its children
     ");
     insta::assert_snapshot!(read("a[1:9999]\nb[1:9999]\n"), @"
     refused

@@ -9,7 +9,7 @@ use super::pattern;
 use super::value::{Node, Value};
 use crate::import::{Place, Remarks};
 
-/// Deeper than any nesting of groups.
+/// A limit on nested groups.
 const DEEPEST: usize = 50;
 
 struct Reader<'a> {
@@ -19,7 +19,7 @@ struct Reader<'a> {
     problems: &'a mut Remarks,
 }
 
-/// Reads a file's groups into `data`; what is wrong with one is told, and the next is read.
+/// Reads a file's groups into `data`. Reports an error in a group and continues with the next.
 pub(super) fn read(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     let mut reader = Reader { data, file, remarks, problems };
     if let Some(groups) = whole.value.entries() {
@@ -52,7 +52,8 @@ impl Reader<'_> {
             Value::Map(entries) => entries,
             _ => {
                 let place = self.place(node.line);
-                self.remarks.add(&place, format!("`{name}` is no group, since it is no mapping, and is left out"));
+                self.remarks
+                    .add(&place, format!("`{name}` is not a group, since it is not a mapping, and is left out"));
                 return None;
             }
         };
@@ -116,7 +117,7 @@ impl Reader<'_> {
         let variables = match &node.value {
             Value::Map(entries) => &entries[..],
             other if other.is_empty() => &[],
-            _ => return Err(format!("host `{pattern}` has a value that is no mapping of variables")),
+            _ => return Err(format!("host `{pattern}` has a value that is not a mapping of variables")),
         };
         let (names, port) = pattern::expand(pattern, MOST_HOSTS)?;
         for name in names {

@@ -1,6 +1,6 @@
-//! Splits a line into words as Python's `shlex.split` does, which is not quite as a shell does.
+//! Splits a line into words as Python's `shlex.split` does, which differs a little from a shell.
 
-/// What follows `#` in a line.
+/// The text after `#` in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comments {
     /// It is skipped, also behind a word without a space between.
@@ -26,7 +26,7 @@ pub(super) fn split(line: &str, comments: Comments) -> Result<Vec<String>, &'sta
         match (state, character) {
             (State::Quoted(quote), _) if character == quote => state = State::Word,
             (State::Quoted('"'), '\\') => {
-                let next = characters.next().ok_or("a backslash has nothing behind it")?;
+                let next = characters.next().ok_or("nothing follows the backslash")?;
                 if !['"', '\\'].contains(&next) {
                     word.push('\\');
                 }
@@ -41,7 +41,7 @@ pub(super) fn split(line: &str, comments: Comments) -> Result<Vec<String>, &'sta
             (_, '#') if comments == Comments::Skipped => break,
             (_, '\'' | '"') => state = State::Quoted(character),
             (_, '\\') => {
-                word.push(characters.next().ok_or("a backslash has nothing behind it")?);
+                word.push(characters.next().ok_or("nothing follows the backslash")?);
                 state = State::Word;
             }
             (State::Between | State::Word, _) => {
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(words(r#"a "b\"c\\d\e" f\ g '\'"#), r#"a|b"c\d\e|f g|\"#);
         assert_eq!(words("# a"), "");
         assert_eq!(words("a 'b"), "a quotation mark is not closed");
-        assert_eq!(words("a \\"), "a backslash has nothing behind it");
+        assert_eq!(words("a \\"), "nothing follows the backslash");
         assert_eq!(split("a b#c", Comments::Kept).unwrap(), ["a", "b#c"]);
     }
 }

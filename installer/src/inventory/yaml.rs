@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use super::value::{Node, Value, insert};
 
 const DEEPEST: usize = 100;
-/// A limit so that aliases of aliases cannot fill the memory.
+/// A limit that keeps aliases of aliases from filling the memory.
 const MOST_NODES: usize = 1_000_000;
 
-/// Why a text is not read, and where.
+/// Why a text cannot be read, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct YamlError {
     pub line: usize,
@@ -76,8 +76,11 @@ impl<'a> Loader<'a> {
             Event::SequenceStart(anchor, _) => (Value::List(self.items(depth)?), anchor),
             Event::MappingStart(anchor, _) => (Value::Map(self.entries(depth)?), anchor),
             Event::Alias(anchor) => {
-                let (node, size) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| refuse("an alias names what holds it"))?;
+                let (node, size) = self
+                    .anchors
+                    .get(&anchor)
+                    .cloned()
+                    .ok_or_else(|| refuse("an alias refers to a node that contains it"))?;
                 self.count(size, line)?;
                 return Ok(node);
             }
@@ -127,7 +130,7 @@ impl<'a> Loader<'a> {
             let Some(name) = name else {
                 return Err(YamlError { line: key.line, message: "a key is a list or a mapping".to_owned() });
             };
-            // The key's own line is the one to look at.
+            // The line of the key, where a reader looks.
             node.line = key.line;
             insert(&mut own, name, node);
         }
@@ -153,10 +156,8 @@ impl<'a> Loader<'a> {
             }
             None if style != ScalarStyle::Plain => Ok(Value::Text(text.to_owned())),
             None if self.json => Ok(json_scalar(text)),
-            // A value of its own in YAML 1.1, which no loader has.
-            None if text == "=" => {
-                Err(YamlError { line, message: "`=` alone is no value; put it in quotation marks".to_owned() })
-            }
+            // YAML 1.1 gives `=` a type of its own, which loaders do not implement.
+            None if text == "=" => Err(YamlError { line, message: "`=` alone is not a value; quote it".to_owned() }),
             None => Ok(plain(text)),
         }
     }

@@ -41,8 +41,11 @@ pub fn cluster_for(
     topology: &Topology,
     newcomer: &HostSpec,
 ) -> Result<ClusterSpec, IssueError> {
-    if let Some(holder) = topology.members().iter().find(|member| member.address == newcomer.address) {
-        return Err(IssueError::AddressTaken { address: newcomer.address, holder: holder.name.clone() });
+    for address in newcomer.addresses() {
+        if let Some(holder) = topology.members().iter().find(|member| member.addresses().any(|taken| taken == address))
+        {
+            return Err(IssueError::AddressTaken { address, holder: holder.name.clone() });
+        }
     }
     if topology.members().iter().any(|member| member.name == newcomer.name.as_str()) {
         return Err(IssueError::NameTaken { name: newcomer.name.to_string() });
@@ -62,7 +65,7 @@ pub fn cluster_for(
 fn first_host(member: &Member) -> Result<HostSpec, IssueError> {
     let name = member.name.parse().map_err(|_| IssueError::Name { name: member.name.clone() })?;
     let (address, roles) = (member.address, member.roles.clone());
-    Ok(HostSpec::new(name, address, roles))
+    Ok(HostSpec { second_address: member.second_address, ..HostSpec::new(name, address, roles) })
 }
 
 /// The first label of a worker that its kubelet may not give it.

@@ -35,7 +35,7 @@ fn file() -> JoinFile {
         authority,
         pod_networks: [(
             "c1".to_owned(),
-            PodNetwork { pods: "10.244.0.0/24".parse().unwrap(), node: [192, 0, 2, 1].into() },
+            PodNetwork { pods: "10.244.0.0/24".parse().unwrap(), node: [192, 0, 2, 1].into(), second_node: None },
         )]
         .into(),
         cluster: cluster_for(&cluster.spec, &cluster.seen_from("c1"), &newcomer).unwrap(),

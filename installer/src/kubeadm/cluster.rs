@@ -3,17 +3,17 @@
 //! Source: cmd/kubeadm/app/apis/kubeadm/v1beta3 and v1beta4 of Kubernetes. Fields that both versions share
 //! are plain; those that differ are made by version.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use kbundle_format::{ImageRef, Role};
 use serde::Serialize;
 
+use super::arguments::Arguments;
 use super::host_settings::Patches;
 use super::images::{self, ClusterImages};
 use super::registration::NodeRegistration;
 use super::{ConfigApi, components};
-use crate::config::{ExtraVolume, Flags};
+use crate::config::ExtraVolume;
 use crate::etcd_layout as etcd;
 use crate::inputs::Inputs;
 use crate::kube_types::Program;
@@ -41,37 +41,6 @@ pub(super) struct ApiEndpoint {
 impl ApiEndpoint {
     pub(super) fn of(inputs: &Inputs<'_>) -> Self {
         Self { advertise_address: inputs.address(), bind_port: inputs.spec.api.port }
-    }
-}
-
-/// Flags of a program: a map until v1beta3, a list from v1beta4.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Arguments {
-    Map(BTreeMap<String, String>),
-    List(Vec<Argument>),
-}
-
-#[derive(Serialize)]
-pub(super) struct Argument {
-    name: String,
-    value: String,
-}
-
-impl Arguments {
-    /// A flag with several values needs a list; for v1beta3 a plan with one is refused.
-    pub(super) fn new(api: ConfigApi, flags: Flags) -> Self {
-        match api {
-            ConfigApi::V1Beta3 => {
-                Self::Map(flags.into_iter().map(|(name, value)| (name, value.all().join(","))).collect())
-            }
-            ConfigApi::V1Beta4 => {
-                let arguments = flags.iter().flat_map(|(name, value)| {
-                    value.all().iter().map(|value| Argument { name: name.clone(), value: value.clone() })
-                });
-                Self::List(arguments.collect())
-            }
-        }
     }
 }
 

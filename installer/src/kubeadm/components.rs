@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::files::{ADMISSION_CONFIGURATION_PATH, ADMISSION_DIRECTORY, OIDC_CA_PATH};
 use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ENCRYPTION_PATH, LOWEST_TLS};
-use crate::config::{Admission, ApiServer, ClusterSpec, Component, ExtraVolume, Flags, Oidc, Switch};
+use crate::config::{
+    Admission, ApiServer, ClusterSpec, Component, ExtraVolume, Flags, IpFamily, Network, Oidc, Switch, USUAL_NODE_PART,
+    USUAL_NODE_PART_IPV6,
+};
 use crate::kube_types::Program;
 
 /// The admission plugin that kubeadm switches on; a list of the site's own would replace its list.
 const BY_KUBEADM: &str = "NodeRestriction";
-/// Parts of nodes that the controller manager cuts without being told.
-const USUAL_NODE_CIDR: u8 = 24;
 
 /// The flags of the API server.
 ///
@@ -89,12 +90,24 @@ fn controller_manager_flags(spec: &ClusterSpec) -> Flags {
     let mut flags = quiet_flags();
     // The default keeps 12500 ended pods in etcd (CIS Kubernetes Benchmark, 1.3.1).
     flags.insert("terminated-pod-gc-threshold".to_owned(), "1000".into());
-    let node_prefix = spec.network.node_cidr_mask_size;
-    if node_prefix != USUAL_NODE_CIDR {
-        flags.insert("node-cidr-mask-size".to_owned(), node_prefix.to_string().into());
-    }
+    flags.extend(node_parts(&spec.network));
     let Component { extra_args, feature_gates, .. } = &spec.controller_manager;
     with_those_of_the_site(flags, extra_args, feature_gates)
+}
+
+/// The flag for parts that are not of the usual size. It has another name where there are two families (cmd/kube-controller-manager,
+/// `setNodeCIDRMaskSizes`).
+fn node_parts(network: &Network) -> Flags {
+    let flag = |family| {
+        let (usual, name) = match family {
+            IpFamily::Ipv4 => (USUAL_NODE_PART, "node-cidr-mask-size-ipv4"),
+            IpFamily::Ipv6 => (USUAL_NODE_PART_IPV6, "node-cidr-mask-size-ipv6"),
+        };
+        let name = if network.pod_cidr.is_dual() { name } else { "node-cidr-mask-size" };
+        let prefix = network.node_part(family);
+        (prefix != usual).then(|| (name.to_owned(), prefix.to_string().into()))
+    };
+    network.pod_cidr.families().filter_map(flag).collect()
 }
 
 /// The flags of the scheduler.

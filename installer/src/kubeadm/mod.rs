@@ -3,6 +3,7 @@
 //! The configuration is one YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
 //! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. It is decided from [`Inputs`] alone. Only [`run`] and `half_written` read or change the host.
 
+mod arguments;
 mod cluster;
 mod components;
 mod credential;

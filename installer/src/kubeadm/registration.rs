@@ -4,15 +4,14 @@
 //! say it for a host that joins by hand. Which labels a kubelet may give itself, the API server decides (admission plugin
 //! `NodeRestriction`); the others are for the first control plane, or for an administrator.
 
-use std::net::IpAddr;
-
 use kbundle_format::Role;
 use serde::Serialize;
 
-use super::cluster::Arguments;
+use super::arguments::Arguments;
 use super::{CRI_SOCKET, ConfigApi};
 use crate::config::{Flags, HostSpec};
 use crate::inputs::Inputs;
+use crate::topology::Member;
 
 /// Labels of Kubernetes' own that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
 const OWN_LABELS: [&str; 5] = [
@@ -42,7 +41,7 @@ impl NodeRegistration {
             cri_socket: CRI_SOCKET,
             // There is nowhere to pull from.
             image_pull_policy: "Never",
-            kubelet_extra_args: Arguments::new(api, kubelet_arguments(inputs.address(), worker(inputs))),
+            kubelet_extra_args: Arguments::new(api, kubelet_arguments(inputs.topology.this(), worker(inputs))),
         }
     }
 }
@@ -53,8 +52,9 @@ fn worker<'a>(inputs: &Inputs<'a>) -> Option<&'a HostSpec> {
     inputs.spec.hosts.iter().find(|host| host.name.as_str() == name && !host.roles.contains(&Role::ControlPlane))
 }
 
-fn kubelet_arguments(address: IpAddr, worker: Option<&HostSpec>) -> Flags {
-    let mut arguments = Flags::from([("node-ip".to_owned(), address.to_string().into())]);
+fn kubelet_arguments(this: &Member, worker: Option<&HostSpec>) -> Flags {
+    let addresses: Vec<_> = this.addresses().map(|address| address.to_string()).collect();
+    let mut arguments = Flags::from([("node-ip".to_owned(), addresses.join(",").into())]);
     let labels = worker.into_iter().flat_map(|host| &host.labels).filter(|(key, _)| kubelet_may_set(key));
     let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
     let taints = worker.map(|host| host.taints.join(",")).unwrap_or_default();
@@ -101,6 +101,14 @@ mod tests {
           register-with-taints: db=yes:NoSchedule,x:NoExecute
         ");
         assert!(!written("c2").contains("taints") && !written("c2").contains("labels"));
+    }
+
+    #[test]
+    fn a_node_of_both_families_says_both_addresses() {
+        let cluster = fixture::Cluster::of_both_families();
+        let topology = cluster.seen_from("w1");
+        let written = serde_yaml::to_string(&NodeRegistration::of(&cluster.inputs(&topology))).unwrap();
+        assert!(written.contains("node-ip: 192.0.2.11,2001:db8::11\n"), "{written}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{
-    ADMIN_KUBECONFIG, CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, STATIC_PODS, half_written, has_coredns, has_kube_proxy,
-    manifest_path,
+    ADMIN_KUBECONFIG, CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns,
+    has_kube_proxy, manifest_path,
 };
 use crate::facts::CgroupVersion;
 use crate::host::{Command, CommandError, Host, HostError};
@@ -113,6 +113,27 @@ impl Kubeadm<'_> {
         self.call(["init", "phase"].into_iter().chain(phase).map(str::to_owned).chain([configuration]))
     }
 
+    /// `kubeadm upgrade apply`, after the configuration of the new version was handed to the cluster, which kubeadm reads it from. Certificates
+    /// are left to kinstall's timer: kubeadm writes them in place, where a power cut leaves half of one.
+    pub fn upgrade(&mut self) -> anyhow::Result<()> {
+        self.wait_for_another()?;
+        self.wait_for_own_api()?;
+        let version = self.inputs.list.kubernetes_version;
+        let fixed =
+            ["upgrade", "apply", &format!("v{version}"), "--yes", "--certificate-renewal=false"].map(str::to_owned);
+        let patches = format!("--patches={PATCHES_DIRECTORY}");
+        let ignored = ignoring(&self.refused_for_cgroups());
+        let arguments: Vec<_> = fixed.into_iter().chain([patches]).chain(ignored).collect();
+        let attempt = |kubeadm: &mut Self| {
+            kubeadm.call_phase(["upload-config", "kubeadm"])?;
+            kubeadm.progress.detail("kubeadm upgrade apply");
+            kubeadm
+                .call(arguments.clone())
+                .context("while upgrading the control plane; `journalctl -u kubelet` may say more")
+        };
+        self.patiently(attempt, Self::wait_for_own_api)
+    }
+
     /// Runs `attempt`, and again where it ended with a time-out and `api_answers` after that.
     ///
     /// # Errors
@@ -166,7 +187,7 @@ impl Kubeadm<'_> {
 
     /// What kubeadm's preflight would find of kinstall's and its own making, by kubeadm's names; never `all`.
     fn own_findings(&self) -> Result<Vec<String>, HostError> {
-        let Inputs { spec, facts, list, .. } = self.inputs;
+        let spec = self.inputs.spec;
         let mut own: Vec<_> = STATIC_PODS
             .iter()
             .filter(|name| self.host.exists(&manifest_path(name)))
@@ -176,10 +197,15 @@ impl Kubeadm<'_> {
             // The API server's port, and those of scheduler, controller manager and kubelet.
             own.extend([spec.api.port, 10259, 10257, 10250].map(|port| format!("Port-{port}")));
         }
-        if facts.cgroups.version == CgroupVersion::V1 && CGROUP_V1_REFUSED.holds(list.kubernetes_version) {
-            own.push("SystemVerification".to_owned());
-        }
+        own.extend(self.refused_for_cgroups());
         Ok(own)
+    }
+
+    /// The finding by which kubeadm refuses a host with cgroup v1, whose kubelet is told to start all the same.
+    fn refused_for_cgroups(&self) -> Vec<String> {
+        let Inputs { facts, list, .. } = self.inputs;
+        let is_refused = facts.cgroups.version == CgroupVersion::V1 && CGROUP_V1_REFUSED.holds(list.kubernetes_version);
+        if is_refused { vec!["SystemVerification".to_owned()] } else { Vec::new() }
     }
 
     fn call(&self, arguments: impl IntoIterator<Item = String>) -> Result<(), HostError> {

@@ -1,11 +1,9 @@
 //! The check of the packet filter: what the host's roles need has to get through, whoever set the rules.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::{Answer, Check, Subject};
 use crate::config::{Cni, Switch};
 use crate::distributions::Firewall;
-use crate::facts::packet_filter::{Access, FilterChain, FilterProgram, Hook};
+use crate::facts::packet_filter::{Access, Family, FilterChain, FilterProgram, Hook};
 use crate::facts::{HostFacts, Installation};
 use crate::ports::{self, Port};
 
@@ -35,18 +33,16 @@ impl Closed<'_> {
 #[must_use]
 pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     let facts = subject.facts;
-    let address = match subject.topology {
-        Some(topology) => topology.this().address,
-        None => facts.primary_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    };
+    let families = || subject.spec.network.pod_cidr.families();
+    let at = |hook| families().flat_map(move |family| facts.packet_filter.at(hook, family));
     // Nobody but its own pods connects to a host that is alone.
     let is_needed = |port: &Port| match subject.topology {
         None => port.clients.include_pods(),
         Some(topology) => port.has_clients_in(topology),
     };
     let closing = |port: Port| {
-        let mut chains = facts.packet_filter.at(Hook::Input, address);
-        Some((port, chains.find(|chain| chain.access(port.protocol()) == Access::Closed)?))
+        let closing = at(Hook::Input).filter(|chain| chain.access(port.protocol()) == Access::Closed);
+        distinct(closing).into_iter().map(move |chain| (port, chain))
     };
     let wanted = ports::of_host(subject.spec, |role| subject.has(role));
     let is_node = subject.topology.is_none_or(|topology| topology.this().is_node());
@@ -55,12 +51,23 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     let is_closed = |chain: &&FilterChain| {
         chain.access(None) == Access::Closed && !(network_helps_itself && chain.program == FilterProgram::Iptables)
     };
-    let forward = facts.packet_filter.at(Hook::Forward, address).filter(|chain| is_node && is_closed(chain));
-    let output = facts.packet_filter.at(Hook::Output, address).filter(|chain| chain.access(None) == Access::Closed);
+    let forward = at(Hook::Forward).filter(|chain| is_node && is_closed(chain));
+    let output = at(Hook::Output).filter(|chain| chain.access(None) == Access::Closed);
     Closed {
-        ports: wanted.into_iter().filter(is_needed).filter_map(closing).collect(),
-        chains: forward.chain(output).collect(),
+        ports: wanted.into_iter().filter(is_needed).flat_map(closing).collect(),
+        chains: distinct(forward.chain(output)),
     }
+}
+
+/// A chain of both families stands for both.
+fn distinct<'a>(chains: impl Iterator<Item = &'a FilterChain>) -> Vec<&'a FilterChain> {
+    let mut found: Vec<&FilterChain> = Vec::new();
+    for chain in chains {
+        if !found.contains(&chain) {
+            found.push(chain);
+        }
+    }
+    found
 }
 
 fn firewall(subject: &Subject<'_>) -> Answer {
@@ -121,14 +128,19 @@ fn describe(closed: &Closed<'_>) -> String {
 
 /// The commands that open what is closed, for the firewall that this host has.
 fn commands(manager: Firewall, subject: &Subject<'_>, closed: &Closed<'_>) -> Vec<String> {
-    let pods = subject.spec.network.pod_cidr;
+    let pods = |chain: &FilterChain| {
+        let all = subject.spec.network.pod_cidr;
+        all.iter().filter(|cidr| chain.family.is_for(cidr.family())).collect::<Vec<_>>()
+    };
     let by_chain = |chain: &FilterChain| match (manager, chain.program) {
         (Firewall::Firewalld | Firewall::Ufw, _) => manager,
         (_, FilterProgram::Nft) => Firewall::Nftables,
         (_, FilterProgram::Iptables | FilterProgram::IptablesLegacy) => Firewall::Iptables,
     };
     let at = |command: String, chain: &FilterChain| {
-        command.replace("TABLE CHAIN", &format!("{} {} {}", chain.family.name(), chain.table, chain.chain))
+        let command =
+            command.replace("TABLE CHAIN", &format!("{} {} {}", chain.family.name(), chain.table, chain.chain));
+        if chain.family == Family::Ip6 { command.replace("iptables", "ip6tables") } else { command }
     };
     let mut found: Vec<_> = closed
         .ports
@@ -139,7 +151,9 @@ fn commands(manager: Firewall, subject: &Subject<'_>, closed: &Closed<'_>) -> Ve
         })
         .collect();
     for chain in closed.chains.iter().filter(|chain| chain.hook == Hook::Forward) {
-        found.extend(by_chain(chain).forward(&pods.to_string()).into_iter().map(|command| at(command, chain)));
+        for pods in pods(chain) {
+            found.extend(by_chain(chain).forward(&pods.to_string()).into_iter().map(|command| at(command, chain)));
+        }
     }
     found.dedup();
     found
@@ -191,6 +205,32 @@ mod tests {
             "firewall Reject: chain INPUT of iptables lets nobody reach 10250/tcp, 6443/tcp; chain FORWARD of iptables lets no packets of pods through | `kinstall run --prepare` opens what is needed, to the hosts of the cluster alone; by hand: `iptables -I INPUT -p tcp --dport 10250 -j ACCEPT`, `iptables -I INPUT -p tcp --dport 6443 -j ACCEPT`, `iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT`, `iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT`, and let in replies and what comes by lo; then `iptables-save` into what is loaded at boot (/etc/iptables/rules.v4, on RHEL /etc/sysconfig/iptables)",
         ]
         "#);
+    }
+
+    #[test]
+    fn each_family_of_the_cluster_is_looked_at_and_no_other() {
+        let told = |mut cluster: Cluster| {
+            cluster.spec.network.cni = Some(Cni::Bridge);
+            let mut forward = FilterChain { family: Family::Ip6, ..chain(Hook::Forward, "FORWARD") };
+            forward.rules.clear();
+            let input = FilterChain { family: Family::Ip6, ..chain(Hook::Input, "INPUT") };
+            cluster.facts.packet_filter.chains = vec![input, forward];
+            let topology = cluster.seen_from("w1");
+            firewall(&Subject {
+                spec: &cluster.spec,
+                facts: &cluster.facts,
+                topology: Some(&topology),
+                kubernetes: None,
+            })
+            .advice
+        };
+        assert_eq!(told(Cluster::of_three_and_two()), "");
+        for cluster in [Cluster::of_both_families(), Cluster::of_ipv6()] {
+            let advice = told(cluster);
+            assert!(advice.contains("`ip6tables -I INPUT -p tcp --dport 10250 -j ACCEPT`"), "{advice}");
+            assert!(advice.contains("`ip6tables -I FORWARD -s fd00:244::/56 -j ACCEPT`"), "{advice}");
+            assert!(!advice.contains("10.244"), "{advice}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Checks of what else sets the things that a cluster sets, and of what a hardened host forbids.
+//! Checks for other software that sets what a cluster sets, and for what a hardened host forbids.
 
 use super::{Answer, Check, Subject};
 use crate::config::Switch;
-use crate::facts::{CgroupVersion, NETWORK_MANAGER_FILE};
+use crate::facts::{CgroupVersion, NETWORK_MANAGER_DEVICES, NETWORK_MANAGER_FILE};
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -13,24 +13,20 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "boot-settings",
-        wanted: "no file of others that undoes kernel settings at boot (systemd-sysctl, ufw)",
+        wanted: "no file that changes these kernel settings at boot (systemd-sysctl, ufw)",
         look: boot_settings,
     },
     Check {
         id: "network-managers",
-        wanted: "nobody who changes the interfaces and routes of pods",
+        wanted: "no service that changes the interfaces or routes of pods",
         look: network_managers,
     },
     Check {
         id: "execution-control",
-        wanted: "nobody who forbids binaries that no package brought (fapolicyd)",
+        wanted: "no service that forbids binaries from outside packages (fapolicyd)",
         look: execution_control,
     },
-    Check {
-        id: "app-armor",
-        wanted: "either; containerd loads its own profile where AppArmor is at work",
-        look: app_armor,
-    },
+    Check { id: "app-armor", wanted: "on or off; where it is on, containerd loads its own profile", look: app_armor },
     Check { id: "links", wanted: "no interfaces of another container engine or cluster", look: links },
 ];
 
@@ -41,7 +37,7 @@ fn kernel_configuration(subject: &Subject<'_>) -> Answer {
     }
     let is_v1 = subject.facts.cgroups.version == CgroupVersion::V1;
     if is_v1 && subject.kubernetes.is_some_and(|version| CGROUP_V1_REFUSED.holds(version)) {
-        return Answer::pass("none; kubeadm is told not to look on this host, for its cgroup version");
+        return Answer::pass("none; kinstall tells kubeadm not to look, because of this host's cgroup version");
     }
     let release = &kernel.release;
     Answer::reject(
@@ -51,7 +47,8 @@ fn kernel_configuration(subject: &Subject<'_>) -> Answer {
 }
 
 fn boot_settings(subject: &Subject<'_>) -> Answer {
-    let conflicts = &subject.facts.hardening.boot_conflicts;
+    let conflicts = subject.facts.hardening.boot_conflicts.iter();
+    let conflicts: Vec<_> = conflicts.filter(|found| found.concerns(&subject.spec.network)).collect();
     if conflicts.is_empty() {
         return Answer::pass("none");
     }
@@ -86,16 +83,15 @@ fn network_managers(subject: &Subject<'_>) -> Answer {
     }
     if runs("NetworkManager.service") {
         return match (facts.hardening.network_manager_keeps_off, subject.spec.host_preparation) {
-            (true, _) => Answer::pass("NetworkManager, which is told to leave the interfaces of pods alone"),
+            (true, _) => Answer::pass("NetworkManager, which leaves the interfaces of pods alone"),
             (false, Switch::Enabled) => {
                 Answer::pass("NetworkManager; kinstall tells it to leave the interfaces of pods alone")
             }
             (false, Switch::Disabled) => Answer::warn(
                 "NetworkManager, which may change the interfaces of pods",
                 format!(
-                    "`kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices={}` to {NETWORK_MANAGER_FILE}, `systemctl reload \
-                     NetworkManager`",
-                    crate::steps::network_manager::DEVICES
+                    "`kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices={NETWORK_MANAGER_DEVICES}` to {NETWORK_MANAGER_FILE}, `systemctl reload \
+                     NetworkManager`"
                 ),
             ),
         };
@@ -139,8 +135,8 @@ fn links(subject: &Subject<'_>) -> Answer {
     }
     Answer::warn(
         found.join(", "),
-        "it works beside a cluster where its network is another and its rules let pods through; where it is no longer used, `ip link delete` it \
-         and reboot, so that its rules go too",
+        "keep it if its network differs from the cluster's and its rules let pods through; if nothing uses it, `ip link delete` it \
+         and reboot, which removes its rules too",
     )
 }
 

@@ -68,7 +68,7 @@ fn kernel_features(subject: &Subject<'_>) -> Answer {
 fn kernel_settings(subject: &Subject<'_>) -> Answer {
     let mut essential = Vec::new();
     let mut others = Vec::new();
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().filter(|setting| setting.is_for(&subject.spec.network)) {
         // A setting that is not there yet comes with its module, and can be written then.
         let stuck = subject
             .facts

@@ -1,10 +1,12 @@
 //! Checks of names, addresses and ports.
 
+use std::net::IpAddr;
+
 use kbundle_format::Role;
 
 use super::{Answer, Check, Subject};
-use crate::config::{Cni, DnsName, LoadBalancer};
-use crate::facts::{Installation, Listener};
+use crate::config::{Cni, DnsName, IpFamily, LoadBalancer};
+use crate::facts::{DefaultRoute, Installation, Listener};
 use crate::ports::{self, Carrier};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -12,14 +14,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "address", wanted: "an address at which others reach the API server", look: address },
     Check {
         id: "default-route",
-        wanted: "a default route; without one this host cannot reach Services",
+        wanted: "a default route of each IP family of the cluster; without one this host cannot reach Services",
         look: default_route,
     },
     Check { id: "networks", wanted: "pod-cidr and service-cidr apart from the host's own networks", look: networks },
     Check { id: "ports", wanted: "free for the API server, etcd, the kubelet and the other components", look: ports },
     Check {
         id: "virtual-address",
-        wanted: "an address in a network of every control plane (kube-vip announces it by ARP)",
+        wanted: "an address in a network of every control plane (kube-vip announces it by ARP or neighbour discovery)",
         look: virtual_address,
     },
     Check {
@@ -40,44 +42,90 @@ fn hostname(subject: &Subject<'_>) -> Answer {
 
 fn address(subject: &Subject<'_>) -> Answer {
     let facts = subject.facts;
-    let wanted = match subject.topology {
-        Some(topology) => Some(topology.this().address),
-        None => subject.spec.api.address,
+    let wanted: Vec<_> = match subject.topology {
+        Some(topology) => topology.this().addresses().collect(),
+        None => match addresses_of_single(subject) {
+            Ok(found) => found,
+            Err(answer) => return answer,
+        },
     };
-    match (wanted, facts.primary_address()) {
-        (Some(wanted), _) if facts.addresses.iter().any(|found| found.address == wanted) => {
-            Answer::pass(wanted.to_string())
+    let is_here = |wanted: &IpAddr| facts.addresses.iter().any(|found| found.address == *wanted);
+    let names = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match wanted.iter().find(|wanted| !is_here(wanted)) {
+        None => Answer::pass(names(&wanted)),
+        Some(missing) => {
+            let found: Vec<_> = facts.addresses.iter().map(|found| found.address).collect();
+            let (key, section) = match subject.topology {
+                Some(topology) if topology.this().second_address == Some(*missing) => ("second-address", "the host"),
+                Some(_) => ("address", "the host"),
+                None => ("address", "`api`"),
+            };
+            let advice = format!("set `{key}` under {section} in cluster.yaml to one of them");
+            Answer::reject(format!("{missing} is not on this host, which has {}", names(&found)), advice)
         }
-        (Some(wanted), _) => {
-            let found: Vec<_> = facts.addresses.iter().map(|found| found.address.to_string()).collect();
-            let section = if subject.topology.is_some() { "the host" } else { "`api`" };
-            let advice = format!("set `address` under {section} in cluster.yaml to one of them");
-            Answer::reject(format!("{wanted} is not on this host, which has {}", found.join(", ")), advice)
-        }
-        (None, Some(primary)) => Answer::pass(primary.to_string()),
-        (None, None) => Answer::reject(
-            "no default route, and not exactly one address",
+    }
+}
+
+/// The addresses of a host that is the cluster, one of each of its families.
+fn addresses_of_single(subject: &Subject<'_>) -> Result<Vec<IpAddr>, Answer> {
+    let (facts, network) = (subject.facts, &subject.spec.network);
+    let main = subject.spec.api.address.or_else(|| facts.primary_address(network.main_family()));
+    let Some(main) = main else {
+        let family = network.main_family();
+        return Err(Answer::reject(
+            format!("no default route{}, and not exactly one address", of_ipv6(family)),
             "set `address` under `api` in cluster.yaml, or add a default route",
-        ),
+        ));
+    };
+    let mut found = vec![main];
+    for family in network.pod_cidr.families().filter(|family| *family != IpFamily::of(main)) {
+        found.push(facts.address_beside(main, family).ok_or_else(|| {
+            Answer::reject(
+                format!("no {} address beside {main}", family.name()),
+                format!(
+                    "give the interface of {main} an {0} address, or take the {0} networks out of `network` in cluster.yaml",
+                    family.name()
+                ),
+            )
+        })?);
+    }
+    Ok(found)
+}
+
+/// For messages: IPv4 goes without saying.
+fn of_ipv6(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Ipv4 => "",
+        IpFamily::Ipv6 => " of IPv6",
     }
 }
 
 fn default_route(subject: &Subject<'_>) -> Answer {
-    match &subject.facts.default_route {
-        Some(route) => match route.gateway {
-            Some(gateway) => Answer::pass(format!("{} via {gateway}", route.interface)),
-            None => Answer::pass(route.interface.clone()),
-        },
-        None => Answer::reject(
-            "none",
-            "add one to any address in the host's network (`ip route add default via ADDRESS`); it need not lead anywhere",
-        ),
+    let mut found = Vec::new();
+    for family in subject.spec.network.pod_cidr.families() {
+        match subject.facts.default_route_of(family) {
+            Some(DefaultRoute { interface, gateway: Some(gateway) }) => {
+                found.push(format!("{interface} via {gateway}"))
+            }
+            Some(DefaultRoute { interface, gateway: None }) => found.push(interface.clone()),
+            None => {
+                let option = if family == IpFamily::Ipv6 { "-6 " } else { "" };
+                return Answer::reject(
+                    format!("none{}", of_ipv6(family)),
+                    format!(
+                        "add one to any address in the host's network (`ip {option}route add default via ADDRESS`); it need not lead anywhere"
+                    ),
+                );
+            }
+        }
     }
+    Answer::pass(found.join(", "))
 }
 
 fn networks(subject: &Subject<'_>) -> Answer {
     let network = &subject.spec.network;
-    let wanted = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
+    let wanted = [("pod-cidr", &network.pod_cidr), ("service-cidr", &network.service_cidr)];
+    let wanted: Vec<_> = wanted.iter().flat_map(|(key, cidrs)| cidrs.iter().map(move |cidr| (*key, cidr))).collect();
     // On a host that kinstall has set up, the pods' bridge is in the pods' network. What the site's own network calls it is not known.
     let brings_its_own = network.cni == Some(Cni::None) && subject.facts.installation == Installation::Ours;
     let is_of_pods =
@@ -95,7 +143,7 @@ fn networks(subject: &Subject<'_>) -> Answer {
 }
 
 /// Interfaces that CNI plugins make.
-const POD_INTERFACES: [&str; 4] = ["cni0", "flannel.1", "tunl0", "vxlan.calico"];
+const POD_INTERFACES: [&str; 6] = ["cni0", "flannel.1", "flannel-v6.1", "tunl0", "vxlan.calico", "vxlan-v6.calico"];
 
 fn ports(subject: &Subject<'_>) -> Answer {
     let wanted = ports::of_host(subject.spec, |role| subject.has(role));
@@ -149,9 +197,12 @@ fn nameservers(subject: &Subject<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::super::tests::verdicts;
-    use crate::config::LoadBalancer;
+    use crate::config::{Cidr, LoadBalancer};
     use crate::facts::{HostFacts, Installation, InterfaceAddress, Listener};
+    use crate::fixture::Cluster;
 
     fn listener(port: u16, program: &str) -> Listener {
         Listener { port, address: "0.0.0.0".parse().unwrap(), program: Some(program.into()) }
@@ -176,6 +227,47 @@ mod tests {
             "default-route Reject: none | add one to any address in the host's network (`ip route add default via ADDRESS`); it need not lead anywhere",
         ]
         "#);
+    }
+
+    #[test]
+    fn a_cluster_of_both_families_needs_addresses_and_routes_of_both() {
+        let mut cluster = Cluster::of_both_families();
+        let mut found = |change: &dyn Fn(&mut HostFacts)| {
+            let mut facts = crate::fixture::facts();
+            facts.addresses = ["192.0.2.1", "2001:db8::1"].map(|text| on("eth0", text)).into();
+            facts.default_route_ipv6 = facts.default_route.clone();
+            change(&mut facts);
+            cluster.facts = facts;
+            let topology = cluster.seen_from("c1");
+            let subject = super::Subject {
+                spec: &cluster.spec,
+                facts: &cluster.facts,
+                topology: Some(&topology),
+                kubernetes: None,
+            };
+            [super::address(&subject), super::default_route(&subject), super::networks(&subject)]
+                .map(|answer| format!("{:?} {}", answer.verdict, answer.found))
+                .join("\n")
+        };
+        insta::assert_snapshot!(found(&|_| ()), @"
+        Pass 192.0.2.1, 2001:db8::1
+        Pass eth0 via 10.0.0.1, eth0 via 10.0.0.1
+        Pass 10.244.0.0/16,fd00:244::/56 and 10.96.0.0/12,fd00:96::/112
+        ");
+        insta::assert_snapshot!(found(&|facts| {
+            facts.default_route_ipv6 = None;
+            facts.addresses[1] = on("eth0", "fd00:244:0:7::1");
+        }), @"
+        Reject 2001:db8::1 is not on this host, which has 192.0.2.1, fd00:244:0:7::1
+        Reject none of IPv6
+        Reject pod-cidr fd00:244::/56 overlaps fd00:244:0:7::/64 of eth0
+        ");
+    }
+
+    fn on(interface: &str, address: &str) -> InterfaceAddress {
+        let address: IpAddr = address.parse().unwrap();
+        let network = Cidr::around(address, if address.is_ipv4() { 24 } else { 64 });
+        InterfaceAddress { interface: interface.to_owned(), address, network }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::failure::FailureReport;
 use crate::preflight::Finding;
 use crate::stage::Stage;
 use crate::step_progress::StepProgress;
+use crate::upgrade::outline::Outline;
 
 /// Something that happened: on this host, on one of many, or to all of them.
 ///
@@ -47,6 +48,8 @@ pub enum Event {
     },
     /// What the installation costs this host.
     Cost(Cost),
+    /// What an upgrade is about to do.
+    Outlined(Outline),
     /// A step of a dry run.
     StepPlanned {
         /// The step's id.
@@ -71,6 +74,11 @@ pub enum Event {
     },
     /// What a step is doing now.
     StepDetail {
+        /// For people.
+        text: String,
+    },
+    /// Something that a step found and that people should know afterwards.
+    StepRemark {
         /// For people.
         text: String,
     },
@@ -176,6 +184,7 @@ impl Event {
                 return (!notable.is_empty()).then(|| notable.join("\n"));
             }
             Self::Cost(cost) => cost.to_string(),
+            Self::Outlined(outline) => outline.to_string(),
             Self::StepDone { step, title, changed: true, seconds, number, of } => {
                 format!("[{number:2}/{of}] {step}: {title} … done in {seconds:.1} s")
             }
@@ -190,6 +199,7 @@ impl Event {
             Self::BundleSent { bytes, seconds } => {
                 format!("received its part of the bundle, {} in {seconds:.1} s", HumanBytes(*bytes))
             }
+            Self::StepRemark { text } => format!("note: {text}"),
             Self::ConnectionCut { error } => format!("{error}; connecting once more"),
             Self::HostFailed { error, .. } => {
                 let stage = source.map(|source| format!("{} ", source.stage)).unwrap_or_default();

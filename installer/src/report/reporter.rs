@@ -95,6 +95,8 @@ impl Console {
                     let reason =
                         reason.as_ref().map_or_else(|| "unchanged".to_owned(), |reason| format!("to do: {reason}"));
                     self.result(&format!("{}{step}: {title}\n    {reason}\n", self.prefix(source)));
+                } else if let Event::Outlined(outline) = event {
+                    self.result(&format!("{outline}\n"));
                 } else if let Some(text) = event.text(source) {
                     self.line(&format!("{}{text}", self.prefix(source)));
                 }
@@ -211,6 +213,10 @@ impl Observer for Reporter {
 impl StepProgress for Reporter {
     fn detail(&self, text: &str) {
         self.event(&Event::StepDetail { text: text.to_owned() });
+    }
+
+    fn remark(&self, text: &str) {
+        self.event(&Event::StepRemark { text: text.to_owned() });
     }
 }
 

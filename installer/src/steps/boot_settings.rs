@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Check, Context, Step, needed};
 use crate::config::Switch;
 use crate::facts::{BootConflict, boot_conflicts, sysctl_assignment};
-use crate::host::marked;
+use crate::host::{HostError, marked};
 use crate::inputs::Inputs;
 
 /// Keeps other files from undoing kernel settings at boot.
@@ -26,14 +26,14 @@ impl Step for BootSettings {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         // As they are now: the facts are from before the first step.
-        match boot_conflicts(&context.host, &context.facts.kernel.sysctls)?.as_slice() {
+        match conflicts(context)?.as_slice() {
             [] => Ok(Check::Done),
             [BootConflict { file, name, value }, ..] => needed(format!("{file} sets {name} to {value}")),
         }
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        let conflicts = boot_conflicts(&context.host, &context.facts.kernel.sysctls)?;
+        let conflicts = conflicts(context)?;
         let files: BTreeSet<_> = conflicts.iter().map(|found| found.file.as_str()).collect();
         for file in files {
             let is_in_the_way = |line: &str| {
@@ -45,6 +45,12 @@ impl Step for BootSettings {
         }
         Ok(())
     }
+}
+
+/// Those that undo what this cluster needs.
+fn conflicts(context: &Context<'_>) -> Result<Vec<BootConflict>, HostError> {
+    let found = boot_conflicts(&context.host, &context.facts.kernel.sysctls)?.into_iter();
+    Ok(found.filter(|found| found.concerns(&context.spec.network)).collect())
 }
 
 #[cfg(test)]

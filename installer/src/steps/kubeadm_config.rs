@@ -56,22 +56,27 @@ impl Step for KubeadmConfig {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         refuse_other_settings(context)?;
-        let files = files(context)?;
-        let security = context.spec.security;
-        let host = &mut context.host;
-        host.claim_tree(kubeadm::DIRECTORY)?;
-        for ControlPlaneFile { path, content, mode } in files {
-            host.write_file(&path, content.as_bytes(), mode)?;
-        }
-        // A key that is there stays: what etcd holds was encrypted with it.
-        if security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
-            host.write_file(ENCRYPTION_PATH, encryption_configuration()?.as_bytes(), 0o600)?;
-        }
-        if security.audit_log == Switch::Enabled {
-            make_audit_directory(host)?;
-        }
-        Ok(())
+        write(context)
     }
+}
+
+/// Writes the files, whatever a cluster that runs was set up with: for an upgrade, which takes them over.
+pub(super) fn write(context: &mut Context<'_>) -> anyhow::Result<()> {
+    let files = files(context)?;
+    let security = context.spec.security;
+    let host = &mut context.host;
+    host.claim_tree(kubeadm::DIRECTORY)?;
+    for ControlPlaneFile { path, content, mode } in files {
+        host.write_file(&path, content.as_bytes(), mode)?;
+    }
+    // A key that is there stays: what etcd holds was encrypted with it.
+    if security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
+        host.write_file(ENCRYPTION_PATH, encryption_configuration()?.as_bytes(), 0o600)?;
+    }
+    if security.audit_log == Switch::Enabled {
+        make_audit_directory(host)?;
+    }
+    Ok(())
 }
 
 fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {

@@ -4,13 +4,10 @@
 
 use super::{Check, Context, Step, needed};
 use crate::config::Switch;
-use crate::facts::NETWORK_MANAGER_FILE as FILE;
+use crate::facts::{NETWORK_MANAGER_DEVICES as DEVICES, NETWORK_MANAGER_FILE as FILE};
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 
-/// The interfaces of pods and of what connects them.
-pub const DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:tunl*;interface-name:wireguard.cali;\
-    interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0";
 const UNIT: &str = "NetworkManager.service";
 
 /// Tells `NetworkManager` which interfaces are none of its business.

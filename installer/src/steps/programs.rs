@@ -6,6 +6,7 @@
 
 mod archive;
 mod installed;
+pub mod preloaded;
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -37,6 +38,7 @@ const fn selection(component: ComponentName) -> Option<Selection> {
         ComponentName::Kubelet => Selection::Itself { to: "/usr/local/bin/kubelet" },
         ComponentName::Kubeadm => Selection::Itself { to: "/usr/local/bin/kubeadm" },
         ComponentName::Kubectl => Selection::Itself { to: "/usr/local/bin/kubectl" },
+        ComponentName::Helm => Selection::Named { names: &["helm"], to: PROGRAM_DIRECTORY },
         ComponentName::Haproxy | ComponentName::Flannel | ComponentName::Calico => return None,
     })
 }
@@ -50,7 +52,8 @@ pub fn missing(inputs: &Inputs<'_>) -> Vec<ComponentName> {
 /// What this host's roles need, by what the bundle says of it.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (ComponentName, Selection, &'a Entry)> {
     let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);
-    ComponentName::OF_HOSTS.into_iter().filter_map(move |component| {
+    // helm is there where the bundle has charts.
+    ComponentName::OF_HOSTS.into_iter().chain([ComponentName::Helm]).filter_map(move |component| {
         let entry = list.component(component, &facts.platform)?;
         (!entry.roles.is_disjoint(roles)).then_some((component, selection(component)?, entry))
     })
@@ -90,7 +93,7 @@ impl Step for Programs {
                 continue;
             }
             context.progress.detail(&format!("{component} from {}", entry.path));
-            let files = install(&mut context.host, context.bundle, entry, &selection)
+            let files = install(&mut context.host, context.bundle, entry, &selection, "")
                 .with_context(|| format!("while installing {component} from {}", entry.path))?;
             installed.set(component, files);
             installed.write(&mut context.host)?;
@@ -130,21 +133,24 @@ impl Write for Incoming {
     }
 }
 
-/// Installs one component.
+/// Installs one component, with `root` before the paths of its files.
 fn install(
     host: &mut Host,
     bundle: &IndexedBundle,
     entry: &Entry,
     selection: &Selection,
+    root: &str,
 ) -> anyhow::Result<InstalledComponent> {
     let incoming = match (selection, entry.kind) {
         (Selection::Itself { to }, EntryKind::Binary) => {
-            let mut file = Incoming::start(host, (*to).to_owned())?;
+            let mut file = Incoming::start(host, format!("{root}{to}"))?;
             bundle.copy_entry(entry, &mut file)?;
             vec![file]
         }
         (Selection::Below { .. } | Selection::Named { .. }, EntryKind::Archive) => {
-            streamed(bundle, entry, |content| archive::extract(content, selection, |path| Incoming::start(host, path)))?
+            streamed(bundle, entry, |content| {
+                archive::extract(content, selection, |path| Incoming::start(host, format!("{root}{path}")))
+            })?
         }
         (_, kind) => anyhow::bail!("the bundle has it as {kind:?}, which is not how it is installed"),
     };

@@ -129,7 +129,7 @@ fn static_pod_unknown(name: &str, pods: &[Value]) -> Option<String> {
 }
 
 /// Whether a pod is bound to one of these nodes.
-fn is_on(pod: &Value, nodes: &BTreeSet<String>) -> bool {
+pub(super) fn is_on(pod: &Value, nodes: &BTreeSet<String>) -> bool {
     nodes.contains(text(&pod["spec"]["nodeName"]))
 }
 
@@ -142,7 +142,7 @@ fn own_unready(inputs: &Inputs<'_>, api: &Kubectl<'_>, name: &str) -> anyhow::Re
     })
 }
 
-fn items(list: Option<&Value>) -> Vec<Value> {
+pub(super) fn items(list: Option<&Value>) -> Vec<Value> {
     list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
 }
 
@@ -163,7 +163,7 @@ fn node_unready(node: &Value) -> Option<String> {
 
 /// Why a Deployment or `DaemonSet` is not rolled out, its pods among `lost` left out on either side: they are on hosts that are
 /// absent. What the controller counts of them changes only minutes after a host went.
-fn workload_unready(object: &Value, lost: &[Value]) -> Option<String> {
+pub(super) fn workload_unready(object: &Value, lost: &[Value]) -> Option<String> {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let status = &object["status"];
     let (wanted, ready) = match text(&object["kind"]) {

@@ -5,7 +5,7 @@ use kbundle_format::Role;
 
 use super::join::AUTHORITY_PATH;
 use super::{Check, Context, Step, control_plane, needed};
-use crate::config::Switch;
+use crate::config::{ClusterSpec, Switch};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_material::SharedFile;
@@ -21,15 +21,26 @@ const SHARED: [&str; 6] = [
     "/etc/kubernetes/pki/front-proxy-ca.key",
 ];
 
+/// Where they lie.
+pub fn paths(spec: &ClusterSpec) -> impl Iterator<Item = &'static str> {
+    let encryption = (spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
+    SHARED.into_iter().chain(encryption)
+}
+
+/// One of them, with its mode.
+#[must_use]
+pub fn file(path: &str, content: String) -> SharedFile {
+    let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
+    SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content }
+}
+
 /// What another control plane takes over from this one. All of it is secret, or as good as.
 pub fn read(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>> {
-    let encryption = (inputs.spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
-    let file = |path: &str| {
+    let read = |path: &'static str| {
         let content = host.read_text(path)?.with_context(|| format!("this control plane has no {path}"))?;
-        let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
-        Ok(SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content })
+        Ok(file(path, content))
     };
-    SHARED.into_iter().chain(encryption).map(file).collect()
+    paths(inputs.spec).map(read).collect()
 }
 
 /// The keys that all control planes share, on one that joins.

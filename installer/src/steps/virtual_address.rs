@@ -1,5 +1,5 @@
 //! The address that moves between the control planes: `kube-vip` as a static pod on each of them. The pods choose one of
-//! themselves by a lease in the API; its host has the address, and tells the network so by ARP.
+//! themselves by a lease in the API; its host has the address, and tells the network so by ARP, or for IPv6 by neighbour discovery.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use kbundle_format::Role;
 use serde_json::Value;
 
 use super::{Check, Context, Step, needed};
-use crate::config::LoadBalancer;
+use crate::config::{Cidr, LoadBalancer};
 use crate::host::{Host, HostError};
 use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
@@ -124,6 +124,7 @@ fn manifest(inputs: &Inputs<'_>) -> anyhow::Result<String> {
         include_str!("../../../manifests/templates/kube-vip-pod.yaml"),
         &[
             ("address", &address.to_string()),
+            ("prefix", &Cidr::single(address).prefix().to_string()),
             ("interface", interface),
             ("port", &inputs.spec.api.port.to_string()),
             ("image", &image),
@@ -169,5 +170,17 @@ mod tests {
             "no interface of this host is in the network of 198.51.100.1"
         );
         assert_eq!(address_in("apiVersion: v1\n"), None);
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_held_alone_too() {
+        let mut cluster = fixture::Cluster::of_ipv6();
+        cluster.spec.api.load_balancer = LoadBalancer::Vip;
+        cluster.spec.api.address = Some("2001:db8::100".parse().unwrap());
+        cluster.spec.api.interface = Some("eth0".into());
+        let pod: Value = serde_yaml::from_str(&manifest(&cluster.inputs(&cluster.seen_from("c1"))).unwrap()).unwrap();
+        let variables = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+        let value = |name: &str| variables.iter().find(|variable| variable["name"] == name).unwrap()["value"].clone();
+        assert_eq!([value("address"), value("vip_cidr"), value("vip_subnet")], ["2001:db8::100", "128", "128"]);
     }
 }

@@ -10,5 +10,13 @@ pub const FEATURE_GATES: Rule<Release> = Rule {
     source: "etcd-io/etcd server/features/etcd_features.go",
 };
 
+/// Whether a restored snapshot can go on with higher revisions.
+pub const REVISION_BUMP: Rule<Release> = Rule {
+    what: "etcdutl snapshot restore has the flags --bump-revision and --mark-compacted",
+    since: Some(Release::new(3, 5, 10)),
+    until: None,
+    source: "etcd-io/etcd etcdutl/etcdutl/snapshot_command.go",
+};
+
 /// Every row.
-pub const RULES: [Rule<Release>; 1] = [FEATURE_GATES];
+pub const RULES: [Rule<Release>; 2] = [FEATURE_GATES, REVISION_BUMP];

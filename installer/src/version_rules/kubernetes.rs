@@ -107,8 +107,32 @@ pub const IPVS_DEPRECATED: KubeRule = Rule {
     source: "cmd/kube-proxy/app/server_linux.go, IPVSDeprecation; CHANGELOG-1.35.md (pull request #134539)",
 };
 
+/// The kubelet's flag for a runtime other than Docker's.
+pub const KUBELET_CONTAINER_RUNTIME: KubeRule = Rule {
+    what: "the kubelet takes --container-runtime, which kubeadm of 1.25 writes; from then on it does not start with it",
+    since: None,
+    until: Some(minor(27)),
+    source: "CHANGELOG-1.27.md (pull request #114017)",
+};
+
+/// The kubelet's flag for the image that holds a pod's namespaces.
+pub const KUBELET_POD_INFRA_IMAGE: KubeRule = Rule {
+    what: "the kubelet takes --pod-infra-container-image, which older kubeadms write; from then on it does not start with it",
+    since: None,
+    until: Some(minor(35)),
+    source: "CHANGELOG-1.35.md, Urgent Upgrade Notes (pull requests #133779 and #133778)",
+};
+
+/// A control plane takes kubelets three minors older.
+pub const OLDER_KUBELETS_BY_THREE: KubeRule = Rule {
+    what: "a control plane takes kubelets that are up to three minors older; before, up to two",
+    since: Some(minor(28)),
+    until: None,
+    source: "kubernetes/website content/en/releases/version-skew-policy.md; cmd/kubeadm/app/constants/constants.go, MinimumKubeletVersion",
+};
+
 /// Every row.
-pub const RULES: [KubeRule; 12] = [
+pub const RULES: [KubeRule; 15] = [
     KUBEADM_V1BETA4,
     SUPER_ADMIN_KUBECONFIG,
     CONNTRACK_FOR_KUBEADM,
@@ -121,4 +145,7 @@ pub const RULES: [KubeRule; 12] = [
     LOCALHOST_NODE_PORTS,
     NFTABLES_PROXY,
     IPVS_DEPRECATED,
+    KUBELET_CONTAINER_RUNTIME,
+    KUBELET_POD_INFRA_IMAGE,
+    OLDER_KUBELETS_BY_THREE,
 ];

@@ -52,6 +52,12 @@ impl Release {
         Self { major, minor, patch }
     }
 
+    /// Its line of releases: 3.5 of 3.5.24.
+    #[must_use]
+    pub const fn series(self) -> (u16, u16) {
+        (self.major, self.minor)
+    }
+
     /// Read from a component's version: three numbers, and what a distribution or builder appends to them is left out
     /// (`1.6.20~ds1`, `2.3.4+unknown`). Nothing for other text.
     #[must_use]

@@ -230,7 +230,7 @@ fn an_inventory_becomes_a_cluster_yaml() {
       pod-cidr: 10.233.64.0/18
     --- stderr
     note: inventory.ini: no host is in group `etcd`; etcd goes beside the control planes
-    note: inventory.ini: line 6: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.25.2`
+    note: inventory.ini: line 6: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.25.2`
     note: inventory.ini: group_vars/all.yml line 2: left out: `bin_dir`: kinstall has its own places for files and its own names for users
     ");
     fs::write(folder.path("cluster.yaml"), said.stdout).unwrap();

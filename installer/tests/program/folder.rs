@@ -129,6 +129,7 @@ fn list(platform: &Platform, contents: &[(&str, Vec<u8>)]) -> BundleList {
         platform: Some(platform.clone()),
         origin: None,
         licence: None,
+        host_file: None,
     };
     BundleList {
         format_version: FORMAT_VERSION,

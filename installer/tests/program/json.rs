@@ -37,13 +37,14 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 32] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
         2,
         "run cluster.tar.zst --config cluster.yaml",
     ),
+    case("upgrade", Success::Lab("tests/tests/one_host/upgrade.rs"), 2, "upgrade cluster.tar.zst"),
     case(
         "verify",
         Success::Lines(&["verify cluster.tar.zst --key signing.pub"]),
@@ -96,6 +97,21 @@ const CASES: [Case; 26] = [
         "certs add-san --config cluster.yaml",
     ),
     case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
+    case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
+    case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),
+    case("backup unschedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup unschedule --nothing"),
+    case(
+        "restore",
+        Success::Lab("tests/tests/one_host/backup.rs"),
+        2,
+        "restore plant-7.backup cluster.tar.zst --key signing.pub --backup-key signing.pub --passphrase-file absent",
+    ),
+    case(
+        "support",
+        Success::Lines(&["support --config cluster.yaml --out found.tar.zst"]),
+        3,
+        "support --config cluster.yaml --out cluster.yaml",
+    ),
     case("config init", Success::Lines(&["config init"]), 2, "config init surplus"),
     case("config schema", Success::Lines(&["config schema", "config schema token create"]), 2, "config schema nothing"),
     case("config validate", Success::Lines(&["config validate cluster.yaml"]), 2, "config validate wrong.yaml"),

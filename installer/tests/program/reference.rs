@@ -117,6 +117,12 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
         };
         return (choices.iter().map(choice).collect::<Vec<_>>().join("<br>"), None);
     }
+    if let [one, list] = inner["anyOf"].as_array().map(Vec::as_slice).unwrap_or_default()
+        && list["type"] == "array"
+    {
+        let (text, _) = value(schema, resolve(schema, one));
+        return (format!("{text}, or a list of them"), None);
+    }
     let Some(kind) = inner["type"].as_str().or(inner["type"][0].as_str()) else {
         return ("map or list".to_owned(), None);
     };
@@ -134,7 +140,7 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
         "object" => (map_of(schema, &inner["additionalProperties"]).to_owned(), None),
         "boolean" => ("`true`, `false`".to_owned(), None),
         "integer" => ("number".to_owned(), None),
-        _ if inner["format"] == "ip" => ("IPv4 address".to_owned(), None),
+        _ if inner["format"] == "ip" => ("address".to_owned(), None),
         _ if inner["pattern"].as_str().is_some_and(|pattern| pattern.contains('/')) => ("network".to_owned(), None),
         _ if inner["pattern"].is_string() => ("DNS name".to_owned(), None),
         _ => ("text".to_owned(), None),

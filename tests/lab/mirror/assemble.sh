@@ -103,6 +103,7 @@ catalog_platforms() { # DIR COMPONENT VERSION
 }
 
 catalog_addons() { # DIR
+    local part
     printf 'addons:\n'
     catalog_addon "$1" lab-test addon https://busybox.net "$(image_version "$1" docker.io/library/busybox) lab-test.yaml https://lab.example.com/lab-test.yaml" \
         '$4 == "test"' '[control-plane, worker]'
@@ -110,7 +111,13 @@ catalog_addons() { # DIR
     catalog_addon "$1" haproxy load-balancer https://www.haproxy.org "$(image_version "$1" docker.io/library/haproxy)" '$1 ~ /haproxy/'
     catalog_addon "$1" flannel cni https://github.com/flannel-io/flannel "$(addon_manifest flannel)" '$1 ~ /flannel/'
     catalog_addon "$1" calico cni https://github.com/projectcalico/calico "$(addon_manifest calico)" '$1 ~ /calico/'
+    for part in "${ADDONS[@]}"; do catalog_addon "$1" "${part%@*}" addon "$(cat "$(part_dir "$part")/project")" "$(addon_manifest "${part%@*}")" "$(is_image_of "$part")"; done
     catalog_conformance "$1"
+}
+
+# The images of a part, as a condition for awk.
+is_image_of() { # PART
+    cut -d ' ' -f 2 "$(part_dir "$1")/image-names" | sed 's/.*/$1 == "&"/' | paste -sd '|' | sed 's/|/ || /g'
 }
 
 # What e2e.test of each Kubernetes version runs in its pods.
@@ -141,7 +148,7 @@ catalog_addon() { # DIR NAME KIND PROJECT "VERSION [FILE URL]" AWK-CONDITION-OF-
 }
 
 catalog_release() { # DIR VERSION
-    local component version reference roles
+    local component version reference roles part
     printf '  %s:\n    components:\n' "$2"
     release_components "$2" | while read -r component version; do printf '      %s: %s\n' "$component" "$version"; done
     printf '    images:\n'
@@ -149,6 +156,7 @@ catalog_release() { # DIR VERSION
     printf '    addons:\n      lab-test: %s\n' "$(image_version "$1" docker.io/library/busybox)"
     [[ " ${CONFORMANCE[*]} " != *" $2 "* ]] || printf '      conformance-images: %s\n' "$2"
     [[ -z $KUBE_VIP ]] || printf '      kube-vip: %s\n' "$(kube_vip_version "$1")"
+    for part in "${ADDONS[@]}"; do printf '      %s: %s\n' "${part%@*}" "${part#*@}"; done
     printf '      haproxy: %s\n' "$(image_version "$1" docker.io/library/haproxy)"
     printf '      flannel: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest flannel)")"
     printf '      calico: %s\n' "$(cut -d ' ' -f 1 <<<"$(addon_manifest calico)")"
@@ -168,5 +176,6 @@ addon_manifest() { # NAME -> VERSION FILE URL, as its part has them
 }
 
 kube_vip_version() { image_version "$1" ghcr.io/kube-vip/kube-vip | sed 's/^v//'; } # DIR
-image_version() { awk -v r="$2:" 'index($1, r) == 1 { print substr($1, length(r) + 1) }' "$1/images"; } # DIR NAME
+# The first tag of that name: an add-on may bring another.
+image_version() { awk -v r="$2:" 'index($1, r) == 1 { print substr($1, length(r) + 1); exit }' "$1/images"; } # DIR NAME
 file_sha256() { sha256sum "$1" | cut -d ' ' -f 1; }

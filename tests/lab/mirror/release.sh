@@ -32,7 +32,10 @@ paired_components() { # VERSION -> NAME VERSION, one a line
 }
 
 # The same, as far as they can be had.
-release_components() { paired_components "$1" | map_served; } # VERSION
+release_components() { paired_components "$1" | map_served | with_helm_if_wanted; } # VERSION
+
+# Charts alone need it, and it takes minutes to build.
+with_helm_if_wanted() { if [[ -n $HELM ]]; then cat; else sed '/^helm /d'; fi; }
 
 # What the Go module proxy does not serve in all its parts, and the nearest that it does: a patch of the same minor, or of
 # crictl, which speaks to older runtimes, a newer one. `fill` says so.
@@ -57,6 +60,13 @@ coredns_version() { release_images "$1" | sed -n 's,.*/coredns:v\([^ ]*\) .*,\1,
 CONFORMANCE=()
 # Whether the mirror has kube-vip; likewise.
 KUBE_VIP=
+# Whether the mirror has helm; likewise.
+HELM=
+# The parts of the add-ons that the mirror has; likewise.
+ADDONS=()
+
+# Every add-on beside those, at the newest version that the Go module proxy serves and the lab was used with.
+addon_parts() { printf '%s\n' metrics-server@0.8.0 metallb@0.15.2 local-path-provisioner@0.0.30; }
 
 # All parts of a mirror with these releases, one a line; the longest builds first.
 mirrored_parts() { # VERSION...
@@ -71,5 +81,6 @@ mirrored_parts() { # VERSION...
         done
         printf '%s\n' flannel@0.28.4 ${KUBE_VIP:+kube-vip} busybox haproxy
         printf 'kubernetes-images@%s\n' "$@"
+        [[ ${#ADDONS[@]} -eq 0 ]] || printf '%s\n' "${ADDONS[@]}"
     } | awk '!seen[$0]++'
 }

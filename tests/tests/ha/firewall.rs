@@ -106,9 +106,10 @@ fn install_firewalld(host: &Host, folder: &Path) -> anyhow::Result<()> {
     let packed = Command::new("tar").arg("-cf").arg(&packages).arg("-C").arg(&archives).arg(".").status()?;
     ensure!(packed.success(), "the packages of firewalld could not be packed");
     host.copy_in(&packages, "/root/firewalld.tar")?;
-    // Twice, since python3-minimal is unpacked only after what it needs is configured, and dpkg does not sort its arguments by that.
+    // Several passes: python3 is unpacked only after python3-minimal is configured, and that only after python3.11-minimal; dpkg does
+    // not sort its arguments by that.
     host.sh(
-        "mkdir /root/debs && tar -xf /root/firewalld.tar -C /root/debs && { dpkg -i /root/debs/*.deb || dpkg -i /root/debs/*.deb; } >&2 && rm -r /root/debs /root/firewalld.tar \
+        "mkdir /root/debs && tar -xf /root/firewalld.tar -C /root/debs && for pass in 1 2 3; do ! dpkg -i /root/debs/*.deb >&2 || break; done && rm -r /root/debs /root/firewalld.tar \
          && systemctl enable --now firewalld && firewall-cmd --state",
     )?;
     Ok(())

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::print_stderr, reason = "what a test measured or leaves out is said loudly")]
 
+mod addons;
 mod apart;
 mod cut;
 mod cut_joins;
+mod families;
 mod firewall;
 mod front;
 mod join;

@@ -24,17 +24,25 @@ pub struct Member {
     /// Which of the lab's hosts it is, from 1.
     pub host: usize,
     roles: &'static str,
+    /// Its address in the cluster, where that is not the lab's.
+    address: Option<String>,
     more: String,
 }
 
 impl Member {
     pub fn new(name: &'static str, host: usize, roles: &'static str) -> Self {
-        Self { name, host, roles, more: String::new() }
+        Self { name, host, roles, address: None, more: String::new() }
     }
 
     /// Adds settings, e.g. `ssh: {user: admin}`.
     pub fn with(mut self, settings: &str) -> Self {
         self.more = format!(", {settings}");
+        self
+    }
+
+    /// Another address in the cluster than the one that SSH goes to.
+    pub fn at(mut self, address: &str) -> Self {
+        self.address = Some(address.to_owned());
         self
     }
 }
@@ -85,6 +93,8 @@ pub struct Site {
     pub carried: &'static Carried,
     bundle: PathBuf,
     api: String,
+    addons: String,
+    network: String,
 }
 
 impl Site {
@@ -104,7 +114,10 @@ impl Site {
         let lab = Lab::boot(lab, hosts)?;
         fs::create_dir_all(&folder)?;
         let (bundle, api) = (carried.file("bundle.tar.zst"), "{load-balancer: node-local}".to_owned());
-        let site = Self { lab, folder, members: Vec::new(), environment: Vec::new(), carried, bundle, api };
+        let addons = "addons: [lab-test, team-app]".to_owned();
+        let network = format!("{{cni: {}}}", carried.cni);
+        let environment = Vec::new();
+        let site = Self { lab, folder, members: Vec::new(), environment, carried, bundle, api, addons, network };
         site.with(members)
     }
 
@@ -118,6 +131,18 @@ impl Site {
     /// Another setting `api` in cluster.yaml.
     pub fn set_api(&mut self, api: String) -> anyhow::Result<()> {
         self.api = api;
+        Ok(fs::write(self.config(), self.cluster_yaml())?)
+    }
+
+    /// Other settings `addons` in cluster.yaml.
+    pub fn set_addons(&mut self, addons: &str) -> anyhow::Result<()> {
+        addons.clone_into(&mut self.addons);
+        Ok(fs::write(self.config(), self.cluster_yaml())?)
+    }
+
+    /// Another setting `network` in cluster.yaml.
+    pub fn set_network(&mut self, network: String) -> anyhow::Result<()> {
+        self.network = network;
         Ok(fs::write(self.config(), self.cluster_yaml())?)
     }
 
@@ -137,19 +162,20 @@ impl Site {
         let hosts: Vec<_> = self.members.iter().map(|member| self.host_entry(member)).collect();
         format!(
             "schema: 1\nname: plant-7\nssh: {{user: root, key: {}, known-hosts: {}}}\nhosts:\n{}\n\
-             network: {{cni: {}}}\naddons: [lab-test, team-app]\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
+             network: {}\n{}\nregistries: [{{host: docker.io, mirrors: ['http://{MIRROR}']}}]\napi: {}\n",
             key.display(),
             known.display(),
             hosts.join("\n"),
-            self.carried.cni,
+            self.network,
+            self.addons,
             self.api
         )
     }
 
     fn host_entry(&self, member: &Member) -> String {
-        let Member { name, host, roles, more } = member;
-        let address = self.lab.hosts()[host - 1].address();
-        format!("- {{name: {name}, address: {address}, roles: [{roles}]{more}}}")
+        let Member { name, host, roles, address, more } = member;
+        let address = address.clone().unwrap_or_else(|| self.lab.hosts()[host - 1].address());
+        format!("- {{name: {name}, address: '{address}', roles: [{roles}]{more}}}")
     }
 
     pub fn config(&self) -> PathBuf {

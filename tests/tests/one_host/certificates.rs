@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
-use lab::cluster::{Cluster, assert_a_second_run_changes_nothing};
+use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, eventually};
 use lab::{Host, document_of};
 
 const NAME: &str = "k8s.plant-7.example";
@@ -92,7 +92,11 @@ fn a_user_may_do_what_a_role_says(host: &Host, cluster: &Cluster<'_>) -> anyhow:
     let refused = host.exec(&pods)?;
     ensure!(refused.stderr.contains("User \"ana\" cannot list"), "{}", refused.stderr);
     cluster.kubectl("create rolebinding developers --clusterrole=view --group=developers")?;
-    let allowed = host.exec(&pods)?;
-    ensure!(allowed.status.success(), "{}", allowed.stderr);
+    // The API server learns of roles by watching them, a moment later.
+    eventually("the role to count", || {
+        let allowed = host.exec(&pods)?;
+        ensure!(allowed.status.success(), "{}", allowed.stderr);
+        Ok(())
+    })?;
     host.sh("rm /root/ana.kubeconfig").map(drop)
 }

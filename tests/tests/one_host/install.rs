@@ -11,7 +11,7 @@ use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, install};
 use lab::connected::{Carried, NEWEST, OLDEST, STICK, carried, copy_in, kbundle};
 use lab::files::Snapshot;
 
-use super::certificates;
+use super::{certificates, support};
 
 #[test]
 fn the_oldest_release_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyhow::Result<()> {
@@ -49,6 +49,7 @@ pub fn serves_survives_a_reboot_and_is_removed_without_a_trace(lab: &str, carrie
 
     assert_a_second_run_changes_nothing(host)?;
     certificates::are_listed_extended_and_renewed(host)?;
+    support::tells_what_helps_and_nothing_secret(host)?;
 
     host.reboot()?;
     cluster.assert_nodes_ready(1)?;

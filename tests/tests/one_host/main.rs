@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod backup;
 mod certificates;
 mod install;
 mod interrupted;
@@ -12,3 +13,6 @@ mod networks;
 mod refusals;
 mod repeated;
 mod settings;
+mod site;
+mod support;
+mod upgrade;

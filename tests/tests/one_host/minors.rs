@@ -40,7 +40,10 @@ fn every_minor_serves_survives_a_reboot_and_is_removed_without_a_trace() -> anyh
 }
 
 /// What is run: all of the mirror, which then has every minor of the built-in catalog, or what the environment names.
-fn chosen(mirrored: &BTreeMap<KubeVersion, Release>, built_in: &[KubeVersion]) -> anyhow::Result<Vec<KubeVersion>> {
+pub(crate) fn chosen(
+    mirrored: &BTreeMap<KubeVersion, Release>,
+    built_in: &[KubeVersion],
+) -> anyhow::Result<Vec<KubeVersion>> {
     let fill = "tests/lab/mirror/fill --minors builds them";
     let Ok(choice) = env::var(CHOICE) else {
         let minors = |versions: &mut dyn Iterator<Item = &KubeVersion>| versions.map(KubeVersion::minor).collect();

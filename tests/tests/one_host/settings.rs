@@ -17,8 +17,10 @@ const RUN: &str = "./kinstall run bundle.tar.zst --key signing.pub --config clus
 
 /// The file for this host. The lab's kernel has no `ip_vs`, so that kube-proxy's own settings are others here; and CoreDNS would not
 /// come to a cluster whose only host has a taint that keeps pods away.
-fn for_this_host(address: &str) -> String {
+fn for_this_host(address: &str, ipv6: &str) -> String {
+    let both = format!("{address},{ipv6}");
     let changes = [
+        ("192.0.2.11,2001:db8::11", both.as_str()),
         ("192.0.2.11", address),
         ("effect: NoSchedule", "effect: PreferNoSchedule"),
         ("mode: ipvs", "mode: nftables"),
@@ -41,10 +43,12 @@ fn copy_text(host: &Host, text: &str, name: &str) -> anyhow::Result<()> {
 #[ignore = "three minutes: ./ci/test nightly"]
 fn settings_of_a_public_kubeadm_file_are_in_force() -> anyhow::Result<()> {
     let lab = Lab::boot("one-settings", 1)?;
+    // The file is of a cluster with both IP families.
+    lab.add_ipv6()?;
     let host = &lab.hosts()[0];
     carried(NEWEST, "bridge").carry_into(host)?;
     let address = host.sh("hostname -I")?.split_whitespace().next().context("the host has no address")?.to_owned();
-    copy_text(host, &for_this_host(&address), "kubeadm.yaml")?;
+    copy_text(host, &for_this_host(&address, &host.ipv6_address()), "kubeadm.yaml")?;
     copy_text(host, POLICY, "own-policy.yaml")?;
     let before = Snapshot::of(host)?;
     host.sh(&format!(
@@ -69,7 +73,8 @@ fn settings_of_a_public_kubeadm_file_are_in_force() -> anyhow::Result<()> {
     ensure!(changed.status.code() == Some(1), "another setting was taken: {}{}", changed.stdout, changed.stderr);
     ensure!(changed.stderr.contains("kubelet.max-pods was 250 and is 200 now"), "{}", changed.stderr);
 
-    host.sh(&format!("{STICK}/kinstall reset --yes && rm {STICK}/cluster.yaml"))?;
+    // The logs of a run over SSH stay with whoever led it.
+    host.sh(&format!("{STICK}/kinstall reset --yes && rm -r {STICK}/cluster.yaml /root/.local"))?;
     before.assert_same(&Snapshot::of(host)?, "after a reset");
     lab.down()
 }
@@ -85,7 +90,7 @@ fn assert_the_control_plane_has_its_flags(cluster: &Cluster<'_>) -> anyhow::Resu
                 "--enable-admission-plugins=NodeRestriction,PodSecurity",
             ][..],
         ),
-        ("kube-controller-manager", &["--node-cidr-mask-size=23", "--bind-address=0.0.0.0"]),
+        ("kube-controller-manager", &["--node-cidr-mask-size-ipv4=23", "--bind-address=0.0.0.0"]),
     ] {
         let found = cluster.json(&format!("--namespace=kube-system get pods --selector=component={pod}"))?;
         let command = found["items"][0]["spec"]["containers"][0]["command"].as_array().context("no command")?;

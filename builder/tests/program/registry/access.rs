@@ -119,7 +119,7 @@ fn identity_tokens_registry_tokens_and_helpers_are_used() {
     assert_eq!(code, 1, "{text}");
     assert!(
         text.contains(&format!(
-            "the credential helper `docker-credential-absent` has nothing to say of {host}: it cannot be run"
+            "the credential helper `docker-credential-absent` has no credential for {host}: it cannot be run"
         )),
         "{text}"
     );
@@ -255,7 +255,7 @@ fn a_dry_run_reads_credentials_and_authorities() {
         let (code, text) =
             failure(&site.build("r.example/team/app:1", &["--dry-run", &format!("--ca-file={ca_file}")]));
         assert_eq!(code, 1, "{text}");
-        assert!(text.contains(&format!("cannot set up HTTP with {ca_file}")), "{text}");
+        assert!(text.contains(&format!("cannot set up the HTTP client with {ca_file}")), "{text}");
     }
     success(&site.build("r.example/team/app:1", &["--dry-run"]));
     assert_eq!(site.registry.asked(), Vec::<String>::new());

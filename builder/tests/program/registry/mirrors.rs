@@ -92,9 +92,12 @@ fn a_registry_without_tls_is_named_so_with_the_flag_to_use() {
     let image = format!("{host}/plain:1");
     let (code, text) = failure(&site.build(&image, &[]));
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("it answers without TLS, as a server for plain HTTP does"), "{text}");
+    assert!(text.contains("it answers without TLS, as a plain HTTP server does"), "{text}");
     let flag = format!("--mirror {host}=http://{host}");
-    assert!(text.contains(&format!("if it is meant to be asked without TLS, say so: `{flag}`")), "{text}");
+    assert!(
+        text.contains(&format!("if the server is meant to work without TLS, give its address with http: `{flag}`")),
+        "{text}"
+    );
     success(&site.build(&image, &[&flag.replace("--mirror ", "--mirror=")]));
     assert_eq!(site.list()["images"][0]["reference"], image);
 }

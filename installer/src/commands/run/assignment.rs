@@ -27,7 +27,9 @@ use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
 use crate::join_material::JoinMaterial;
 use crate::kubeadm::KUBELET_KUBECONFIG;
 use crate::kubectl::Kubectl;
+use crate::plan::Plan;
 use crate::records::Records;
+use crate::restoration::{Restoration, progress};
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
 /// Which host of which cluster this host becomes.
@@ -47,6 +49,8 @@ enum Source {
     Record,
     /// A join file.
     JoinFile { path: PathBuf, file: Box<JoinFile> },
+    /// A backup.
+    Backup(Box<Restoration>),
 }
 
 impl Assignment {
@@ -65,6 +69,11 @@ impl Assignment {
         Self { spec, name, source: Source::JoinFile { path, file: Box::new(file) } }
     }
 
+    /// The only host of a cluster, which is restored from a backup.
+    pub fn restoring(spec: ClusterSpec, restoration: Restoration) -> Self {
+        Self { spec, name: None, source: Source::Backup(Box::new(restoration)) }
+    }
+
     /// The same, on a host that kinstall makes fit.
     pub fn prepared(self) -> Self {
         Self { spec: self.spec.with_hosts_prepared(), ..self }
@@ -78,8 +87,12 @@ impl Assignment {
 
     /// Guards 1 to 3, which need no bundle.
     pub fn refuse_without_bundle(&self, host: &Host) -> anyhow::Result<()> {
+        if let Source::Backup(restoration) = &self.source {
+            return restoration.refuse_standing(host);
+        }
+        progress::refuse_unfinished(host)?;
         match &self.source {
-            Source::Description => Ok(()),
+            Source::Description | Source::Backup(_) => Ok(()),
             Source::Record => self.refuse_unfinished(host),
             Source::JoinFile { file, .. } => {
                 refuse_another_authority(host, file)?;
@@ -116,6 +129,10 @@ impl Assignment {
 
     /// Guards 6 and 7. They stand behind the bundle's signatures: before them, a list could claim any digest.
     pub fn refuse_unsuitable(&self, records: &Records, facts: &HostFacts) -> anyhow::Result<()> {
+        if let Source::Backup(restoration) = &self.source {
+            restoration.refuse_another_bundle(records)?;
+            return restoration.refuse_another_cluster(&records.spec);
+        }
         let Source::JoinFile { file, .. } = &self.source else { return Ok(()) };
         file.refuse_another_bundle(records.list_digest())?;
         // Guard 7. A file that passed guard 6 is for this bundle, so its address is worth a comparison.
@@ -145,8 +162,19 @@ impl Assignment {
             Source::Record if self.name.is_some() && inputs.leads() => {
                 Ok(JoinMaterial { absent: departed(host, inputs)?, ..JoinMaterial::default() })
             }
+            Source::Backup(restoration) => restoration.join_material(&self.spec),
             Source::Record | Source::Description => Ok(JoinMaterial::default()),
         }
+    }
+
+    /// The plan of an installation, as this source needs it.
+    pub fn extend(&self, plan: Plan, inputs: &Inputs<'_>) -> Plan {
+        if matches!(self.source, Source::Backup(_)) { Restoration::extend(plan, inputs) } else { plan }
+    }
+
+    /// Puts onto the host what steps take from there. The first change to it.
+    pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
+        if let Source::Backup(restoration) = &self.source { restoration.stage(host) } else { Ok(()) }
     }
 
     /// What to do when all is done.

@@ -18,6 +18,7 @@ use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
+use crate::join_material::JoinMaterial;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -59,9 +60,10 @@ pub fn run(
     let inputs = gathered.inputs();
     // Guards 6 and 7.
     assignment.refuse_unsuitable(&records, inputs.facts)?;
-    let plan = check(&inputs, assignment, arguments, &reporter)?;
+    let plan = assignment.extend(check(&inputs, assignment, arguments, &reporter)?, &inputs);
     // Guard 8.
-    let material = assignment.join_material(&host, &bundle, &inputs)?;
+    let addon_data = arguments.addon_data();
+    let material = JoinMaterial { addon_data, ..assignment.join_material(&host, &bundle, &inputs)? };
     let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
     if arguments.dry_run {
         executor::look(&plan, &context, &reporter)?;
@@ -70,6 +72,7 @@ pub fn run(
 
     explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
     records.keep(&context.host)?;
+    assignment.stage(&mut context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());
     reporter.event(&Event::Finished {

@@ -24,8 +24,14 @@ pub fn run(
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
     let options = fleet::options(&arguments.hosts, output, spec)?;
-    let request =
-        InstallRequest { spec, bundle: &bundle, trust, ignored: &arguments.ignored, dry_run: arguments.dry_run };
+    let request = InstallRequest {
+        spec,
+        bundle: &bundle,
+        trust,
+        ignored: &arguments.ignored,
+        dry_run: arguments.dry_run,
+        addon_data: arguments.addon_data(),
+    };
     let outcome = lead(&request, &options, fleet::end_connections_when_interrupted)?;
     if arguments.assert_no_op && !outcome.changed.is_empty() {
         let hosts: Vec<_> =

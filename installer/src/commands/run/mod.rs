@@ -1,7 +1,7 @@
 //! `kinstall run`: on this host, or on the hosts of cluster.yaml.
 
 mod assignment;
-mod here;
+pub(super) mod here;
 mod hosts;
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use anyhow::anyhow;
 
 use super::{bundle, read_spec};
 use crate::cli::{OutputFormat, RunArguments};
-use assignment::Assignment;
+pub(super) use assignment::Assignment;
 
 /// Does what the command line says.
 pub fn run(arguments: &RunArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {

@@ -1,7 +1,7 @@
 //! What Calico's settings have to be.
 
 use super::Problems;
-use crate::config::{CalicoMode, Cni, Network};
+use crate::config::{CalicoMode, Cni, IpFamily, Network};
 
 /// The least that a host has to take as one packet (RFC 791), and what is left of the largest with a header around it.
 const MTUS: std::ops::RangeInclusive<u16> = 576..=65485;
@@ -24,11 +24,18 @@ pub(super) fn check(network: &Network, problems: &mut Problems) {
             format!("mtu {mtu} is no size for packets; take {} to {}, or leave it out", MTUS.start(), MTUS.end());
         problems.add("network.calico.mtu", message);
     }
-    if let Some(cidr) = calico.node_cidr.filter(|cidr| cidr.address().is_ipv6()) {
-        problems.add("network.calico.node-cidr", format!("node-cidr {cidr} is IPv6, which is not supported yet"));
+    if calico.mode == CalicoMode::Ipip && network.has(IpFamily::Ipv6) {
+        problems.add(
+            "network.calico.mode",
+            "mode ipip carries IPv4 alone: Calico has no IP in IP for IPv6; take vxlan or bgp",
+        );
+    }
+    if let Some(cidr) = calico.node_cidr.filter(|cidr| !network.has(cidr.family())) {
+        let message = format!("node-cidr {cidr} is {}, and pod-cidr has no such network", cidr.family().name());
+        problems.add("network.calico.node-cidr", message);
     }
     let inner = [("pod-cidr", network.pod_cidr), ("service-cidr", network.service_cidr)];
-    for (key, inner) in inner {
+    for (key, inner) in inner.iter().flat_map(|(key, cidrs)| cidrs.iter().map(move |cidr| (key, cidr))) {
         if let Some(cidr) = calico.node_cidr.filter(|cidr| cidr.overlaps(&inner)) {
             problems.add(
                 "network.calico.node-cidr",

@@ -17,12 +17,13 @@ pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
         );
     }
     for (index, endpoint) in external.endpoints.iter().enumerate().filter(|(_, endpoint)| !is_endpoint(endpoint)) {
-        let message = format!("`{endpoint}` is no endpoint of etcd such as `https://192.0.2.31:2379`");
+        let message = format!("`{endpoint}` is not an endpoint of etcd such as `https://192.0.2.31:2379`");
         problems.add(format!("etcd.external.endpoints[{index}]"), message);
     }
     for (key, path) in external.files() {
         if !is_path(path) {
-            let message = format!("{key} `{path}` is no absolute path without `..`; it lies on every control plane");
+            let message =
+                format!("{key} `{path}` is not an absolute path without `..`; it lies on every control plane");
             problems.add(format!("etcd.external.{key}"), message);
         }
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use kbundle_format::Role;
 
-use super::{Problems, labels, usable};
-use crate::config::{ClusterSpec, Connection, HostSpec, Ssh};
+use super::{Problems, labels, of_main_family, usable};
+use crate::config::{ClusterSpec, Connection, HostSpec, IpFamily, Ssh};
 
 /// More members make every write of etcd slower and outages no rarer; etcd itself advises against more.
 const MOST_ETCD_MEMBERS: usize = 7;
@@ -16,13 +16,13 @@ const MOST_ETCD_MEMBERS: usize = 7;
 pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
     ssh("ssh", "ssh:", &spec.ssh, problems);
     if spec.ssh.address.is_some() {
-        problems.add("ssh.address", "ssh: address is of one host; write it at that host");
+        problems.add("ssh.address", "ssh: address belongs to one host; write it at that host");
     }
     if spec.hosts.is_empty() {
         return;
     }
     unique("name", spec.hosts.iter().map(|host| host.name.as_str()), problems);
-    unique("address", spec.hosts.iter().map(|host| host.address), problems);
+    addresses(&spec.hosts, problems);
     for (index, host) in spec.hosts.iter().enumerate() {
         each(spec, &format!("hosts[{index}]"), host, problems);
     }
@@ -35,11 +35,26 @@ fn unique<T: Ord + Display>(key: &str, values: impl Iterator<Item = T>, problems
     for (index, value) in values.enumerate() {
         places.entry(value).or_default().push(index);
     }
+    same(key, &places, problems);
+}
+
+fn same<T: Ord + Display>(key: &str, places: &BTreeMap<T, Vec<usize>>, problems: &mut Problems) {
     for (value, found) in places.iter().filter(|(_, found)| found.len() > 1) {
         let hosts: Vec<_> = found.iter().map(|index| format!("hosts[{index}]")).collect();
         let message = format!("{} have the {key} {value}; each host needs its own", hosts.join(", "));
         problems.add(format!("hosts[{}].{key}", found[1]), message);
     }
+}
+
+/// Each host has its own, of both families.
+fn addresses(hosts: &[HostSpec], problems: &mut Problems) {
+    let mut holders: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    for (index, host) in hosts.iter().enumerate() {
+        for address in host.addresses() {
+            holders.entry(address).or_default().push(index);
+        }
+    }
+    same("address", &holders, problems);
 }
 
 fn each(spec: &ClusterSpec, place: &str, host: &HostSpec, problems: &mut Problems) {
@@ -48,6 +63,8 @@ fn each(spec: &ClusterSpec, place: &str, host: &HostSpec, problems: &mut Problem
         problems.add(format!("{place}.name"), format!("{what} {reason}"));
     }
     usable(spec, &format!("{place}.address"), &format!("{what} address"), host.address, problems);
+    of_main_family(spec, &format!("{place}.address"), &format!("{what} address"), host.address, problems);
+    second_address(spec, place, &what, host, problems);
     if host.roles.is_empty() {
         let message = format!("{what} it has no role; give it one or more of control-plane, etcd and worker");
         problems.add(format!("{place}.roles"), message);
@@ -62,6 +79,36 @@ fn each(spec: &ClusterSpec, place: &str, host: &HostSpec, problems: &mut Problem
     }
     labels::check(place, &what, host, problems);
     ssh(&format!("{place}.ssh"), &format!("{what} ssh"), &host.ssh, problems);
+}
+
+/// A node of a cluster with both families has an address of each.
+fn second_address(spec: &ClusterSpec, place: &str, what: &str, host: &HostSpec, problems: &mut Problems) {
+    let place = format!("{place}.second-address");
+    let other = if spec.network.pod_cidr.is_dual() {
+        IpFamily::ALL.into_iter().find(|family| *family != spec.network.main_family())
+    } else {
+        None
+    };
+    match (host.second_address, other) {
+        (Some(address), Some(other)) if IpFamily::of(address) == other => {
+            usable(spec, &place, &format!("{what} second-address"), address, problems);
+        }
+        (Some(address), Some(other)) => {
+            problems.add(place, format!("{what} second-address {address} has to be {}", other.name()));
+        }
+        (Some(_), None) => problems.add(
+            place,
+            format!(
+                "{what} second-address is for clusters of both IP families; remove it, or write a network of each under \
+                 network.pod-cidr and network.service-cidr"
+            ),
+        ),
+        (None, Some(other)) if host.is_node() => problems.add(
+            place,
+            format!("{what} pods and Services have addresses of both IP families; add its {} address as `second-address`", other.name()),
+        ),
+        (None, _) => {}
+    }
 }
 
 /// Why a well-formed name cannot be a node's.
@@ -221,7 +268,7 @@ mod tests {
         insta::assert_snapshot!(at("10.244.3.4"), @"hosts[0].address: host a: address 10.244.3.4 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
         insta::assert_snapshot!(at("10.96.0.1"), @"hosts[0].address: host a: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
         insta::assert_snapshot!(at("127.0.1.1"), @"hosts[0].address: host a: address 127.0.1.1 is no address that other hosts can reach");
-        insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: host a: address 2001:db8::1 is IPv6, which is not supported yet");
+        insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: host a: address 2001:db8::1 is IPv6, and service-cidr 10.96.0.0/12 is IPv4, which the API server wants its own address to be of; write an IPv4 address, or begin network.service-cidr and network.pod-cidr with an IPv6 network");
     }
 
     #[test]
@@ -257,7 +304,7 @@ mod tests {
         insta::assert_snapshot!(problems(&[ALL], "ssh: {jump-key: k}"), @"ssh.jump-key: ssh: jump-key is for one host to go through; name it as `jump`, or remove the key");
         insta::assert_snapshot!(problems(&[&host], "ssh: {jump: '-x', address: 192.0.2.9}"), @"
         ssh.jump: ssh: jump is empty, begins with `-`, or has spaces or control characters in it
-        ssh.address: ssh: address is of one host; write it at that host
+        ssh.address: ssh: address belongs to one host; write it at that host
         hosts[0].ssh.address: host n1: ssh address is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.user: host n1: ssh user is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.key: host n1: ssh key is empty, begins with `-`, or has spaces or control characters in it

@@ -47,13 +47,13 @@ fn check_key(key: &str) -> Result<(), String> {
         return Err("what stands before `/` has to be a DNS name".to_owned());
     }
     if name.is_empty() || !is_value(name) {
-        return Err(format!("`{name}` is no name: {SHAPE}"));
+        return Err(format!("`{name}` is not a name: {SHAPE}"));
     }
     Ok(())
 }
 
 fn check_value(value: &str) -> Result<(), String> {
-    if is_value(value) { Ok(()) } else { Err(format!("`{value}` is no value: {SHAPE}")) }
+    if is_value(value) { Ok(()) } else { Err(format!("`{value}` is not a value: {SHAPE}")) }
 }
 
 const SHAPE: &str = "at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last";
@@ -88,8 +88,8 @@ mod tests {
         assert_eq!(key_and_effect("a=:NoSchedule"), Ok(("a", "NoSchedule")));
         insta::assert_snapshot!(reason("dedicated"), @"it is written `key=value:Effect` or `key:Effect`");
         insta::assert_snapshot!(reason("a=b:NoScedule"), @"effect `NoScedule` is none of NoSchedule, PreferNoSchedule, NoExecute");
-        insta::assert_snapshot!(reason("a=b=c:NoSchedule"), @"`b=c` is no value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
-        insta::assert_snapshot!(reason("A b:NoSchedule"), @"`A b` is no name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
+        insta::assert_snapshot!(reason("a=b=c:NoSchedule"), @"`b=c` is not a value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
+        insta::assert_snapshot!(reason("A b:NoSchedule"), @"`A b` is not a name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last");
         insta::assert_snapshot!(reason("a_b/c:NoSchedule"), @"what stands before `/` has to be a DNS name");
     }
 
@@ -104,8 +104,8 @@ mod tests {
         check("hosts[0]", "host a:", &host, &mut problems);
         let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", problem.place)).collect();
         insta::assert_snapshot!(lines.join("\n"), @"
-        hosts[0].labels: host a: label `a b: `: `a b` is no name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
-        hosts[0].labels: host a: label `disk: s s d`: `s s d` is no value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
+        hosts[0].labels: host a: label `a b: `: `a b` is not a name: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
+        hosts[0].labels: host a: label `disk: s s d`: `s s d` is not a value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last
         hosts[0].taints[2]: host a: taint `a=3:NoSchedule`: a node has one taint of each key and effect; there is another with these
         ");
     }

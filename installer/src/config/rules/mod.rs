@@ -1,10 +1,12 @@
 //! What has to hold between the values of `cluster.yaml`, beyond each value's own shape. Reads nothing but the values, and
 //! finds everything at once.
 
+mod addons;
 mod calico;
 mod etcd;
 mod hosts;
 mod labels;
+mod networks;
 pub mod owned;
 mod registries;
 mod reservations;
@@ -17,16 +19,10 @@ use kbundle_format::{KubeVersion, Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Api, Cidr, ClusterSpec, Cni, DnsName, HostSpec, KubeProxyMode, LoadBalancer, Network};
+use super::{Api, ClusterSpec, DnsName, HostSpec, IpFamily, LoadBalancer};
+pub(super) use networks::pods_do_not_fit;
 
-/// The smallest network for Services, as the length of its prefix.
-const SMALLEST_SERVICES: u8 = 24;
-/// The parts that the controller manager cuts `pod-cidr` into are at most 2^16 (pkg/controller/nodeipam/ipam/cidrset, clusterSubnetMaxDiff).
-const MOST_PARTS_BITS: u8 = 16;
-/// Addresses of a node's part that no pod gets: the network's, the gateway's and the broadcast's.
-const ADDRESSES_NOT_FOR_PODS: u64 = 3;
-
-/// Something that `cluster.yaml` asks for and that cannot be.
+/// Something that `cluster.yaml` asks for and that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Where in the file, such as `network.pod-cidr` or `hosts[2].address`.
@@ -54,11 +50,12 @@ impl Problems {
 /// Everything that is wrong with a description, for Kubernetes `version`, or else for every one that is known.
 pub(super) fn problems(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<Problem> {
     let mut problems = Problems::default();
-    networks(spec, &mut problems);
+    networks::check(spec, &mut problems);
     calico::check(&spec.network, &mut problems);
     api(spec, &mut problems);
     hosts::check(spec, &mut problems);
     registries::check(spec, &mut problems);
+    addons::check(spec, &mut problems);
     etcd::check(spec, &mut problems);
     settings::check(spec, version, &mut problems);
     problems.0
@@ -71,90 +68,12 @@ pub(super) fn problems_with(spec: &ClusterSpec, version: KubeVersion) -> Vec<Pro
     problems.0
 }
 
-fn networks(spec: &ClusterSpec, problems: &mut Problems) {
-    let Network { pod_cidr, service_cidr, .. } = &spec.network;
-    let node_prefix = spec.network.node_cidr_mask_size;
-    if !(1..=30).contains(&node_prefix) {
-        let message = format!("node-cidr-mask-size {node_prefix} leaves no addresses for pods; 24 is usual");
-        problems.add("network.node-cidr-mask-size", message);
-    }
-    for (key, cidr, smallest) in
-        [("pod-cidr", pod_cidr, node_prefix), ("service-cidr", service_cidr, SMALLEST_SERVICES)]
-    {
-        let reason = if cidr.address().is_ipv6() {
-            "is IPv6, which is not supported yet".to_owned()
-        } else if cidr.prefix() > smallest {
-            format!("is too small; a prefix of at most {smallest} is needed")
-        } else if key == "service-cidr" && cidr.prefix() < 12 {
-            // Its service allocator takes at most 2^20 addresses.
-            "is too large; the API server takes a prefix of at least 12".to_owned()
-        } else if key == "pod-cidr" && smallest - cidr.prefix() > MOST_PARTS_BITS {
-            format!(
-                "is too large for parts of /{smallest}: the controller manager takes at most 2^{MOST_PARTS_BITS} of them"
-            )
-        } else {
-            continue;
-        };
-        problems.add(format!("network.{key}"), format!("{key} {cidr} {reason}"));
-    }
-    if problems.0.is_empty() && pod_cidr.overlaps(service_cidr) {
-        problems.add(
-            "network.pod-cidr",
-            format!("pod-cidr {pod_cidr} and service-cidr {service_cidr} overlap; they need addresses of their own"),
-        );
-    }
-    room_for_nodes(spec, problems);
-    if let Some(problem) = spec.network.cni.and_then(|cni| pods_do_not_fit(spec, cni)) {
-        problems.0.push(problem);
-    }
-    let kube_proxy = &spec.network.kube_proxy;
-    if kube_proxy.strict_arp && kube_proxy.mode != KubeProxyMode::Ipvs {
-        problems.add(
-            "network.kube-proxy.strict-arp",
-            format!("strict-arp is of mode ipvs alone, and the mode is {}; remove it", kube_proxy.mode.as_str()),
-        );
-    }
-}
-
-/// Whether a node gets fewer addresses than it may have pods. Calico gives addresses in blocks of its own.
-pub(super) fn pods_do_not_fit(spec: &ClusterSpec, cni: Cni) -> Option<Problem> {
-    let prefix = spec.network.node_cidr_mask_size;
-    if !matches!(cni, Cni::Bridge | Cni::Flannel) || prefix > 30 {
-        return None;
-    }
-    let room = (1_u64 << (32 - prefix)) - ADDRESSES_NOT_FOR_PODS;
-    let of_hosts = spec.hosts.iter().filter_map(|host| host.kubelet.max_pods);
-    let most = of_hosts.chain([spec.kubelet.max_pods]).max().unwrap_or_default();
-    (u64::from(most) > room).then(|| Problem {
-        place: "network.node-cidr-mask-size".to_owned(),
-        message: format!(
-            "a node may have {most} pods, and its part of pod-cidr, a /{prefix}, has addresses for {room}; take a smaller \
-             node-cidr-mask-size or fewer max-pods"
-        ),
-    })
-}
-
-fn room_for_nodes(spec: &ClusterSpec, problems: &mut Problems) {
-    let cidr = spec.network.pod_cidr;
-    let nodes = spec.hosts.iter().filter(|host| host.is_node()).count();
-    let node_prefix = spec.network.node_cidr_mask_size;
-    let bits =
-        node_prefix.checked_sub(cidr.prefix()).filter(|bits| cidr.address().is_ipv4() && *bits <= MOST_PARTS_BITS);
-    let Some(bits) = bits else { return };
-    let room = 1_usize << bits;
-    if nodes > room {
-        problems.add(
-            "network.pod-cidr",
-            format!("pod-cidr {cidr} has room for {room} nodes, each with a /{node_prefix}, and there are {nodes}; take a larger network"),
-        );
-    }
-}
-
 fn api(spec: &ClusterSpec, problems: &mut Problems) {
     let Api { address, port, certificate_sans, .. } = &spec.api;
     in_front(spec, problems);
     if let Some(address) = *address {
         usable(spec, "api.address", "api.address", address, problems);
+        of_main_family(spec, "api.address", "api.address", address, problems);
     }
     if spec.api_name().parse::<DnsName>().is_err() {
         problems.add(
@@ -228,20 +147,39 @@ fn of_nobody_else(spec: &ClusterSpec, address: IpAddr, problems: &mut Problems) 
 
 /// Whether hosts can have `address` and reach each other there. `what` begins the message.
 fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems: &mut Problems) {
-    let IpAddr::V4(v4) = address else {
-        problems.add(place, format!("{what} {address} is IPv6, which is not supported yet"));
-        return;
+    let reaches_nobody = match address {
+        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast(),
+        // One of a link needs the name of an interface beside it, and that differs from host to host.
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local(),
     };
-    if v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast() {
+    if reaches_nobody {
         problems.add(place, format!("{what} {address} is no address that other hosts can reach"));
     }
-    let inside = |key: &str, cidr: &Cidr, problems: &mut Problems| {
-        if cidr.contains(address) {
+    if address != address.to_canonical() {
+        problems.add(place, format!("{what} {address} is an IPv4 address; write it as {}", address.to_canonical()));
+    }
+    for (key, cidrs) in [("pod-cidr", &spec.network.pod_cidr), ("service-cidr", &spec.network.service_cidr)] {
+        for cidr in cidrs.iter().filter(|cidr| cidr.contains(address)) {
             problems.add(place, format!("{what} {address} lies in {key} {cidr}; they need addresses of their own"));
         }
-    };
-    inside("pod-cidr", &spec.network.pod_cidr, problems);
-    inside("service-cidr", &spec.network.service_cidr, problems);
+    }
+}
+
+/// Whether `address`, by which hosts reach each other or the API, is of the cluster's main family. `what` begins the message.
+///
+/// Source: the API server does not start with an advertised address of another family than the first of its networks of Services
+/// (cmd/kube-apiserver/app/options, `validatePublicIPServiceClusterIPRangeIPFamilies`).
+fn of_main_family(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems: &mut Problems) {
+    let (found, wanted) = (IpFamily::of(address), spec.network.main_family());
+    if found != wanted {
+        let (found, wanted) = (found.name(), wanted.name());
+        let message = format!(
+            "{what} {address} is {found}, and service-cidr {} is {wanted}, which the API server wants its own address to be of; \
+             write an {wanted} address, or begin network.service-cidr and network.pod-cidr with an {found} network",
+            spec.network.service_cidr.first()
+        );
+        problems.add(place, message);
+    }
 }
 
 #[cfg(test)]

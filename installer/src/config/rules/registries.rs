@@ -15,7 +15,7 @@ pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
         let what = format!("registry {}", registry.host);
         if registry.host != EVERY_OTHER && !is_authority(&registry.host) {
             let message =
-                format!("`{}` is no registry: a name or address, with `:port` where images have it", registry.host);
+                format!("`{}` is not a registry: a name or address, with `:port` where images have it", registry.host);
             problems.add(format!("{place}.host"), message);
         } else if !seen.insert(&registry.host) {
             problems.add(format!("{place}.host"), format!("{what} is there twice; list its mirrors in one place"));
@@ -38,7 +38,7 @@ fn mirrors(place: &str, what: &str, registry: &Registry, problems: &mut Problems
             is_authority(authority) && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte))
         });
         if !is_sound {
-            let message = format!("{what}: mirror `{mirror}` is no URL such as `https://registry.example.com:5000`");
+            let message = format!("{what}: mirror `{mirror}` is not a URL such as `https://registry.example.com:5000`");
             problems.add(format!("{place}.mirrors[{index}]"), message);
         }
     }
@@ -98,13 +98,13 @@ mod tests {
              - {host: docker.io, mirrors: ['registry.example.com', 'https://user:word@registry.example.com', 'https://a:0']}\n\
              - {host: docker.io, mirrors: ['https://a\"b'], ca: nonsense}\n"
         ), @r#"
-        registries[0].host: `https://docker.io` is no registry: a name or address, with `:port` where images have it
+        registries[0].host: `https://docker.io` is not a registry: a name or address, with `:port` where images have it
         registries[0].mirrors: registry https://docker.io has no mirror; give at least one, or leave it out
-        registries[1].mirrors[0]: registry docker.io: mirror `registry.example.com` is no URL such as `https://registry.example.com:5000`
-        registries[1].mirrors[1]: registry docker.io: mirror `https://user:word@registry.example.com` is no URL such as `https://registry.example.com:5000`
-        registries[1].mirrors[2]: registry docker.io: mirror `https://a:0` is no URL such as `https://registry.example.com:5000`
+        registries[1].mirrors[0]: registry docker.io: mirror `registry.example.com` is not a URL such as `https://registry.example.com:5000`
+        registries[1].mirrors[1]: registry docker.io: mirror `https://user:word@registry.example.com` is not a URL such as `https://registry.example.com:5000`
+        registries[1].mirrors[2]: registry docker.io: mirror `https://a:0` is not a URL such as `https://registry.example.com:5000`
         registries[2].host: registry docker.io is there twice; list its mirrors in one place
-        registries[2].mirrors[0]: registry docker.io: mirror `https://a"b` is no URL such as `https://registry.example.com:5000`
+        registries[2].mirrors[0]: registry docker.io: mirror `https://a"b` is not a URL such as `https://registry.example.com:5000`
         registries[2].ca: registry docker.io: ca is not one or more certificates in PEM form
         "#);
     }

@@ -92,7 +92,7 @@ impl Look<'_> {
         }
         for (index, issuer) in server.service_account_issuers.iter().enumerate() {
             if issuer.is_empty() || issuer.contains(char::is_whitespace) {
-                let message = format!("`{issuer}` is no issuer; it is a URL or a name without spaces");
+                let message = format!("`{issuer}` is not an issuer; an issuer is a URL or a name without spaces");
                 self.problems.add(format!("api-server.service-account-issuers[{index}]"), message);
             }
         }
@@ -100,7 +100,7 @@ impl Look<'_> {
             self.repeated("api-server.service-account-issuers", "service-account-issuer");
         }
         if let Some(ports) = server.service_node_ports.as_deref().filter(|ports| !is_port_range(ports)) {
-            let message = format!("service-node-ports `{ports}` is no range of ports; write it as `30000-32767`");
+            let message = format!("service-node-ports `{ports}` is not a range of ports; write it as `30000-32767`");
             self.problems.add("api-server.service-node-ports", message);
         }
     }
@@ -194,7 +194,8 @@ impl Look<'_> {
 
     fn gates<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a String>) {
         for name in names.filter(|name| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
-            let message = format!("`{name}` is no name of a feature gate; it has letters and digits only");
+            let message =
+                format!("`{name}` is not the name of a feature gate; such a name has letters and digits only");
             self.problems.add(format!("{place}.feature-gates"), message);
         }
     }
@@ -205,7 +206,7 @@ impl Look<'_> {
             let place = format!("{place}.extra-volumes[{index}]");
             let name = &volume.name;
             if name.len() > 63 || name.contains('.') || name.parse::<DnsName>().is_err() {
-                let message = format!("`{name}` is no name of a volume; take lowercase letters, digits and `-`");
+                let message = format!("`{name}` is not the name of a volume; take lowercase letters, digits and `-`");
                 self.problems.add(format!("{place}.name"), message);
             } else if TAKEN_VOLUMES.contains(&name.as_str()) || name.starts_with("etcd-certs-") {
                 self.problems
@@ -216,7 +217,8 @@ impl Look<'_> {
             }
             for (key, path) in [("host-path", Some(&volume.host_path)), ("mount-path", volume.mount_path.as_ref())] {
                 if let Some(path) = path.filter(|path| !is_path(path)) {
-                    self.problems.add(format!("{place}.{key}"), format!("`{path}` is no absolute path without `..`"));
+                    self.problems
+                        .add(format!("{place}.{key}"), format!("`{path}` is not an absolute path without `..`"));
                 }
             }
             if let Some(kind) = volume.path_type.as_deref().filter(|kind| !PATH_TYPES.contains(kind)) {

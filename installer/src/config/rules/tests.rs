@@ -37,7 +37,7 @@ network:
     line 11, column 27: no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `max-request-inflight`; did you mean `max-requests-inflight`?
     line 12, column 10: write the flag without `--`: `v`
     line 13, column 24: no kube-apiserver of Kubernetes 1.25 to 1.37 has a plugin for admission `AlwaysPullImage`; did you mean `AlwaysPullImages`?
-    line 14, column 23: service-node-ports `32767-30000` is no range of ports; write it as `30000-32767`
+    line 14, column 23: service-node-ports `32767-30000` is not a range of ports; write it as `30000-32767`
     line 16, column 43: `ipvs.shceduler`: no kube-proxy of Kubernetes 1.25 to 1.36 has a field `shceduler`; did you mean `scheduler`?
     ");
 }
@@ -96,11 +96,11 @@ kubeadm-patches:
     line 7, column 92: `../x` cannot name a file here; take letters, digits, `-`, `_` and `.`, and not configuration.yaml
     line 7, column 92: files are for what `configuration` names, and there is none
     line 9, column 12: the pod has a volume k8s-certs already; take another name
-    line 10, column 26: `b` is no absolute path without `..`
-    line 10, column 41: `/c/../d` is no absolute path without `..`
+    line 10, column 26: `b` is not an absolute path without `..`
+    line 10, column 41: `/c/../d` is not an absolute path without `..`
     line 10, column 61: path-type `Files` is none of DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice, BlockDevice
     line 11, column 12: two volumes have the name a; each needs its own
-    line 12, column 29: `a b` is no issuer; it is a URL or a name without spaces
+    line 12, column 29: `a b` is not an issuer; an issuer is a URL or a name without spaces
     line 14, column 35: a patch of the type strategic has to be an excerpt of the manifest
     line 15, column 47: a patch of the type json has to be a list of operations
     ");
@@ -148,10 +148,10 @@ fn an_etcd_of_the_site_stands_instead_of_members() {
     assert_eq!(told(&format!("{etcd}hosts: [{{name: a, address: 192.0.2.1, roles: [control-plane]}}]")), "fine");
     insta::assert_snapshot!(told(&format!("{etcd}hosts: [{{name: a, address: 192.0.2.1, roles: [control-plane, etcd]}}]")), @"line 2, column 46: host a has the role etcd, and the cluster has an external etcd; remove one of them");
     insta::assert_snapshot!(told("etcd: {external: {endpoints: ['http://a:1', 'https://b'], ca-file: ca, certificate-file: /e/../crt, key-file: /e/key}}"), @"
-    line 1, column 31: `http://a:1` is no endpoint of etcd such as `https://192.0.2.31:2379`
-    line 1, column 45: `https://b` is no endpoint of etcd such as `https://192.0.2.31:2379`
-    line 1, column 68: ca-file `ca` is no absolute path without `..`; it lies on every control plane
-    line 1, column 90: certificate-file `/e/../crt` is no absolute path without `..`; it lies on every control plane
+    line 1, column 31: `http://a:1` is not an endpoint of etcd such as `https://192.0.2.31:2379`
+    line 1, column 45: `https://b` is not an endpoint of etcd such as `https://192.0.2.31:2379`
+    line 1, column 68: ca-file `ca` is not an absolute path without `..`; it lies on every control plane
+    line 1, column 90: certificate-file `/e/../crt` is not an absolute path without `..`; it lies on every control plane
     ");
 }
 

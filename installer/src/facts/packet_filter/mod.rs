@@ -8,11 +8,11 @@ mod iptables;
 mod nft;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::IpFamily;
 use crate::host::{Command, Host, HostError};
 
 /// Every chain at a hook of the packet filter that decides anything.
@@ -234,6 +234,15 @@ impl Family {
             Self::Inet => "inet",
         }
     }
+
+    /// Whether it gets packets of this family.
+    #[must_use]
+    pub fn is_for(self, family: IpFamily) -> bool {
+        match family {
+            IpFamily::Ipv4 => self != Self::Ip6,
+            IpFamily::Ipv6 => self != Self::Ip,
+        }
+    }
 }
 
 impl PacketFilter {
@@ -295,10 +304,9 @@ impl PacketFilter {
         Ok(None)
     }
 
-    /// The chains at `hook` that packets of the family of `address` go through.
-    pub fn at(&self, hook: Hook, address: IpAddr) -> impl Iterator<Item = &FilterChain> {
-        let other = if address.is_ipv4() { Family::Ip6 } else { Family::Ip };
-        self.chains.iter().filter(move |chain| chain.hook == hook && chain.family != other)
+    /// The chains at `hook` that packets of this family go through.
+    pub fn at(&self, hook: Hook, family: IpFamily) -> impl Iterator<Item = &FilterChain> {
+        self.chains.iter().filter(move |chain| chain.hook == hook && chain.family.is_for(family))
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kbundle_format::text::TextError;
 
 use super::{Import, KubeadmError, Section, flags};
-use crate::config::{Cidr, ClusterSpec, Component, DnsName, ExternalEtcd};
+use crate::config::{Cidrs, ClusterSpec, Component, DnsName, ExternalEtcd, Flags, IpFamily};
 use crate::etcd_layout;
 use crate::kube_types::Program;
 use crate::kubeadm::flags_of;
@@ -34,9 +34,9 @@ impl Import<'_> {
                 "left out: images come from the bundle; `registries` are for others",
             ),
             ("certificatesDir", "/etc/kubernetes/pki", "left out: certificates lie in /etc/kubernetes/pki"),
-            ("encryptionAlgorithm", "RSA-2048", "left out: kubeadm's default holds"),
-            ("certificateValidityPeriod", "8760h0m0s", "left out: kubeadm's default holds"),
-            ("caCertificateValidityPeriod", "87600h0m0s", "left out: kubeadm's default holds"),
+            ("encryptionAlgorithm", "RSA-2048", "left out: kubeadm's default is used"),
+            ("certificateValidityPeriod", "8760h0m0s", "left out: kubeadm's default is used"),
+            ("caCertificateValidityPeriod", "87600h0m0s", "left out: kubeadm's default is used"),
         ] {
             if section.text(field).is_some_and(|value| value != usual) {
                 self.remark(section.place(field), message);
@@ -53,20 +53,12 @@ impl Import<'_> {
     fn networking(&mut self, mut section: Section) -> Result<(), KubeadmError> {
         for field in ["podSubnet", "serviceSubnet"] {
             let Some(text) = section.text(field) else { continue };
-            let mut cidrs = Vec::new();
-            for part in text.split(',') {
-                cidrs.push(read::<Cidr>(&section, field, part.trim())?);
-            }
-            let of_ipv4 = cidrs.iter().find(|cidr| cidr.address().is_ipv4()).copied();
-            if cidrs.len() > 1 || of_ipv4.is_none() {
-                self.remark(section.place(field), "IPv6 is left out: it is not supported yet");
-            }
-            let target = if field == "podSubnet" {
-                &mut self.spec.network.pod_cidr
+            let cidrs = read::<Cidrs>(&section, field, &text)?;
+            if field == "podSubnet" {
+                self.spec.network.pod_cidr = cidrs;
             } else {
-                &mut self.spec.network.service_cidr
-            };
-            *target = of_ipv4.unwrap_or(*target);
+                self.spec.network.service_cidr = cidrs;
+            }
         }
         if let Some(domain) = section.text("dnsDomain") {
             self.spec.network.dns_domain = read(&section, "dnsDomain", &domain)?;
@@ -77,7 +69,10 @@ impl Import<'_> {
 
     fn endpoint(&mut self, section: &mut Section) -> Result<(), KubeadmError> {
         let Some(text) = section.text("controlPlaneEndpoint") else { return Ok(()) };
-        let (host, port) = text.rsplit_once(':').map_or((text.as_str(), None), |(host, port)| (host, Some(port)));
+        // An address of IPv6 has colons too, and a port only behind brackets.
+        let has_port = text.parse::<IpAddr>().is_err() && !text.ends_with(']');
+        let split = text.rsplit_once(':').filter(|_| has_port);
+        let (host, port) = split.map_or((text.as_str(), None), |(host, port)| (host, Some(port)));
         if let Some(port) = port {
             let wrong = || wrong(section, "controlPlaneEndpoint", &text, "a name or address with a port");
             let port = port.parse().map_err(|_| wrong())?;
@@ -129,21 +124,37 @@ impl Import<'_> {
     fn component(&mut self, mut section: Section, program: Program) -> Component {
         let place = section.place("extraArgs");
         let mut given = flags::take(&mut section, "extraArgs");
-        if program == Program::ControllerManager
-            && let Some(size) = flags::take_one(&mut given, "node-cidr-mask-size")
-        {
-            match size.parse() {
-                Ok(size) => self.spec.network.node_cidr_mask_size = size,
-                Err(_) => {
-                    self.remark(format!("{place}.node-cidr-mask-size"), format!("left out: `{size}` is no number"));
-                }
-            }
+        if program == Program::ControllerManager {
+            self.node_parts(&place, &mut given);
         }
         let feature_gates = flags::take_gates(&mut given);
         let extra_args = self.extra_args(&place, program, given, &flags_of(program, &ClusterSpec::default()));
         let extra_volumes = flags::take_volumes(&mut section);
         self.rest(section);
         Component { extra_args, extra_volumes, feature_gates }
+    }
+}
+
+impl Import<'_> {
+    /// The sizes of nodes' parts: one flag where pods have one family, and one for each family else.
+    fn node_parts(&mut self, place: &str, given: &mut Flags) {
+        let main = self.spec.network.pod_cidr.first().family();
+        for (flag, family) in [
+            ("node-cidr-mask-size", main),
+            ("node-cidr-mask-size-ipv4", IpFamily::Ipv4),
+            ("node-cidr-mask-size-ipv6", IpFamily::Ipv6),
+        ] {
+            let Some(size) = flags::take_one(given, flag) else { continue };
+            let network = &mut self.spec.network;
+            let part = match family {
+                IpFamily::Ipv4 => &mut network.node_cidr_mask_size,
+                IpFamily::Ipv6 => &mut network.node_cidr_mask_size_ipv6,
+            };
+            match size.parse() {
+                Ok(size) => *part = size,
+                Err(_) => self.remark(format!("{place}.{flag}"), format!("left out: `{size}` is no number")),
+            }
+        }
     }
 }
 

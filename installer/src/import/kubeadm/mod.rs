@@ -47,7 +47,7 @@ pub struct Remark {
 #[non_exhaustive]
 pub enum KubeadmError {
     /// Not YAML.
-    #[error("it is no YAML")]
+    #[error("it is not valid YAML")]
     Syntax {
         /// The parser's words.
         source: serde_yaml::Error,

@@ -19,6 +19,8 @@ const UNNAMED: &str = "control-plane-1";
 pub(super) struct Node {
     name: Option<String>,
     pub(super) address: Option<IpAddr>,
+    /// The one of the other IP family.
+    second_address: Option<IpAddr>,
     pub(super) port: Option<u16>,
     labels: BTreeMap<String, String>,
     /// Nothing where kubeadm's own taint holds.
@@ -39,12 +41,8 @@ impl Import<'_> {
         if let Some(text) = endpoint.text("advertiseAddress") {
             let address: IpAddr =
                 text.parse().map_err(|_| wrong(&endpoint, "advertiseAddress", &text, "an address"))?;
-            if address.is_ipv6() {
-                self.remark(endpoint.place("advertiseAddress"), "left out: IPv6 is not supported yet");
-            } else {
-                self.node.address = Some(address);
-                self.spec.api.address = Some(address);
-            }
+            self.node.address = Some(address);
+            self.spec.api.address = Some(address);
         }
         if let Some(text) = endpoint.text("bindPort") {
             let port = text.parse().map_err(|_| wrong(&endpoint, "bindPort", &text, "a port"))?;
@@ -65,7 +63,7 @@ impl Import<'_> {
         }
         for (field, message) in [
             ("bootstrapTokens", "left out: kinstall makes tokens itself"),
-            ("certificateKey", "left out: kinstall hands keys over SSH"),
+            ("certificateKey", "left out: kinstall copies keys over SSH"),
             ("timeouts", "left out: kinstall waits as long as it takes"),
         ] {
             if section.take(field).is_some() {
@@ -79,7 +77,7 @@ impl Import<'_> {
     fn registration(&mut self, mut section: Section) {
         self.node.name = section.text("name");
         if section.text("criSocket").is_some_and(|socket| !is_containerd(&socket)) {
-            self.remark(section.place("criSocket"), "left out: it is containerd of the bundle");
+            self.remark(section.place("criSocket"), "left out: kinstall uses the containerd of the bundle");
         }
         // Images are there before the kubelet asks for them.
         section.take("imagePullPolicy");
@@ -110,11 +108,14 @@ impl Import<'_> {
         }
         for address in flags::take_list(&mut given, "node-ip") {
             let address: Option<IpAddr> = address.parse().ok();
-            if address.is_none_or(|address| address.is_ipv6() || self.node.address.is_some_and(|own| own != address)) {
-                self.remark(
-                    format!("{place}.node-ip"),
-                    "left out: it is the address of the host, and IPv6 is not supported yet",
-                );
+            let is_other = |own: &IpAddr| address.is_some_and(|address| address.is_ipv6() != own.is_ipv6());
+            match self.node.address {
+                Some(own) if is_other(&own) => self.node.second_address = address,
+                Some(own) if address.is_none_or(|address| own != address) => {
+                    let message = "left out: it is the address of the host, `localAPIEndpoint.advertiseAddress`";
+                    self.remark(format!("{place}.node-ip"), message);
+                }
+                _ => {}
             }
         }
         for (name, value) in given {
@@ -133,7 +134,7 @@ impl Import<'_> {
 
     /// Lists the first control plane as a host where something is said of it that only a host can have.
     pub(super) fn place_node(&mut self) {
-        let Node { name, address, labels, taints, .. } = std::mem::take(&mut self.node);
+        let Node { name, address, second_address, labels, taints, .. } = std::mem::take(&mut self.node);
         let own_taints: Vec<_> =
             taints.iter().flatten().filter(|taint| !is_of_control_planes(taint)).cloned().collect();
         if labels.is_empty() && own_taints.is_empty() {
@@ -163,7 +164,8 @@ impl Import<'_> {
             roles.insert(Role::Worker);
         }
         self.spec.api.address = None;
-        self.spec.hosts = vec![HostSpec { labels, taints: own_taints, ..HostSpec::new(name, address, roles) }];
+        self.spec.hosts =
+            vec![HostSpec { second_address, labels, taints: own_taints, ..HostSpec::new(name, address, roles) }];
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Import, Section};
-use crate::config::{Fields, KubeProxyMode, owned};
+use crate::config::{Fields, IpFamily, KubeProxyMode, owned};
 use crate::kube_types::{Structure, flaws};
 use crate::kubeadm::own_kubelet_configuration;
 
@@ -27,7 +27,7 @@ impl Import<'_> {
         if let Some(most) = section.text("maxPods") {
             match most.parse() {
                 Ok(most) => self.spec.kubelet.max_pods = most,
-                Err(_) => self.remark(section.place("maxPods"), format!("left out: `{most}` is no number of pods")),
+                Err(_) => self.remark(section.place("maxPods"), format!("left out: `{most}` is not a number of pods")),
             }
         }
         let mut fields = saying(section.into_fields());
@@ -35,7 +35,7 @@ impl Import<'_> {
         if fields.get("clusterDomain") == Some(&domain) {
             fields.remove("clusterDomain");
         }
-        let dns = self.spec.network.service_cidr.nth(10).map(|address| json!([address.to_string()]));
+        let dns = self.spec.network.service_cidr.first().nth(10).map(|address| json!([address.to_string()]));
         if fields.get("clusterDNS") == dns.as_ref() {
             fields.remove("clusterDNS");
         }
@@ -70,7 +70,7 @@ impl Import<'_> {
         if strict == Some(Value::Bool(true)) {
             proxy.strict_arp = proxy.mode == KubeProxyMode::Ipvs;
             if !proxy.strict_arp {
-                self.remark("KubeProxyConfiguration.ipvs.strictARP", "left out: it is of the mode ipvs alone");
+                self.remark("KubeProxyConfiguration.ipvs.strictARP", "left out: it applies to the mode ipvs only");
             }
         }
         let keeps_localhost = self.spec.network.kube_proxy.mode == KubeProxyMode::Iptables;
@@ -88,7 +88,9 @@ impl Import<'_> {
         self.take_owned("KubeProxyConfiguration", &mut fields, owned::KUBE_PROXY, &usual);
         let mut fields = saying(without_switched_off(fields));
         // Each host listens on all of its addresses without being told.
-        if fields.get("bindAddress").and_then(Value::as_str) == Some("0.0.0.0") {
+        if fields.get("bindAddress").and_then(Value::as_str)
+            == Some(if self.spec.network.main_family() == IpFamily::Ipv4 { "0.0.0.0" } else { "::" })
+        {
             fields.remove("bindAddress");
         }
         self.spec.network.kube_proxy.config = fields;

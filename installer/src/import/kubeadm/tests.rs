@@ -155,3 +155,26 @@ proptest! {
         prop_assert_eq!(control_plane_files(&found.spec, "node-1"), files);
     }
 }
+
+#[test]
+fn networks_of_both_families_and_of_ipv6_alone_are_taken_over() {
+    let of = |address: &str, networking: &str| {
+        imported(
+            &format!(
+                "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {{advertiseAddress: '{address}'}}\n\
+                 ---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n\
+                 controlPlaneEndpoint: '[2001:db8::9]:6443'\nnetworking: {{{networking}}}\n\
+                 controllerManager: {{extraArgs: [{{name: node-cidr-mask-size-ipv6, value: '80'}}]}}\n"
+            ),
+            &[],
+        )
+    };
+    let found = of("192.0.2.1", "podSubnet: '10.1.0.0/16,fd00:1::/64', serviceSubnet: '10.2.0.0/16, fd00:2::/112'");
+    assert_eq!(found.spec.network.pod_cidr.to_string(), "10.1.0.0/16,fd00:1::/64");
+    assert_eq!(found.spec.network.service_cidr.to_string(), "10.2.0.0/16,fd00:2::/112");
+    assert_eq!(found.spec.network.node_cidr_mask_size_ipv6, 80);
+    assert_eq!(found.spec.api.certificate_sans, ["2001:db8::9"]);
+    let found = of("2001:db8::1", "podSubnet: 'fd00:1::/64', serviceSubnet: 'fd00:2::/112'");
+    assert_eq!(found.spec.api.address, "2001:db8::1".parse().ok());
+    assert!(!remarks(&found).contains("IPv6"), "{}", remarks(&found));
+}

@@ -19,7 +19,7 @@ use super::files::{self, VariableFiles};
 use super::groups::Groups;
 use super::samples::{CASES, LAYOUT};
 use super::value::Value;
-use super::{Told, tests::resolver};
+use super::{Notes, tests::resolver};
 use crate::config::{HostSpec, Sudo};
 
 /// How many inventories are generated.
@@ -65,13 +65,13 @@ type AllVariables = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
 
 /// The reader's own view of groups and variables, or why it refuses.
 fn own(path: &Path) -> Result<(Members, AllVariables), String> {
-    let mut told = Told::default();
+    let mut notes = Notes::default();
     let mut data = Data::new();
-    files::read(path, &mut data, &mut told.remarks, &mut told.problems).map_err(|error| error.to_string())?;
-    data.finish(&mut told.problems);
-    told.problems.none().map_err(|error| error.to_string())?;
-    let groups = Groups::new(&data, &mut VariableFiles::beside(path, &mut told.remarks, &mut told.problems));
-    told.problems.none().map_err(|error| error.to_string())?;
+    files::read(path, &mut data, &mut notes.remarks, &mut notes.problems).map_err(|error| error.to_string())?;
+    data.finish(&mut notes.problems);
+    notes.problems.none().map_err(|error| error.to_string())?;
+    let groups = Groups::new(&data, &mut VariableFiles::beside(path, &mut notes.remarks, &mut notes.problems));
+    notes.problems.none().map_err(|error| error.to_string())?;
     let names = groups.assignments().into_keys().cloned().collect::<Vec<_>>();
     let variables = (0..data.hosts.len()).map(|host| {
         let found = names.iter().filter_map(|name| Some((name.clone(), json(&groups.written(host, name)?.value))));

@@ -1,6 +1,6 @@
-//! Variables of the way to the API servers.
+//! Variables about the endpoint of the API servers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::Cluster;
 use crate::config::DnsName;
@@ -24,7 +24,7 @@ impl Cluster<'_, '_> {
         self.certificate_names();
     }
 
-    /// A load balancer of the site's own. It is told by whether there is one.
+    /// The site's own load balancer. Returns whether there is one.
     fn external(&mut self, port: u16) -> bool {
         let Some(found) = self.value("loadbalancer_apiserver") else { return false };
         let place = found.place;
@@ -40,11 +40,7 @@ impl Cluster<'_, '_> {
             self.remark(&place, message);
         }
         match address.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => self.balance("external", address),
-            Ok(IpAddr::V6(_)) => self
-                .reading
-                .problems
-                .add(&place, format!("`loadbalancer_apiserver`: `{address}` is IPv6, which is not supported yet")),
+            Ok(address) => self.balance("external", address),
             Err(_) => self.external_by_name(&address, &place),
         }
         true
@@ -52,7 +48,7 @@ impl Cluster<'_, '_> {
 
     fn external_by_name(&mut self, name: &str, place: &Place) {
         if let Some(address) = resolve(name, self.reading.resolver) {
-            self.balance("external", address);
+            self.balance("external", address.into());
             self.remark(
                 place,
                 format!("the load balancer `{name}` has the address that its name resolves to here, {address}"),
@@ -65,7 +61,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    fn balance(&mut self, kind: &str, address: Ipv4Addr) {
+    fn balance(&mut self, kind: &str, address: IpAddr) {
         self.settings.set("api.load-balancer", kind);
         self.settings.set("api.address", address);
     }
@@ -78,7 +74,7 @@ impl Cluster<'_, '_> {
         }
         let Some((address, place)) = self.text("kube_vip_address") else { return false };
         let Ok(address) = address.parse() else {
-            self.reading.problems.add(&place, format!("`kube_vip_address`: `{address}` is no IPv4 address"));
+            self.reading.problems.add(&place, format!("`kube_vip_address`: `{address}` is no address"));
             return true;
         };
         if !on(self.truth("kube_vip_arp_enabled")) {
@@ -126,7 +122,7 @@ impl Cluster<'_, '_> {
             found.value.items().map(|items| items.iter().filter_map(|node| node.value.text()).collect());
         match names {
             Some(names) => self.settings.set("api.certificate-sans", names),
-            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is no list"),
+            None => self.reading.problems.add(&found.place, "`supplementary_addresses_in_ssl_keys` is not a list"),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
     settings
 }
 
-/// Says which variables are not taken over, and why: once for each reason.
+/// Reports the variables that are left out, once for each reason.
 fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&Place>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
@@ -73,7 +73,7 @@ fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     }
 }
 
-/// Says where hosts differ in what a cluster has once.
+/// Reports variables that differ between hosts although a cluster has one value.
 fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
     // Those of single hosts, and those that become no setting.
     let per_host = [
@@ -92,8 +92,9 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
         let value = |variable: Option<&Variable>| variable.map(|variable| variable.value.clone());
         if found.iter().any(|variable| value(*variable) != value(found[0])) {
             let first = &reading.groups.data.hosts[nodes[0]].name;
-            let message =
-                format!("`{name}` differs between hosts, and a cluster has one; that of host `{first}` counts");
+            let message = format!(
+                "`{name}` differs between hosts, and a cluster has one; kinstall uses the value of host `{first}`"
+            );
             for variable in found.into_iter().flatten() {
                 reading.remarks.add(&variable.place, message.as_str());
             }
@@ -101,14 +102,15 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
     }
 }
 
-/// Says where Kubernetes comes from, and how its version is chosen.
+/// Reports that the bundle decides the version of Kubernetes.
 fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     let Some(found) = nodes.iter().find_map(|&node| reading.groups.written(node, "kube_version")) else { return };
     let version = found.value.text().unwrap_or_default();
     let version = version.trim_start_matches('v');
     let version = if version.parse::<KubeVersion>().is_ok() { version } else { "VERSION" };
-    let message =
-        format!("`kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s {version}`");
+    let message = format!(
+        "`kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s {version}`"
+    );
     reading.remarks.add(&found.place, message);
 }
 
@@ -142,12 +144,12 @@ impl Cluster<'_, '_> {
         let Variable { value, place } = self.value(name)?;
         let number = value.integer().and_then(|number| u16::try_from(number).ok());
         if number.is_none() {
-            self.reading.problems.add(&place, format!("`{name}` is no number between 0 and 65535"));
+            self.reading.problems.add(&place, format!("`{name}` is not a number between 0 and 65535"));
         }
         Some((number?, place))
     }
 
-    /// Takes a text over that has to be a `T`.
+    /// Takes over a text that has to parse as `T`.
     fn parsed<T: std::str::FromStr<Err: std::fmt::Display> + serde::Serialize>(&mut self, name: &str, key: &str) {
         let Some((text, place)) = self.text(name) else { return };
         match text.parse::<T>() {

@@ -1,7 +1,8 @@
 //! Variables of the pods' network and of kube-proxy.
 
+use super::super::stack::Stack;
 use super::{Cluster, Value};
-use crate::config::{Cidr, DnsName};
+use crate::config::{Cidr, Cidrs, ClusterSpec, DnsName};
 use crate::import::Place;
 
 /// Networks of Kubespray that kinstall does not set up.
@@ -19,11 +20,12 @@ const OTHERS: [&str; 11] = [
     "ovn4nfv",
 ];
 
+/// `kube_network_node_prefix_ipv6` where nobody writes it.
+const USUAL_NODE_PREFIX_IPV6: u8 = 120;
+
 impl Cluster<'_, '_> {
     pub(super) fn network(&mut self) {
-        self.parsed::<Cidr>("kube_pods_subnet", "network.pod-cidr");
-        self.parsed::<Cidr>("kube_service_addresses", "network.service-cidr");
-        self.parsed::<u8>("kube_network_node_prefix", "network.node-cidr-mask-size");
+        self.addresses();
         self.names();
         let plugin = self.plugin();
         self.kube_proxy();
@@ -31,6 +33,50 @@ impl Cluster<'_, '_> {
             None | Some("calico") => self.calico(),
             Some(other) => self.calico_of_another(other),
         }
+    }
+
+    /// Where pods and Services get their addresses, with Kubespray's own networks of IPv6 where none are written.
+    fn addresses(&mut self) {
+        let stack = Stack::of(self.reading, self.node);
+        let usual = ClusterSpec::default().network;
+        for (name, key, usual, name_ipv6, usual_ipv6) in [
+            (
+                "kube_pods_subnet",
+                "network.pod-cidr",
+                usual.pod_cidr,
+                "kube_pods_subnet_ipv6",
+                "fd85:ee78:d8a6:8607::1:0/112",
+            ),
+            (
+                "kube_service_addresses",
+                "network.service-cidr",
+                usual.service_cidr,
+                "kube_service_addresses_ipv6",
+                "fd85:ee78:d8a6:8607::1000/116",
+            ),
+        ] {
+            if stack == Stack::Ipv4 {
+                self.parsed::<Cidr>(name, key);
+                continue;
+            }
+            let ipv6 = self.cidr(name_ipv6).or_else(|| usual_ipv6.parse().ok());
+            let ipv4 = (stack == Stack::Both).then(|| self.cidr(name).unwrap_or(usual.first()));
+            if let Some(first) = ipv4.or(ipv6) {
+                self.settings.set(key, Cidrs::new(first, ipv4.and(ipv6)));
+            }
+        }
+        if stack != Stack::Ipv6 {
+            self.parsed::<u8>("kube_network_node_prefix", "network.node-cidr-mask-size");
+        }
+        if stack != Stack::Ipv4 {
+            self.settings.set("network.node-cidr-mask-size-ipv6", USUAL_NODE_PREFIX_IPV6);
+            self.parsed::<u8>("kube_network_node_prefix_ipv6", "network.node-cidr-mask-size-ipv6");
+        }
+    }
+
+    fn cidr(&mut self, name: &str) -> Option<Cidr> {
+        let (text, place) = self.text(name)?;
+        text.parse::<Cidr>().map_err(|error| self.reading.problems.add(&place, format!("`{name}`: {error}"))).ok()
     }
 
     /// The DNS domain; `cluster_name` gives it where `dns_domain` does not.

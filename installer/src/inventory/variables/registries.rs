@@ -9,13 +9,13 @@ impl Cluster<'_, '_> {
     pub(super) fn registries(&mut self) {
         let Some(found) = self.value("containerd_registries_mirrors") else { return };
         let Some(items) = found.value.items() else {
-            return self.reading.problems.add(&found.place, "`containerd_registries_mirrors` is no list");
+            return self.reading.problems.add(&found.place, "`containerd_registries_mirrors` is not a list");
         };
         let registries: Vec<_> = items.iter().filter_map(|item| self.registry(item, &found.place)).collect();
         let hosts: Vec<_> = registries.iter().map(|registry| format!("`{}`", registry.host)).collect();
         if !registries.is_empty() {
             let message = format!(
-                "registries {} are only asked by way of their mirrors; Kubespray's containerd asks a registry itself where no mirror has an image",
+                "registries {} are only reached through their mirrors; Kubespray's containerd asks the registry itself when no mirror has an image",
                 hosts.join(", ")
             );
             self.remark(&found.place, message);
@@ -27,7 +27,9 @@ impl Cluster<'_, '_> {
         let host = item.value.get("prefix").and_then(|node| node.value.filled_text());
         let mirrors = item.value.get("mirrors").and_then(|node| node.value.items());
         let (Some(host), Some(mirrors)) = (host, mirrors) else {
-            self.reading.problems.add(place, "each of `containerd_registries_mirrors` has a `prefix` and `mirrors`");
+            self.reading
+                .problems
+                .add(place, "each entry of `containerd_registries_mirrors` needs a `prefix` and `mirrors`");
             return None;
         };
         let part = |node: &Node, name: &str| node.value.get(name).map(|node| node.value.clone());
@@ -42,7 +44,10 @@ impl Cluster<'_, '_> {
             }
         }
         if item.value.get("server").is_some() {
-            self.remark(place, "`server` of `containerd_registries_mirrors` is left out; list it among the `mirrors` where it is to be asked");
+            self.remark(
+                place,
+                "`server` of `containerd_registries_mirrors` is left out; to have it asked, list it under `mirrors`",
+            );
         }
         let url = |mirror: &Node| part(mirror, "host").and_then(|value| value.filled_text());
         let mirrors = mirrors.iter().filter_map(url).map(|url| url.trim_end_matches('/').to_owned()).collect();

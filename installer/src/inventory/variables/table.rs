@@ -77,6 +77,18 @@ pub const TABLE: &[Row] = &[
     row(&["kube_service_addresses"], Taken("`network.service-cidr`")),
     row(&["kube_network_node_prefix"], Taken("`network.node-cidr-mask-size`")),
     row(
+        &["ipv4_stack", "ipv6_stack", "enable_dual_stack_networks"],
+        Taken("the IP families of `network.pod-cidr` and `network.service-cidr`"),
+    ),
+    row(
+        &["kube_pods_subnet_ipv6", "kube_service_addresses_ipv6", "kube_network_node_prefix_ipv6"],
+        Taken("the same of IPv6, where the cluster has it: `network.node-cidr-mask-size-ipv6` and the networks"),
+    ),
+    row(
+        &["ip6", "access_ip6"],
+        Taken("`second-address` of a host where the cluster has both families, `address` where it has IPv6 alone"),
+    ),
+    row(
         &["dns_domain", "cluster_name"],
         Taken("`network.dns-domain`: `dns_domain`, or else `cluster_name`; both: `cluster_name` is `name`"),
     ),
@@ -307,10 +319,9 @@ pub const TABLE: &[Row] = &[
         Left("the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers"),
     ),
     row(
-        &["enable_dual_stack_networks", "ipv6_stack", "ip6", "*_ipv6", "kube_pods_subnets", "kube_service_subnets"],
-        LeftWhereOn("IPv6 is not imported"),
+        &["*_ipv6", "kube_pods_subnets", "kube_service_subnets"],
+        LeftWhereOn("kinstall has no such setting for one IP family, or makes it of others"),
     ),
-    row(&["ipv4_stack"], Taken("nothing: clusters have IPv4")),
     row(
         &["etcd_*"],
         Left(

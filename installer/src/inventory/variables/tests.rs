@@ -127,7 +127,7 @@ fn networks_are_taken_over() {
     line 3: `kube_network_plugin: cloud` is not possible; there are `calico`, `flannel` and `cni`
     line 4: `kube_proxy_mode: userspace` is none of iptables, ipvs and nftables
     line 5: `kube_pods_subnet`: `10.0.0.1/8` is not a network such as `10.244.0.0/16` (no bits set after the prefix)
-    line 7: `kubelet_max_pods` is no number between 0 and 65535
+    line 7: `kubelet_max_pods` is not a number between 0 and 65535
     line 8: `kubernetes_audit` is neither true nor false
     ");
 }
@@ -187,13 +187,13 @@ containerd_registries_mirrors:
       mirrors:
       - http://192.0.2.5:5000
     line 3: `header` of `containerd_registries_mirrors` is left out; cluster.yaml has `host`, `mirrors` and `ca`
-    line 3: `server` of `containerd_registries_mirrors` is left out; list it among the `mirrors` where it is to be asked
+    line 3: `server` of `containerd_registries_mirrors` is left out; to have it asked, list it under `mirrors`
     line 3: `skip_verify` of `containerd_registries_mirrors` is left out; certificates of `https://` mirrors are verified, by `ca` where it is given
-    line 3: registries `docker.io`, `registry.k8s.io` are only asked by way of their mirrors; Kubespray's containerd asks a registry itself where no mirror has an image
+    line 3: registries `docker.io`, `registry.k8s.io` are only reached through their mirrors; Kubespray's containerd asks the registry itself when no mirror has an image
     ");
     insta::assert_snapshot!(read("containerd_registries_mirrors: [{prefix: a}]\n"), @"
     refused
-    line 3: each of `containerd_registries_mirrors` has a `prefix` and `mirrors`
+    line 3: each entry of `containerd_registries_mirrors` needs a `prefix` and `mirrors`
     ");
 }
 
@@ -225,7 +225,7 @@ etcd_deployment_type: kubeadm
     );
     assert!(!read.contains("hunter"), "{read}");
     insta::assert_snapshot!(read, @"
-    line 3: `kube_version` is left out; the bundle brings Kubernetes, have one built with `--k8s 1.28.3`
+    line 3: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.28.3`
     lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
     line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml
     lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
@@ -249,6 +249,43 @@ fn a_setting_that_differs_between_hosts_is_told() {
     all {}
     kubelet:
       max-pods: 50
-    line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; that of host `a` counts
+    line 2: `kubelet_max_pods` differs between hosts, and a cluster has one; kinstall uses the value of host `a`
     ");
+}
+
+#[test]
+fn a_cluster_of_both_families_is_taken_over() {
+    let hosts = "[kube_control_plane]\na ip=192.0.2.1 ip6=2001:db8::1\n[etcd]\na\n[kube_node]\nb ip=192.0.2.2 ip6=2001:db8::2\n";
+    let of = |variables: &str| {
+        let imported = parse(&format!("{hosts}[all:vars]\n{variables}"), &resolver).unwrap();
+        imported.spec(None).unwrap().validate().unwrap();
+        shown(&imported)
+    };
+    let both = of("ipv6_stack=true\nkube_pods_subnet=10.233.64.0/18\nkube_network_node_prefix_ipv6=121\n");
+    insta::assert_snapshot!(both, @"
+    a 192.0.2.1 control-plane+etcd {address:a}
+    b 192.0.2.2 worker {address:b}
+    all {}
+    network:
+      pod-cidr:
+      - 10.233.64.0/18
+      - fd85:ee78:d8a6:8607::1:0/112
+      service-cidr:
+      - 10.96.0.0/12
+      - fd85:ee78:d8a6:8607::1000/116
+      node-cidr-mask-size-ipv6: 121
+    ");
+    assert!(of("enable_dual_stack_networks=true\n").contains("fd85:ee78:d8a6:8607::1000/116"), "the older name");
+    let ipv6 = of("ipv4_stack=false\nipv6_stack=true\nkube_service_addresses_ipv6=fd00:96::/112\n");
+    insta::assert_snapshot!(ipv6, @"
+    a 2001:db8::1 control-plane+etcd {address:a}
+    b 2001:db8::2 worker {address:b}
+    all {}
+    network:
+      pod-cidr: fd85:ee78:d8a6:8607::1:0/112
+      service-cidr: fd00:96::/112
+      node-cidr-mask-size-ipv6: 120
+    ");
+    let ipv4 = of("ipv6_stack=false\n");
+    assert!(!ipv4.contains("fd85") && !ipv4.contains("left out"), "{ipv4}");
 }

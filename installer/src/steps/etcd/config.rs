@@ -134,7 +134,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn member(number: u8) -> Member {
-        Member { name: format!("node-{number}"), address: IpAddr::from([10, 0, 0, number]), roles: BTreeSet::new() }
+        Member {
+            name: format!("node-{number}"),
+            address: IpAddr::from([10, 0, 0, number]),
+            second_address: None,
+            roles: BTreeSet::new(),
+        }
     }
 
     fn members(numbers: std::ops::RangeInclusive<u8>) -> BTreeMap<String, String> {

@@ -91,20 +91,27 @@ pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Re
     Ok(())
 }
 
-/// `etcdctl` speaking to the member at `address`, with the credentials of the member on this host. It speaks version 3 of etcd's API
-/// unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
-fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
+/// Where etcd's client lies.
+pub const ETCDCTL: &str = "/usr/local/bin/etcdctl";
+
+/// `etcdctl` speaking to the member at `address`. It speaks version 3 of etcd's API unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
+#[must_use]
+pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
+    // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
+    let limit = ["--command-timeout=20s".to_owned()].into_iter();
+    let all = limit.chain(connection(address)).chain(arguments.iter().map(|&argument| argument.to_owned()));
+    Command::new(ETCDCTL, all)
+}
+
+/// The flags by which `etcdctl` reaches the member at `address`, with the credentials of the member on this host.
+pub fn connection(address: IpAddr) -> [String; 4] {
     let own = |name: &str| format!("{}/{name}", layout::PKI_DIRECTORY);
-    let common = [
-        // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
-        "--command-timeout=20s".to_owned(),
+    [
         format!("--endpoints={}", layout::client_url(address)),
         format!("--cacert={}", layout::CA_PATH),
         format!("--cert={}", own("peer.crt")),
         format!("--key={}", own("peer.key")),
-    ];
-    let all = common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned()));
-    Command::new("/usr/local/bin/etcdctl", all)
+    ]
 }
 
 /// Reads `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto) as etcdctl writes it; ids are decimal there.

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use kbundle_format::{ComponentName, Role};
 
 use super::{Check, Context, Step, needed};
+use crate::etcd_snapshot::restore::has_data;
 use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::pki::PrivateKey;
@@ -25,7 +26,9 @@ pub use crate::etcd_layout as layout;
 pub use authority::{authority, make_authority};
 pub use certificates::{MemberCertificate, renew_member};
 pub use client::{EtcdClient, issue_client, renew_client};
-pub use members::{EtcdMember, add_member, illness, members, remove_member, wait_until_healthy};
+pub use members::{
+    ETCDCTL, EtcdMember, add_member, connection, etcdctl, illness, members, remove_member, wait_until_healthy,
+};
 use members::{Health, health};
 
 /// Sets up a member of etcd.
@@ -74,9 +77,7 @@ impl Step for Etcd {
         let wanted = MemberFiles::new(context)?;
         let (name, address) = (context.node_name(), context.address());
         let host = &mut context.host;
-        host.claim_tree(layout::DATA_DIRECTORY)?;
-        let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;
-        make_data_directory(host, user)?;
+        let user = make_data_directory(host)?;
         let authority = make_authority(host, context.material.etcd_authority.as_ref())?;
         certificates::make(host, &PrivateKey::from_pem(&authority.key)?, &name, address, user)?;
         for (path, content) in wanted.files() {
@@ -136,11 +137,11 @@ fn start(context: &Context<'_>) -> anyhow::Result<Start> {
     Ok(Start::New(members))
 }
 
-fn has_data(host: &Host) -> bool {
-    host.exists(&format!("{}/member", layout::DATA_DIRECTORY))
-}
-
-fn make_data_directory(host: &mut Host, user: Owner) -> anyhow::Result<()> {
+/// Makes the user that etcd runs as, and the directory of its data.
+pub fn make_data_directory(host: &mut Host) -> anyhow::Result<Owner> {
+    host.claim_tree(layout::DATA_DIRECTORY)?;
+    let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;
     host.make_directory(layout::DATA_DIRECTORY, 0o700)?;
-    Ok(host.own(layout::DATA_DIRECTORY, user)?)
+    host.own(layout::DATA_DIRECTORY, user)?;
+    Ok(user)
 }

@@ -76,9 +76,9 @@ fn files(openings: &Openings) -> Vec<(&'static str, String)> {
     }
     let mut found = vec![(INPUT, policy("Kubernetes: to this host", "HOST", &input))];
     if openings.is_node {
-        let mut forward = rule(Some(&openings.pods), None, None);
-        for peer in &openings.peers {
-            forward += &rule(Some(peer), Some(&openings.pods), None);
+        let mut forward: String = openings.pods.iter().map(|pods| rule(Some(&pods), None, None)).collect();
+        for (peer, pods) in openings.peers_to_pods() {
+            forward += &rule(Some(&peer), Some(&pods), None);
         }
         found.push((FORWARD, policy("Kubernetes: from and to pods", "ANY", &forward)));
     }

@@ -5,17 +5,17 @@
 //! chains of nobody, or of a service that loads a file, get a jump to a chain of kinstall's own, which a unit sets again at boot.
 
 mod firewalld;
+mod rules;
 mod tables;
 mod ufw;
 
-use std::net::IpAddr;
-
 use super::{Check, Context, Step};
-use crate::config::{Cidr, Switch};
+use crate::config::{Cidr, Cidrs, Switch};
 use crate::distributions::Firewall as Manager;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::ports::{self, Port};
+use crate::topology::Member;
 
 /// Opens the ports of this host's roles.
 pub struct Firewall;
@@ -25,9 +25,9 @@ struct Openings {
     /// Ports, each with a source; no source where anyone may connect.
     ports: Vec<(Port, Option<Cidr>)>,
     /// Where pods have their addresses.
-    pods: Cidr,
+    pods: Cidrs,
     /// Where Services have theirs.
-    services: Cidr,
+    services: Cidrs,
     /// The other nodes and members of etcd.
     peers: Vec<Cidr>,
     /// Whether the host runs pods.
@@ -43,29 +43,29 @@ impl Openings {
             match port.clients.addresses(topology) {
                 None => found.push((port, None)),
                 Some(addresses) => {
-                    found.extend(addresses.into_iter().map(|address| (port, Some(single(address)))));
+                    found.extend(addresses.into_iter().map(|address| (port, Some(Cidr::single(address)))));
                     if port.clients.include_pods() {
-                        found.push((port, Some(pods)));
+                        found.extend(pods.iter().map(|pods| (port, Some(pods))));
                     }
                 }
             }
         }
-        let this = topology.this().address;
-        let others = topology.members().iter().map(|member| member.address).filter(|address| *address != this);
+        let others = topology.members().iter().filter(|member| *member != topology.this());
         Self {
             ports: found,
             pods,
             services: inputs.spec.network.service_cidr,
-            peers: others.map(single).collect(),
+            peers: others.flat_map(Member::addresses).map(Cidr::single).collect(),
             is_node: topology.this().is_node(),
         }
     }
 }
 
-/// The network of one address.
-fn single(address: IpAddr) -> Cidr {
-    let prefix = if address.is_ipv4() { 32 } else { 128 };
-    Cidr::around(address, prefix)
+impl Openings {
+    /// Each other host with the pods that it may send to: those of the same family.
+    fn peers_to_pods(&self) -> impl Iterator<Item = (Cidr, Cidr)> {
+        self.peers.iter().filter_map(|peer| Some((*peer, self.pods.of(peer.family())?)))
+    }
 }
 
 impl Step for Firewall {

@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::Openings;
-use crate::config::Cidr;
+use super::rules::rules;
+use crate::config::IpFamily;
 use crate::facts::packet_filter::{FilterChain, FilterProgram, Hook};
 use crate::facts::{HostFacts, PacketFilter};
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
-use crate::ports::Carrier;
 use crate::preflight::Subject;
 use crate::preflight::firewall::closed;
 use crate::steps::{Check, Context, needed};
@@ -22,16 +22,59 @@ const UNIT: &str = "kinstall-firewall.service";
 const UNIT_FILE: &str = "/etc/systemd/system/kinstall-firewall.service";
 /// By which kinstall finds its jumps in chains of nft again.
 const COMMENT: &str = "kinstall";
-const FILES: [(FilterProgram, &str); 3] = [
-    (FilterProgram::Iptables, "/etc/kinstall/iptables.rules"),
-    (FilterProgram::IptablesLegacy, "/etc/kinstall/iptables-legacy.rules"),
-    (FilterProgram::Nft, "/etc/kinstall/nft.rules"),
+const FILES: [RulesFile; 5] = [
+    RulesFile::new(FilterProgram::Iptables, Some(IpFamily::Ipv4), "iptables", "/etc/kinstall/iptables.rules"),
+    RulesFile::new(FilterProgram::Iptables, Some(IpFamily::Ipv6), "ip6tables", "/etc/kinstall/ip6tables.rules"),
+    RulesFile::new(
+        FilterProgram::IptablesLegacy,
+        Some(IpFamily::Ipv4),
+        "iptables-legacy",
+        "/etc/kinstall/iptables-legacy.rules",
+    ),
+    RulesFile::new(
+        FilterProgram::IptablesLegacy,
+        Some(IpFamily::Ipv6),
+        "ip6tables-legacy",
+        "/etc/kinstall/ip6tables-legacy.rules",
+    ),
+    RulesFile::new(FilterProgram::Nft, None, "nft", "/etc/kinstall/nft.rules"),
 ];
 const HOOKS: [(Hook, &str, &str); 3] = [
     (Hook::Input, "INPUT", "KINSTALL-INPUT"),
     (Hook::Forward, "FORWARD", "KINSTALL-FORWARD"),
     (Hook::Output, "OUTPUT", "KINSTALL-OUTPUT"),
 ];
+
+/// A file of rules, and the program that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RulesFile {
+    program: FilterProgram,
+    /// The family of its tables; none where it has those of both.
+    family: Option<IpFamily>,
+    command: &'static str,
+    path: &'static str,
+}
+
+impl RulesFile {
+    const fn new(program: FilterProgram, family: Option<IpFamily>, command: &'static str, path: &'static str) -> Self {
+        Self { program, family, command, path }
+    }
+
+    /// The one that opens this chain.
+    fn of(chain: &FilterChain) -> Option<Self> {
+        let is_its = |file: &Self| file.family.is_none_or(|family| chain.family.is_for(family));
+        FILES.into_iter().find(|file| file.program == chain.program && is_its(file))
+    }
+
+    /// Those that this host has.
+    fn on(host: &Host) -> Vec<Self> {
+        FILES.into_iter().filter(|file| host.exists(file.path)).collect()
+    }
+
+    fn is_nft(self) -> bool {
+        self.program == FilterProgram::Nft
+    }
+}
 
 pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check> {
     let host = &context.host;
@@ -45,9 +88,9 @@ pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check
         return needed(format!("{} lets nothing of pods through", chain.name()));
     }
     // A host that was never closed gets nothing; one that was opened keeps its files up to date.
-    for (program, path) in FILES.into_iter().filter(|(_, path)| host.exists(path)) {
-        let chains = own_chains(host, program, path)?;
-        if !host.has_file(path, content(program, &chains, openings).as_bytes(), 0o600)? {
+    for file in RulesFile::on(host) {
+        let (chains, path) = (own_chains(host, file)?, file.path);
+        if !host.has_file(path, content(file, &chains, openings).as_bytes(), 0o600)? {
             return needed(format!("{path} does not say what the roles need now"));
         }
         if !host.unit_is_up(UNIT)? {
@@ -58,14 +101,13 @@ pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check
 }
 
 pub fn apply(context: &mut Context<'_>, openings: &Openings) -> anyhow::Result<()> {
-    let mut wanted: BTreeMap<&str, (FilterProgram, Vec<OwnChain>)> = BTreeMap::new();
-    for (program, path) in FILES.into_iter().filter(|(_, path)| context.host.exists(path)) {
-        wanted.insert(path, (program, own_chains(&context.host, program, path)?));
+    let mut wanted: BTreeMap<&str, (RulesFile, Vec<OwnChain>)> = BTreeMap::new();
+    for file in RulesFile::on(&context.host) {
+        wanted.insert(file.path, (file, own_chains(&context.host, file)?));
     }
     for chain in closing_chains(context) {
-        let (_, path) =
-            FILES.into_iter().find(|(program, _)| *program == chain.program).expect("each program has a file");
-        let chains = &mut wanted.entry(path).or_insert((chain.program, Vec::new())).1;
+        let file = RulesFile::of(chain).expect("each program has a file");
+        let chains = &mut wanted.entry(file.path).or_insert((file, Vec::new())).1;
         let own = OwnChain::of(chain);
         if !chains.contains(&own) {
             chains.push(own);
@@ -74,11 +116,11 @@ pub fn apply(context: &mut Context<'_>, openings: &Openings) -> anyhow::Result<(
     let host = &mut context.host;
     take_out(host)?;
     host.make_directory(DIRECTORY, 0o755)?;
-    for (path, (program, chains)) in &wanted {
-        host.write_file(path, content(*program, chains, openings).as_bytes(), 0o600)?;
+    for (path, (file, chains)) in &wanted {
+        host.write_file(path, content(*file, chains, openings).as_bytes(), 0o600)?;
     }
-    let programs: Vec<_> = wanted.values().map(|(program, _)| *program).collect();
-    host.write_file(UNIT_FILE, unit(&programs).as_bytes(), 0o644)?;
+    let files: Vec<_> = FILES.into_iter().filter(|file| wanted.contains_key(file.path)).collect();
+    host.write_file(UNIT_FILE, unit(&files).as_bytes(), 0o644)?;
     Ok(host.restart_unit(UNIT)?)
 }
 
@@ -113,24 +155,34 @@ impl OwnChain {
         Self { hook: chain.hook, table, chain: chain.chain.clone() }
     }
 
+    /// The family of its table; none where packets of both come.
+    fn family(&self) -> Option<IpFamily> {
+        match self.table.split(' ').next() {
+            Some("ip") => Some(IpFamily::Ipv4),
+            Some("ip6") => Some(IpFamily::Ipv6),
+            _ => None,
+        }
+    }
+
     fn own_name(&self) -> &'static str {
         HOOKS.iter().find(|(hook, ..)| *hook == self.hook).map_or("", |(_, _, own)| own)
     }
 }
 
 /// The chains that a file of kinstall's is about.
-fn own_chains(host: &Host, program: FilterProgram, path: &str) -> anyhow::Result<Vec<OwnChain>> {
-    let text = host.read_text(path)?.unwrap_or_default();
+fn own_chains(host: &Host, file: RulesFile) -> anyhow::Result<Vec<OwnChain>> {
+    let text = host.read_text(file.path)?.unwrap_or_default();
+    let filter = if file.family == Some(IpFamily::Ipv6) { "ip6 filter" } else { "ip filter" };
     let chain = |line: &str| {
         let words: Vec<_> = line.split(' ').collect();
-        match (program, words.as_slice()) {
+        match (file.program, words.as_slice()) {
             (FilterProgram::Nft, ["insert", "rule", family, table, chain, "jump", own, ..]) => {
                 let (hook, ..) = HOOKS.into_iter().find(|(_, _, known)| known == own)?;
                 Some(OwnChain { hook, table: format!("{family} {table}"), chain: (*chain).to_owned() })
             }
             (FilterProgram::Iptables | FilterProgram::IptablesLegacy, ["-I", chain, "-j", own]) => {
                 let (hook, ..) = HOOKS.into_iter().find(|(_, _, known)| known == own)?;
-                Some(OwnChain { hook, table: "ip filter".to_owned(), chain: (*chain).to_owned() })
+                Some(OwnChain { hook, table: filter.to_owned(), chain: (*chain).to_owned() })
             }
             _ => None,
         }
@@ -140,16 +192,16 @@ fn own_chains(host: &Host, program: FilterProgram, path: &str) -> anyhow::Result
 
 /// Removes the jumps to kinstall's chains, and the chains.
 fn take_out(host: &Host) -> anyhow::Result<()> {
-    for (program, path) in FILES.into_iter().filter(|(_, path)| host.exists(path)) {
-        for own in own_chains(host, program, path)? {
+    for file in RulesFile::on(host) {
+        for own in own_chains(host, file)? {
             let name = own.own_name();
-            if program == FilterProgram::Nft {
+            if file.is_nft() {
                 take_out_of_nft(host, &own)?;
                 continue;
             }
             // Each fails where it is gone already, as after the site's rules were loaded again.
             for arguments in [vec!["-D", &own.chain, "-j", name], vec!["-F", name], vec!["-X", name]] {
-                host.try_run(&Command::new(command(program), ["-w"].into_iter().chain(arguments)))?;
+                host.try_run(&Command::new(file.command, ["-w"].into_iter().chain(arguments)))?;
             }
         }
     }
@@ -176,24 +228,16 @@ fn jumps(shown: &str) -> Vec<u64> {
     rules.filter(|rule| rule["comment"] == COMMENT).filter_map(|rule| rule["handle"].as_u64()).collect()
 }
 
-fn command(program: FilterProgram) -> &'static str {
-    match program {
-        FilterProgram::Iptables => "iptables",
-        FilterProgram::IptablesLegacy => "iptables-legacy",
-        FilterProgram::Nft => "nft",
-    }
-}
-
 /// What a file has its program do.
-fn content(program: FilterProgram, chains: &[OwnChain], openings: &Openings) -> String {
+fn content(file: RulesFile, chains: &[OwnChain], openings: &Openings) -> String {
     let mut text = String::from("# By kinstall: what Kubernetes needs on this host. `kinstall reset` removes it.\n");
     let mut line = |words: String| writeln!(text, "{words}").expect("a string takes all");
-    if program == FilterProgram::Nft {
+    if file.is_nft() {
         for own in chains {
             let (table, name) = (&own.table, own.own_name());
             line(format!("add chain {table} {name}"));
             line(format!("flush chain {table} {name}"));
-            for rule in rules(own.hook, openings) {
+            for rule in rules(own.hook, openings).iter().filter(|rule| rule.fits(own.family())) {
                 line(format!("add rule {table} {name} {}", rule.in_nft()));
             }
             line(format!("insert rule {table} {} jump {name} comment \"{COMMENT}\"", own.chain));
@@ -205,7 +249,7 @@ fn content(program: FilterProgram, chains: &[OwnChain], openings: &Openings) -> 
         line(format!(":{} - [0:0]", own.own_name()));
     }
     for own in chains {
-        for rule in rules(own.hook, openings) {
+        for rule in rules(own.hook, openings).iter().filter(|rule| rule.fits(file.family)) {
             line(format!("-A {} {} -j ACCEPT", own.own_name(), rule.in_iptables()));
         }
         line(format!("-I {} -j {}", own.chain, own.own_name()));
@@ -214,100 +258,18 @@ fn content(program: FilterProgram, chains: &[OwnChain], openings: &Openings) -> 
     text
 }
 
-/// What a rule lets through.
-enum Rule {
-    /// Replies.
-    Replies,
-    /// What the host says to itself; by the interface that it comes in or goes out by.
-    Loopback(Hook),
-    /// What kube-proxy, or another rule of the site, has sent on to another address.
-    SentOn,
-    /// New connections to a port.
-    Port(Option<Cidr>, Carrier, u16),
-    /// Packets from one network to another.
-    Between(Option<Cidr>, Option<Cidr>),
-}
-
-fn rules(hook: Hook, openings: &Openings) -> Vec<Rule> {
-    let Openings { pods, services, .. } = *openings;
-    let mut found = vec![Rule::Replies];
-    match hook {
-        Hook::Input => {
-            found.push(Rule::Loopback(hook));
-            found.extend(openings.ports.iter().map(|(port, source)| Rule::Port(*source, port.carrier, port.number)));
-        }
-        Hook::Forward => {
-            found.extend([Rule::SentOn, Rule::Between(Some(pods), None)]);
-            found.extend(openings.peers.iter().map(|peer| Rule::Between(Some(*peer), Some(pods))));
-        }
-        Hook::Output => {
-            found.push(Rule::Loopback(hook));
-            let targets = openings.peers.iter().copied().chain([pods, services]);
-            found.extend(targets.map(|target| Rule::Between(None, Some(target))));
-        }
-    }
-    found
-}
-
-impl Rule {
-    fn in_iptables(&self) -> String {
-        let network = |flag: &str, network: &Option<Cidr>| network.map(|found| format!("{flag} {found}"));
-        match self {
-            Self::Replies => "-m conntrack --ctstate RELATED,ESTABLISHED".to_owned(),
-            Self::Loopback(Hook::Output) => "-o lo".to_owned(),
-            Self::Loopback(_) => "-i lo".to_owned(),
-            Self::SentOn => "-m conntrack --ctstate DNAT".to_owned(),
-            Self::Port(source, carrier, number) => {
-                let port = match carrier {
-                    Carrier::Tcp => format!("-p tcp -m tcp --dport {number}"),
-                    Carrier::Udp => format!("-p udp -m udp --dport {number}"),
-                    Carrier::Ip => format!("-p {number}"),
-                };
-                [network("-s", source), Some(port)].into_iter().flatten().collect::<Vec<_>>().join(" ")
-            }
-            Self::Between(from, to) => {
-                [network("-s", from), network("-d", to)].into_iter().flatten().collect::<Vec<_>>().join(" ")
-            }
-        }
-    }
-
-    fn in_nft(&self) -> String {
-        let network = |side: &str, network: &Option<Cidr>| network.map(|found| format!("ip {side} {found}"));
-        let matched = match self {
-            Self::Replies => "ct state established,related".to_owned(),
-            Self::Loopback(Hook::Output) => "oifname lo".to_owned(),
-            Self::Loopback(_) => "iifname lo".to_owned(),
-            Self::SentOn => "ct status dnat".to_owned(),
-            Self::Port(source, carrier, number) => {
-                let port = match carrier {
-                    Carrier::Tcp => format!("tcp dport {number}"),
-                    Carrier::Udp => format!("udp dport {number}"),
-                    Carrier::Ip => format!("ip protocol {number}"),
-                };
-                [network("saddr", source), Some(port)].into_iter().flatten().collect::<Vec<_>>().join(" ")
-            }
-            Self::Between(from, to) => {
-                [network("saddr", from), network("daddr", to)].into_iter().flatten().collect::<Vec<_>>().join(" ")
-            }
-        };
-        format!("{matched} accept")
-    }
-}
-
 /// The unit that sets the rules at boot, and again whenever the site's are loaded again by their own unit.
-fn unit(programs: &[FilterProgram]) -> String {
+fn unit(files: &[RulesFile]) -> String {
     const OF_OTHERS: &str = "iptables.service nftables.service netfilter-persistent.service";
     let mut acts = String::new();
-    for (program, path) in FILES.into_iter().filter(|(program, _)| programs.contains(program)) {
-        let act = match program {
-            FilterProgram::Iptables | FilterProgram::IptablesLegacy => {
-                let name = command(program);
-                for (_, chain, own) in HOOKS {
-                    writeln!(acts, "ExecStartPre=-{name} -w -D {chain} -j {own}").expect("a string takes all");
-                }
-                format!("ExecStart={name}-restore -w --noflush {path}")
+    for RulesFile { command, path, .. } in files {
+        let act = if *command == "nft" {
+            format!("ExecStart=nft -f {path}")
+        } else {
+            for (_, chain, own) in HOOKS {
+                writeln!(acts, "ExecStartPre=-{command} -w -D {chain} -j {own}").expect("a string takes all");
             }
-            FilterProgram::Nft => format!("ExecStart=nft -f {path}"),
+            format!("ExecStart={command}-restore -w --noflush {path}")
         };
         writeln!(acts, "{act}").expect("a string takes all");
     }
@@ -403,7 +365,7 @@ mod tests {
         WantedBy=multi-user.target
         ");
         let after = cluster(&bench);
-        let input = after.facts.packet_filter.at(Hook::Input, topology.this().address).next().unwrap();
+        let input = after.facts.packet_filter.at(Hook::Input, IpFamily::Ipv4).next().unwrap();
         assert_eq!(input.access(Some((Protocol::Tcp, 10250))), Access::Narrow);
         assert_eq!(input.access(Some((Protocol::Tcp, 2379))), Access::Closed);
         bench.look_as(&after, "w1", &JoinMaterial::default(), |context| {
@@ -432,7 +394,7 @@ mod tests {
             table: "inet filter".into(),
             chain: chain.into(),
         });
-        let text = content(FilterProgram::Nft, &chains, &openings);
+        let text = content(FILES[4], &chains, &openings);
         insta::assert_snapshot!(text, @r#"
         # By kinstall: what Kubernetes needs on this host. `kinstall reset` removes it.
         add chain inet filter KINSTALL-INPUT
@@ -457,10 +419,33 @@ mod tests {
         insert rule inet filter output jump KINSTALL-OUTPUT comment "kinstall"
         "#);
         bench.file("etc/kinstall/nft.rules", &text);
-        let read = own_chains(&bench.host(), FilterProgram::Nft, "/etc/kinstall/nft.rules").unwrap();
+        let read = own_chains(&bench.host(), FILES[4]).unwrap();
         assert_eq!(read, chains);
         let shown = r#"{"nftables": [{"rule": {"handle": 7, "comment": "kinstall"}}, {"rule": {"handle": 8, "comment": "site"}}]}"#;
         assert_eq!(jumps(shown), [7]);
+    }
+
+    #[test]
+    fn each_family_is_opened_in_its_own_tables() {
+        let mut cluster = Cluster::of_both_families();
+        cluster.spec.network.cni = Some(Cni::Bridge);
+        let topology = cluster.seen_from("w1");
+        let openings = Openings::of(&cluster.inputs(&topology));
+        let chain = |table: &str| OwnChain { hook: Hook::Forward, table: table.to_owned(), chain: "FORWARD".into() };
+        let of = |file: RulesFile, table: &str| content(file, &[chain(table)], &openings);
+        let (ipv4, ipv6) = (of(FILES[0], "ip filter"), of(FILES[1], "ip6 filter"));
+        assert!(!ipv4.contains("2001:db8") && !ipv4.contains("fd00"), "{ipv4}");
+        assert!(!ipv6.contains("192.0.2") && ipv6.contains("-s 2001:db8::1/128 -d fd00:244::/56 -j ACCEPT"), "{ipv6}");
+        let both = of(FILES[4], "inet filter");
+        for rule in
+            ["ip saddr 192.0.2.1/32 ip daddr 10.244.0.0/16", "ip6 saddr 2001:db8::1/128 ip6 daddr fd00:244::/56"]
+        {
+            assert!(both.contains(rule), "{both}");
+        }
+        assert!(!of(FILES[4], "ip6 filter").contains("192.0.2"));
+        let input = [OwnChain { hook: Hook::Input, table: "ip6 filter".into(), chain: "INPUT".into() }];
+        assert!(content(FILES[1], &input, &openings).contains("-A KINSTALL-INPUT -p ipv6-icmp -j ACCEPT\n"));
+        assert!(unit(&FILES[..2]).contains("ExecStart=ip6tables-restore -w --noflush /etc/kinstall/ip6tables.rules\n"));
     }
 
     #[test]

@@ -69,14 +69,16 @@ fn rules(openings: &Openings) -> anyhow::Result<Vec<String>> {
         found.push(match source {
             Some(source) => {
                 let source = source.to_string();
-                let source = source.strip_suffix("/32").unwrap_or(&source);
+                let source = source.strip_suffix("/32").or_else(|| source.strip_suffix("/128")).unwrap_or(&source);
                 format!("allow from {source} to any port {number} proto {protocol}")
             }
             None => format!("allow {number}/{protocol}"),
         });
     }
     if openings.is_node {
-        found.extend(["from", "to"].map(|side| format!("route allow {side} {}", openings.pods)));
+        for pods in openings.pods.iter() {
+            found.extend(["from", "to"].map(|side| format!("route allow {side} {pods}")));
+        }
     }
     Ok(found)
 }

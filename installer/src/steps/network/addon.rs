@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::calico;
-use crate::config::{Cidr, Cni};
+use crate::config::{Cidrs, Cni, IpFamily};
 use crate::steps::{Check, Context, addon};
 
 pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
@@ -49,13 +49,25 @@ fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Flannel has the pod network in a `ConfigMap`.
-fn set_flannel_network(object: &mut Value, pod_cidr: &Cidr) -> anyhow::Result<()> {
+fn set_flannel_network(object: &mut Value, pod_cidr: &Cidrs) -> anyhow::Result<()> {
     if object["kind"] != "ConfigMap" || object["metadata"]["name"] != "kube-flannel-cfg" {
         return Ok(());
     }
     let settings = object["data"]["net-conf.json"].as_str().context("Flannel's ConfigMap has no net-conf.json")?;
     let mut settings: Value = serde_json::from_str(settings).context("while reading Flannel's net-conf.json")?;
-    settings["Network"] = json!(pod_cidr.to_string());
+    // Source: pkg/subnet/config.go of Flannel; IPv4 is on and IPv6 off where nothing is said.
+    for (family, enabled, network) in
+        [(IpFamily::Ipv4, "EnableIPv4", "Network"), (IpFamily::Ipv6, "EnableIPv6", "IPv6Network")]
+    {
+        let Some(fields) = settings.as_object_mut() else { break };
+        match pod_cidr.of(family) {
+            Some(cidr) => drop(fields.insert(network.to_owned(), json!(cidr.to_string()))),
+            None => drop(fields.remove(network)),
+        }
+        if pod_cidr.of(IpFamily::Ipv6).is_some() {
+            fields.insert(enabled.to_owned(), json!(pod_cidr.of(family).is_some()));
+        }
+    }
     object["data"]["net-conf.json"] = json!(settings.to_string());
     Ok(())
 }
@@ -76,5 +88,20 @@ mod tests {
         }
         let settings: Value = serde_json::from_str(addon::text(&objects[1]["data"]["net-conf.json"])).unwrap();
         assert_eq!(settings, json!({"Network": "10.0.0.0/16", "Backend": {"Type": "vxlan"}}));
+    }
+
+    #[test]
+    fn flannel_is_told_of_each_family() {
+        let told = |pods: &str| {
+            let mut objects = addon::parse(MANIFEST.as_bytes()).unwrap();
+            set_flannel_network(&mut objects[1], &pods.parse().unwrap()).unwrap();
+            let mut settings: Value = serde_json::from_str(addon::text(&objects[1]["data"]["net-conf.json"])).unwrap();
+            settings.as_object_mut().unwrap().remove("Backend");
+            settings
+        };
+        let both =
+            json!({"EnableIPv4": true, "Network": "10.0.0.0/16", "EnableIPv6": true, "IPv6Network": "fd00::/56"});
+        assert_eq!(told("10.0.0.0/16,fd00::/56"), both);
+        assert_eq!(told("fd00::/56"), json!({"EnableIPv4": false, "EnableIPv6": true, "IPv6Network": "fd00::/56"}));
     }
 }

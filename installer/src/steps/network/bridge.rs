@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 
-use crate::config::{Cidr, Cni};
+use crate::config::{Cidrs, Cni, IpFamily};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
@@ -54,16 +55,33 @@ impl Step for Bridge {
     }
 }
 
-fn own_network(host: &Host, name: &str) -> anyhow::Result<Option<Cidr>> {
-    let node = Kubectl::as_kubelet(host).get(&["node", name])?.unwrap_or_default();
-    node["spec"]["podCIDR"].as_str().map(|text| text.parse().context("while reading spec.podCIDR")).transpose()
+fn own_network(host: &Host, name: &str) -> anyhow::Result<Option<Cidrs>> {
+    given_to(&Kubectl::as_kubelet(host).get(&["node", name])?.unwrap_or_default())
+}
+
+/// The addresses that the cluster has given to the pods of a node: one network of each of its families.
+pub(super) fn given_to(node: &Value) -> anyhow::Result<Option<Cidrs>> {
+    let texts: Option<Vec<_>> =
+        node["spec"]["podCIDRs"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect());
+    let text = texts.map(|texts| texts.join(",")).filter(|text| !text.is_empty());
+    let text = text.or_else(|| node["spec"]["podCIDR"].as_str().map(str::to_owned));
+    text.map(|text| text.parse().context("while reading spec.podCIDRs")).transpose()
 }
 
 /// The plugins' configuration. Leaving the cluster under the host's address is for the routes' unit, since the plugin would
 /// do it between pods of different hosts as well.
-fn configuration(pod_cidr: &Cidr) -> String {
+fn configuration(own: &Cidrs) -> String {
     let template = include_str!("../../../../manifests/templates/bridge.conflist");
-    render(template, &[("pod_cidr", &pod_cidr.to_string())])
+    let ranges: Vec<_> = own.iter().map(|cidr| format!("[{{\"subnet\": \"{cidr}\"}}]")).collect();
+    let routes: Vec<_> = own.families().map(|family| format!("{{\"dst\": \"{}\"}}", everywhere(family))).collect();
+    render(template, &[("ranges", &ranges.join(", ")), ("routes", &routes.join(", "))])
+}
+
+fn everywhere(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Ipv4 => "0.0.0.0/0",
+        IpFamily::Ipv6 => "::/0",
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +116,16 @@ mod tests {
           ]
         }
         "#);
+    }
+
+    #[test]
+    fn pods_get_an_address_of_each_family() {
+        let node =
+            serde_json::json!({"spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24", "fd00:244::/64"]}});
+        let list: Value = serde_json::from_str(&configuration(&given_to(&node).unwrap().unwrap())).unwrap();
+        let ipam = &list["plugins"][0]["ipam"];
+        assert_eq!(ipam["ranges"].to_string(), r#"[[{"subnet":"10.244.0.0/24"}],[{"subnet":"fd00:244::/64"}]]"#);
+        assert_eq!(ipam["routes"].to_string(), r#"[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]"#);
+        assert!(given_to(&serde_json::json!({"spec": {}})).unwrap().is_none());
     }
 }

@@ -7,18 +7,22 @@
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::config::{Calico, CalicoMode, Cidr, Encapsulation};
+use crate::config::{Calico, CalicoMode, Cidrs, Encapsulation, IpFamily};
 use crate::steps::addon::text;
 
 /// What `calico-node` asks of BIRD, which speaks BGP and does not run with VXLAN alone.
 const PROBES: [(&str, &str); 2] = [("livenessProbe", "-bird-live"), ("readinessProbe", "-bird-ready")];
 
 /// Changes the objects of `calico.yaml` so that they do what `settings` say.
-pub fn set(objects: &mut [Value], settings: &Calico, pod_cidr: &Cidr) -> anyhow::Result<()> {
+pub fn set(objects: &mut [Value], settings: &Calico, pod_cidr: &Cidrs) -> anyhow::Result<()> {
     let config = find(objects, "ConfigMap", "calico-config")?;
     config["data"]["calico_backend"] = json!(if uses_bird(settings.mode) { "bird" } else { "vxlan" });
     // 0 is Calico's word for what fits.
     config["data"]["veth_mtu"] = json!(settings.mtu.unwrap_or(0).to_string());
+    if pod_cidr.of(IpFamily::Ipv6).is_some() {
+        let plugin = &mut config["data"]["cni_network_config"];
+        *plugin = json!(with_families(text(plugin), pod_cidr)?);
+    }
 
     let daemons = find(objects, "DaemonSet", "calico-node")?;
     let containers = daemons["spec"]["template"]["spec"]["containers"].as_array_mut();
@@ -40,22 +44,55 @@ fn find<'a>(objects: &'a mut [Value], kind: &str, name: &str) -> anyhow::Result<
 }
 
 /// The environment of `calico-node` as far as it depends on the cluster.
-fn variables(settings: &Calico, pod_cidr: &Cidr) -> [(&'static str, String); 5] {
+fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)> {
     let wrapped = match settings.encapsulation.unwrap_or_default() {
         Encapsulation::CrossSubnet => "CrossSubnet",
         Encapsulation::Always => "Always",
     };
     let only_in = |mode| if settings.mode == mode { wrapped } else { "Never" }.to_owned();
     // Without it, the first interface that looks right is taken, which on hosts of several networks is often another one.
-    let address = settings.node_cidr.map_or_else(|| "kubernetes-internal-ip".to_owned(), |cidr| format!("cidr={cidr}"));
-    [
-        ("CALICO_IPV4POOL_CIDR", pod_cidr.to_string()),
-        ("CALICO_IPV4POOL_IPIP", only_in(CalicoMode::Ipip)),
-        ("CALICO_IPV4POOL_VXLAN", only_in(CalicoMode::Vxlan)),
+    let address = |family| {
+        let cidr = settings.node_cidr.filter(|cidr| cidr.family() == family);
+        cidr.map_or_else(|| "kubernetes-internal-ip".to_owned(), |cidr| format!("cidr={cidr}"))
+    };
+    let never = || "Never".to_owned();
+    let (ipv4, ipv6) = (pod_cidr.of(IpFamily::Ipv4), pod_cidr.of(IpFamily::Ipv6));
+    let mut found: Vec<_> = ipv4.map(|pods| ("CALICO_IPV4POOL_CIDR", pods.to_string())).into_iter().collect();
+    found.extend([
+        ("CALICO_IPV4POOL_IPIP", ipv4.map_or_else(never, |_| only_in(CalicoMode::Ipip))),
+        ("CALICO_IPV4POOL_VXLAN", ipv4.map_or_else(never, |_| only_in(CalicoMode::Vxlan))),
         // Of no effect without IPv6, and the same in upstream's manifests.
         ("CALICO_IPV6POOL_VXLAN", only_in(CalicoMode::Vxlan)),
-        ("IP_AUTODETECTION_METHOD", address),
-    ]
+    ]);
+    found.extend(match ipv4 {
+        Some(_) => vec![("IP_AUTODETECTION_METHOD", address(IpFamily::Ipv4))],
+        // BIRD names a host by an IPv4 address, which there is none of.
+        None => vec![("IP", "none".to_owned()), ("CALICO_ROUTER_ID", "hash".to_owned())],
+    });
+    if let Some(pods) = ipv6 {
+        found.extend([
+            ("CALICO_IPV6POOL_CIDR", pods.to_string()),
+            // As it is for IPv4 by default: the rest of the site has no route back to pods.
+            ("CALICO_IPV6POOL_NAT_OUTGOING", "true".to_owned()),
+            ("FELIX_IPV6SUPPORT", "true".to_owned()),
+            ("IP6", "autodetect".to_owned()),
+            ("IP6_AUTODETECTION_METHOD", address(IpFamily::Ipv6)),
+        ]);
+    }
+    found
+}
+
+/// The plugin's configuration, with the families of addresses that pods get. It is no JSON before Calico's own container has filled it in.
+fn with_families(config: &str, pod_cidr: &Cidrs) -> anyhow::Result<String> {
+    const IPAM: &str = "\"type\": \"calico-ipam\"";
+    ensure!(config.contains(IPAM), "the bundle's manifest of Calico has no {IPAM} in cni_network_config");
+    let assigns = |family| pod_cidr.of(family).is_some();
+    let wanted = format!(
+        "{IPAM}, \"assign_ipv4\": \"{}\", \"assign_ipv6\": \"{}\"",
+        assigns(IpFamily::Ipv4),
+        assigns(IpFamily::Ipv6)
+    );
+    Ok(config.replacen(IPAM, &wanted, 1))
 }
 
 fn set_variable(container: &mut Value, name: &str, value: &str) -> anyhow::Result<()> {
@@ -96,7 +133,11 @@ mod tests {
 kind: ConfigMap
 apiVersion: v1
 metadata: {name: calico-config, namespace: kube-system}
-data: {typha_service_name: none, calico_backend: bird, veth_mtu: "0"}
+data:
+  typha_service_name: none
+  calico_backend: bird
+  veth_mtu: "0"
+  cni_network_config: '{"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam"}}]}'
 ---
 kind: DaemonSet
 apiVersion: apps/v1
@@ -164,6 +205,49 @@ spec:
         "#);
         let bgp = shown("{mode: bgp}");
         assert!(bgp.starts_with("backend bird") && bgp.contains("IPIP Never") && bgp.contains("VXLAN Never"), "{bgp}");
+    }
+
+    /// What of the manifest was set for pods with these networks, in few words.
+    fn shown_for(pods: &str) -> String {
+        let mut objects = parse(MANIFEST.as_bytes()).unwrap();
+        set(&mut objects, &Calico::default(), &pods.parse().unwrap()).unwrap();
+        let node = &objects[1]["spec"]["template"]["spec"]["containers"][0];
+        let variables = node["env"].as_array().unwrap().iter();
+        let mut lines: Vec<_> =
+            variables.map(|variable| format!("{} {}", text(&variable["name"]), text(&variable["value"]))).collect();
+        lines.push(text(&objects[0]["data"]["cni_network_config"]).to_owned());
+        lines.join("\n")
+    }
+
+    #[test]
+    fn each_family_has_its_pool_and_its_way_to_find_addresses() {
+        insta::assert_snapshot!(shown_for("10.0.0.0/16,fd00::/56"), @r#"
+        IP autodetect
+        CALICO_IPV4POOL_IPIP Never
+        CALICO_IPV4POOL_VXLAN CrossSubnet
+        CALICO_IPV4POOL_CIDR 10.0.0.0/16
+        CALICO_IPV6POOL_VXLAN CrossSubnet
+        IP_AUTODETECTION_METHOD kubernetes-internal-ip
+        CALICO_IPV6POOL_CIDR fd00::/56
+        CALICO_IPV6POOL_NAT_OUTGOING true
+        FELIX_IPV6SUPPORT true
+        IP6 autodetect
+        IP6_AUTODETECTION_METHOD kubernetes-internal-ip
+        {"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam", "assign_ipv4": "true", "assign_ipv6": "true"}}]}
+        "#);
+        insta::assert_snapshot!(shown_for("fd00::/56"), @r#"
+        IP none
+        CALICO_IPV4POOL_IPIP Never
+        CALICO_IPV4POOL_VXLAN Never
+        CALICO_IPV6POOL_VXLAN CrossSubnet
+        CALICO_ROUTER_ID hash
+        CALICO_IPV6POOL_CIDR fd00::/56
+        CALICO_IPV6POOL_NAT_OUTGOING true
+        FELIX_IPV6SUPPORT true
+        IP6 autodetect
+        IP6_AUTODETECTION_METHOD kubernetes-internal-ip
+        {"plugins": [{"mtu": __CNI_MTU__, "ipam": {"type": "calico-ipam", "assign_ipv4": "false", "assign_ipv6": "true"}}]}
+        "#);
     }
 
     #[test]

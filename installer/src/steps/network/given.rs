@@ -2,12 +2,13 @@
 //! credential, so that a host learns of others that joined by hand.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 use kbundle_format::Role;
 use serde_json::Value;
 
-use super::bridge::{POD_CIDR_GIVER, POD_CIDR_WITHIN};
+use super::bridge::{POD_CIDR_GIVER, POD_CIDR_WITHIN, given_to};
 use super::routes;
 use crate::host::Host;
 use crate::join_material::PodNetwork;
@@ -60,14 +61,17 @@ fn read_list(nodes: &[Value]) -> anyhow::Result<PodNetworks> {
 }
 
 fn read_node(node: &Value) -> anyhow::Result<Option<(String, PodNetwork)>> {
-    let texts = (node["metadata"]["name"].as_str(), node["spec"]["podCIDR"].as_str(), internal_address(node));
-    let (Some(name), Some(pods), Some(address)) = texts else { return Ok(None) };
-    Ok(Some((name.to_owned(), PodNetwork { pods: pods.parse()?, node: address.parse()? })))
+    let addresses = internal_addresses(node)?;
+    let found = (node["metadata"]["name"].as_str(), given_to(node)?, addresses.first());
+    let (Some(name), Some(pods), Some(&address)) = found else { return Ok(None) };
+    Ok(Some((name.to_owned(), PodNetwork { pods, node: address, second_node: addresses.get(1).copied() })))
 }
 
-fn internal_address(node: &Value) -> Option<&str> {
-    let addresses = node["status"]["addresses"].as_array()?;
-    addresses.iter().find(|address| address["type"] == "InternalIP")?["address"].as_str()
+/// A node's addresses, one of each family: the kubelet tells more than one of a family never.
+fn internal_addresses(node: &Value) -> anyhow::Result<Vec<IpAddr>> {
+    let addresses = node["status"]["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let internal = addresses.iter().filter(|address| address["type"] == "InternalIP");
+    internal.filter_map(|address| address["address"].as_str()).map(|text| Ok(text.parse()?)).collect()
 }
 
 #[cfg(test)]
@@ -104,7 +108,7 @@ mod tests {
     fn networks(all: &[(&str, u8)]) -> PodNetworks {
         let network = |&(name, number): &(&str, u8)| {
             let pods = format!("10.244.{number}.0/24").parse().unwrap();
-            (name.to_owned(), PodNetwork { pods, node: [192, 0, 2, 8 + number].into() })
+            (name.to_owned(), PodNetwork { pods, node: [192, 0, 2, 8 + number].into(), second_node: None })
         };
         all.iter().map(network).collect()
     }

@@ -2,11 +2,12 @@
 //! boot. For hosts of one network, which is what the bridge is for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 
 use super::{Check, Context, needed};
-use crate::config::Cidr;
+use crate::config::{Cidr, Cidrs, IpFamily};
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 use crate::join_material::PodNetwork;
@@ -30,12 +31,12 @@ pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> 
     if !context.host.unit_is_up(UNIT)? {
         return needed("the routes to other hosts' pods were not set");
     }
-    let there = routes_of(&context.host)?;
-    match others(context, networks)
-        .iter()
-        .find(|other| !there.contains(&(other.pods.to_string(), other.node.to_string())))
-    {
-        Some(other) => needed(format!("there is no route to {} via {}", other.pods, other.node)),
+    let mut there = Vec::new();
+    for family in context.spec.network.pod_cidr.families() {
+        there.extend(routes_of(&context.host, family)?);
+    }
+    match others(context, networks).iter().find(|(pods, via)| !there.contains(&(pods.to_string(), via.to_string()))) {
+        Some((pods, via)) => needed(format!("there is no route to {pods} via {via}")),
         None => Ok(Check::Done),
     }
 }
@@ -53,32 +54,43 @@ pub fn remembered(host: &Host) -> anyhow::Result<BTreeMap<String, PodNetwork>> {
     let unit = host.read_text(UNIT_PATH)?.unwrap_or_default();
     let routes =
         unit.lines().filter_map(|line| line.strip_prefix(SET_ROUTE)?.strip_suffix('\'')).filter_map(read_route);
-    let network =
-        |(pods, via): (String, String)| Ok((via.clone(), PodNetwork { pods: pods.parse()?, node: via.parse()? }));
+    let network = |(pods, via): (String, String)| {
+        Ok((via.clone(), PodNetwork { pods: pods.parse()?, node: via.parse()?, second_node: None }))
+    };
     routes.map(network).collect()
 }
 
-/// The pods of the other hosts, by those hosts' addresses: their names are not always known.
-fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<PodNetwork> {
+/// The pods of the other hosts, each network with the address that it is reached through, by these: names are not always known.
+fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<Route> {
     let own = inputs.node_name();
-    let mut others: Vec<_> = networks.iter().filter(|(name, _)| **name != own).map(|(_, network)| *network).collect();
-    others.sort_by_key(|other| (other.node, other.pods.to_string()));
-    others
+    let others = networks.iter().filter(|(name, _)| **name != own);
+    let mut routes: Vec<_> = others.flat_map(|(_, network)| network.routes()).collect();
+    routes.sort_by_key(|(pods, via)| (*via, pods.to_string()));
+    routes
 }
+
+/// A network of pods, and the address that it is reached through.
+type Route = (Cidr, IpAddr);
 
 fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<String> {
     let own = networks.get(&inputs.node_name()).context("the network of this node's pods is not known")?.pods;
     Ok(commands(&own, &inputs.spec.network.pod_cidr, &others(inputs, networks)))
 }
 
-fn commands(own: &Cidr, all: &Cidr, others: &[PodNetwork]) -> String {
-    // Traffic between pods keeps its addresses; the rest of the site has no route back to them.
-    let rule = format!("POSTROUTING -s {own} ! -d {all} -m comment --comment \"{COMMENT}\" -j MASQUERADE");
-    let mut lines = vec![
-        format!("ExecStart=/bin/sh -c 'iptables -w -t nat -C {rule} 2>/dev/null || iptables -w -t nat -A {rule}'"),
-        format!("ExecStop=-/bin/sh -c 'iptables -w -t nat -D {rule}'"),
-    ];
-    for PodNetwork { pods, node: via } in others {
+fn commands(own: &Cidrs, all: &Cidrs, others: &[Route]) -> String {
+    let mut lines = Vec::new();
+    for (own, all) in own.iter().filter_map(|own| Some((own, all.of(own.family())?))) {
+        // Traffic between pods keeps its addresses; the rest of the site has no route back to them.
+        let rule = format!("POSTROUTING -s {own} ! -d {all} -m comment --comment \"{COMMENT}\" -j MASQUERADE");
+        let program = own.family().iptables();
+        lines.extend([
+            format!(
+                "ExecStart=/bin/sh -c '{program} -w -t nat -C {rule} 2>/dev/null || {program} -w -t nat -A {rule}'"
+            ),
+            format!("ExecStop=-/bin/sh -c '{program} -w -t nat -D {rule}'"),
+        ]);
+    }
+    for (pods, via) in others {
         lines.push(format!("{SET_ROUTE}{pods} via {via}'"));
         lines.push(format!("ExecStop=-/bin/sh -c 'ip route delete {pods} via {via}'"));
     }
@@ -89,8 +101,8 @@ fn commands(own: &Cidr, all: &Cidr, others: &[PodNetwork]) -> String {
 }
 
 /// The routes that the host has: network and gateway.
-fn routes_of(host: &Host) -> anyhow::Result<Vec<(String, String)>> {
-    let shown = host.run(&Command::new("ip", ["-4", "route", "show"]))?;
+fn routes_of(host: &Host, family: IpFamily) -> anyhow::Result<Vec<(String, String)>> {
+    let shown = host.run(&Command::new("ip", [family.option_of_ip(), "route", "show"]))?;
     Ok(shown.stdout.lines().filter_map(read_route).collect())
 }
 
@@ -109,10 +121,7 @@ mod tests {
 
     #[test]
     fn the_unit_sets_and_removes_the_same() {
-        let other = |number: u8| PodNetwork {
-            pods: format!("10.244.{number}.0/24").parse().unwrap(),
-            node: [192, 0, 2, number].into(),
-        };
+        let other = |number: u8| (format!("10.244.{number}.0/24").parse().unwrap(), [192, 0, 2, number].into());
         let text =
             commands(&"10.244.0.0/24".parse().unwrap(), &"10.244.0.0/16".parse().unwrap(), &[other(1), other(2)]);
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("Exec")).collect();
@@ -123,6 +132,25 @@ mod tests {
         ExecStop=-/bin/sh -c 'ip route delete 10.244.1.0/24 via 192.0.2.1'
         ExecStart=/bin/sh -c 'ip route replace 10.244.2.0/24 via 192.0.2.2'
         ExecStop=-/bin/sh -c 'ip route delete 10.244.2.0/24 via 192.0.2.2'
+        "#);
+    }
+
+    #[test]
+    fn each_family_has_its_own_rule_and_is_reached_through_its_own_addresses() {
+        let other = PodNetwork {
+            pods: "10.244.1.0/24,fd00:244:0:1::/64".parse().unwrap(),
+            node: "192.0.2.1".parse().unwrap(),
+            second_node: "2001:db8::1".parse().ok(),
+        };
+        let routes: Vec<_> = other.routes().collect();
+        let own = "10.244.0.0/24,fd00:244::/64".parse().unwrap();
+        let text = commands(&own, &"10.244.0.0/16,fd00:244::/56".parse().unwrap(), &routes);
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ExecStop")).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        ExecStop=-/bin/sh -c 'iptables -w -t nat -D POSTROUTING -s 10.244.0.0/24 ! -d 10.244.0.0/16 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE'
+        ExecStop=-/bin/sh -c 'ip6tables -w -t nat -D POSTROUTING -s fd00:244::/64 ! -d fd00:244::/56 -m comment --comment "kinstall: pods leave the cluster" -j MASQUERADE'
+        ExecStop=-/bin/sh -c 'ip route delete 10.244.1.0/24 via 192.0.2.1'
+        ExecStop=-/bin/sh -c 'ip route delete fd00:244:0:1::/64 via 2001:db8::1'
         "#);
     }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 
-const PATH: &str = "/var/lib/kinstall/installed.json";
+/// Of the programs that are in use.
+pub const PATH: &str = "/var/lib/kinstall/installed.json";
 
 /// What was installed, by component.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -32,14 +33,27 @@ pub struct InstalledComponent {
 impl Installed {
     /// Reads the record; an empty one where there is none.
     pub fn read(host: &Host) -> anyhow::Result<Self> {
-        let Some(bytes) = host.read(PATH)? else { return Ok(Self::default()) };
-        serde_json::from_slice(&bytes).with_context(|| format!("while reading {PATH}"))
+        Self::read_at(host, PATH)
+    }
+
+    /// The same of a record at another path.
+    pub fn read_at(host: &Host, path: &str) -> anyhow::Result<Self> {
+        let Some(bytes) = host.read(path)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&bytes).with_context(|| format!("while reading {path}"))
     }
 
     pub fn write(&self, host: &mut Host) -> anyhow::Result<()> {
+        self.write_at(host, PATH)
+    }
+
+    pub fn write_at(&self, host: &mut Host, path: &str) -> anyhow::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        Ok(host.write_file(PATH, &bytes, 0o644)?)
+        Ok(host.write_file(path, &bytes, 0o644)?)
+    }
+
+    pub fn get(&self, name: ComponentName) -> Option<&InstalledComponent> {
+        self.components.get(name.as_str())
     }
 
     pub fn set(&mut self, name: ComponentName, component: InstalledComponent) {

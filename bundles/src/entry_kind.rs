@@ -1,0 +1,34 @@
+//! What entries of a bundle are for.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What an entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A program file.
+    Binary,
+    /// An upstream archive of programs (tar, gzip).
+    Archive,
+    /// `oci-layout` and `index.json`.
+    OciLayout,
+    /// An OCI index or Docker manifest list.
+    ImageIndex,
+    /// An OCI or Docker image manifest.
+    ImageManifest,
+    /// An OCI or Docker image config.
+    ImageConfig,
+    /// A file system layer.
+    ImageLayer,
+    /// Kubernetes objects as YAML.
+    Manifest,
+    /// A Helm chart archive.
+    Chart,
+    /// Values for a Helm chart, as YAML.
+    ChartValues,
+    /// A file of the site, which hosts get.
+    HostFile,
+    /// A bill of materials: the packages inside of the other entries.
+    Sbom,
+}

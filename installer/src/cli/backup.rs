@@ -1,0 +1,220 @@
+//! `kinstall backup` and `kinstall restore`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::BundleArguments;
+use super::token::duration;
+use crate::preflight::CheckId;
+
+/// A backup of a large cluster takes minutes.
+const SHORTEST: Duration = Duration::from_mins(10);
+/// Beyond that it is hardly a schedule.
+const LONGEST: Duration = Duration::from_hours(30 * 24);
+
+pub const EXAMPLES: &str = "\
+Examples:
+  kinstall backup --out plant-7.backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --sign-key backup.key
+  kinstall backup --out plant-7.backup --passphrase-file /root/passphrase --sign-key backup.key";
+
+const SCHEDULE_EXAMPLES: &str = "\
+Examples:
+  kinstall backup schedule --to /srv/backups --every 6h --keep 14 --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --sign-key /root/backup.key";
+
+pub const RESTORE_EXAMPLES: &str = "\
+Examples:
+  kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --identity identity.txt
+  kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --passphrase-file /root/passphrase --dry-run";
+
+/// Write a backup of the cluster: etcd, the keys of the cluster, and its description
+///
+/// On a host that is a control plane and a member of etcd, as root. The file holds every key and Secret of the cluster, so it is
+/// always encrypted: to age recipients, or to a passphrase. It is signed as well, since anyone can encrypt to a recipient. It holds no
+/// bundle: keep the one that the cluster was set up from.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct BackupArguments {
+    /// What else to do with backups.
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+    /// What to write.
+    #[command(flatten)]
+    pub make: Option<MakeArguments>,
+}
+
+/// What else to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Back up into a folder again and again, by a timer of systemd
+    ///
+    /// The folder may be a mounted share: the timer waits for its mount. The newest backups of the cluster stay, older ones are deleted once
+    /// a new one is whole. `kinstall status` shows the last one, and reports a failure until the next success. A further call replaces the
+    /// schedule.
+    #[command(after_long_help = SCHEDULE_EXAMPLES)]
+    Schedule(ScheduleArguments),
+    /// Stop regular backups; those that were written stay
+    #[command(after_long_help = "Examples:\n  kinstall backup unschedule")]
+    Unschedule,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("destination").required(true).args(["out", "to"]))]
+pub struct MakeArguments {
+    /// Where to write the backup
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write it into this folder, named after the cluster and the time, and delete the oldest ones there
+    #[arg(long, value_name = "FOLDER", conflicts_with = "force")]
+    pub to: Option<PathBuf>,
+    /// With `--to`: how many backups of the cluster stay in the folder
+    #[arg(long, value_name = "N", default_value = "14")]
+    pub keep: NonZeroUsize,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Who can open it, and who signs it.
+    #[command(flatten)]
+    pub sealing: SealingArguments,
+}
+
+/// Arguments of `backup schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArguments {
+    /// Write backups into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// Between two backups: a number and `m`, `h` or `d`; at least 10m
+    #[arg(long, value_name = "TIME")]
+    pub every: Interval,
+    /// How many backups of the cluster stay in the folder
+    #[arg(long, value_name = "N", default_value = "14")]
+    pub keep: NonZeroUsize,
+    /// Who can open them, and who signs them.
+    #[command(flatten)]
+    pub sealing: SealingArguments,
+}
+
+/// Who can open a backup, and who signs it.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("readers").required(true).args(["recipients", "passphrase_file"]))]
+pub struct SealingArguments {
+    /// Encrypt to this age recipient, `age1…`; repeatable
+    ///
+    /// Each of them can open the backup alone, with its identity. `age-keygen` makes both.
+    #[arg(long = "recipient", value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
+    pub recipients: Vec<Recipient>,
+    /// Encrypt to the passphrase in the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
+    ///
+    /// A key of its own for backups, not the one that signs bundles: it lies on this host. `kinstall restore` asks for its public half.
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: PathBuf,
+}
+
+/// Set up the cluster of a backup on this host
+///
+/// Verifies all of the backup and of the bundle first, and refuses what is damaged, signed by others or of another bundle before
+/// anything is changed. Then it sets up this host, which may have another name and address, with the keys and the data of the
+/// backup. Nodes that are gone, their leases and old tokens are removed. If it is interrupted, run it again to finish.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("opener").required(true).args(["identities", "passphrase_file"]))]
+pub struct RestoreArguments {
+    /// The backup
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+    /// The bundle that the cluster was set up from.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+    /// Trust backups that this public key signed; repeatable
+    #[arg(long = "backup-key", value_name = "FILE", required = true)]
+    pub backup_keys: Vec<PathBuf>,
+    /// Open the backup with the age identity in this file; repeatable
+    #[arg(long = "identity", value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub identities: Vec<PathBuf>,
+    /// Open the backup with the passphrase in the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the cluster's description from this file (cluster.yaml) instead of the backup, where `api.address` has to change
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Verify the backup and the bundle, print the plan and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Continue although this preflight check rejects; repeatable
+    #[arg(long = "ignore", value_name = "CHECK")]
+    pub ignored: Vec<CheckId>,
+}
+
+/// How often a backup is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(pub Duration);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match duration(text) {
+            None => Err("it is a number and `m`, `h` or `d`, such as `6h`".to_owned()),
+            Some(time) if time < SHORTEST => Err("it is at least ten minutes, `10m`".to_owned()),
+            Some(time) if time > LONGEST => Err("it is at most thirty days, `30d`".to_owned()),
+            Some(time) => Ok(Self(time)),
+        }
+    }
+}
+
+/// An age recipient of the kind X25519.
+#[derive(Clone)]
+pub struct Recipient(pub age::x25519::Recipient);
+
+impl std::fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Recipient({})", self.0)
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+            return Err(
+                "it is an identity, which is secret; give its recipient, which `age-keygen -y FILE` prints".to_owned()
+            );
+        }
+        text.parse()
+            .map(Self)
+            .map_err(|_| "it is no age recipient, such as `age1` and 58 more letters and digits".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backups_are_made_at_sensible_intervals() {
+        assert_eq!("6h".parse(), Ok(Interval(Duration::from_hours(6))));
+        for wrong in ["", "6", "h", "9m", "31d", "-1h"] {
+            assert!(wrong.parse::<Interval>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_no_recipient_and_is_not_repeated() {
+        use age::secrecy::ExposeSecret as _;
+        let identity = age::x25519::Identity::generate();
+        let recipient = identity.to_public().to_string();
+        assert_eq!(recipient.parse::<Recipient>().unwrap().0.to_string(), recipient);
+        let secret = identity.to_string();
+        let error = secret.expose_secret().parse::<Recipient>().unwrap_err();
+        assert!(error.contains("it is an identity") && !error.contains(secret.expose_secret()), "{error}");
+        assert!("age1nothing".parse::<Recipient>().is_err());
+    }
+}

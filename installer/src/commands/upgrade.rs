@@ -1,0 +1,329 @@
+//! `kinstall upgrade`, for a cluster of a single host.
+//!
+//! Guards refuse before anything is changed, each by what an earlier one made trustworthy: the host's own records, the bundle's signatures
+//! and content, an upgrade that is under way, the rules of versions, preflight and the plan, and at last the cluster itself.
+
+use std::borrow::Cow;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use kbundle_format::{BundleList, KubeVersion};
+use serde_json::Value;
+
+use super::bundle::suits_this_machine;
+use super::preflight::refuse_rejected;
+use super::{bundle, explain_interrupts, require_root, take_lock};
+use crate::cli::{BundleArguments, OutputFormat, UpgradeArguments};
+use crate::executor;
+use crate::failure::Advise;
+use crate::host::{Host, StepState};
+use crate::inputs::{Inputs, OwnedInputs};
+use crate::join_material::JoinMaterial;
+use crate::kubectl::Kubectl;
+use crate::plan::{Plan, STEPS, plan_upgrade};
+use crate::preflight::{Subject, examine};
+use crate::records::Records;
+use crate::report::{Event, Observer, Reporter, print_text};
+use crate::steps::Context;
+use crate::upgrade::outline::{Outline, versions};
+use crate::upgrade::{deprecated, rules, unfinished};
+
+/// What to do when a step failed. A reset would delete the cluster.
+const RESUME: &str = "finished steps stay, and the cluster's data with them; run the same command again to resume";
+
+/// Does what the command line says.
+pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let trust = bundle::read_trust(&arguments.bundle.trust)?;
+    let started = Instant::now();
+    let reporter = Reporter::new(output);
+    // Also for a look: only root reads the administrator's kubeconfig.
+    require_root()?;
+    let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
+    let mut host = Host::local()?;
+    let standing = standing(&host)?;
+    let BundleArguments { bundle, base, .. } = &arguments.bundle;
+    let bundle = bundle::verify(bundle, base, &trust, &reporter, suits_this_machine)?;
+    let spec = standing.spec.with_network_of(bundle.list());
+    let target = Records::of(&bundle, &trust, spec.clone(), standing.name.clone());
+    let is_resumed = resumes(&host, &target)?;
+    if !is_resumed && standing.list_bytes == target.list_bytes {
+        reporter.event(&finished(0, started));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let former = BundleList::parse(&standing.list_bytes)?;
+    let gathered =
+        OwnedInputs::gather(&host, Cow::Borrowed(&spec), standing.name.as_deref(), Cow::Borrowed(bundle.list()))?;
+    let inputs = gathered.inputs();
+    refuse_several(&inputs)?;
+    let plan = decide(&host, &inputs, &former, arguments, &reporter)?;
+    let outline = look_at_cluster(&host, &inputs, &former, is_resumed)?;
+    reporter.event(&Event::Outlined(outline));
+    if !arguments.dry_run {
+        explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
+        unfinished::begin(&mut host, &target)?;
+    }
+    let material = JoinMaterial::default();
+    let mut context = Context { host, bundle: &bundle, inputs, material: &material, progress: &reporter };
+    if arguments.dry_run {
+        executor::look(&plan, &context, &reporter)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let changed = executor::execute_advising(RESUME, &plan, &mut context, &reporter)?;
+    unfinished::end(&mut context.host, &target).context("while noting that the upgrade is done").hint(RESUME)?;
+    reporter.event(&finished(changed.len(), started));
+    drop(lock);
+    if output == OutputFormat::Text {
+        print_text(&format!(
+            "\nThis host's cluster runs Kubernetes {}. `kinstall status` shows whether it is well.\n",
+            bundle.list().kubernetes_version
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn finished(changed_steps: usize, started: Instant) -> Event {
+    let changed_hosts = usize::from(changed_steps > 0);
+    Event::Finished { changed_steps, changed_hosts, hosts: 1, seconds: started.elapsed().as_secs_f64() }
+}
+
+/// What this host was set up from.
+fn standing(host: &Host) -> anyhow::Result<Records> {
+    match Records::read_begun(host)? {
+        Some(records) => Ok(records),
+        None => Err(anyhow!("kinstall has not set up this host, so that there is nothing to upgrade"))
+            .refused()
+            .hint("install the bundle: `kinstall run BUNDLE --key KEY`"),
+    }
+}
+
+/// Whether an upgrade to this bundle is under way.
+///
+/// # Errors
+/// Where one to another bundle is.
+fn resumes(host: &Host, target: &Records) -> anyhow::Result<bool> {
+    let Some(begun) = unfinished::target(host)? else { return Ok(false) };
+    if begun.list_bytes == target.list_bytes {
+        return Ok(true);
+    }
+    let version = BundleList::parse(&begun.list_bytes)?.kubernetes_version;
+    Err(anyhow!("an upgrade of this host to another bundle, with Kubernetes {version}, is not finished"))
+        .refused()
+        .hint("finish it with that bundle first: `kinstall upgrade BUNDLE --key KEY`")
+}
+
+fn refuse_several(inputs: &Inputs<'_>) -> anyhow::Result<()> {
+    let hosts = inputs.topology.members().len();
+    if hosts == 1 {
+        return Ok(());
+    }
+    several(&format!("cluster.yaml of this cluster has {hosts} hosts"))
+}
+
+fn several(what: &str) -> anyhow::Result<()> {
+    Err(anyhow!("{what}, and upgrading a cluster of several hosts is not supported yet; nothing was changed"))
+        .refused()
+        .hint("see `kinstall manual how-to/upgrade` for what is supported")
+}
+
+/// Rules of versions, preflight, and the plan.
+fn decide(
+    host: &Host,
+    inputs: &Inputs<'_>,
+    former: &BundleList,
+    arguments: &UpgradeArguments,
+    reporter: &Reporter,
+) -> anyhow::Result<Plan> {
+    let platform = &inputs.facts.platform;
+    let found = rules::refusals(&versions(former, platform), &versions(inputs.list, platform), &[]);
+    refuse(&found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    refuse_incomplete(host, inputs)?;
+    let kubernetes = Some(inputs.list.kubernetes_version);
+    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology: None, kubernetes };
+    let findings = examine(&subject, &arguments.ignored);
+    reporter.event(&Event::Preflight { findings: findings.clone() });
+    refuse_rejected(&findings)?;
+    plan_upgrade(inputs).context("no plan could be made; nothing was changed").refused()
+}
+
+fn refuse(reasons: &[String]) -> anyhow::Result<()> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow!("{}; nothing was changed", reasons.join("; ")))
+        .refused()
+        .hint("build a bundle of a version that may follow; `kinstall status` shows the present one")
+}
+
+/// Refuses a host whose installation was never completed.
+fn refuse_incomplete(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    let undone: Vec<_> =
+        concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect();
+    if undone.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow!("the installation of this host is not complete: {}; nothing was changed", undone.join(", ")))
+        .refused()
+        .hint("complete it first with the bundle that it was begun with: `kinstall run BUNDLE --key KEY`")
+}
+
+/// The outline of the upgrade, with what the cluster tells. A cluster that is not well is not upgraded, unless an upgrade is resumed: then it
+/// may be what the upgrade left it.
+fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_resumed: bool) -> anyhow::Result<Outline> {
+    let platform = &inputs.facts.platform;
+    let outline = |apis| Outline::of_one_host(former, inputs.list, platform, apis);
+    if is_resumed {
+        return Ok(outline(Vec::new()));
+    }
+    let api = Kubectl::on(host);
+    if let Err(said) = api.readiness()? {
+        return unwell(&format!("the API server is not ready: {said}"));
+    }
+    let nodes = api.nodes()?;
+    if nodes.len() > 1 {
+        several(&format!("the cluster has {} nodes", nodes.len()))?;
+    }
+    if let Some(node) = nodes.iter().find(|node| !is_ready(node)) {
+        return unwell(&format!("node {} is not ready", name_of(node)));
+    }
+    let kubelets: Vec<_> = nodes.iter().filter_map(kubelet).collect();
+    let (before, after) = (versions(former, platform), versions(inputs.list, platform));
+    refuse(&rules::refusals(&before, &after, &kubelets).iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(outline(deprecated::read(&api.raw("/metrics")?, inputs.list.kubernetes_version)))
+}
+
+fn unwell<T>(what: &str) -> anyhow::Result<T> {
+    Err(anyhow!("{what}; nothing was changed"))
+        .refused()
+        .hint("a cluster has to be well before it is upgraded; `kinstall status` shows what is not")
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn name_of(node: &Value) -> &str {
+    node["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// A node and the version of its kubelet.
+fn kubelet(node: &Value) -> Option<(String, KubeVersion)> {
+    let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str()?.trim_start_matches('v').parse().ok()?;
+    Some((name_of(node).to_owned(), version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::failure::message;
+    use crate::fixture::bench::{Bench, FAILS, KUBECONFIG};
+    use crate::fixture::{self, Cluster};
+    use crate::host::{Change, Command};
+    use crate::topology::Topology;
+
+    fn records(version: &str) -> Records {
+        let list_bytes = fixture::list(version).to_bytes();
+        Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::default(), name: None }
+    }
+
+    /// Looks at a single host with Kubernetes 1.36.3 in the new bundle.
+    fn with_inputs<T>(look: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let (spec, facts, list) = (ClusterSpec::default(), fixture::facts(), fixture::list("1.36.3"));
+        let topology = Topology::single(&spec, &facts).unwrap();
+        look(&Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology })
+    }
+
+    #[test]
+    fn a_host_that_was_never_set_up_or_is_one_of_several_is_refused() {
+        let bench = Bench::new();
+        insta::assert_snapshot!(message(&standing(&bench.host()).unwrap_err()), @r"
+        error: kinstall has not set up this host, so that there is nothing to upgrade
+        hint: install the bundle: `kinstall run BUNDLE --key KEY`
+        ");
+        with_inputs(refuse_several).unwrap();
+        let cluster = Cluster::of_three_and_two();
+        let topology = cluster.seen_from("c1");
+        let refusal = message(&refuse_several(&cluster.inputs(&topology)).unwrap_err());
+        assert!(
+            refusal.contains("has 5 hosts, and upgrading a cluster of several hosts is not supported yet"),
+            "{refusal}"
+        );
+        assert!(bench.host().ledger().changes().is_empty());
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_with_its_own_bundle_alone() {
+        let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
+        assert!(!resumes(&bench.host(), &records("1.36.3")).unwrap());
+        unfinished::begin(&mut bench.host(), &records("1.36.3")).unwrap();
+        assert!(resumes(&bench.host(), &records("1.36.3")).unwrap());
+        let refusal = message(&resumes(&bench.host(), &records("1.36.4")).unwrap_err());
+        assert!(refusal.contains("another bundle, with Kubernetes 1.36.3, is not finished"), "{refusal}");
+    }
+
+    #[test]
+    fn an_installation_that_was_cut_off_is_completed_first() {
+        let bench = Bench::new();
+        let check = |bench: &Bench| with_inputs(|inputs| refuse_incomplete(&bench.host(), inputs));
+        check(&bench).unwrap();
+        bench.host().ledger_mut().record(Change::StepStarted { step: "ready".into() }).unwrap();
+        let refusal = message(&check(&bench).unwrap_err());
+        assert!(refusal.contains("is not complete: ready; nothing was changed"), "{refusal}");
+        bench.host().ledger_mut().record(Change::StepDone { step: "ready".into() }).unwrap();
+        check(&bench).unwrap();
+    }
+
+    /// The API as the root's `nodes` says; it is not ready while that is missing.
+    fn api(root: &std::path::Path, command: &Command) -> Option<String> {
+        let asked = command.arguments.join(" ");
+        let nodes = fs_err::read_to_string(root.join("nodes"));
+        match nodes {
+            Err(_) => Some(format!("{FAILS}connection refused")),
+            Ok(nodes) if asked.contains("get nodes") => Some(nodes),
+            Ok(_) if asked.contains("/metrics") => {
+                Some("apiserver_requested_deprecated_apis{group=\"\",removed_release=\"\",resource=\"endpoints\",subresource=\"\",version=\"v1\"} 1\n".to_owned())
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn node(name: &str, kubelet: &str, ready: &str) -> Value {
+        serde_json::json!({"metadata": {"name": name}, "status": {
+            "nodeInfo": {"kubeletVersion": kubelet}, "conditions": [{"type": "Ready", "status": ready}]}})
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_well_is_not_upgraded() {
+        let bench = Bench::with_programs(api);
+        bench.file("etc/kubernetes/admin.conf", KUBECONFIG);
+        let former = fixture::list("1.35.4");
+        let look = |is_resumed: bool| {
+            with_inputs(|inputs| look_at_cluster(&bench.host(), inputs, &former, is_resumed))
+                .map_err(|error| message(&error))
+        };
+        assert!(
+            look(false).unwrap_err().contains("the API server is not ready: connection refused; nothing was changed")
+        );
+        look(true).expect("it may be what the upgrade left it");
+        let nodes = |nodes: &[Value]| bench.file("nodes", &serde_json::json!({ "items": nodes }).to_string());
+        nodes(&[node("a", "v1.35.4", "False")]);
+        assert!(look(false).unwrap_err().contains("node a is not ready"));
+        nodes(&[node("a", "v1.35.4", "True"), node("b", "v1.35.4", "True")]);
+        assert!(look(false).unwrap_err().contains("the cluster has 2 nodes, and upgrading"));
+        nodes(&[node("a", "v1.32.0", "True")]);
+        assert!(look(false).unwrap_err().contains("the kubelet of a is 1.32.0"));
+        nodes(&[node("a", "v1.35.4", "True")]);
+        let outline = look(false).unwrap();
+        assert_eq!(outline.deprecated_apis[0].resource, "endpoints");
+    }
+
+    #[test]
+    fn a_bundle_that_may_not_follow_is_refused_with_every_reason() {
+        let refusal = message(&refuse(&["one".to_owned(), "two".to_owned()]).unwrap_err());
+        assert!(refusal.starts_with("error: one; two; nothing was changed"), "{refusal}");
+    }
+}

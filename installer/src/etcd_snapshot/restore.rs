@@ -1,0 +1,135 @@
+//! Making the data of a new member from a snapshot, with `etcdutl snapshot restore`, which etcd has since 3.5.0; `etcdctl` has lost it in 3.6.
+
+use anyhow::Context as _;
+use kbundle_format::ComponentName;
+
+use crate::etcd_layout as layout;
+use crate::host::{Command, Host, HostError, Owner};
+use crate::inputs::Inputs;
+use crate::version_rules::Release;
+use crate::version_rules::etcd::REVISION_BUMP;
+
+const ETCDUTL: &str = "/usr/local/bin/etcdutl";
+/// Where the data is made; it gets its place as a whole.
+const ASIDE: &str = "/var/lib/etcd/restored";
+/// Far above what a cluster writes between a backup and its loss. Source: etcd's documentation, "Disaster recovery".
+const BUMP: &str = "--bump-revision=1000000000";
+
+/// Whether this host's member has data.
+#[must_use]
+pub fn has_data(host: &Host) -> bool {
+    host.exists(&member_directory())
+}
+
+fn member_directory() -> String {
+    format!("{}/member", layout::DATA_DIRECTORY)
+}
+
+/// Makes the data of this host's member, the only one of a new cluster, from the snapshot at `path`. The data directory is `owner`'s
+/// and empty, but for what a call left that was cut off. The data appears when it is whole and on the disk.
+///
+/// Revisions go on far above those of the snapshot, and all before are compacted: whoever watches has to list anew, and nobody takes
+/// an object of before the loss for newer than the restored one.
+pub fn restore(host: &mut Host, inputs: &Inputs<'_>, path: &str, owner: Owner) -> anyhow::Result<()> {
+    host.remove_claimed(ASIDE)?;
+    let peer = layout::peer_url(inputs.address());
+    let name = inputs.node_name();
+    let version = inputs.version_of(ComponentName::Etcd).and_then(Release::read);
+    let mut words = ["snapshot", "restore", path].map(str::to_owned).to_vec();
+    words.extend([
+        format!("--data-dir={ASIDE}"),
+        format!("--name={name}"),
+        format!("--initial-cluster={name}={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster-token={}", inputs.spec.name),
+    ]);
+    // A version that is none of upstream's counts as new.
+    if version.is_none_or(|version| REVISION_BUMP.holds(version)) {
+        words.extend([BUMP.to_owned(), "--mark-compacted".to_owned()]);
+    }
+    host.run(&Command::new(ETCDUTL, words)).with_context(|| format!("while restoring the snapshot {path}"))?;
+    own_tree(host, ASIDE, owner)?;
+    host.sync_file_system(ASIDE)?;
+    host.rename_claimed(&format!("{ASIDE}/member"), &member_directory())?;
+    host.remove_claimed(ASIDE)?;
+    Ok(())
+}
+
+fn own_tree(host: &Host, path: &str, owner: Owner) -> Result<(), HostError> {
+    host.own(path, owner)?;
+    if host.is_directory(path) {
+        for name in host.names_in(path)? {
+            own_tree(host, &format!("{path}/{name}"), owner)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::*;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::{Bench, FAILS};
+    use crate::join_material::JoinMaterial;
+
+    const SNAPSHOT: &str = "/snapshot.db";
+
+    /// Makes data as etcdutl does, which wants an empty place, unless the root has `broken`.
+    fn etcdutl(root: &Path, command: &Command) -> Option<String> {
+        let aside = root.join(ASIDE.trim_start_matches('/'));
+        if command.program != ETCDUTL || aside.exists() {
+            return Some(format!("{FAILS}data-dir not empty or could not be read"));
+        }
+        fs::create_dir_all(aside.join("member/snap")).unwrap();
+        if root.join("broken").exists() {
+            return Some(format!("{FAILS}expected sha256 [0], got [1]"));
+        }
+        fs::write(aside.join("member/snap/db"), "data").unwrap();
+        None
+    }
+
+    fn restored(bench: &Bench, version: &str) -> anyhow::Result<()> {
+        let mut cluster = Cluster::of_three_and_two();
+        for component in cluster.list.entries.iter_mut().filter_map(|entry| entry.component.as_mut()) {
+            if component.name == ComponentName::Etcd.as_str() {
+                version.clone_into(&mut component.version);
+            }
+        }
+        let owner = Owner { user: nix::unistd::geteuid().as_raw(), group: nix::unistd::getegid().as_raw() };
+        bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| {
+            context.host.claim_tree(layout::DATA_DIRECTORY)?;
+            context.host.make_directory(layout::DATA_DIRECTORY, 0o700)?;
+            let inputs = context.inputs;
+            restore(&mut context.host, &inputs, SNAPSHOT, owner)
+        })
+    }
+
+    #[test]
+    fn the_data_appears_as_a_whole_or_not_at_all() {
+        let bench = Bench::with_programs(etcdutl);
+        bench.file("broken", "");
+        assert!(format!("{:#}", restored(&bench, "3.6.8").unwrap_err()).contains("expected sha256"));
+        assert!(!has_data(&bench.host()));
+        fs::remove_file(bench.path("broken")).unwrap();
+        restored(&bench, "3.6.8").unwrap();
+        assert!(has_data(&bench.host()));
+        assert_eq!(bench.read("var/lib/etcd/member/snap/db"), "data");
+        assert!(!bench.path("var/lib/etcd/restored").exists());
+    }
+
+    #[test]
+    fn revisions_go_on_higher_where_etcdutl_can_do_that() {
+        let words = |version: &str| {
+            let bench = Bench::with_programs(etcdutl);
+            restored(&bench, version).unwrap();
+            bench.ran().remove(0)
+        };
+        insta::assert_snapshot!(words("3.6.8"), @"/usr/local/bin/etcdutl snapshot restore /snapshot.db --data-dir=/var/lib/etcd/restored --name=c1 --initial-cluster=c1=https://192.0.2.1:2380 --initial-advertise-peer-urls=https://192.0.2.1:2380 --initial-cluster-token=kubernetes --bump-revision=1000000000 --mark-compacted");
+        assert!(words("3.5.10").ends_with("--mark-compacted"));
+        assert!(words("3.5.9").ends_with("--initial-cluster-token=kubernetes"));
+    }
+}

@@ -1,0 +1,313 @@
+//! The add-ons of the bundle that the description lists: applied one after another, each waited for before the next, and removed when they are
+//! listed no longer. [`kept`] is how the cluster knows what was applied.
+
+mod foreign;
+mod kept;
+mod removal;
+mod rollout;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kbundle_format::Digest;
+use serde_json::Value;
+
+use super::{Check, Context, Step, addon, charts, needed};
+use crate::config::DnsName;
+use crate::inputs::Inputs;
+use crate::kubectl::Kubectl;
+use crate::wait::{Look, until};
+use kept::{AddonState, KeptAddon, ObjectName};
+
+pub use removal::AddonData;
+
+/// Slow disks and two cores need about one minute for an add-on.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// An add-on as the cluster is to have it.
+#[derive(Clone, Debug)]
+pub struct ClusterAddon {
+    /// Its name in cluster.yaml.
+    pub name: String,
+    /// Its version in the bundle.
+    pub version: String,
+    /// What its manifests say, made to fit the cluster.
+    pub objects: Vec<Value>,
+    /// What the API takes once the add-on's own pods admit it.
+    pub admitted_by_itself: Vec<Value>,
+}
+
+impl ClusterAddon {
+    /// The add-on called `name`, from the bundle and the description.
+    fn of(context: &Context<'_>, name: &str) -> anyhow::Result<Self> {
+        let mut addon = Self {
+            name: name.to_owned(),
+            version: context.version_of_addon(name).unwrap_or("of an unknown version").to_owned(),
+            objects: flat(addon::objects(context, name)?),
+            admitted_by_itself: Vec::new(),
+        };
+        settings::set(&mut addon, context.spec)?;
+        Ok(addon)
+    }
+
+    fn all_objects(&self) -> Vec<Value> {
+        self.objects.iter().chain(&self.admitted_by_itself).cloned().collect()
+    }
+
+    fn names(&self) -> Vec<ObjectName> {
+        self.objects.iter().chain(&self.admitted_by_itself).map(ObjectName::of).collect()
+    }
+
+    fn digest(&self) -> Digest {
+        let all = serde_json::to_vec(&self.all_objects()).expect("objects are plain data");
+        Digest::of(&all)
+    }
+}
+
+/// Objects of lists stand for themselves.
+fn flat(objects: Vec<Value>) -> Vec<Value> {
+    let inside = |object: Value| match object["items"].as_array() {
+        Some(items) if addon::text(&object["kind"]).ends_with("List") => items.clone(),
+        _ => vec![object],
+    };
+    objects.into_iter().flat_map(inside).collect()
+}
+
+/// Applies the add-ons that cluster.yaml lists, and removes those that it no longer lists.
+pub struct Addons;
+
+impl Step for Addons {
+    fn id(&self) -> &'static str {
+        "addons"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let named = |name: &str| match inputs.version_of_addon(name) {
+            Some(version) => format!("{name} {version}"),
+            None => name.to_owned(),
+        };
+        let names: Vec<_> = of_manifests(inputs).map(|name| named(name.as_str())).collect();
+        if names.is_empty() {
+            return "remove add-ons that are listed no longer".to_owned();
+        }
+        format!("add {} to the cluster", names.join(", "))
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.leads()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let api = Kubectl::on(&context.host);
+        let kept = KeptAddon::read_all(&api)?;
+        if let Some(leaving) = leaving(context, &kept).first() {
+            return needed(format!("{} {} is to go", leaving.name, leaving.version));
+        }
+        for addon in listed(context)? {
+            match kept.get(&addon.name) {
+                Some(known) if known.is(&addon) => {}
+                Some(known) => return needed(difference(known, &addon)),
+                None => return needed(format!("{} was not applied yet", addon.name)),
+            }
+            if !api.has_objects(&addon.all_objects())? {
+                return needed(format!("objects of {} are missing", addon.name));
+            }
+        }
+        Ok(Check::Done)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let mut kept = KeptAddon::read_all(&Kubectl::on(&context.host))?;
+        let leaving: Vec<_> = leaving(context, &kept).into_iter().cloned().collect();
+        for gone in leaving {
+            remove(context, &gone, &mut kept).with_context(|| format!("{} was not removed", gone.name))?;
+        }
+        for addon in listed(context)? {
+            let is_there = kept.get(&addon.name).is_some_and(|known| known.is(&addon))
+                && Kubectl::on(&context.host).has_objects(&addon.all_objects())?;
+            if !is_there {
+                bring(context, &addon, &mut kept).with_context(|| format!("{} was not applied", addon.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an add-on that is known has to be applied again.
+fn difference(known: &KeptAddon, addon: &ClusterAddon) -> String {
+    let name = &addon.name;
+    match known.state {
+        AddonState::Applied if known.version != addon.version => {
+            format!("{name} {} is to become {}", known.version, addon.version)
+        }
+        AddonState::Applied => format!("the objects of {name} are to change"),
+        AddonState::Applying => format!("{name} was not seen to run yet"),
+        AddonState::Removed => format!("{name} was removed before"),
+    }
+}
+
+/// The add-ons of the description, in its order.
+fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
+    of_manifests(&context.inputs).map(|name| ClusterAddon::of(context, name.as_str())).collect()
+}
+
+/// The listed add-ons that are no charts.
+fn of_manifests<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a DnsName> + use<'a> {
+    let charts = charts::names(inputs);
+    inputs.spec.addons.iter().filter(move |name| !charts.contains(name.as_str()))
+}
+
+/// The add-ons that are known and listed no longer. What one that was removed left behind stays until it is to be deleted.
+fn leaving<'a>(context: &Context<'_>, kept: &'a BTreeMap<String, KeptAddon>) -> Vec<&'a KeptAddon> {
+    let is_listed = |known: &&KeptAddon| context.spec.addons.iter().any(|name| name.as_str() == known.name);
+    let is_over =
+        |known: &&KeptAddon| known.state == AddonState::Removed && context.material.addon_data == AddonData::Kept;
+    kept.values().filter(|known| !is_listed(known) && !is_over(known)).collect()
+}
+
+/// Removes an add-on, and keeps a list of what stays of it.
+fn remove(context: &Context<'_>, gone: &KeptAddon, kept: &mut BTreeMap<String, KeptAddon>) -> anyhow::Result<()> {
+    kept.remove(&gone.name);
+    let api = Kubectl::on(&context.host);
+    let others: Vec<_> = kept.values().filter(|other| other.state != AddonState::Removed).collect();
+    let stays = removal::remove(&api, context.progress, gone, &others, context.material.addon_data)?;
+    match removal::remainder(gone, stays) {
+        Some(rest) => rest.keep(&api)?,
+        None => gone.forget(&api)?,
+    }
+    Ok(())
+}
+
+/// Applies an add-on, waits until it runs, and removes what only its former version had.
+fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String, KeptAddon>) -> anyhow::Result<()> {
+    let api = Kubectl::on(&context.host);
+    let begun = KeptAddon::begun(addon, kept.get(&addon.name));
+    begun.keep(&api)?;
+    context.progress.detail(&format!("{} {}", addon.name, addon.version));
+    addon::apply(context, addon.objects.clone())?;
+    until(context.progress, &addon.name, LIMIT, || {
+        let reasons = rollout::unready(context, &addon.objects)?;
+        let Some(first) = reasons.first() else { return Ok(Look::Ready(())) };
+        context.progress.detail(&format!("{}: {first}", addon.name));
+        Ok(Look::NotYet(reasons.join("; ")))
+    })?;
+    if !addon.admitted_by_itself.is_empty() {
+        // A pod that is ready does not answer yet where its address is not known everywhere.
+        until(context.progress, &format!("{} to take its settings", addon.name), LIMIT, || {
+            Ok(match addon::apply(context, addon.admitted_by_itself.clone()) {
+                Ok(()) => Look::Ready(()),
+                Err(error) => Look::NotYet(format!("{error:#}")),
+            })
+        })?;
+    }
+    kept.remove(&addon.name);
+    let others: Vec<_> = kept.values().filter(|other| other.state != AddonState::Removed).collect();
+    let former = begun.left_behind(addon);
+    let mut objects = removal::remove(&api, context.progress, &former, &others, context.material.addon_data)?;
+    objects.extend(addon.names());
+    let applied = KeptAddon { state: AddonState::Applied, objects, ..begun };
+    applied.keep(&api)?;
+    kept.insert(addon.name.clone(), applied);
+    Ok(())
+}
+
+/// The first of the listed add-ons that the bundle does not have.
+#[must_use]
+pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
+    let mut names = inputs.spec.addons.iter().map(DnsName::as_str);
+    names.find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
+}
+
+/// Where their pods run.
+pub fn namespaces(context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let runs_pods = |object: &&Value| ["Deployment", "DaemonSet"].contains(&addon::text(&object["kind"]));
+    let namespace = |object: &Value| object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
+    let listed = listed(context)?;
+    let objects = listed.iter().flat_map(|addon| &addon.objects);
+    Ok(objects.filter(runs_pods).map(namespace).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::bench::Bench;
+    use crate::host::Command;
+
+    const LEFT: &str = "left.json";
+
+    /// The cluster of a kubectl: what it knows of an add-on lies in `left.json`, and what is deleted is written to `deleted`.
+    fn kubectl(root: &Path, command: &Command) -> Option<String> {
+        let line = command.to_string();
+        let input: Value = serde_json::from_slice(&command.input).unwrap_or_default();
+        let name = addon::text(&input["metadata"]["name"]).to_owned();
+        let known = root.join(LEFT);
+        if line.contains("get configmaps") {
+            let kept = fs::read_to_string(known).ok()?;
+            let map = json!({"metadata": {"name": "m"}, "data": {"applied.json": kept}});
+            return Some(json!({"items": [map]}).to_string());
+        }
+        if line.contains(" apply ") && name.starts_with("kinstall-addon-") {
+            fs::write(known, addon::text(&input["data"]["applied.json"])).unwrap();
+        } else if line.contains(" delete ") && name.starts_with("kinstall-addon-") {
+            fs::remove_file(known).unwrap();
+        } else if line.contains(" delete ") {
+            let before = fs::read_to_string(root.join("deleted")).unwrap_or_default();
+            fs::write(root.join("deleted"), format!("{before}{name}\n")).unwrap();
+        }
+        None
+    }
+
+    fn bench(objects: &[Value]) -> Bench {
+        let bench = Bench::with_programs(kubectl);
+        let kept = KeptAddon {
+            name: "app".into(),
+            version: "1".into(),
+            state: AddonState::Applied,
+            digest: Digest::of(b""),
+            objects: objects.iter().map(ObjectName::of).collect(),
+        };
+        bench.file(LEFT, &serde_json::to_string(&kept).unwrap());
+        bench
+    }
+
+    fn object(kind: &str, name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "ns"}})
+    }
+
+    fn checked(bench: &Bench) -> Check {
+        bench.work(&[&Addons], |_, context, _| Addons.check(context).unwrap()).1
+    }
+
+    #[test]
+    fn an_add_on_that_is_listed_no_longer_goes() {
+        let bench = bench(&[object("Service", "first"), object("ConfigMap", "second")]);
+        assert_eq!(checked(&bench), Check::Needed("app 1 is to go".into()));
+        bench.work(&[&Addons], |_, context, _| Addons.apply(context).unwrap());
+        assert_eq!(bench.read("deleted"), "second\nfirst\n");
+        assert_eq!(checked(&bench), Check::Done);
+        assert!(!bench.path(LEFT).exists());
+    }
+
+    #[test]
+    fn volumes_stay_and_are_remembered() {
+        let bench = bench(&[object("Service", "first"), object("PersistentVolumeClaim", "data")]);
+        bench.work(&[&Addons], |_, context, _| Addons.apply(context).unwrap());
+        assert_eq!(bench.read("deleted"), "first\n");
+        assert_eq!(checked(&bench), Check::Done, "it was removed as far as it is to be");
+        let left: KeptAddon = serde_json::from_str(&bench.read(LEFT)).unwrap();
+        assert_eq!((left.state, left.objects.len()), (AddonState::Removed, 1));
+    }
+
+    #[test]
+    fn objects_of_lists_stand_for_themselves() {
+        let list = json!({"kind": "List", "items": [object("Service", "a"), object("Service", "b")]});
+        assert_eq!(flat(vec![list, object("Pod", "c")]).len(), 3);
+    }
+}

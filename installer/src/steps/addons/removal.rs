@@ -1,0 +1,233 @@
+//! Taking an add-on out of the cluster: what goes, in which order, and what stays because it holds data or is not the add-on's alone.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::foreign;
+use super::kept::{AddonState, KeptAddon, ObjectName};
+use crate::kubectl::Kubectl;
+use crate::step_progress::StepProgress;
+use crate::wait::{Look, until};
+
+/// Pods end within 30 s where they say nothing else, and a namespace goes after them.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// What happens to what an add-on that goes leaves behind: volumes, and what others have put beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddonData {
+    /// It stays.
+    #[default]
+    Kept,
+    /// It goes as well (`kinstall run --prune-data`).
+    Deleted,
+}
+
+/// What of an add-on goes, and what stays.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// First what calls the add-on's pods and what they look after, as long as they run, then the rest.
+    pub first: Vec<ObjectName>,
+    /// In the order of deletion.
+    pub rest: Vec<ObjectName>,
+    /// What stays, and why.
+    pub stays: Vec<(ObjectName, String)>,
+}
+
+/// Decides on the objects of `kept`. `others` are the lists of add-ons that stay; `foreign` says what else is in a namespace, or is of a
+/// kind that the add-on defined.
+///
+/// # Errors
+/// Those of `foreign`.
+pub fn decide(
+    kept: &KeptAddon,
+    others: &[&KeptAddon],
+    data: AddonData,
+    foreign: impl Fn(&ObjectName) -> anyhow::Result<Option<String>>,
+) -> anyhow::Result<Removal> {
+    let mut removal = Removal::default();
+    let is_of_another =
+        |object: &ObjectName| others.iter().any(|other| other.objects.iter().any(|one| one.is_same(object)));
+    let mut ranked: Vec<_> = kept.objects.iter().rev().filter(|object| !is_of_another(object)).collect();
+    ranked.sort_by_key(|object| rank(object, kept));
+    for object in ranked {
+        let reason = match (data, object.kind.as_str()) {
+            (AddonData::Deleted, _) => None,
+            (_, "PersistentVolumeClaim" | "PersistentVolume") => Some("it holds data".to_owned()),
+            (_, "Namespace") if has_what_stays(object, &removal) => Some("it has what stays".to_owned()),
+            (_, "Namespace" | "CustomResourceDefinition") => foreign(object)?,
+            _ => None,
+        };
+        match reason {
+            Some(reason) => removal.stays.push((object.clone(), reason)),
+            None if rank(object, kept) < Rank::Plain => removal.first.push(object.clone()),
+            None => removal.rest.push(object.clone()),
+        }
+    }
+    Ok(removal)
+}
+
+fn has_what_stays(namespace: &ObjectName, removal: &Removal) -> bool {
+    removal.stays.iter().any(|(object, _)| object.namespace.as_deref() == Some(namespace.name.as_str()))
+}
+
+/// When an object goes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// What the API server calls the add-on's pods by; it would be refused requests once they are gone.
+    CallsPods,
+    /// Of a kind that the add-on defines: its pods may have to let it go.
+    OwnKind,
+    Plain,
+    Definition,
+    Namespace,
+}
+
+fn rank(object: &ObjectName, kept: &KeptAddon) -> Rank {
+    match object.kind.as_str() {
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" | "APIService" => Rank::CallsPods,
+        "CustomResourceDefinition" => Rank::Definition,
+        "Namespace" => Rank::Namespace,
+        _ if is_of_own_kind(object, kept) => Rank::OwnKind,
+        _ => Rank::Plain,
+    }
+}
+
+/// A definition is named `PLURAL.GROUP`.
+fn is_of_own_kind(object: &ObjectName, kept: &KeptAddon) -> bool {
+    let definitions = kept.objects.iter().filter(|other| other.kind == "CustomResourceDefinition");
+    let mut groups = definitions.filter_map(|definition| definition.name.split_once('.'));
+    groups.any(|(_, group)| group == object.group())
+}
+
+/// Takes the objects of `kept` out of the cluster, but for what stays, which the answer names.
+pub fn remove(
+    api: &Kubectl<'_>,
+    progress: &dyn StepProgress,
+    kept: &KeptAddon,
+    others: &[&KeptAddon],
+    data: AddonData,
+) -> anyhow::Result<Vec<ObjectName>> {
+    let removal = decide(kept, others, data, |object| foreign::of(api, object, kept))?;
+    for objects in [&removal.first, &removal.rest] {
+        for object in objects {
+            progress.detail(&format!("{}: deleting {object}", kept.name));
+            api.delete(&object.to_object())?;
+            tracing::info!(addon = kept.name, %object, "object deleted");
+        }
+        wait_until_gone(api, progress, &kept.name, objects)?;
+    }
+    for (object, reason) in &removal.stays {
+        progress.remark(&format!("{object} of {} stays: {reason}; `kinstall run --prune-data` deletes it", kept.name));
+    }
+    Ok(removal.stays.into_iter().map(|(object, _)| object).collect())
+}
+
+fn wait_until_gone(
+    api: &Kubectl<'_>,
+    progress: &dyn StepProgress,
+    addon: &str,
+    objects: &[ObjectName],
+) -> anyhow::Result<()> {
+    until(progress, &format!("the objects of {addon} to go"), LIMIT, || {
+        for object in objects {
+            if api.has_object(&object.to_object())? {
+                return Ok(Look::NotYet(format!("{object} is there still")));
+            }
+        }
+        Ok(Look::Ready(()))
+    })
+}
+
+/// What is known of an add-on of which `stays` is left.
+#[must_use]
+pub fn remainder(kept: &KeptAddon, stays: Vec<ObjectName>) -> Option<KeptAddon> {
+    (!stays.is_empty()).then(|| KeptAddon { state: AddonState::Removed, objects: stays, ..kept.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kbundle_format::Digest;
+
+    fn object(kind: &str, name: &str) -> ObjectName {
+        let (api_version, namespace) = match kind {
+            "Pool" => ("example.org/v1", Some("ns")),
+            "CustomResourceDefinition" | "Namespace" | "APIService" => ("x/v1", None),
+            _ => ("v1", Some("ns")),
+        };
+        ObjectName {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: namespace.map(str::to_owned),
+            name: name.into(),
+        }
+    }
+
+    fn kept(name: &str, objects: &[(&str, &str)]) -> KeptAddon {
+        KeptAddon {
+            name: name.into(),
+            version: "1".into(),
+            state: AddonState::Applied,
+            digest: Digest::of(b""),
+            objects: objects.iter().map(|(kind, name)| object(kind, name)).collect(),
+        }
+    }
+
+    const WHOLE: [(&str, &str); 6] = [
+        ("Namespace", "ns"),
+        ("CustomResourceDefinition", "pools.example.org"),
+        ("Service", "s"),
+        ("Deployment", "d"),
+        ("APIService", "v1.example.org"),
+        ("Pool", "p"),
+    ];
+
+    fn decided(objects: &[(&str, &str)], data: AddonData, foreign: Option<&str>) -> [Vec<String>; 3] {
+        let foreign = |_: &ObjectName| Ok(foreign.map(str::to_owned));
+        let removal = decide(&kept("a", objects), &[], data, foreign).unwrap();
+        let names = |objects: &[ObjectName]| objects.iter().map(|object| object.name.clone()).collect::<Vec<_>>();
+        let stays = removal.stays.iter().map(|(object, reason)| format!("{}: {reason}", object.name)).collect();
+        [names(&removal.first), names(&removal.rest), stays]
+    }
+
+    #[test]
+    fn what_pods_look_after_goes_before_them_and_namespaces_go_last() {
+        let [first, rest, stays] = decided(&WHOLE, AddonData::Kept, None);
+        assert_eq!(first, ["v1.example.org", "p"]);
+        assert_eq!(rest, ["d", "s", "pools.example.org", "ns"]);
+        assert_eq!(stays, [""; 0]);
+    }
+
+    #[test]
+    fn what_others_use_stays() {
+        let [_, rest, stays] = decided(&WHOLE, AddonData::Kept, Some("others use it"));
+        assert_eq!(rest, ["d", "s"]);
+        assert_eq!(stays, ["pools.example.org: others use it", "ns: others use it"]);
+        let other = kept("b", &[("Namespace", "ns"), ("Service", "s")]);
+        let removal = decide(&kept("a", &WHOLE), &[&other], AddonData::Deleted, |_| Ok(None)).unwrap();
+        let gone: Vec<_> = removal.rest.iter().map(|object| object.name.as_str()).collect();
+        assert_eq!(gone, ["d", "pools.example.org"]);
+        assert_eq!(removal.stays, []);
+    }
+
+    #[test]
+    fn data_goes_only_when_it_is_asked_for() {
+        let objects = [("Namespace", "ns"), ("PersistentVolumeClaim", "data"), ("Deployment", "d")];
+        let [_, rest, stays] = decided(&objects, AddonData::Kept, None);
+        assert_eq!(rest, ["d"]);
+        assert_eq!(stays, ["data: it holds data", "ns: it has what stays"]);
+        let [_, rest, stays] = decided(&objects, AddonData::Deleted, Some("others use it"));
+        assert_eq!(rest, ["d", "data", "ns"]);
+        assert_eq!(stays, [""; 0]);
+    }
+
+    #[test]
+    fn what_stays_is_known_afterwards() {
+        let whole = kept("a", &WHOLE);
+        assert_eq!(remainder(&whole, Vec::new()), None);
+        let left = remainder(&whole, vec![object("Namespace", "ns")]).unwrap();
+        assert_eq!((left.state, left.objects.len()), (AddonState::Removed, 1));
+    }
+}

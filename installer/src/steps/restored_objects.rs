@@ -1,0 +1,164 @@
+//! Objects of a restored cluster that tell of what is gone: nodes, their pods and leases, tokens to join with. Only in the plan of a
+//! [restoration](crate::restoration).
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{Check, Context, Step, needed};
+use crate::host::Host;
+use crate::inputs::Inputs;
+use crate::kubectl::Kubectl;
+use crate::restoration::progress::RESTORED_OBJECTS;
+
+const TOKENS: [&str; 3] = ["secrets", "--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token"];
+
+/// Deletes them, so that the controllers replace the pods at once and nobody joins with a token from before.
+pub struct RestoredObjects;
+
+impl Step for RestoredObjects {
+    fn id(&self) -> &'static str {
+        RESTORED_OBJECTS
+    }
+
+    fn title(&self, _inputs: &Inputs<'_>) -> String {
+        "remove nodes that are gone, their leases, and old tokens".to_owned()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if context.host.ledger().is_done(self.id()) {
+            return Ok(Check::Done);
+        }
+        let gone = Gone::find(&context.host, context)?;
+        if let Some(node) = gone.nodes.first() {
+            return needed(format!("{node} is a node, and is not among the hosts"));
+        }
+        if let Some(lease) = gone.leases.first() {
+            return needed(format!("there is a lease of the node {lease}, which is gone"));
+        }
+        if gone.tokens { needed("there are tokens to join with from before the backup") } else { Ok(Check::Done) }
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let gone = Gone::find(&context.host, context)?;
+        let api = Kubectl::on(&context.host);
+        for node in &gone.nodes {
+            context.progress.detail(&format!("removing the node {node}"));
+            // Nobody is there to end them. The garbage collection of pods would wait a minute, and their controllers with it.
+            let its_own = format!("--field-selector=spec.nodeName={node}");
+            let now = ["--force", "--grace-period=0", "--wait=false"].as_slice();
+            api.run(&[&["delete", "pods", "--all-namespaces", its_own.as_str()], now].concat())?;
+            api.run(&["delete", "node", node, "--ignore-not-found"])?;
+        }
+        for lease in &gone.leases {
+            api.run(&["delete", "lease", lease, "--namespace=kube-node-lease", "--ignore-not-found"])?;
+        }
+        if gone.tokens {
+            api.run(&[&["delete"], TOKENS.as_slice()].concat())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a restored cluster has and the hosts have not.
+struct Gone {
+    nodes: Vec<String>,
+    leases: Vec<String>,
+    tokens: bool,
+}
+
+impl Gone {
+    fn find(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Self> {
+        let api = Kubectl::on(host);
+        let hosts: BTreeSet<_> = inputs.topology.members().iter().map(|member| member.name.as_str()).collect();
+        let foreign = |names: Vec<String>| -> Vec<String> {
+            names.into_iter().filter(|name| !hosts.contains(name.as_str())).collect()
+        };
+        let nodes = names(&api.nodes()?);
+        let leases = items(&api, &["leases", "--namespace=kube-node-lease"])?;
+        let tokens = items(&api, &TOKENS)?;
+        Ok(Self { nodes: foreign(nodes), leases: foreign(names(&leases)), tokens: !tokens.is_empty() })
+    }
+}
+
+fn items(api: &Kubectl<'_>, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let list = api.get(arguments)?.unwrap_or_default();
+    if list.is_null() {
+        return Ok(Vec::new());
+    }
+    list["items"].as_array().cloned().with_context(|| format!("the API server gave no list of {}", arguments[0]))
+}
+
+fn names(objects: &[Value]) -> Vec<String> {
+    objects.iter().filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::fixture::Cluster;
+    use crate::fixture::bench::Bench;
+    use crate::host::{Change, Command};
+    use crate::join_material::JoinMaterial;
+
+    /// An API server with nodes, leases and tokens, of which the root's `gone` were deleted.
+    fn api(root: &Path, command: &Command) -> Option<String> {
+        let said = command.arguments.join(" ");
+        if said.contains(" delete ") {
+            fs_err::write(root.join("gone"), "").unwrap();
+            return None;
+        }
+        let is_gone = root.join("gone").exists();
+        let list = |names: &[&str]| {
+            let items: Vec<_> = names.iter().map(|name| serde_json::json!({"metadata": {"name": name}})).collect();
+            Some(serde_json::json!({ "items": items }).to_string())
+        };
+        if said.contains("get secrets") {
+            return list(if is_gone { &[] } else { &["bootstrap-token-abcdef"] });
+        }
+        let all = ["c1", "c2", "c3", "w1", "w2", "lost"];
+        list(if is_gone { &all[..5] } else { &all })
+    }
+
+    #[test]
+    fn what_is_gone_is_deleted_once_and_what_is_there_stays() {
+        let bench = Bench::with_programs(api);
+        let cluster = Cluster::of_three_and_two();
+        let check = || {
+            bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| RestoredObjects.check(context).unwrap())
+        };
+        assert_eq!(check(), Check::Needed("lost is a node, and is not among the hosts".into()));
+        bench.ran();
+        bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| RestoredObjects.apply(context)).unwrap();
+        let deleted: Vec<_> = bench
+            .ran()
+            .iter()
+            .filter_map(|line| line.split_once("=20s delete "))
+            .map(|(_, what)| what.to_owned())
+            .collect();
+        assert_eq!(
+            deleted,
+            [
+                "pods --all-namespaces --field-selector=spec.nodeName=lost --force --grace-period=0 --wait=false",
+                "node lost --ignore-not-found",
+                "lease lost --namespace=kube-node-lease --ignore-not-found",
+                "secrets --namespace=kube-system --field-selector=type=bootstrap.kubernetes.io/token",
+            ]
+        );
+        assert_eq!(check(), Check::Done);
+    }
+
+    #[test]
+    fn tokens_that_were_made_after_it_stay() {
+        let bench = Bench::with_programs(api);
+        let done = Change::StepDone { step: RestoredObjects.id().to_owned() };
+        bench.host().ledger_mut().record(done).unwrap();
+        let cluster = Cluster::of_three_and_two();
+        let check = bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| RestoredObjects.check(context));
+        assert_eq!(check.unwrap(), Check::Done);
+        assert_eq!(bench.ran(), Vec::<String>::new());
+    }
+}

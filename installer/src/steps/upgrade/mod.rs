@@ -1,0 +1,82 @@
+//! The steps of an upgrade that an installation does not have: they change versions, one program after another, in the order that Kubernetes
+//! asks for. Each is begun only when the one before is well, and does nothing where its program has the new version already.
+//!
+//! They work with the [`Inputs`] of the new bundle, while the host's records are those of the old one.
+
+mod addons;
+mod control_plane;
+mod kubelet;
+mod preload;
+mod services;
+mod snapshot;
+
+use anyhow::Context as _;
+use kbundle_format::BundleList;
+
+use super::{Context, Images, Step};
+use crate::host::Host;
+use crate::plan::Phase;
+use crate::records::Records;
+use crate::upgrade::unfinished::{self, Mark};
+
+pub use addons::{UpgradedAddons, UpgradedNetwork};
+pub use control_plane::UpgradedControlPlane;
+pub use kubelet::UpgradedKubelet;
+pub use preload::Preload;
+pub use services::{UpgradedEtcd, UpgradedRuntime};
+pub use snapshot::Snapshot;
+
+/// In order. All that comes before [`Snapshot`] changes nothing that runs.
+pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
+    (Phase::Prepare, &Preload),
+    (Phase::Prepare, &Images),
+    (Phase::Prepare, &Snapshot),
+    (Phase::Prepare, &UpgradedRuntime),
+    (Phase::Etcd, &UpgradedEtcd),
+    (Phase::ControlPlane, &UpgradedControlPlane),
+    (Phase::ControlPlane, &UpgradedKubelet),
+    (Phase::Network, &UpgradedNetwork),
+    (Phase::Finish, &UpgradedAddons),
+];
+
+/// Notes that what runs is about to be changed.
+fn begin_changing(context: &Context<'_>) -> anyhow::Result<()> {
+    unfinished::note(&context.host, Mark::Changing)
+}
+
+/// The list of the bundle that the host was set up from.
+fn former_list(host: &Host) -> anyhow::Result<BundleList> {
+    let records = Records::read(host)?.context("this host has no record of the bundle that it was set up from")?;
+    Ok(BundleList::parse(&records.list_bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ClusterSpec;
+    use crate::fixture;
+    use crate::inputs::Inputs;
+    use crate::plan::plan_upgrade;
+
+    #[test]
+    fn versions_change_in_the_order_that_kubernetes_asks_for() {
+        let (spec, facts, topology) = (ClusterSpec::default(), fixture::facts(), fixture::topology());
+        let list = fixture::list("1.36.3");
+        let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
+        let plan = plan_upgrade(&inputs).unwrap();
+        let ids: Vec<_> = plan.steps.iter().map(|planned| planned.step.id()).collect();
+        let of_upgrade = [
+            "preload",
+            "images",
+            "etcd-snapshot",
+            "upgrade-runtime",
+            "upgrade-etcd",
+            "upgrade-control-plane",
+            "upgrade-kubelet",
+        ];
+        assert_eq!(ids[..of_upgrade.len()], of_upgrade);
+        let of_installation = &ids[of_upgrade.len()..];
+        assert!(of_installation.starts_with(&["swap"]) && of_installation.ends_with(&["ready"]), "{of_installation:?}");
+        let title = &plan.steps[3].title;
+        assert_eq!(title, "change to containerd 2.0.5, runc 1.1.4, crictl 1.25.0, cni-plugins 1.2.0");
+    }
+}

@@ -1,0 +1,105 @@
+//! containerd and etcd: their programs are replaced, and then they are started anew with the configuration of the new version.
+
+use kbundle_format::{ComponentName, Role};
+
+use super::begin_changing;
+use crate::inputs::Inputs;
+use crate::steps::programs::{PROGRAM_DIRECTORY, preloaded};
+use crate::steps::{Check, Containerd, Context, Etcd, Step, needed};
+
+/// A program that runs as a service, and what is replaced with it.
+struct Service {
+    /// The first is the service's own.
+    components: &'static [ComponentName],
+    /// Writes its configuration and starts it.
+    step: &'static (dyn Step + Sync),
+}
+
+const RUNTIME: Service = Service {
+    components: &[ComponentName::Containerd, ComponentName::Runc, ComponentName::Crictl, ComponentName::CniPlugins],
+    step: &Containerd,
+};
+const ETCD: Service = Service { components: &[ComponentName::Etcd], step: &Etcd };
+
+impl Service {
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        let version = |name: &ComponentName| Some(format!("{name} {}", inputs.version_of(*name)?));
+        format!("change to {}", self.components.iter().filter_map(version).collect::<Vec<_>>().join(", "))
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if let Some(reason) = preloaded::pending(context, self.components)? {
+            return needed(reason);
+        }
+        self.check_running(context)
+    }
+
+    /// Whether what runs is what lies on the disk.
+    fn check_running(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        let program = format!("{PROGRAM_DIRECTORY}/{}", self.components[0]);
+        if context.host.runs_replaced(&program)? {
+            return needed(format!("the former {program} still runs"));
+        }
+        self.step.check(context)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        begin_changing(context)?;
+        preloaded::put_in_place(context, self.components)?;
+        // Another runc alone is used by the next container, and nothing is started anew for it.
+        match self.check_running(context)? {
+            Check::Done => Ok(()),
+            Check::Needed(_) => self.step.apply(context),
+        }
+    }
+}
+
+/// Changes containerd, runc, crictl and the CNI plugins. Containers live on.
+pub struct UpgradedRuntime;
+
+impl Step for UpgradedRuntime {
+    fn id(&self) -> &'static str {
+        "upgrade-runtime"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        RUNTIME.title(inputs)
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.topology.this().is_node()
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        RUNTIME.check(context)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        RUNTIME.apply(context)
+    }
+}
+
+/// Changes this host's member of etcd.
+pub struct UpgradedEtcd;
+
+impl Step for UpgradedEtcd {
+    fn id(&self) -> &'static str {
+        "upgrade-etcd"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        ETCD.title(inputs)
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::Etcd)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        ETCD.check(context)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        ETCD.apply(context)
+    }
+}

@@ -1,0 +1,50 @@
+//! A snapshot of etcd before anything that runs is changed.
+
+use kbundle_format::Role;
+
+use crate::etcd_snapshot;
+use crate::inputs::Inputs;
+use crate::steps::{Check, Context, Step, needed};
+use crate::upgrade::unfinished::{self, Mark};
+
+/// Where snapshots lie; they stay when the upgrade is done.
+const DIRECTORY: &str = "/var/lib/kinstall/etcd-snapshots";
+
+/// Takes the snapshot.
+pub struct Snapshot;
+
+impl Step for Snapshot {
+    fn id(&self) -> &'static str {
+        "etcd-snapshot"
+    }
+
+    fn title(&self, inputs: &Inputs<'_>) -> String {
+        format!("take a snapshot of etcd: {}", path(inputs))
+    }
+
+    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
+        inputs.has(Role::Etcd)
+    }
+
+    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
+        if !unfinished::has(&context.host, Mark::Snapshot)? {
+            return needed("none was taken for this upgrade yet");
+        }
+        match etcd_snapshot::check(&context.host, &path(context)) {
+            Ok(_) => Ok(Check::Done),
+            Err(error) => needed(error.to_string()),
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
+        let (address, path) = (context.address(), path(context));
+        context.host.claim_tree(DIRECTORY)?;
+        context.progress.detail("etcdctl snapshot save");
+        etcd_snapshot::take(&mut context.host, address, &path)?;
+        unfinished::note(&context.host, Mark::Snapshot)
+    }
+}
+
+fn path(inputs: &Inputs<'_>) -> String {
+    format!("{DIRECTORY}/before-{}.db", inputs.list.kubernetes_version)
+}

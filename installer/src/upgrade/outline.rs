@@ -1,0 +1,234 @@
+//! What an upgrade is about to do, for people and programs: every version before and after, what restarts, what users notice, and what
+//! cannot be undone. Decided from the two lists alone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kbundle_format::{BundleList, ComponentName, EntryKind, Platform};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::deprecated::DeprecatedApi;
+use super::rules::Versions;
+use crate::kubeadm::images::ClusterImages;
+use crate::version_rules::Release;
+
+/// What an upgrade is about to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outline {
+    /// What differs between the bundles, each with its version before and after.
+    pub changes: Vec<Change>,
+    /// What is started anew, in order.
+    pub restarts: Vec<String>,
+    /// What users notice.
+    pub noticed: Vec<String>,
+    /// What cannot be undone.
+    pub irreversible: Vec<String>,
+    /// Deprecated APIs that somebody asked for since the API server started.
+    pub deprecated_apis: Vec<DeprecatedApi>,
+}
+
+/// Something that the bundles have in different versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// A component, an add-on, or an image's repository.
+    pub name: String,
+    /// The version before; absent where it is new.
+    pub from: Option<String>,
+    /// The version after; absent where the new bundle does not have it.
+    pub to: Option<String>,
+}
+
+/// The versions that decide whether one bundle may follow the other.
+#[must_use]
+pub fn versions(list: &BundleList, platform: &Platform) -> Versions {
+    let release = |component| version_of(list, component, platform).as_deref().and_then(Release::read);
+    Versions {
+        kubernetes: list.kubernetes_version,
+        etcd: release(ComponentName::Etcd),
+        containerd: release(ComponentName::Containerd),
+    }
+}
+
+fn version_of(list: &BundleList, component: ComponentName, platform: &Platform) -> Option<String> {
+    let entry = list.component(component, platform)?;
+    entry.component.as_ref().map(|component| component.version.clone())
+}
+
+/// Whether kubeadm has something to do: another Kubernetes, or another image among those that it deploys.
+#[must_use]
+pub fn changes_control_plane(from: &BundleList, to: &BundleList, platform: &Platform) -> bool {
+    let images = |list| ClusterImages::find(list, platform).ok();
+    from.kubernetes_version != to.kubernetes_version || images(from) != images(to)
+}
+
+/// Whether the manifests of the add-on called `name` differ.
+#[must_use]
+pub fn changes_manifests(from: &BundleList, to: &BundleList, name: &str) -> bool {
+    let folder = format!("manifests/{name}/");
+    let manifests = |list: &BundleList| -> BTreeMap<String, String> {
+        let wanted = list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
+        let wanted = wanted.filter(|entry| entry.path.as_str().starts_with(&folder));
+        wanted.map(|entry| (entry.path.to_string(), entry.digest.to_string())).collect()
+    };
+    manifests(from) != manifests(to)
+}
+
+/// Whether `component` differs: another version, or another build of the same.
+fn changes_component(from: &BundleList, to: &BundleList, component: ComponentName, platform: &Platform) -> bool {
+    let build =
+        |list: &BundleList| list.component(component, platform).map(|entry| (entry.component.clone(), entry.digest));
+    build(from) != build(to)
+}
+
+impl Outline {
+    /// Of an upgrade of a single host from one bundle to the other.
+    #[must_use]
+    pub fn of_one_host(
+        from: &BundleList,
+        to: &BundleList,
+        platform: &Platform,
+        deprecated_apis: Vec<DeprecatedApi>,
+    ) -> Self {
+        let component = |name| changes_component(from, to, name, platform);
+        let (containerd, etcd) = (component(ComponentName::Containerd), component(ComponentName::Etcd));
+        let (kubelet, control_plane) = (component(ComponentName::Kubelet), changes_control_plane(from, to, platform));
+        let programs = [
+            (containerd, "containerd"),
+            (etcd, "etcd"),
+            (control_plane, "kube-apiserver, kube-controller-manager, kube-scheduler"),
+            (control_plane, "CoreDNS and kube-proxy, pod by pod"),
+            (kubelet, "kubelet"),
+        ];
+        let noticed = [
+            (
+                control_plane || etcd,
+                "the API server does not answer while it and etcd start anew: kubectl and controllers fail meanwhile, and running pods \
+                 go on",
+            ),
+            (containerd, "no pod starts or ends while containerd starts anew; running pods go on"),
+            (
+                kubelet,
+                "pods are not moved away, since there is no other host; the new kubelet starts containers anew where it \
+                 computes them otherwise",
+            ),
+        ];
+        let mut irreversible = Vec::new();
+        if control_plane || etcd || containerd || kubelet {
+            irreversible.push(
+                "kinstall has no rollback yet: the way back is a new installation with the snapshot of etcd that is taken before".to_owned(),
+            );
+        }
+        let (before, after) = (versions(from, platform), versions(to, platform));
+        if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| old.series() != new.series()) {
+            irreversible.push(format!("etcd {new} changes the store, which etcd {old} does not read any more"));
+        }
+        let told = |rows: &[(bool, &str)]| {
+            rows.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()).collect::<Vec<_>>()
+        };
+        Self {
+            changes: changes(from, to, platform),
+            restarts: told(&programs),
+            noticed: told(&noticed),
+            irreversible,
+            deprecated_apis,
+        }
+    }
+}
+
+/// What differs, by name.
+fn changes(from: &BundleList, to: &BundleList, platform: &Platform) -> Vec<Change> {
+    let (before, after) = (named_versions(from, platform), named_versions(to, platform));
+    let mut names: Vec<_> = after.iter().map(|(name, _)| name).collect();
+    names.extend(before.iter().map(|(name, _)| name).filter(|name| !after.iter().any(|(other, _)| other == *name)));
+    let of = |versions: &[(String, String)], name: &str| {
+        versions.iter().find(|(other, _)| other == name).map(|(_, version)| version.clone())
+    };
+    let change = |name: &String| Change { name: name.clone(), from: of(&before, name), to: of(&after, name) };
+    names.into_iter().map(change).filter(|change| change.from != change.to).collect()
+}
+
+/// Kubernetes, the programs of hosts, add-ons, and images, in this order, each with its version.
+fn named_versions(list: &BundleList, platform: &Platform) -> Vec<(String, String)> {
+    let mut all = vec![("Kubernetes".to_owned(), list.kubernetes_version.to_string())];
+    let of_kubernetes = [ComponentName::Kubelet, ComponentName::Kubeadm, ComponentName::Kubectl];
+    let programs = ComponentName::OF_HOSTS.into_iter().filter(|name| !of_kubernetes.contains(name));
+    all.extend(programs.filter_map(|name| Some((name.to_string(), version_of(list, name, platform)?))));
+    let manifests = list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
+    for component in manifests.filter_map(|entry| entry.component.as_ref()) {
+        let addon = (component.name.to_string(), component.version.clone());
+        if !all.contains(&addon) {
+            all.push(addon);
+        }
+    }
+    let images = list.images.iter().filter(|image| image.platform == *platform);
+    all.extend(images.filter_map(|image| {
+        let reference = &image.reference;
+        Some((format!("{}/{}", reference.registry(), reference.repository()), reference.tag()?.to_owned()))
+    }));
+    all
+}
+
+impl fmt::Display for Outline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nothing = || "nothing".to_owned();
+        let changes = self.changes.iter().map(|change| {
+            let side = |version: &Option<String>| version.clone().unwrap_or_else(nothing);
+            format!("{}: {} → {}", change.name, side(&change.from), side(&change.to))
+        });
+        let apis = self.deprecated_apis.iter().map(|api| {
+            let when = match (&api.removed_in, api.goes_now) {
+                (Some(minor), true) => format!("Kubernetes {minor} does not have it; whoever asks for it will fail"),
+                (Some(minor), false) => format!("goes with Kubernetes {minor}"),
+                (None, _) => "deprecated".to_owned(),
+            };
+            format!("{} in {}: {when}", api.resource, api.api)
+        });
+        let parts: [(&str, Vec<String>); 5] = [
+            ("versions", changes.collect()),
+            ("starts anew", self.restarts.clone()),
+            ("what users notice", self.noticed.clone()),
+            ("cannot be undone", self.irreversible.clone()),
+            ("deprecated APIs that were asked for since the API server started", apis.collect()),
+        ];
+        let parts = parts.into_iter().filter(|(_, lines)| !lines.is_empty());
+        let text = parts.map(|(heading, lines)| {
+            lines.into_iter().fold(format!("{heading}:"), |text, line| format!("{text}\n  {line}"))
+        });
+        f.write_str(&text.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use kbundle_format::Digest;
+
+    #[test]
+    fn another_minor_is_outlined_with_every_version() {
+        let (from, to) = (fixture::list("1.35.4"), fixture::list("1.36.3"));
+        let apis =
+            vec![DeprecatedApi { api: "v1".into(), resource: "endpoints".into(), removed_in: None, goes_now: false }];
+        insta::assert_snapshot!(Outline::of_one_host(&from, &to, &fixture::platform(), apis));
+    }
+
+    #[test]
+    fn a_bundle_with_another_containerd_alone_leaves_the_rest() {
+        let from = fixture::list("1.36.3");
+        let mut to = from.clone();
+        let is_containerd = |entry: &&mut kbundle_format::Entry| {
+            entry.component.as_ref().is_some_and(|component| component.name == ComponentName::Containerd.as_str())
+        };
+        let entry = to.entries.iter_mut().find(is_containerd).unwrap();
+        entry.digest = Digest::of(b"another");
+        entry.component.as_mut().unwrap().version = "2.3.9".into();
+        assert!(!changes_control_plane(&from, &to, &fixture::platform()));
+        let outline = Outline::of_one_host(&from, &to, &fixture::platform(), vec![]);
+        assert_eq!(outline.restarts, ["containerd"]);
+        let named: Vec<_> = outline.changes.iter().map(|change| (change.name.as_str(), change.to.as_deref())).collect();
+        assert_eq!(named, [("containerd", Some("2.3.9"))]);
+        assert_eq!(Outline::of_one_host(&from, &from, &fixture::platform(), vec![]).to_string(), "");
+    }
+}

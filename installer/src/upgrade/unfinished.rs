@@ -1,0 +1,142 @@
+//! What a host keeps of an upgrade that is under way: the list of the new bundle beside that of the old one, and which steps are done.
+//!
+//! It lies in [`DIRECTORY`], with the new programs. Until the last step is done, the host's own records are those of the old bundle.
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Host, HostError, ledger};
+use crate::records::{Records, RecordsError};
+
+/// Where all of it lies.
+pub const DIRECTORY: &str = "/var/lib/kinstall/upgrade";
+/// The same, as the records name it.
+const PLACE: &str = "upgrade";
+const MARKS: &str = "upgrade/marks.json";
+
+/// What is noted of an upgrade that no look at the host tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// A snapshot of etcd was taken.
+    Snapshot,
+    /// From here on what runs is being changed.
+    Changing,
+    /// kubeadm's configuration differs from the one that the control plane was made from.
+    NewConfiguration,
+    /// kubeadm has upgraded the control plane.
+    ControlPlane,
+    /// The network's objects are those of the new bundle.
+    Network,
+    /// The add-ons' objects are.
+    Addons,
+}
+
+/// The records of the new bundle, where an upgrade is under way.
+///
+/// # Errors
+/// Where what lies there is not what was written.
+pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
+    Records::read_in(host, PLACE)
+}
+
+/// Begins an upgrade to what `target` says, or goes on with it. A snapshot of an earlier try counts only when that try changed something.
+pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
+    host.claim_tree(DIRECTORY)?;
+    if self::target(host)?.is_none() {
+        // What an end left that was cut off: its marks are of another upgrade.
+        host.remove_claimed(DIRECTORY)?;
+    }
+    if !has(host, Mark::Changing)? {
+        write(host, &marks(host)?.into_iter().filter(|mark| *mark != Mark::Snapshot).collect::<Vec<_>>())?;
+    }
+    Ok(target.keep_in(host, PLACE)?)
+}
+
+/// Ends it: the new bundle is what this host was set up from.
+pub fn end(host: &mut Host, target: &Records) -> anyhow::Result<()> {
+    target.replace(host)?;
+    host.remove_claimed(DIRECTORY)?;
+    Ok(())
+}
+
+/// Whether this was noted.
+pub fn has(host: &Host, mark: Mark) -> anyhow::Result<bool> {
+    Ok(marks(host)?.contains(&mark))
+}
+
+/// Notes it.
+pub fn note(host: &Host, mark: Mark) -> anyhow::Result<()> {
+    let mut all = marks(host)?;
+    if !all.contains(&mark) {
+        all.push(mark);
+        write(host, &all)?;
+    }
+    Ok(())
+}
+
+fn marks(host: &Host) -> anyhow::Result<Vec<Mark>> {
+    let path = format!("{}/{MARKS}", ledger::DIRECTORY);
+    let Some(bytes) = host.read(&path)? else { return Ok(Vec::new()) };
+    serde_json::from_slice(&bytes).map_err(|error| anyhow::anyhow!("{path} is damaged: {error}"))
+}
+
+fn write(host: &Host, marks: &[Mark]) -> Result<(), HostError> {
+    host.keep_record(MARKS, &serde_json::to_vec(marks).expect("names can be written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::fixture::{self, bench::Bench};
+
+    fn records(version: &str) -> Records {
+        let list_bytes = fixture::list(version).to_bytes();
+        Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::default(), name: None }
+    }
+
+    #[test]
+    fn both_lists_are_kept_until_the_end() {
+        let bench = Bench::new();
+        let (old, new) = (records("1.35.4"), records("1.36.3"));
+        old.keep(&bench.host()).unwrap();
+        assert!(target(&bench.host()).unwrap().is_none());
+        begin(&mut bench.host(), &new).unwrap();
+        let lists = |bench: &Bench| {
+            let host = bench.host();
+            let list = |records: Option<Records>| records.map(|records| records.list_bytes);
+            (list(Records::read(&host).unwrap()).unwrap(), list(target(&host).unwrap()))
+        };
+        assert_eq!(lists(&bench), (old.list_bytes.clone(), Some(new.list_bytes.clone())));
+        end(&mut bench.host(), &new).unwrap();
+        assert_eq!(lists(&bench), (new.list_bytes.clone(), None));
+        assert!(!bench.path("var/lib/kinstall/upgrade").exists());
+    }
+
+    #[test]
+    fn marks_of_a_former_upgrade_do_not_count() {
+        let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
+        let new = records("1.36.3");
+        begin(&mut bench.host(), &new).unwrap();
+        note(&bench.host(), Mark::ControlPlane).unwrap();
+        fs_err::remove_file(bench.path("var/lib/kinstall/upgrade/cluster.yaml")).unwrap();
+        begin(&mut bench.host(), &new).unwrap();
+        assert!(!has(&bench.host(), Mark::ControlPlane).unwrap());
+    }
+
+    #[test]
+    fn a_snapshot_of_a_try_that_changed_nothing_is_taken_again() {
+        let bench = Bench::new();
+        bench.file("var/lib/kinstall/ledger.jsonl", "");
+        let new = records("1.36.3");
+        begin(&mut bench.host(), &new).unwrap();
+        note(&bench.host(), Mark::Snapshot).unwrap();
+        begin(&mut bench.host(), &new).unwrap();
+        assert!(!has(&bench.host(), Mark::Snapshot).unwrap());
+        note(&bench.host(), Mark::Snapshot).unwrap();
+        note(&bench.host(), Mark::Changing).unwrap();
+        begin(&mut bench.host(), &new).unwrap();
+        assert!(has(&bench.host(), Mark::Snapshot).unwrap());
+    }
+}

@@ -1,0 +1,198 @@
+//! A cluster that stands is upgraded while it is used: to other programs of hosts, and from minor to minor.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use kbundle::catalog::Catalog;
+use kbundle_format::KubeVersion;
+use lab::cluster::{Cluster, install};
+use lab::connected::{Carried, OLDEST, STICK, carried, copy_in};
+use lab::files::Snapshot;
+use lab::{Host, Lab, document_of, mirror_tree, repository};
+use serde_json::Value;
+
+use crate::minors::chosen;
+
+/// Asks the Service ten times a second, and writes to the API about once a second.
+const LOAD: &str = r#"
+mkdir -p /root/load
+systemd-run --quiet --unit=load-service sh -c 'while :; do
+  if curl -sf -o /dev/null --max-time 2 http://ADDRESS/; then echo ok; else echo fail; fi; sleep 0.1; done > /root/load/service'
+systemd-run --quiet --unit=load-api --setenv=HOME=/root sh -c 'while :; do
+  if kubectl --request-timeout=2s annotate configmap kept tick=$(date +%s%N) --overwrite >/dev/null 2>&1; then date +%s; fi; sleep 0.5; done > /root/load/api'
+"#;
+
+/// What users of the cluster saw.
+#[derive(Debug)]
+struct Seen {
+    requests: usize,
+    failed: usize,
+    writes: usize,
+    longest_without_write: Duration,
+}
+
+fn begin_load(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    host.sh(&LOAD.replace("ADDRESS", &cluster.web_address()?)).map(drop)
+}
+
+fn end_load(host: &Host) -> anyhow::Result<Seen> {
+    host.sh("systemctl stop load-service load-api")?;
+    let answers = host.sh("cat /root/load/service")?;
+    let moments = host.sh("cat /root/load/api")?;
+    host.sh("rm -r /root/load")?;
+    let moments = moments.lines().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    let longest = moments.windows(2).map(|pair| pair[1] - pair[0]).max().context("the API was not written to")?;
+    Ok(Seen {
+        requests: answers.lines().count(),
+        failed: answers.lines().filter(|line| *line == "fail").count(),
+        writes: moments.len(),
+        longest_without_write: Duration::from_secs(longest),
+    })
+}
+
+/// Puts objects of users there.
+fn fill(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    cluster.kubectl("create secret generic kept --from-literal=word=still-there")?;
+    cluster.kubectl("create configmap kept --from-literal=word=still-there")?;
+    cluster.deploy_web()?;
+    cluster.assert_web_answers()
+}
+
+fn assert_all_is_there(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    let word = cluster.kubectl("get secret kept -o jsonpath='{.data.word}' | base64 -d")?;
+    ensure!(word == "still-there", "the Secret says `{word}`");
+    let word = cluster.kubectl("get configmap kept -o jsonpath='{.data.word}'")?;
+    ensure!(word == "still-there", "the ConfigMap says `{word}`");
+    cluster.assert_web_answers()
+}
+
+fn copy_key_and_bundle(host: &Host, carried: &Carried, version: KubeVersion) -> anyhow::Result<()> {
+    copy_in(host, &carried.file("signing.pub"), &format!("{version}.pub"))?;
+    copy_in(host, &carried.file("bundle.tar.zst"), &format!("{version}.tar.zst"))
+}
+
+/// Upgrades, and kills the program when `step` has begun.
+fn kill_in(host: &Host, upgrade: &str, step: &str) -> anyhow::Result<()> {
+    let script = format!(
+        "cd {STICK}; {upgrade} --output json > /tmp/upgrade.json 2>&1 & pid=$!
+         until grep -q '\"event\":\"step-started\",\"step\":\"{step}\"' /tmp/upgrade.json; do
+           kill -0 $pid 2>/dev/null || {{ cat /tmp/upgrade.json >&2; exit 1; }}
+           sleep 0.1
+         done
+         sleep 1; kill -9 $pid; wait $pid || true; rm /tmp/upgrade.json"
+    );
+    host.sh(&script).with_context(|| format!("the upgrade was not killed in {step}")).map(drop)
+}
+
+fn planned(host: &Host, upgrade: &str) -> anyhow::Result<Vec<Value>> {
+    let said = host.sh(&format!("cd {STICK} && {upgrade} --dry-run --output json"))?;
+    said.lines().map(|line| document_of("kinstall", "upgrade", line)).collect()
+}
+
+fn refusal(host: &Host, command: &str) -> anyhow::Result<String> {
+    let output = host.exec(&["sh", "-c", &format!("cd {STICK} && {command}")])?;
+    ensure!(output.status.code() == Some(3), "{command} was not refused: {}{}", output.stdout, output.stderr);
+    Ok(output.stderr)
+}
+
+fn pods(cluster: &Cluster<'_>) -> anyhow::Result<String> {
+    cluster.kubectl(
+        "get pods -o jsonpath='{range .items[*]}{.metadata.uid} {.status.containerStatuses[0].containerID}{\"\\n\"}{end}' | sort",
+    )
+}
+
+#[test]
+fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<()> {
+    let lab = Lab::boot("one-runtime", 1)?;
+    let host = &lab.hosts()[0];
+    let carried = carried(OLDEST, "bridge");
+    carried.carry_into(host)?;
+    let newer = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
+    copy_in(host, &carried.build_with(&newer)?, "newer.tar.zst")?;
+    let before = Snapshot::of(host)?;
+    install(host)?;
+    let cluster = Cluster::new(host);
+    fill(&cluster)?;
+    let upgrade = "./kinstall upgrade newer.tar.zst --key signing.pub";
+
+    let planned = planned(host, upgrade)?;
+    let outline = planned.iter().find(|event| event["event"] == "outlined").context("no outline")?;
+    ensure!(outline["restarts"] == serde_json::json!(["containerd"]), "{outline}");
+    for (name, version) in newer {
+        let is_told = |change: &Value| change["name"] == name && change["to"] == version;
+        ensure!(outline["changes"].as_array().context("no changes")?.iter().any(is_told), "{name}: {outline}");
+    }
+    ensure!(host.sh("ls /var/lib/kinstall")?.lines().all(|name| name != "upgrade"), "a dry run changed something");
+
+    let pods_before = pods(&cluster)?;
+    begin_load(host, &cluster)?;
+    kill_in(host, upgrade, "upgrade-runtime")?;
+    let status = host.exec(&["sh", "-c", "kinstall status"])?;
+    ensure!(status.stdout.contains("upgrade to Kubernetes"), "{}", status.stdout);
+    for bundle in ["bundle.tar.zst", "newer.tar.zst"] {
+        let said = refusal(host, &format!("./kinstall run {bundle} --key signing.pub"))?;
+        ensure!(said.contains("kinstall upgrade"), "{said}");
+    }
+    host.sh(&format!("cd {STICK} && {upgrade} 2>&1"))?;
+    let seen = end_load(host)?;
+    eprintln!("{seen:?}");
+    ensure!(seen.requests > 50 && seen.failed == 0, "{seen:?}");
+    ensure!(pods(&cluster)? == pods_before, "pods did not live through it");
+    ensure!(host.sh("containerd --version")?.contains("2.3.4"));
+    ensure!(host.sh("head -2 /etc/containerd/config.toml")?.contains("version = 4"));
+    cluster.kubectl("delete pods --all --wait=false")?;
+    cluster.kubectl("rollout status deployment/web --timeout=120s")?;
+    assert_all_is_there(&cluster)?;
+    cluster.assert_nothing_was_pulled()?;
+
+    host.sh(&format!("cd {STICK} && ./kinstall run newer.tar.zst --key signing.pub --assert-no-op"))?;
+    host.sh("kinstall status")?;
+    let back = refusal(host, "./kinstall upgrade bundle.tar.zst --key signing.pub")?;
+    ensure!(back.contains("containerd 2.3.4 cannot become 1.7.13"), "{back}");
+    host.sh(&format!("{STICK}/kinstall reset --yes"))?;
+    before.assert_same(&Snapshot::of(host)?, "after a reset");
+    lab.down()
+}
+
+/// One host goes through the releases that are chosen, killed once in each, and is used all the while.
+#[test]
+#[ignore = "takes minutes for each release, and needs a mirror of all minors: ./ci/test minors"]
+fn every_minor_is_upgraded_to_the_next() -> anyhow::Result<()> {
+    const KILLED_IN: [&str; 4] = ["upgrade-control-plane", "upgrade-etcd", "upgrade-kubelet", "preload"];
+    let mirrored = Catalog::read(&[mirror_tree()?.join("catalog.yaml")])?.releases;
+    let built_in: Vec<_> = Catalog::built_in()?.releases.into_keys().collect();
+    let chosen = chosen(&mirrored, &built_in)?;
+    let (first, others) = chosen.split_first().context("no release is chosen")?;
+    ensure!(!others.is_empty(), "an upgrade needs two releases");
+    let lab = Lab::boot("one-upgrade", 1)?;
+    let host = &lab.hosts()[0];
+    let folder = |version: &KubeVersion| repository().join("target/upgraded").join(version.to_string());
+    let carried = Carried::build(&folder(first), &first.to_string(), "flannel")?;
+    carried.carry_into(host)?;
+    fs_err::remove_dir_all(folder(first))?;
+    install(host)?;
+    let cluster = Cluster::new(host);
+    fill(&cluster)?;
+    for (number, &version) in others.iter().enumerate() {
+        let carried = Carried::build(&folder(&version), &version.to_string(), "flannel")?;
+        copy_key_and_bundle(host, &carried, version)?;
+        fs_err::remove_dir_all(folder(&version))?;
+        let upgrade = format!("./kinstall upgrade {version}.tar.zst --key {version}.pub");
+        begin_load(host, &cluster)?;
+        kill_in(host, &upgrade, KILLED_IN[number % KILLED_IN.len()])?;
+        eprintln!("{}", host.sh(&format!("cd {STICK} && {upgrade} 2>&1"))?);
+        let seen = end_load(host)?;
+        eprintln!("to Kubernetes {version}: {seen:?}");
+        host.sh(&format!("rm {STICK}/*.tar.zst"))?;
+        cluster.assert_kubelets_are(&version.to_string())?;
+        assert_all_is_there(&cluster)?;
+        cluster.assert_names_resolve()?;
+        cluster.assert_nothing_was_pulled()?;
+        host.sh("kinstall status")?;
+        ensure!(seen.requests > 100 && seen.failed == 0, "{seen:?}");
+        ensure!(seen.writes > 10 && seen.longest_without_write < Duration::from_mins(2), "{seen:?}");
+        let snapshots = host.sh("stat -c '%a %n' /var/lib/kinstall/etcd-snapshots/*")?;
+        ensure!(snapshots.lines().all(|line| line.starts_with("600 ")), "{snapshots}");
+    }
+    lab.down()
+}
