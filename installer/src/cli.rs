@@ -311,6 +311,7 @@ pub struct TrustArguments {
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct RunArguments {
     /// The bundle.
     #[command(flatten)]

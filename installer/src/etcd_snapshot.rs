@@ -1,8 +1,8 @@
 //! Snapshots of etcd: one file that holds the whole store at one moment.
 //!
 //! `etcdctl snapshot save` reads one from a member that runs, under `NAME.part`, for root alone, and renames it when it is whole. It appends
-//! the SHA-256 digest of all that precedes, which [`check`] compares. Source: etcd-io/etcd client/v3/snapshot/v3_snapshot.go
-//! (`SaveWithVersion`) and etcdutl/snapshot/v3_snapshot.go (`copyAndVerifyDB`), 3.5 and 3.6.
+//! the SHA-256 digest of all that precedes, which [`check`] compares. Source: `client/v3/snapshot/v3_snapshot.go`
+//! (`SaveWithVersion`) and `etcdutl/snapshot/v3_snapshot.go` (`copyAndVerifyDB`) of etcd, 3.5 and 3.6.
 
 pub mod restore;
 

@@ -57,7 +57,7 @@ impl<'a> Helm<'a> {
         self.host.exists(PROGRAM)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(arguments: &[&str]) -> Command {
         // Without an environment: settings and plugins of the administrator's own are for their own calls of helm.
         let before = ["-i".to_owned(), format!("HOME={HOME}"), PROGRAM.to_owned()];
         let kubeconfig = format!("--kubeconfig={ADMIN_KUBECONFIG}");
@@ -80,7 +80,7 @@ impl<'a> Helm<'a> {
             #[serde(default)]
             description: String,
         }
-        let command = self.command(&["status", name, &format!("--namespace={namespace}"), "--output=json"]);
+        let command = Self::command(&["status", name, &format!("--namespace={namespace}"), "--output=json"]);
         let output = self.host.try_run(&command)?;
         if output.code != Some(0) && output.stderr.contains("release: not found") {
             return Ok(None);
@@ -101,7 +101,7 @@ impl<'a> Helm<'a> {
         arguments.extend(["--wait", &timeout, &description]);
         let values: Vec<_> = request.values.iter().map(|file| format!("--values={file}")).collect();
         arguments.extend(values.iter().map(String::as_str));
-        self.host.run(&self.command(&arguments))?;
+        self.host.run(&Self::command(&arguments))?;
         Ok(())
     }
 

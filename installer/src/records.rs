@@ -157,11 +157,11 @@ impl Records {
                  from (`kinstall status` shows it)",
             );
         }
-        let result = if found.name != self.name {
+        let result = if found.name == self.name {
+            self.spec.same_cluster_as(&found.spec).with_context(|| other("cluster description"))
+        } else {
             let called = |name: &Option<String>| name.clone().unwrap_or_else(|| "the only host".to_owned());
             Err(anyhow!("this host was set up as {}, and is called {} now", called(&found.name), called(&self.name)))
-        } else {
-            self.spec.same_cluster_as(&found.spec).with_context(|| other("cluster description"))
         };
         result.refused().hint(
             "give the one it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first",

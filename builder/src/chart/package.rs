@@ -89,7 +89,10 @@ fn list(chart: &Path, folder: &str, ignore: &Ignore, depth: usize, files: &mut V
     }
     for entry in fs::read_dir(chart.join(folder))? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|name| invalid(format!("{name:?} is no name in UTF-8")))?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|name| invalid(format!("{} is no name in UTF-8", name.display())))?;
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let kind = entry.file_type()?;
         if ignore.ignores(&path, kind.is_dir()) {

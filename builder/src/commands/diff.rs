@@ -104,12 +104,11 @@ fn side<'a>(opened: &'a Opened, other: &Opened, topics: &[Topic]) -> anyhow::Res
 }
 
 fn bom(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Bom> {
-    match sbom::carried(input, bundle, CYCLONEDX_PATH)? {
-        Some(bytes) => Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name)),
-        None => {
-            output::note(&format!("{} carries no list of packages; making it from its content", input.name))?;
-            sbom::computed(input, bundle)
-        }
+    if let Some(bytes) = sbom::carried(input, bundle, CYCLONEDX_PATH)? {
+        Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))
+    } else {
+        output::note(&format!("{} carries no list of packages; making it from its content", input.name))?;
+        sbom::computed(input, bundle)
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Plan {
 }
 
 /// Where the lock comes from.
+#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
 pub enum Source {
     /// A file.
     Locked(Lock),

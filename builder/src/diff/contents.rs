@@ -24,7 +24,7 @@ pub fn components(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
         let component = |entry: &Entry| {
             let component = entry.component.as_ref()?;
             let platform = entry.platform.as_ref().map(|platform| format!(" {platform}")).unwrap_or_default();
-            Some((format!("{}{platform}", component.name), component.version.to_string()))
+            Some((format!("{}{platform}", component.name), component.version.clone()))
         };
         side.list.entries.iter().filter_map(component).collect()
     };
@@ -170,9 +170,9 @@ fn origins(side: &Side<'_>) -> BTreeMap<String, String> {
     };
     let files = files_of(side).into_iter().filter_map(|(path, entry)| Some((path, text(entry)?)));
     let by_digest: BTreeMap<&Digest, &Entry> = side.list.entries.iter().map(|entry| (&entry.digest, entry)).collect();
-    let images = images_of(side).into_iter().filter_map(|(name, images)| {
+    let images = images_of(side).into_iter().map(|(name, images)| {
         let pins: BTreeSet<String> = images.iter().filter_map(|image| text(by_digest.get(&image.pinned)?)).collect();
-        Some((name, pins.into_iter().collect::<Vec<_>>().join(", ")))
+        (name, pins.into_iter().collect::<Vec<_>>().join(", "))
     });
     files.chain(images).collect()
 }

@@ -59,7 +59,7 @@ pub fn packages(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
 /// Licences that only one side has anywhere, and files and packages whose licence is another one.
 pub fn licences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let (theirs, ours) = (by_licence(old), by_licence(new));
-    let examples = |names: Option<&BTreeSet<String>>| names.map(|names| example(names));
+    let examples = |names: Option<&BTreeSet<String>>| names.map(example);
     let whole = both(&theirs, &ours)
         .filter(|(_, old, new)| old.is_none() || new.is_none())
         .filter_map(|(licence, old, new)| Difference::between(Topic::Licences, licence, examples(old), examples(new)));

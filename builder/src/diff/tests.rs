@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use kbundle_format::{Compression, Digest};
 
 use super::*;
-use crate::lock::tests::{image, lock};
+use crate::lock::tests::{descriptor, image, lock};
 use crate::pack::Contents;
 use kbundle_format::BundleList;
 use kbundle_sbom::cyclonedx::{Bom, Component, Kind, LicenceChoice, NamedLicence, PATH, Property};
@@ -39,13 +39,21 @@ fn a_bundle_does_not_differ_from_itself() {
 
 #[test]
 fn a_new_tag_of_an_image_is_an_upgrade_and_not_another_image() {
-    let with = |tag: &str, layers: &[&[u8]]| {
-        let lock = crate::lock::Lock { images: vec![image(tag, layers, &[kbundle_format::Role::Worker])], ..lock() };
+    let with = |reference: &str, manifest: &[u8]| {
+        let mut image = image("a", &[b"base"], &[kbundle_format::Role::Worker]);
+        image.reference = reference.parse().unwrap();
+        image.manifest = descriptor(manifest, &image.manifest.media_type);
+        let lock = crate::lock::Lock { images: vec![image], ..lock() };
         Contents::of(&lock, Compression::at_level(3)).unwrap().list
     };
-    let (old, new) = (with("a", &[b"base", b"one"]), with("a", &[b"base", b"two"]));
-    let found = compare(&side(&old), &side(&new), &[Topic::Images]);
-    assert_eq!(found.len(), 1, "{found:?}");
+    let changes = |old: &BundleList, new: &BundleList| {
+        let found = compare(&side(old), &side(new), &[Topic::Images]);
+        found.iter().map(|found| format!("{:?}", found.change)).collect::<Vec<_>>()
+    };
+    let old = with("registry.k8s.io/a:v1", b"one");
+    assert_eq!(changes(&old, &with("registry.k8s.io/a:v2", b"two")), ["Upgraded"]);
+    assert_eq!(changes(&old, &with("registry.k8s.io/a:v1", b"two")), ["Changed"]);
+    assert_eq!(changes(&old, &old), [""; 0]);
     let mut raised = old.clone();
     raised.kubernetes_version = "1.25.99".parse().unwrap();
     assert_eq!(

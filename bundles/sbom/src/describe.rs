@@ -48,6 +48,7 @@ fn second(time: OffsetDateTime) -> Option<String> {
     time.to_offset(UtcOffset::UTC).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over what they have")]
 fn property(name: &str, value: impl ToString) -> Property {
     Property { name: name.to_owned(), value: value.to_string() }
 }
@@ -92,7 +93,7 @@ fn file(FileInventory { entry, view }: &FileInventory) -> Component {
     let place = format!("file/{}", entry.path);
     let is_program = matches!(entry.kind, EntryKind::Binary | EntryKind::Archive);
     let (name, version) = match &entry.component {
-        Some(component) => (component.name.to_string(), Some(component.version.to_string())),
+        Some(component) => (component.name.clone(), Some(component.version.clone())),
         None => (entry.path.to_string(), None),
     };
     let url = entry.origin.as_ref().map(|origin| origin.url.clone());

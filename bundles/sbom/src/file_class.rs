@@ -9,7 +9,7 @@ pub enum FileClass<'a> {
     Copyright(&'a str),
     /// apk's database.
     ApkInstalled,
-    /// rpm's database in SQLite.
+    /// rpm's database in `SQLite`.
     RpmSqlite,
     /// rpm's database in another form.
     RpmOther(&'static str),

@@ -50,7 +50,13 @@ impl Layer {
     pub fn read(content: &mut dyn Read) -> io::Result<Self> {
         let mut layer = Self::default();
         match layer.read_compressed(content) {
-            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<SpoolError>()) => return Err(error),
+            Err(error)
+                if error.get_ref().is_some_and(
+                    <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<SpoolError>,
+                ) =>
+            {
+                return Err(error);
+            }
             Err(error) => layer.cut_short = Some(error.to_string()),
             Ok(()) => {}
         }

@@ -16,6 +16,7 @@ const UNKNOWN: &str = "NOASSERTION";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "SPDX names its fields so")]
 struct Document {
     spdx_version: &'static str,
     data_license: &'static str,
@@ -68,6 +69,7 @@ struct Checksum {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "SPDX names its fields so")]
 struct ExternalRef {
     reference_category: &'static str,
     reference_type: &'static str,
@@ -76,6 +78,7 @@ struct ExternalRef {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "SPDX names its fields so")]
 struct Relationship {
     spdx_element_id: String,
     relationship_type: &'static str,

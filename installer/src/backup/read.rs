@@ -166,6 +166,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), BackupError> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn damaged(error: io::Error) -> BackupError {
     let reason = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),

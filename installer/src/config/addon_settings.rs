@@ -83,18 +83,15 @@ impl FromStr for AddressRange {
 
     fn from_str(text: &str) -> Result<Self, TextError> {
         let wrong = || TextError::new(text, "IPv4 addresses such as `192.0.2.240-192.0.2.250` or `192.0.2.240/28`");
-        let range = match text.split_once('-') {
-            Some((first, last)) => {
-                let address = |text: &str| text.trim().parse().map_err(|_| wrong());
-                Self { first: address(first)?, last: address(last)? }
+        let range = if let Some((first, last)) = text.split_once('-') {
+            let address = |text: &str| text.trim().parse().map_err(|_| wrong());
+            Self { first: address(first)?, last: address(last)? }
+        } else {
+            let network: ipnet::Ipv4Net = text.parse().map_err(|_| wrong())?;
+            if network.network() != network.addr() {
+                return Err(wrong());
             }
-            None => {
-                let network: ipnet::Ipv4Net = text.parse().map_err(|_| wrong())?;
-                if network.network() != network.addr() {
-                    return Err(wrong());
-                }
-                Self { first: network.network(), last: network.broadcast() }
-            }
+            Self { first: network.network(), last: network.broadcast() }
         };
         if range.first <= range.last { Ok(range) } else { Err(wrong()) }
     }

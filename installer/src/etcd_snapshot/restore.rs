@@ -100,6 +100,8 @@ mod tests {
             }
         }
         let owner = Owner { user: nix::unistd::geteuid().as_raw(), group: nix::unistd::getegid().as_raw() };
+        // As on every host. The ledger of a bench lies below it, and would come in between.
+        fs::create_dir_all(bench.path("var/lib")).unwrap();
         bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| {
             context.host.claim_tree(layout::DATA_DIRECTORY)?;
             context.host.make_directory(layout::DATA_DIRECTORY, 0o700)?;

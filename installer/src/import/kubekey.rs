@@ -140,7 +140,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
         ..Ssh::default()
     };
     let labels = if is_node { labels } else { BTreeMap::new() };
-    Some(HostSpec { ssh, labels, second_address, ..HostSpec::new(node_name?, address.into(), roles.clone()) })
+    Some(HostSpec { second_address, ssh, labels, ..HostSpec::new(node_name?, address.into(), roles.clone()) })
 }
 
 fn endpoint(reader: &mut Reader<'_>, endpoint: &Section<'_>) {

@@ -96,7 +96,7 @@ fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Opt
     }
     let is_node = roles.contains(&Role::ControlPlane) || roles.contains(&Role::Worker);
     let (labels, taints) = if is_node { (labels(reading, host), taints(reading, host)) } else { Default::default() };
-    Some(HostSpec { ssh, labels, taints, second_address, ..HostSpec::new(name?, address?, roles.clone()) })
+    Some(HostSpec { second_address, ssh, labels, taints, ..HostSpec::new(name?, address?, roles.clone()) })
 }
 
 /// The host's name as a node. An address cannot be one.

@@ -105,7 +105,7 @@ fn default_route(subject: &Subject<'_>) -> Answer {
     for family in subject.spec.network.pod_cidr.families() {
         match subject.facts.default_route_of(family) {
             Some(DefaultRoute { interface, gateway: Some(gateway) }) => {
-                found.push(format!("{interface} via {gateway}"))
+                found.push(format!("{interface} via {gateway}"));
             }
             Some(DefaultRoute { interface, gateway: None }) => found.push(interface.clone()),
             None => {

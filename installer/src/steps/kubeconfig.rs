@@ -162,7 +162,7 @@ mod tests {
         let bench = crate::fixture::bench::Bench::new();
         let mut host = bench.host();
         for home in ["root", "home/ana", "home/eva"] {
-            host.write_file(&format!("/{home}{}", COPY_SUFFIX), b"", 0o600).unwrap();
+            host.write_file(&format!("/{home}{COPY_SUFFIX}"), b"", 0o600).unwrap();
         }
         bench.file("etc/kubernetes/admin.conf", &kubeconfig("bmV3"));
         bench.file("root/.kube/config", &kubeconfig("b2xk"));

@@ -160,7 +160,7 @@ fn named_versions(list: &BundleList, platform: &Platform) -> Vec<(String, String
     all.extend(programs.filter_map(|name| Some((name.to_string(), version_of(list, name, platform)?))));
     let manifests = list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
     for component in manifests.filter_map(|entry| entry.component.as_ref()) {
-        let addon = (component.name.to_string(), component.version.clone());
+        let addon = (component.name.clone(), component.version.clone());
         if !all.contains(&addon) {
             all.push(addon);
         }

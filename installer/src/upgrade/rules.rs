@@ -1,14 +1,14 @@
 //! Which version may follow which. Reads nothing and changes nothing.
 //!
-//! Source: kubernetes/website content/en/releases/version-skew-policy.md and cmd/kubeadm/app/phases/upgrade/policy.go for Kubernetes;
-//! etcd-io/website content/en/docs/v3.6/upgrades/upgrade_3_6.md for etcd.
+//! Source: <https://kubernetes.io/releases/version-skew-policy/> and `cmd/kubeadm/app/phases/upgrade/policy.go` for Kubernetes;
+//! <https://etcd.io/docs/v3.6/upgrades/upgrade_3_6/> for etcd.
 
 use kbundle_format::{ComponentName, KubeVersion};
 
 use crate::version_rules::Release;
 use crate::version_rules::kubernetes::OLDER_KUBELETS_BY_THREE;
 
-/// The oldest etcd 3.5 from which 3.6 starts without members that nobody knows any more (the notice in upgrade_3_6.md).
+/// The oldest etcd 3.5 from which 3.6 starts without members that nobody knows any more (the notice in `upgrade_3_6.md`).
 const LAST_BEFORE_ETCD_3_6: Release = Release::new(3, 5, 24);
 const ETCD_3_6: (u16, u16) = (3, 6);
 

@@ -14,13 +14,13 @@ use serde_json::Value;
 use crate::minors::chosen;
 
 /// Asks the Service ten times a second, and writes to the API about once a second.
-const LOAD: &str = r#"
+const LOAD: &str = r"
 mkdir -p /root/load
 systemd-run --quiet --unit=load-service sh -c 'while :; do
   if curl -sf -o /dev/null --max-time 2 http://ADDRESS/; then echo ok; else echo fail; fi; sleep 0.1; done > /root/load/service'
 systemd-run --quiet --unit=load-api --setenv=HOME=/root sh -c 'while :; do
   if kubectl --request-timeout=2s annotate configmap kept tick=$(date +%s%N) --overwrite >/dev/null 2>&1; then date +%s; fi; sleep 0.5; done > /root/load/api'
-"#;
+";
 
 /// What users of the cluster saw.
 #[derive(Debug)]

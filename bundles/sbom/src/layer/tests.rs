@@ -16,7 +16,7 @@ fn all_compressions_are_read_and_all_bytes_are_taken() {
     gzip.write_all(&plain).unwrap();
     let zstd = zstd::encode_all(&plain[..], 1).unwrap();
     for mut bytes in [plain, gzip.finish().unwrap(), zstd] {
-        bytes.extend([0; 70_000]);
+        bytes.resize(bytes.len() + 70_000, 0);
         let mut content = &bytes[..];
         let layer = Layer::read(&mut content).unwrap();
         assert_eq!(layer.found.keys().collect::<Vec<_>>(), ["var/lib/dpkg/status"]);

@@ -1,4 +1,4 @@
-//! rpm's database in SQLite, as Fedora, RHEL 9, SUSE's and Azure's images have it.
+//! rpm's database in `SQLite`, as Fedora, RHEL 9, SUSE's and Azure's images have it.
 //!
 //! Source: `lib/backend/sqlite.cc` of rpm: a row of `Packages` is a header.
 

@@ -104,6 +104,7 @@ pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
 }
 
 /// The flags by which `etcdctl` reaches the member at `address`, with the credentials of the member on this host.
+#[must_use]
 pub fn connection(address: IpAddr) -> [String; 4] {
     let own = |name: &str| format!("{}/{name}", layout::PKI_DIRECTORY);
     [

@@ -1,7 +1,7 @@
 //! The network's and the add-ons' objects, where the new bundle has others. An installation looks only whether those of the network are there.
 
 use super::former_list;
-use crate::config::Cni;
+use crate::config::{Cni, DnsName};
 use crate::inputs::Inputs;
 use crate::steps::{Addons, Check, Context, Network, Step, needed};
 use crate::upgrade::outline::changes_manifests;
@@ -50,7 +50,7 @@ impl Step for UpgradedAddons {
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        let names: Vec<_> = context.spec.addons.iter().map(|name| name.as_str()).collect();
+        let names: Vec<_> = context.spec.addons.iter().map(DnsName::as_str).collect();
         check(context, Mark::Addons, &names)
     }
 
