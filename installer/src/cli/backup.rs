@@ -74,7 +74,7 @@ pub struct MakeArguments {
     /// With `--to`: how many backups of the cluster stay in the folder
     #[arg(long, value_name = "N", default_value = "14")]
     pub keep: NonZeroUsize,
-    /// Replace an existing file
+    /// Replace existing files
     #[arg(long)]
     pub force: bool,
     /// Who can open it, and who signs it.
