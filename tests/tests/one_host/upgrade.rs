@@ -102,6 +102,7 @@ fn pods(cluster: &Cluster<'_>) -> anyhow::Result<String> {
 }
 
 #[test]
+#[ignore = "five minutes: ./ci/test nightly"]
 fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<()> {
     let lab = Lab::boot("one-runtime", 1)?;
     let host = &lab.hosts()[0];
