@@ -154,7 +154,8 @@ fn keys_and_passphrases_that_will_not_do_are_mistakes_of_the_command_line() {
     };
     let message = |result: anyhow::Result<()>| crate::failure::message(&result.unwrap_err());
     let short = file("short", "too short\n");
-    let sealing = SealingArguments { recipients: vec![], passphrase_file: Some(short), sign_key: "backup.key".into() };
+    let sealing =
+        SealingArguments { recipients: vec![], passphrase_file: Some(short), sign_key: Some("backup.key".into()) };
     let said = message(Seal::read(&sealing).map(|_| ()));
     assert!(said.contains("has less than 12 characters"), "{said}");
     let public = Keys::new().identity.to_public().to_string();

@@ -1,7 +1,7 @@
 //! `kinstall backup` and `kinstall restore`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct BackupArguments {
     pub command: Option<BackupCommand>,
     /// What to write.
     #[command(flatten)]
-    pub make: Option<MakeArguments>,
+    pub make: MakeArguments,
 }
 
 /// What else to do with backups.
@@ -114,8 +114,17 @@ pub struct SealingArguments {
     /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
     ///
     /// A key of its own for backups, not the one that signs bundles: it lies on this host. `kinstall restore` asks for its public half.
-    #[arg(long, value_name = "FILE")]
-    pub sign_key: PathBuf,
+    // Required is not the same as always there: a subcommand negates it.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub sign_key: Option<PathBuf>,
+}
+
+impl SealingArguments {
+    /// The key that signs.
+    #[must_use]
+    pub fn sign_key(&self) -> &Path {
+        self.sign_key.as_deref().expect("clap requires it where a backup is made")
+    }
 }
 
 /// Set up the cluster of a backup on this host
@@ -196,7 +205,10 @@ impl FromStr for Recipient {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn backups_are_made_at_sensible_intervals() {
@@ -216,5 +228,27 @@ mod tests {
         let error = secret.expose_secret().parse::<Recipient>().unwrap_err();
         assert!(error.contains("it is an identity") && !error.contains(secret.expose_secret()), "{error}");
         assert!("age1nothing".parse::<Recipient>().is_err());
+    }
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn a_backup_is_made_or_scheduled_and_always_signed() {
+        const SEALING: &str = "--passphrase-file p --sign-key k";
+        let Command::Backup(made) = parsed(&format!("kinstall backup --out b {SEALING}")).unwrap() else { panic!() };
+        assert!(made.command.is_none());
+        assert_eq!(made.make.out.as_deref(), Some("b".as_ref()));
+        assert_eq!(made.make.sealing.sign_key(), "k");
+        let schedule = format!("kinstall backup schedule --to f --every 6h {SEALING}");
+        let Command::Backup(scheduled) = parsed(&schedule).unwrap() else { panic!() };
+        assert!(scheduled.command.is_some());
+        for lacking in
+            ["kinstall backup --out b --passphrase-file p", "kinstall backup --out b --sign-key k", "kinstall backup"]
+        {
+            assert!(parsed(lacking).is_err(), "{lacking}");
+        }
+        assert!(parsed("kinstall backup unschedule").is_ok());
     }
 }

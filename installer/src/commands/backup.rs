@@ -84,17 +84,16 @@ pub struct Unscheduled {
 }
 
 pub fn backup(arguments: &BackupArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    match (&arguments.command, &arguments.make) {
-        (Some(BackupCommand::Schedule(arguments)), _) => begin_schedule(arguments, output),
-        (Some(BackupCommand::Unschedule), _) => stop_schedule(output),
-        (None, Some(arguments)) => make(arguments, output),
-        (None, None) => unreachable!("without a subcommand, clap requires `--out` or `--to`"),
+    match &arguments.command {
+        Some(BackupCommand::Schedule(arguments)) => begin_schedule(arguments, output),
+        Some(BackupCommand::Unschedule) => stop_schedule(output),
+        None => make(&arguments.make, output),
     }
 }
 
 fn make(arguments: &MakeArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let seal = Seal::read(&arguments.sealing)?;
-    let key = keys::sign_key(&arguments.sealing.sign_key)?;
+    let key = keys::sign_key(arguments.sealing.sign_key())?;
     if let Some(path) = &arguments.out {
         refuse_existing(path, arguments.force)?;
     }
@@ -177,7 +176,7 @@ fn begin_schedule(arguments: &ScheduleArguments, output: OutputFormat) -> anyhow
     let sealing = &arguments.sealing;
     // What the timer reads is looked at while somebody is there to read the message.
     Seal::read(sealing)?;
-    keys::sign_key(&sealing.sign_key)?;
+    keys::sign_key(sealing.sign_key())?;
     if !arguments.to.is_dir() {
         return Err(anyhow!("{} is no folder", arguments.to.display()))
             .usage()
@@ -193,7 +192,7 @@ fn begin_schedule(arguments: &ScheduleArguments, output: OutputFormat) -> anyhow
         keep: arguments.keep.get(),
         recipients: sealing.recipients.clone(),
         passphrase_file: sealing.passphrase_file.clone(),
-        sign_key: sealing.sign_key.clone(),
+        sign_key: sealing.sign_key().to_owned(),
     };
     schedule.start(&mut host)?;
     drop(lock);
