@@ -1,6 +1,6 @@
 //! From a bundle's list back to a lock, so that the whole way can be gone again and the result compared.
 
-use kbundle_format::{BundleList, Digest, Entry, EntryKind, Image, PinSource};
+use kbundle_format::{BundleList, Digest, Entry, Image, PinSource};
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::lock::{Artifact, Lock, SCHEMA};
@@ -23,7 +23,7 @@ pub enum ReproduceError {
 /// # Errors
 /// [`ReproduceError`].
 pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
-    list.entries.iter().filter(|entry| is_file(entry)).map(artifact).collect()
+    list.entries.iter().filter(|entry| entry.kind.is_artifact()).map(artifact).collect()
 }
 
 /// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
@@ -51,18 +51,6 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         image.pin = pin_of(list, &image.pinned().digest).unwrap_or(image.pin);
     }
     Ok(Lock { schema: SCHEMA, artifacts, ..pinned })
-}
-
-fn is_file(entry: &Entry) -> bool {
-    matches!(
-        entry.kind,
-        EntryKind::Binary
-            | EntryKind::Archive
-            | EntryKind::Manifest
-            | EntryKind::Chart
-            | EntryKind::ChartValues
-            | EntryKind::HostFile
-    )
 }
 
 fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {

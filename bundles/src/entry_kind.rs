@@ -32,3 +32,19 @@ pub enum EntryKind {
     /// A bill of materials: the packages inside of the other entries.
     Sbom,
 }
+
+impl EntryKind {
+    /// Whether it stands for a file that somebody published or the site has: no part of an image, and nothing that the build makes.
+    #[must_use]
+    pub fn is_artifact(self) -> bool {
+        match self {
+            Self::Binary | Self::Archive | Self::Manifest | Self::Chart | Self::ChartValues | Self::HostFile => true,
+            Self::OciLayout
+            | Self::ImageIndex
+            | Self::ImageManifest
+            | Self::ImageConfig
+            | Self::ImageLayer
+            | Self::Sbom => false,
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kbundle_format::{Digest, Entry, EntryKind, Image, PinSource};
+use kbundle_format::{Digest, Entry, Image, PinSource};
 
 use super::{Difference, ImageSettings, Side, Topic, both, version_order};
 
@@ -35,17 +35,7 @@ pub fn components(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
 }
 
 fn files_of<'a>(side: &Side<'a>) -> BTreeMap<String, &'a Entry> {
-    let is_file = |entry: &&Entry| {
-        matches!(
-            entry.kind,
-            EntryKind::Binary
-                | EntryKind::Archive
-                | EntryKind::Manifest
-                | EntryKind::Chart
-                | EntryKind::ChartValues
-                | EntryKind::HostFile
-        )
-    };
+    let is_file = |entry: &&Entry| entry.kind.is_artifact();
     side.list.entries.iter().filter(is_file).map(|entry| (entry.path.to_string(), entry)).collect()
 }
 

@@ -8,6 +8,7 @@ use lab::cluster::{Cluster, eventually};
 use serde_json::Value;
 
 use crate::site::{Member, Site};
+use crate::traffic::EVERYWHERE;
 
 /// A Service of every family that the cluster has, with a port on every node.
 const OF_ALL_FAMILIES: &str = "
@@ -20,25 +21,6 @@ spec:
   selector: {app: web}
   ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
 ";
-
-/// A pod on every node, the control plane's too.
-const EVERYWHERE: &str = r#"
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: everywhere}
-spec:
-  selector: {matchLabels: {app: everywhere}}
-  template:
-    metadata: {labels: {app: everywhere}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      tolerations: [{operator: Exists}]
-      containers:
-      - name: everywhere
-        image: docker.io/library/busybox:1.35.0
-        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
-        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
-"#;
 
 /// An address in a URL.
 fn in_url(address: &str) -> String {

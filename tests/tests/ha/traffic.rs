@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::site::Site;
 
-const EVERYWHERE: &str = r#"
+/// A pod on every node, the control plane's too.
+pub const EVERYWHERE: &str = r#"
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: everywhere}

@@ -69,15 +69,7 @@ fn local_path(settings: &LocalPathProvisioner, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{ClusterSpec, ConfigError};
-
-    fn told(text: &str) -> String {
-        match ClusterSpec::parse(text) {
-            Ok(_) => "fine".to_owned(),
-            Err(error @ ConfigError::Invalid { .. }) => error.to_string(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
+    use super::super::told;
 
     #[test]
     fn settings_are_for_add_ons_that_are_listed() {

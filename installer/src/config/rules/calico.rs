@@ -47,15 +47,7 @@ pub(super) fn check(network: &Network, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{ClusterSpec, ConfigError};
-
-    fn told(text: &str) -> String {
-        match ClusterSpec::parse(text) {
-            Ok(_) => "fine".to_owned(),
-            Err(error @ ConfigError::Invalid { .. }) => error.to_string(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
+    use super::super::told;
 
     #[test]
     fn settings_of_calico_are_for_calico_and_make_sense() {

@@ -184,3 +184,13 @@ fn of_main_family(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, 
 
 #[cfg(test)]
 mod tests;
+
+/// For tests: the broken rules of a file.
+#[cfg(test)]
+fn told(text: &str) -> String {
+    match ClusterSpec::parse(text) {
+        Ok(_) => "fine".to_owned(),
+        Err(error @ super::ConfigError::Invalid { .. }) => error.to_string(),
+        Err(error) => panic!("{error:?}"),
+    }
+}

@@ -152,15 +152,7 @@ fn room_for_nodes(spec: &ClusterSpec, cidr: Cidr, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{ClusterSpec, ConfigError};
-
-    fn told(text: &str) -> String {
-        match ClusterSpec::parse(text) {
-            Ok(_) => "fine".to_owned(),
-            Err(error @ ConfigError::Invalid { .. }) => error.to_string(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
+    use super::super::told;
 
     #[test]
     fn pods_and_services_have_the_same_families() {
