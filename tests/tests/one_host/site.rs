@@ -70,7 +70,8 @@ fn assert_release(host: &Host, revision: u64, page: &str) -> anyhow::Result<()> 
     let listed: Value = serde_json::from_str(&host.sh(&format!("{HELM} list --output json"))?)?;
     let shop = &listed[0];
     ensure!(shop["name"] == "shop" && shop["status"] == "deployed", "{listed}");
-    ensure!(shop["revision"] == revision, "revision {} instead of {revision}", shop["revision"]);
+    // helm writes the number as text.
+    ensure!(shop["revision"] == revision.to_string(), "revision {} instead of {revision}", shop["revision"]);
     let found = Cluster::new(host).json("--namespace=web get configmap page")?;
     ensure!(found["data"]["index.html"] == page, "{found}");
     Ok(())
