@@ -37,13 +37,20 @@ impl EntryKind {
     /// Whether it stands for a file that somebody published or the site has: no part of an image, and nothing that the build makes.
     #[must_use]
     pub fn is_artifact(self) -> bool {
+        !self.is_of_images() && self != Self::Sbom
+    }
+
+    /// Whether it is a part of the OCI layout that all images share.
+    #[must_use]
+    pub fn is_of_images(self) -> bool {
         match self {
-            Self::Binary | Self::Archive | Self::Manifest | Self::Chart | Self::ChartValues | Self::HostFile => true,
-            Self::OciLayout
-            | Self::ImageIndex
-            | Self::ImageManifest
-            | Self::ImageConfig
-            | Self::ImageLayer
+            Self::OciLayout | Self::ImageIndex | Self::ImageManifest | Self::ImageConfig | Self::ImageLayer => true,
+            Self::Binary
+            | Self::Archive
+            | Self::Manifest
+            | Self::Chart
+            | Self::ChartValues
+            | Self::HostFile
             | Self::Sbom => false,
         }
     }

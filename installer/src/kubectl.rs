@@ -207,3 +207,15 @@ impl<'a> Kubectl<'a> {
         })
     }
 }
+
+/// What a node or a pod says of being ready; `None` where it has not reported yet.
+#[must_use]
+pub fn ready_condition(object: &Value) -> Option<&Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")
+}
+
+/// Whether a node or a pod says that it is ready.
+#[must_use]
+pub fn is_ready(object: &Value) -> bool {
+    ready_condition(object).is_some_and(|condition| condition["status"] == "True")
+}

@@ -13,7 +13,7 @@ use kbundle::catalog::Catalog;
 use kbundle::lock::{Artifact, Descriptor, Lock, LockedImage, SCHEMA};
 use kbundle::pack::Contents;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
-use kbundle::spec::{BundleSpec, Cni, LoadBalancer, Unpinned};
+use kbundle::spec::{BundleSpec, Cni, LoadBalancer};
 use kbundle_format::{BundleList, Compression, Digest, KubeVersion, PinSource, Platform, Role};
 use kinstall::config::ClusterSpec;
 use kinstall::facts::HostFacts;
@@ -23,18 +23,11 @@ use kinstall::topology::Topology;
 
 /// What a user asks for who says nothing but the version.
 fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
+    let platforms = platforms.iter().map(|platform| platform.parse().unwrap()).collect();
     BundleSpec {
-        kubernetes: kubernetes.into(),
-        platforms: platforms.iter().map(|platform| platform.parse().unwrap()).collect(),
         cni: Cni::from("calico".to_owned()),
         load_balancer: LoadBalancer::default(),
-        addons: Vec::new(),
-        images: Vec::new(),
-        manifests: Vec::new(),
-        charts: Vec::new(),
-        files: Vec::new(),
-        left_out: Vec::new(),
-        unpinned: Unpinned::TrustOnFirstUse,
+        ..BundleSpec::bare(kubernetes.into(), platforms)
     }
 }
 

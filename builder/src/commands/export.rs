@@ -13,7 +13,6 @@ use kbundle_commands::target::Target;
 use kbundle_commands::unpack::unpack;
 use kbundle_format::atomic_file::{IncompleteFolder, parent};
 use kbundle_format::stream::Carriage;
-use kbundle_format::{Entry, EntryKind};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use schemars::JsonSchema;
@@ -52,7 +51,7 @@ pub fn run(arguments: &ExportArgs, output: OutputFormat) -> anyhow::Result<()> {
     // Taken away again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
     let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
-    let unpacked = unpack(&input, bundle, &target, Carriage::Partial, belongs_to_images);
+    let unpacked = unpack(&input, bundle, &target, Carriage::Partial, |entry| entry.kind.is_of_images());
     let files = interrupted(&interrupt, unpacked, nothing_written)?;
     let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
     rename(aside.path(), directory)?;
@@ -64,23 +63,6 @@ pub fn run(arguments: &ExportArgs, output: OutputFormat) -> anyhow::Result<()> {
     let report = Report { schema: SCHEMA, bundle: input.name, directory, images, listed_images, files };
     output::done(output, &text, &report)?;
     Ok(())
-}
-
-fn belongs_to_images(entry: &Entry) -> bool {
-    match entry.kind {
-        EntryKind::OciLayout
-        | EntryKind::ImageIndex
-        | EntryKind::ImageManifest
-        | EntryKind::ImageConfig
-        | EntryKind::ImageLayer => true,
-        EntryKind::Binary
-        | EntryKind::Archive
-        | EntryKind::Manifest
-        | EntryKind::Chart
-        | EntryKind::ChartValues
-        | EntryKind::HostFile
-        | EntryKind::Sbom => false,
-    }
 }
 
 /// Gives the folder its name, which must still be free.

@@ -2,19 +2,8 @@ use super::*;
 use proptest::prelude::*;
 
 fn spec(version: &str) -> BundleSpec {
-    BundleSpec {
-        kubernetes: version.parse().unwrap(),
-        platforms: BTreeSet::from(["linux/amd64".parse().unwrap()]),
-        cni: Cni::Bridge,
-        load_balancer: LoadBalancer::None,
-        addons: Vec::new(),
-        images: Vec::new(),
-        manifests: Vec::new(),
-        charts: Vec::new(),
-        files: Vec::new(),
-        left_out: Vec::new(),
-        unpinned: Unpinned::Refuse,
-    }
+    let platforms = BTreeSet::from(["linux/amd64".parse().unwrap()]);
+    BundleSpec { unpinned: Unpinned::Refuse, ..BundleSpec::bare(version.parse().unwrap(), platforms) }
 }
 
 fn built_in() -> Catalog {

@@ -4,7 +4,7 @@ use fs_err as fs;
 use kbundle::catalog::Catalog;
 use kbundle::lock::{Artifact, Lock};
 use kbundle::resolve::Pin;
-use kbundle::spec::{BundleSpec, Cni, LoadBalancer, Unpinned};
+use kbundle::spec::{BundleSpec, Unpinned};
 use kbundle_format::{Digest, PinSource};
 
 use crate::server::Answer;
@@ -245,19 +245,8 @@ fn the_built_in_catalog_refuses_files_of_another_origin() {
 
 /// Writes a lock with one file of the built-in catalog and returns its pin.
 fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
-    let spec = BundleSpec {
-        kubernetes: "1.25.2".parse().unwrap(),
-        platforms: ["linux/amd64".parse().unwrap()].into(),
-        cni: Cni::Bridge,
-        addons: Vec::new(),
-        images: Vec::new(),
-        manifests: Vec::new(),
-        charts: Vec::new(),
-        files: Vec::new(),
-        left_out: Vec::new(),
-        load_balancer: LoadBalancer::None,
-        unpinned: Unpinned::Refuse,
-    };
+    let platforms = ["linux/amd64".parse().unwrap()].into();
+    let spec = BundleSpec { unpinned: Unpinned::Refuse, ..BundleSpec::bare("1.25.2".parse().unwrap(), platforms) };
     let selection = Catalog::built_in().unwrap().resolve(&spec).unwrap();
     let file = selection.artifacts.into_iter().find(|file| file.component.name == name).unwrap();
     let Pin::Catalog(digest) = file.pin else { panic!("{name} is not pinned") };

@@ -124,25 +124,13 @@ impl Inventory {
             let licence = manifest.and_then(|entry| entry.licence.clone());
             images.push(ImageInventory { image: image.clone(), licence, view });
         }
-        let files = list.entries.iter().filter(|entry| is_file(entry.kind)).map(|entry| {
+        let files = list.entries.iter().filter(|entry| entry.kind.is_artifact()).map(|entry| {
             let layer = layers.get(&entry.path);
             let view = layer.map(|layer| View::through(&[(None, layer)])).unwrap_or_default();
             FileInventory { entry: entry.clone(), view }
         });
         Ok(Self { images, files: files.collect(), newest })
     }
-}
-
-fn is_file(kind: EntryKind) -> bool {
-    matches!(
-        kind,
-        EntryKind::Binary
-            | EntryKind::Archive
-            | EntryKind::Manifest
-            | EntryKind::Chart
-            | EntryKind::ChartValues
-            | EntryKind::HostFile
-    )
 }
 
 /// What is in each layer, archive and program, by its path in the bundle.

@@ -50,13 +50,7 @@ impl Layer {
     pub fn read(content: &mut dyn Read) -> io::Result<Self> {
         let mut layer = Self::default();
         match layer.read_compressed(content) {
-            Err(error)
-                if error.get_ref().is_some_and(
-                    <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<SpoolError>,
-                ) =>
-            {
-                return Err(error);
-            }
+            Err(error) if is_of_the_spool(&error) => return Err(error),
             Err(error) => layer.cut_short = Some(error.to_string()),
             Ok(()) => {}
         }
@@ -288,6 +282,10 @@ impl Write for Spool {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush().map_err(|error| io::Error::other(SpoolError(error)))
     }
+}
+
+fn is_of_the_spool(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<SpoolError>()).is_some()
 }
 
 fn spooled(content: &mut dyn Read) -> io::Result<SpooledTempFile> {

@@ -7,8 +7,8 @@
 //! 3. The files that are secret, and `cluster.yaml`.
 //! 4. `etcd/snapshot.db`.
 //!
-//! [`write`](mod@write) streams one, [`read`](mod@read) verifies one; neither holds the snapshot in memory. [`collect`] says what of a
-//! host belongs into it, and [`crate::restoration`] what becomes of it. Why it is signed and encrypted like that: docs/decisions/backup.md.
+//! [`write`](mod@write) streams one, [`read`](mod@read) verifies one; neither holds the snapshot in memory. [`collect`] gathers the
+//! files of a host, and [`crate::restoration`] sets a host up from them. docs/decisions/backup.md says why a backup is signed and encrypted.
 
 pub mod collect;
 pub mod keys;

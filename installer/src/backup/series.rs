@@ -7,7 +7,7 @@ const ENDING: &str = ".backup";
 /// The name of a backup of `cluster` that was begun at `moment`, such as `plant-7-2026-11-27T120000Z.backup`.
 #[must_use]
 pub fn name(cluster: &str, moment: Moment) -> String {
-    format!("{cluster}-{}{ENDING}", moment.to_string().replace(':', ""))
+    format!("{cluster}-{}{ENDING}", moment.in_file_names())
 }
 
 /// Of `names`, those of backups of `cluster` that are not among the `keep` newest, by the moment in the name. Other files are nobody's.

@@ -14,7 +14,7 @@ use crate::backup::schedule::{self, ScheduledBackups};
 use crate::cli::{OutputFormat, StatusArguments};
 use crate::host::{Change, Host, StepState, UnitState};
 use crate::inputs::OwnedInputs;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, is_ready, ready_condition};
 use crate::plan::STEPS;
 use crate::records::Records;
 use crate::report::SCHEMA;
@@ -185,9 +185,8 @@ fn nodes(host: &Host, this: &Member) -> anyhow::Result<Result<Option<Vec<Node>>,
 fn read_nodes(list: &Value) -> Vec<Node> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let node = |node: &Value| {
-        let conditions = node["status"]["conditions"].as_array();
-        let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
-        let is_ready = ready.is_some_and(|condition| condition["status"] == "True");
+        let ready = ready_condition(node);
+        let is_ready = is_ready(node);
         Node {
             name: text(&node["metadata"]["name"]),
             ready: is_ready,

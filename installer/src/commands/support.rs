@@ -12,14 +12,13 @@ use kbundle_cli::output;
 use kbundle_format::atomic_file::AtomicFile;
 use schemars::JsonSchema;
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{fleet, require_root, secret_file};
 use crate::certificates::Standing;
 use crate::cli::SupportArguments;
 use crate::failure::FailureReport;
 use crate::host::Host;
+use crate::join_file::Moment;
 use crate::report::SCHEMA;
 use crate::support::{self, Contents, HostContents, HostSupport};
 use crate::version::version;
@@ -42,7 +41,7 @@ pub struct Collected {
 type Answers = BTreeMap<String, Result<HostSupport, String>>;
 
 pub fn support(arguments: &SupportArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let now = OffsetDateTime::now_utc();
+    let now = Moment::now();
     let (path, file, answers) = if let Some((spec, options)) = fleet::cluster(&arguments.cluster)? {
         let (path, file) = begin(arguments, spec.name.as_str(), now)?;
         let begun = fleet::end_connections_when_interrupted;
@@ -56,7 +55,7 @@ pub fn support(arguments: &SupportArguments, output: OutputFormat) -> anyhow::Re
         let (path, file) = begin(arguments, &cluster, now)?;
         (path, file, Answers::from([(name, Ok(support::collect(&host, arguments.hours)))]))
     };
-    let contents = Contents::of(version().to_owned(), now.format(&Rfc3339)?, &answers);
+    let contents = Contents::of(version().to_owned(), now.to_string(), &answers);
     let bytes = keep(file, &contents, &answers).with_context(|| format!("cannot write {}", path.display()))?;
     let collected = Collected { schema: SCHEMA, file: path, bytes, contents };
     output::result(output, &tell(&collected), &collected)?;
@@ -74,19 +73,13 @@ fn names(host: &Host) -> anyhow::Result<(String, String)> {
 }
 
 /// Begins the file before anything is collected.
-fn begin(arguments: &SupportArguments, cluster: &str, now: OffsetDateTime) -> anyhow::Result<(PathBuf, AtomicFile)> {
+fn begin(arguments: &SupportArguments, cluster: &str, now: Moment) -> anyhow::Result<(PathBuf, AtomicFile)> {
     let path = match &arguments.out {
         Some(path) => path.clone(),
-        None => format!("support-{cluster}-{}.tar.zst", file_name_of(now)).into(),
+        None => format!("support-{cluster}-{}.tar.zst", now.in_file_names()).into(),
     };
     let file = secret_file::begin(&path, "the file for support")?;
     Ok((path, file))
-}
-
-/// A moment as part of a file's name, which sorts.
-fn file_name_of(now: OffsetDateTime) -> String {
-    let (hour, minute, second) = now.to_hms();
-    format!("{}T{hour:02}{minute:02}{second:02}Z", now.date())
 }
 
 fn keep(mut file: AtomicFile, contents: &Contents, answers: &Answers) -> io::Result<u64> {

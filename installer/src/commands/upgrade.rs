@@ -20,7 +20,7 @@ use crate::failure::Advise;
 use crate::host::{Host, StepState};
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_material::JoinMaterial;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, is_ready};
 use crate::plan::{Plan, STEPS, plan_upgrade};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -197,11 +197,6 @@ fn unwell<T>(what: &str) -> anyhow::Result<T> {
     Err(anyhow!("{what}; nothing was changed"))
         .refused()
         .hint("a cluster has to be well before it is upgraded; `kinstall status` shows what is not")
-}
-
-fn is_ready(node: &Value) -> bool {
-    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn name_of(node: &Value) -> &str {

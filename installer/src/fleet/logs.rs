@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use time::OffsetDateTime;
 
 use crate::config::DnsName;
+use crate::join_file::Moment;
 
 /// The directory of one run.
 pub struct Logs {
@@ -24,10 +25,8 @@ impl Logs {
     }
 
     fn below(directory: &Path, now: OffsetDateTime) -> anyhow::Result<Self> {
-        let (hour, minute, second) = now.to_hms();
-        let name = format!("{}T{hour:02}{minute:02}{second:02}Z", now.date());
         // Two runs that begin in the same second share the directory.
-        let directory = directory.join(name);
+        let directory = directory.join(Moment::of(now).in_file_names());
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

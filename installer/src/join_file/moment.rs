@@ -20,8 +20,16 @@ impl Moment {
         Self::of(OffsetDateTime::now_utc())
     }
 
-    fn of(time: OffsetDateTime) -> Self {
+    /// By the second.
+    #[must_use]
+    pub fn of(time: OffsetDateTime) -> Self {
         Self(time.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(time))
+    }
+
+    /// As part of a file's name, where it sorts: `2026-11-27T120000Z`.
+    #[must_use]
+    pub fn in_file_names(self) -> String {
+        self.to_string().replace(':', "")
     }
 
     /// The moment so much later.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::config::{Cni, KubeProxyMode};
 use crate::inputs::Inputs;
+use crate::kubectl::ready_condition;
 
 /// What pods wait for, as `cluster.yaml` says it; nothing where all of it is set up here.
 #[must_use]
@@ -23,8 +24,7 @@ pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
 /// Source: pkg/kubelet/nodestatus/setters.go, `ReadyCondition`; several reasons stand in brackets.
 #[must_use]
 pub fn lacks_only_the_network(inputs: &Inputs<'_>, node: &Value) -> bool {
-    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "False");
+    let ready = ready_condition(node).filter(|condition| condition["status"] == "False");
     let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or_default();
     left_to_the_site(inputs).is_some() && message.contains("NetworkPluginNotReady") && !message.starts_with('[')
 }

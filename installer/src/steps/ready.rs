@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Check, Context, Step, addons, load_balancer, needed, own_network, virtual_address};
 use crate::inputs::Inputs;
 use crate::kubeadm::STATIC_PODS;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, is_ready, ready_condition};
 use crate::topology::Member;
 use crate::wait::{Look, until};
 
@@ -152,9 +152,8 @@ fn text(value: &Value) -> &str {
 
 /// Why a node is not ready, in the kubelet's words.
 fn node_unready(node: &Value) -> Option<String> {
-    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let name = text(&node["metadata"]["name"]);
-    match conditions.iter().find(|condition| condition["type"] == "Ready") {
+    match ready_condition(node) {
         Some(ready) if ready["status"] == "True" => None,
         Some(ready) => Some(format!("node {name} is not ready: {}", text(&ready["message"]))),
         None => Some(format!("node {name} has not reported yet")),
@@ -193,12 +192,6 @@ fn owns(workload: &Value, pod: &Value) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether a node or a pod says that it is ready.
-fn is_ready(object: &Value) -> bool {
-    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 /// Why a pod does not run. That it runs is enough here; whether enough of them are ready, their workload says.

@@ -9,7 +9,7 @@ use regex::{Captures, Regex};
 
 use crate::etcd_layout;
 use crate::host::Host;
-use crate::kubeadm::{DIRECTORY, ENCRYPTION_PATH};
+use crate::kubeadm::DIRECTORY;
 
 /// What stands where a secret was.
 pub const REMOVED: &str = "[removed]";
@@ -71,7 +71,6 @@ impl Redactor {
                 }
             }
         }
-        learn(ENCRYPTION_PATH);
         // The longest first, so that no part of one is left over.
         let mut known: Vec<_> = known.into_iter().collect();
         known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -117,7 +116,7 @@ fn is_plain(value: &str) -> bool {
 /// The secrets in a file of Kubernetes: lines of private keys, and what kubeconfigs and the encryption of Secrets hold.
 fn secrets_in(text: &str) -> BTreeSet<String> {
     static VALUES: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"(?m)^[\s\-]*(?:client-key-data|token|secret|certificateKey|key):[ \t]*["']?([^\s"']+)"#)
+        Regex::new(r#"(?m)^[\s\-]*(?:client-key-data|token|secret|certificateKey):[ \t]*["']?([^\s"']+)"#)
             .expect("the form is right")
     });
     let mut found = BTreeSet::new();

@@ -65,13 +65,12 @@ fn run(host: &Host, options: &str) -> anyhow::Result<String> {
     host.sh(&format!("cd {STICK} && {RUN} {options} 2>&1"))
 }
 
-/// Number, state and page of the release's newest revision.
-fn assert_release(host: &Host, revision: u64, page: &str) -> anyhow::Result<()> {
+/// Number, which helm writes as text, state and page of the release's newest revision.
+fn assert_release(host: &Host, revision: &str, page: &str) -> anyhow::Result<()> {
     let listed: Value = serde_json::from_str(&host.sh(&format!("{HELM} list --output json"))?)?;
     let shop = &listed[0];
     ensure!(shop["name"] == "shop" && shop["status"] == "deployed", "{listed}");
-    // helm writes the number as text.
-    ensure!(shop["revision"] == revision.to_string(), "revision {} instead of {revision}", shop["revision"]);
+    ensure!(shop["revision"] == revision, "revision {} instead of {revision}", shop["revision"]);
     let found = Cluster::new(host).json("--namespace=web get configmap page")?;
     ensure!(found["data"]["index.html"] == page, "{found}");
     Ok(())
@@ -95,7 +94,7 @@ fn a_chart_is_a_release_of_helm_and_a_file_is_put_in_place() -> anyhow::Result<(
     run(host, "")?;
     let cluster = Cluster::new(host);
     cluster.assert_nodes_ready(1)?;
-    assert_release(host, 1, "carried")?;
+    assert_release(host, "1", "carried")?;
     assert_file(host, 1)?;
     ensure!(host.sh("cat /etc/etcd-alone.conf")? == "site = 7", "the host has etcd as well");
     run(host, "--assert-no-op")?;
@@ -103,13 +102,13 @@ fn a_chart_is_a_release_of_helm_and_a_file_is_put_in_place() -> anyhow::Result<(
     // Others change the release: by an upgrade, and by a rollback to it.
     let chart = host.sh("ls /var/lib/kinstall/charts/web/shop/chart.tgz")?;
     host.sh(&format!("{HELM} upgrade shop {chart} --set page=other --wait"))?;
-    assert_release(host, 2, "other")?;
+    assert_release(host, "2", "other")?;
     run(host, "")?;
-    assert_release(host, 3, "carried")?;
+    assert_release(host, "3", "carried")?;
     host.sh(&format!("{HELM} rollback shop 2 --wait"))?;
-    assert_release(host, 4, "other")?;
+    assert_release(host, "4", "other")?;
     run(host, "")?;
-    assert_release(host, 5, "carried")?;
+    assert_release(host, "5", "carried")?;
 
     // helm is ended while it waits, and refuses to go on.
     host.sh(&format!(
@@ -118,7 +117,7 @@ fn a_chart_is_a_release_of_helm_and_a_file_is_put_in_place() -> anyhow::Result<(
     let pending = host.sh(&format!("{HELM} status shop"))?;
     ensure!(pending.contains("STATUS: pending-upgrade"), "{pending}");
     run(host, "")?;
-    assert_release(host, 6, "carried")?;
+    assert_release(host, "6", "carried")?;
 
     host.sh("echo changed >>/etc/site/site.conf")?;
     run(host, "")?;

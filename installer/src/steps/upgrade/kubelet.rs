@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::begin_changing;
 use crate::inputs::Inputs;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, ready_condition};
 use crate::steps::programs::preloaded;
 use crate::steps::{Check, Context, Kubelet, Step, needed};
 use crate::version_rules::kubernetes::{KUBELET_CONTAINER_RUNTIME, KUBELET_POD_INFRA_IMAGE};
@@ -98,8 +98,7 @@ fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     if found != format!("v{version}") {
         return Some(format!("its node reports the kubelet {found}"));
     }
-    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+    let ready = ready_condition(node)?;
     let lacks_network = ready["message"].as_str().is_some_and(|message| message.contains("cni plugin not initialized"));
     (ready["status"] != "True" && !lacks_network).then(|| "its node is not ready yet".to_owned())
 }
