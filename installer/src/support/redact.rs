@@ -211,7 +211,10 @@ secret:
         );
         bench.file("etc/kubernetes/encryption.yaml", "      - aescbc:\n          keys:\n          - name: key1\n            secret: c2VjcmV0IG9mIDMyIGJ5dGVzIQ==\n");
         bench.file("etc/kubernetes/admin.conf", "users:\n- user:\n    client-key-data: QUJDREVGR0hJSktMTU5PUA==\n");
+        // What has a key in the sense of a label or a taint is no secret.
+        bench.file("etc/kubernetes/kubeadm.yaml", "taints:\n- key: node-role.kubernetes.io/control-plane\n");
         let redactor = Redactor::knowing(&bench.host());
+        assert_eq!(redactor.clean("has node-role.kubernetes.io/control-plane").1, 0);
         let text =
             "E1 failed on MIGHAgEAMBMGByqGSM49AgEGCCqGSM49 / c2VjcmV0IG9mIDMyIGJ5dGVzIQ== / QUJDREVGR0hJSktMTU5PUA==";
         assert_eq!(redactor.clean(text), ("E1 failed on [removed] / [removed] / [removed]".to_owned(), 3));
