@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Cluster, Value};
 use crate::config::{Fields, FlagValue, owned};
-use crate::import::Place;
+use crate::import::SourceLine;
 use crate::kube_types::{Program, Structure, flaws, unknown_flag, unknown_plugin};
 
 /// A program of the control plane, with the variables of its own.
@@ -168,7 +168,7 @@ impl Cluster<'_, '_> {
         name: &str,
         flag: &str,
         value: &Value,
-        place: &Place,
+        place: &SourceLine,
         given: &mut BTreeMap<String, FlagValue>,
     ) {
         let value = match value.items() {
@@ -202,7 +202,7 @@ impl Cluster<'_, '_> {
     }
 
     /// The items of a list, or the parts of a text with commas.
-    fn texts(&mut self, name: &str, value: &Value, place: &Place) -> Vec<String> {
+    fn texts(&mut self, name: &str, value: &Value, place: &SourceLine) -> Vec<String> {
         if let Some(items) = value.items() {
             return items.iter().filter_map(|node| node.value.filled_text()).collect();
         }
@@ -334,7 +334,7 @@ impl Cluster<'_, '_> {
     }
 
     /// Takes a field that cluster.yaml can give; of another one, it says why it is left out.
-    fn field(&mut self, name: &str, field: &str, value: Json, place: &Place, config: &mut Fields) {
+    fn field(&mut self, name: &str, field: &str, value: Json, place: &SourceLine, config: &mut Fields) {
         let mut fields = Fields::from_iter([(field.to_owned(), value)]);
         for (path, reason) in owned::KUBELET {
             if owned::remove(&mut fields, path).is_some() {
