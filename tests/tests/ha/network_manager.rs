@@ -1,4 +1,4 @@
-//! Hosts whose interfaces belong to NetworkManager: with consent it leaves those of pods alone, and has them again after a reset.
+//! Hosts whose interfaces belong to `NetworkManager`: with consent it leaves those of pods alone, and has them again after a reset.
 
 use anyhow::ensure;
 use lab::Host;
@@ -7,7 +7,7 @@ use crate::packages::install;
 use crate::site::{Member, Site};
 use crate::traffic::assert_all_works;
 
-/// A host in a container has no udev. NetworkManager asks it where it can write to /sys (`nm_linux_platform_new` in
+/// A host in a container has no udev. `NetworkManager` asks it where it can write to /sys (`nm_linux_platform_new` in
 /// `nm-linux-platform.c`), and would wait for it.
 const START: &str = "\
 systemctl mask systemd-udevd.service systemd-udev-trigger.service && mkdir -p /etc/systemd/system/NetworkManager.service.d \

@@ -222,13 +222,13 @@ impl Cluster<'_, '_> {
             let (name, host, mount) = (text("name")?, text("hostPath")?, text("mountPath")?);
             Some(json!({ "name": name, "host-path": host, "mount-path": mount, "read-only": read_only }))
         };
-        match found.value.items().and_then(|items| items.iter().map(volume).collect::<Option<Vec<_>>>()) {
-            Some(volumes) => self.settings.set(&format!("{}.extra-volumes", component.key), volumes),
-            None => {
-                let message =
-                    format!("each entry of `{}` needs a `name`, a `hostPath` and a `mountPath`", component.volumes);
-                self.reading.problems.add(&found.place, message);
-            }
+        let volumes = found.value.items().and_then(|items| items.iter().map(volume).collect::<Option<Vec<_>>>());
+        if let Some(volumes) = volumes {
+            self.settings.set(&format!("{}.extra-volumes", component.key), volumes);
+        } else {
+            let message =
+                format!("each entry of `{}` needs a `name`, a `hostPath` and a `mountPath`", component.volumes);
+            self.reading.problems.add(&found.place, message);
         }
     }
 
