@@ -374,7 +374,7 @@ kube_memory_reserved: 512Mi
       feature-gates:
         AllAlpha: false
     ");
-    let variables: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let variables = text.lines().map(|line| format!("    {line}\n")).collect::<Vec<_>>().concat();
     let file =
         format!("all:\n  vars:\n{variables}  children:\n    kube_control_plane: {{hosts: {{a: {{ip: 192.0.2.1}}}}}}\n");
     parse(&file, &resolver).unwrap().spec(None).unwrap().validate().unwrap();
