@@ -1,5 +1,6 @@
 //! What each command does, in the order of its steps.
 
+pub mod advisories;
 pub mod build;
 pub mod cat;
 pub mod catalog;
@@ -39,6 +40,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = arguments.common.output;
     let done = match arguments.command {
         Command::Diff(arguments) => return diff::run(&arguments, output),
+        Command::Advisories(command) => advisories::run(&command, output),
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
