@@ -1,6 +1,7 @@
 //! The command line. Help texts, completions and man pages come from here.
 
 mod advisories;
+mod audit;
 mod catalog;
 mod composing;
 mod connection;
@@ -29,6 +30,7 @@ use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::verify::VerifyArgs;
 
 pub use self::advisories::{AdvisoriesCommand, AdvisoriesPackArgs};
+pub use self::audit::{AuditArgs, AuditFormat};
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
@@ -85,6 +87,7 @@ pub enum Command {
     Cat(CatArgs),
     Sbom(SbomArgs),
     Diff(DiffArgs),
+    Audit(AuditArgs),
     #[command(subcommand)]
     Advisories(AdvisoriesCommand),
     Export(ExportArgs),

@@ -76,7 +76,6 @@ fn packing<T>(result: Result<T, PackError>) -> anyhow::Result<T> {
 }
 
 /// What an error of reading a file of advisories means on a command line.
-#[expect(dead_code, reason = "the audit uses it")]
 pub fn reading<T>(result: Result<T, AdvisoriesError>) -> anyhow::Result<T> {
     match result {
         Err(error @ AdvisoriesError::Open { .. }) => Err(error).usage(),

@@ -28,7 +28,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     case(
         "build",
         &[
@@ -98,6 +98,12 @@ const CASES: [Case; 28] = [
         &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
         3,
         "advisories pack --osv osv --key signing.key --out advisories.tar.zst",
+    ),
+    case(
+        "audit",
+        &["audit new.tar.zst --key signing.pub", "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub"],
+        3,
+        "audit new.tar.zst --policy strict --key signing.pub",
     ),
     case(
         "export",

@@ -35,5 +35,5 @@ pub use pack::{PackError, Packed, Packer};
 pub use read::{AdvisoriesError, Reader};
 pub use record::Record;
 pub use severity::Severity;
-pub use subject::{Package, packages};
-pub use vex::{Status, VexError};
+pub use subject::{Package, packages, place};
+pub use vex::{Status, VexError, covers};

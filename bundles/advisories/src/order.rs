@@ -21,6 +21,19 @@ pub enum Order {
 }
 
 impl Order {
+    /// The order of packages whose package URL has this type; `None` where there is none here.
+    #[must_use]
+    pub fn of_purl_type(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "golang" => Self::Go,
+            "npm" | "cargo" => Self::Semver,
+            "deb" => Self::Debian,
+            "apk" => Self::Alpine,
+            "pypi" => Self::Python,
+            _ => return None,
+        })
+    }
+
     /// How `a` compares with `b`; `None` where one of them is no version.
     #[must_use]
     pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {

@@ -60,6 +60,7 @@ pub fn packages(bom: &Bom) -> (Vec<Package>, Vec<Uncompared>) {
 }
 
 /// An image or file of the document.
+#[must_use]
 pub fn place(subject: &Component) -> Place {
     let name = match (subject.property(REFERENCE), subject.property(PLATFORM)) {
         (Some(reference), Some(platform)) => format!("{reference} ({platform})"),

@@ -223,7 +223,8 @@ impl Product {
 }
 
 /// Whether the package URL `stated` means the one that was `found`: what it leaves out may be anything.
-fn covers(stated: &str, found: &str) -> bool {
+#[must_use]
+pub fn covers(stated: &str, found: &str) -> bool {
     let (Ok(stated), Ok(found)) = (stated.parse::<PackageUrl<'_>>(), found.parse::<PackageUrl<'_>>()) else {
         return false;
     };
