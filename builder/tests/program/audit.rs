@@ -1,6 +1,7 @@
 //! `kbundle advisories pack` and `kbundle audit`: a bundle with a Debian package, and an advisory about it.
 
 use fs_err as fs;
+use kbundle::audit::Policy;
 use serde_json::{Value, json};
 
 use crate::sbom::{STATUS, tar};
@@ -89,6 +90,18 @@ fn policy(upstream: &Upstream, text: &str) {
 }
 
 const WITH_ADVISORIES: [&str; 4] = ["--policy", "policy.yaml", "--advisories", "advisories.tar.zst"];
+
+#[test]
+fn policies_in_the_manual_can_be_read() {
+    let blocks = kbundle_manual::examples::yaml_of("policy.yaml");
+    assert!(!blocks.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    for block in blocks {
+        fs::write(&path, &block.text).unwrap();
+        Policy::find(&path).unwrap_or_else(|error| panic!("{}: {error:?}", block.place));
+    }
+}
 
 #[test]
 fn a_policy_allows_or_refuses_with_evidence() {
