@@ -1,4 +1,4 @@
-//! Verdicts as `JUnit` XML, which build servers read: a test case for each verdict.
+//! Verdicts as JUnit XML, which build servers read: a test case for each verdict.
 
 use std::fmt::Write as _;
 

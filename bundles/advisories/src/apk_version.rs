@@ -111,7 +111,7 @@ mod tests {
             ("1.0_p1-r1", "1.0_p1"),
         ] {
             let (a, b) = (ApkVersion::parse(a).unwrap(), ApkVersion::parse(b).unwrap());
-            assert!(a > b && b < a, "{a:?} {b:?}");
+            assert!(a.cmp(&b).is_gt() && b.cmp(&a).is_lt(), "{a:?} {b:?}");
         }
         assert_eq!(ApkVersion::parse("1.2~abc-r1"), ApkVersion::parse("1.2-r1"));
         for wrong in ["", "a", "1.", "1.2_x", "1.2-rx", "1..2", "1.2-3"] {

@@ -67,8 +67,8 @@ struct OsvRange {
 pub enum Parsed {
     /// It is about packages that can be compared.
     Record(Box<Record>),
-    /// It was withdrawn.
-    Withdrawn,
+    /// The one of this name was withdrawn.
+    Withdrawn(String),
     /// It is about other ecosystems only.
     Elsewhere,
 }
@@ -83,7 +83,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         return Err("`id` is not a name of plain letters, digits and signs".to_owned());
     }
     if osv.withdrawn.is_some() {
-        return Ok(Parsed::Withdrawn);
+        return Ok(Parsed::Withdrawn(osv.id));
     }
     let affected: Vec<_> = osv.affected.into_iter().filter_map(affected).collect();
     if affected.is_empty() {
@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn a_record_may_be_left_out_or_refused() {
         let of = |text: &str| parse(text.as_bytes());
-        assert!(matches!(of(r#"{"id":"A","modified":"x","withdrawn":"2026-01-01T00:00:00Z"}"#), Ok(Parsed::Withdrawn)));
+        assert!(matches!(
+            of(r#"{"id":"A","modified":"x","withdrawn":"2026-01-01T00:00:00Z"}"#),
+            Ok(Parsed::Withdrawn(_))
+        ));
         assert!(matches!(of(r#"{"id":"A","modified":"x"}"#), Ok(Parsed::Elsewhere)));
         for wrong in [
             "",

@@ -148,7 +148,8 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// Takes all records of a folder or a zip. Of two records of one name, the one that was changed last counts.
+    /// Takes all records of a folder or a zip. Of two records of one name, the one that was changed last counts, and none where one says that it was
+    /// withdrawn.
     ///
     /// # Errors
     /// [`PackError`]; the first file that is no record ends it.
@@ -160,8 +161,8 @@ impl Packer {
             }
             match osv::parse(&bytes).map_err(|reason| PackError::Record { name: name.to_owned(), reason })? {
                 Parsed::Record(record) => self.add_record(&record),
-                Parsed::Withdrawn => {
-                    self.withdrawn.insert(Digest::of(&bytes).to_string());
+                Parsed::Withdrawn(id) => {
+                    self.withdrawn.insert(id);
                     Ok(())
                 }
                 Parsed::Elsewhere => {
@@ -228,6 +229,7 @@ impl Packer {
     /// # Errors
     /// [`PackError::Nothing`] where there is no record, or the spool fails.
     pub fn finish(mut self, day: Option<Day>) -> Result<Packed, PackError> {
+        self.records.retain(|id, _| !self.withdrawn.contains(id));
         if self.records.is_empty() {
             return Err(PackError::Nothing);
         }

@@ -12,8 +12,11 @@ use crate::pack::PackError;
 /// How deep folders may lie in each other; GitHub's database has four levels.
 const MAX_DEPTH: usize = 16;
 
+/// What takes a file: what to call it, and its content.
+pub type Task<'a> = dyn FnMut(&str, Vec<u8>) -> Result<(), PackError> + 'a;
+
 /// Hands over each file of `path` whose name ends in `.json`, with what to call it. Links in folders are passed over.
-pub fn for_each(path: &Path, task: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), PackError>) -> Result<(), PackError> {
+pub fn for_each(path: &Path, task: &mut Task<'_>) -> Result<(), PackError> {
     if path.is_dir() {
         let mut files = Vec::new();
         list(path, 0, &mut files)?;
@@ -33,7 +36,7 @@ pub fn for_each(path: &Path, task: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), P
     }
     for index in 0..zip.len() {
         let file = zip.by_index(index).map_err(|error| of_zip(error.to_string()))?;
-        if !file.is_file() || !file.name().ends_with(".json") {
+        if !file.is_file() || !is_record(Path::new(file.name())) {
             continue;
         }
         let shown: String = file.name().chars().filter(|letter| !letter.is_control()).collect();
@@ -44,6 +47,10 @@ pub fn for_each(path: &Path, task: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), P
     Ok(())
 }
 
+fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "json")
+}
+
 fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), PackError> {
     let read = |source| PackError::Read { path: folder.display().to_string(), source };
     for item in fs::read_dir(folder).map_err(read)? {
@@ -51,7 +58,7 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Pac
         let (kind, path) = (item.file_type().map_err(read)?, item.path());
         if kind.is_dir() && depth < MAX_DEPTH {
             list(&path, depth + 1, files)?;
-        } else if kind.is_file() && path.extension().is_some_and(|ending| ending == "json") {
+        } else if kind.is_file() && is_record(&path) {
             files.push(path);
         }
         if files.len() > MAX_FILES {

@@ -1,4 +1,4 @@
-//! `OpenVEX` documents: statements that a flaw does not matter for a product, and why.
+//! OpenVEX documents: statements that a flaw does not matter for a product, and why.
 //!
 //! Source: github.com/openvex/spec, 0.2.0.
 
@@ -71,8 +71,8 @@ struct Statement {
     status: Status,
     #[serde(default)]
     justification: Option<String>,
-    #[serde(default)]
-    impact_statement: Option<String>,
+    #[serde(rename = "impact_statement", default)]
+    impact: Option<String>,
     #[serde(default)]
     timestamp: Option<String>,
 }
@@ -141,7 +141,7 @@ impl Document {
         }
         for (statement, number) in document.statements.iter().zip(1..) {
             let fault = |reason| Err(VexError::Statement { number, reason });
-            let is_explained = statement.justification.is_some() || statement.impact_statement.is_some();
+            let is_explained = statement.justification.is_some() || statement.impact.is_some();
             if statement.status == Status::NotAffected && !is_explained {
                 return fault("says `not_affected` without a justification or an impact statement");
             }
@@ -168,7 +168,7 @@ pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: 
     // Of two of one moment, the later in the file counts.
     let (_, last) =
         fitting.max_by_key(|(moment, _)| moment.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()))?;
-    let reason = [&last.justification, &last.impact_statement].into_iter().flatten().cloned().collect::<Vec<_>>();
+    let reason = [&last.justification, &last.impact].into_iter().flatten().cloned().collect::<Vec<_>>();
     Some(Answer { status: last.status, reason: reason.join(": ") })
 }
 
