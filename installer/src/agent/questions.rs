@@ -13,7 +13,7 @@ use crate::config::{ClusterSpec, DnsName};
 use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
-use crate::plan::Phase;
+use crate::stage::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
 use crate::trust::Trust;

@@ -16,10 +16,11 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
-use crate::plan::{Phase, Plan, plan};
+use crate::plan::{Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
 use crate::restoration::progress;
+use crate::stage::Phase;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
 

@@ -15,8 +15,8 @@ use kbundle_format::BundleList;
 
 use super::{Context, Images, Step};
 use crate::host::Host;
-use crate::plan::Phase;
 use crate::records::Records;
+use crate::stage::Phase;
 use crate::upgrade::unfinished::{self, Mark};
 
 pub use addons::{UpgradedAddons, UpgradedNetwork};
