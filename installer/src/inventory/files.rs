@@ -210,7 +210,7 @@ impl<'a> VariableFiles<'a> {
                     }
                 }
                 None => {
-                    self.problems.add(&SourceLine { file, line }, "a file of variables is a mapping, `name: value`")
+                    self.problems.add(&SourceLine { file, line }, "a file of variables is a mapping, `name: value`");
                 }
             },
             Err(error) => {

@@ -15,6 +15,8 @@ mod firewall;
 mod front;
 mod join;
 mod life;
+mod network_manager;
+mod packages;
 mod refusals;
 mod site;
 mod streams;

@@ -53,11 +53,21 @@ impl Cluster<'_, '_> {
                 place,
                 format!("the load balancer `{name}` has the address that its name resolves to here, {address}"),
             );
-        } else {
-            let message = format!(
-                "the load balancer `{name}` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own"
-            );
-            self.reading.problems.add(place, message);
+            return;
+        }
+        // `apiserver_loadbalancer_domain_name` is the endpoint where it is written too.
+        match name.parse::<DnsName>() {
+            Ok(endpoint) => {
+                self.settings.set("api.load-balancer", "external");
+                self.settings.set("api.endpoint", endpoint);
+                let message = format!(
+                    "the load balancer `{name}` is known by its name alone, which resolves to no address here; hosts and pods have to resolve it"
+                );
+                self.remark(place, message);
+            }
+            Err(error) => {
+                self.reading.problems.add(place, format!("the load balancer `{name}` has no name of DNS: {error}"));
+            }
         }
     }
 

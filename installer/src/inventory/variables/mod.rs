@@ -1,6 +1,8 @@
 //! Kubespray's variables of the whole cluster, and notes about all variables that are left out.
 
 mod api;
+mod components;
+mod left_out;
 mod network;
 mod registries;
 mod table;
@@ -15,7 +17,7 @@ use super::reading::Reading;
 use super::value::Value;
 use crate::import::{Settings, SourceLine};
 
-pub use table::{Fate, Row, TABLE, fate};
+pub use table::{Fate, Row, fate, rows};
 
 /// Add-ons of bundles, and the variables that ask for them.
 const ADDONS: [(&str, &str); 4] = [
@@ -34,6 +36,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
         cluster.network();
         cluster.api();
         cluster.registries();
+        cluster.components();
         cluster.others();
         differing(reading, &nodes);
     }
@@ -86,7 +89,7 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
         "ip",
         "access_ip",
     ];
-    let once = TABLE.iter().filter(|row| matches!(row.fate, Fate::Taken(_))).flat_map(|row| row.names);
+    let once = rows().filter(|row| matches!(row.fate, Fate::Taken(_))).flat_map(|row| row.names);
     for name in once.filter(|name| !per_host.iter().any(|start| name.starts_with(start))) {
         let found: Vec<_> = nodes.iter().map(|&node| reading.groups.written(node, name)).collect();
         let value = |variable: Option<&Variable>| variable.map(|variable| variable.value.clone());
@@ -166,7 +169,7 @@ impl Cluster<'_, '_> {
         if let Some((number, _)) = self.number("kubelet_max_pods") {
             self.settings.set("kubelet.max-pods", number);
         }
-        if let Some((ports, _)) = self.text("kube_service_node_port_range") {
+        if let Some((ports, _)) = self.text("kube_apiserver_node_port_range") {
             self.settings.set("api-server.service-node-ports", ports);
         }
         for (name, key) in
