@@ -8,6 +8,7 @@ use kbundle::Arguments;
 use kbundle_cli::definition::commands;
 use serde_json::Value;
 
+use crate::audit::write_osv;
 use crate::catalog::{with_fault, with_next_patch};
 use crate::upstream::{Upstream, kbundle_in};
 
@@ -27,7 +28,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 29] = [
     case(
         "build",
         &[
@@ -93,6 +94,18 @@ const CASES: [Case; 27] = [
     ),
     case("diff", &["diff new.tar.zst new.tar.zst --key signing.pub"], 2, "diff absent.tar.zst new.tar.zst --unsigned"),
     case(
+        "advisories pack",
+        &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
+        3,
+        "advisories pack --osv osv --key signing.key --out advisories.tar.zst",
+    ),
+    case(
+        "audit",
+        &["audit new.tar.zst --key signing.pub", "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub"],
+        3,
+        "audit new.tar.zst --policy strict --key signing.pub",
+    ),
+    case(
         "export",
         &["export bundle.tar.zst --oci images --key ecdsa.pub"],
         3,
@@ -138,6 +151,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("catalog.yaml"), catalog).unwrap();
     let settings = "schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n";
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
+    write_osv(&upstream);
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");
