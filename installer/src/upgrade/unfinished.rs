@@ -25,6 +25,10 @@ pub enum Mark {
     NewConfiguration,
     /// kubeadm has upgraded the control plane.
     ControlPlane,
+    /// kubeadm has given the worker the configuration of the new kubelet.
+    Worker,
+    /// All that runs on this host alone is changed; the cluster's own objects may not be.
+    Node,
     /// The network's objects are those of the new bundle.
     Network,
     /// The add-ons' objects are.

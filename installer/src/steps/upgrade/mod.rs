@@ -9,14 +9,15 @@ mod kubelet;
 mod preload;
 mod services;
 mod snapshot;
+mod worker;
 
 use anyhow::Context as _;
 use kbundle_format::BundleList;
 
 use super::{Context, Images, Step};
 use crate::host::Host;
-use crate::plan::Phase;
 use crate::records::Records;
+use crate::upgrade::part::Part;
 use crate::upgrade::unfinished::{self, Mark};
 
 pub use addons::{UpgradedAddons, UpgradedNetwork};
@@ -25,18 +26,20 @@ pub use kubelet::UpgradedKubelet;
 pub use preload::Preload;
 pub use services::{UpgradedEtcd, UpgradedRuntime};
 pub use snapshot::Snapshot;
+pub use worker::UpgradedWorker;
 
-/// In order. All that comes before [`Snapshot`] changes nothing that runs.
-pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
-    (Phase::Prepare, &Preload),
-    (Phase::Prepare, &Images),
-    (Phase::Prepare, &Snapshot),
-    (Phase::Prepare, &UpgradedRuntime),
-    (Phase::Etcd, &UpgradedEtcd),
-    (Phase::ControlPlane, &UpgradedControlPlane),
-    (Phase::ControlPlane, &UpgradedKubelet),
-    (Phase::Network, &UpgradedNetwork),
-    (Phase::Finish, &UpgradedAddons),
+/// In the order of a single host. All that comes before [`Snapshot`] changes nothing that runs.
+pub static STEPS: &[(Part, &(dyn Step + Sync))] = &[
+    (Part::Preload, &Preload),
+    (Part::Preload, &Images),
+    (Part::Snapshot, &Snapshot),
+    (Part::Node, &UpgradedRuntime),
+    (Part::Etcd, &UpgradedEtcd),
+    (Part::Node, &UpgradedControlPlane),
+    (Part::Node, &UpgradedWorker),
+    (Part::Node, &UpgradedKubelet),
+    (Part::Network, &UpgradedNetwork),
+    (Part::Finish, &UpgradedAddons),
 ];
 
 /// Notes that what runs is about to be changed.
