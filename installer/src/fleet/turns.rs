@@ -56,9 +56,7 @@ impl Turns<'_> {
             let work = work(host.spec, self.shares, self.trust, JoinMaterial::default());
             changed = fleet.ask(index, ApplyPart { part: Part::Node, work }).map_err(|mut report| {
                 if is_drained {
-                    report
-                        .causes
-                        .push(format!("the node {name} takes no pods until this is mended and the upgrade resumed"));
+                    report.error += &format!("; the node {name} takes no pods until the upgrade is resumed");
                 }
                 report
             })?;

@@ -21,3 +21,4 @@ mod streams;
 mod traffic;
 mod troubles;
 mod unlike;
+mod upgrade;
