@@ -46,13 +46,14 @@ pub fn apply(asked: &ApplyPart, leader: &LeaderLink) -> anyhow::Result<Vec<Strin
     let plan = plan_of(plan_upgrade_parts(&inputs, &[*part]))?;
     match part {
         Part::Preload => unfinished::begin(&mut host, &target)?,
+        Part::Node if is_under_way => unfinished::note(&host, Mark::TurnBegun)?,
         _ if is_under_way => {}
         _ => return Err(anyhow!("no upgrade to this bundle was begun on this host")).refused(),
     }
     let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
     let changed = executor::execute_advising(RESUME, &plan, &mut context, leader)?;
     match part {
-        Part::Node => unfinished::note(&context.host, Mark::Node)?,
+        Part::Node => unfinished::note(&context.host, Mark::TurnDone)?,
         Part::Finish => unfinished::end(&mut context.host, &target)?,
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! The turn of a host in an upgrade: its pods move to other nodes, all that runs on it changes, and it takes pods again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::failure::FailureReport;
 use crate::join_material::JoinMaterial;
 use crate::trust::Trust;
 use crate::upgrade::part::Part;
+use crate::upgrade::standing::Turn;
 
 /// What turns of hosts have in common.
 pub(super) struct Turns<'a> {
@@ -27,8 +28,8 @@ pub(super) struct Turns<'a> {
     pub drain_within: Duration,
     /// The hosts whose pods are moved.
     pub drained: &'a BTreeSet<HostIndex>,
-    /// The hosts that an earlier run has changed.
-    pub changed: BTreeSet<HostIndex>,
+    /// How far each host is by earlier runs.
+    pub before: BTreeMap<HostIndex, Turn>,
 }
 
 impl Turns<'_> {
@@ -48,8 +49,10 @@ impl Turns<'_> {
         let host = fleet.host(index);
         let (name, is_drained) = (host.name(), self.drained.contains(&index));
         let mut changed = Vec::new();
-        if !self.changed.contains(&index) {
-            if is_drained {
+        let before = self.before.get(&index).copied().unwrap_or_default();
+        if before != Turn::Done {
+            // The pods of a host that was cut off are gone already, and what was begun on it may keep the API from answering.
+            if is_drained && before == Turn::NotBegun {
                 fleet.console.line(&format!("moving the pods of {name} to other nodes"));
                 self.drain(fleet, index)?;
             }

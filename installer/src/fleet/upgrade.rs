@@ -145,10 +145,14 @@ impl Upgrade<'_> {
         }
     }
 
-    /// One member after another, each only while all others are healthy: a majority has to stay.
+    /// One member after another, each only while all others are healthy: a majority has to stay. One that is not healthy comes first: an
+    /// earlier try may have left it so.
     fn etcd(&mut self) {
-        for index in self.members(|roles| roles.contains(&Role::Etcd)) {
-            if let Some((ill, report)) = self.ill_member(Some(index)) {
+        let ill: BTreeSet<_> = self.ill_members().into_iter().map(|(index, _)| index).collect();
+        let mut members = self.members(|roles| roles.contains(&Role::Etcd));
+        members.sort_by_key(|index| !ill.contains(index));
+        for index in members {
+            if let Some((ill, report)) = self.ill_members().into_iter().find(|(ill, _)| *ill != index) {
                 return self.leader.fail(ill, Stage::Etcd, report);
             }
             self.apply(&[index], Part::Etcd, &JoinMaterial::default());
@@ -158,17 +162,18 @@ impl Upgrade<'_> {
         }
     }
 
-    /// The first member of etcd that is not healthy, besides `except`.
-    pub(super) fn ill_member(&self, except: Option<HostIndex>) -> Option<(HostIndex, FailureReport)> {
+    /// The members of etcd that are not healthy.
+    pub(super) fn ill_members(&self) -> Vec<(HostIndex, FailureReport)> {
         let members = self.leader.alive(|host| host.has(Role::Etcd));
-        members.into_iter().filter(|&index| Some(index) != except).find_map(|index| {
+        let look = |index: HostIndex| {
             let here = self.leader.host(index).spec.address;
             match self.leader.ask(index, CheckEtcdMember { here }) {
                 Ok(None) => None,
                 Ok(Some(said)) => Some((index, not_healthy(&said))),
                 Err(report) => Some((index, report)),
             }
-        })
+        };
+        members.into_iter().filter_map(look).collect()
     }
 
     /// Has hosts change all that runs on them, at most `at_once` at the same time. None begins after one that failed.
@@ -178,14 +183,13 @@ impl Upgrade<'_> {
         }
         let session = &mut self.leader.session;
         session.fleet.announce(hosts.len());
-        let changed = self.pending.iter().filter(|(_, standing)| standing.is_node_changed);
         let turns = Turns {
             first: session.first,
             shares: &session.shares,
             trust: self.request.install.trust,
             drain_within: self.request.drain_within,
             drained: &self.drained,
-            changed: changed.map(|(index, _)| *index).collect(),
+            before: self.pending.iter().map(|(index, standing)| (*index, standing.turn)).collect(),
         };
         let done = turns.take(&mut session.fleet, hosts, at_once);
         self.note(done);

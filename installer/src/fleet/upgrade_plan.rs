@@ -135,7 +135,7 @@ impl Upgrade<'_> {
             return Ok(state);
         }
         state.refuse_ill()?;
-        if let Some((index, report)) = self.ill_member(None) {
+        if let Some((index, report)) = self.ill_members().into_iter().next() {
             let name = self.leader.host(index).name();
             let said = report.causes.last().unwrap_or(&report.error).clone();
             return Err(anyhow!("the member of etcd on {name} is not healthy: {said}; nothing was changed"))

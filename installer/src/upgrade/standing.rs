@@ -18,10 +18,34 @@ pub struct Standing {
     pub list: String,
     /// The list of the bundle that an upgrade under way is to.
     pub target: Option<Digest>,
-    /// Whether that upgrade has changed all that runs on the host.
-    pub is_node_changed: bool,
+    /// How far the host is with its turn in that upgrade.
+    pub turn: Turn,
     /// Steps of its installation that were begun and never completed.
     pub incomplete: Vec<String>,
+}
+
+/// How far a host is with its turn: the time in which all that runs on it is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// It had none.
+    #[default]
+    NotBegun,
+    /// It was cut off in it. Its pods were moved away before.
+    Begun,
+    /// It came to its end.
+    Done,
+}
+
+impl Turn {
+    /// How far this host is.
+    fn read(host: &Host) -> anyhow::Result<Self> {
+        Ok(match (unfinished::has(host, Mark::TurnBegun)?, unfinished::has(host, Mark::TurnDone)?) {
+            (_, true) => Self::Done,
+            (true, false) => Self::Begun,
+            (false, false) => Self::NotBegun,
+        })
+    }
 }
 
 impl Standing {
@@ -36,7 +60,8 @@ impl Standing {
         Ok(Self {
             list: String::from_utf8_lossy(&records.list_bytes).into_owned(),
             target,
-            is_node_changed: target.is_some() && unfinished::has(host, Mark::Node)?,
+            // Without a target, marks are what an end left that was cut off.
+            turn: if target.is_some() { Turn::read(host)? } else { Turn::NotBegun },
             incomplete: incomplete.into_iter().map(str::to_owned).collect(),
         })
     }
@@ -83,4 +108,38 @@ pub fn refuse_incomplete(steps: &[impl AsRef<str>], host: &str) -> anyhow::Resul
 pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
     concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::Bench;
+    use crate::fixture::{self, Cluster};
+    use crate::host::Change;
+
+    #[test]
+    fn a_host_tells_how_far_its_upgrade_is() {
+        let bench = Bench::new();
+        let cluster = Cluster::of_three_and_two();
+        let topology = cluster.seen_from("w1");
+        let of = |version: &str| {
+            let list_bytes = fixture::list(version).to_bytes();
+            let (spec, name) = (cluster.spec.clone(), Some("w1".to_owned()));
+            Records { list_bytes, signatures: vec![], keys: vec![], spec, name }
+        };
+        let (old, new) = (of("1.35.4"), of("1.36.3"));
+        let read = || Standing::read(&bench.host(), &old, &cluster.inputs(&topology)).unwrap();
+        bench.host().ledger_mut().record(Change::StepStarted { step: "join".into() }).unwrap();
+        assert_eq!((read().incomplete, read().target), (vec!["join".to_owned()], None));
+        unfinished::begin(&mut bench.host(), &new).unwrap();
+        let begun = read();
+        assert_eq!((begun.target, begun.turn), (Some(new.list_digest()), Turn::NotBegun));
+        assert!(begun.incomplete.is_empty(), "steps of the upgrade may be cut off: the same upgrade completes them");
+        unfinished::note(&bench.host(), Mark::TurnBegun).unwrap();
+        assert_eq!(read().turn, Turn::Begun);
+        unfinished::note(&bench.host(), Mark::TurnDone).unwrap();
+        assert_eq!(read().turn, Turn::Done);
+        unfinished::end(&mut bench.host(), &new).unwrap();
+        assert_eq!((read().target, read().turn), (None, Turn::NotBegun));
+    }
 }

@@ -27,8 +27,10 @@ pub enum Mark {
     ControlPlane,
     /// kubeadm has given the worker the configuration of the new kubelet.
     Worker,
-    /// All that runs on this host alone is changed; the cluster's own objects may not be.
-    Node,
+    /// This host had its turn among several, and may have been cut off in it: its pods were moved away.
+    TurnBegun,
+    /// It came to the end of its turn: all that runs on this host alone is changed.
+    TurnDone,
     /// The network's objects are those of the new bundle.
     Network,
     /// The add-ons' objects are.
