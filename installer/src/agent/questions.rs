@@ -283,7 +283,7 @@ pub struct ReadStanding {
     /// The host's name in cluster.yaml.
     pub host: DnsName,
     /// The cluster, as far as it concerns this host; it has to be the one that the host is part of.
-    pub spec: ClusterSpec,
+    pub spec: Box<ClusterSpec>,
 }
 
 /// Reports what the API server of the host tells of the cluster. Changes nothing.

@@ -35,7 +35,7 @@ pub struct UpgradeArguments {
     pub max_unavailable: MaxUnavailable,
     /// Give up when the pods of a node are not moved within this time: a number and `s`, `m` or `h`
     ///
-    /// The pods are evicted, so that no PodDisruptionBudget is broken; one that allows no eviction lets the time run out. The node then takes
+    /// The pods are evicted, so that no `PodDisruptionBudget` is broken; one that allows no eviction lets the time run out. The node then takes
     /// pods again, and the upgrade stops.
     #[arg(long, value_name = "TIME", default_value_t, requires = "hosts_file")]
     pub drain_timeout: DrainTimeout,

@@ -59,7 +59,8 @@ impl Turns<'_> {
             let work = work(host.spec, self.shares, self.trust, JoinMaterial::default());
             changed = fleet.ask(index, ApplyPart { part: Part::Node, work }).map_err(|mut report| {
                 if is_drained {
-                    report.error += &format!("; the node {name} takes no pods until the upgrade is resumed");
+                    report.error =
+                        format!("{}; the node {name} takes no pods until the upgrade is resumed", report.error);
                 }
                 report
             })?;

@@ -57,7 +57,7 @@ impl Upgrade<'_> {
         let (all, shares) = (session.fleet.alive(|_| true), &session.shares);
         let found = session.fleet.on_each(&all, usize::MAX, |fleet, index| {
             let host = fleet.host(index);
-            fleet.ask(index, ReadStanding { host: host.name().clone(), spec: shares.of(host.spec) })
+            fleet.ask(index, ReadStanding { host: host.name().clone(), spec: Box::new(shares.of(host.spec)) })
         });
         session.fleet.summary(Some("all hosts are upgraded or none; nothing was changed")).refused()?;
         Ok(found)

@@ -78,23 +78,6 @@ pub fn write_bundle(directory: &Path, network: Network) {
     drop(fixtures::write(&list, &[&key], output, content));
 }
 
-/// The list of the bundle that the hosts were set up from before: another containerd and an older patch of Kubernetes.
-pub fn former_list(kubernetes: &str) -> String {
-    let (mut list, _) = cluster_list(Network::Bridge);
-    list.kubernetes_version = kubernetes.parse().unwrap();
-    for entry in &mut list.entries {
-        if let Some(component) = entry.component.as_mut().filter(|component| component.name == "containerd") {
-            component.version = "1.6.20".to_owned();
-        }
-    }
-    String::from_utf8(list.to_bytes()).unwrap()
-}
-
-/// The list of the bundle that [`write_bundle`] writes.
-pub fn new_list() -> String {
-    String::from_utf8(cluster_list(Network::Bridge).0.to_bytes()).unwrap()
-}
-
 type Contents = Vec<(EntryPath, Vec<u8>)>;
 
 /// A list with what a cluster's plan asks for, and contents that are nothing of the sort.

@@ -3,10 +3,10 @@
 
 use fs_err as fs;
 use insta::assert_snapshot;
-use kbundle_format::{Digest, Role};
+use kbundle_format::head::SignatureCheck;
+use kbundle_format::{BundleList, Digest, IndexedBundle, Role};
 use serde_json::{Value, json};
 
-use super::cluster::{former_list, new_list};
 use super::stubs::{Said, Stubs, answer, failed, set_up};
 use super::{SERVER, WORKER};
 
@@ -16,7 +16,7 @@ fn cluster(roles: &[&[Role]]) -> Stubs {
     let servers: Vec<_> = (1..=roles.len()).filter(|number| roles[number - 1] != WORKER).collect();
     set_up(&stubs, &servers);
     for number in 1..=roles.len() {
-        stand(&stubs, number, &former_list("1.25.1"), None, "not-begun");
+        stand(&stubs, number, &former_list(&stubs, "1.25.1"), None, "not-begun");
     }
     state(&stubs, roles.len(), |_| ());
     stubs
@@ -24,6 +24,23 @@ fn cluster(roles: &[&[Role]]) -> Stubs {
 
 fn three_and_three() -> Stubs {
     cluster(&[SERVER, SERVER, SERVER, WORKER, WORKER, WORKER])
+}
+
+/// The list of the bundle that is upgraded to.
+fn new_list(stubs: &Stubs) -> String {
+    let bundle = IndexedBundle::open(&stubs.path("cluster.tar.zst"), SignatureCheck::Skipped).unwrap();
+    String::from_utf8(bundle.head().list_bytes.clone()).unwrap()
+}
+
+/// That of the bundle that hosts were set up from: this Kubernetes, and another containerd.
+fn former_list(stubs: &Stubs, kubernetes: &str) -> String {
+    let mut list = BundleList::parse(new_list(stubs).as_bytes()).unwrap();
+    list.kubernetes_version = kubernetes.parse().unwrap();
+    let components = list.entries.iter_mut().filter_map(|entry| entry.component.as_mut());
+    components
+        .filter(|component| component.name == "containerd")
+        .for_each(|component| "1.6.20".clone_into(&mut component.version));
+    String::from_utf8(list.to_bytes()).unwrap()
 }
 
 /// How a host stands: its list, that of an upgrade under way, and how far its turn in that is.
@@ -210,13 +227,13 @@ fn a_node_whose_pods_cannot_move_takes_pods_again_and_is_not_changed() {
 #[test]
 fn the_same_command_resumes_and_drains_no_host_again() {
     let stubs = cluster(&[SERVER, SERVER, SERVER, WORKER]);
-    let target = Digest::of(new_list().as_bytes());
+    let target = Digest::of(new_list(&stubs).as_bytes());
     for number in 1..=4 {
         let turn = ["done", "begun", "", "not-begun"][number - 1];
-        stand(&stubs, number, &former_list("1.25.1"), Some(target), turn);
+        stand(&stubs, number, &former_list(&stubs, "1.25.1"), Some(target), turn);
     }
     // The end of this one came already.
-    stand(&stubs, 3, &new_list(), None, "not-begun");
+    stand(&stubs, 3, &new_list(&stubs), None, "not-begun");
     state(&stubs, 4, |state| state["nodes"][1]["is_ready"] = json!(false));
     let said = upgrade(&stubs, &[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -230,7 +247,7 @@ fn the_same_command_resumes_and_drains_no_host_again() {
 #[test]
 fn a_cluster_with_the_bundle_already_is_left_alone() {
     let stubs = three_and_three();
-    (1..=6).for_each(|number| stand(&stubs, number, &new_list(), None, "not-begun"));
+    (1..=6).for_each(|number| stand(&stubs, number, &new_list(&stubs), None, "not-begun"));
     let said = upgrade(&stubs, &[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stderr.contains("nothing to do on 6 hosts"), "{}", said.stderr);
@@ -262,17 +279,17 @@ fn a_cluster_that_is_not_well_or_lacks_a_host_is_refused_and_nothing_is_changed(
     hint: a cluster has to be well before it is upgraded: `journalctl -u etcd` on the host
     ");
     fs::remove_file(stubs.host(3, "reply-etcd-health")).unwrap();
-    stand(&stubs, 5, &former_list("1.25.0"), None, "not-begun");
+    stand(&stubs, 5, &former_list(&stubs, "1.25.0"), None, "not-begun");
     assert_snapshot!(refused(&stubs), @"
     error: hosts were set up from different bundles: h5; h1, h2, h3, h4, h6; nothing was changed
     hint: `kinstall status` on a host shows its bundle; bring all hosts to one of them first
     ");
-    (1..=6).for_each(|number| stand(&stubs, number, &former_list("1.26.1"), None, "not-begun"));
+    (1..=6).for_each(|number| stand(&stubs, number, &former_list(&stubs, "1.26.1"), None, "not-begun"));
     assert_snapshot!(refused(&stubs), @"
     error: Kubernetes 1.26.1 cannot become 1.25.2: it is never downgraded; nothing was changed
     hint: build a bundle of a version that may follow; `kinstall status` shows the present one
     ");
-    stand(&stubs, 2, &former_list("1.25.1"), Some(Digest::of(b"another")), "not-begun");
+    stand(&stubs, 2, &former_list(&stubs, "1.25.1"), Some(Digest::of(b"another")), "not-begun");
     assert_snapshot!(refused(&stubs), @"
     error: an upgrade of h2 to another bundle is not finished; nothing was changed
     hint: finish it with that bundle first
@@ -288,8 +305,8 @@ fn a_cluster_that_is_not_well_or_lacks_a_host_is_refused_and_nothing_is_changed(
 #[test]
 fn a_member_of_etcd_that_is_not_healthy_comes_first_and_the_others_wait() {
     let stubs = three_and_three();
-    let target = Digest::of(new_list().as_bytes());
-    (1..=6).for_each(|number| stand(&stubs, number, &former_list("1.25.1"), Some(target), "not-begun"));
+    let target = Digest::of(new_list(&stubs).as_bytes());
+    (1..=6).for_each(|number| stand(&stubs, number, &former_list(&stubs, "1.25.1"), Some(target), "not-begun"));
     stubs.set(3, "reply-etcd-health", &answer(&json!("context deadline exceeded")));
     let said = upgrade(&stubs, &[]);
     assert_eq!(said.code, Some(1));
