@@ -3,11 +3,11 @@
 use kbundle_cli::yaml::Finding;
 use kbundle_format::host_file::HostPath;
 use kbundle_format::{ComponentName, KubeVersion};
-use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, KubeProxyMode, Problem};
 use crate::inputs::Inputs;
 use crate::kubeadm::images::{ClusterImages, MissingImage};
+use crate::stage::Phase;
 use crate::steps::network::NetworkError;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
@@ -18,30 +18,6 @@ use crate::steps::{
 use crate::upgrade::part::Part;
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
-
-/// A stage of an installation. With several hosts, each ends on all of them before the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Whatever needs no other host.
-    Prepare,
-    /// The members of etcd.
-    Etcd,
-    /// The API server and its companions: the first host's, and then the others'.
-    ControlPlane,
-    /// Hosts that only run pods join; those that joined before get what their own pods need.
-    Worker,
-    /// What connects pods.
-    Network,
-    /// What needs a cluster that runs.
-    Finish,
-}
-
-impl Phase {
-    /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Prepare, Self::Etcd, Self::ControlPlane, Self::Worker, Self::Network, Self::Finish];
-}
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[

@@ -10,7 +10,6 @@ use crate::config::ClusterSpec;
 use crate::failure::Advise;
 use crate::host::{Host, HostError, ledger};
 use crate::trust::Trust;
-use crate::upgrade::unfinished;
 
 const LIST: &str = "bundle/bundle.json";
 const SIGNATURES: &str = "bundle/signatures";
@@ -19,6 +18,8 @@ const SPEC: &str = "cluster.yaml";
 const NAME: &str = "host";
 /// The place of a host's own records, below kinstall's directory.
 const OWN: &str = "";
+/// The place of the records of the bundle that an upgrade leads to, while it is under way.
+pub const UPGRADE: &str = "upgrade";
 
 /// What a host was set up from.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Records {
     /// upgrade is not finished.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
         let Some(found) = Self::read_begun(host)? else { return Ok(()) };
-        if let Some(target) = unfinished::target(host)? {
+        if let Some(target) = Self::read_in(host, UPGRADE)? {
             let version = |records: &Self| BundleList::parse(&records.list_bytes).map(|list| list.kubernetes_version);
             let (from, to) = (version(&found)?, version(&target)?);
             return Err(anyhow!("the upgrade of this host from Kubernetes {from} to {to} is not finished"))
@@ -216,6 +217,7 @@ mod tests {
     use super::*;
     use crate::fixture::{self, bench::Bench};
     use crate::host::Change;
+    use crate::upgrade::unfinished;
 
     #[test]
     fn a_bundle_of_another_version_is_told_by_both_versions() {

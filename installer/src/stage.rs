@@ -1,11 +1,33 @@
-//! The stages of work on many hosts.
+//! The phases of the work on one host, and the stages of the work on many.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Phase;
+/// A part of the work on a host: each step of a plan belongs to one. With several hosts, each ends on all of them before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Whatever needs no other host.
+    Prepare,
+    /// The members of etcd.
+    Etcd,
+    /// The API server and its companions: the first host's, and then the others'.
+    ControlPlane,
+    /// Hosts that only run pods join; those that joined before get what their own pods need.
+    Worker,
+    /// What connects pods.
+    Network,
+    /// What needs a cluster that runs.
+    Finish,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Prepare, Self::Etcd, Self::ControlPlane, Self::Worker, Self::Network, Self::Finish];
+}
 
 /// A part of the work on many hosts. Each ends on all of them before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -39,7 +39,10 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = arguments.common.output;
     let done = match arguments.command {
         Command::Diff(arguments) => return diff::run(&arguments, output),
-        Command::Build(arguments) => build::run(&arguments, output),
+        Command::Build(arguments) => match &arguments.reproduce {
+            Some(bundle) => reproduce::run(&arguments, bundle, output),
+            None => build::run(&arguments, output),
+        },
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
         Command::Images(command) => images::run(&command, output),

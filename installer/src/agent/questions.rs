@@ -14,7 +14,7 @@ use crate::drain::Purpose;
 use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
-use crate::plan::Phase;
+use crate::stage::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
 use crate::trust::Trust;

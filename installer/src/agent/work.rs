@@ -16,10 +16,11 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
-use crate::plan::{Phase, Plan, PlanError, plan};
+use crate::plan::{Plan, PlanError, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
 use crate::restoration::progress;
+use crate::stage::Phase;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
 

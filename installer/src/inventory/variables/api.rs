@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Cluster;
 use crate::config::DnsName;
-use crate::import::{Place, resolve};
+use crate::import::{SourceLine, resolve};
 
 const USUAL_PORT: u16 = 6443;
 
@@ -46,7 +46,7 @@ impl Cluster<'_, '_> {
         true
     }
 
-    fn external_by_name(&mut self, name: &str, place: &Place) {
+    fn external_by_name(&mut self, name: &str, place: &SourceLine) {
         if let Some(address) = resolve(name, self.reading.resolver) {
             self.balance("external", address.into());
             self.remark(
@@ -68,7 +68,7 @@ impl Cluster<'_, '_> {
 
     /// An address that moves between the control planes, which Kubespray may name as an external load balancer too.
     fn vip(&mut self) -> bool {
-        let on = |found: Option<(bool, Place)>| found.is_some_and(|(on, _)| on);
+        let on = |found: Option<(bool, SourceLine)>| found.is_some_and(|(on, _)| on);
         if !on(self.truth("kube_vip_enabled")) || !on(self.truth("kube_vip_controlplane_enabled")) {
             return false;
         }

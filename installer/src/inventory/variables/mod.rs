@@ -13,7 +13,7 @@ use super::data::Variable;
 use super::hosts;
 use super::reading::Reading;
 use super::value::Value;
-use crate::import::{Place, Settings};
+use crate::import::{Settings, SourceLine};
 
 pub use table::{Fate, Row, TABLE, fate};
 
@@ -45,7 +45,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
 
 /// Reports the variables that are left out, once for each reason.
 fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
-    let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&Place>)> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&SourceLine>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
         let is_off = |value: &Value| value.is_empty() || value.truth() == Some(false);
         // With the values of other variables in it, since a switch often names another one.
@@ -127,11 +127,11 @@ impl Cluster<'_, '_> {
         self.reading.value(self.node, name).filter(|found| !found.value.is_empty())
     }
 
-    fn text(&mut self, name: &str) -> Option<(String, Place)> {
+    fn text(&mut self, name: &str) -> Option<(String, SourceLine)> {
         self.reading.text(self.node, &[name]).map(|found| (found.text, found.place))
     }
 
-    fn truth(&mut self, name: &str) -> Option<(bool, Place)> {
+    fn truth(&mut self, name: &str) -> Option<(bool, SourceLine)> {
         let Variable { value, place } = self.value(name)?;
         let truth = value.truth();
         if truth.is_none() {
@@ -140,7 +140,7 @@ impl Cluster<'_, '_> {
         Some((truth?, place))
     }
 
-    fn number(&mut self, name: &str) -> Option<(u16, Place)> {
+    fn number(&mut self, name: &str) -> Option<(u16, SourceLine)> {
         let Variable { value, place } = self.value(name)?;
         let number = value.integer().and_then(|number| u16::try_from(number).ok());
         if number.is_none() {
@@ -158,7 +158,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    fn remark(&mut self, place: &Place, message: impl Into<String>) {
+    fn remark(&mut self, place: &SourceLine, message: impl Into<String>) {
         self.reading.remarks.add(place, message);
     }
 
