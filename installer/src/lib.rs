@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod cost;
 pub mod distributions;
+mod drain;
 pub mod etcd_layout;
 pub mod etcd_snapshot;
 pub mod executor;

@@ -15,6 +15,7 @@ use crate::steps::{
     LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
     Taint, VirtualAddress, addons, charts, load_balancer, network, programs, site_files, upgrade, virtual_address,
 };
+use crate::upgrade::part::Part;
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
 
@@ -179,18 +180,25 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     Ok(Plan { steps })
 }
 
-/// Decides what an upgrade of a single host is to do: what changes versions in their order, and then all that an installation does, which
+/// Decides what an upgrade is to do on one host: what changes versions in their order, and then all that an installation does, which
 /// finds most of it done.
 ///
 /// # Errors
 /// The first of the [`refusals`].
 pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
-    let Plan { steps: mut installation } = plan(inputs)?;
-    let concerned = upgrade::STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    let mut steps: Vec<_> =
-        concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
-    steps.append(&mut installation);
-    Ok(Plan { steps })
+    plan_upgrade_parts(inputs, &Part::ALL)
+}
+
+/// The same for these parts of it alone.
+///
+/// # Errors
+/// The first of the [`refusals`].
+pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, PlanError> {
+    let Plan { steps: installation } = plan(inputs)?;
+    let concerned = upgrade::STEPS.iter().filter(|(part, step)| parts.contains(part) && step.concerns(inputs));
+    let upgrade = concerned.map(|&(part, step)| PlannedStep { phase: part.phase(), title: step.title(inputs), step });
+    let installation = installation.into_iter().filter(|planned| parts.contains(&Part::with(planned.phase)));
+    Ok(Plan { steps: upgrade.chain(installation).collect() })
 }
 
 /// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.

@@ -39,6 +39,10 @@ pub enum Stage {
     Preflight,
     /// Sending each host its part of the bundle.
     Bundle,
+    /// Unpacking the programs and loading the images of another version, before anything that runs is changed.
+    Preload,
+    /// Saving etcd before anything that runs is changed.
+    Snapshot,
     /// Everything that a host does without the others.
     Prepare,
     /// The members of etcd.
@@ -77,6 +81,19 @@ impl Stage {
         Self::Finish,
     ];
 
+    /// The stages of an upgrade that change hosts, in order.
+    pub const UPGRADE: [Self; 9] = [
+        Self::Bundle,
+        Self::Preload,
+        Self::Snapshot,
+        Self::Etcd,
+        Self::FirstControlPlane,
+        Self::ControlPlanes,
+        Self::Workers,
+        Self::Network,
+        Self::Finish,
+    ];
+
     /// The phase of the plan that hosts go through in this stage; `None` where it is no part of a host's plan.
     #[must_use]
     pub fn phase(self) -> Option<Phase> {
@@ -90,6 +107,8 @@ impl Stage {
             Self::Connect
             | Self::Preflight
             | Self::Bundle
+            | Self::Preload
+            | Self::Snapshot
             | Self::LoadBalancer
             | Self::Remove
             | Self::Certificates
@@ -104,6 +123,8 @@ impl fmt::Display for Stage {
             Self::Connect => "connect",
             Self::Preflight => "preflight",
             Self::Bundle => "bundle",
+            Self::Preload => "preload",
+            Self::Snapshot => "snapshot",
             Self::Prepare => "prepare",
             Self::Etcd => "etcd",
             Self::FirstControlPlane => "first control plane",
@@ -128,6 +149,6 @@ mod tests {
         let mut phases: Vec<_> = Stage::INSTALLATION.into_iter().filter_map(Stage::phase).collect();
         phases.dedup();
         assert_eq!(phases, Phase::ALL);
-        assert!(Stage::INSTALLATION.is_sorted());
+        assert!(Stage::INSTALLATION.is_sorted() && Stage::UPGRADE.is_sorted());
     }
 }

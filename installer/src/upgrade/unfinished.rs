@@ -23,6 +23,12 @@ pub enum Mark {
     NewConfiguration,
     /// kubeadm has upgraded the control plane.
     ControlPlane,
+    /// kubeadm has given the worker the configuration of the new kubelet.
+    Worker,
+    /// This host had its turn among several, and may have been cut off in it: its pods were moved away.
+    TurnBegun,
+    /// It came to the end of its turn: all that runs on this host alone is changed.
+    TurnDone,
     /// The network's objects are those of the new bundle.
     Network,
     /// The add-ons' objects are.

@@ -23,3 +23,4 @@ mod streams;
 mod traffic;
 mod troubles;
 mod unlike;
+mod upgrade;
