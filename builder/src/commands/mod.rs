@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cat;
 pub mod catalog;
+pub mod check;
 pub mod config;
 pub mod diff;
 mod documents;
@@ -39,6 +40,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = arguments.common.output;
     let done = match arguments.command {
         Command::Diff(arguments) => return diff::run(&arguments, output),
+        Command::Check(arguments) => check::run(&arguments, output),
         Command::Build(arguments) => build::run(&arguments, output),
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),

@@ -9,6 +9,7 @@ use kbundle_cli::definition::commands;
 use serde_json::Value;
 
 use crate::catalog::{with_fault, with_next_patch};
+use crate::check::write_fitting_bundle;
 use crate::upstream::{Upstream, kbundle_in};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
@@ -27,7 +28,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 28] = [
     case(
         "build",
         &[
@@ -93,6 +94,12 @@ const CASES: [Case; 27] = [
     ),
     case("diff", &["diff new.tar.zst new.tar.zst --key signing.pub"], 2, "diff absent.tar.zst new.tar.zst --unsigned"),
     case(
+        "check",
+        &["check fits.tar.zst --cluster one-host.yaml --unsigned"],
+        3,
+        "check bundle.tar.zst --cluster one-host.yaml --key ecdsa.pub",
+    ),
+    case(
         "export",
         &["export bundle.tar.zst --oci images --key ecdsa.pub"],
         3,
@@ -138,6 +145,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("catalog.yaml"), catalog).unwrap();
     let settings = "schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n";
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
+    write_fitting_bundle(&upstream.path(""));
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");

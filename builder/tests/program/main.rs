@@ -4,6 +4,7 @@
 
 mod catalog;
 mod charts;
+mod check;
 mod cli;
 mod completion;
 mod composing;
