@@ -75,7 +75,7 @@ fn main() -> Result<ExitCode> {
                 say(&format!("{} {}", host.name(), host.address()));
             }
             say(&format!("lab `{name}` is up after {:.1} s", started.elapsed().as_secs_f64()));
-            lab.keep();
+            lab.keep()?;
         }
         Action::Exec { name, host, command } => {
             let lab = Lab::open(&name)?;

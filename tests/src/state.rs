@@ -1,6 +1,7 @@
 //! What a lab writes down in `/run/kbundle-lab/NAME/`, so that another process can find it again.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +15,9 @@ pub(crate) struct LabState {
     pub(crate) name: String,
     /// Hosts are numbered from 1 in their names and from 0 everywhere else.
     pub(crate) hosts: usize,
+    /// Whether the lab outlives the process that made it.
+    #[serde(default)]
+    pub(crate) kept: bool,
 }
 
 impl LabState {
@@ -26,7 +30,7 @@ impl LabState {
         if !(1..=200).contains(&hosts) {
             bail!("a lab has 1 to 200 hosts, not {hosts}");
         }
-        Ok(Self { name: name.to_owned(), hosts })
+        Ok(Self { name: name.to_owned(), hosts, kept: false })
     }
 
     pub(crate) fn read(name: &str) -> Result<Self> {
@@ -89,6 +93,40 @@ impl Lock {
         fs::create_dir_all(RUN)?;
         let file = fs::File::create(Path::new(RUN).join(".lock"))?.into_file();
         file.lock().context("cannot lock /run/kbundle-lab/.lock")?;
+        Ok(Self(file))
+    }
+}
+
+/// Held by the process that made a lab for as long as it uses it. The kernel lets go when the process dies, however it dies.
+#[derive(Debug)]
+pub(crate) struct Ownership(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Ownership {
+    /// Waits for another process that uses a lab of this name.
+    ///
+    /// # Errors
+    /// When this process itself has such a lab: waiting would never end.
+    #[expect(clippy::print_stderr, reason = "whoever waits is told for what")]
+    pub(crate) fn take(name: &str) -> Result<Self> {
+        fs::create_dir_all(RUN)?;
+        let path = Path::new(RUN).join(format!("{name}.owner"));
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the lab"),
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                file.read_to_string(&mut owner)?;
+                if owner == std::process::id().to_string() {
+                    bail!("lab `{name}` is there already");
+                }
+                eprintln!("lab `{name}` is in use by process {owner}; waiting for its end");
+                file.lock().context("cannot lock the lab")?;
+            }
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
         Ok(Self(file))
     }
 }

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use crate::command;
 use crate::paths::{RUN, host_root, repository};
-use crate::state::{LabState, Lock, known_labs};
+use crate::state::{LabState, Lock, Ownership, known_labs};
 use crate::{Host, disk, machine, network};
 
 /// Running hosts with a switch of their own and no way out.
@@ -21,6 +21,8 @@ pub struct Lab {
     state: LabState,
     hosts: Vec<Host>,
     keep: bool,
+    /// None for a lab that another process left running.
+    _ownership: Option<Ownership>,
 }
 
 impl Lab {
@@ -28,21 +30,21 @@ impl Lab {
     ///
     /// # Errors
     /// When this machine cannot run hosts (the message says what it lacks), when a lab of that name
-    /// is running, or when a host does not come up; then the logs are saved and nothing is left.
+    /// was left running on purpose, or when a host does not come up; then the logs are saved and nothing is left.
+    /// A lab that another process uses is waited for. One whose process was killed is removed first.
     pub fn boot(name: &str, count: usize) -> Result<Self> {
         check_machine()?;
         let state = LabState::new(name, count)?;
         let template = host_root()?;
+        let ownership = Ownership::take(name)?;
+        remove_abandoned(&state)?;
         {
             let _lock = Lock::take()?;
-            if state.run_dir().exists() {
-                bail!("lab `{name}` is there already; `./ci/lab down --name {name}` removes it");
-            }
             machine::prepare()?;
             fs::create_dir_all(state.run_dir())?;
             state.write()?;
         }
-        let lab = Self::from_state(state, false);
+        let lab = Self::from_state(state, Some(ownership));
         if let Err(error) = lab.create_hosts(&template) {
             let saved = lab.save_logs();
             lab.down()?;
@@ -53,7 +55,7 @@ impl Lab {
 
     /// The lab of that name which another process left running; dropping the answer keeps it so.
     pub fn open(name: &str) -> Result<Self> {
-        Ok(Self::from_state(LabState::read(name)?, true))
+        Ok(Self::from_state(LabState::read(name)?, None))
     }
 
     /// Names of the labs on this machine.
@@ -61,9 +63,10 @@ impl Lab {
         known_labs()
     }
 
-    fn from_state(state: LabState, keep: bool) -> Self {
+    /// Dropping a lab takes it down when this process made it.
+    fn from_state(state: LabState, ownership: Option<Ownership>) -> Self {
         let hosts = (0..state.hosts).map(|index| Host::new(&state, index)).collect();
-        Self { state, hosts, keep }
+        Self { state, hosts, keep: ownership.is_none(), _ownership: ownership }
     }
 
     fn create_hosts(&self, template: &Path) -> Result<()> {
@@ -152,8 +155,11 @@ impl Lab {
     }
 
     /// Leaves the hosts running when this value goes.
-    pub fn keep(mut self) {
+    pub fn keep(mut self) -> Result<()> {
+        self.state.kept = true;
+        self.state.write()?;
         self.keep = true;
+        Ok(())
     }
 
     /// Ends and removes all of it. Dropping does the same, but can only print what went wrong.
@@ -203,6 +209,25 @@ pub(crate) fn make_key(key: &Path) -> Result<()> {
     ssh_keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(key);
     command::output(&mut ssh_keygen)?.success().context("cannot make the lab's SSH key")?;
     Ok(())
+}
+
+/// Takes down a lab of this name that a killed process left; the caller owns the name.
+#[expect(clippy::print_stderr, reason = "what is removed is told")]
+fn remove_abandoned(state: &LabState) -> Result<()> {
+    let name = &state.name;
+    if !state.run_dir().exists() {
+        return Ok(());
+    }
+    // Without a state file its process was killed before it made anything else.
+    if !state.run_dir().join("lab.json").exists() {
+        return Ok(fs::remove_dir_all(state.run_dir())?);
+    }
+    let left = LabState::read(name)?;
+    if left.kept {
+        bail!("lab `{name}` is there already; `./ci/lab down --name {name}` removes it");
+    }
+    eprintln!("lab `{name}` was left by a process that was killed; removing it");
+    Lab::from_state(left, None).down()
 }
 
 /// Says what this machine lacks to run hosts, all at once.

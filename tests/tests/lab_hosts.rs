@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use fs_err as fs;
+use lab::cluster::eventually;
 use lab::{Host, Lab, Mirror, cache};
 
 /// Everything that a bundle brings: a host that has any of it already would prove nothing.
@@ -58,6 +59,28 @@ fn two_labs_run_side_by_side() -> Result<()> {
     one.down()?;
     assert_eq!(two.hosts()[0].sh("cat /root/whose")?, "two", "taking one down leaves the other");
     two.down()
+}
+
+#[test]
+fn a_lab_of_a_killed_process_is_replaced_and_a_kept_one_is_not() -> Result<()> {
+    let name = "killed-test";
+    let up = || {
+        let mut up = Command::new(env!("CARGO_BIN_EXE_lab"));
+        up.args(["up", "1", "--name", name]);
+        up
+    };
+    let mut killed = up().spawn()?;
+    let state = Path::new("/run/kbundle-lab").join(name).join("lab.json");
+    eventually("a state file of the lab to kill", || fs::metadata(&state).map_err(Into::into))?;
+    killed.kill()?;
+    killed.wait()?;
+
+    assert!(up().status()?.success(), "the second `lab up` replaces what the first left");
+    let refused = Lab::boot(name, 1).unwrap_err();
+    assert!(format!("{refused:#}").contains("is there already"), "{refused:#}");
+    let kept = Lab::open(name)?;
+    assert_eq!(kept.hosts()[0].sh("hostname")?, "host-1", "the refusal did not touch the lab");
+    kept.down()
 }
 
 #[test]

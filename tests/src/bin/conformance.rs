@@ -97,7 +97,7 @@ fn run(cli: &Cli, suite: &Suite, names: &[String], scratch: &Path) -> Result<Vec
     }
     if cli.keep {
         say("the hosts are left running; remove them with: ./ci/lab down --name conformance");
-        lab.keep();
+        lab.keep()?;
     } else {
         lab.down()?;
     }

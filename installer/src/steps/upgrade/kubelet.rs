@@ -98,7 +98,9 @@ fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     if found != format!("v{version}") {
         return Some(format!("its node reports the kubelet {found}"));
     }
-    let ready = ready_condition(node)?;
+    let Some(ready) = ready_condition(node) else {
+        return Some("its node does not say yet whether it is ready".to_owned());
+    };
     let lacks_network = ready["message"].as_str().is_some_and(|message| message.contains("cni plugin not initialized"));
     (ready["status"] != "True" && !lacks_network).then(|| "its node is not ready yet".to_owned())
 }
@@ -167,5 +169,6 @@ mod tests {
             None
         );
         assert!(said(&json!({})).is_some());
+        assert!(said(&json!({"status": {"nodeInfo": {"kubeletVersion": "v1.36.3"}}})).is_some());
     }
 }
