@@ -22,6 +22,7 @@ impl Explain for FetchError {
         match self {
             Self::Credentials { source } => source.kind(),
             Self::Chart { source, .. } => source.kind(),
+            Self::ChartImages { source, .. } => source.kind(),
             _ if self.is_refusal() => Kind::Refused,
             _ => Kind::Failed,
         }
@@ -30,6 +31,7 @@ impl Explain for FetchError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Chart { source, .. } => source.hint(),
+            Self::ChartImages { source, .. } => source.hint(),
             _ => self.hint(),
         }
     }
@@ -38,7 +40,6 @@ impl Explain for FetchError {
 impl Explain for ChartError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Images(error) => error.kind(),
             Self::Run { .. } => Kind::Failed,
             Self::OtherDigest { .. } | Self::Archive { .. } | Self::NoChartArtifact { .. } => Kind::Refused,
             _ => Kind::Usage,
@@ -47,7 +48,6 @@ impl Explain for ChartError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Images(error) => error.hint(),
             Self::Render { .. } | Self::Objects { .. } => {
                 Some("correct the chart, or its values in bundle.yaml".to_owned())
             }

@@ -1,5 +1,7 @@
 //! The command line. Help texts, completions and man pages come from here.
 
+mod advisories;
+mod audit;
 mod catalog;
 mod check;
 mod composing;
@@ -28,6 +30,8 @@ use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::verify::VerifyArgs;
 
+pub use self::advisories::{AdvisoriesCommand, AdvisoriesPackArgs};
+pub use self::audit::{AuditArgs, AuditFormat};
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
@@ -86,6 +90,9 @@ pub enum Command {
     Sbom(SbomArgs),
     Diff(DiffArgs),
     Check(CheckArgs),
+    Audit(AuditArgs),
+    #[command(subcommand)]
+    Advisories(AdvisoriesCommand),
     Export(ExportArgs),
     #[command(
         after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"

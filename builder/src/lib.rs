@@ -12,6 +12,7 @@
 extern crate self as kbundle;
 
 mod advice;
+pub mod audit;
 pub mod catalog;
 pub mod chart;
 mod cli;

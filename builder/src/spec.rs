@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
-use crate::one_or_many::{OneOrMany, one_or_many};
+use crate::one_or_many::{OneOrMany, Paths};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
@@ -210,16 +210,6 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
         }
     }
     deserializer.deserialize_any(Level)
-}
-
-/// Paths: one, or a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Paths(pub Vec<PathBuf>);
-
-impl<'de> Deserialize<'de> for Paths {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        one_or_many(deserializer).map(Self)
-    }
 }
 
 /// Why `bundle.yaml` cannot be used.

@@ -42,7 +42,7 @@ pub enum Verdict {
 
 /// A place in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct DamagePlace {
     /// The byte of the bundle, from 0: where what cannot be read begins.
     pub offset: u64,
     /// The byte behind the last one that may be meant; `None` where nothing bounds it.
@@ -70,7 +70,7 @@ pub struct Diagnosis {
     /// What the facts say.
     pub verdict: Verdict,
     /// Where it was met, where that is known.
-    pub place: Option<Place>,
+    pub place: Option<DamagePlace>,
     /// The entry there, or the one before it.
     pub near: Option<EntryPath>,
     /// Bytes of the bundle at that place that are all zero.
@@ -81,7 +81,7 @@ impl Diagnosis {
     /// Of a bundle that was read in one pass, which cannot be looked at again.
     #[must_use]
     pub fn of_stream(error: &ReadError) -> Self {
-        let place = error.offset().map(|offset| Place { offset, end: None, volume: None, base: None });
+        let place = error.offset().map(|offset| DamagePlace { offset, end: None, volume: None, base: None });
         Self { verdict: verdict(error.plain()), place, near: named(error), zeros: None }
     }
 
@@ -152,7 +152,7 @@ impl Diagnosis {
             };
         }
         let volume = source.volume_at(place.start);
-        self.place = Some(Place { offset: place.start, end: Some(place.end), volume, base: None });
+        self.place = Some(DamagePlace { offset: place.start, end: Some(place.end), volume, base: None });
     }
 
     /// What to do, for whoever holds the file; `None` where the error itself has to say.
@@ -186,7 +186,7 @@ impl fmt::Display for Diagnosis {
             Verdict::Incomplete => "part of the bundle is missing",
             Verdict::Other => "the bundle cannot be used",
         })?;
-        if let Some(Place { offset, end, volume, base }) = &self.place {
+        if let Some(DamagePlace { offset, end, volume, base }) = &self.place {
             match end {
                 Some(end) => write!(f, ", within bytes {offset} to {}", end.saturating_sub(1))?,
                 None => write!(f, ", at byte {offset} or behind it")?,

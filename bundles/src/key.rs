@@ -9,7 +9,7 @@ use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePub
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::key_found::{Found, Half};
+use crate::key_found::{Half, KeyFileContent};
 use crate::{Digest, text_type};
 
 const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
@@ -71,7 +71,7 @@ pub enum KeyError {
         /// What is needed.
         needed: Half,
         /// What is there.
-        found: Found,
+        found: KeyFileContent,
     },
     /// A key that only its passphrase opens.
     #[error("the private key is encrypted and needs its passphrase")]

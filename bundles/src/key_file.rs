@@ -14,7 +14,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 use crate::key::KeyError;
-pub use crate::key_found::{Found, Half};
+pub use crate::key_found::{Half, KeyFileContent};
 use crate::key_notes::{Day, KeyNotesError};
 use crate::text_file::{self, TextError};
 use crate::{KeyNotes, SigningKey, VerifyingKey};
@@ -25,7 +25,7 @@ enum Item {
     Private(SigningKey),
     /// PKCS#8 in DER that a passphrase opens.
     Encrypted(Zeroizing<Vec<u8>>),
-    Other(Found),
+    Other(KeyFileContent),
 }
 
 impl VerifyingKey {
@@ -49,15 +49,15 @@ impl VerifyingKey {
             match item {
                 Item::Public(key) if keys.contains(&key) => {}
                 Item::Public(key) => keys.push(key),
-                Item::Private(_) | Item::Encrypted(_) => return refused(Found::PrivateKey),
+                Item::Private(_) | Item::Encrypted(_) => return refused(KeyFileContent::PrivateKey),
                 Item::Other(found) => other = other.or(Some(found)),
             }
         }
         match (keys.len(), keys.pop(), other) {
             (1, Some(key), None) => Ok(key),
             (_, _, Some(found)) => refused(found),
-            (0, ..) => refused(Found::Unknown),
-            (count, ..) => refused(Found::Several { count }),
+            (0, ..) => refused(KeyFileContent::Unknown),
+            (count, ..) => refused(KeyFileContent::Several { count }),
         }
     }
 }
@@ -113,9 +113,9 @@ fn only_private(items: Vec<Item>) -> Result<SigningKey, KeyError> {
     match (keys.len(), keys.pop(), other) {
         (1, Some(key), _) => Ok(key),
         (0, _, Some(found)) => refused(found),
-        (0, ..) if public => refused(Found::PublicKey),
-        (0, ..) => refused(Found::Unknown),
-        (count, ..) => refused(Found::Several { count }),
+        (0, ..) if public => refused(KeyFileContent::PublicKey),
+        (0, ..) => refused(KeyFileContent::Unknown),
+        (count, ..) => refused(KeyFileContent::Several { count }),
     }
 }
 
@@ -127,7 +127,7 @@ fn decrypt(der: &[u8], passphrase: &str) -> Result<Item, KeyError> {
     match opened {
         Ok(document) => Ok(private(document.as_bytes())),
         Err(EncryptedPrivateKey(AlgorithmParametersInvalid { .. } | UnsupportedAlgorithm { .. })) => {
-            Ok(Item::Other(Found::OldEncryption))
+            Ok(Item::Other(KeyFileContent::OldEncryption))
         }
         Err(_) => Err(KeyError::Passphrase),
     }
@@ -139,10 +139,10 @@ fn items(bytes: &[u8]) -> Vec<Item> {
     }
     let text = match text_file::decode(bytes) {
         Ok(text) => Zeroizing::new(text),
-        Err(_) if is_binary_pgp(bytes) => return vec![Item::Other(Found::Pgp)],
+        Err(_) if is_binary_pgp(bytes) => return vec![Item::Other(KeyFileContent::Pgp)],
         // PEM is ASCII; a comment above it may be in any encoding.
         Err(TextError::NotUtf8 { .. }) => Zeroizing::new(String::from_utf8_lossy(bytes).into_owned()),
-        Err(error) => return vec![Item::Other(Found::Text(error))],
+        Err(error) => return vec![Item::Other(KeyFileContent::Text(error))],
     };
     let blocks = blocks(&text);
     if blocks.is_empty() { vec![Item::Other(without_pem(&text))] } else { blocks.iter().filter_map(of_block).collect() }
@@ -211,41 +211,41 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
 fn of_block(block: &Block<'_>) -> Option<Item> {
     let found = match (block.label, &block.der) {
         ("EC PARAMETERS", _) => return None,
-        (_, Some(_)) if block.encrypted => Found::OldEncryption,
+        (_, Some(_)) if block.encrypted => KeyFileContent::OldEncryption,
         ("PUBLIC KEY", Some(der)) => return Some(public(der)),
         ("PRIVATE KEY" | "EC PRIVATE KEY", Some(der)) => return Some(private(der)),
         ("ENCRYPTED PRIVATE KEY", Some(der)) => return Some(encrypted(der)),
         ("CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE", Some(der)) => return Some(of_certificate(der)),
-        ("CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST", _) => Found::Request,
-        ("RSA PRIVATE KEY" | "RSA PUBLIC KEY", _) => Found::Algorithm { name: "RSA" },
-        ("DSA PRIVATE KEY", _) => Found::Algorithm { name: "DSA" },
-        ("ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED SIGSTORE PRIVATE KEY", _) => Found::Cosign,
+        ("CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST", _) => KeyFileContent::Request,
+        ("RSA PRIVATE KEY" | "RSA PUBLIC KEY", _) => KeyFileContent::Algorithm { name: "RSA" },
+        ("DSA PRIVATE KEY", _) => KeyFileContent::Algorithm { name: "DSA" },
+        ("ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED SIGSTORE PRIVATE KEY", _) => KeyFileContent::Cosign,
         ("OPENSSH PRIVATE KEY", der) => {
             let curve = b"ecdsa-sha2-nistp256";
             let convertible = der.as_ref().is_some_and(|der| der.windows(curve.len()).any(|part| part == curve));
-            Found::OpenSsh { convertible }
+            KeyFileContent::OpenSsh { convertible }
         }
-        (label, _) if label.starts_with("PGP ") => Found::Pgp,
-        (_, None) => Found::Damaged,
-        _ => Found::Unknown,
+        (label, _) if label.starts_with("PGP ") => KeyFileContent::Pgp,
+        (_, None) => KeyFileContent::Damaged,
+        _ => KeyFileContent::Unknown,
     };
     Some(Item::Other(found))
 }
 
 /// What a file without a PEM block is.
-fn without_pem(text: &str) -> Found {
+fn without_pem(text: &str) -> KeyFileContent {
     let text = text.trim();
     let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
     if text.is_empty() {
-        Found::Nothing
+        KeyFileContent::Nothing
     } else if begins(&["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "---- BEGIN SSH2"]) {
-        Found::OpenSsh { convertible: text.starts_with("ecdsa-sha2-nistp256 ") }
+        KeyFileContent::OpenSsh { convertible: text.starts_with("ecdsa-sha2-nistp256 ") }
     } else if begins(&["untrusted comment:"]) {
-        Found::Minisign
+        KeyFileContent::Minisign
     } else if text.starts_with('{') && text.contains("\"kty\"") {
-        Found::Jwk
+        KeyFileContent::Jwk
     } else {
-        Found::Unknown
+        KeyFileContent::Unknown
     }
 }
 
@@ -262,8 +262,8 @@ fn of_der(der: &[u8]) -> Item {
         return item;
     }
     Item::Other(match unreadable(der) {
-        _ if holds(der, PKCS7_DATA) => Found::Pkcs12,
-        Found::Damaged => Found::Unknown,
+        _ if holds(der, PKCS7_DATA) => KeyFileContent::Pkcs12,
+        KeyFileContent::Damaged => KeyFileContent::Unknown,
         found => found,
     })
 }
@@ -273,7 +273,7 @@ fn encrypted(der: &[u8]) -> Item {
     // What cannot be parsed is another scheme: PKCS#12's, which `openssl pkcs8 -v1` uses, among them.
     match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(key) if key.encryption_algorithm.pbes2().is_some() => Item::Encrypted(Zeroizing::new(der.to_vec())),
-        _ => Item::Other(Found::OldEncryption),
+        _ => Item::Other(KeyFileContent::OldEncryption),
     }
 }
 
@@ -305,7 +305,7 @@ fn private(der: &[u8]) -> Item {
 fn of_certificate(der: &[u8]) -> Item {
     match parse_x509_certificate(der) {
         Ok((_, certificate)) => public(certificate.tbs_certificate.subject_pki.raw),
-        Err(_) => Item::Other(Found::Damaged),
+        Err(_) => Item::Other(KeyFileContent::Damaged),
     }
 }
 
@@ -324,7 +324,7 @@ fn certificate_days(bytes: &[u8]) -> Option<(Day, Day)> {
 }
 
 /// Names the algorithm of a key that could not be read by its object identifier.
-fn unreadable(der: &[u8]) -> Found {
+fn unreadable(der: &[u8]) -> KeyFileContent {
     const PRIME_FIELD: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x01, 0x01];
     const NAMES: [(&[u8], &str); 11] = [
         (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01], "RSA"),
@@ -340,10 +340,10 @@ fn unreadable(der: &[u8]) -> Found {
         (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03], "a post-quantum algorithm"),
     ];
     if holds(der, PRIME_FIELD) {
-        return Found::ExplicitCurve;
+        return KeyFileContent::ExplicitCurve;
     }
     let name = NAMES.iter().find(|(identifier, _)| holds(der, identifier));
-    name.map_or(Found::Damaged, |&(_, name)| Found::Algorithm { name })
+    name.map_or(KeyFileContent::Damaged, |&(_, name)| KeyFileContent::Algorithm { name })
 }
 
 /// Whether the object identifier with this content stands in `der`. A post-quantum one goes on for another byte.

@@ -25,7 +25,7 @@ impl fmt::Display for Half {
 /// What a file holds that is not the key that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Found {
+pub enum KeyFileContent {
     /// Not a byte, or white space.
     Nothing,
     /// Text in an encoding that is not read.
@@ -71,7 +71,7 @@ pub enum Found {
     Unknown,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for KeyFileContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Nothing => "the file is empty",

@@ -42,6 +42,12 @@ impl Day {
     pub fn today() -> Self {
         Self(time::OffsetDateTime::now_utc().date())
     }
+
+    /// How many days after this one `later` is; negative where it comes before.
+    #[must_use]
+    pub fn days_until(self, later: Self) -> i64 {
+        (later.0 - self.0).whole_days()
+    }
 }
 
 impl FromStr for Day {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kbundle_format::key::KeyError;
-use kbundle_format::key_file::Found;
+use kbundle_format::key_file::KeyFileContent;
 use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyNotes, SigningKey, VerifyingKey};
 
@@ -133,10 +133,10 @@ fn a_passphrase_opens_what_is_read_and_an_old_encryption_is_no_wrong_passphrase(
     // Nobody is asked for a passphrase that could not help.
     for name in ["pbes1.pem", "traditional.pem"] {
         let error = SigningKey::from_file(&bytes(&folder, name)).unwrap_err();
-        assert!(matches!(error, KeyError::Found { found: Found::OldEncryption, .. }), "{name}: {error}");
+        assert!(matches!(error, KeyError::Found { found: KeyFileContent::OldEncryption, .. }), "{name}: {error}");
     }
     let error = SigningKey::from_encrypted_file(&bytes(&folder, "des3.pem"), "abc").unwrap_err();
-    assert!(matches!(error, KeyError::Found { found: Found::OldEncryption, .. }), "{error}");
+    assert!(matches!(error, KeyError::Found { found: KeyFileContent::OldEncryption, .. }), "{error}");
 }
 
 fn private_refusal(folder: &tempfile::TempDir, name: &str) -> (String, String) {

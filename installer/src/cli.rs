@@ -6,6 +6,7 @@ pub(crate) mod offers;
 mod run;
 mod support;
 mod token;
+mod upgrade;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use kbundle_cli::OutputFormat;
 pub use run::RunArguments;
 pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
+pub use upgrade::{DrainTimeout, MaxUnavailable, UpgradeArguments};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -100,15 +102,14 @@ pub enum Command {
     /// bundle and the key.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Change this host's cluster to the versions of another bundle
+    /// Change a cluster to the versions of another bundle
     ///
-    /// For a cluster of a single host. Unpacks the new programs and loads the new images before anything that runs is changed, takes a
-    /// snapshot of etcd, and then changes containerd, etcd, the control plane, the kubelet, the network and the add-ons one after another, each
-    /// only when the one before is well. Kubernetes goes ahead by one minor at the most and never back. If it is interrupted, run it again
-    /// to finish.
-    #[command(
-        after_long_help = "Examples:\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub --dry-run\n  kinstall upgrade k8s-1.36.3-amd64.tar.zst --key signing.pub\n  kinstall upgrade update.tar.zst --base k8s-1.35.4-amd64.tar.zst --key signing.pub"
-    )]
+    /// Of this host, whose cluster has no other, or of the hosts of cluster.yaml. Unpacks the new programs and loads the new images on every
+    /// host before anything that runs is changed, takes a snapshot of etcd, and then changes containerd, etcd, the control plane, the
+    /// kubelet, the network and the add-ons one after another, each only when the one before is well. Of several hosts, members of etcd have
+    /// their turn one by one, then control planes, then workers; the pods of a node are moved to others before. Kubernetes goes ahead by one
+    /// minor at the most and never back. If it is interrupted, run it again to finish.
+    #[command(after_long_help = upgrade::EXAMPLES)]
     Upgrade(UpgradeArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -321,23 +322,6 @@ pub struct HostsArguments {
     /// For hosts with `sudo: password`. Without it, the password comes from the variable `KINSTALL_SUDO_PASSWORD`, or from the terminal.
     #[arg(long, value_name = "N")]
     pub sudo_password_fd: Option<u32>,
-}
-
-/// Arguments of `upgrade`.
-#[derive(Debug, Args)]
-pub struct UpgradeArguments {
-    /// The new bundle.
-    #[command(flatten)]
-    pub bundle: BundleArguments,
-    /// Print the plan and change nothing
-    ///
-    /// Verifies the bundle and shows every version before and after, what is started anew, what users notice, what cannot be undone, which
-    /// deprecated APIs are asked for, and the steps in order.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Continue although this preflight check rejects; repeatable
-    #[arg(long = "ignore", value_name = "CHECK")]
-    pub ignored: Vec<CheckId>,
 }
 
 /// Arguments of `preflight`.

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod commands;
 pub mod cost;
 pub mod distributions;
+mod drain;
 pub mod etcd_layout;
 pub mod etcd_snapshot;
 pub mod executor;

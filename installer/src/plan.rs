@@ -2,39 +2,16 @@
 
 use kbundle_cluster::contents::BundleContents;
 use kbundle_cluster::needs::{Mismatch, mismatches};
-use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
+use crate::stage::Phase;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
     LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
     Taint, VirtualAddress, upgrade,
 };
-
-/// A stage of an installation. With several hosts, each ends on all of them before the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Whatever needs no other host.
-    Prepare,
-    /// The members of etcd.
-    Etcd,
-    /// The API server and its companions: the first host's, and then the others'.
-    ControlPlane,
-    /// Hosts that only run pods join; those that joined before get what their own pods need.
-    Worker,
-    /// What connects pods.
-    Network,
-    /// What needs a cluster that runs.
-    Finish,
-}
-
-impl Phase {
-    /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Prepare, Self::Etcd, Self::ControlPlane, Self::Worker, Self::Network, Self::Finish];
-}
+use crate::upgrade::part::Part;
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
@@ -109,18 +86,25 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
     Ok(Plan { steps })
 }
 
-/// Decides what an upgrade of a single host is to do: what changes versions in their order, and then all that an installation does, which
+/// Decides what an upgrade is to do on one host: what changes versions in their order, and then all that an installation does, which
 /// finds most of it done.
 ///
 /// # Errors
 /// The first of the [`refusals`].
 pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
-    let Plan { steps: mut installation } = plan(inputs)?;
-    let concerned = upgrade::STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    let mut steps: Vec<_> =
-        concerned.map(|&(phase, step)| PlannedStep { phase, title: step.title(inputs), step }).collect();
-    steps.append(&mut installation);
-    Ok(Plan { steps })
+    plan_upgrade_parts(inputs, &Part::ALL)
+}
+
+/// The same for these parts of it alone.
+///
+/// # Errors
+/// The first of the [`refusals`].
+pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, Mismatch> {
+    let Plan { steps: installation } = plan(inputs)?;
+    let concerned = upgrade::STEPS.iter().filter(|(part, step)| parts.contains(part) && step.concerns(inputs));
+    let upgrade = concerned.map(|&(part, step)| PlannedStep { phase: part.phase(), title: step.title(inputs), step });
+    let installation = installation.into_iter().filter(|planned| parts.contains(&Part::with(planned.phase)));
+    Ok(Plan { steps: upgrade.chain(installation).collect() })
 }
 
 /// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.
@@ -232,6 +216,19 @@ mod tests {
         let refusal: String = holds(&cluster, "c2").unwrap_err();
         insta::assert_snapshot!(refusal, @"the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with `--addon kube-vip`, or set api.load-balancer to `node-local`");
         assert_eq!(holds(&cluster, "w1"), Ok(false));
+    }
+
+    #[test]
+    fn a_host_of_another_architecture_than_cluster_yaml_says_is_refused() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.spec.hosts[0].arch = Some(crate::config::Architecture::Arm64);
+        let name = cluster.spec.hosts[0].name.to_string();
+        let topology = cluster.seen_from(&name);
+        let refused = plan(&cluster.inputs(&topology)).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "the host has the architecture amd64, and hosts[0].arch says arm64; correct the one or the other"
+        );
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::config::ClusterSpec;
 use crate::failure::Advise;
 use crate::host::{Host, HostError, ledger};
 use crate::trust::Trust;
-use crate::upgrade::unfinished;
 
 const LIST: &str = "bundle/bundle.json";
 const SIGNATURES: &str = "bundle/signatures";
@@ -19,6 +18,8 @@ const SPEC: &str = "cluster.yaml";
 const NAME: &str = "host";
 /// The place of a host's own records, below kinstall's directory.
 const OWN: &str = "";
+/// The place of the records of the bundle that an upgrade leads to, while it is under way.
+pub const UPGRADE: &str = "upgrade";
 
 /// What a host was set up from.
 #[derive(Debug)]
@@ -142,26 +143,32 @@ impl Records {
     /// upgrade is not finished.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
         let Some(found) = Self::read_begun(host)? else { return Ok(()) };
-        if let Some(target) = unfinished::target(host)? {
+        if let Some(target) = Self::read_in(host, UPGRADE)? {
             let version = |records: &Self| BundleList::parse(&records.list_bytes).map(|list| list.kubernetes_version);
             let (from, to) = (version(&found)?, version(&target)?);
             return Err(anyhow!("the upgrade of this host from Kubernetes {from} to {to} is not finished"))
                 .refused()
                 .hint("finish it with the same bundle: `kinstall upgrade BUNDLE --key KEY`");
         }
-        let other =
-            |what| format!("this host was set up from another {what}; changing a running cluster is not supported yet");
         if found.list_bytes != self.list_bytes {
             return Err(anyhow!(other_bundle(&found.list_bytes, &self.list_bytes))).refused().hint(
-                "`kinstall upgrade BUNDLE --key KEY` changes the version of a single host; for anything else give the bundle that it was set up \
+                "`kinstall upgrade BUNDLE --key KEY` changes the version of a cluster; for anything else give the bundle that it was set up \
                  from (`kinstall status` shows it)",
             );
         }
-        let result = if found.name == self.name {
-            self.spec.same_cluster_as(&found.spec).with_context(|| other("cluster description"))
+        found.refuse_another_cluster(&self.spec, self.name.as_deref())
+    }
+
+    /// Refuses to make a host that was set up from these records part of another cluster, or one of another name.
+    pub fn refuse_another_cluster(&self, spec: &ClusterSpec, name: Option<&str>) -> anyhow::Result<()> {
+        let result = if self.name.as_deref() == name {
+            spec.same_cluster_as(&self.spec).context(
+                "this host was set up from another cluster description; changing a running cluster is not supported yet",
+            )
         } else {
-            let called = |name: &Option<String>| name.clone().unwrap_or_else(|| "the only host".to_owned());
-            Err(anyhow!("this host was set up as {}, and is called {} now", called(&found.name), called(&self.name)))
+            let called = |name: Option<&str>| name.unwrap_or("the only host").to_owned();
+            let (was, is) = (called(self.name.as_deref()), called(name));
+            Err(anyhow!("this host was set up as {was}, and is called {is} now"))
         };
         result.refused().hint(
             "give the one it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first",
@@ -210,6 +217,7 @@ mod tests {
     use super::*;
     use crate::fixture::{self, bench::Bench};
     use crate::host::Change;
+    use crate::upgrade::unfinished;
 
     #[test]
     fn a_bundle_of_another_version_is_told_by_both_versions() {

@@ -21,8 +21,9 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_material::{JoinMaterial, Pair};
-use crate::plan::{Phase, Plan, PlannedStep};
+use crate::plan::{Plan, PlannedStep};
 use crate::records::Records;
+use crate::stage::Phase;
 use crate::steps::{ControlPlane, Etcd, KubeadmConfig, RestoredData, RestoredObjects, SharedKeys, Step, shared_keys};
 use progress::{AWAITS_KUBEADM, LIST, SNAPSHOT_PATH};
 

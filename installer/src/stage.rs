@@ -1,11 +1,33 @@
-//! The stages of work on many hosts.
+//! The phases of the work on one host, and the stages of the work on many.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Phase;
+/// A part of the work on a host: each step of a plan belongs to one. With several hosts, each ends on all of them before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Whatever needs no other host.
+    Prepare,
+    /// The members of etcd.
+    Etcd,
+    /// The API server and its companions: the first host's, and then the others'.
+    ControlPlane,
+    /// Hosts that only run pods join; those that joined before get what their own pods need.
+    Worker,
+    /// What connects pods.
+    Network,
+    /// What needs a cluster that runs.
+    Finish,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Prepare, Self::Etcd, Self::ControlPlane, Self::Worker, Self::Network, Self::Finish];
+}
 
 /// A part of the work on many hosts. Each ends on all of them before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +39,10 @@ pub enum Stage {
     Preflight,
     /// Sending each host its part of the bundle.
     Bundle,
+    /// Unpacking the programs and loading the images of another version, before anything that runs is changed.
+    Preload,
+    /// Saving etcd before anything that runs is changed.
+    Snapshot,
     /// Everything that a host does without the others.
     Prepare,
     /// The members of etcd.
@@ -55,6 +81,19 @@ impl Stage {
         Self::Finish,
     ];
 
+    /// The stages of an upgrade that change hosts, in order.
+    pub const UPGRADE: [Self; 9] = [
+        Self::Bundle,
+        Self::Preload,
+        Self::Snapshot,
+        Self::Etcd,
+        Self::FirstControlPlane,
+        Self::ControlPlanes,
+        Self::Workers,
+        Self::Network,
+        Self::Finish,
+    ];
+
     /// The phase of the plan that hosts go through in this stage; `None` where it is no part of a host's plan.
     #[must_use]
     pub fn phase(self) -> Option<Phase> {
@@ -68,6 +107,8 @@ impl Stage {
             Self::Connect
             | Self::Preflight
             | Self::Bundle
+            | Self::Preload
+            | Self::Snapshot
             | Self::LoadBalancer
             | Self::Remove
             | Self::Certificates
@@ -82,6 +123,8 @@ impl fmt::Display for Stage {
             Self::Connect => "connect",
             Self::Preflight => "preflight",
             Self::Bundle => "bundle",
+            Self::Preload => "preload",
+            Self::Snapshot => "snapshot",
             Self::Prepare => "prepare",
             Self::Etcd => "etcd",
             Self::FirstControlPlane => "first control plane",
@@ -106,6 +149,6 @@ mod tests {
         let mut phases: Vec<_> = Stage::INSTALLATION.into_iter().filter_map(Stage::phase).collect();
         phases.dedup();
         assert_eq!(phases, Phase::ALL);
-        assert!(Stage::INSTALLATION.is_sorted());
+        assert!(Stage::INSTALLATION.is_sorted() && Stage::UPGRADE.is_sorted());
     }
 }

@@ -48,6 +48,29 @@ pub(crate) fn create(name: &str) -> Result<Vec<PathBuf>> {
     Ok(made)
 }
 
+/// Lets go what is frozen in the group `name`: with cgroup v1 a frozen process does not end when it is killed, and a runc that is killed
+/// may leave its container so.
+pub(crate) fn thaw(name: &str) -> Result<()> {
+    let top = Path::new(MOUNT).join("freezer").join(name);
+    if top.exists() { thaw_tree(&top) } else { Ok(()) }
+}
+
+/// From the top down: a group stays frozen while one above it is. Groups go meanwhile, as their processes end.
+fn thaw_tree(group: &Path) -> Result<()> {
+    let state = group.join("freezer.state");
+    if fs::read_to_string(&state).is_ok_and(|state| state.trim_end() != "THAWED") {
+        fs::write(&state, "THAWED")?;
+    }
+    let Ok(entries) = fs::read_dir(group) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            thaw_tree(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the group `name` and all below it, everywhere. Its processes are ended already; the
 /// kernel may need a moment to let go of them.
 pub(crate) fn remove(name: &str) -> Result<()> {

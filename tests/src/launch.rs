@@ -71,6 +71,7 @@ impl Launch {
     pub(crate) fn kill(&self) -> Result<()> {
         let Some(nspawn) = self.nspawn() else { return Ok(()) };
         signal(self.init().unwrap_or(nspawn), Signal::SIGKILL)?;
+        cgroups::thaw(&self.machine)?;
         self.wait_gone(Duration::from_secs(20))
     }
 

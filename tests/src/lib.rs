@@ -15,6 +15,7 @@ pub mod files;
 mod host;
 mod kernel;
 mod launch;
+pub mod load;
 mod machine;
 mod mirror;
 mod network;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use kbundle_cli::similar::nearest_version;
 use kbundle_format::Digest;
 
-use crate::resolve::ResolveError;
 use crate::site::SiteError;
 
 /// What `bundle.yaml` says of a chart cannot be used.
@@ -124,7 +123,4 @@ pub enum ChartError {
         /// The cause.
         source: SiteError,
     },
-    /// The images of the chart cannot be selected.
-    #[error(transparent)]
-    Images(#[from] ResolveError),
 }

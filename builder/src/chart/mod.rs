@@ -14,20 +14,22 @@ mod ignore;
 mod index;
 mod package;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use kbundle_format::{Digest, ImageRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::one_or_many::OneOrMany;
-use crate::site::{LocalFile, SiteName};
-use crate::spec::Paths;
+use crate::one_or_many::{OneOrMany, Paths};
+use crate::site::{LocalFile, SiteName, read_regular};
 
 pub use error::{ChartError, ChartSettingsError};
 pub(crate) use helm::{Helm, Rendering};
 pub(crate) use index::Index;
-pub(crate) use package::{ChartIdentity, package};
+pub(crate) use package::ChartIdentity;
+
+use package::package;
 
 /// What the address of a chart in a registry begins with.
 pub(crate) const REGISTRY_SCHEME: &str = "oci://";
@@ -138,6 +140,11 @@ fn read_file(base: &Path, path: &Path) -> Result<LocalFile, ChartSettingsError> 
     LocalFile::read(base, path).map_err(|source| ChartSettingsError::Read { path: base.join(path), source })
 }
 
+/// What is carried for a path of bundle.yaml: a regular file as it is, the folder of a chart as an archive.
+pub(crate) fn local_content(path: &Path) -> io::Result<Vec<u8>> {
+    if path.is_dir() { package(path) } else { read_regular(path) }
+}
+
 /// A chart of the site's own, and the version that it says it has.
 fn local(
     base: &Path,
@@ -147,7 +154,7 @@ fn local(
     let path = PathBuf::from(&settings.chart);
     let whole = base.join(&path);
     let read = |source| ChartSettingsError::Read { path: whole.clone(), source };
-    let content = LocalFile::content(&whole).map_err(read)?;
+    let content = local_content(&whole).map_err(read)?;
     let identity = ChartIdentity::of(&content).map_err(read)?;
     if let Some(wanted) = settings.version.as_ref().filter(|wanted| **wanted != identity.version) {
         return Err(wrong(format!("{} has version {} instead of {wanted}", whole.display(), identity.version)));

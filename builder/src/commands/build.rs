@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan::{Plan, Source};
-use super::{dry_run, keys, provenance, reproduce, source};
+use super::{dry_run, keys, provenance, source};
 use crate::cli::BuildArgs;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
@@ -49,9 +49,6 @@ pub struct Report {
 }
 
 pub fn run(arguments: &BuildArgs, output: OutputFormat) -> anyhow::Result<()> {
-    if let Some(bundle) = &arguments.reproduce {
-        return reproduce::run(arguments, bundle, output);
-    }
     let file = source::spec_file(&arguments.spec)?;
     if arguments.dry_run {
         return dry_run::run(arguments, &file, output);

@@ -7,7 +7,10 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{build, catalog, check, config, diff, dry_run, export, images, keygen, lock, reproduce, sbom, sign};
+use super::{
+    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, lock, reproduce, sbom,
+    sign,
+};
 
 /// Of every command.
 pub fn documents() -> Vec<Documents> {
@@ -33,6 +36,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("sbom").with::<sbom::Report>().with::<sbom::Verification>(),
         Documents::of("diff").with::<diff::Report>(),
         Documents::of("check").with::<check::Report>().with_details::<check::Findings>(),
+        Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),
+        Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("export").with::<export::Report>(),
         Documents::of("join").with::<composed::Report>(),
         Documents::of("subset").with::<composed::Report>(),

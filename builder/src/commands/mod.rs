@@ -1,5 +1,7 @@
 //! What each command does, in the order of its steps.
 
+pub mod advisories;
+pub mod audit;
 pub mod build;
 pub mod cat;
 pub mod catalog;
@@ -41,7 +43,12 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let done = match arguments.command {
         Command::Diff(arguments) => return diff::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
-        Command::Build(arguments) => build::run(&arguments, output),
+        Command::Advisories(command) => advisories::run(&command, output),
+        Command::Audit(arguments) => audit::run(&arguments, output),
+        Command::Build(arguments) => match &arguments.reproduce {
+            Some(bundle) => reproduce::run(&arguments, bundle, output),
+            None => build::run(&arguments, output),
+        },
         Command::Lock(arguments) => lock::run(&arguments, output),
         Command::Catalog(command) => catalog::run(&command, output),
         Command::Images(command) => images::run(&command, output),

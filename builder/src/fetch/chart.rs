@@ -7,7 +7,7 @@ use kbundle_format::oci::MAX_DOCUMENT_BYTES;
 use kbundle_format::{Digest, ImageRef, PinSource};
 use serde::Deserialize;
 
-use super::http::{Access, Download, Place, beside_the_network};
+use super::http::{Access, Download, Location, beside_the_network};
 use super::{FetchError, Fetcher, image};
 use crate::chart::{
     ChartError, ChartIdentity, ChartOrigin, Helm, Index, REGISTRY_SCHEME, Rendering, SiteChart, registry_reference,
@@ -62,14 +62,14 @@ impl Fetcher {
         let unpack = move || Helm::unpack(&archive, &place).map_err(|error| of_chart(&name, error));
         let helm = Arc::new(beside_the_network(unpack).await?);
         for chart in charts {
-            let failed = |error: ChartError| of_chart(&chart.release, error);
+            let failed = |error| FetchError::ChartImages { release: chart.release.clone(), source: Box::new(error) };
             let Archive { url, digest, pin } = self.archive(&chart).await?;
             // Files of the site are in the selection from the beginning.
             if pin != PinSource::LocalFile {
-                selection.add_chart(&chart, &url, Pin::Fetched(digest, pin)).map_err(|error| failed(error.into()))?;
+                selection.add_chart(&chart, &url, Pin::Fetched(digest, pin)).map_err(failed)?;
             }
             let found = self.images_of(&helm, &chart, digest, selection.kubernetes).await?;
-            selection.add_images_of(&chart, &found, &left_out, unpinned).map_err(|error| failed(error.into()))?;
+            selection.add_images_of(&chart, &found, &left_out, unpinned).map_err(failed)?;
             for line in selection.doubtful(&chart.release, &found) {
                 self.progress.note(&line);
             }
@@ -139,7 +139,7 @@ impl Fetcher {
     /// The archive that a registry has under a tag.
     async fn registry_archive(&self, chart: &SiteChart, reference: &ImageRef) -> Result<Archive, FetchError> {
         let repositories = self.mirrors.repositories(reference);
-        let place = |repository: &crate::mirror::Repository| Place {
+        let place = |repository: &crate::mirror::Repository| Location {
             url: document_address(repository, reference, None),
             access: Access::Manifest(repository.clone()),
         };

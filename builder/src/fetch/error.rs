@@ -12,6 +12,7 @@ use reqwest::Url;
 use super::{Breakdown, RetryPolicy};
 use crate::chart::ChartError;
 use crate::registry::CredentialError;
+use crate::resolve::ResolveError;
 use crate::upstream::{Server, origin};
 
 /// Why something could not be fetched.
@@ -167,6 +168,14 @@ pub enum FetchError {
         release: String,
         /// Why.
         source: Box<ChartError>,
+    },
+    /// The images of a chart of the site.
+    #[error("cannot take the chart of {release}")]
+    ChartImages {
+        /// The release.
+        release: String,
+        /// Why they cannot be selected.
+        source: Box<ResolveError>,
     },
     /// A checksum file without a checksum.
     #[error("{url} does not begin with a SHA-256")]

@@ -27,7 +27,7 @@ use crate::upstream::origin;
 #[derive(Clone, Debug)]
 pub(super) struct Download {
     /// Where it is asked for, in this order: the mirrors, or else upstream. At least one.
-    pub places: Vec<Place>,
+    pub places: Vec<Location>,
     /// The expected digest; absent only where nothing pins the content.
     pub digest: Option<Digest>,
     /// The expected size, where a descriptor or a lock states it.
@@ -38,13 +38,13 @@ pub(super) struct Download {
 
 /// One piece of content on one server.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub url: String,
     /// How the server is asked for it.
     pub access: Access,
 }
 
-impl Place {
+impl Location {
     fn origin(&self) -> &str {
         origin(&self.url).unwrap_or(&self.url)
     }
@@ -115,7 +115,7 @@ impl Downloader {
         partial: &Path,
         item: &Item<'_>,
     ) -> Result<(Digest, u64), FetchError> {
-        let mut places: Vec<&Place> = wanted.places.iter().collect();
+        let mut places: Vec<&Location> = wanted.places.iter().collect();
         places.sort_by_key(|place| self.is_unreachable(place));
         let mut failed = Vec::new();
         while !places.is_empty() {
@@ -140,14 +140,14 @@ impl Downloader {
         Err(if failed.len() == 1 { failed.remove(0) } else { FetchError::NoMirror { failed } })
     }
 
-    fn is_unreachable(&self, place: &Place) -> bool {
+    fn is_unreachable(&self, place: &Location) -> bool {
         self.unreachable.lock().expect("nothing panics while holding it").contains(place.origin())
     }
 
     async fn try_place(
         &self,
         wanted: &Download,
-        place: &Place,
+        place: &Location,
         has_another: bool,
         partial: &Path,
         item: &Item<'_>,
@@ -171,7 +171,7 @@ impl Downloader {
     async fn attempt(
         &self,
         wanted: &Download,
-        place: &Place,
+        place: &Location,
         partial: &Path,
         item: &Item<'_>,
     ) -> Result<(Digest, u64), FetchError> {
@@ -199,7 +199,7 @@ impl Downloader {
         result
     }
 
-    async fn ask(&self, place: &Place, beginning: &Beginning) -> Result<Response, FetchError> {
+    async fn ask(&self, place: &Location, beginning: &Beginning) -> Result<Response, FetchError> {
         let request = |client: &Client, url: Url| {
             let mut request = client.get(url).header(ACCEPT_ENCODING, "identity");
             if let Access::Manifest(_) = place.access {

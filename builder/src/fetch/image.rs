@@ -9,7 +9,7 @@ use kbundle_format::oci::{
 };
 use kbundle_format::{Digest, PinSource, Platform};
 
-use super::http::{Access, Download, Place};
+use super::http::{Access, Download, Location};
 use super::{FetchError, Fetcher};
 use crate::lock::{Descriptor, Lock, LockedImage};
 use crate::mirror::Repository;
@@ -31,7 +31,7 @@ pub(super) struct PinnedImage<'a> {
 }
 
 /// The manifest for the platform, and how it was found.
-struct Found {
+struct FoundManifest {
     /// The indexes that lead to it, the innermost first.
     indexes: Vec<Descriptor>,
     manifest: Descriptor,
@@ -52,7 +52,7 @@ impl<'a> PinnedImage<'a> {
     ) -> Result<LockedImage, FetchError> {
         let repositories = fetcher.mirrors.repositories(&image.reference);
         let found = PinnedImage { fetcher, image: &image, platform: &platform, repositories }.follow().await?;
-        let Found { mut indexes, manifest, config, layers, .. } = found;
+        let FoundManifest { mut indexes, manifest, config, layers, .. } = found;
         let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
         let index = indexes.pop();
         indexes.reverse();
@@ -73,9 +73,9 @@ impl<'a> PinnedImage<'a> {
         })
     }
 
-    async fn follow(&self) -> Result<Found, FetchError> {
+    async fn follow(&self) -> Result<FoundManifest, FetchError> {
         let reference = &self.image.reference;
-        let place = |repository: &Repository| Place {
+        let place = |repository: &Repository| Location {
             url: document_address(repository, reference, self.image.digest.as_ref()),
             access: Access::Manifest(repository.clone()),
         };
@@ -96,7 +96,7 @@ impl<'a> PinnedImage<'a> {
             Document::Manifest { media_type, config, layers } => {
                 let manifest = Descriptor { media_type, digest, size };
                 let stated = self.stated(&config).await?;
-                Found { indexes: Vec::new(), manifest, config, layers, stated, index_says_so: false }
+                FoundManifest { indexes: Vec::new(), manifest, config, layers, stated, index_says_so: false }
             }
         };
         match ConfigFit::of(&found.stated, self.platform, found.index_says_so) {
@@ -121,7 +121,7 @@ impl<'a> PinnedImage<'a> {
         index: Descriptor,
         entries: &'b [IndexEntry],
         depth: usize,
-    ) -> PinBox<Box<dyn Future<Output = Result<Option<Found>, FetchError>> + Send + 'b>> {
+    ) -> PinBox<Box<dyn Future<Output = Result<Option<FoundManifest>, FetchError>> + Send + 'b>> {
         Box::pin(async move {
             for entry in IndexEntry::candidates(entries, self.platform) {
                 let document = self.fetch_document(&entry.blob).await?;
@@ -152,12 +152,12 @@ impl<'a> PinnedImage<'a> {
         entry: &IndexEntry,
         config: Blob,
         layers: Vec<Blob>,
-    ) -> Result<Option<Found>, FetchError> {
+    ) -> Result<Option<FoundManifest>, FetchError> {
         let stated = self.stated(&config).await?;
         let index_says_so = entry.platform.is_some();
         let manifest = entry.blob.clone().into();
         let fits = index_says_so || stated.is(self.platform);
-        Ok(fits.then_some(Found { indexes: Vec::new(), manifest, config, layers, stated, index_says_so }))
+        Ok(fits.then_some(FoundManifest { indexes: Vec::new(), manifest, config, layers, stated, index_says_so }))
     }
 
     async fn fetch_document(&self, blob: &Blob) -> Result<Result<Document, String>, FetchError> {
@@ -225,7 +225,7 @@ fn download(
     access: impl Fn(Repository) -> Access,
 ) -> Download {
     let Descriptor { digest, size, .. } = descriptor;
-    let place = |repository: &Repository| Place {
+    let place = |repository: &Repository| Location {
         url: url(repository, &format!("{resource}/{digest}")),
         access: access(repository.clone()),
     };

@@ -7,6 +7,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use super::{Cache, FetchError};
+use crate::chart;
 use crate::site::LocalFile;
 
 /// Why a local file cannot be used.
@@ -48,7 +49,7 @@ pub fn keep_local_files<'a>(
     for (url, expected) in wanted {
         let Some(path) = LocalFile::path_of(url, base) else { continue };
         let is_kept = cache.whole(&expected)?.is_some();
-        let content = match LocalFile::content(&path) {
+        let content = match chart::local_content(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_kept => continue,
             Err(source) => return Err(LocalFileError::Read { path, source }),

@@ -31,7 +31,7 @@ use kbundle_format::{Digest, EntryKind, PinSource};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::http::{Access, Download, Downloader, Place};
+use self::http::{Access, Download, Downloader, Location};
 use self::progress::Progress;
 use crate::lock::{Artifact, Lock, SCHEMA};
 use crate::mirror::Mirrors;
@@ -253,7 +253,7 @@ impl Fetcher {
     }
 
     fn web(&self, url: &str, digest: Option<Digest>, most: u64) -> Download {
-        let places = self.mirrors.places(url).into_iter().map(|url| Place { url, access: Access::Web });
+        let places = self.mirrors.places(url).into_iter().map(|url| Location { url, access: Access::Web });
         Download { places: places.collect(), digest, size: None, most }
     }
 

@@ -4,24 +4,11 @@ use std::collections::BTreeSet;
 
 use kbundle_format::{Component, ComponentName, EntryKind, KubeVersion, Role};
 
-use super::{Pin, ResolveError, SelectedArtifact, SelectedImage, Selection, add_image, path, pin};
+use super::{Pin, ResolveError, SelectedArtifact, SelectedCharts, Selection, add_image, image, path, pin};
 use crate::catalog::{Catalog, Release};
 use crate::chart::{ChartOrigin, SiteChart};
 use crate::site::{FoundImages, LocalFile, SiteFile, SiteManifests};
-use crate::spec::{BundleSpec, ImageRequest, Unpinned};
-
-/// Charts to fetch and render, and what that needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelectedCharts {
-    /// The charts.
-    pub charts: Vec<SiteChart>,
-    /// helm for the machine that builds.
-    pub helm: SelectedArtifact,
-    /// Images that the charts name and the bundle need not have, as they name them.
-    pub left_out: Vec<String>,
-    /// What to do about content that nobody pinned.
-    pub unpinned: Unpinned,
-}
+use crate::spec::{BundleSpec, Unpinned};
 
 impl Catalog {
     /// Adds manifests and charts of the site.
@@ -236,11 +223,4 @@ impl Selection {
         };
         missing.map(line).collect()
     }
-}
-
-/// An image that the site asks for.
-pub(super) fn image(request: ImageRequest, addon: Option<Component>) -> SelectedImage {
-    let ImageRequest { reference, digest } = request;
-    let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
-    SelectedImage { reference, digest, roles, licence: None, addon }
 }

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::Digest;
 
-use crate::chart;
-
 /// What the address of such a file begins with.
 const SCHEME: &str = "file:";
 /// Most bytes of such a file, which is kept in memory. A list that somebody else made may name a file that nobody meant.
@@ -36,11 +34,6 @@ impl LocalFile {
         Self { url: format!("{SCHEME}{}", path.display()), name, digest: Digest::of(content) }
     }
 
-    /// What is carried for `path`: a regular file as it is, the folder of a chart as an archive.
-    pub(crate) fn content(path: &Path) -> io::Result<Vec<u8>> {
-        if path.is_dir() { chart::package(path) } else { read_regular(path) }
-    }
-
     /// The path behind the address of such a file; `None` where `url` is another address.
     pub(crate) fn path_of(url: &str, base: &Path) -> Option<PathBuf> {
         url.strip_prefix(SCHEME).map(|path| base.join(path))
@@ -48,7 +41,7 @@ impl LocalFile {
 }
 
 /// The content of a regular file of at most [`MAX_BYTES`]: a device has no end, and a pipe may have no writer.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if !fs::metadata(path)?.is_file() {
         return refuse("it is no regular file".to_owned());

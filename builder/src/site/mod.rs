@@ -18,6 +18,7 @@ use serde_json::Value;
 pub use file::{FileSettings, SiteFile};
 pub use images::{FoundImage, FoundImages, find};
 pub use local_file::LocalFile;
+pub(crate) use local_file::read_regular;
 pub use name::SiteName;
 
 /// Endings of files with Kubernetes objects.

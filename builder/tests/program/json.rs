@@ -8,6 +8,7 @@ use kbundle::Arguments;
 use kbundle_cli::definition::commands;
 use serde_json::Value;
 
+use crate::audit::write_osv;
 use crate::catalog::{with_fault, with_next_patch};
 use crate::check::write_fitting_bundle;
 use crate::upstream::{Upstream, kbundle_in};
@@ -28,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 30] = [
     case(
         "build",
         &[
@@ -100,6 +101,18 @@ const CASES: [Case; 28] = [
         "check bundle.tar.zst --cluster one-host.yaml --key ecdsa.pub",
     ),
     case(
+        "advisories pack",
+        &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
+        3,
+        "advisories pack --osv osv --key signing.key --out advisories.tar.zst",
+    ),
+    case(
+        "audit",
+        &["audit new.tar.zst --key signing.pub", "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub"],
+        3,
+        "audit new.tar.zst --policy strict --key signing.pub",
+    ),
+    case(
         "export",
         &["export bundle.tar.zst --oci images --key ecdsa.pub"],
         3,
@@ -146,6 +159,7 @@ fn folder() -> Upstream {
     let settings = "schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n";
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
     write_fitting_bundle(&upstream.path(""));
+    write_osv(&upstream);
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
+mod audit;
 mod catalog;
 mod charts;
 mod check;

@@ -1,4 +1,4 @@
-//! Keys under a passphrase, signers elsewhere, and what other people's tools say of our signatures.
+//! Keys under a passphrase, signers elsewhere, and what other people's tools say of its signatures.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -302,5 +302,5 @@ fn cosign_and_kbundle_accept_each_other() {
     success(&upstream.kbundle(["sign", BUNDLE, "--attach=theirs.sig", "--public-key=cosign.pub"]));
     success(&upstream.kbundle(["verify", BUNDLE, "--key=signing.pub", "--key=cosign.pub", "--threshold=2"]));
     let (accepted, _) = verify("cosign.pub", ours.to_str().unwrap());
-    assert!(!accepted, "cosign took our signature for its own");
+    assert!(!accepted, "cosign took a signature of kbundle for its own");
 }

@@ -3,6 +3,7 @@
 use clap::{Command, Parser};
 
 use crate::arguments::CommonArguments;
+use crate::examples::with_examples;
 use crate::schema::Documents;
 
 /// What help and manual pages say about a program beside its commands.
@@ -40,7 +41,7 @@ pub trait Program: Parser {
 /// The program's definition as manual pages and completion scripts show it, with every flag in its place.
 #[must_use]
 pub fn definition<P: Program>() -> Command {
-    let mut command = P::command();
+    let mut command = with_examples(P::command(), P::GUIDE.groups);
     command.build();
     command
 }

@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::definition::{Guide, Program, commands, definition};
+use crate::examples::examples as examples_of;
 use crate::failure;
-use crate::help;
 use crate::output::{self, OutputFormat, SCHEMA};
 use crate::schema::SchemaDocument;
 
@@ -147,7 +147,7 @@ fn terms(roff: &mut Roff, heading: &str, terms: &[(&str, &str)]) {
 }
 
 fn examples(roff: &mut Roff, command: &Command) {
-    let examples = help::examples(command);
+    let examples = examples_of(command);
     if examples.is_empty() {
         return;
     }

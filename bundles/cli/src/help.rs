@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 use crate::definition::{Guide, Program, definition};
-
-/// The heading of examples in a command's long help.
-const EXAMPLES: &str = "Examples:";
+use crate::examples::{examples, with_examples};
 
 /// Exit codes, for the long help of a program.
 pub const EXIT_CODES: &str = "\
@@ -23,7 +21,8 @@ Exit codes:
 ///
 /// clap has one list of commands. So the lists are part of the help's template here, and clap's own list is left empty.
 #[must_use]
-pub fn with_groups(mut command: Command, guide: &Guide) -> Command {
+pub fn with_groups(command: Command, guide: &Guide) -> Command {
+    let mut command = with_examples(command, guide.groups);
     command.build();
     let width = command.get_subcommands().map(|sub| sub.get_name().len()).max().unwrap_or(0);
     let header = *command.get_styles().get_header();
@@ -49,28 +48,6 @@ pub fn with_groups(mut command: Command, guide: &Guide) -> Command {
         .help_template(template)
 }
 
-/// The examples in a command's long help, one a line; a line that ends with a backslash goes on in the next.
-#[must_use]
-pub fn examples(command: &Command) -> Vec<String> {
-    let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-    let lines = text.lines().skip_while(|line| *line != EXAMPLES).skip(1).take_while(|line| line.starts_with("  "));
-    let mut found: Vec<String> = Vec::new();
-    let mut goes_on = false;
-    for line in lines.map(str::trim) {
-        let end = line.strip_suffix('\\');
-        let words = end.unwrap_or(line).trim_end();
-        match found.last_mut() {
-            Some(last) if goes_on => {
-                last.push(' ');
-                last.push_str(words);
-            }
-            _ => found.push(words.to_owned()),
-        }
-        goes_on = end.is_some();
-    }
-    found
-}
-
 /// What is wrong with a program's help, for its tests: commands under no heading, without an example, or with an example that
 /// does not parse.
 #[must_use]
@@ -84,13 +61,10 @@ pub fn findings<P: Program>() -> Vec<String> {
         .filter(|sub| !grouped.contains(sub.get_name()))
         .map(|sub| format!("{} is under no heading", sub.get_name()))
         .collect();
-    let mut rest: Vec<&Command> = definition.get_subcommands().filter(visible).collect();
+    let mut rest = vec![&definition];
     while let Some(command) = rest.pop() {
         if command.has_subcommands() {
             rest.extend(command.get_subcommands().filter(visible));
-            if command.is_subcommand_required_set() {
-                continue;
-            }
         }
         let name = command.get_bin_name().unwrap_or(command.get_name());
         let examples = examples(command);
@@ -118,13 +92,6 @@ fn unparsed<P: Program>(example: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn examples_are_lines_that_may_go_on() {
-        let command = Command::new("p").after_long_help("Note.\n\nExamples:\n  p a\n  p b | \\\n      p c\n\nMore.");
-        assert_eq!(examples(&command), ["p a", "p b | p c"]);
-        assert!(examples(&Command::new("p")).is_empty());
-    }
 
     #[test]
     fn commands_stand_under_their_headings() {

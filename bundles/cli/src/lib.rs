@@ -9,7 +9,7 @@
 //! | [`schema`] | JSON Schemas of what commands print |
 //! | [`keys`] | public keys and detached signatures from files |
 //! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
-//! | [`help`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
+//! | [`help`], [`examples`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
 //! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
@@ -19,6 +19,7 @@ pub mod arguments;
 pub mod completion;
 pub mod definition;
 pub mod documentation;
+pub mod examples;
 pub mod failure;
 pub mod help;
 pub mod keys;

@@ -131,7 +131,7 @@ fn sweep(folder: &OwnedFd) -> io::Result<()> {
             continue;
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        // Gone meanwhile, a link, or somebody else's: then it is not ours to take away.
+        // Gone meanwhile, a link, or somebody else's: then kbundle must not remove it.
         let Ok(opened) = openat(folder, item.file_name(), flags, Mode::empty()) else { continue };
         let file = std::fs::File::from(opened);
         if file.metadata()?.is_file() && file.try_lock().is_ok() {

@@ -31,4 +31,4 @@ pub mod spdx;
 pub use cyclonedx::Bom;
 pub use describe::{CYCLONEDX_PATH, SPDX_PATH, describe};
 pub use inventory::{Content, Inventory, SbomError};
-pub use overlay::{Located, NotRead, Place, View};
+pub use overlay::{Located, NotRead, PackagePlace, View};

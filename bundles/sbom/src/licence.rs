@@ -44,6 +44,15 @@ pub fn is_expression(text: &str) -> bool {
     Expression::parse_mode(text, MODE).is_ok()
 }
 
+/// Whether the licences that `allowed` takes are enough for an SPDX expression; `None` where it is none. Exceptions behind `WITH` do not count.
+pub fn is_satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
+    let parsed = Expression::parse_mode(expression, MODE).ok()?;
+    Some(parsed.evaluate(|required| match required.license.id() {
+        Some(id) => allowed(id.name),
+        None => allowed(&required.license.to_string()),
+    }))
+}
+
 /// One line of bounded length.
 fn name(text: &str) -> Option<String> {
     let line = text.lines().next()?.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -58,6 +67,15 @@ fn name(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_is_satisfied_by_one_of_its_choices() {
+        let by = |expression: &str| is_satisfied(expression, &|name| name == "MIT");
+        assert_eq!(by("MIT OR GPL-3.0-only"), Some(true));
+        assert_eq!(by("MIT AND GPL-3.0-only"), Some(false));
+        assert_eq!(by("GPL-3.0-only WITH GCC-exception-3.1"), Some(false));
+        assert_eq!(by("GPL-2+"), None);
+    }
 
     fn of(stated: &[&str]) -> Option<Licences> {
         licences(&stated.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())

@@ -11,7 +11,7 @@ use crate::package::{Ecosystem, Finding, OsRelease, Package};
 
 /// Where a package was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct PackagePlace {
     /// The path within the image or archive.
     pub path: String,
     /// The image layer.
@@ -24,14 +24,14 @@ pub struct Located {
     /// The package.
     pub package: Package,
     /// Where, sorted.
-    pub places: Vec<Place>,
+    pub places: Vec<PackagePlace>,
 }
 
 /// Where packages may be that were not read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NotRead {
     /// The file; the whole layer or archive where `path` is empty.
-    pub place: Place,
+    pub place: PackagePlace,
     /// Why.
     pub reason: String,
 }
@@ -52,19 +52,19 @@ impl View {
     #[must_use]
     pub fn through(layers: &[(Option<Digest>, &Layer)]) -> Self {
         let mut view = Self::default();
-        let mut packages: BTreeMap<Package, Vec<Place>> = BTreeMap::new();
+        let mut packages: BTreeMap<Package, Vec<PackagePlace>> = BTreeMap::new();
         let mut debian = BTreeMap::new();
         for (index, (digest, layer)) in layers.iter().enumerate() {
             let above = &layers[index + 1..];
             if let Some(reason) = &layer.cut_short {
-                let place = Place { path: String::new(), layer: *digest };
+                let place = PackagePlace { path: String::new(), layer: *digest };
                 view.not_read.push(NotRead { place, reason: reason.clone() });
             }
             for (path, finding) in &layer.found {
                 if above.iter().any(|(_, layer)| layer.hides(path)) {
                     continue;
                 }
-                let place = Place { path: path.clone(), layer: *digest };
+                let place = PackagePlace { path: path.clone(), layer: *digest };
                 match finding {
                     Finding::Packages(found) => {
                         for package in found {
@@ -87,7 +87,7 @@ impl View {
     }
 }
 
-fn located(mut package: Package, mut places: Vec<Place>, debian: &BTreeMap<String, Vec<String>>) -> Located {
+fn located(mut package: Package, mut places: Vec<PackagePlace>, debian: &BTreeMap<String, Vec<String>>) -> Located {
     if package.ecosystem == Ecosystem::Deb {
         package.licences.extend(debian.get(&package.name).into_iter().flatten().cloned());
     }

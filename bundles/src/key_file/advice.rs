@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Found, Half};
+use super::{Half, KeyFileContent};
 use crate::key::KeyError;
 use crate::shell::{word, word_with};
 
@@ -17,51 +17,51 @@ impl KeyError {
     }
 }
 
-fn advice(needed: Half, found: &Found, path: &Path) -> String {
+fn advice(needed: Half, found: &KeyFileContent, path: &Path) -> String {
     let (file, other) = (word(path), |ending| word_with(path, ending));
     match (found, needed) {
-        (Found::Text(error), _) => error.advice(path),
-        (Found::PrivateKey, _) => {
+        (KeyFileContent::Text(error), _) => error.advice(path),
+        (KeyFileContent::PrivateKey, _) => {
             format!("give the public key that belongs to it: `openssl pkey -in {file} -pubout -out {}`", other(".pub"))
         }
-        (Found::PublicKey, _) => "give the private key that belongs to it".to_owned(),
-        (Found::Several { .. }, _) => "keep each key in a file of its own".to_owned(),
-        (Found::OldEncryption, Half::Private) => {
+        (KeyFileContent::PublicKey, _) => "give the private key that belongs to it".to_owned(),
+        (KeyFileContent::Several { .. }, _) => "keep each key in a file of its own".to_owned(),
+        (KeyFileContent::OldEncryption, Half::Private) => {
             format!("encrypt it anew: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out {}`", other(".pkcs8"))
         }
-        (Found::ExplicitCurve, Half::Private) => format!(
+        (KeyFileContent::ExplicitCurve, Half::Private) => format!(
             "`openssl pkey -in {file} -ec_param_enc named_curve -out {}` makes one of it that can be read",
             other(".named")
         ),
-        (Found::ExplicitCurve, Half::Public) => format!(
+        (KeyFileContent::ExplicitCurve, Half::Public) => format!(
             "`openssl pkey -pubin -in {file} -ec_param_enc named_curve -pubout -out {}` makes one of it that can be read",
             other(".named")
         ),
-        (Found::Cosign, Half::Private) => format!(
+        (KeyFileContent::Cosign, Half::Private) => format!(
             "let cosign sign what `kbundle cat BUNDLE bundle.json --unsigned` writes: `cosign sign-blob --key {file} \
              --tlog-upload=false --output-signature list.sig bundle.json`, and add that with `kbundle sign BUNDLE --attach list.sig \
              --public-key cosign.pub`"
         ),
-        (Found::Cosign, Half::Public) => {
+        (KeyFileContent::Cosign, Half::Public) => {
             format!("give the public key that belongs to it: `cosign public-key --key {file} > cosign.pub`")
         }
-        (Found::OpenSsh { convertible: true }, Half::Public) => {
+        (KeyFileContent::OpenSsh { convertible: true }, Half::Public) => {
             format!("`ssh-keygen -e -m PKCS8 -f {file} > {}` makes one of it that can be read", other(".pem"))
         }
-        (Found::OpenSsh { convertible: true }, Half::Private) => format!(
+        (KeyFileContent::OpenSsh { convertible: true }, Half::Private) => format!(
             "copy it and convert the copy: `cp -p {file} {0} && ssh-keygen -p -m PKCS8 -f {0}`",
             other(".pem")
         ),
-        (Found::Pkcs12, Half::Private) => {
+        (KeyFileContent::Pkcs12, Half::Private) => {
             format!("take the key out of it: `openssl pkcs12 -in {file} -nocerts -out {}`", other(".pem"))
         }
-        (Found::Pkcs12, Half::Public) => {
+        (KeyFileContent::Pkcs12, Half::Public) => {
             format!("take the certificate out of it: `openssl pkcs12 -in {file} -nokeys -clcerts -out {}`", other(".pem"))
         }
-        (Found::Request, Half::Public) => {
+        (KeyFileContent::Request, Half::Public) => {
             format!("take the key out of it: `openssl req -in {file} -noout -pubkey -out {}`", other(".pub"))
         }
-        (Found::Damaged, _) => "get the key again from where it was made".to_owned(),
+        (KeyFileContent::Damaged, _) => "get the key again from where it was made".to_owned(),
         (_, Half::Private) => {
             "make a key: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signing.key`, or `kbundle keygen`"
                 .to_owned()

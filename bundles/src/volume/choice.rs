@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::VolumeError;
 use super::code::{Code, Stripe};
-use super::found::{Found, Volume};
+use super::found::{FoundVolumes, Volume};
 use super::header::{Header, Kind};
 use super::mended::MendedVolume;
 use super::parity::STRIPE_BYTES;
@@ -25,7 +25,11 @@ impl Choice {
     ///
     /// # Errors
     /// Parity does not suffice. A volume that is one of `places`, which the user named, is named in turn.
-    pub fn among(found: &Found, places: &[PathBuf], is_good: impl Fn(&Volume) -> bool) -> Result<Self, VolumeError> {
+    pub fn among(
+        found: &FoundVolumes,
+        places: &[PathBuf],
+        is_good: impl Fn(&Volume) -> bool,
+    ) -> Result<Self, VolumeError> {
         let header = found.any_header();
         let good = |place| found.copies(place).iter().find(|copy| is_good(copy)).cloned();
         let data: Vec<_> = (1..=header.data_count).map(|number| good((Kind::Data, number))).collect();
@@ -78,7 +82,7 @@ impl Choice {
 }
 
 /// What there is to say about a data volume, of which `chosen` is read.
-fn mended(found: &Found, number: u32, chosen: Option<&Arc<Volume>>) -> Option<MendedVolume> {
+fn mended(found: &FoundVolumes, number: u32, chosen: Option<&Arc<Volume>>) -> Option<MendedVolume> {
     let copies = found.copies((Kind::Data, number));
     let first = copies.first();
     if first.is_some_and(|first| chosen.is_some_and(|chosen| Arc::ptr_eq(first, chosen))) {
@@ -90,7 +94,7 @@ fn mended(found: &Found, number: u32, chosen: Option<&Arc<Volume>>) -> Option<Me
 }
 
 /// Says that more data volumes are `lost` than there are good `parity` volumes.
-fn shortage(found: &Found, places: &[PathBuf], lost: Vec<u32>, parity: usize) -> VolumeError {
+fn shortage(found: &FoundVolumes, places: &[PathBuf], lost: Vec<u32>, parity: usize) -> VolumeError {
     let count = found.any_header().data_count;
     if parity > 0 {
         let list = lost.iter().map(|&number| describe(found, number)).collect();
@@ -111,7 +115,7 @@ fn shortage(found: &Found, places: &[PathBuf], lost: Vec<u32>, parity: usize) ->
 }
 
 /// A lost volume, for people.
-pub(super) fn describe(found: &Found, number: u32) -> String {
+pub(super) fn describe(found: &FoundVolumes, number: u32) -> String {
     let (path, defect) = found.defect(number);
     format!("{} is {defect}", path.display())
 }

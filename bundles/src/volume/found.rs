@@ -85,14 +85,14 @@ impl Read for PayloadReader<'_> {
 }
 
 /// The volumes of one bundle; some may be missing.
-pub(super) struct Found {
+pub(super) struct FoundVolumes {
     /// By kind and number. Where the same one lies in several places, that of the place named first comes first.
     pub volumes: BTreeMap<(Kind, u32), Vec<Arc<Volume>>>,
     /// Files that begin as volumes do and whose headers are damaged, of this bundle or another.
     pub unreadable: Vec<PathBuf>,
 }
 
-impl Found {
+impl FoundVolumes {
     /// Looks in `places`: folders, or single volumes, whose folders are then looked through for their kin.
     pub fn look(places: &[PathBuf]) -> Result<Self, VolumeError> {
         let mut found = Self { volumes: BTreeMap::new(), unreadable: Vec::new() };
@@ -201,6 +201,6 @@ fn parent(path: &Path) -> PathBuf {
 
 /// What the bundle is called whose volumes lie in `places`: the path of the first one found, without `.001`.
 pub fn bundle_path(places: &[PathBuf]) -> Result<PathBuf, VolumeError> {
-    let found = Found::look(places)?;
+    let found = FoundVolumes::look(places)?;
     Ok(found.any().expect("look() gives at least one").path.with_extension(""))
 }

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use super::VolumeError;
 use super::choice::describe;
 use super::code::{Code, Stripe};
-use super::found::{Found, PayloadReader, Volume};
+use super::found::{FoundVolumes, PayloadReader, Volume};
 use super::header::{Header, Kind};
 use super::parity::stripes;
 use super::split::{blank, place, volume_path};
@@ -31,7 +31,7 @@ pub struct Repair {
 /// [`VolumeError::BeyondRepair`] where parity does not suffice, [`VolumeError::Rebuilt`] where the result is not the bundle that was
 /// split; nothing has been written then.
 pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> {
-    let found = Found::look(places)?;
+    let found = FoundVolumes::look(places)?;
     let header = found.any_header();
     let mut good: Vec<&Volume> = Vec::new();
     let mut damaged = found.unreadable.clone();
@@ -50,7 +50,7 @@ pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> 
 }
 
 /// Kind and number of the volumes that have to be made, where the good ones suffice for that.
-fn lost(found: &Found, good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeError> {
+fn lost(found: &FoundVolumes, good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeError> {
     let all = [(Kind::Data, header.data_count), (Kind::Parity, header.parity_count)];
     let lost: Vec<_> = all
         .into_iter()

@@ -11,21 +11,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::VolumeError;
 use super::choice::Choice;
-use super::found::{Found, Volume};
+use super::found::{FoundVolumes, Volume};
 use super::header::{HEADER_BYTES, Header, Kind};
 use super::mended::MendedVolume;
 
 /// All volumes of a bundle.
 pub struct VolumeSet {
     header: Header,
-    found: Found,
+    found: FoundVolumes,
     choice: RwLock<Arc<Choice>>,
 }
 
 impl VolumeSet {
     /// Finds the volumes in `places` and checks that they fit together and are complete, or can be completed from parity.
     pub fn open(places: &[PathBuf]) -> Result<Self, VolumeError> {
-        let found = Found::look(places)?;
+        let found = FoundVolumes::look(places)?;
         let choice = Choice::among(&found, places, |volume| volume.check_length().is_ok())?;
         Ok(Self { header: found.any_header(), found, choice: RwLock::new(Arc::new(choice)) })
     }

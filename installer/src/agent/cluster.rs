@@ -2,16 +2,19 @@
 //! secret.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::leader_link::LeaderLink;
 use super::questions::{
-    AddEtcdMember, CreateJoinCredentials, ListEtcdMembers, ReadPodNetworks, ReadSharedFiles, RemoveEtcdMember,
+    AddEtcdMember, CheckEtcdMember, CreateJoinCredentials, DrainNode, ListEtcdMembers, ReadPodNetworks,
+    ReadSharedFiles, RemoveEtcdMember,
 };
 use super::store;
 use super::work::{gather, wait_for_lock};
 use crate::config::DnsName;
+use crate::drain;
 use crate::host::Host;
 use crate::join_material::{EtcdClient, JoinCredentials, Pair, PodNetwork, SharedFile};
 use crate::kubectl::Kubectl;
@@ -62,16 +65,13 @@ pub fn read_pod_networks(asked: &ReadPodNetworks, leader: &LeaderLink) -> anyhow
     network::pod_networks(&Host::local()?, &nodes, leader)
 }
 
-/// Moves a node's pods away, and lets no new ones come. A node that is gone already is no error.
-pub fn drain(name: &DnsName) -> anyhow::Result<()> {
-    let host = Host::local()?;
-    let (api, name) = (Kubectl::on(&host), name.as_str());
-    if api.has(&["node", name])? {
-        // Pods without a controller, and what pods have written to emptyDir, go with the host in any case.
-        let flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s"];
-        api.run(&[&["drain", name][..], &flags].concat()).context("its pods could not be moved to other nodes")?;
-    }
-    Ok(())
+pub fn drain(asked: &DrainNode) -> anyhow::Result<()> {
+    let within = Duration::from_secs(asked.timeout_seconds);
+    drain::drain(&Host::local()?, &asked.name, asked.purpose, within)
+}
+
+pub fn check_etcd_member(asked: &CheckEtcdMember) -> anyhow::Result<Option<String>> {
+    etcd::illness(&Host::local()?, asked.here)
 }
 
 /// Deletes a node. A node that is gone already is no error.

@@ -14,16 +14,19 @@ mod reach;
 mod remove;
 mod store;
 mod survey;
+mod upgrade;
 mod work;
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use anyhow::{Context as _, anyhow};
 
+use crate::drain;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::report::print_text;
 use crate::support;
+use crate::upgrade::cluster_state::ClusterState;
 use leader_link::LeaderLink;
 use protocol::{GREETING, next_line, skip_to_greeting};
 use questions::Request;
@@ -71,8 +74,15 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::ReadPodNetworks(asked) => leader.answer(&asked, |asked| cluster::read_pod_networks(asked, leader)),
         Request::ProbeBalancer(asked) => leader.answer(&asked, balancer::probe),
         Request::FindNeighbour(asked) => leader.answer(&asked, neighbour::find),
-        Request::DrainNode(asked) => leader.answer(&asked, |asked| cluster::drain(&asked.name)),
+        Request::DrainNode(asked) => leader.answer(&asked, cluster::drain),
+        Request::ReopenNode(asked) => leader.answer(&asked, |asked| drain::reopen(&Host::local()?, &asked.name)),
         Request::DeleteNode(asked) => leader.answer(&asked, |asked| cluster::delete(&asked.name)),
+        Request::ReadStanding(asked) => leader.answer(&asked, upgrade::read_standing),
+        Request::ReadClusterState(asked) => {
+            leader.answer(&asked, |asked| ClusterState::read(&Host::local()?, asked.kubernetes))
+        }
+        Request::CheckEtcdMember(asked) => leader.answer(&asked, cluster::check_etcd_member),
+        Request::ApplyPart(asked) => leader.answer(&asked, |asked| upgrade::apply(asked, leader)),
         Request::ListCertificates(asked) => leader.answer(&asked, |asked| certificates::list(asked.warn_days)),
         Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
         Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::agent::questions::Request;
     use crate::join_material::Pair;
-    use crate::plan::Phase;
+    use crate::stage::Phase;
 
     #[test]
     fn a_password_that_nobody_read_is_skipped() {

@@ -3,20 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use kbundle_format::{Digest, Role};
+use kbundle_format::{Digest, KubeVersion, Role};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::certificates::sans::SansReport;
 use crate::certificates::{CertificateReport, RenewalReport, Selection};
 use crate::config::{ClusterSpec, DnsName};
+use crate::drain::Purpose;
 use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
-use crate::plan::Phase;
+use crate::stage::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
 use crate::trust::Trust;
+use crate::upgrade::cluster_state::ClusterState;
+use crate::upgrade::part::Part;
+use crate::upgrade::standing::Standing;
 
 /// A question to a host, or a request to do something. Its type fixes the type of the answer.
 pub trait Ask: Into<Request> {
@@ -68,7 +72,12 @@ questions! {
     ProbeBalancer -> BalancerProbe,
     FindNeighbour -> Option<String>,
     DrainNode -> (),
+    ReopenNode -> (),
     DeleteNode -> (),
+    ReadStanding -> Standing,
+    ReadClusterState -> ClusterState,
+    CheckEtcdMember -> Option<String>,
+    ApplyPart -> Vec<String>,
     ListCertificates -> Vec<CertificateReport>,
     PreviewRenewal -> RenewalReport,
     RenewCertificates -> RenewalReport,
@@ -248,6 +257,17 @@ pub struct FindNeighbour {
 pub struct DrainNode {
     /// The node.
     pub name: DnsName,
+    /// What comes after.
+    pub purpose: Purpose,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+}
+
+/// Lets pods start again on a node that was drained for an upgrade.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReopenNode {
+    /// The node.
+    pub name: DnsName,
 }
 
 /// Deletes a node from the cluster.
@@ -255,6 +275,38 @@ pub struct DrainNode {
 pub struct DeleteNode {
     /// The node.
     pub name: DnsName,
+}
+
+/// Reports what the host was set up from and how far an upgrade of it is. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadStanding {
+    /// The host's name in cluster.yaml.
+    pub host: DnsName,
+    /// The cluster, as far as it concerns this host; it has to be the one that the host is part of.
+    pub spec: Box<ClusterSpec>,
+}
+
+/// Reports what the API server of the host tells of the cluster. Changes nothing.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ReadClusterState {
+    /// The version that the cluster is to have.
+    pub kubernetes: KubeVersion,
+}
+
+/// Reports what keeps a member of etcd from its work. Changes nothing.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CheckEtcdMember {
+    /// The address of the member on the host that is asked.
+    pub here: IpAddr,
+}
+
+/// Does a part of an upgrade. The answer is the ids of the steps that changed something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApplyPart {
+    /// The part.
+    pub part: Part,
+    /// The host's part.
+    pub work: Box<Work>,
 }
 
 /// Reports every certificate that the cluster uses on the host. Changes nothing.
@@ -319,8 +371,9 @@ mod tests {
         assert!(matches!(serde_json::from_str(&sent(ResetHost {})).unwrap(), Request::ResetHost(_)));
         let address = [192, 0, 2, 1].into();
         assert_eq!(sent(FindNeighbour { address }), r#"{"request":"find-neighbour","address":"192.0.2.1"}"#);
-        let read = serde_json::from_str(r#"{"request":"drain-node","name":"w1"}"#).unwrap();
-        assert!(matches!(read, Request::DrainNode(DrainNode { name }) if name.as_str() == "w1"));
+        let read = r#"{"request":"drain-node","name":"w1","purpose":"upgrade","timeout_seconds":300}"#;
+        let read = serde_json::from_str(read).unwrap();
+        assert!(matches!(read, Request::DrainNode(DrainNode { name, .. }) if name.as_str() == "w1"));
     }
 
     #[test]

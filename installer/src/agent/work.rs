@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kbundle_cluster::needs::Mismatch;
 use kbundle_format::IndexedBundle;
 
 use super::leader_link::LeaderLink;
@@ -14,12 +15,13 @@ use super::store;
 use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
-use crate::inputs::{Inputs, InputsError, OwnedInputs};
+use crate::inputs::{InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
-use crate::plan::{Phase, Plan, plan};
+use crate::plan::{Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
 use crate::restoration::progress;
+use crate::stage::Phase;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
 
@@ -44,11 +46,11 @@ pub fn gather<'a>(work: &'a Work, host: &Host, bundle: &'a IndexedBundle) -> Res
     OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(work.host.as_str()), Cow::Borrowed(bundle.list()))
 }
 
-fn plan_of(inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
-    plan(inputs).context("no plan could be made").refused()
+pub fn plan_of(planned: Result<Plan, Mismatch>) -> anyhow::Result<Plan> {
+    planned.context("no plan could be made").refused()
 }
 
-fn records(work: &Work, bundle: &IndexedBundle) -> Records {
+pub fn records(work: &Work, bundle: &IndexedBundle) -> Records {
     Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.to_string()))
 }
 
@@ -62,7 +64,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     records.refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
-    let plan = plan_of(&inputs)?.of_phase(phase);
+    let plan = plan_of(plan(&inputs))?.of_phase(phase);
     records.keep(&host)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
     let changed = executor::execute(&plan, &mut context, leader)?;
@@ -78,5 +80,5 @@ pub fn look(work: &Work, leader: &LeaderLink) -> anyhow::Result<()> {
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
     let context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
-    executor::look(&plan_of(&inputs)?, &context, leader)
+    executor::look(&plan_of(plan(&inputs))?, &context, leader)
 }

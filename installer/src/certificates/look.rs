@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::place::{Authority, Place, RenewedBy, places};
+use super::place::{Authority, CertificatePlace, RenewedBy, places};
 use crate::host::Host;
 use crate::kubeadm::{Part, credential};
 use crate::pki::{Certificate, Signature};
@@ -113,7 +113,7 @@ pub fn look(host: &Host, this: &Member, moment: Moment) -> anyhow::Result<Vec<Ce
 
 /// Looks at the certificate in one place.
 #[must_use]
-pub fn judge(host: &Host, place: &Place, Moment { now, warn_days }: Moment) -> CertificateReport {
+pub fn judge(host: &Host, place: &CertificatePlace, Moment { now, warn_days }: Moment) -> CertificateReport {
     let authority = match &place.authority {
         Authority::File(path) => (*path).to_owned(),
         Authority::Own => place.path.clone(),

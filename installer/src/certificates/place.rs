@@ -131,7 +131,7 @@ pub enum Authority {
 
 /// A certificate's place on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct CertificatePlace {
     /// What it is called.
     pub name: String,
     /// The file: PEM, or a kubeconfig that holds it.
@@ -142,7 +142,7 @@ pub struct Place {
     pub renewed_by: RenewedBy,
 }
 
-impl Place {
+impl CertificatePlace {
     fn new(name: &str, path: impl Into<String>, authority: Authority, renewed_by: RenewedBy) -> Self {
         Self { name: name.to_owned(), path: path.into(), authority, renewed_by }
     }
@@ -163,17 +163,25 @@ impl Place {
 }
 
 /// The places of a host that does `this` in its cluster. What its roles need is among them also where the file is gone.
-pub fn places(host: &Host, this: &Member) -> Result<Vec<Place>, HostError> {
+pub fn places(host: &Host, this: &Member) -> Result<Vec<CertificatePlace>, HostError> {
     let mut places = Vec::new();
     if this.has(Role::Etcd) {
         places.extend([
-            Place::authority("etcd-ca", etcd::CA_PATH),
-            Place::renewable(Renewable::EtcdServer, format!("{}/server.crt", etcd::PKI_DIRECTORY), etcd::CA_PATH),
-            Place::renewable(Renewable::EtcdPeer, format!("{}/peer.crt", etcd::PKI_DIRECTORY), etcd::CA_PATH),
+            CertificatePlace::authority("etcd-ca", etcd::CA_PATH),
+            CertificatePlace::renewable(
+                Renewable::EtcdServer,
+                format!("{}/server.crt", etcd::PKI_DIRECTORY),
+                etcd::CA_PATH,
+            ),
+            CertificatePlace::renewable(
+                Renewable::EtcdPeer,
+                format!("{}/peer.crt", etcd::PKI_DIRECTORY),
+                etcd::CA_PATH,
+            ),
         ]);
     }
     if this.is_node() {
-        places.push(Place::authority("ca", AUTHORITY_PATH));
+        places.push(CertificatePlace::authority("ca", AUTHORITY_PATH));
     }
     if this.has(Role::ControlPlane) {
         places.extend(of_control_plane(host));
@@ -184,17 +192,26 @@ pub fn places(host: &Host, this: &Member) -> Result<Vec<Place>, HostError> {
     Ok(places)
 }
 
-fn of_control_plane(host: &Host) -> Vec<Place> {
+fn of_control_plane(host: &Host) -> Vec<CertificatePlace> {
     let below = |name: &str| format!("{PKI}/{name}.crt");
-    let kubeconfig =
-        |name: Renewable| Place::renewable(name, format!("{}/{name}", crate::kubeadm::DIRECTORY), AUTHORITY_PATH);
+    let kubeconfig = |name: Renewable| {
+        CertificatePlace::renewable(name, format!("{}/{name}", crate::kubeadm::DIRECTORY), AUTHORITY_PATH)
+    };
     let mut places = vec![
-        Place::authority("front-proxy-ca", FRONT_PROXY_AUTHORITY),
-        Place::authority("apiserver-etcd-ca", etcd::CLIENT_CA_PATH),
-        Place::renewable(Renewable::ApiserverEtcdClient, etcd::CLIENT_CERTIFICATE_PATH, etcd::CLIENT_CA_PATH),
-        Place::renewable(Renewable::Apiserver, below("apiserver"), AUTHORITY_PATH),
-        Place::renewable(Renewable::ApiserverKubeletClient, below("apiserver-kubelet-client"), AUTHORITY_PATH),
-        Place::renewable(Renewable::FrontProxyClient, below("front-proxy-client"), FRONT_PROXY_AUTHORITY),
+        CertificatePlace::authority("front-proxy-ca", FRONT_PROXY_AUTHORITY),
+        CertificatePlace::authority("apiserver-etcd-ca", etcd::CLIENT_CA_PATH),
+        CertificatePlace::renewable(
+            Renewable::ApiserverEtcdClient,
+            etcd::CLIENT_CERTIFICATE_PATH,
+            etcd::CLIENT_CA_PATH,
+        ),
+        CertificatePlace::renewable(Renewable::Apiserver, below("apiserver"), AUTHORITY_PATH),
+        CertificatePlace::renewable(
+            Renewable::ApiserverKubeletClient,
+            below("apiserver-kubelet-client"),
+            AUTHORITY_PATH,
+        ),
+        CertificatePlace::renewable(Renewable::FrontProxyClient, below("front-proxy-client"), FRONT_PROXY_AUTHORITY),
         kubeconfig(Renewable::AdminConf),
         kubeconfig(Renewable::ControllerManagerConf),
         kubeconfig(Renewable::SchedulerConf),
@@ -204,24 +221,27 @@ fn of_control_plane(host: &Host) -> Vec<Place> {
     places.extend(host.exists(&super_admin.path).then_some(super_admin));
     let copies = kubeconfig::copies(host).into_iter();
     places.extend(
-        copies.map(|path| Place::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)),
+        copies.map(|path| {
+            CertificatePlace::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)
+        }),
     );
     places
 }
 
-fn of_kubelet(host: &Host) -> Result<Vec<Place>, HostError> {
+fn of_kubelet(host: &Host) -> Result<Vec<CertificatePlace>, HostError> {
     let text = host.read_text(KUBELET_KUBECONFIG)?.unwrap_or_default();
     let client = match credential(&text) {
         Some([Part::Elsewhere(path), _]) => path,
         _ => KUBELET_KUBECONFIG.to_owned(),
     };
-    let mut places = vec![Place::new("kubelet-client", client, Authority::File(AUTHORITY_PATH), RenewedBy::Kubelet)];
+    let mut places =
+        vec![CertificatePlace::new("kubelet-client", client, Authority::File(AUTHORITY_PATH), RenewedBy::Kubelet)];
     if host.exists(KUBELET_SERVER_SIGNED) {
         let signed = Authority::File(AUTHORITY_PATH);
-        places.push(Place::new("kubelet-server-signed", KUBELET_SERVER_SIGNED, signed, RenewedBy::Kubelet));
+        places.push(CertificatePlace::new("kubelet-server-signed", KUBELET_SERVER_SIGNED, signed, RenewedBy::Kubelet));
     } else if host.exists(KUBELET_SERVER) {
         let name = Renewable::KubeletServer.as_str();
-        places.push(Place::new(name, KUBELET_SERVER, Authority::Own, RenewedBy::Kinstall));
+        places.push(CertificatePlace::new(name, KUBELET_SERVER, Authority::Own, RenewedBy::Kinstall));
     }
     Ok(places)
 }

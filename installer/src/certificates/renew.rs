@@ -78,7 +78,7 @@ pub fn refuse_absent<'a>(
 
 fn selected(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::Result<Vec<Renewable>> {
     let places = places(host, inputs.topology.this()).context("while looking for certificates")?;
-    let is_selected = |place: &super::place::Place, name: Renewable| match selection {
+    let is_selected = |place: &super::place::CertificatePlace, name: Renewable| match selection {
         Selection::All => true,
         Selection::Named(names) => names.contains(&name),
         Selection::Due { days } => judge(host, place, Moment::now(*days)).state != super::look::State::Good,

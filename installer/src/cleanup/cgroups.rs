@@ -7,6 +7,33 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// Where systemd keeps units that exist by a request alone.
 const TRANSIENT_UNITS: &str = "/run/systemd/transient";
 
+/// Lets go what is frozen in them. With cgroup v1 a frozen process does not even end when it is killed, and runc freezes a container's group
+/// for a moment to set its devices: a runc that is killed then leaves it so. With cgroup v2 a frozen process can be killed.
+/// Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst and cgroup-v2.rst of the kernel.
+pub fn thaw(host: &Host) -> Result<(), HostError> {
+    let freezer = format!("{ROOT}/freezer");
+    for group in host.names_in(&freezer)?.iter().filter(|name| name.starts_with("kubepods")) {
+        thaw_tree(host, &format!("{freezer}/{group}"))?;
+    }
+    Ok(())
+}
+
+/// From the top down: a group stays frozen while one above it is.
+fn thaw_tree(host: &Host, group: &str) -> Result<(), HostError> {
+    let state = format!("{group}/freezer.state");
+    if host.read_text(&state)?.is_some_and(|state| state.trim_end() != "THAWED") {
+        tracing::info!(group, "thawing a control group");
+        host.write_runtime(&state, "THAWED")?;
+    }
+    for name in host.names_in(group)? {
+        let inner = format!("{group}/{name}");
+        if host.is_directory(&inner) {
+            thaw_tree(host, &inner)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes them in every hierarchy.
 pub fn remove(host: &Host) -> Result<(), HostError> {
     if host.unit_state("kubepods.slice")?.is_some_and(|state| state.is_active()) {
@@ -57,6 +84,23 @@ mod tests {
 
     use super::*;
     use crate::fixture::bench::Bench;
+
+    #[test]
+    fn what_is_frozen_in_pods_is_thawed_and_nothing_else_is_written() {
+        let bench = Bench::new();
+        let state = |group: &str| format!("sys/fs/cgroup/freezer/{group}/freezer.state");
+        bench.file(&state("kubepods.slice"), "THAWED\n");
+        bench.file(&state("kubepods.slice/pod1.slice"), "THAWED\n");
+        bench.file(&state("kubepods.slice/pod1.slice/a.scope"), "FROZEN\n");
+        bench.file(&state("kubepods.slice/pod1.slice/b.scope"), "FREEZING\n");
+        bench.file(&state("machine.slice"), "FROZEN\n");
+        thaw(&bench.host()).unwrap();
+        let read = |group: &str| fs::read_to_string(bench.path(&state(group))).unwrap();
+        assert_eq!(read("machine.slice"), "FROZEN\n");
+        assert_eq!(read("kubepods.slice/pod1.slice"), "THAWED\n");
+        assert!(read("kubepods.slice/pod1.slice/a.scope").starts_with("THAWED"));
+        assert!(read("kubepods.slice/pod1.slice/b.scope").starts_with("THAWED"));
+    }
 
     #[test]
     fn slices_that_systemd_keeps_are_forgotten() {

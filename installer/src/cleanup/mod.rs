@@ -3,7 +3,7 @@
 
 mod cgroups;
 mod mounts;
-mod network;
+pub mod network;
 mod processes;
 
 use crate::host::{Change, Host, HostError};

@@ -109,19 +109,21 @@ fn routes_into<'a>(shown: &'a str, network: &Cidr) -> Vec<Vec<&'a str>> {
     shown.lines().filter(|line| !line.trim().is_empty()).filter_map(target).collect()
 }
 
+/// Interfaces of a cluster that have a name of their own.
+pub const LINKS: [&str; 10] = [
+    "cni0",
+    "flannel.1",
+    "flannel-v6.1",
+    "flannel-wg",
+    "flannel-wg-v6",
+    "kube-ipvs0",
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "wireguard.cali",
+    "wg-v6.cali",
+];
+
 fn is_link_of_a_cluster(name: &str) -> bool {
-    const LINKS: [&str; 10] = [
-        "cni0",
-        "flannel.1",
-        "flannel-v6.1",
-        "flannel-wg",
-        "flannel-wg-v6",
-        "kube-ipvs0",
-        "vxlan.calico",
-        "vxlan-v6.calico",
-        "wireguard.cali",
-        "wg-v6.cali",
-    ];
     LINKS.contains(&name) || name.starts_with("cali")
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::cgroups;
 use crate::host::{Host, HostError, Process};
 
 /// How long killed processes may take to go: one in uninterruptible sleep goes when its disk answers.
@@ -27,6 +28,8 @@ pub fn kill_containers(host: &Host) -> Result<(), HostError> {
             // A process that ended meanwhile needs nothing.
             let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
         }
+        // In each round: a runc that ended just now may have left its container frozen.
+        cgroups::thaw(host)?;
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -65,8 +65,9 @@ pub const AT_WORK: &[&str] = &[
 /// The file by which kinstall keeps `NetworkManager` off the interfaces of pods.
 pub const NETWORK_MANAGER_FILE: &str = "/etc/NetworkManager/conf.d/kinstall.conf";
 /// The interfaces of pods and of what connects them, as `NetworkManager` lists devices.
-pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:tunl*;interface-name:wireguard.cali;\
-    interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0";
+pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:vxlan-v6.calico;\
+    interface-name:tunl*;interface-name:wireguard.cali;interface-name:wg-v6.cali;interface-name:flannel*;interface-name:cni0;\
+    interface-name:veth*;interface-name:kube-ipvs0";
 
 /// Where systemd-sysctl looks, first what wins over files of the same name in the others (sysctl.d(5)).
 const SYSCTL_DIRECTORIES: [&str; 5] =
@@ -102,9 +103,15 @@ fn ufw_enabled(text: &str) -> bool {
 
 /// Whether `NetworkManager` is told to leave Calico's interfaces alone, and so, as all instructions for it say, the others'.
 fn network_manager_keeps_off(host: &Host) -> Result<bool, HostError> {
-    const DIRECTORY: &str = "/etc/NetworkManager/conf.d";
-    for name in host.names_in(DIRECTORY)? {
-        let text = host.read_text(&format!("{DIRECTORY}/{name}"))?.unwrap_or_default();
+    // NetworkManager.conf(5): packages have theirs in /usr/lib.
+    const DIRECTORIES: [&str; 3] =
+        ["/usr/lib/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/etc/NetworkManager/conf.d"];
+    let mut files = vec!["/etc/NetworkManager/NetworkManager.conf".to_owned()];
+    for directory in DIRECTORIES {
+        files.extend(host.names_in(directory)?.into_iter().map(|name| format!("{directory}/{name}")));
+    }
+    for file in files {
+        let text = host.read_text(&file)?.unwrap_or_default();
         let keeps_off = |line: &str| line.trim().starts_with("unmanaged-devices") && line.contains("cali");
         if text.lines().any(keeps_off) {
             return Ok(true);
@@ -247,7 +254,10 @@ mod tests {
         assert!(!network_manager_keeps_off(&bench.host()).unwrap());
         bench.file("etc/NetworkManager/conf.d/10.conf", "[keyfile]\nunmanaged-devices=interface-name:eth7\n");
         assert!(!network_manager_keeps_off(&bench.host()).unwrap());
-        bench.file("etc/NetworkManager/conf.d/calico.conf", "[keyfile]\nunmanaged-devices=interface-name:cali*\n");
-        assert!(network_manager_keeps_off(&bench.host()).unwrap());
+        for path in ["etc/NetworkManager/conf.d/calico.conf", "usr/lib/NetworkManager/conf.d/calico.conf"] {
+            let bench = Bench::new();
+            bench.file(path, "[keyfile]\nunmanaged-devices=interface-name:cali*\n");
+            assert!(network_manager_keeps_off(&bench.host()).unwrap(), "{path}");
+        }
     }
 }

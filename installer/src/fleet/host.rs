@@ -10,7 +10,7 @@ use crate::config::{DnsName, HostSpec};
 use crate::facts::{HostFacts, Installation};
 use crate::failure::FailureReport;
 use crate::host::StepState;
-use crate::plan::Phase;
+use crate::stage::Phase;
 use crate::stage::Stage;
 
 /// A host, and how far the work on it is.

@@ -65,17 +65,26 @@ pub fn lead(
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let spec = request.spec;
-    let goal = Goal {
-        kubernetes: Some(request.bundle.list().kubernetes_version),
-        list: Some(Digest::of(&request.bundle.head().list_bytes)),
-    };
-    let session = Session::begin(spec, request.ignored, goal, options, begun)?;
-    let parts = Parts::of(request.bundle, &spec.hosts).context("the bundle cannot be divided").refused()?;
-    Leader { request: *request, session, parts, unbalanced: Vec::new() }.run(started)
+    Leader::begin(request, options, begun)?.run(started)
 }
 
 impl<'a> Leader<'a> {
+    /// Connects to all hosts.
+    pub(super) fn begin(
+        request: &InstallRequest<'a>,
+        options: &FleetOptions,
+        begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let spec = request.spec;
+        let goal = Goal {
+            kubernetes: Some(request.bundle.list().kubernetes_version),
+            list: Some(Digest::of(&request.bundle.head().list_bytes)),
+        };
+        let session = Session::begin(spec, request.ignored, goal, options, begun)?;
+        let parts = Parts::of(request.bundle, &spec.hosts).context("the bundle cannot be divided").refused()?;
+        Ok(Leader { request: *request, session, parts, unbalanced: Vec::new() })
+    }
+
     fn run(&mut self, started: Instant) -> anyhow::Result<Outcome> {
         let decided = self.decide();
         if decided.is_err() || self.request.dry_run {
@@ -85,6 +94,11 @@ impl<'a> Leader<'a> {
             return Ok(Outcome { changed: BTreeMap::new(), seconds: started.elapsed().as_secs_f64() });
         }
         let stopped = self.install();
+        self.conclude(stopped, started)
+    }
+
+    /// Says how it went. `stopped` is why the hosts that did not fail stopped early, where they did.
+    pub(super) fn conclude(&self, stopped: Option<&str>, started: Instant) -> anyhow::Result<Outcome> {
         self.session.fleet.summary(stopped)?;
         let changed = self.session.fleet.hosts().filter(|(_, host)| !host.changed.is_empty());
         let changed: BTreeMap<_, _> = changed.map(|(_, host)| (host.name().clone(), host.changed.clone())).collect();
@@ -159,6 +173,7 @@ impl<'a> Leader<'a> {
     }
 }
 
-fn work(host: &HostSpec, shares: &Shares, trust: &Trust, material: JoinMaterial) -> Box<Work> {
+/// A host's part, as it is told.
+pub(super) fn work(host: &HostSpec, shares: &Shares, trust: &Trust, material: JoinMaterial) -> Box<Work> {
     Box::new(Work { host: host.name.clone(), spec: shares.of(host), trust: trust.clone(), material })
 }

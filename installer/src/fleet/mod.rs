@@ -26,6 +26,9 @@ mod support;
 mod teardown;
 mod text;
 mod transport;
+mod turns;
+mod upgrade;
+mod upgrade_plan;
 
 pub use answers::Answers;
 pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
@@ -34,3 +37,4 @@ pub use lead::{InstallRequest, Outcome, lead};
 pub use session::preflight;
 pub use support::collect_support;
 pub use teardown::{DepartingHost, remove, reset_all};
+pub use upgrade::{UpgradeRequest, lead_upgrade};

@@ -42,7 +42,13 @@ impl Leader<'_> {
                 Stage::Workers => self.workers(),
                 Stage::Network => self.network(),
                 Stage::Finish => self.finish(),
-                Stage::Connect | Stage::Preflight | Stage::Remove | Stage::Certificates | Stage::Support => {}
+                Stage::Connect
+                | Stage::Preflight
+                | Stage::Preload
+                | Stage::Snapshot
+                | Stage::Remove
+                | Stage::Certificates
+                | Stage::Support => {}
             }
             match self.session.decide(stage) {
                 // After the last stage nothing is left to stop.
@@ -56,7 +62,7 @@ impl Leader<'_> {
         None
     }
 
-    fn send_bundle(&mut self) {
+    pub(super) fn send_bundle(&mut self) {
         let lacking = self.alive(|host| !host.surveyed(|survey| survey.holds_bundle));
         if lacking.is_empty() {
             return;
@@ -167,16 +173,23 @@ impl Leader<'_> {
     }
 
     fn network(&mut self) {
-        let hosts = self.concerned();
-        let mut material = JoinMaterial::default();
-        if self.request.spec.network.cni == Some(Cni::Bridge) {
-            let nodes = hosts.iter().map(|&index| self.host(index).name().clone()).collect();
-            match self.ask(self.session.first, ReadPodNetworks { nodes }) {
-                Ok(networks) => material.pod_networks = networks,
-                Err(report) => return self.fail(self.session.first, Stage::Network, report),
+        match self.pod_networks() {
+            Err(report) => self.fail(self.session.first, Stage::Network, report),
+            Ok(material) => {
+                let hosts = self.concerned();
+                self.apply(&hosts, |_| material.clone());
             }
         }
-        self.apply(&hosts, |_| material.clone());
+    }
+
+    /// Where pods are, for hosts that connect them by routes of their own.
+    pub(super) fn pod_networks(&self) -> Result<JoinMaterial, FailureReport> {
+        let mut material = JoinMaterial::default();
+        if self.request.spec.network.cni == Some(Cni::Bridge) {
+            let nodes = self.concerned().iter().map(|&index| self.host(index).name().clone()).collect();
+            material.pod_networks = self.ask(self.session.first, ReadPodNetworks { nodes })?;
+        }
+        Ok(material)
     }
 
     /// The first control plane comes last: it waits for all nodes, except those that failed.

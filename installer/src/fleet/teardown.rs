@@ -1,6 +1,7 @@
 //! Removes hosts from a cluster: one of them, or all.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use kbundle_format::Role;
@@ -10,10 +11,14 @@ use super::hosts::{Fleet, FleetOptions};
 use super::index::HostIndex;
 use crate::agent::questions::{DeleteNode, DrainNode, ListEtcdMembers, RemoveEtcdMember, ResetHost, SurveyHost};
 use crate::config::{ClusterSpec, DnsName, HostSpec};
+use crate::drain::Purpose;
 use crate::failure::{Advise, FailureReport};
 use crate::report::Event;
 use crate::stage::Stage;
 use crate::steps::etcd::layout::peer_url;
+
+/// How long the pods of a host that leaves may take to move.
+const DRAINED_WITHIN: Duration = Duration::from_mins(3);
 
 /// Whether work can still be done on the host that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +156,9 @@ impl Removal<'_> {
         let name = &self.departing.name;
         if self.index.is_some() {
             self.fleet.console.line(&format!("moving the pods of {name} to other nodes"));
-            self.fleet.ask(leader, DrainNode { name: name.clone() }).map_err(|report| (leader, report))?;
+            let timeout_seconds = DRAINED_WITHIN.as_secs();
+            let question = DrainNode { name: name.clone(), purpose: Purpose::Removal, timeout_seconds };
+            self.fleet.ask(leader, question).map_err(|report| (leader, report))?;
         }
         if let Some(keeper) = keeper {
             self.fleet.console.line(&format!("removing the member of etcd on {name}"));

@@ -1,7 +1,7 @@
-//! Removes what programs of the cluster leave in the kernel's and systemd's own file systems. Nothing there outlives a boot, and
+//! Removes and sets what programs of the cluster leave in the kernel's and systemd's own file systems. Nothing there outlives a boot, and
 //! those programs make it, so the ledger does not know it. Files on disks are removed by [`super::ledger`] alone.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use fs_err as fs;
 
@@ -26,6 +26,14 @@ impl Host {
             }
             result => Ok(absent(result, || format!("remove directory {path}"))?.is_some()),
         }
+    }
+
+    /// Writes into a file that the kernel made; `false` where it is gone.
+    pub fn write_runtime(&self, path: &str, content: &str) -> Result<bool, HostError> {
+        check_place(path)?;
+        let opened = fs::OpenOptions::new().write(true).open(self.path(path));
+        let written = opened.and_then(|mut file| file.write_all(content.as_bytes()));
+        Ok(absent(written, || format!("write {path}"))?.is_some())
     }
 }
 

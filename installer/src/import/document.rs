@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::{Place, Remarks, Resolver, Settings, resolve};
+use super::{Remarks, Resolver, Settings, SourceLine, resolve};
 use crate::config::{DnsName, Ssh};
 use crate::inventory::value::{Node, Value};
 
@@ -123,11 +123,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn remark(&mut self, line: usize, message: impl Into<String>) {
-        self.remarks.add(&Place { file: "".into(), line }, message);
+        self.remarks.add(&SourceLine { file: "".into(), line }, message);
     }
 
     pub(super) fn problem(&mut self, line: usize, message: impl Into<String>) {
-        self.problems.add(&Place { file: "".into(), line }, message);
+        self.problems.add(&SourceLine { file: "".into(), line }, message);
     }
 
     /// Leaves out a key that is there.

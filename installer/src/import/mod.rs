@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::config::{ClusterSpec, ConfigError, HostSpec, Ssh};
 
 pub use form::{Form, read};
-pub use remarks::{Place, Remark};
+pub use remarks::{Remark, SourceLine};
 pub use settings::Settings;
 
 pub(crate) use remarks::Remarks;

@@ -8,7 +8,7 @@ use super::ImportError;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLine {
     /// The file's path below the folder of the imported file; empty for the imported file itself.
     pub file: Arc<str>,
     /// The line, counted from 1; 0 where the file does not tell lines.
@@ -19,7 +19,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
     /// The lines; none where it is about what is not there, or about the whole.
-    pub places: BTreeSet<Place>,
+    pub places: BTreeSet<SourceLine>,
     /// What is to be said.
     pub message: String,
 }
@@ -53,11 +53,11 @@ fn in_file(file: &str, lines: &[String], more: bool) -> String {
 
 /// Remarks being gathered: the same one of several lines is made once.
 #[derive(Default)]
-pub(crate) struct Remarks(BTreeMap<String, BTreeSet<Place>>);
+pub(crate) struct Remarks(BTreeMap<String, BTreeSet<SourceLine>>);
 
 impl Remarks {
     /// A remark upon a line.
-    pub(crate) fn add(&mut self, place: &Place, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, place: &SourceLine, message: impl Into<String>) {
         self.0.entry(message.into()).or_default().insert(place.clone());
     }
 

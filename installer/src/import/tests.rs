@@ -403,9 +403,10 @@ fn a_file_without_an_api_version_is_an_inventory() {
 
 #[test]
 fn remarks_name_their_places() {
-    let place = |file: &str, line| Place { file: file.into(), line };
-    let remark =
-        |places: &[Place]| Remark { places: places.iter().cloned().collect(), message: "x".to_owned() }.to_string();
+    let place = |file: &str, line| SourceLine { file: file.into(), line };
+    let remark = |places: &[SourceLine]| {
+        Remark { places: places.iter().cloned().collect(), message: "x".to_owned() }.to_string()
+    };
     assert_eq!(remark(&[]), "x");
     assert_eq!(remark(&[place("", 0)]), "x");
     assert_eq!(remark(&[place("", 3)]), "line 3: x");

@@ -250,17 +250,20 @@ fn kubesprays_sample_layout_is_a_cluster() {
     security:
       encryption-at-rest: disabled
       audit-log: disabled
+    api-server:
+      extra-args:
+        event-ttl: 1h0m0s
     group_vars/all/all.yml lines 2, group_vars/all/etcd.yml lines 2, group_vars/k8s_cluster/k8s-cluster.yml lines 2 and 4 more: left out: `bin_dir`, `credentials_dir`, `etcd_data_dir`, `kube_config_dir`, `kube_manifest_dir`, `kube_owner`, `kube_script_dir`: kinstall has its own places for files and its own names for users
     group_vars/all/all.yml line 4: left out: `loadbalancer_apiserver_healthcheck_port`: kinstall sets up HAProxy and kube-vip with settings of its own
     group_vars/all/all.yml lines 6, 7, group_vars/k8s_cluster/k8s-cluster.yml line 42: left out: `auto_renew_certificates`, `ntp_enabled`, `ntp_servers`: kinstall has no such setting
     group_vars/all/all.yml line 9, group_vars/k8s_cluster/k8s-cluster.yml line 37: left out: `k8s_image_pull_policy`, `unsafe_show_logs`: files, images and their versions come with the bundle
     group_vars/k8s_cluster/addons.yml line 12: left out: `krew_root_dir`: bundles have no such add-on; manifests of the site are applied once the cluster runs
-    group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15 and 1 more: left out: `event_ttl_duration`, `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
+    group_vars/k8s_cluster/k8s-cluster.yml lines 5, 8, 15: left out: `kube_api_anonymous_auth`, `kube_apiserver_ip`, `kube_log_level`: this setting of the API server is not imported; write flags under `api-server.extra-args` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 6: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.36.3`
-    group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml
+    group_vars/k8s_cluster/k8s-cluster.yml line 19: left out: `kube_proxy_nodeport_addresses`: of kube-proxy's settings only its mode, its gates and `kube_proxy_strict_arp` are imported; write others under `network.kube-proxy.config` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 25: `kube_encrypt_secret_data: false` is taken over; kinstall's default is `security.encryption-at-rest: enabled`
     group_vars/k8s_cluster/k8s-cluster.yml lines 27, 28, 29 and 3 more: left out: `dns_mode`, `enable_nodelocaldns`, `ndots`, `nodelocaldns_ip`, `resolvconf_mode`, `skydns_server`: the cluster's DNS is kubeadm's CoreDNS, and hosts keep their own resolvers
-    group_vars/k8s_cluster/k8s-cluster.yml lines 36, 43, 44: left out: `kubeadm_certificate_key`, `kubeadm_patches_dir`, `kubeadm_patches`: settings of the controller manager, the scheduler and kubeadm are not imported; write flags under `controller-manager.extra-args` and `scheduler.extra-args` in cluster.yaml
+    group_vars/k8s_cluster/k8s-cluster.yml lines 36, 43, 44: left out: `kubeadm_certificate_key`, `kubeadm_patches_dir`, `kubeadm_patches`: this setting of the controller manager, the scheduler or kubeadm is not imported; write flags under `controller-manager.extra-args` and `scheduler.extra-args` in cluster.yaml
     group_vars/k8s_cluster/k8s-cluster.yml line 38: `kubernetes_audit: false` is taken over; kinstall's default is `security.audit-log: enabled`
     group_vars/k8s_cluster/k8s-net-calico.yml lines 2, 3: left out: `calico_cni_name`, `calico_pool_blocksize`: of Calico's settings only its mode, encapsulation, MTU and network of the hosts are imported
     inventory.ini lines 3, 4, 5: `etcd_member_name` is left out; kinstall names members of etcd after their hosts

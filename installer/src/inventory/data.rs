@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::value::Value;
-use crate::import::{Place, Remarks};
+use crate::import::{Remarks, SourceLine};
 
 /// Far more than Kubernetes supports. The limit keeps a range from filling the memory.
 pub(super) const MOST_HOSTS: usize = 10_000;
@@ -22,7 +22,7 @@ const UNGROUPED: usize = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub value: Value,
-    pub place: Place,
+    pub place: SourceLine,
 }
 
 pub(super) type Variables = BTreeMap<String, Variable>;
@@ -32,7 +32,7 @@ pub(super) type Variables = BTreeMap<String, Variable>;
 pub(super) struct Host {
     pub name: String,
     /// Where it is first named.
-    pub place: Place,
+    pub place: SourceLine,
     pub variables: Variables,
     /// The groups that name it, by index.
     groups: BTreeSet<usize>,
@@ -119,7 +119,7 @@ impl Data {
         name: &str,
         group: usize,
         port: Option<i64>,
-        place: &Place,
+        place: &SourceLine,
     ) -> Result<(), String> {
         let host = match self.host(name) {
             Some(known) => known,

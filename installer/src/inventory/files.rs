@@ -12,7 +12,7 @@ use kbundle_format::text_file;
 use super::data::{Data, Variable, Variables};
 use super::value::Node;
 use super::{ini, tree, yaml};
-use crate::import::{ImportError, Place, Remarks};
+use crate::import::{ImportError, Remarks, SourceLine};
 
 /// Endings of files in a folder that are not inventories.
 const IGNORED_ENDS: [&str; 12] =
@@ -58,7 +58,7 @@ fn folder(path: &Path, name: &str, data: &mut Data, remarks: &mut Remarks, depth
             continue;
         }
         let file: Arc<str> = shown.as_str().into();
-        let place = Place { file: file.clone(), line: 0 };
+        let place = SourceLine { file: file.clone(), line: 0 };
         let (mut wrong, mut whole) = (Remarks::default(), data.clone());
         match text_file::read(&inner) {
             Ok(text) => one(&text, &inner, &file, &mut whole, remarks, &mut wrong),
@@ -91,7 +91,7 @@ fn entries(path: &Path) -> Result<Vec<String>, ImportError> {
 
 /// Reads one file as YAML or JSON if its name ends so, as INI if it ends otherwise, and by its content if it has no ending.
 fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
-    let place = Place { file: file.clone(), line: 0 };
+    let place = SourceLine { file: file.clone(), line: 0 };
     let end = path.extension().and_then(|end| end.to_str());
     if text.starts_with("#!") {
         return problems.add(&place, format!("it is a program that prints an inventory; {ASK_ANSIBLE}"));
@@ -106,7 +106,7 @@ fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut 
         (None, Ok(Some(whole))) if whole.value.entries().is_some() => whole_tree(&whole, file, data, remarks, problems),
         (Some("yml" | "yaml" | "json"), Err(error)) => {
             problems.add(
-                &Place { file: file.clone(), line: error.line },
+                &SourceLine { file: file.clone(), line: error.line },
                 format!("it is not valid YAML: {}", error.message),
             );
         }
@@ -117,7 +117,7 @@ fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut 
 }
 
 fn whole_tree(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
-    let place = Place { file: file.clone(), line: whole.line };
+    let place = SourceLine { file: file.clone(), line: whole.line };
     if whole.value.get("plugin").is_some() {
         return problems.add(&place, format!("it configures a plugin that makes an inventory; {ASK_ANSIBLE}"));
     }
@@ -175,7 +175,7 @@ impl<'a> VariableFiles<'a> {
             let (shown, path) = (format!("{base}/{name}{end}"), folder.join(base).join(format!("{name}{end}")));
             if path.is_dir() {
                 if let Err(error) = files_below(&path, &shown, &mut found, 0) {
-                    self.problems.add(&Place { file: shown.into(), line: 0 }, error.to_string());
+                    self.problems.add(&SourceLine { file: shown.into(), line: 0 }, error.to_string());
                 }
                 break;
             } else if path.is_file() {
@@ -191,7 +191,7 @@ impl<'a> VariableFiles<'a> {
 
     fn file(&mut self, shown: &str, path: &Path, variables: &mut Variables) {
         let file: Arc<str> = shown.into();
-        let place = Place { file: file.clone(), line: 0 };
+        let place = SourceLine { file: file.clone(), line: 0 };
         let text = match text_file::read(path) {
             Ok(text) => text,
             Err(error) => return self.problems.add(&place, format!("it cannot be read: {error}")),
@@ -205,15 +205,17 @@ impl<'a> VariableFiles<'a> {
             Ok(Some(Node { value, line })) => match value.entries() {
                 Some(entries) => {
                     for (name, node) in entries {
-                        let place = Place { file: file.clone(), line: node.line };
+                        let place = SourceLine { file: file.clone(), line: node.line };
                         variables.insert(name.clone(), Variable { value: node.value.clone(), place });
                     }
                 }
-                None => self.problems.add(&Place { file, line }, "a file of variables is a mapping, `name: value`"),
+                None => {
+                    self.problems.add(&SourceLine { file, line }, "a file of variables is a mapping, `name: value`");
+                }
             },
             Err(error) => {
                 self.problems
-                    .add(&Place { file, line: error.line }, format!("it is not valid YAML: {}", error.message));
+                    .add(&SourceLine { file, line: error.line }, format!("it is not valid YAML: {}", error.message));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::data::{Data, MOST_HOSTS, Variable};
 use super::words::{Comments, split};
 use super::{literal, pattern};
-use crate::import::{Place, Remarks};
+use crate::import::{Remarks, SourceLine};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
@@ -22,7 +22,7 @@ enum Section {
 struct Reader<'a> {
     data: &'a mut Data,
     /// Groups that are named before their own section: where, and the groups that have them as a child.
-    pending: BTreeMap<String, (Place, Vec<usize>)>,
+    pending: BTreeMap<String, (SourceLine, Vec<usize>)>,
 }
 
 /// Reads all lines into `data`. Reports an error in a line and continues with the next.
@@ -32,7 +32,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, data: &mut Data, problems: &mut 
     let mut state = Some(("ungrouped".to_owned(), Section::Hosts));
     let lines = text.lines().map(str::trim);
     for (line, text) in (1..).zip(lines).filter(|(_, text)| !text.is_empty() && !text.starts_with(['#', ';'])) {
-        let place = Place { file: file.clone(), line };
+        let place = SourceLine { file: file.clone(), line };
         let result = match (header(text), &state) {
             (Ok(Some((group, section))), _) => {
                 state = Some((group.to_owned(), section));
@@ -83,7 +83,7 @@ fn header(text: &str) -> Result<Option<(&str, Section)>, String> {
 }
 
 impl Reader<'_> {
-    fn begin(&mut self, group: &str, section: Section, place: &Place) -> Result<(), String> {
+    fn begin(&mut self, group: &str, section: Section, place: &SourceLine) -> Result<(), String> {
         let is_new = self.data.group(group).is_none();
         let index = self.data.add_group(group)?;
         if section == Section::Variables {
@@ -96,7 +96,7 @@ impl Reader<'_> {
         parents.into_iter().try_for_each(|parent| self.data.add_child(parent, index))
     }
 
-    fn line(&mut self, group: &str, section: Section, text: &str, place: &Place) -> Result<(), String> {
+    fn line(&mut self, group: &str, section: Section, text: &str, place: &SourceLine) -> Result<(), String> {
         match section {
             Section::Hosts => self.hosts(group, text, place),
             Section::Children => self.child(group, text, place),
@@ -109,7 +109,7 @@ impl Reader<'_> {
         }
     }
 
-    fn child(&mut self, group: &str, text: &str, place: &Place) -> Result<(), String> {
+    fn child(&mut self, group: &str, text: &str, place: &SourceLine) -> Result<(), String> {
         let child = text.split('#').next().unwrap_or_default().trim();
         if child.is_empty() || child.contains([':', ']']) || child.contains(char::is_whitespace) {
             return Err("a child is the name of a group alone".to_owned());
@@ -125,7 +125,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn hosts(&mut self, group: &str, text: &str, place: &Place) -> Result<(), String> {
+    fn hosts(&mut self, group: &str, text: &str, place: &SourceLine) -> Result<(), String> {
         let words = split(text, Comments::Skipped)?;
         let Some((first, rest)) = words.split_first() else { return Ok(()) };
         let (names, port) = pattern::expand(first, MOST_HOSTS)?;

@@ -31,7 +31,7 @@ use reading::Reading;
 
 use crate::import::{ImportError, Imported, Remarks, Resolver, take_common};
 
-pub use variables::{Fate, Row, TABLE as VARIABLES, fate};
+pub use variables::{Fate, Row, fate, rows as variable_rows};
 
 /// Reads an inventory: a file or a folder, with `group_vars` and `host_vars` beside it.
 pub fn read(path: &Path, resolver: Resolver<'_>) -> Result<Imported, ImportError> {

@@ -4,7 +4,7 @@ use super::data::Variable;
 use super::groups::Groups;
 use super::template::Filled;
 use super::value::Value;
-use crate::import::{Place, Remarks, Resolver};
+use crate::import::{Remarks, Resolver, SourceLine};
 
 /// An inventory being read.
 pub(super) struct Reading<'a> {
@@ -15,9 +15,9 @@ pub(super) struct Reading<'a> {
 }
 
 /// A variable's text.
-pub(super) struct Found {
+pub(super) struct FoundText {
     pub text: String,
-    pub place: Place,
+    pub place: SourceLine,
 }
 
 impl Reading<'_> {
@@ -44,7 +44,7 @@ impl Reading<'_> {
     }
 
     /// The text of the first of these variables that a host has. Empty ones count as absent, as for Ansible.
-    pub(super) fn text(&mut self, host: usize, names: &[&str]) -> Option<Found> {
+    pub(super) fn text(&mut self, host: usize, names: &[&str]) -> Option<FoundText> {
         let name =
             names.iter().find(|name| self.groups.written(host, name).is_some_and(|found| !found.value.is_empty()))?;
         let Variable { value, place } = self.value(host, name)?;
@@ -52,6 +52,6 @@ impl Reading<'_> {
         if text.is_none() && !value.is_empty() {
             self.problems.add(&place, format!("`{name}` is not a text"));
         }
-        Some(Found { text: text?, place })
+        Some(FoundText { text: text?, place })
     }
 }

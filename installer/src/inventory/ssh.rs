@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::reading::{Found, Reading};
+use super::reading::{FoundText, Reading};
 use super::ssh_arguments::{self, Arguments};
 use crate::config::{Connection, Ssh, Sudo};
 
@@ -58,7 +58,7 @@ impl Reading<'_> {
         let connected = connected.unwrap_or_else(|| self.groups.data.hosts[host].name.clone());
         let mut said = Arguments::default();
         for name in ARGUMENTS {
-            if let Some(Found { text, place }) = self.text(host, &[name]) {
+            if let Some(FoundText { text, place }) = self.text(host, &[name]) {
                 let more = ssh_arguments::read(&text, &place, self.remarks, self.problems);
                 said = said.or(more);
             }
@@ -85,7 +85,7 @@ impl Reading<'_> {
     }
 
     fn port(&mut self, host: usize) -> Option<u16> {
-        let Found { text, place } = self.text(host, &PORT)?;
+        let FoundText { text, place } = self.text(host, &PORT)?;
         let port = text.parse().ok().filter(|&port| port > 0);
         if port.is_none() {
             self.problems.add(&place, format!("`{text}` is not a TCP port"));
@@ -94,7 +94,7 @@ impl Reading<'_> {
     }
 
     fn is_local(&mut self, host: usize) -> bool {
-        let Some(Found { text, place }) = self.text(host, &["ansible_connection"]) else { return false };
+        let Some(FoundText { text, place }) = self.text(host, &["ansible_connection"]) else { return false };
         match text.rsplit('.').next().unwrap_or_default() {
             "local" => true,
             "ssh" | "smart" | "paramiko" | "paramiko_ssh" => false,
@@ -108,7 +108,7 @@ impl Reading<'_> {
 
     fn sudo(&mut self, host: usize) -> Option<Sudo> {
         for (name, wanted) in [("ansible_become_user", "root"), ("ansible_become_method", "sudo")] {
-            if let Some(Found { text, place }) = self.text(host, &[name])
+            if let Some(FoundText { text, place }) = self.text(host, &[name])
                 && text.rsplit('.').next() != Some(wanted)
             {
                 self.problems.add(&place, format!("`{name}` can only be `{wanted}` for kinstall"));

@@ -4,7 +4,7 @@
 //! with the options of that second `ssh`, or `nc %h %p` on the host between.
 
 use super::words::{Comments, split};
-use crate::import::{Place, Remarks};
+use crate::import::{Remarks, SourceLine};
 
 /// Options of `ssh` that take no value (`ssh(1)` of OpenSSH 9).
 const SWITCHES: &str = "46AaCfGgKkMNnqsTtVvXxYy";
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 /// Reads the arguments of an inventory. An argument without a key in `cluster.yaml` gets a remark, or is refused if the host could
 /// not be reached without it.
-pub(super) fn read(arguments: &str, place: &Place, remarks: &mut Remarks, problems: &mut Remarks) -> Arguments {
+pub(super) fn read(arguments: &str, place: &SourceLine, remarks: &mut Remarks, problems: &mut Remarks) -> Arguments {
     let mut left = Vec::new();
     let read =
         split(arguments, Comments::Kept).map_err(str::to_owned).and_then(|words| command_line(&words, &mut left));
@@ -218,7 +218,7 @@ mod tests {
 
     fn read_all(arguments: &str) -> (Arguments, String, String) {
         let (mut remarks, mut problems) = (Remarks::default(), Remarks::default());
-        let place = Place { file: "".into(), line: 7 };
+        let place = SourceLine { file: "".into(), line: 7 };
         let found = read(arguments, &place, &mut remarks, &mut problems);
         let told = |remarks: Remarks| remarks.sorted().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         (found, told(remarks), told(problems))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::data::{Data, MOST_HOSTS, Variable};
 use super::pattern;
 use super::value::{Node, Value};
-use crate::import::{Place, Remarks};
+use crate::import::{Remarks, SourceLine};
 
 /// A limit on nested groups.
 const DEEPEST: usize = 50;
@@ -32,8 +32,8 @@ pub(super) fn read(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut
 }
 
 impl Reader<'_> {
-    fn place(&self, line: usize) -> Place {
-        Place { file: self.file.clone(), line }
+    fn place(&self, line: usize) -> SourceLine {
+        SourceLine { file: self.file.clone(), line }
     }
 
     fn problem(&mut self, line: usize, message: impl Into<String>) {

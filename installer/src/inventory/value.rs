@@ -73,6 +73,21 @@ impl Value {
         }
     }
 
+    /// As JSON; null for what is encrypted and for numbers that JSON has not.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Null | Self::Vault => serde_json::Value::Null,
+            Self::Bool(truth) => (*truth).into(),
+            Self::Int(number) => serde_json::Number::from_i128(*number).into(),
+            Self::Float(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::List(items) => items.iter().map(|node| node.value.json()).collect(),
+            Self::Map(entries) => {
+                serde_json::Value::Object(entries.iter().map(|(key, node)| (key.clone(), node.value.json())).collect())
+            }
+        }
+    }
+
     /// The entries of a mapping.
     pub(crate) fn entries(&self) -> Option<&[(String, Node)]> {
         if let Self::Map(entries) = self { Some(entries) } else { None }

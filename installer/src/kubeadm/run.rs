@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kbundle_format::Role;
 
 use super::{
     ADMIN_KUBECONFIG, CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns,
@@ -113,25 +114,43 @@ impl Kubeadm<'_> {
         self.call(["init", "phase"].into_iter().chain(phase).map(str::to_owned).chain([configuration]))
     }
 
-    /// `kubeadm upgrade apply`, after the configuration of the new version was handed to the cluster, which kubeadm reads it from. Certificates
-    /// are left to kinstall's timer: kubeadm writes them in place, where a power cut leaves half of one.
+    /// `kubeadm upgrade apply` on the control plane that leads, after the configuration of the new version was handed to the cluster, which
+    /// kubeadm reads it from; `kubeadm upgrade node` on every other host. Certificates are left to kinstall's timer: kubeadm writes them in
+    /// place, where a power cut leaves half of one.
     pub fn upgrade(&mut self) -> anyhow::Result<()> {
         self.wait_for_another()?;
-        self.wait_for_own_api()?;
-        let version = self.inputs.list.kubernetes_version;
-        let fixed =
-            ["upgrade", "apply", &format!("v{version}"), "--yes", "--certificate-renewal=false"].map(str::to_owned);
+        self.wait_for_api()?;
+        let leads = self.inputs.leads();
+        let version = format!("v{}", self.inputs.list.kubernetes_version);
+        let act = if leads { vec!["upgrade", "apply", &version, "--yes"] } else { vec!["upgrade", "node"] };
         let patches = format!("--patches={PATCHES_DIRECTORY}");
         let ignored = ignoring(&self.refused_for_cgroups());
-        let arguments: Vec<_> = fixed.into_iter().chain([patches]).chain(ignored).collect();
+        let fixed = act.iter().map(|&word| word.to_owned()).chain(["--certificate-renewal=false".to_owned(), patches]);
+        let arguments: Vec<_> = fixed.chain(ignored).collect();
         let attempt = |kubeadm: &mut Self| {
-            kubeadm.call_phase(["upload-config", "kubeadm"])?;
-            kubeadm.progress.detail("kubeadm upgrade apply");
+            if leads {
+                kubeadm.call_phase(["upload-config", "kubeadm"])?;
+            }
+            kubeadm.progress.detail(&format!("kubeadm upgrade {}", act[1]));
             kubeadm
                 .call(arguments.clone())
-                .context("while upgrading the control plane; `journalctl -u kubelet` may say more")
+                .context("while kubeadm upgrades this host; `journalctl -u kubelet` may say more")
         };
-        self.patiently(attempt, Self::wait_for_own_api)
+        self.patiently(attempt, Self::wait_for_api)
+    }
+
+    /// Waits for the API server that kubeadm turns to: this host's own, or on a worker whichever its kubelet uses.
+    fn wait_for_api(&self) -> anyhow::Result<()> {
+        if self.inputs.has(Role::ControlPlane) {
+            return self.wait_for_own_api();
+        }
+        self.progress.detail("waiting for an API server");
+        until(self.progress, "an API server", API_READY_WITHIN, || {
+            Ok(match Kubectl::as_kubelet(self.host).readiness()? {
+                Ok(()) => Look::Ready(()),
+                Err(said) => Look::NotYet(said),
+            })
+        })
     }
 
     /// Runs `attempt`, and again where it ended with a time-out and `api_answers` after that.

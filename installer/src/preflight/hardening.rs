@@ -161,7 +161,7 @@ mod tests {
     fn managers_of_interfaces_are_told_to_keep_off() {
         insta::assert_debug_snapshot!(verdicts(|facts| facts.hardening.at_work = ["NetworkManager.service".to_owned()].into()), @r#"
         [
-            "network-managers Warn: NetworkManager, which may change the interfaces of pods | `kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices=interface-name:cali*;interface-name:vxlan.calico;interface-name:tunl*;interface-name:wireguard.cali;interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0` to /etc/NetworkManager/conf.d/kinstall.conf, `systemctl reload NetworkManager`",
+            "network-managers Warn: NetworkManager, which may change the interfaces of pods | `kinstall run --prepare`, or write `[keyfile]` and `unmanaged-devices=interface-name:cali*;interface-name:vxlan.calico;interface-name:vxlan-v6.calico;interface-name:tunl*;interface-name:wireguard.cali;interface-name:wg-v6.cali;interface-name:flannel*;interface-name:cni0;interface-name:veth*;interface-name:kube-ipvs0` to /etc/NetworkManager/conf.d/kinstall.conf, `systemctl reload NetworkManager`",
         ]
         "#);
         insta::assert_debug_snapshot!(verdicts(|facts| facts.hardening.at_work = ["nm-cloud-setup.timer".to_owned()].into()), @r#"

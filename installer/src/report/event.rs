@@ -50,6 +50,17 @@ pub enum Event {
     Cost(Cost),
     /// What an upgrade is about to do.
     Outlined(Outline),
+    /// In which order hosts are upgraded.
+    OrderPlanned {
+        /// Members of etcd, one after another.
+        etcd: Vec<DnsName>,
+        /// Hosts that serve the cluster, one after another.
+        servers: Vec<DnsName>,
+        /// Hosts that only run pods.
+        workers: Vec<DnsName>,
+        /// How many of the workers are upgraded at the same time.
+        max_unavailable: usize,
+    },
     /// A step of a dry run.
     StepPlanned {
         /// The step's id.
@@ -185,6 +196,9 @@ impl Event {
             }
             Self::Cost(cost) => cost.to_string(),
             Self::Outlined(outline) => outline.to_string(),
+            Self::OrderPlanned { etcd, servers, workers, max_unavailable } => {
+                order(etcd, servers, workers, *max_unavailable)
+            }
             Self::StepDone { step, title, changed: true, seconds, number, of } => {
                 format!("[{number:2}/{of}] {step}: {title} … done in {seconds:.1} s")
             }
@@ -224,6 +238,24 @@ impl Event {
             | Self::Listening => return None,
         })
     }
+}
+
+/// The order in which hosts have their turn.
+fn order(etcd: &[DnsName], servers: &[DnsName], workers: &[DnsName], max_unavailable: usize) -> String {
+    let at_most = match max_unavailable {
+        1 => "one after another".to_owned(),
+        most => format!("at most {most} at a time"),
+    };
+    let rows = [
+        ("etcd", etcd, "one after another"),
+        ("control planes", servers, "one after another"),
+        ("workers", workers, &at_most),
+    ];
+    let row = |(what, hosts, how): (&str, &[DnsName], &str)| {
+        let names: Vec<_> = hosts.iter().map(DnsName::as_str).collect();
+        (!names.is_empty()).then(|| format!("\n  {what}, {how}: {}", names.join(", ")))
+    };
+    format!("order:{}", rows.into_iter().filter_map(row).collect::<String>())
 }
 
 fn finished(changed_steps: usize, changed_hosts: usize, hosts: usize, seconds: f64) -> String {

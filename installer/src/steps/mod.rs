@@ -41,6 +41,7 @@ mod sysctls;
 mod taint;
 pub mod upgrade;
 pub mod virtual_address;
+mod workloads;
 
 use std::ops::Deref;
 

@@ -56,3 +56,18 @@ fn reload(host: &Host) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cleanup::network::LINKS;
+
+    #[test]
+    fn every_interface_of_a_cluster_is_named() {
+        let names: Vec<_> = DEVICES.split(';').map(|device| device.strip_prefix("interface-name:").unwrap()).collect();
+        for link in LINKS {
+            let is_named = |name: &&str| name.strip_suffix('*').map_or(link == *name, |start| link.starts_with(start));
+            assert!(names.iter().any(is_named), "{link}");
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! What an upgrade is about to do, for people and programs: every version before and after, what restarts, what users notice, and what
 //! cannot be undone. Decided from the two lists alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kbundle_format::{BundleList, ComponentName, EntryKind, Platform};
+use kbundle_format::{BundleList, ComponentName, EntryKind, Platform, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,21 +82,80 @@ fn changes_component(from: &BundleList, to: &BundleList, component: ComponentNam
     build(from) != build(to)
 }
 
+/// Whether pods of a node notice the change: the kubelet, or what runs containers and connects them, differs.
+#[must_use]
+pub fn disturbs_pods(from: &BundleList, to: &BundleList, platform: &Platform) -> bool {
+    const OF_PODS: [ComponentName; 4] =
+        [ComponentName::Containerd, ComponentName::Runc, ComponentName::CniPlugins, ComponentName::Kubelet];
+    changes_pause(from, to, platform) || OF_PODS.iter().any(|name| changes_component(from, to, *name, platform))
+}
+
+/// Whether the image that holds a pod's namespaces differs; containerd's configuration names it.
+fn changes_pause(from: &BundleList, to: &BundleList, platform: &Platform) -> bool {
+    let pause = |list| ClusterImages::find(list, platform).ok().map(|images| images.pause);
+    pause(from) != pause(to)
+}
+
+/// Whether other hosts can take over while a host is upgraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surroundings {
+    /// The cluster is one host.
+    Alone,
+    /// It has others, to which pods are moved.
+    Among,
+}
+
+impl Surroundings {
+    fn api(self) -> &'static str {
+        match self {
+            Self::Alone => {
+                "the API server does not answer while it and etcd start anew: kubectl and controllers fail meanwhile, and running pods \
+                 go on"
+            }
+            Self::Among => {
+                "this host's API server does not answer while it and etcd start anew; the others do, unless they are reached through this \
+                 host alone"
+            }
+        }
+    }
+
+    fn runtime(self) -> &'static str {
+        match self {
+            Self::Alone => "no pod starts or ends while containerd starts anew; running pods go on",
+            Self::Among => {
+                "this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow"
+            }
+        }
+    }
+
+    fn kubelet(self) -> &'static str {
+        match self {
+            Self::Alone => {
+                "pods are not moved away, since there is no other host; the new kubelet starts containers anew where it \
+                 computes them otherwise"
+            }
+            Self::Among => self.runtime(),
+        }
+    }
+}
+
 impl Outline {
-    /// Of an upgrade of a single host from one bundle to the other.
+    /// Of an upgrade of a host with these roles from one bundle to the other.
     #[must_use]
-    pub fn of_one_host(
+    pub fn of_host(
         from: &BundleList,
         to: &BundleList,
         platform: &Platform,
+        roles: &BTreeSet<Role>,
+        surroundings: Surroundings,
         deprecated_apis: Vec<DeprecatedApi>,
     ) -> Self {
+        let (is_control_plane, is_node) = (roles.contains(&Role::ControlPlane), *roles != BTreeSet::from([Role::Etcd]));
         let component = |name| changes_component(from, to, name, platform);
-        // containerd's configuration names the image that holds a pod's namespaces.
-        let pause = |list| ClusterImages::find(list, platform).ok().map(|images| images.pause);
-        let containerd = component(ComponentName::Containerd) || pause(from) != pause(to);
-        let etcd = component(ComponentName::Etcd);
-        let (kubelet, control_plane) = (component(ComponentName::Kubelet), changes_control_plane(from, to, platform));
+        let containerd = is_node && (component(ComponentName::Containerd) || changes_pause(from, to, platform));
+        let etcd = roles.contains(&Role::Etcd) && component(ComponentName::Etcd);
+        let control_plane = is_control_plane && changes_control_plane(from, to, platform);
+        let kubelet = is_node && component(ComponentName::Kubelet);
         let programs = [
             (containerd, "containerd"),
             (etcd, "etcd"),
@@ -104,18 +163,11 @@ impl Outline {
             (control_plane, "CoreDNS and kube-proxy, pod by pod"),
             (kubelet, "kubelet"),
         ];
+        let is_drained = surroundings == Surroundings::Among && is_node && disturbs_pods(from, to, platform);
         let noticed = [
-            (
-                control_plane || etcd,
-                "the API server does not answer while it and etcd start anew: kubectl and controllers fail meanwhile, and running pods \
-                 go on",
-            ),
-            (containerd, "no pod starts or ends while containerd starts anew; running pods go on"),
-            (
-                kubelet,
-                "pods are not moved away, since there is no other host; the new kubelet starts containers anew where it \
-                 computes them otherwise",
-            ),
+            (control_plane || etcd, surroundings.api()),
+            (containerd || is_drained, surroundings.runtime()),
+            (kubelet && !is_drained, surroundings.kubelet()),
         ];
         let mut irreversible = Vec::new();
         if control_plane || etcd || containerd || kubelet {
@@ -124,14 +176,15 @@ impl Outline {
             );
         }
         let (before, after) = (versions(from, platform), versions(to, platform));
-        if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| old.series() != new.series()) {
+        if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| etcd && old.series() != new.series())
+        {
             irreversible.push(format!("etcd {new} changes the store, which etcd {old} does not read any more"));
         }
         let told = |rows: &[(bool, &str)]| {
             rows.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()).collect::<Vec<_>>()
         };
         Self {
-            changes: changes(from, to, platform),
+            changes: changes(&named_versions(from, platform, roles), &named_versions(to, platform, roles)),
             restarts: told(&programs),
             noticed: told(&noticed),
             irreversible,
@@ -141,31 +194,33 @@ impl Outline {
 }
 
 /// What differs, by name.
-fn changes(from: &BundleList, to: &BundleList, platform: &Platform) -> Vec<Change> {
-    let (before, after) = (named_versions(from, platform), named_versions(to, platform));
+fn changes(before: &[(String, String)], after: &[(String, String)]) -> Vec<Change> {
     let mut names: Vec<_> = after.iter().map(|(name, _)| name).collect();
     names.extend(before.iter().map(|(name, _)| name).filter(|name| !after.iter().any(|(other, _)| other == *name)));
     let of = |versions: &[(String, String)], name: &str| {
         versions.iter().find(|(other, _)| other == name).map(|(_, version)| version.clone())
     };
-    let change = |name: &String| Change { name: name.clone(), from: of(&before, name), to: of(&after, name) };
+    let change = |name: &String| Change { name: name.clone(), from: of(before, name), to: of(after, name) };
     names.into_iter().map(change).filter(|change| change.from != change.to).collect()
 }
 
-/// Kubernetes, the programs of hosts, add-ons, and images, in this order, each with its version.
-fn named_versions(list: &BundleList, platform: &Platform) -> Vec<(String, String)> {
+/// Kubernetes, the programs of hosts with these roles, add-ons, and images, in this order, each with its version.
+fn named_versions(list: &BundleList, platform: &Platform, roles: &BTreeSet<Role>) -> Vec<(String, String)> {
     let mut all = vec![("Kubernetes".to_owned(), list.kubernetes_version.to_string())];
     let of_kubernetes = [ComponentName::Kubelet, ComponentName::Kubeadm, ComponentName::Kubectl];
     let programs = ComponentName::OF_HOSTS.into_iter().filter(|name| !of_kubernetes.contains(name));
+    let programs =
+        programs.filter(|name| list.component(*name, platform).is_some_and(|entry| !entry.roles.is_disjoint(roles)));
     all.extend(programs.filter_map(|name| Some((name.to_string(), version_of(list, name, platform)?))));
     let manifests = list.entries.iter().filter(|entry| entry.kind == EntryKind::Manifest);
+    let manifests = manifests.filter(|entry| !entry.roles.is_disjoint(roles));
     for component in manifests.filter_map(|entry| entry.component.as_ref()) {
         let addon = (component.name.clone(), component.version.clone());
         if !all.contains(&addon) {
             all.push(addon);
         }
     }
-    let images = list.images.iter().filter(|image| image.platform == *platform);
+    let images = list.images.iter().filter(|image| image.platform == *platform && !image.roles.is_disjoint(roles));
     all.extend(images.filter_map(|image| {
         let reference = &image.reference;
         Some((format!("{}/{}", reference.registry(), reference.repository()), reference.tag()?.to_owned()))
@@ -209,12 +264,33 @@ mod tests {
     use crate::fixture;
     use kbundle_format::Digest;
 
+    fn alone(from: &BundleList, to: &BundleList, apis: Vec<DeprecatedApi>) -> Outline {
+        Outline::of_host(from, to, &fixture::platform(), &Role::ALL.into(), Surroundings::Alone, apis)
+    }
+
     #[test]
     fn another_minor_is_outlined_with_every_version() {
         let (from, to) = (fixture::list("1.35.4"), fixture::list("1.36.3"));
         let apis =
             vec![DeprecatedApi { api: "v1".into(), resource: "endpoints".into(), removed_in: None, goes_now: false }];
-        insta::assert_snapshot!(Outline::of_one_host(&from, &to, &fixture::platform(), apis));
+        insta::assert_snapshot!(alone(&from, &to, apis));
+    }
+
+    #[test]
+    fn a_host_is_told_what_its_own_roles_have() {
+        let (from, to, platform) = (fixture::list("1.35.4"), fixture::list("1.36.3"), fixture::platform());
+        let restarts = |roles: &[Role]| {
+            let roles = roles.iter().copied().collect();
+            Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, vec![]).restarts
+        };
+        assert_eq!(restarts(&[Role::Worker]), ["kubelet"]);
+        assert_eq!(restarts(&[Role::Etcd]), Vec::<String>::new());
+        assert_eq!(restarts(&[Role::ControlPlane]).len(), 3);
+        let roles = [Role::Worker].into();
+        let outline = Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, vec![]);
+        assert_eq!(outline.noticed.len(), 1);
+        assert!(outline.noticed[0].starts_with("this host's pods are moved"), "{outline}");
+        assert!(disturbs_pods(&from, &to, &platform) && !disturbs_pods(&from, &from, &platform));
     }
 
     #[test]
@@ -228,10 +304,10 @@ mod tests {
         entry.digest = Digest::of(b"another");
         entry.component.as_mut().unwrap().version = "2.3.9".into();
         assert!(!changes_control_plane(&from, &to, &fixture::platform()));
-        let outline = Outline::of_one_host(&from, &to, &fixture::platform(), vec![]);
+        let outline = alone(&from, &to, vec![]);
         assert_eq!(outline.restarts, ["containerd"]);
         let named: Vec<_> = outline.changes.iter().map(|change| (change.name.as_str(), change.to.as_deref())).collect();
         assert_eq!(named, [("containerd", Some("2.3.9"))]);
-        assert_eq!(Outline::of_one_host(&from, &from, &fixture::platform(), vec![]).to_string(), "");
+        assert_eq!(alone(&from, &from, vec![]).to_string(), "");
     }
 }

@@ -3,8 +3,10 @@
 //! Source: <https://kubernetes.io/releases/version-skew-policy/> and `cmd/kubeadm/app/phases/upgrade/policy.go` for Kubernetes;
 //! <https://etcd.io/docs/v3.6/upgrades/upgrade_3_6/> for etcd.
 
+use anyhow::anyhow;
 use kbundle_format::{ComponentName, KubeVersion};
 
+use crate::failure::Advise;
 use crate::version_rules::Release;
 use crate::version_rules::kubernetes::OLDER_KUBELETS_BY_THREE;
 
@@ -99,6 +101,16 @@ pub fn refusals(from: &Versions, to: &Versions, kubelets: &[(String, KubeVersion
         found.push(SkewError::OlderComponent { component: ComponentName::Containerd, from, to });
     }
     found
+}
+
+/// Refuses for these reasons, where there are any.
+pub fn refuse(reasons: &[String]) -> anyhow::Result<()> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow!("{}; nothing was changed", reasons.join("; ")))
+        .refused()
+        .hint("build a bundle of a version that may follow; `kinstall status` shows the present one")
 }
 
 fn of_kubernetes(from: KubeVersion, to: KubeVersion) -> Option<SkewError> {
@@ -196,6 +208,13 @@ mod tests {
         assert_eq!(said.lines().count(), 4, "{said}");
         let strange = versions("1.36.3", "a build", "of the site");
         assert_eq!(refusals(&strange, &versions("1.36.3", "3.5.0", "1.6.0"), &[]), [], "cannot be judged");
+    }
+
+    #[test]
+    fn a_bundle_that_may_not_follow_is_refused_with_every_reason() {
+        let refusal = crate::failure::message(&refuse(&["one".to_owned(), "two".to_owned()]).unwrap_err());
+        assert!(refusal.starts_with("error: one; two; nothing was changed"), "{refusal}");
+        refuse(&[]).unwrap();
     }
 
     #[test]

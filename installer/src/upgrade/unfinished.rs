@@ -5,12 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, HostError, ledger};
-use crate::records::{Records, RecordsError};
+use crate::records::{Records, RecordsError, UPGRADE};
 
 /// Where all of it lies.
 pub const DIRECTORY: &str = "/var/lib/kinstall/upgrade";
-/// The same, as the records name it.
-const PLACE: &str = "upgrade";
 const MARKS: &str = "upgrade/marks.json";
 
 /// What is noted of an upgrade that no look at the host tells.
@@ -25,6 +23,12 @@ pub enum Mark {
     NewConfiguration,
     /// kubeadm has upgraded the control plane.
     ControlPlane,
+    /// kubeadm has given the worker the configuration of the new kubelet.
+    Worker,
+    /// This host had its turn among several, and may have been cut off in it: its pods were moved away.
+    TurnBegun,
+    /// It came to the end of its turn: all that runs on this host alone is changed.
+    TurnDone,
     /// The network's objects are those of the new bundle.
     Network,
     /// The add-ons' objects are.
@@ -36,7 +40,7 @@ pub enum Mark {
 /// # Errors
 /// Where what lies there is not what was written.
 pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
-    Records::read_in(host, PLACE)
+    Records::read_in(host, UPGRADE)
 }
 
 /// Begins an upgrade to what `target` says, or goes on with it. A snapshot of an earlier try counts only when that try changed something.
@@ -49,7 +53,7 @@ pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     if !has(host, Mark::Changing)? {
         write(host, &marks(host)?.into_iter().filter(|mark| *mark != Mark::Snapshot).collect::<Vec<_>>())?;
     }
-    Ok(target.keep_in(host, PLACE)?)
+    Ok(target.keep_in(host, UPGRADE)?)
 }
 
 /// Ends it: the new bundle is what this host was set up from.

@@ -113,18 +113,16 @@ fn two() -> Vec<Member> {
     vec![Member::new("cp1", 1, "control-plane, etcd"), Member::new("w1", 2, "worker")]
 }
 
-#[test]
-#[ignore = "five minutes: ./ci/test nightly"]
-fn a_cluster_of_both_families_serves_by_both_and_is_removed_without_a_trace() -> anyhow::Result<()> {
+/// Two hosts of both families with this pod network, through an installation, a second run and a reset.
+fn serves_by_both_families(lab: &str, cni: &str) -> anyhow::Result<()> {
     let [control_plane, worker] = ["second-address: 'fd00:77::11'", "second-address: 'fd00:77::12'"];
     let mut members = two().into_iter();
     let members = vec![members.next().context("two")?.with(control_plane), members.next().context("two")?.with(worker)];
-    let mut site = Site::boot("ha-dual", "bridge", members)?;
+    let mut site = Site::boot(lab, cni, members)?;
     site.lab.add_ipv6()?;
-    site.set_network(
-        "{cni: bridge, pod-cidr: [10.244.0.0/16, 'fd00:244::/56'], service-cidr: [10.96.0.0/12, 'fd00:96::/112']}"
-            .to_owned(),
-    )?;
+    site.set_network(format!(
+        "{{cni: {cni}, pod-cidr: [10.244.0.0/16, 'fd00:244::/56'], service-cidr: [10.96.0.0/12, 'fd00:96::/112']}}"
+    ))?;
     let before = site.snapshots()?;
     site.run(&[])?.succeeded()?;
     assert_serves(&site, &["IPv4", "IPv6"])?;
@@ -132,6 +130,24 @@ fn a_cluster_of_both_families_serves_by_both_and_is_removed_without_a_trace() ->
     site.command(&["reset", "--all", "--yes"])?.succeeded()?;
     site.assert_clean(&before, "after a reset")?;
     site.down()
+}
+
+#[test]
+#[ignore = "five minutes: ./ci/test nightly"]
+fn a_cluster_of_both_families_serves_by_both_and_is_removed_without_a_trace() -> anyhow::Result<()> {
+    serves_by_both_families("ha-dual", "bridge")
+}
+
+#[test]
+#[ignore = "six minutes: ./ci/test nightly"]
+fn calico_serves_by_both_families() -> anyhow::Result<()> {
+    serves_by_both_families("ha-dual-calico", "calico")
+}
+
+#[test]
+#[ignore = "five minutes: ./ci/test nightly"]
+fn flannel_serves_by_both_families() -> anyhow::Result<()> {
+    serves_by_both_families("ha-dual-flannel", "flannel")
 }
 
 #[test]

@@ -20,12 +20,12 @@ use crate::interrupt::Interrupt;
 /// A place to write to that the rule allows.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    place: Place,
+    kind: DestinationKind,
     existing: Existing,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum DestinationKind {
     Stdout,
     File(PathBuf),
     /// Volumes named after this bundle.
@@ -38,15 +38,15 @@ impl Destination {
     /// # Errors
     /// [`DestinationError`].
     pub fn find(path: &Path, split: Option<Split>, existing: Existing) -> Result<Self, DestinationError> {
-        let place = match split {
+        let kind = match split {
             Some(split) => {
                 refuse_stdout(path, "volumes")?;
-                Place::Volumes(path.to_owned(), split)
+                DestinationKind::Volumes(path.to_owned(), split)
             }
-            None if path == Path::new("-") => Place::Stdout,
-            None => Place::File(path.to_owned()),
+            None if path == Path::new("-") => DestinationKind::Stdout,
+            None => DestinationKind::File(path.to_owned()),
         };
-        let destination = Self { place, existing };
+        let destination = Self { kind, existing };
         destination.check()?;
         Ok(destination)
     }
@@ -62,10 +62,10 @@ impl Destination {
         signed: bool,
     ) -> Result<Self, DestinationError> {
         let destination = Self::find(path, split, existing)?;
-        let before = match &destination.place {
-            Place::Stdout => Vec::new(),
-            Place::File(path) => vec![path.clone()],
-            Place::Volumes(bundle, _) => beside(bundle)?,
+        let before = match &destination.kind {
+            DestinationKind::Stdout => Vec::new(),
+            DestinationKind::File(path) => vec![path.clone()],
+            DestinationKind::Volumes(bundle, _) => beside(bundle)?,
         };
         // Every volume tells of the whole bundle.
         match before.into_iter().next().filter(|path| !signed && rule::is_signed(path)) {
@@ -75,11 +75,11 @@ impl Destination {
     }
 
     fn check(&self) -> Result<(), DestinationError> {
-        match &self.place {
-            Place::Stdout if io::stdout().is_terminal() => Err(DestinationError::Terminal),
-            Place::Stdout => Ok(()),
-            Place::File(path) => check_name(path, self.existing),
-            Place::Volumes(bundle, _) => self.check_volumes(bundle),
+        match &self.kind {
+            DestinationKind::Stdout if io::stdout().is_terminal() => Err(DestinationError::Terminal),
+            DestinationKind::Stdout => Ok(()),
+            DestinationKind::File(path) => check_name(path, self.existing),
+            DestinationKind::Volumes(bundle, _) => self.check_volumes(bundle),
         }
     }
 
@@ -103,15 +103,15 @@ impl Destination {
     /// Whether it is standard output.
     #[must_use]
     pub fn is_stdout(&self) -> bool {
-        matches!(self.place, Place::Stdout)
+        matches!(self.kind, DestinationKind::Stdout)
     }
 
     /// The folder that is written to; `None` for standard output.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Stdout => None,
-            Place::File(path) | Place::Volumes(path, _) => Some(parent(path)),
+        match &self.kind {
+            DestinationKind::Stdout => None,
+            DestinationKind::File(path) | DestinationKind::Volumes(path, _) => Some(parent(path)),
         }
     }
 
@@ -124,9 +124,9 @@ impl Destination {
     }
 
     fn path(&self) -> &Path {
-        match &self.place {
-            Place::Stdout => Path::new("-"),
-            Place::File(path) | Place::Volumes(path, _) => path,
+        match &self.kind {
+            DestinationKind::Stdout => Path::new("-"),
+            DestinationKind::File(path) | DestinationKind::Volumes(path, _) => path,
         }
     }
 
@@ -135,18 +135,18 @@ impl Destination {
     /// # Errors
     /// [`DestinationError`].
     pub fn start(self, interrupt: &Interrupt) -> Result<Writing, DestinationError> {
-        let output = match &self.place {
-            Place::Stdout => {
+        let output = match &self.kind {
+            DestinationKind::Stdout => {
                 output::begin_content();
                 let descriptor = io::stdout().as_fd().try_clone_to_owned();
                 let file = descriptor.map_err(|source| failed(Path::new("-"), source))?;
                 Output::Stdout(BufWriter::with_capacity(1 << 18, File::from(file)))
             }
-            Place::File(path) => {
+            DestinationKind::File(path) => {
                 let file = AtomicFile::create(path, 0o644).map_err(|source| failed(path, source))?;
                 Output::File { path: path.clone(), file }
             }
-            Place::Volumes(bundle, split) => {
+            DestinationKind::Volumes(bundle, split) => {
                 let writer = VolumeWriter::new(bundle, *split).map_err(|source| volumes_failed(bundle, source))?;
                 Output::Volumes { bundle: bundle.clone(), writer: Box::new(writer) }
             }

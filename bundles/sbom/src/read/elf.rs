@@ -7,24 +7,13 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::read::{ReadCache, ReadRef};
 use object::{Endianness, FileKind};
 
+use super::sections::Sections;
 use super::{go, rust};
 use crate::limits::{MAX_BUILD_INFO_BYTES, MAX_SECTIONS};
 use crate::package::{Finding, Package};
 
 /// How a file in ELF begins.
 pub const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
-
-/// What of an ELF file the readers need.
-pub trait Sections {
-    /// The content of the section of that name; `None` where there is none. At most [`MAX_BUILD_INFO_BYTES`] are given.
-    fn section(&self, name: &str) -> Option<&[u8]>;
-    /// The beginning of the first segment that is loaded writable, where Go keeps its data.
-    fn data_segment(&self) -> Option<&[u8]>;
-    /// `length` bytes that are loaded at `address`.
-    fn loaded(&self, address: u64, length: u64) -> Option<&[u8]>;
-    /// Whether numbers are big-endian.
-    fn is_big_endian(&self) -> bool;
-}
 
 /// The packages that are linked into a program.
 ///

@@ -3,7 +3,7 @@
 //! Source: `debug/buildinfo` in Go's standard library, both forms: strings behind the header since Go 1.18, pointers to string headers
 //! before.
 
-use super::elf::Sections;
+use super::sections::Sections;
 use crate::limits::{MAX_BUILD_INFO_BYTES, MAX_PACKAGES};
 use crate::package::{Ecosystem, Package};
 

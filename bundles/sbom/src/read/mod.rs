@@ -11,6 +11,7 @@ mod python;
 mod rpm;
 mod rpm_header;
 mod rust;
+mod sections;
 mod text;
 
 pub use elf::{ELF_MAGIC, program};

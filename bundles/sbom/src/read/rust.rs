@@ -7,7 +7,7 @@ use std::io::Read as _;
 use auditable_serde::{DependencyKind, Source, VersionInfo};
 use flate2::read::ZlibDecoder;
 
-use super::elf::Sections;
+use super::sections::Sections;
 use crate::limits::{MAX_BUILD_INFO_BYTES, MAX_PACKAGES};
 use crate::package::{Ecosystem, Package};
 

@@ -45,8 +45,8 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
 }
 
-fn place(path: &str) -> Place {
-    Place {
+fn place(path: &str) -> CertificatePlace {
+    CertificatePlace {
         name: "apiserver".into(),
         path: path.into(),
         authority: Authority::File(CA),

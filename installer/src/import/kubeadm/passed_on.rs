@@ -100,7 +100,7 @@ impl Import<'_> {
     fn take_owned(&mut self, kind: &str, fields: &mut Fields, owned: owned::Owned, usual: &[(&str, &str)]) {
         for (path, reason) in owned {
             let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
-            let Some(value) = remove(fields, path).filter(says) else {
+            let Some(value) = owned::remove(fields, path).filter(says) else {
                 continue;
             };
             let is_usual = usual
@@ -175,15 +175,4 @@ fn saying_of_logging(fields: Fields) -> Fields {
     };
     let zero = [Value::from(0), Value::from("0")];
     saying(fields.into_iter().map(inner).filter(|(_, value)| !zero.contains(value)).collect())
-}
-
-/// Takes the value at a place of fields, and the maps that are empty then.
-fn remove(fields: &mut Fields, path: &str) -> Option<Value> {
-    let Some((first, rest)) = path.split_once('.') else { return fields.remove(path) };
-    let inner = fields.get_mut(first)?.as_object_mut()?;
-    let value = remove(inner, rest);
-    if value.is_some() && inner.is_empty() {
-        fields.remove(first);
-    }
-    value
 }

@@ -18,7 +18,6 @@ use super::data::Data;
 use super::files::{self, VariableFiles};
 use super::groups::Groups;
 use super::samples::{CASES, LAYOUT};
-use super::value::Value;
 use super::{Notes, tests::resolver};
 use crate::config::{HostSpec, Sudo};
 
@@ -74,7 +73,7 @@ fn own(path: &Path) -> Result<(Members, AllVariables), String> {
     notes.problems.none().map_err(|error| error.to_string())?;
     let names = groups.assignments().into_keys().cloned().collect::<Vec<_>>();
     let variables = (0..data.hosts.len()).map(|host| {
-        let found = names.iter().filter_map(|name| Some((name.clone(), json(&groups.written(host, name)?.value))));
+        let found = names.iter().filter_map(|name| Some((name.clone(), groups.written(host, name)?.value.json())));
         (data.hosts[host].name.clone(), found.collect())
     });
     let members = (0..data.groups.len()).map(|group| {
@@ -82,21 +81,6 @@ fn own(path: &Path) -> Result<(Members, AllVariables), String> {
         (data.groups[group].name.clone(), hosts)
     });
     Ok((members.collect(), variables.collect()))
-}
-
-fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(truth) => (*truth).into(),
-        Value::Int(number) => i64::try_from(*number).unwrap().into(),
-        Value::Float(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(|node| json(&node.value)).collect(),
-        Value::Map(entries) => {
-            serde_json::Value::Object(entries.iter().map(|(key, node)| (key.clone(), json(&node.value))).collect())
-        }
-        Value::Vault => panic!("the tests encrypt nothing"),
-    }
 }
 
 /// What the import makes of a host, in words of Ansible's answer.

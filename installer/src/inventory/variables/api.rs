@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Cluster;
 use crate::config::DnsName;
-use crate::import::{Place, resolve};
+use crate::import::{SourceLine, resolve};
 
 const USUAL_PORT: u16 = 6443;
 
@@ -46,18 +46,28 @@ impl Cluster<'_, '_> {
         true
     }
 
-    fn external_by_name(&mut self, name: &str, place: &Place) {
+    fn external_by_name(&mut self, name: &str, place: &SourceLine) {
         if let Some(address) = resolve(name, self.reading.resolver) {
             self.balance("external", address.into());
             self.remark(
                 place,
                 format!("the load balancer `{name}` has the address that its name resolves to here, {address}"),
             );
-        } else {
-            let message = format!(
-                "the load balancer `{name}` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own"
-            );
-            self.reading.problems.add(place, message);
+            return;
+        }
+        // `apiserver_loadbalancer_domain_name` is the endpoint where it is written too.
+        match name.parse::<DnsName>() {
+            Ok(endpoint) => {
+                self.settings.set("api.load-balancer", "external");
+                self.settings.set("api.endpoint", endpoint);
+                let message = format!(
+                    "the load balancer `{name}` is known by its name alone, which resolves to no address here; hosts and pods have to resolve it"
+                );
+                self.remark(place, message);
+            }
+            Err(error) => {
+                self.reading.problems.add(place, format!("the load balancer `{name}` has no name of DNS: {error}"));
+            }
         }
     }
 
@@ -68,7 +78,7 @@ impl Cluster<'_, '_> {
 
     /// An address that moves between the control planes, which Kubespray may name as an external load balancer too.
     fn vip(&mut self) -> bool {
-        let on = |found: Option<(bool, Place)>| found.is_some_and(|(on, _)| on);
+        let on = |found: Option<(bool, SourceLine)>| found.is_some_and(|(on, _)| on);
         if !on(self.truth("kube_vip_enabled")) || !on(self.truth("kube_vip_controlplane_enabled")) {
             return false;
         }

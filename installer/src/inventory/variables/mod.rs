@@ -1,6 +1,8 @@
 //! Kubespray's variables of the whole cluster, and notes about all variables that are left out.
 
 mod api;
+mod components;
+mod left_out;
 mod network;
 mod registries;
 mod table;
@@ -13,9 +15,9 @@ use super::data::Variable;
 use super::hosts;
 use super::reading::Reading;
 use super::value::Value;
-use crate::import::{Place, Settings};
+use crate::import::{Settings, SourceLine};
 
-pub use table::{Fate, Row, TABLE, fate};
+pub use table::{Fate, Row, fate, rows};
 
 /// Add-ons of bundles, and the variables that ask for them.
 const ADDONS: [(&str, &str); 4] = [
@@ -34,6 +36,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
         cluster.network();
         cluster.api();
         cluster.registries();
+        cluster.components();
         cluster.others();
         differing(reading, &nodes);
     }
@@ -45,7 +48,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
 
 /// Reports the variables that are left out, once for each reason.
 fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
-    let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&Place>)> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&SourceLine>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
         let is_off = |value: &Value| value.is_empty() || value.truth() == Some(false);
         // With the values of other variables in it, since a switch often names another one.
@@ -86,7 +89,7 @@ fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
         "ip",
         "access_ip",
     ];
-    let once = TABLE.iter().filter(|row| matches!(row.fate, Fate::Taken(_))).flat_map(|row| row.names);
+    let once = rows().filter(|row| matches!(row.fate, Fate::Taken(_))).flat_map(|row| row.names);
     for name in once.filter(|name| !per_host.iter().any(|start| name.starts_with(start))) {
         let found: Vec<_> = nodes.iter().map(|&node| reading.groups.written(node, name)).collect();
         let value = |variable: Option<&Variable>| variable.map(|variable| variable.value.clone());
@@ -127,11 +130,11 @@ impl Cluster<'_, '_> {
         self.reading.value(self.node, name).filter(|found| !found.value.is_empty())
     }
 
-    fn text(&mut self, name: &str) -> Option<(String, Place)> {
+    fn text(&mut self, name: &str) -> Option<(String, SourceLine)> {
         self.reading.text(self.node, &[name]).map(|found| (found.text, found.place))
     }
 
-    fn truth(&mut self, name: &str) -> Option<(bool, Place)> {
+    fn truth(&mut self, name: &str) -> Option<(bool, SourceLine)> {
         let Variable { value, place } = self.value(name)?;
         let truth = value.truth();
         if truth.is_none() {
@@ -140,7 +143,7 @@ impl Cluster<'_, '_> {
         Some((truth?, place))
     }
 
-    fn number(&mut self, name: &str) -> Option<(u16, Place)> {
+    fn number(&mut self, name: &str) -> Option<(u16, SourceLine)> {
         let Variable { value, place } = self.value(name)?;
         let number = value.integer().and_then(|number| u16::try_from(number).ok());
         if number.is_none() {
@@ -158,7 +161,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    fn remark(&mut self, place: &Place, message: impl Into<String>) {
+    fn remark(&mut self, place: &SourceLine, message: impl Into<String>) {
         self.reading.remarks.add(place, message);
     }
 
@@ -166,7 +169,7 @@ impl Cluster<'_, '_> {
         if let Some((number, _)) = self.number("kubelet_max_pods") {
             self.settings.set("kubelet.max-pods", number);
         }
-        if let Some((ports, _)) = self.text("kube_service_node_port_range") {
+        if let Some((ports, _)) = self.text("kube_apiserver_node_port_range") {
             self.settings.set("api-server.service-node-ports", ports);
         }
         for (name, key) in

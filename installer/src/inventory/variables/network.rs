@@ -3,7 +3,7 @@
 use super::super::stack::Stack;
 use super::{Cluster, Value};
 use crate::config::{Cidr, Cidrs, ClusterSpec, DnsName};
-use crate::import::Place;
+use crate::import::SourceLine;
 
 /// Networks of Kubespray that kinstall does not set up.
 const OTHERS: [&str; 11] = [
@@ -147,7 +147,7 @@ impl Cluster<'_, '_> {
             ["calico_vxlan_mode", "calico_ipip_mode", "calico_network_backend"].map(|name| self.text(name));
         let said = [&vxlan, &ipip, &backend].into_iter().flatten().next().map(|(_, place)| place.clone());
         if let Some(place) = said {
-            let word = |found: &Option<(String, Place)>| found.as_ref().map(|(text, _)| text.to_ascii_lowercase());
+            let word = |found: &Option<(String, SourceLine)>| found.as_ref().map(|(text, _)| text.to_ascii_lowercase());
             let bird = word(&backend).as_deref() == Some("bird");
             // Kubespray's defaults: VXLAN always.
             let vxlan = word(&vxlan).unwrap_or_else(|| {

@@ -3,7 +3,7 @@
 use super::super::value::{Node, Value};
 use super::Cluster;
 use crate::config::Registry;
-use crate::import::Place;
+use crate::import::SourceLine;
 
 impl Cluster<'_, '_> {
     pub(super) fn registries(&mut self) {
@@ -23,7 +23,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    fn registry(&mut self, item: &Node, place: &Place) -> Option<Registry> {
+    fn registry(&mut self, item: &Node, place: &SourceLine) -> Option<Registry> {
         let host = item.value.get("prefix").and_then(|node| node.value.filled_text());
         let mirrors = item.value.get("mirrors").and_then(|node| node.value.items());
         let (Some(host), Some(mirrors)) = (host, mirrors) else {

@@ -148,8 +148,10 @@ fn the_way_to_the_api_is_taken_over() {
     line 3: the load balancer `named.example.com` has the address that its name resolves to here, 192.0.2.77
     ");
     insta::assert_snapshot!(read("loadbalancer_apiserver: {address: elb.example.com}\n"), @"
-    refused
-    line 3: the load balancer `elb.example.com` needs an address, and its name resolves to none here; write `address: 192.0.2.10`, with its own
+    api:
+      endpoint: elb.example.com
+      load-balancer: external
+    line 3: the load balancer `elb.example.com` is known by its name alone, which resolves to no address here; hosts and pods have to resolve it
     ");
     insta::assert_snapshot!(read("kube_vip_enabled: true\nkube_vip_controlplane_enabled: true\nkube_vip_arp_enabled: true\nkube_vip_address: 192.0.2.10\nkube_vip_interface: eth1\nloadbalancer_apiserver: {address: '{{ kube_vip_address }}', port: 6443}\nkube_vip_services_enabled: true\n"), @"
     api:
@@ -227,8 +229,8 @@ etcd_deployment_type: kubeadm
     insta::assert_snapshot!(read, @"
     line 3: `kube_version` is left out; the bundle decides the version of Kubernetes; build it with `--k8s 1.28.3`
     lines 4, 5, 6: left out: `bin_dir`, `kube_cert_dir`, `kube_config_dir`: kinstall has its own places for files and its own names for users
-    line 7: left out: `kubelet_rotate_certificates`: of the kubelet's settings only `kubelet_max_pods` is imported; write others under `kubelet.config` in cluster.yaml
-    lines 8, 9: left out: `kube_api_anonymous_auth`, `kube_oidc_auth`: flags and files of the API server are not imported; write them under `api-server` in cluster.yaml
+    line 7: left out: `kubelet_rotate_certificates`: this setting of the kubelet is not imported; write fields under `kubelet.config` in cluster.yaml, for all hosts or for one
+    line 8: left out: `kube_api_anonymous_auth`: this setting of the API server is not imported; write flags under `api-server.extra-args` in cluster.yaml
     lines 10, 12: left out: `argocd_admin_password`, `helm_enabled`: bundles have no such add-on; manifests of the site are applied once the cluster runs
     line 13: left out: `my_token`: not known to kinstall
     line 14: left out: `ansible_password`: a password is not copied; kinstall logs in with keys, by OpenSSH's agent or `ssh.key`
@@ -288,4 +290,145 @@ fn a_cluster_of_both_families_is_taken_over() {
     ");
     let ipv4 = of("ipv6_stack=false\n");
     assert!(!ipv4.contains("fd85") && !ipv4.contains("left out"), "{ipv4}");
+}
+
+#[test]
+fn settings_of_programs_are_taken_over() {
+    let text = "\
+kube_apiserver_node_port_range: 30000-31000
+event_ttl_duration: 2h
+kube_profiling: false
+tls_cipher_suites: [TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384]
+kube_kubeadm_apiserver_extra_args: {max-requests-inflight: 800, goaway-chance: '0.001'}
+kube_kubeadm_controller_extra_args: {concurrent-gc-syncs: 30}
+kube_controller_terminated_pod_gc_threshold: 100
+kube_feature_gates: [AllAlpha=false]
+kube_apiserver_feature_gates: ['AllBeta=True']
+apiserver_extra_volumes: [{name: site, hostPath: /etc/site, mountPath: /etc/site}]
+kube_apiserver_enable_admission_plugins: [NodeRestriction, AlwaysPullImages]
+kube_oidc_auth: true
+kube_oidc_url: https://login.example.com
+kube_oidc_client_id: kubernetes
+kube_oidc_groups_claim: groups
+kubelet_config_extra_args: {serializeImagePulls: false}
+kubelet_logfiles_max_nr: 3
+eviction_hard: {memory.available: 300Mi}
+kube_reserved: true
+kube_cpu_reserved: 200m
+kube_memory_reserved: 512Mi
+";
+    insta::assert_snapshot!(read(text), @"
+    network:
+      kube-proxy:
+        config:
+          featureGates:
+            AllAlpha: false
+    kubelet:
+      config:
+        containerLogMaxFiles: 3
+        evictionHard:
+          memory.available: 300Mi
+        featureGates:
+          AllAlpha: false
+        kubeReserved:
+          cpu: 200m
+          memory: 512Mi
+        serializeImagePulls: false
+        tlsCipherSuites:
+        - TLS_AES_128_GCM_SHA256
+        - TLS_AES_256_GCM_SHA384
+    api-server:
+      extra-args:
+        event-ttl: 2h
+        goaway-chance: '0.001'
+        max-requests-inflight: '800'
+        profiling: 'false'
+        tls-cipher-suites: TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384
+      extra-volumes:
+      - name: site
+        host-path: /etc/site
+        mount-path: /etc/site
+        read-only: true
+      feature-gates:
+        AllBeta: true
+      oidc:
+        issuer-url: https://login.example.com
+        client-id: kubernetes
+        groups-claim: groups
+      admission:
+        enable:
+        - AlwaysPullImages
+      service-node-ports: 30000-31000
+    controller-manager:
+      extra-args:
+        concurrent-gc-syncs: '30'
+        profiling: 'false'
+        terminated-pod-gc-threshold: '100'
+        tls-cipher-suites: TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384
+      feature-gates:
+        AllAlpha: false
+    scheduler:
+      extra-args:
+        profiling: 'false'
+        tls-cipher-suites: TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384
+      feature-gates:
+        AllAlpha: false
+    ");
+    let variables = text.lines().map(|line| format!("    {line}\n")).collect::<Vec<_>>().concat();
+    let file =
+        format!("all:\n  vars:\n{variables}  children:\n    kube_control_plane: {{hosts: {{a: {{ip: 192.0.2.1}}}}}}\n");
+    parse(&file, &resolver).unwrap().spec(None).unwrap().validate().unwrap();
+}
+
+#[test]
+fn settings_of_programs_that_cannot_be_given_are_named() {
+    insta::assert_snapshot!(read("\
+kube_kubeadm_apiserver_extra_args: {anonymous-auth: false, no-such-flag: 1}
+kube_apiserver_enable_admission_plugins: [PodNodeSelector, PodSecurityPolice]
+kubelet_config_extra_args: {cgroupDriver: cgroupfs, evictionSoft: {memory.available: 1Gi}, maxPod: 5}
+kube_cpu_reserved: 200m
+kube_oidc_auth: true
+kube_oidc_url: https://login.example.com
+kube_oidc_client_id: kubernetes
+kube_oidc_ca_file: /etc/kubernetes/ssl/oidc.pem
+kubelet_rotate_server_certificates: true
+system_master_cpu_reserved: 100m
+"), @"
+    kubelet:
+      config:
+        evictionSoft:
+          memory.available: 1Gi
+    api-server:
+      oidc:
+        issuer-url: https://login.example.com
+        client-id: kubernetes
+      admission:
+        enable:
+        - PodNodeSelector
+    line 3: `anonymous-auth` of `kube_kubeadm_apiserver_extra_args` is left out: hosts that join and load balancers ask without a credential, and RBAC gives them nothing else
+    line 3: `no-such-flag` of `kube_kubeadm_apiserver_extra_args` is left out: no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `no-such-flag`
+    line 4: `PodSecurityPolice` of `kube_apiserver_enable_admission_plugins` is left out: no kube-apiserver of Kubernetes 1.25 to 1.37 has a plugin for admission `PodSecurityPolice`
+    line 5: `cgroupDriver` of `kubelet_config_extra_args` is left out: it is systemd on every host, and containerd is told the same
+    line 5: `maxPod` of `kubelet_config_extra_args` is left out: no kubelet of Kubernetes 1.25 to 1.36 has a field `maxPod`; did you mean `maxPods`?
+    line 6: `kube_cpu_reserved` is left out; `kube_reserved` is not true
+    line 10: `kube_oidc_ca_file: /etc/kubernetes/ssl/oidc.pem` is left out; write its content under `api-server.oidc.ca`
+    lines 11, 12: left out: `kubelet_rotate_server_certificates`, `system_master_cpu_reserved`: this setting of the kubelet is not imported; write fields under `kubelet.config` in cluster.yaml, for all hosts or for one
+    ");
+    insta::assert_snapshot!(read("\
+kube_kubeadm_scheduler_extra_args: [v]
+kube_kubeadm_controller_extra_args: {v: {deep: 1}}
+kube_feature_gates: [AllAlpha]
+kubelet_config_extra_args: fast
+apiserver_extra_volumes: [{name: site}]
+kube_oidc_auth: true
+kube_oidc_ca_cert: '?'
+"), @"
+    refused
+    line 3: `kube_kubeadm_scheduler_extra_args` is not a mapping
+    line 4: `v` of `kube_kubeadm_controller_extra_args`: a flag takes a text, a number, true or false, or a list of these that is not empty
+    line 5: `kube_feature_gates` is not a list of gates, `Name=true`
+    line 6: `kubelet_config_extra_args` is not a mapping
+    line 7: each entry of `apiserver_extra_volumes` needs a `name`, a `hostPath` and a `mountPath`
+    line 9: `kube_oidc_ca_cert` is not a certificate in base64
+    ");
 }

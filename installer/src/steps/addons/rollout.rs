@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::kubectl::Kubectl;
 use crate::steps::addon::text;
-use crate::steps::{Context, own_network, ready};
+use crate::steps::{Context, own_network, workloads};
 
 /// What the cluster waits for, for people; empty where all runs. Pods of hosts that are absent count for nothing, and none where
 /// the site brings the network.
@@ -22,7 +22,7 @@ pub fn unready(context: &Context<'_>, objects: &[Value]) -> anyhow::Result<Vec<S
         _ if is_left_to_the_site => None,
         "APIService" => lacks(object, "Available"),
         "Job" => lacks(object, "Complete"),
-        _ => ready::workload_unready(object, &lost),
+        _ => workloads::workload_unready(object, &lost),
     };
     Ok(found.iter().filter_map(reason).collect())
 }
@@ -39,7 +39,7 @@ fn lost_pods(context: &Context<'_>, api: &Kubectl<'_>) -> anyhow::Result<Vec<Val
         return Ok(Vec::new());
     }
     let pods = api.get(&["pods", "--all-namespaces"])?;
-    Ok(ready::items(pods.as_ref()).into_iter().filter(|pod| ready::is_on(pod, absent)).collect())
+    Ok(workloads::items(pods.as_ref()).into_iter().filter(|pod| workloads::is_on(pod, absent)).collect())
 }
 
 /// That an object has not reached a condition, with what it says of it.

@@ -55,14 +55,14 @@ enum Expected {
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum FoundFile {
     Directory,
     File(u64),
     Symlink,
     Device,
 }
 
-impl From<&Metadata> for Found {
+impl From<&Metadata> for FoundFile {
     fn from(metadata: &Metadata) -> Self {
         let kind = metadata.file_type();
         if kind.is_dir() {
@@ -78,15 +78,15 @@ impl From<&Metadata> for Found {
 }
 
 impl Expected {
-    fn judge(self, found: Option<Found>) -> Option<Fault> {
+    fn judge(self, found: Option<FoundFile>) -> Option<Fault> {
         match (self, found) {
-            (Self::File(expected), Some(Found::File(found))) if expected != found => {
+            (Self::File(expected), Some(FoundFile::File(found))) if expected != found => {
                 Some(Fault::Size { expected, found })
             }
-            (Self::Directory, Some(Found::Directory))
-            | (Self::File(_) | Self::HardLink, Some(Found::File(_)))
-            | (Self::HardLink | Self::Symlink, Some(Found::Symlink))
-            | (Self::HardLink | Self::Device, Some(Found::Device))
+            (Self::Directory, Some(FoundFile::Directory))
+            | (Self::File(_) | Self::HardLink, Some(FoundFile::File(_)))
+            | (Self::HardLink | Self::Symlink, Some(FoundFile::Symlink))
+            | (Self::HardLink | Self::Device, Some(FoundFile::Device))
             // What hides a file of a lower layer is a device, nothing in the lowest, and what the same layer puts there anew.
             | (Self::Whiteout, _) => None,
             (_, None) => Some(Fault::Missing),
@@ -148,10 +148,10 @@ fn relative(path: &Path) -> PathBuf {
     clean
 }
 
-fn look(root: &Path, path: &Path) -> io::Result<Option<Found>> {
+fn look(root: &Path, path: &Path) -> io::Result<Option<FoundFile>> {
     let Some(place) = inside(root, path)? else { return Ok(None) };
     match fs::symlink_metadata(place) {
-        Ok(metadata) => Ok(Some(Found::from(&metadata))),
+        Ok(metadata) => Ok(Some(FoundFile::from(&metadata))),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }

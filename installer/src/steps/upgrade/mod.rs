@@ -9,14 +9,15 @@ mod kubelet;
 mod preload;
 mod services;
 mod snapshot;
+mod worker;
 
 use anyhow::Context as _;
 use kbundle_format::BundleList;
 
 use super::{Context, Images, Step};
 use crate::host::Host;
-use crate::plan::Phase;
 use crate::records::Records;
+use crate::upgrade::part::Part;
 use crate::upgrade::unfinished::{self, Mark};
 
 pub use addons::{UpgradedAddons, UpgradedNetwork};
@@ -25,18 +26,20 @@ pub use kubelet::UpgradedKubelet;
 pub use preload::Preload;
 pub use services::{UpgradedEtcd, UpgradedRuntime};
 pub use snapshot::Snapshot;
+pub use worker::UpgradedWorker;
 
-/// In order. All that comes before [`Snapshot`] changes nothing that runs.
-pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
-    (Phase::Prepare, &Preload),
-    (Phase::Prepare, &Images),
-    (Phase::Prepare, &Snapshot),
-    (Phase::Prepare, &UpgradedRuntime),
-    (Phase::Etcd, &UpgradedEtcd),
-    (Phase::ControlPlane, &UpgradedControlPlane),
-    (Phase::ControlPlane, &UpgradedKubelet),
-    (Phase::Network, &UpgradedNetwork),
-    (Phase::Finish, &UpgradedAddons),
+/// In the order of a single host. All that comes before [`Snapshot`] changes nothing that runs.
+pub static STEPS: &[(Part, &(dyn Step + Sync))] = &[
+    (Part::Preload, &Preload),
+    (Part::Preload, &Images),
+    (Part::Snapshot, &Snapshot),
+    (Part::Node, &UpgradedRuntime),
+    (Part::Etcd, &UpgradedEtcd),
+    (Part::Node, &UpgradedControlPlane),
+    (Part::Node, &UpgradedWorker),
+    (Part::Node, &UpgradedKubelet),
+    (Part::Network, &UpgradedNetwork),
+    (Part::Finish, &UpgradedAddons),
 ];
 
 /// Notes that what runs is about to be changed.
@@ -55,7 +58,8 @@ mod tests {
     use crate::config::ClusterSpec;
     use crate::fixture;
     use crate::inputs::Inputs;
-    use crate::plan::plan_upgrade;
+    use crate::plan::{plan_upgrade, plan_upgrade_parts};
+    use crate::upgrade::part::Part;
 
     #[test]
     fn versions_change_in_the_order_that_kubernetes_asks_for() {
@@ -78,5 +82,36 @@ mod tests {
         assert!(of_installation.starts_with(&["swap"]) && of_installation.ends_with(&["ready"]), "{of_installation:?}");
         let title = &plan.steps[3].title;
         assert_eq!(title, "change to containerd 2.0.5, runc 1.1.4, crictl 1.25.0, cni-plugins 1.2.0");
+    }
+
+    #[test]
+    fn the_parts_of_several_hosts_are_the_whole_and_nothing_that_runs_changes_in_the_first_two() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        let haproxy: Vec<_> = cluster
+            .list
+            .images
+            .iter()
+            .filter(|image| image.reference.to_string().contains("haproxy"))
+            .cloned()
+            .collect();
+        cluster.list = fixture::list("1.36.3");
+        cluster.list.images.extend(haproxy);
+        let steps = |host: &str, parts: &[Part]| -> Vec<&str> {
+            let topology = cluster.seen_from(host);
+            let plan = plan_upgrade_parts(&cluster.inputs(&topology), parts).unwrap();
+            plan.steps.iter().map(|planned| planned.step.id()).collect()
+        };
+        for host in ["c1", "c2", "w1"] {
+            let mut divided: Vec<_> = Part::ALL.iter().flat_map(|part| steps(host, &[*part])).collect();
+            let mut whole = steps(host, &Part::ALL);
+            divided.sort_unstable();
+            whole.sort_unstable();
+            assert_eq!(divided, whole, "{host}");
+            assert_eq!(steps(host, &[Part::Preload]), ["preload", "images"]);
+        }
+        assert_eq!(steps("c2", &[Part::Snapshot, Part::Etcd])[..2], ["etcd-snapshot", "upgrade-etcd"]);
+        assert_eq!(steps("w1", &[Part::Snapshot, Part::Etcd]), Vec::<&str>::new());
+        assert_eq!(steps("c2", &[Part::Node])[..3], ["upgrade-runtime", "upgrade-control-plane", "upgrade-kubelet"]);
+        assert_eq!(steps("w1", &[Part::Node])[..3], ["upgrade-runtime", "upgrade-worker", "upgrade-kubelet"]);
     }
 }

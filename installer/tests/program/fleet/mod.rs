@@ -8,6 +8,7 @@ mod kubespray;
 mod leaving;
 mod scale;
 pub mod stubs;
+mod upgrade;
 
 use fs_err as fs;
 use insta::assert_snapshot;

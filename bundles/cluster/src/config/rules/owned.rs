@@ -1,5 +1,8 @@
 //! What kinstall or kubeadm decides itself, so that cluster.yaml cannot give it as a plain flag or field, each with the reason.
 
+use serde_json::Value;
+
+use crate::config::Fields;
 use crate::kube_types::Program;
 
 const BY_KUBEADM: &str = "kubeadm sets it to a file that it makes";
@@ -122,6 +125,17 @@ pub fn flag(program: Program, name: &str) -> Option<&'static str> {
         },
         name,
     )
+}
+
+/// Takes the value at a place of fields, and the maps that are empty then.
+pub fn remove(fields: &mut Fields, path: &str) -> Option<Value> {
+    let Some((first, rest)) = path.split_once('.') else { return fields.remove(path) };
+    let inner = fields.get_mut(first)?.as_object_mut()?;
+    let value = remove(inner, rest);
+    if value.is_some() && inner.is_empty() {
+        fields.remove(first);
+    }
+    value
 }
 
 fn reason(owned: Owned, name: &str) -> Option<&'static str> {

@@ -8,44 +8,41 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_format::{BundleList, KubeVersion};
-use serde_json::Value;
+use kbundle_format::BundleList;
 
-use super::bundle::suits_this_machine;
-use super::preflight::refuse_rejected;
-use super::{bundle, explain_interrupts, require_root, take_lock};
+use super::super::bundle::suits_this_machine;
+use super::super::preflight::refuse_rejected;
+use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use crate::cli::{BundleArguments, OutputFormat, UpgradeArguments};
 use crate::executor;
 use crate::failure::Advise;
-use crate::host::{Host, StepState};
+use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_material::JoinMaterial;
-use crate::kubectl::{Kubectl, is_ready};
-use crate::plan::{Plan, STEPS, plan_upgrade};
+use crate::plan::{Plan, plan_upgrade};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
 use crate::steps::Context;
-use crate::upgrade::outline::{Outline, versions};
-use crate::upgrade::{deprecated, rules, unfinished};
+use crate::trust::Trust;
+use crate::upgrade::cluster_state::ClusterState;
+use crate::upgrade::outline::{Outline, Surroundings, versions};
+use crate::upgrade::standing::{incomplete, records, refuse_incomplete, resumes};
+use crate::upgrade::{RESUME, rules, unfinished};
 
-/// What to do when a step failed. A reset would delete the cluster.
-const RESUME: &str = "finished steps stay, and the cluster's data with them; run the same command again to resume";
-
-/// Does what the command line says.
-pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let trust = bundle::read_trust(&arguments.bundle.trust)?;
+/// Upgrades the cluster that this host is.
+pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(output);
     // Also for a look: only root reads the administrator's kubeconfig.
     require_root()?;
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let mut host = Host::local()?;
-    let standing = standing(&host)?;
+    let standing = records(&host)?;
     let BundleArguments { bundle, base, .. } = &arguments.bundle;
-    let bundle = bundle::verify(bundle, base, &trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
     let spec = standing.spec.with_network_of(bundle.list());
-    let target = Records::of(&bundle, &trust, spec.clone(), standing.name.clone());
+    let target = Records::of(&bundle, trust, spec.clone(), standing.name.clone());
     let is_resumed = resumes(&host, &target)?;
     if !is_resumed && standing.list_bytes == target.list_bytes {
         reporter.event(&finished(0, started));
@@ -56,7 +53,10 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat) -> anyhow::Re
         OwnedInputs::gather(&host, Cow::Borrowed(&spec), standing.name.as_deref(), Cow::Borrowed(bundle.list()))?;
     let inputs = gathered.inputs();
     refuse_several(&inputs)?;
-    let plan = decide(&host, &inputs, &former, arguments, &reporter)?;
+    if !is_resumed {
+        refuse_incomplete(&incomplete(&host, &inputs), "this host")?;
+    }
+    let plan = decide(&inputs, &former, arguments, &reporter)?;
     let outline = look_at_cluster(&host, &inputs, &former, is_resumed)?;
     reporter.event(&Event::Outlined(outline));
     if !arguments.dry_run {
@@ -87,31 +87,6 @@ fn finished(changed_steps: usize, started: Instant) -> Event {
     Event::Finished { changed_steps, changed_hosts, hosts: 1, seconds: started.elapsed().as_secs_f64() }
 }
 
-/// What this host was set up from.
-fn standing(host: &Host) -> anyhow::Result<Records> {
-    match Records::read_begun(host)? {
-        Some(records) => Ok(records),
-        None => Err(anyhow!("kinstall has not set up this host, so that there is nothing to upgrade"))
-            .refused()
-            .hint("install the bundle: `kinstall run BUNDLE --key KEY`"),
-    }
-}
-
-/// Whether an upgrade to this bundle is under way.
-///
-/// # Errors
-/// Where one to another bundle is.
-fn resumes(host: &Host, target: &Records) -> anyhow::Result<bool> {
-    let Some(begun) = unfinished::target(host)? else { return Ok(false) };
-    if begun.list_bytes == target.list_bytes {
-        return Ok(true);
-    }
-    let version = BundleList::parse(&begun.list_bytes)?.kubernetes_version;
-    Err(anyhow!("an upgrade of this host to another bundle, with Kubernetes {version}, is not finished"))
-        .refused()
-        .hint("finish it with that bundle first: `kinstall upgrade BUNDLE --key KEY`")
-}
-
 fn refuse_several(inputs: &Inputs<'_>) -> anyhow::Result<()> {
     let hosts = inputs.topology.members().len();
     if hosts == 1 {
@@ -121,14 +96,13 @@ fn refuse_several(inputs: &Inputs<'_>) -> anyhow::Result<()> {
 }
 
 fn several(what: &str) -> anyhow::Result<()> {
-    Err(anyhow!("{what}, and upgrading a cluster of several hosts is not supported yet; nothing was changed"))
-        .refused()
-        .hint("see `kinstall manual how-to/upgrade` for what is supported")
+    Err(anyhow!("{what}, and this command is about one host; nothing was changed")).refused().hint(
+        "where the cluster is led, upgrade all of its hosts: `kinstall upgrade BUNDLE --key KEY --config cluster.yaml`",
+    )
 }
 
 /// Rules of versions, preflight, and the plan.
 fn decide(
-    host: &Host,
     inputs: &Inputs<'_>,
     former: &BundleList,
     arguments: &UpgradeArguments,
@@ -136,8 +110,7 @@ fn decide(
 ) -> anyhow::Result<Plan> {
     let platform = &inputs.facts.platform;
     let found = rules::refusals(&versions(former, platform), &versions(inputs.list, platform), &[]);
-    refuse(&found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    refuse_incomplete(host, inputs)?;
+    rules::refuse(&found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let kubernetes = Some(inputs.list.kubernetes_version);
     let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology: None, kubernetes };
     let findings = examine(&subject, &arguments.ignored);
@@ -146,67 +119,25 @@ fn decide(
     plan_upgrade(inputs).context("no plan could be made; nothing was changed").refused()
 }
 
-fn refuse(reasons: &[String]) -> anyhow::Result<()> {
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    Err(anyhow!("{}; nothing was changed", reasons.join("; ")))
-        .refused()
-        .hint("build a bundle of a version that may follow; `kinstall status` shows the present one")
-}
-
-/// Refuses a host whose installation was never completed.
-fn refuse_incomplete(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
-    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    let undone: Vec<_> =
-        concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect();
-    if undone.is_empty() {
-        return Ok(());
-    }
-    Err(anyhow!("the installation of this host is not complete: {}; nothing was changed", undone.join(", ")))
-        .refused()
-        .hint("complete it first with the bundle that it was begun with: `kinstall run BUNDLE --key KEY`")
-}
-
 /// The outline of the upgrade, with what the cluster tells. A cluster that is not well is not upgraded, unless an upgrade is resumed: then it
 /// may be what the upgrade left it.
 fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_resumed: bool) -> anyhow::Result<Outline> {
     let platform = &inputs.facts.platform;
-    let outline = |apis| Outline::of_one_host(former, inputs.list, platform, apis);
+    let roles = inputs.roles();
+    let outline = |apis| Outline::of_host(former, inputs.list, platform, roles, Surroundings::Alone, apis);
     if is_resumed {
         return Ok(outline(Vec::new()));
     }
-    let api = Kubectl::on(host);
-    if let Err(said) = api.readiness()? {
-        return unwell(&format!("the API server is not ready: {said}"));
+    let state = ClusterState::read(host, inputs.list.kubernetes_version)?;
+    state.refuse_ill()?;
+    if state.nodes.len() > 1 {
+        several(&format!("the cluster has {} nodes", state.nodes.len()))?;
     }
-    let nodes = api.nodes()?;
-    if nodes.len() > 1 {
-        several(&format!("the cluster has {} nodes", nodes.len()))?;
-    }
-    if let Some(node) = nodes.iter().find(|node| !is_ready(node)) {
-        return unwell(&format!("node {} is not ready", name_of(node)));
-    }
-    let kubelets: Vec<_> = nodes.iter().filter_map(kubelet).collect();
     let (before, after) = (versions(former, platform), versions(inputs.list, platform));
-    refuse(&rules::refusals(&before, &after, &kubelets).iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(outline(deprecated::read(&api.raw("/metrics")?, inputs.list.kubernetes_version)))
-}
-
-fn unwell<T>(what: &str) -> anyhow::Result<T> {
-    Err(anyhow!("{what}; nothing was changed"))
-        .refused()
-        .hint("a cluster has to be well before it is upgraded; `kinstall status` shows what is not")
-}
-
-fn name_of(node: &Value) -> &str {
-    node["metadata"]["name"].as_str().unwrap_or_default()
-}
-
-/// A node and the version of its kubelet.
-fn kubelet(node: &Value) -> Option<(String, KubeVersion)> {
-    let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str()?.trim_start_matches('v').parse().ok()?;
-    Some((name_of(node).to_owned(), version))
+    rules::refuse(
+        &rules::refusals(&before, &after, &state.kubelets()).iter().map(ToString::to_string).collect::<Vec<_>>(),
+    )?;
+    Ok(outline(state.deprecated_apis))
 }
 
 #[cfg(test)]
@@ -218,8 +149,9 @@ mod tests {
     use crate::fixture::{self, Cluster};
     use crate::host::{Change, Command};
     use crate::topology::Topology;
+    use serde_json::Value;
 
-    fn records(version: &str) -> Records {
+    fn records_of(version: &str) -> Records {
         let list_bytes = fixture::list(version).to_bytes();
         Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::default(), name: None }
     }
@@ -234,7 +166,7 @@ mod tests {
     #[test]
     fn a_host_that_was_never_set_up_or_is_one_of_several_is_refused() {
         let bench = Bench::new();
-        insta::assert_snapshot!(message(&standing(&bench.host()).unwrap_err()), @r"
+        insta::assert_snapshot!(message(&records(&bench.host()).unwrap_err()), @r"
         error: kinstall has not set up this host, so that there is nothing to upgrade
         hint: install the bundle: `kinstall run BUNDLE --key KEY`
         ");
@@ -242,10 +174,7 @@ mod tests {
         let cluster = Cluster::of_three_and_two();
         let topology = cluster.seen_from("c1");
         let refusal = message(&refuse_several(&cluster.inputs(&topology)).unwrap_err());
-        assert!(
-            refusal.contains("has 5 hosts, and upgrading a cluster of several hosts is not supported yet"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("has 5 hosts, and this command is about one host; nothing was changed"), "{refusal}");
         assert!(bench.host().ledger().changes().is_empty());
     }
 
@@ -253,17 +182,18 @@ mod tests {
     fn an_upgrade_goes_on_with_its_own_bundle_alone() {
         let bench = Bench::new();
         bench.file("var/lib/kinstall/ledger.jsonl", "");
-        assert!(!resumes(&bench.host(), &records("1.36.3")).unwrap());
-        unfinished::begin(&mut bench.host(), &records("1.36.3")).unwrap();
-        assert!(resumes(&bench.host(), &records("1.36.3")).unwrap());
-        let refusal = message(&resumes(&bench.host(), &records("1.36.4")).unwrap_err());
+        assert!(!resumes(&bench.host(), &records_of("1.36.3")).unwrap());
+        unfinished::begin(&mut bench.host(), &records_of("1.36.3")).unwrap();
+        assert!(resumes(&bench.host(), &records_of("1.36.3")).unwrap());
+        let refusal = message(&resumes(&bench.host(), &records_of("1.36.4")).unwrap_err());
         assert!(refusal.contains("another bundle, with Kubernetes 1.36.3, is not finished"), "{refusal}");
     }
 
     #[test]
     fn an_installation_that_was_cut_off_is_completed_first() {
         let bench = Bench::new();
-        let check = |bench: &Bench| with_inputs(|inputs| refuse_incomplete(&bench.host(), inputs));
+        let check =
+            |bench: &Bench| with_inputs(|inputs| refuse_incomplete(&incomplete(&bench.host(), inputs), "this host"));
         check(&bench).unwrap();
         bench.host().ledger_mut().record(Change::StepStarted { step: "ready".into() }).unwrap();
         let refusal = message(&check(&bench).unwrap_err());
@@ -308,17 +238,11 @@ mod tests {
         nodes(&[node("a", "v1.35.4", "False")]);
         assert!(look(false).unwrap_err().contains("node a is not ready"));
         nodes(&[node("a", "v1.35.4", "True"), node("b", "v1.35.4", "True")]);
-        assert!(look(false).unwrap_err().contains("the cluster has 2 nodes, and upgrading"));
+        assert!(look(false).unwrap_err().contains("the cluster has 2 nodes, and this command"));
         nodes(&[node("a", "v1.32.0", "True")]);
         assert!(look(false).unwrap_err().contains("the kubelet of a is 1.32.0"));
         nodes(&[node("a", "v1.35.4", "True")]);
         let outline = look(false).unwrap();
         assert_eq!(outline.deprecated_apis[0].resource, "endpoints");
-    }
-
-    #[test]
-    fn a_bundle_that_may_not_follow_is_refused_with_every_reason() {
-        let refusal = message(&refuse(&["one".to_owned(), "two".to_owned()]).unwrap_err());
-        assert!(refusal.starts_with("error: one; two; nothing was changed"), "{refusal}");
     }
 }

@@ -1,0 +1,202 @@
+//! Verdicts about a small list.
+
+use std::path::Path;
+
+use kbundle_format::list::FORMAT_VERSION;
+use kbundle_format::{Compression, Entry, EntryKind, EntryPath, Image, Origin, PinSource};
+use kbundle_sbom::cyclonedx::{Component, Hash, Kind, LicenceChoice, PATH, PLATFORM, Property, REFERENCE};
+
+use super::*;
+
+fn entry(path: EntryPath, kind: EntryKind, url: &str, pin: PinSource) -> Entry {
+    Entry {
+        digest: Digest::of(path.as_str().as_bytes()),
+        path,
+        size: 1,
+        media_type: "application/octet-stream".to_owned(),
+        kind,
+        roles: [].into(),
+        component: None,
+        platform: None,
+        origin: Some(Origin { url: url.to_owned(), pin }),
+        licence: None,
+        host_file: None,
+    }
+}
+
+fn list() -> BundleList {
+    let manifest = Digest::of(b"manifest");
+    BundleList {
+        format_version: FORMAT_VERSION,
+        kubernetes_version: "1.25.2".parse().unwrap(),
+        platforms: ["linux/amd64".parse().unwrap()].into(),
+        compression: Compression::at_level(3),
+        sources: vec![],
+        images: vec![Image {
+            reference: "registry.k8s.io/pause:latest".parse().unwrap(),
+            platform: "linux/amd64".parse().unwrap(),
+            manifest,
+            pinned: manifest,
+            roles: [].into(),
+        }],
+        entries: vec![
+            entry("bin/kubelet".parse().unwrap(), EntryKind::Binary, "https://dl.k8s.io/kubelet", PinSource::Catalog),
+            entry(
+                "bin/haproxy".parse().unwrap(),
+                EntryKind::Binary,
+                "https://example.org/haproxy",
+                PinSource::TrustOnFirstUse,
+            ),
+        ],
+    }
+}
+
+fn property(name: &str, value: &str) -> Property {
+    Property { name: name.to_owned(), value: value.to_owned() }
+}
+
+fn library(purl: &str, licence: Option<&str>) -> Component {
+    let expression = licence.map(|text| LicenceChoice::Expression { expression: text.to_owned() });
+    let version = purl.split_once('@').map(|(_, version)| version.to_owned());
+    let name = purl.rsplit('/').next().unwrap().split('@').next().unwrap().to_owned();
+    Component {
+        name,
+        version,
+        purl: Some(purl.to_owned()),
+        licenses: expression.into_iter().collect(),
+        ..Component::default()
+    }
+}
+
+fn bom(list: &BundleList) -> Bom {
+    let file = |entry: &Entry| Component {
+        kind: Kind::Application,
+        name: entry.path.to_string(),
+        hashes: vec![Hash::from(&entry.digest)],
+        properties: vec![property(PATH, entry.path.as_str())],
+        components: vec![
+            library("pkg:golang/golang.org/x/net@v0.7.0", None),
+            library("pkg:deb/debian/xz-utils@5.6.0-1", Some("MIT OR GPL-3.0-only")),
+        ],
+        ..Component::default()
+    };
+    let image = Component {
+        kind: Kind::Container,
+        hashes: vec![Hash::from(&list.images[0].manifest)],
+        properties: vec![property(REFERENCE, "registry.k8s.io/pause:latest"), property(PLATFORM, "linux/amd64")],
+        ..Component::default()
+    };
+    let components = list.entries.iter().map(file).chain([image]).collect();
+    Bom::new(&Digest::of(b""), None, Component::default(), components)
+}
+
+fn policy(text: &str) -> Policy {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    fs_err::write(&path, format!("schema: 1\n{text}")).unwrap();
+    Policy::find(Path::new(&path)).unwrap().0
+}
+
+/// The outcome, subject and what was found of each verdict on `list` by a policy.
+fn verdicts_on(list: &BundleList, text: &str) -> Vec<(Outcome, String, String)> {
+    let bom = bom(&super::tests::list());
+    let evidence = Evidence {
+        list,
+        list_digest: Digest::of(b"list"),
+        signers: Vec::new(),
+        bom: &bom,
+        bom_source: BomSource::Carried,
+        users: [(Digest::of(b"manifest"), "0:0".to_owned())].into(),
+        advisories: None,
+        today: "2026-11-28".parse().unwrap(),
+    };
+    let policy = policy(text);
+    let (verdicts, _) = judge(&policy, &evidence);
+    assert!(verdicts.iter().all(|verdict| !verdict.evidence.is_empty()), "{verdicts:?}");
+    verdicts.into_iter().map(|verdict| (verdict.outcome, verdict.subject, verdict.found)).collect()
+}
+
+fn refused(text: &str) -> Vec<String> {
+    let verdicts = verdicts_on(&list(), text);
+    verdicts.into_iter().filter(|(outcome, ..)| *outcome == Outcome::Refused).map(|(_, subject, _)| subject).collect()
+}
+
+#[test]
+fn each_rule_refuses_what_breaks_it_and_nothing_else() {
+    let image = "registry.k8s.io/pause:latest (linux/amd64)";
+    let net = "pkg:golang/golang.org/x/net@v0.7.0";
+    let xz = "pkg:deb/debian/xz-utils@5.6.0-1";
+    for (text, subjects) in [
+        ("", vec![]),
+        ("signers: {threshold: 1}", vec!["bundle"]),
+        ("pins: {allowed: [catalog]}", vec!["bin/haproxy"]),
+        ("pins: {allowed: [catalog, trust-on-first-use]}", vec![]),
+        ("origins: {hosts: ['*.k8s.io']}", vec!["example.org"]),
+        ("origins: {hosts: [dl.k8s.io, example.org]}", vec![]),
+        ("images: {root-user: refuse}", vec![image]),
+        ("images: {latest-tag: refuse}", vec![image]),
+        ("completeness: {list-of-packages: carried}", vec![]),
+        ("completeness: {list-of-packages: made-again}", vec!["list of packages"]),
+        ("packages: {forbidden: ['pkg:deb/debian/xz-utils@5.6.0-1']}", vec![xz]),
+        ("packages: {forbidden: ['pkg:deb/debian/xz-utils@5.6.1-1']}", vec![]),
+        ("packages: {lowest: [{package: 'pkg:golang/golang.org/x/net', version: v0.17.0}]}", vec![net]),
+        ("packages: {lowest: [{package: 'pkg:golang/golang.org/x/net', version: v0.7.0}]}", vec![]),
+        ("licences: {allow: [MIT]}", vec![]),
+        ("licences: {deny: [MIT, GPL-3.0-only]}", vec![xz]),
+        ("licences: {allow: [Apache-2.0], unstated: refuse}", vec!["bin/haproxy", "bin/kubelet", xz, net]),
+        ("advisories: {max-severity: high}", vec![]),
+        ("advisories: {required: true, max-severity: high}", vec!["advisories"]),
+    ] {
+        assert_eq!(refused(text), subjects, "{text}");
+    }
+}
+
+#[test]
+fn what_the_list_of_packages_lacks_is_refused() {
+    let mut list = list();
+    list.entries.push(entry("bin/new".parse().unwrap(), EntryKind::Binary, "https://dl.k8s.io/x", PinSource::Catalog));
+    let verdicts = verdicts_on(&list, "completeness: {list-of-packages: carried}");
+    assert_eq!((verdicts[0].0, verdicts[0].1.as_str()), (Outcome::Refused, "bin/new"));
+}
+
+#[test]
+fn a_waiver_counts_until_its_last_day() {
+    let of = |item: &str, until: &str| {
+        let text = format!(
+            "pins: {{allowed: [catalog]}}\nwaivers: [{{rule: pins, item: {item}, name: A. Officer, reason: reviewed, until: {until}}}]\n"
+        );
+        verdicts_on(&list(), &text).remove(0)
+    };
+    assert_eq!(of("bin/haproxy", "2026-11-28").0, Outcome::Waived);
+    let (outcome, _, found) = of("bin/haproxy", "2026-11-27");
+    assert_eq!(
+        (outcome, found.ends_with("the waiver of A. Officer ended on 2026-11-27")),
+        (Outcome::Refused, true),
+        "{found}"
+    );
+    assert_eq!(of("bin/kubelet", "2027-01-01").0, Outcome::Refused);
+}
+
+#[test]
+fn other_programs_get_what_a_document_may_hold() {
+    let verdict = Verdict {
+        rule: Rule::Pins,
+        outcome: Outcome::Refused,
+        subject: "a<b>&\"\u{1b}[31m".to_owned(),
+        evidence: vec![Looked { name: "a".to_owned(), digest: Digest::of(b"a") }],
+        expected: "x".to_owned(),
+        found: "y".to_owned(),
+        waiver: None,
+    };
+    let waived = Verdict {
+        outcome: Outcome::Waived,
+        waiver: Some(Waived { name: "A".to_owned(), reason: "r".to_owned(), until: "2027-01-01".parse().unwrap() }),
+        ..verdict.clone()
+    };
+    let verdicts = [verdict, waived];
+    insta::assert_snapshot!(junit::document("b.tar.zst", &verdicts));
+    let sarif = sarif::document("b.tar.zst", &verdicts);
+    assert_eq!(sarif["runs"][0]["results"][0]["level"], "error");
+    assert_eq!(sarif["runs"][0]["results"][1]["suppressions"][0]["justification"], "A until 2027-01-01: r");
+    assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,55 @@
+//! Commands about advisories.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use kbundle_format::key_notes::Day;
+
+use super::{ForceArgs, PassphraseArgs};
+
+/// Make a file of advisories to audit bundles with
+#[derive(Debug, Subcommand)]
+pub enum AdvisoriesCommand {
+    Pack(AdvisoriesPackArgs),
+}
+
+/// Put OSV records and VEX documents into one signed file
+///
+/// Takes the folders and zips that osv.dev and the databases behind it publish. Records of Go, Debian, Ubuntu, Alpine, Wolfi, Chainguard, PyPI, npm and crates.io
+/// are kept; withdrawn ones and other ecosystems are left out and counted. The same input gives the same file, byte for byte.
+/// `kbundle audit --advisories FILE` compares a bundle with it, without a network.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("signer").required(true).args(["key", "unsigned"]))]
+#[command(
+    after_long_help = "Examples:\n  kbundle advisories pack --osv Go.zip --osv Debian.zip --vex site.vex.json --key signing.key --out advisories.tar.zst"
+)]
+pub struct AdvisoriesPackArgs {
+    /// Take the OSV records of this folder or zip; repeatable
+    ///
+    /// Every file whose name ends in .json has to be a record. Of two records of one name, the one that was changed last counts.
+    #[arg(long, value_name = "DIR|ZIP", required = true)]
+    pub osv: Vec<PathBuf>,
+    /// Add this OpenVEX document; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub vex: Vec<PathBuf>,
+    /// The day that the data is of [default: that of the newest change in it]
+    ///
+    /// `kbundle audit` shows the age of the data by it, and a policy may demand one.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<Day>,
+    /// Sign with this private key; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Write the file without a signature
+    ///
+    /// `kbundle audit` then takes it with `--unsigned` only.
+    #[arg(long, conflicts_with = "key")]
+    pub unsigned: bool,
+    /// Write to this file, or - for standard output
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "advisories.tar.zst")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}

@@ -1,0 +1,47 @@
+//! `kbundle audit`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use kbundle_commands::arguments::{BaseArgs, BundleArgs, TrustArgs};
+
+/// Check a bundle against a policy
+///
+/// Reads all content and compares every digest, as `kbundle verify` does, and then answers each rule of the policy: signers, pins, origins, completeness of
+/// the list of packages, images, licences, packages and advisories. Each answer names what was looked at with its digest, what the policy expects and what was
+/// found. No network is used. Exit code: 0 where the policy allows the bundle, 3 where it does not.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml"
+)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// The policy: baseline, strict, or a file such as policy.yaml
+    #[arg(long, value_name = "POLICY", default_value = "baseline")]
+    pub policy: PathBuf,
+    /// Compare the packages with this file of advisories, as `kbundle advisories pack` writes it
+    #[arg(long, value_name = "FILE")]
+    pub advisories: Option<PathBuf>,
+    /// Trust this public key for the advisories; repeatable [default: the keys of --key]
+    #[arg(long, value_name = "FILE", requires = "advisories")]
+    pub advisories_key: Vec<PathBuf>,
+    /// Print this form
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: AuditFormat,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// The form of the verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// For people; with `--output json` a document for scripts
+    Text,
+    /// SARIF 2.1.0, for tools of code review
+    Sarif,
+    /// JUnit XML, for build servers
+    Junit,
+}

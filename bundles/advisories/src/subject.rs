@@ -1,0 +1,135 @@
+//! Packages of a bundle's list of packages, each with the images and files that have it.
+
+use std::collections::BTreeMap;
+
+use kbundle_format::Digest;
+use kbundle_sbom::Bom;
+use kbundle_sbom::cyclonedx::{Component, Kind, PATH, PLATFORM, REFERENCE};
+use packageurl::PackageUrl;
+
+use crate::ecosystem::Known;
+use crate::finding::{Place, Uncompared};
+
+/// A package that advisories can be compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// OSV's name of the ecosystem, such as `Debian:12`.
+    pub ecosystem: String,
+    /// The order of its versions.
+    pub order: crate::Order,
+    /// Its name in advisories.
+    pub name: String,
+    /// The version to compare.
+    pub version: String,
+    /// Its package URL.
+    pub purl: String,
+    /// Images and files that have it.
+    pub places: Vec<Place>,
+}
+
+const KUBERNETES: &str = "k8s.io/kubernetes";
+/// What Go writes for a module that was built of a folder beside it: the version is not known.
+const OF_A_FOLDER: &str = "v0.0.0";
+
+/// The packages of a document, sorted, and how many can not be compared.
+#[must_use]
+pub fn packages(bom: &Bom) -> (Vec<Package>, Vec<Uncompared>) {
+    let mut packages: BTreeMap<String, Package> = BTreeMap::new();
+    let mut uncompared: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+    for subject in &bom.components {
+        let place = place(subject);
+        for component in subject.components.iter().filter(|component| component.kind == Kind::Library) {
+            match package(subject, component) {
+                Ok(package) => {
+                    let key = format!("{} {}", package.purl, package.version);
+                    let places = &mut packages.entry(key).or_insert(package).places;
+                    if !places.contains(&place) {
+                        places.push(place.clone());
+                    }
+                }
+                Err(reason) => {
+                    let ecosystem = component.ecosystem().unwrap_or("unknown").to_owned();
+                    *uncompared.entry((ecosystem, reason)).or_default() += 1;
+                }
+            }
+        }
+    }
+    let uncompared = uncompared.into_iter();
+    let uncompared = uncompared.map(|((ecosystem, reason), packages)| Uncompared { ecosystem, reason, packages });
+    (packages.into_values().collect(), uncompared.collect())
+}
+
+/// An image or file of the document.
+#[must_use]
+pub fn place(subject: &Component) -> Place {
+    let name = match (subject.property(REFERENCE), subject.property(PLATFORM)) {
+        (Some(reference), Some(platform)) => format!("{reference} ({platform})"),
+        (Some(reference), None) => reference.to_owned(),
+        (None, _) => subject.property(PATH).unwrap_or(&subject.name).to_owned(),
+    };
+    let digest = subject.hashes.first().and_then(|hash| Digest::from_hex(&hash.content).ok());
+    // A document of kbundle's gives every image and file a digest.
+    Place { name, digest: digest.unwrap_or_else(|| Digest::of(&[])), purl: subject.purl.clone() }
+}
+
+fn package(subject: &Component, component: &Component) -> Result<Package, &'static str> {
+    let text = component.purl.clone().ok_or("it has no package URL")?;
+    let purl: PackageUrl<'_> = text.parse().map_err(|_| "its package URL cannot be read")?;
+    let version = version(subject, component).ok_or("its version is not known")?.to_owned();
+    let known = Known::of_purl(&purl, &version).ok_or("advisories of its ecosystem are not compared")?;
+    if !known.ecosystem.order.reads(&known.version) {
+        return Err("its version is none of its ecosystem");
+    }
+    let (ecosystem, order) = (known.ecosystem.key, known.ecosystem.order);
+    Ok(Package { ecosystem, order, name: known.name, version: known.version, purl: text, places: Vec::new() })
+}
+
+/// A program does not state the version of its own source; Kubernetes' images and all files have it in the bundle's list.
+fn version<'a>(subject: &'a Component, component: &'a Component) -> Option<&'a str> {
+    match component.version.as_deref() {
+        Some(OF_A_FOLDER) if component.ecosystem() == Some("golang") => None,
+        Some(version) => Some(version),
+        None if subject.kind != Kind::Container || component.name == KUBERNETES => subject.version.as_deref(),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library(purl: &str, name: &str, version: Option<&str>) -> Component {
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        Component { name, version, purl: Some(purl.to_owned()), ..Component::default() }
+    }
+
+    fn bom(subjects: Vec<Component>) -> Bom {
+        Bom::new(&Digest::of(b""), None, Component::default(), subjects)
+    }
+
+    #[test]
+    fn kubernetes_has_the_version_that_the_list_states() {
+        let file = Component {
+            kind: Kind::Application,
+            name: "kubelet".to_owned(),
+            version: Some("1.25.2".to_owned()),
+            components: vec![
+                library("pkg:golang/k8s.io/kubernetes", KUBERNETES, None),
+                library("pkg:golang/k8s.io/api@v0.0.0", "k8s.io/api", Some("v0.0.0")),
+                library("pkg:rpm/fedora/bash@5?distro=fedora-40", "bash", Some("5")),
+            ],
+            ..Component::default()
+        };
+        let image = Component {
+            kind: Kind::Container,
+            version: Some("v1".to_owned()),
+            components: vec![library("pkg:golang/example.org/tool", "example.org/tool", None)],
+            ..Component::default()
+        };
+        let (packages, uncompared) = packages(&bom(vec![file, image]));
+        let found: Vec<_> = packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();
+        assert_eq!(found, [(KUBERNETES, "1.25.2")]);
+        let reasons: Vec<_> = uncompared.iter().map(|left| (left.ecosystem.as_str(), left.packages)).collect();
+        assert_eq!(reasons, [("golang", 2), ("rpm", 1)]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Moves the pods of a node to other nodes, and lets pods come again.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::DnsName;
+use crate::host::Host;
+use crate::kubectl::Kubectl;
+
+/// Says of a node that kinstall let no pods start there. A node that somebody else closed has none, and stays closed.
+const CLOSED: &str = "kinstall/closed-for-upgrade";
+
+/// What comes after the drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The node goes. Pods without a controller go with it.
+    Removal,
+    /// The node changes, and then takes pods again. A pod without a controller would be lost, and is an error.
+    Upgrade,
+}
+
+/// Moves a node's pods away by evictions, and lets no new ones come. A node that is gone already is no error.
+///
+/// # Errors
+/// Where pods are still there after `within`, such as for a `PodDisruptionBudget`.
+pub fn drain(host: &Host, name: &DnsName, purpose: Purpose, within: Duration) -> anyhow::Result<()> {
+    let (api, name) = (Kubectl::on(host), name.as_str());
+    let Some(node) = api.get(&["node", name])? else { return Ok(()) };
+    if purpose == Purpose::Upgrade && node["spec"]["unschedulable"] != true {
+        api.run(&["annotate", "--overwrite", "node", name, &format!("{CLOSED}=true")])?;
+    }
+    // What pods have written to emptyDir goes with the pod in any case.
+    let limit = format!("--timeout={}s", within.as_secs());
+    let mut arguments = vec!["drain", name, "--ignore-daemonsets", "--delete-emptydir-data", &limit];
+    if purpose == Purpose::Removal {
+        arguments.push("--force");
+    }
+    api.run(&arguments).with_context(|| format!("the pods of {name} could not be moved to other nodes"))?;
+    Ok(())
+}
+
+/// Lets pods start again on a node that [`drain`] closed for an upgrade. Any other is left as it is.
+pub fn reopen(host: &Host, name: &DnsName) -> anyhow::Result<()> {
+    let (api, name) = (Kubectl::on(host), name.as_str());
+    let node = api.get(&["node", name])?.unwrap_or(Value::Null);
+    if node["metadata"]["annotations"][CLOSED].is_null() {
+        return Ok(());
+    }
+    api.run(&["uncordon", name])?;
+    // Last: without it a node that is still closed would stay so.
+    api.run(&["annotate", "node", name, &format!("{CLOSED}-")]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::Bench;
+    use crate::host::Command;
+
+    /// The node is what the root's `node` says.
+    fn node(root: &std::path::Path, command: &Command) -> Option<String> {
+        let is_get = command.arguments.iter().any(|argument| argument == "get");
+        is_get.then(|| fs_err::read_to_string(root.join("node")).unwrap_or_default())
+    }
+
+    /// What is told to the API about the node, besides reading it.
+    fn told(node_is: &str, act: impl Fn(&Host, &DnsName)) -> Vec<String> {
+        let bench = Bench::with_programs(node);
+        bench.file("node", node_is);
+        act(&bench.host(), &"w1".parse().unwrap());
+        let words = |line: &String| line.split_once("--request-timeout=20s ").unwrap().1.to_owned();
+        bench.ran().iter().map(words).filter(|words| !words.starts_with("get")).collect()
+    }
+
+    #[test]
+    fn a_node_takes_pods_again_unless_somebody_else_closed_it() {
+        let upgrade =
+            |host: &Host, name: &DnsName| drain(host, name, Purpose::Upgrade, Duration::from_mins(5)).unwrap();
+        let drained = "drain w1 --ignore-daemonsets --delete-emptydir-data --timeout=300s";
+        let noted = "annotate --overwrite node w1 kinstall/closed-for-upgrade=true";
+        assert_eq!(told(r#"{"spec": {}}"#, upgrade), [noted, drained]);
+        assert_eq!(told(r#"{"spec": {"unschedulable": true}}"#, upgrade), [drained]);
+        let again = |host: &Host, name: &DnsName| reopen(host, name).unwrap();
+        let closed = r#"{"metadata": {"annotations": {"kinstall/closed-for-upgrade": "true"}}, "spec": {"unschedulable": true}}"#;
+        assert_eq!(told(closed, again), ["uncordon w1", "annotate node w1 kinstall/closed-for-upgrade-"]);
+        assert_eq!(told(r#"{"spec": {"unschedulable": true}}"#, again), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_node_that_goes_takes_pods_without_a_controller_along() {
+        let removal =
+            |host: &Host, name: &DnsName| drain(host, name, Purpose::Removal, Duration::from_mins(3)).unwrap();
+        let drained = "drain w1 --ignore-daemonsets --delete-emptydir-data --timeout=180s --force";
+        assert_eq!(told(r#"{"spec": {}}"#, removal), [drained]);
+        assert_eq!(told("", removal), Vec::<String>::new(), "it is gone already");
+    }
+}

@@ -1,0 +1,145 @@
+//! What an upgrade begins with on a host: the bundle that it was set up from, and how far an upgrade is.
+
+use anyhow::anyhow;
+use kbundle_format::{BundleList, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::unfinished::{self, Mark};
+use crate::failure::Advise;
+use crate::host::{Host, StepState};
+use crate::inputs::Inputs;
+use crate::plan::STEPS;
+use crate::records::Records;
+
+/// How a host stands before an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The list of the bundle that it was set up from, as it was signed.
+    pub list: String,
+    /// The list of the bundle that an upgrade under way is to.
+    pub target: Option<Digest>,
+    /// How far the host is with its turn in that upgrade.
+    pub turn: Turn,
+    /// Steps of its installation that were begun and never completed.
+    pub incomplete: Vec<String>,
+}
+
+/// How far a host is with its turn: the time in which all that runs on it is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// It had none.
+    #[default]
+    NotBegun,
+    /// It was cut off in it. Its pods were moved away before.
+    Begun,
+    /// It came to its end.
+    Done,
+}
+
+impl Turn {
+    /// How far this host is.
+    fn read(host: &Host) -> anyhow::Result<Self> {
+        Ok(match (unfinished::has(host, Mark::TurnBegun)?, unfinished::has(host, Mark::TurnDone)?) {
+            (_, true) => Self::Done,
+            (true, false) => Self::Begun,
+            (false, false) => Self::NotBegun,
+        })
+    }
+}
+
+impl Standing {
+    /// How this host stands.
+    ///
+    /// # Errors
+    /// Where kinstall has not set it up.
+    pub fn read(host: &Host, records: &Records, inputs: &Inputs<'_>) -> anyhow::Result<Self> {
+        let target = unfinished::target(host)?.map(|target| target.list_digest());
+        // While an upgrade is under way, its own steps may be cut off.
+        let incomplete = if target.is_some() { Vec::new() } else { incomplete(host, inputs) };
+        Ok(Self {
+            list: String::from_utf8_lossy(&records.list_bytes).into_owned(),
+            target,
+            // Without a target, marks are what an end left that was cut off.
+            turn: if target.is_some() { Turn::read(host)? } else { Turn::NotBegun },
+            incomplete: incomplete.into_iter().map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// What this host was set up from.
+pub fn records(host: &Host) -> anyhow::Result<Records> {
+    match Records::read_begun(host)? {
+        Some(records) => Ok(records),
+        None => Err(anyhow!("kinstall has not set up this host, so that there is nothing to upgrade"))
+            .refused()
+            .hint("install the bundle: `kinstall run BUNDLE --key KEY`"),
+    }
+}
+
+/// Whether an upgrade to this bundle is under way.
+///
+/// # Errors
+/// Where one to another bundle is.
+pub fn resumes(host: &Host, target: &Records) -> anyhow::Result<bool> {
+    let Some(begun) = unfinished::target(host)? else { return Ok(false) };
+    if begun.list_bytes == target.list_bytes {
+        return Ok(true);
+    }
+    let version = BundleList::parse(&begun.list_bytes)?.kubernetes_version;
+    Err(anyhow!("an upgrade of this host to another bundle, with Kubernetes {version}, is not finished"))
+        .refused()
+        .hint("finish it with that bundle first: `kinstall upgrade BUNDLE --key KEY`")
+}
+
+/// Refuses a host whose installation was never completed.
+pub fn refuse_incomplete(steps: &[impl AsRef<str>], host: &str) -> anyhow::Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let steps: Vec<_> = steps.iter().map(AsRef::as_ref).collect();
+    Err(anyhow!("the installation of {host} is not complete: {}; nothing was changed", steps.join(", ")))
+        .refused()
+        .hint("complete it first with the bundle that it was begun with: `kinstall run BUNDLE --key KEY`")
+}
+
+/// The steps of an installation that were begun and never completed.
+#[must_use]
+pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::Bench;
+    use crate::fixture::{self, Cluster};
+    use crate::host::Change;
+
+    #[test]
+    fn a_host_tells_how_far_its_upgrade_is() {
+        let bench = Bench::new();
+        let cluster = Cluster::of_three_and_two();
+        let topology = cluster.seen_from("w1");
+        let of = |version: &str| {
+            let list_bytes = fixture::list(version).to_bytes();
+            let (spec, name) = (cluster.spec.clone(), Some("w1".to_owned()));
+            Records { list_bytes, signatures: vec![], keys: vec![], spec, name }
+        };
+        let (old, new) = (of("1.35.4"), of("1.36.3"));
+        let read = || Standing::read(&bench.host(), &old, &cluster.inputs(&topology)).unwrap();
+        bench.host().ledger_mut().record(Change::StepStarted { step: "join".into() }).unwrap();
+        assert_eq!((read().incomplete, read().target), (vec!["join".to_owned()], None));
+        unfinished::begin(&mut bench.host(), &new).unwrap();
+        let begun = read();
+        assert_eq!((begun.target, begun.turn), (Some(new.list_digest()), Turn::NotBegun));
+        assert!(begun.incomplete.is_empty(), "steps of the upgrade may be cut off: the same upgrade completes them");
+        unfinished::note(&bench.host(), Mark::TurnBegun).unwrap();
+        assert_eq!(read().turn, Turn::Begun);
+        unfinished::note(&bench.host(), Mark::TurnDone).unwrap();
+        assert_eq!(read().turn, Turn::Done);
+        unfinished::end(&mut bench.host(), &new).unwrap();
+        assert_eq!((read().target, read().turn), (None, Turn::NotBegun));
+    }
+}

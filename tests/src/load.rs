@@ -1,0 +1,51 @@
+//! What users do while a cluster is changed: requests to the Service of [`Cluster::deploy_web`], and writes to the API.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::Remote;
+use crate::cluster::Cluster;
+
+/// Asks the Service ten times a second, and writes to the API about once a second.
+const LOAD: &str = r"
+mkdir -p /root/load
+systemd-run --quiet --unit=load-service sh -c 'while :; do
+  if curl -sf -o /dev/null --max-time 2 http://ADDRESS/; then echo ok; else echo fail; fi; sleep 0.1; done > /root/load/service'
+systemd-run --quiet --unit=load-api --setenv=HOME=/root sh -c 'while :; do
+  if kubectl --request-timeout=2s annotate configmap kept tick=$(date +%s%N) --overwrite >/dev/null 2>&1; then date +%s; fi; sleep 0.5; done > /root/load/api'
+";
+
+/// What users of the cluster saw.
+#[derive(Debug)]
+pub struct Seen {
+    /// Requests to the Service.
+    pub requests: usize,
+    /// Those that were not answered.
+    pub failed: usize,
+    /// Writes to the API that succeeded.
+    pub writes: usize,
+    /// The longest time between two of them.
+    pub longest_without_write: Duration,
+}
+
+/// Begins on `host`.
+pub fn begin_load(host: &Remote, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    host.sh(&LOAD.replace("ADDRESS", &cluster.web_address()?)).map(drop)
+}
+
+/// Ends it, and says what was seen.
+pub fn end_load(host: &Remote) -> anyhow::Result<Seen> {
+    host.sh("systemctl stop load-service load-api")?;
+    let answers = host.sh("cat /root/load/service")?;
+    let moments = host.sh("cat /root/load/api")?;
+    host.sh("rm -r /root/load")?;
+    let moments = moments.lines().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    let longest = moments.windows(2).map(|pair| pair[1] - pair[0]).max().context("the API was not written to")?;
+    Ok(Seen {
+        requests: answers.lines().count(),
+        failed: answers.lines().filter(|line| *line == "fail").count(),
+        writes: moments.len(),
+        longest_without_write: Duration::from_secs(longest),
+    })
+}

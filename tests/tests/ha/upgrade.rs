@@ -1,0 +1,123 @@
+//! A cluster of several hosts is upgraded while it is used: one host after another, and nobody misses a request.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use lab::cluster::Cluster;
+use lab::connected::{OLDEST, carried};
+use lab::document_of;
+use lab::load::{begin_load, end_load};
+use serde_json::Value;
+
+use crate::site::{Member, Site, finish, stage_begins};
+
+const HOSTS: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
+const NEWER: [(&str, &str); 3] = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
+/// One of the two pods has to be there at any time.
+const BUDGET: &str = "
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web}
+spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
+";
+
+/// Pods of users run on the third control plane and on the worker.
+fn members() -> Vec<Member> {
+    vec![
+        Member::new("cp1", 1, "control-plane, etcd"),
+        Member::new("cp2", 2, "control-plane, etcd"),
+        Member::new("cp3", 3, "control-plane, etcd, worker"),
+        Member::new("w1", 4, "worker"),
+    ]
+}
+
+fn upgrade(site: &Site, options: &[&str]) -> Command {
+    let mut command = site.kinstall(&["upgrade"]);
+    command.arg(site.carried.file("other-components.tar.zst")).arg("--key").arg(site.carried.file("signing.pub"));
+    command.arg("--config").arg(site.config()).args(options);
+    command
+}
+
+/// Kills the kinstall that leads when the last control planes have their turn.
+fn is_killed_among_control_planes(site: &Site) -> anyhow::Result<()> {
+    let mut command = upgrade(site, &["--output", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let event: Value = serde_json::from_str(&line?)?;
+        if stage_begins(&event, "control-planes") {
+            child.kill()?;
+        }
+    }
+    ensure!(!child.wait()?.success(), "it came to its end before it was killed");
+    Ok(())
+}
+
+fn assert_plan(site: &Site) -> anyhow::Result<()> {
+    let said = finish(&mut upgrade(site, &["--dry-run", "--output", "json"]))?.succeeded()?;
+    let lines = said.lines().filter(|line| line.starts_with('{'));
+    let events: Vec<Value> = lines.map(|line| document_of("kinstall", "upgrade", line)).collect::<Result<_, _>>()?;
+    for host in HOSTS {
+        let is_its = |event: &&Value| event["event"] == "outlined" && event["host"] == host;
+        let outline = events.iter().find(is_its).with_context(|| format!("no plan for {host}: {said}"))?;
+        let changes = outline["changes"].as_array().context("no changes")?;
+        for (name, version) in NEWER {
+            let is_told = changes.iter().any(|change| change["name"] == name && change["to"] == version);
+            ensure!(is_told, "{host}, {name}: {outline}");
+        }
+    }
+    let order = events.iter().find(|event| event["event"] == "order-planned").context("no order")?;
+    ensure!(order["servers"] == serde_json::json!(["cp1", "cp2", "cp3"]), "{order}");
+    Ok(())
+}
+
+fn assert_nodes_take_pods(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    cluster.assert_nodes_ready(HOSTS.len())?;
+    let nodes = cluster.kubectl("get nodes -o yaml")?;
+    ensure!(!nodes.contains("unschedulable: true") && !nodes.contains("closed-for-upgrade"), "{nodes}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "ten minutes: ./ci/test nightly"]
+fn four_hosts_change_their_runtime_one_by_one_while_they_are_used() -> anyhow::Result<()> {
+    let carried = carried(OLDEST, "bridge");
+    carried.build_with(&NEWER)?;
+    let mut site = Site::boot_with("ha-upgrade", carried, HOSTS.len(), members())?;
+    site.run(&[])?.succeeded()?;
+    {
+        let cluster = site.cluster("cp1");
+        cluster.kubectl("create configmap kept --from-literal=word=still-there")?;
+        cluster.deploy_web()?;
+        cluster.apply(BUDGET)?;
+        cluster.assert_web_answers()?;
+
+        assert_plan(&site)?;
+        cluster.kubectl("run lone --image=docker.io/library/busybox:1.35.0 --command -- sleep 1d")?;
+        cluster.kubectl("wait --for=condition=Ready pod/lone --timeout=60s")?;
+        finish(&mut upgrade(&site, &[]))?.failed(3, &["default/lone on ", "nothing was changed"])?;
+        cluster.kubectl("delete pod lone --now")?;
+
+        begin_load(site.host("cp1"), &cluster)?;
+        is_killed_among_control_planes(&site)?;
+        site.run(&[])?.failed(1, &["is not finished", "kinstall upgrade"])?;
+        eprintln!("{}", finish(&mut upgrade(&site, &[]))?.succeeded()?);
+        let seen = end_load(site.host("cp1"))?;
+        eprintln!("{seen:?}");
+
+        for host in HOSTS {
+            let version = site.host(host).sh("containerd --version")?;
+            ensure!(version.contains("2.3.4"), "{host}: {version}");
+            site.host(host).sh("test ! -e /var/lib/kinstall/upgrade && kinstall status")?;
+        }
+        assert_nodes_take_pods(&cluster)?;
+        cluster.assert_web_answers()?;
+        cluster.assert_nothing_was_pulled()?;
+        let snapshots = site.host("cp2").sh("stat -c '%a' /var/lib/kinstall/etcd-snapshots/*")?;
+        ensure!(snapshots == "600", "{snapshots}");
+        ensure!(seen.requests > 100 && seen.failed == 0, "{seen:?}");
+    }
+    site.set_bundle(carried.file("other-components.tar.zst"));
+    site.run(&["--assert-no-op"])?.succeeded()?;
+    site.down()
+}
