@@ -3,6 +3,7 @@
 mod advisories;
 mod audit;
 mod catalog;
+mod check;
 mod composing;
 mod connection;
 mod diff;
@@ -34,6 +35,7 @@ pub use self::audit::{AuditArgs, AuditFormat};
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
+pub use self::check::CheckArgs;
 pub use self::composing::{SplitCommandArgs, SubsetArgs};
 pub use self::connection::ConnectionArgs;
 pub use self::diff::{DiffArgs, DiffFormat};
@@ -87,6 +89,7 @@ pub enum Command {
     Cat(CatArgs),
     Sbom(SbomArgs),
     Diff(DiffArgs),
+    Check(CheckArgs),
     Audit(AuditArgs),
     #[command(subcommand)]
     Advisories(AdvisoriesCommand),
@@ -117,6 +120,12 @@ pub enum Command {
 pub struct BuildArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
+    /// Refuse to build what this cluster could not be set up with
+    ///
+    /// cluster.yaml, as kinstall reads it. What is going to be packed is compared with it before anything is fetched, as `kbundle check` does
+    /// with a bundle.
+    #[arg(long, value_name = "CLUSTER.YAML")]
+    pub cluster: Option<PathBuf>,
     /// Sign with this private key
     ///
     /// PKCS#8 in PEM, ECDSA P-256 or Ed25519, as `kbundle keygen` and OpenSSL write it. Repeat it for several signers.
@@ -150,7 +159,7 @@ pub struct BuildArgs {
     /// Build again what this bundle lists, and say whether the result is the same, byte for byte
     ///
     /// Nothing is written. Everything in the list is fetched; signatures and attestations come from the bundle.
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run", "cluster"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,

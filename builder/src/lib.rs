@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod chart;
 mod cli;
 mod commands;
+pub mod contents;
 pub mod demand;
 pub mod diff;
 pub mod fetch;

@@ -210,13 +210,6 @@ fn program(name: &str, version: &str, kind: EntryKind) -> Entry {
     Entry { component, ..entry(path, kind) }
 }
 
-/// An add-on's manifest.
-pub fn manifest(name: &str, version: &str) -> Entry {
-    let path = format!("manifests/{name}/{name}.yaml").parse().unwrap();
-    let component = Some(Component { name: name.to_owned(), version: version.to_owned() });
-    Entry { component, platform: None, ..entry(path, EntryKind::Manifest) }
-}
-
 /// A file of the chart 1.2.3 that the release `shop` is made of.
 pub fn chart(path: &str, kind: EntryKind) -> Entry {
     let component = Some(Component { name: "shop".to_owned(), version: "1.2.3".to_owned() });

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use kbundle_cluster::needs::HostProfile;
 use kbundle_format::{BundleList, ComponentName, EntryKind, Role};
 
 use crate::config::{ClusterSpec, Cni};
 use crate::facts::HostFacts;
 use crate::host::{Host, HostError};
-use crate::topology::{Topology, TopologyError};
+use crate::topology::{Member, Topology, TopologyError};
 
 /// What plans, steps and configurations are decided from. Nothing here reads or changes anything.
 #[derive(Clone, Copy)]
@@ -53,6 +54,23 @@ impl Inputs<'_> {
     #[must_use]
     pub fn roles(&self) -> &BTreeSet<Role> {
         &self.topology.this().roles
+    }
+
+    /// The host, as far as it decides what a bundle has to hold.
+    #[must_use]
+    pub fn profile(&self) -> HostProfile<'_> {
+        self.profile_of(self.topology.this())
+    }
+
+    /// The same of another host of the cluster, taken to have this one's platform.
+    #[must_use]
+    pub fn profile_of<'a>(&'a self, member: &'a Member) -> HostProfile<'a> {
+        HostProfile {
+            name: Some(&member.name),
+            platform: &self.facts.platform,
+            roles: &member.roles,
+            control_planes: self.topology.with(Role::ControlPlane).count(),
+        }
     }
 
     /// The pod network. A plan is refused where the bundle has several and the configuration names none.

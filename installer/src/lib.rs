@@ -4,13 +4,14 @@
 //! all three → [`plan`](mod@plan), which is pure → [`executor`], which goes through the [`steps`] and changes the
 //! [`host`].
 
+pub use kbundle_cluster::{config, kube_types, version_rules};
+
 pub mod agent;
 pub mod backup;
 pub mod certificates;
 mod cleanup;
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod cost;
 pub mod distributions;
 mod drain;
@@ -31,7 +32,6 @@ pub mod inventory;
 pub mod join_file;
 pub mod join_material;
 pub mod kernel_settings;
-pub mod kube_types;
 pub mod kubeadm;
 pub mod kubectl;
 pub mod lock;
@@ -56,5 +56,4 @@ pub mod trust;
 mod unlike;
 pub mod upgrade;
 mod version;
-pub mod version_rules;
 pub mod wait;

@@ -1,23 +1,17 @@
 //! Which steps a host needs, in which order. Reads nothing and changes nothing.
 
-use kbundle_cli::yaml::Finding;
-use kbundle_format::host_file::HostPath;
-use kbundle_format::{ComponentName, KubeVersion};
+use kbundle_cluster::contents::BundleContents;
+use kbundle_cluster::needs::{Mismatch, mismatches};
 
-use crate::config::{ConfigError, KubeProxyMode, Problem};
 use crate::inputs::Inputs;
-use crate::kubeadm::images::{ClusterImages, MissingImage};
 use crate::stage::Phase;
-use crate::steps::network::NetworkError;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
     LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
-    Taint, VirtualAddress, addons, charts, load_balancer, network, programs, site_files, upgrade, virtual_address,
+    Taint, VirtualAddress, upgrade,
 };
 use crate::upgrade::part::Part;
-use crate::version_rules::kubernetes::NFTABLES_PROXY;
-use crate::version_rules::{OLDEST_KUBERNETES, pairing};
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
@@ -55,94 +49,6 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Ready),
 ];
 
-/// Why a cluster cannot be planned.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// The bundle is of a Kubernetes that is too old.
-    #[error("Kubernetes {version} is too old for this kinstall; the oldest that it installs is {OLDEST_KUBERNETES}")]
-    TooOld {
-        /// The bundle's.
-        version: KubeVersion,
-    },
-    /// The bundle pairs Kubernetes with a program that it does not take.
-    #[error(transparent)]
-    Pairing(#[from] pairing::TooOld),
-    /// kube-proxy has not the mode that was asked for.
-    #[error(
-        "the kube-proxy of Kubernetes {version} has no mode nftables yet, which needs {first}; set network.kube-proxy.mode to iptables"
-    )]
-    NoNftables {
-        /// The bundle's.
-        version: KubeVersion,
-        /// The first that has it.
-        first: KubeVersion,
-    },
-    /// Kubernetes does not take what is passed on to it.
-    #[error("{0}")]
-    Settings(ConfigError),
-    /// A node has too few addresses for its pods.
-    #[error("{0}")]
-    TooFewAddresses(Problem),
-    /// The bundle lacks programs.
-    #[error("the bundle has no {} for this host's platform", components.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "))]
-    NoProgram {
-        /// The components.
-        components: Vec<ComponentName>,
-    },
-    /// The bundle lacks an image.
-    #[error(transparent)]
-    NoImage(#[from] MissingImage),
-    /// The bundle's network and the configuration contradict each other.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The bundle lacks an add-on.
-    #[error(
-        "the bundle has no add-on {name}, which the configuration lists under addons; build it with `--addon {name}`"
-    )]
-    NoAddon {
-        /// Its name.
-        name: String,
-    },
-    /// A file of the site would go where kinstall has its own.
-    #[error(
-        "the bundle has a file of the site for {path}, which is kinstall's own; choose another path in bundle.yaml, or a setting of cluster.yaml"
-    )]
-    OwnPath {
-        /// Its path on hosts.
-        path: HostPath,
-    },
-    /// The bundle lacks what installs charts.
-    #[error(
-        "the bundle has no helm for this host's platform, which charts are installed with; build it for that platform as well"
-    )]
-    NoHelm,
-    /// The bundle lacks the load balancer.
-    #[error(
-        "the bundle has no haproxy image for this host's platform, which the load balancer `node-local` is; build it without \
-         `--load-balancer none`, or set api.load-balancer to `external` or `vip`"
-    )]
-    NoLoadBalancer,
-    /// The bundle lacks what moves the address.
-    #[error(
-        "the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with \
-         `--addon kube-vip`, or set api.load-balancer to `node-local`"
-    )]
-    NoVirtualAddress,
-}
-
-impl PlanError {
-    /// What is wrong, with the keys of cluster.yaml where it is about them.
-    #[must_use]
-    pub fn findings(self) -> Vec<Finding> {
-        match self {
-            Self::Settings(error) => error.findings(),
-            Self::TooFewAddresses(problem) => vec![problem.into()],
-            error => vec![Finding { place: String::new(), message: error.to_string(), position: None }],
-        }
-    }
-}
-
 /// The steps for this host, in order.
 pub struct Plan {
     /// Each with what it does.
@@ -171,7 +77,7 @@ pub struct PlannedStep {
 ///
 /// # Errors
 /// The first of the [`refusals`].
-pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
     if let Some(refusal) = refusals(inputs).into_iter().next() {
         return Err(refusal);
     }
@@ -185,7 +91,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
 ///
 /// # Errors
 /// The first of the [`refusals`].
-pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
     plan_upgrade_parts(inputs, &Part::ALL)
 }
 
@@ -193,7 +99,7 @@ pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
 ///
 /// # Errors
 /// The first of the [`refusals`].
-pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, PlanError> {
+pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, Mismatch> {
     let Plan { steps: installation } = plan(inputs)?;
     let concerned = upgrade::STEPS.iter().filter(|(part, step)| parts.contains(part) && step.concerns(inputs));
     let upgrade = concerned.map(|&(part, step)| PlannedStep { phase: part.phase(), title: step.title(inputs), step });
@@ -203,46 +109,16 @@ pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, P
 
 /// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.
 #[must_use]
-pub fn refusals(inputs: &Inputs<'_>) -> Vec<PlanError> {
-    let version = inputs.list.kubernetes_version;
-    let mut found = Vec::new();
-    if version < OLDEST_KUBERNETES {
-        found.push(PlanError::TooOld { version });
-    }
-    if let (KubeProxyMode::Nftables, Some(first)) = (inputs.spec.network.kube_proxy.mode, NFTABLES_PROXY.since)
-        && !NFTABLES_PROXY.holds(version)
-    {
-        found.push(PlanError::NoNftables { version, first });
-    }
-    found.extend(inputs.spec.validate_for(version).err().map(PlanError::Settings));
-    found.extend(inputs.spec.pods_do_not_fit(inputs.cni()).map(PlanError::TooFewAddresses));
-    let components = programs::missing(inputs);
-    if !components.is_empty() {
-        found.push(PlanError::NoProgram { components });
-    }
-    found.extend(pairing::check(version, |component| inputs.version_of(component)).err().map(PlanError::from));
-    found.extend(ClusterImages::find(inputs.list, &inputs.facts.platform).err().map(PlanError::from));
-    found.extend(network::refuse_contradiction(inputs).err().map(PlanError::from));
-    found.extend(addons::missing(inputs).map(|name| PlanError::NoAddon { name: name.to_owned() }));
-    found.extend(site_files::own_path(inputs).map(|path| PlanError::OwnPath { path: path.clone() }));
-    if charts::lack_helm(inputs) {
-        found.push(PlanError::NoHelm);
-    }
-    if !load_balancer::is_in_bundle(inputs) {
-        found.push(PlanError::NoLoadBalancer);
-    }
-    if !virtual_address::is_in_bundle(inputs) {
-        found.push(PlanError::NoVirtualAddress);
-    }
-    found
+pub fn refusals(inputs: &Inputs<'_>) -> Vec<Mismatch> {
+    mismatches(inputs.spec, &BundleContents::of(inputs.list), &inputs.profile())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClusterSpec, Cni};
+    use crate::config::{ClusterSpec, Cni, KubeProxyMode};
     use crate::fixture;
-    use kbundle_format::BundleList;
+    use kbundle_format::{BundleList, ComponentName};
 
     fn planned(list: &BundleList, spec: &ClusterSpec) -> Result<String, String> {
         let inputs = Inputs { spec, facts: &fixture::facts(), list, topology: &fixture::topology() };
@@ -322,7 +198,7 @@ mod tests {
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");
         cluster.list.images.retain(|image| image.reference.short_name() != ComponentName::Haproxy.as_str());
         let topology = cluster.seen_from("w1");
-        assert!(matches!(plan(&cluster.inputs(&topology)), Err(PlanError::NoLoadBalancer)));
+        assert!(matches!(plan(&cluster.inputs(&topology)), Err(Mismatch::NoLoadBalancer)));
     }
 
     #[test]
@@ -340,6 +216,19 @@ mod tests {
         let refusal: String = holds(&cluster, "c2").unwrap_err();
         insta::assert_snapshot!(refusal, @"the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with `--addon kube-vip`, or set api.load-balancer to `node-local`");
         assert_eq!(holds(&cluster, "w1"), Ok(false));
+    }
+
+    #[test]
+    fn a_host_of_another_architecture_than_cluster_yaml_says_is_refused() {
+        let mut cluster = fixture::Cluster::of_three_and_two();
+        cluster.spec.hosts[0].arch = Some(crate::config::Architecture::Arm64);
+        let name = cluster.spec.hosts[0].name.to_string();
+        let topology = cluster.seen_from(&name);
+        let refused = plan(&cluster.inputs(&topology)).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "the host has the architecture amd64, and hosts[0].arch says arm64; correct the one or the other"
+        );
     }
 
     #[test]

@@ -167,9 +167,6 @@ fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result
     if images.is_empty() {
         return Ok(Err("its images are not listed".to_owned()));
     }
-    if let Some(image) = images.iter().find(|image| image.tag.is_none()) {
-        return Ok(Err(format!("its manifest names {} without a tag", image.image)));
-    }
     let roles = if fact.kind == STATIC_POD { &[Role::ControlPlane][..] } else { POD_HOSTS };
     let images = catalog_images(images, roles, text(&fact.licence).as_ref())?;
     let mut files = AddonVersion { pinned_by: evidence(version), manifests: Vec::new(), images };
@@ -182,8 +179,10 @@ fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result
     Ok(Ok(files))
 }
 
+/// Images of an add-on, under its licence. Those of Docker's library are of other projects, whose licence the facts do not have.
 fn catalog_images(facts: &[ImageFact], roles: &[Role], licence: Option<&String>) -> anyhow::Result<Vec<CatalogImage>> {
-    facts.iter().map(|fact| image(fact, roles, licence.cloned())).collect()
+    let licence_of = |fact: &ImageFact| licence.filter(|_| !fact.image.starts_with("docker.io/library/")).cloned();
+    facts.iter().map(|fact| image(fact, roles, licence_of(fact))).collect()
 }
 
 /// Where the digest of a static pod's image was found.

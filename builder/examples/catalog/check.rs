@@ -42,7 +42,9 @@ impl Stated {
         match value {
             Value::Mapping(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
-                if let (Some(image), Some(tag)) = (text("image"), text("tag")) {
+                if let Some(image) = text("image") {
+                    // A name without a tag stands for this one.
+                    let tag = text("tag").unwrap_or("latest");
                     self.images.insert((format!("{image}:{tag}"), text("digest").map(str::to_owned)));
                 }
                 fields.values().for_each(|inner| self.walk(inner));

@@ -52,8 +52,9 @@ pub struct ImageFact {
 }
 
 impl ImageFact {
+    /// What it is pulled by: without a tag `latest`, as Docker and containerd read it.
     pub fn reference(&self) -> String {
-        format!("{}:{}", self.image, self.tag.as_deref().unwrap_or("(no tag)"))
+        format!("{}:{}", self.image, self.tag.as_deref().unwrap_or("latest"))
     }
 }
 

@@ -8,13 +8,18 @@ use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
-    advisories, audit, build, catalog, config, diff, dry_run, export, images, keygen, lock, reproduce, sbom, sign,
+    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, lock, reproduce, sbom,
+    sign,
 };
 
 /// Of every command.
 pub fn documents() -> Vec<Documents> {
     let mut documents = vec![
-        Documents::of("build").with::<build::Report>().with::<dry_run::Report>().with::<reproduce::Report>(),
+        Documents::of("build")
+            .with::<build::Report>()
+            .with::<dry_run::Report>()
+            .with::<reproduce::Report>()
+            .with_details::<check::Findings>(),
         Documents::of("lock").with::<lock::Report>(),
         Documents::of("images find").with::<images::Report>(),
         Documents::of("config init").with::<TextDocument>(),
@@ -30,6 +35,7 @@ pub fn documents() -> Vec<Documents> {
         // In the other forms its result is the document of CycloneDX or SPDX.
         Documents::of("sbom").with::<sbom::Report>().with::<sbom::Verification>(),
         Documents::of("diff").with::<diff::Report>(),
+        Documents::of("check").with::<check::Report>().with_details::<check::Findings>(),
         Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("export").with::<export::Report>(),

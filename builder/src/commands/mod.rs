@@ -5,6 +5,7 @@ pub mod audit;
 pub mod build;
 pub mod cat;
 pub mod catalog;
+pub mod check;
 pub mod config;
 pub mod diff;
 mod documents;
@@ -41,6 +42,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = arguments.common.output;
     let done = match arguments.command {
         Command::Diff(arguments) => return diff::run(&arguments, output),
+        Command::Check(arguments) => check::run(&arguments, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Build(arguments) => match &arguments.reproduce {

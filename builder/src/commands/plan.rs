@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
+use kbundle::contents;
 use kbundle::demand::Demand;
 use kbundle::fetch::{Cache, keep_local_files};
 use kbundle::lock::Lock;
@@ -12,10 +13,12 @@ use kbundle::resolve::{Pin, ResolveError, SelectedArtifact, Selection};
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
 use kbundle_cli::{Explained as _, failure};
+use kbundle_cluster::contents::BundleContents;
 use kbundle_commands::destination::Destination;
 use kbundle_commands::input::Input;
 use kbundle_format::{Digest, IndexedBundle, SignatureCheck};
 
+use super::check::Cluster;
 use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
@@ -48,6 +51,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// What the bundle will have, as far as clusters need it.
+    fn contents(&self) -> BundleContents {
+        match self {
+            Self::Locked(lock) => contents::of_lock(lock),
+            Self::Selected(selection) => contents::of_selection(selection),
+        }
+    }
+
     /// Files of the site's own, by address and digest, among others.
     fn files(&self) -> Vec<(&str, Digest)> {
         match self {
@@ -80,6 +91,9 @@ impl Plan {
         pick: impl Fn(&Catalog, &BundleSpec) -> Result<Selection, ResolveError>,
     ) -> anyhow::Result<Self> {
         let (source, upstream, mirrors) = find_source(arguments, file, pick)?;
+        if let Some(cluster) = &arguments.cluster {
+            Cluster::read(cluster)?.require(&source.contents(), "the bundle to be built")?;
+        }
         let keys = key_files(arguments, file)?;
         let path = out(arguments, file, &source);
         let (split, existing) = (arguments.split.split(), arguments.force.existing());

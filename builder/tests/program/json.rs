@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::audit::write_osv;
 use crate::catalog::{with_fault, with_next_patch};
+use crate::check::write_fitting_bundle;
 use crate::upstream::{Upstream, kbundle_in};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
@@ -28,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 29] = [
+const CASES: [Case; 30] = [
     case(
         "build",
         &[
@@ -94,6 +95,12 @@ const CASES: [Case; 29] = [
     ),
     case("diff", &["diff new.tar.zst new.tar.zst --key signing.pub"], 2, "diff absent.tar.zst new.tar.zst --unsigned"),
     case(
+        "check",
+        &["check fits.tar.zst --cluster one-host.yaml --unsigned"],
+        3,
+        "check bundle.tar.zst --cluster one-host.yaml --key ecdsa.pub",
+    ),
+    case(
         "advisories pack",
         &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
         3,
@@ -151,6 +158,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("catalog.yaml"), catalog).unwrap();
     let settings = "schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n";
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
+    write_fitting_bundle(&upstream.path(""));
     write_osv(&upstream);
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {

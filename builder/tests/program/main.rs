@@ -5,6 +5,7 @@
 mod audit;
 mod catalog;
 mod charts;
+mod check;
 mod cli;
 mod completion;
 mod composing;

@@ -90,7 +90,7 @@ fn validate_reports_every_mistake_of_a_file_and_what_the_catalog_lacks() {
     ");
     insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: callico\n"), @"
     exit code 2
-    error: the catalog has no add-on `callico` for Kubernetes 1.25.2 (did you mean `calico`?); it has calico, cert-manager, flannel, haproxy, ingress-nginx, kube-vip, metallb, metrics-server
+    error: the catalog has no add-on `callico` for Kubernetes 1.25.2 (did you mean `calico`?); it has calico, cert-manager, flannel, haproxy, ingress-nginx, kube-vip, local-path-provisioner, metallb, metrics-server
     ");
     insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n"), @"
     exit code 0

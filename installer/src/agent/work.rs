@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kbundle_cluster::needs::Mismatch;
 use kbundle_format::IndexedBundle;
 
 use super::leader_link::LeaderLink;
@@ -16,7 +17,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{InputsError, OwnedInputs};
 use crate::lock::{self, Lock};
-use crate::plan::{Plan, PlanError, plan};
+use crate::plan::{Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
 use crate::restoration::progress;
@@ -45,7 +46,7 @@ pub fn gather<'a>(work: &'a Work, host: &Host, bundle: &'a IndexedBundle) -> Res
     OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(work.host.as_str()), Cow::Borrowed(bundle.list()))
 }
 
-pub fn plan_of(planned: Result<Plan, PlanError>) -> anyhow::Result<Plan> {
+pub fn plan_of(planned: Result<Plan, Mismatch>) -> anyhow::Result<Plan> {
     planned.context("no plan could be made").refused()
 }
 

@@ -9,6 +9,8 @@ use anyhow::{Context as _, anyhow};
 use kbundle_cli::documentation;
 use kbundle_cli::output::{self, SCHEMA};
 use kbundle_cli::yaml::{Finding, Findings, Positions};
+use kbundle_cluster::check::check;
+use kbundle_cluster::contents::BundleContents;
 use kbundle_format::shell::word;
 use kbundle_format::{Role, text_file};
 use schemars::JsonSchema;
@@ -17,14 +19,9 @@ use serde::Serialize;
 use super::{bundle, read_spec};
 use crate::cli::{Cli, ConfigCommand, OutputFormat, TrustArguments, ValidateArguments};
 use crate::config::{self, ClusterSpec, ConfigError, EXAMPLE, LoadBalancer};
-use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::haproxy;
-use crate::host::Host;
 use crate::import::{self, Form, Imported};
-use crate::inputs::Inputs;
-use crate::plan::{PlanError, refusals};
-use crate::topology::Topology;
 
 pub fn config(command: &ConfigCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match command {
@@ -142,23 +139,11 @@ fn good_unless(spec: ClusterSpec, mut found: Vec<Finding>, text: &str) -> Result
     if found.is_empty() { Ok(spec) } else { Err(Findings(found)) }
 }
 
-/// What the bundle lacks for the hosts of the cluster. Of this host only the platform counts, and the bundle's takes its place.
+/// What the bundle lacks for the hosts of the cluster.
 fn lacking(spec: &ClusterSpec, bundle: &Path, trust: &TrustArguments) -> anyhow::Result<Vec<Finding>> {
     let list = bundle::signed_list(bundle, &bundle::read_trust(trust)?)?;
-    let spec = spec.with_network_of(&list);
-    let host = Host::local()?;
-    let mut facts = HostFacts::gather(&host)?;
-    let mut found = Vec::new();
-    for platform in &list.platforms {
-        facts.platform = platform.clone();
-        let names = spec.hosts.iter().map(|host| Some(host.name.as_str()));
-        let names: Vec<_> = if spec.hosts.is_empty() { vec![None] } else { names.collect() };
-        for name in names {
-            let topology = Topology::seen_from(name, &spec, &facts)?;
-            let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
-            found.extend(refusals(&inputs).into_iter().flat_map(PlanError::findings));
-        }
-    }
+    let outcome = check(spec, &BundleContents::of(&list));
+    let mut found: Vec<_> = outcome.unmet.into_iter().flat_map(|unmet| unmet.mismatch.findings()).collect();
     found.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
     found.dedup();
     Ok(found)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, anyhow};
+use kbundle_cluster::needs::Mismatch;
 use kbundle_format::Role;
 
 use super::index::HostIndex;
@@ -17,7 +18,7 @@ use crate::cost::cost;
 use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::inputs::{Inputs, OwnedInputs};
-use crate::plan::{PlanError, plan};
+use crate::plan::plan;
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{self, Subject, examine};
 use crate::report::{Event, Observer as _};
@@ -103,7 +104,7 @@ impl Leader<'_> {
     fn with_inputs<T>(
         &self,
         index: HostIndex,
-        look: impl FnOnce(&Inputs<'_>) -> Result<T, PlanError>,
+        look: impl FnOnce(&Inputs<'_>) -> Result<T, Mismatch>,
     ) -> anyhow::Result<T> {
         let host = self.host(index);
         let (spec, list) = (self.session.shares.of(host.spec), self.request.bundle.list());

@@ -9,12 +9,6 @@ use super::{Check, Context, needed};
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
-/// Whether the bundle has the add-on called `name`.
-#[must_use]
-pub fn is_in_bundle(inputs: &Inputs<'_>, name: &str) -> bool {
-    manifests(inputs, name).next().is_some()
-}
-
 fn manifests<'a>(inputs: &Inputs<'a>, name: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
     let folder = format!("manifests/{name}/");
     let is_wanted = move |entry: &&Entry| entry.kind == EntryKind::Manifest && entry.path.as_str().starts_with(&folder);

@@ -71,18 +71,6 @@ fn listed<'a>(inputs: &Inputs<'a>) -> Vec<Chart<'a>> {
     inputs.spec.addons.iter().map(DnsName::as_str).filter_map(|name| Chart::find(inputs, name)).collect()
 }
 
-/// Whether the bundle has a chart called `name`.
-#[must_use]
-pub fn is_in_bundle(inputs: &Inputs<'_>, name: &str) -> bool {
-    Chart::find(inputs, name).is_some()
-}
-
-/// Whether charts are listed and the bundle has no helm for the host's platform to install them with.
-#[must_use]
-pub fn lack_helm(inputs: &Inputs<'_>) -> bool {
-    !listed(inputs).is_empty() && inputs.version_of(ComponentName::Helm).is_none()
-}
-
 impl Step for Charts {
     fn id(&self) -> &'static str {
         "charts"
@@ -162,6 +150,8 @@ pub fn names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use kbundle_cluster::needs::Mismatch;
+
     use super::*;
     use crate::fixture::bench::{Bench, Script};
     use crate::fixture::{Cluster, chart};
@@ -191,7 +181,8 @@ mod tests {
         let topology = cluster.seen_from("c1");
         let inputs = cluster.inputs(&topology);
         assert_eq!(Charts.title(&inputs), "install the chart shop 1.2.3 with helm");
-        assert!(lack_helm(&inputs));
+        let refusals = crate::plan::refusals(&inputs);
+        assert!(refusals.iter().any(|found| matches!(found, Mismatch::NoHelm)), "{refusals:?}");
         assert_eq!(names(&inputs), BTreeSet::from(["shop"]));
     }
 

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kbundle_format::{ComponentName, Digest, Role};
+use kbundle_cluster::needs::LOAD_BALANCER_IMAGE;
+use kbundle_format::{Digest, Role};
 
 use super::{Check, Context, Step, needed};
-use crate::config::LoadBalancer as Kind;
 use crate::haproxy;
 use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
@@ -19,7 +19,7 @@ use crate::topology::Member;
 use crate::wait::{Look, until};
 
 /// Its static pod.
-pub(super) const POD: &str = ComponentName::Haproxy.as_str();
+pub(super) const POD: &str = LOAD_BALANCER_IMAGE;
 const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
 const HEALTH_PORT: u16 = 6444;
 /// The kubelet starts a new static pod within seconds.
@@ -76,15 +76,7 @@ pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
 
 /// Whether that host of the cluster does.
 pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
-    let is_worker = member.has(Role::Worker) && !member.has(Role::ControlPlane);
-    let chooses = || inputs.topology.with(Role::ControlPlane).count() > 1 || image_called(POD, inputs).is_some();
-    is_worker && inputs.spec.api.load_balancer == Kind::NodeLocal && chooses()
-}
-
-/// Whether the bundle has what `inputs` ask for.
-#[must_use]
-pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
-    !is_wanted(inputs) || image_called(POD, inputs).is_some()
+    inputs.profile_of(member).has_load_balancer(inputs.spec, || image_called(POD, inputs).is_some())
 }
 
 /// Waits until an API server answers through it, on a host that has joined.

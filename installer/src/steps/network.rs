@@ -3,7 +3,6 @@
 mod addon;
 mod bridge;
 mod calico;
-mod choice;
 mod given;
 mod routes;
 
@@ -13,7 +12,6 @@ use crate::host::Host;
 use crate::inputs::Inputs;
 pub use addon::{mounts, trees};
 pub use bridge::Bridge;
-pub use choice::{NetworkError, refuse_contradiction};
 pub use given::{pod_networks, present_networks};
 
 /// Sets up the network of pods.

@@ -43,12 +43,6 @@ const fn selection(component: ComponentName) -> Option<Selection> {
     })
 }
 
-/// The components that a cluster needs and that the bundle does not have for this host.
-#[must_use]
-pub fn missing(inputs: &Inputs<'_>) -> Vec<ComponentName> {
-    ComponentName::OF_HOSTS.into_iter().filter(|name| inputs.version_of(*name).is_none()).collect()
-}
-
 /// What this host's roles need, by what the bundle says of it.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (ComponentName, Selection, &'a Entry)> {
     let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
-use kbundle_format::host_file::{FileOwner, HostFile, HostPath, UnitName};
+use kbundle_format::host_file::{FileOwner, HostFile, UnitName};
 use kbundle_format::{Digest, Entry};
 
 use super::{Check, Context, Step, needed};
@@ -17,18 +17,6 @@ use crate::inputs::Inputs;
 const RECORD: &str = "site-files.json";
 /// Where it lies.
 const RECORD_PATH: &str = "/var/lib/kinstall/site-files.json";
-/// Trees that kinstall, kubeadm and the programs of the cluster fill.
-const OWN_TREES: [&str; 9] = [
-    "/etc/cni",
-    "/etc/containerd",
-    "/etc/kubernetes",
-    "/opt/cni",
-    "/var/lib/cni",
-    "/var/lib/containerd",
-    "/var/lib/etcd",
-    "/var/lib/kinstall",
-    "/var/lib/kubelet",
-];
 
 /// What was put in place, by path; no digest where that was begun and not completed.
 type Record = BTreeMap<String, Option<Digest>>;
@@ -41,12 +29,6 @@ fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'a Entry, &'a HostF
     let roles = &inputs.topology.this().roles;
     let for_this = move |entry: &&Entry| !entry.roles.is_disjoint(roles);
     inputs.list.entries.iter().filter(for_this).filter_map(|entry| Some((entry, entry.host_file.as_ref()?)))
-}
-
-/// The first path of a file for this host where kinstall or the cluster's programs have their own.
-#[must_use]
-pub fn own_path<'a>(inputs: &Inputs<'a>) -> Option<&'a HostPath> {
-    wanted(inputs).map(|(_, file)| &file.path).find(|path| OWN_TREES.iter().any(|tree| path.is_in(tree)))
 }
 
 impl Step for SiteFiles {
@@ -199,7 +181,6 @@ mod tests {
         }
         let topology = cluster.seen_from("w1");
         assert_eq!(SiteFiles.title(&cluster.inputs(&topology)), "put files of the site in place: /etc/site.conf");
-        assert_eq!(own_path(&cluster.inputs(&topology)), None);
     }
 
     #[test]

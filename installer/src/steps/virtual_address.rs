@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kbundle_format::Role;
+use kbundle_cluster::needs::VIRTUAL_ADDRESS_IMAGE;
 use serde_json::Value;
 
 use super::{Check, Context, Step, needed};
-use crate::config::{Cidr, LoadBalancer};
+use crate::config::Cidr;
 use crate::host::{Host, HostError};
 use crate::inputs::Inputs;
 use crate::kubeadm::images::image_called;
@@ -20,7 +20,7 @@ use crate::topology::Member;
 use crate::wait::{Look, until};
 
 /// Its static pod.
-pub(super) const POD: &str = "kube-vip";
+pub(super) const POD: &str = VIRTUAL_ADDRESS_IMAGE;
 /// The pod starts within seconds, and a lease of one that is gone ends within five.
 const HELD_WITHIN: Duration = Duration::from_mins(2);
 
@@ -81,13 +81,7 @@ pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
 
 /// Whether that host of the cluster may.
 pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
-    member.has(Role::ControlPlane) && inputs.spec.api.load_balancer == LoadBalancer::Vip
-}
-
-/// Whether the bundle has what `inputs` ask for.
-#[must_use]
-pub fn is_in_bundle(inputs: &Inputs<'_>) -> bool {
-    !is_wanted(inputs) || image_called("kube-vip", inputs).is_some()
+    inputs.profile_of(member).may_hold_address(inputs.spec)
 }
 
 /// The address and the interface that it was put on, where the host was set up to hold one.
@@ -119,7 +113,7 @@ fn manifest(inputs: &Inputs<'_>) -> anyhow::Result<String> {
     let found = inputs.facts.interface_towards(address);
     let interface = inputs.spec.api.interface.as_deref().or(found);
     let interface = interface.with_context(|| format!("no interface of this host is in the network of {address}"))?;
-    let image = image_called("kube-vip", inputs).context("the bundle has no kube-vip image for this platform")?;
+    let image = image_called(POD, inputs).context("the bundle has no kube-vip image for this platform")?;
     Ok(render(
         include_str!("../../../manifests/templates/kube-vip-pod.yaml"),
         &[
@@ -136,6 +130,7 @@ fn manifest(inputs: &Inputs<'_>) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LoadBalancer;
     use crate::fixture;
 
     fn cluster() -> fixture::Cluster {

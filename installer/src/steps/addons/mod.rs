@@ -213,13 +213,6 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
     Ok(())
 }
 
-/// The first of the listed add-ons that the bundle does not have.
-#[must_use]
-pub fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a str> {
-    let mut names = inputs.spec.addons.iter().map(DnsName::as_str);
-    names.find(|name| !addon::is_in_bundle(inputs, name) && !charts::is_in_bundle(inputs, name))
-}
-
 /// Where their pods run.
 pub fn namespaces(context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
     let runs_pods = |object: &&Value| ["Deployment", "DaemonSet"].contains(&addon::text(&object["kind"]));

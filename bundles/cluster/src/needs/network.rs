@@ -1,7 +1,7 @@
 //! Whether the network that was asked for and the one that the bundle brings go together.
 
-use crate::config::Cni;
-use crate::inputs::Inputs;
+use crate::config::{Cni, Network};
+use crate::contents::BundleContents;
 
 /// The bundle's list and the configuration contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,18 +46,20 @@ fn option(cni: Cni) -> &'static str {
     if cni == Cni::None { Cni::Bridge.as_str() } else { cni.as_str() }
 }
 
-/// Refuses a configuration that the bundle's list contradicts.
-pub fn refuse_contradiction(inputs: &Inputs<'_>) -> Result<(), NetworkError> {
-    let carried = Cni::carried_by(inputs.list);
-    let network = &inputs.spec.network;
+/// Refuses settings that the bundle contradicts.
+///
+/// # Errors
+/// The contradiction.
+pub fn refuse_contradiction(network: &Network, contents: &BundleContents) -> Result<(), NetworkError> {
+    let carried = contents.networks();
     match network.cni {
         None if carried.len() > 1 => return Err(NetworkError::Several { carried }),
         Some(Cni::Bridge | Cni::None) if carried.is_empty() => {}
         Some(asked) if !carried.contains(&asked) => return Err(NetworkError::Another { asked, carried }),
         _ => {}
     }
-    match inputs.cni() {
-        cni if cni != Cni::Calico && network.calico.is_some() => Err(NetworkError::Settings { cni }),
+    match network.cni.or_else(|| contents.network()) {
+        Some(cni) if cni != Cni::Calico && network.calico.is_some() => Err(NetworkError::Settings { cni }),
         _ => Ok(()),
     }
 }
@@ -66,17 +68,25 @@ pub fn refuse_contradiction(inputs: &Inputs<'_>) -> Result<(), NetworkError> {
 mod tests {
     use super::*;
     use crate::config::ClusterSpec;
-    use crate::fixture;
+    use crate::contents::ContentFile;
+    use kbundle_format::EntryKind;
 
     /// What is decided with a bundle that has `carried`, and this under `network`.
     fn decided(carried: &[&str], network: &str) -> String {
-        let mut cluster = fixture::Cluster::of_three_and_two();
-        cluster.list.entries.extend(carried.iter().map(|name| fixture::manifest(name, "1.0.0")));
-        cluster.spec.network = ClusterSpec::parse(&format!("network: {{{network}}}")).unwrap().network;
-        let topology = cluster.seen_from("c1");
-        let inputs = cluster.inputs(&topology);
-        match refuse_contradiction(&inputs) {
-            Ok(()) => inputs.cni().as_str().to_owned(),
+        let mut contents = BundleContents::new("1.25.2".parse().unwrap(), ["linux/amd64".parse().unwrap()].into());
+        for name in carried {
+            contents.add_file(ContentFile {
+                path: &format!("manifests/{name}/{name}.yaml").parse().unwrap(),
+                kind: EntryKind::Manifest,
+                component: None,
+                platform: None,
+                roles: &[].into(),
+                host_file: None,
+            });
+        }
+        let network = ClusterSpec::parse(&format!("network: {{{network}}}")).unwrap().network;
+        match refuse_contradiction(&network, &contents) {
+            Ok(()) => network.cni.or_else(|| contents.network()).unwrap().as_str().to_owned(),
             Err(error) => error.to_string(),
         }
     }

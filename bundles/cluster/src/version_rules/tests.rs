@@ -18,7 +18,7 @@ struct Paired {
 }
 
 fn catalog() -> Catalog {
-    serde_yaml::from_str(include_str!("../../../manifests/catalog/releases.yaml")).unwrap()
+    serde_yaml::from_str(include_str!("../../../../manifests/catalog/releases.yaml")).unwrap()
 }
 
 fn kube(text: &str) -> KubeVersion {
@@ -82,9 +82,11 @@ fn every_row_is_asked_by_the_program() {
             }
         }
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let source = crates.join("bundles/cluster/src");
     let mut program = String::new();
     sources(&source, &mut program);
+    sources(&crates.join("installer/src"), &mut program);
     let tables = ["kubernetes", "containerd", "etcd"].map(|name| source.join(format!("version_rules/{name}.rs")));
     let tables = tables.map(|path| fs_err::read_to_string(path).unwrap()).concat();
     let names = tables.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": "));

@@ -66,7 +66,20 @@ pub(super) fn are_certificates(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::ConfigError;
-    use crate::pki::{Authority, PrivateKey};
+
+    /// Of an authority that signs itself; nobody has its key.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUTzq0+yIp9Is/AqIYm5kj9rc75s0wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEc2l0ZTAgFw0yNjExMjgwMjI1MTVaGA8yMTI2MTEwNDAyMjUx
+NVowDzENMAsGA1UEAwwEc2l0ZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPYo
+HutTc0acAbLqivdalzQzTFuwqCN9VtlQVQI7VLjHprVxjo9Vg0sj+CE0R8aE6cu4
+FXS2LnGy0CubreTuPYujUzBRMB0GA1UdDgQWBBTPumSo9RlADCagTe0M7eulUpzE
+kTAfBgNVHSMEGDAWgBTPumSo9RlADCagTe0M7eulUpzEkTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIBIEf3in+jV7+hgEG3QiDczzPJrXYNX+YE8w
+4mDWtwhnAiB/8fmCMosqj201A0hP9b/R8eWTxvAyhR5LW7ylnE7tEw==
+-----END CERTIFICATE-----
+";
 
     fn problems(registries: &str) -> String {
         match ClusterSpec::parse(&format!("registries:\n{registries}")) {
@@ -81,7 +94,7 @@ mod tests {
 
     #[test]
     fn registries_of_a_site_are_taken() {
-        let certificate = Authority::new("site", PrivateKey::generate().unwrap()).certificate().unwrap();
+        let certificate = CERTIFICATE.trim_end();
         let ca = certificate.replace('\n', "\n    ");
         let text = format!(
             "- {{host: docker.io, mirrors: ['https://registry.example.com:5000', 'http://192.0.2.7/v2/hub_1']}}\n\

@@ -45,7 +45,8 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../manifests/types/flags.json")).expect("the table is this program's own")
+    serde_json::from_str(include_str!("../../../../manifests/types/flags.json"))
+        .expect("the table is this program's own")
 });
 
 /// Why `program` of Kubernetes `version` does not take the flag `name`; nothing where it does. Without a version: that of any known minor.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use kbundle_format::Role;
+use kbundle_format::{Platform, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct HostSpec {
     /// Its address of the other IP family, where pods and Services have addresses of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_address: Option<IpAddr>,
+    /// The architecture of its processor, so that a bundle is checked for it before it is carried to the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Architecture>,
     /// What it does; one or more.
     pub roles: BTreeSet<Role>,
     /// How it is reached, where that differs from the cluster's `ssh`.
@@ -38,6 +41,33 @@ pub struct HostSpec {
     /// Changes to what kubeadm writes on this host, after those for all hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kubeadm_patches: Vec<KubeadmPatch>,
+}
+
+/// The architecture of a host, in the words of Go and of container images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// x86-64.
+    Amd64,
+    /// 64-bit ARM.
+    Arm64,
+}
+
+impl Architecture {
+    /// The name in platforms.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The platform of a host that has it.
+    #[must_use]
+    pub fn platform(self) -> Platform {
+        format!("linux/{}", self.as_str()).parse().expect("a platform")
+    }
 }
 
 /// How hosts are reached. What is absent is OpenSSH's own business: its configuration, agent and known hosts.
@@ -103,6 +133,7 @@ impl HostSpec {
             name,
             address,
             second_address: None,
+            arch: None,
             roles,
             ssh: Ssh::default(),
             labels: BTreeMap::new(),

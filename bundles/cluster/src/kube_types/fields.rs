@@ -45,7 +45,8 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../manifests/types/fields.json")).expect("the table is this program's own")
+    serde_json::from_str(include_str!("../../../../manifests/types/fields.json"))
+        .expect("the table is this program's own")
 });
 
 /// What a configuration of Kubernetes `version` would not take; without a version, what that of no known minor would.

@@ -36,7 +36,7 @@ pub use components::{Admission, ApiServer, Component, ExtraVolume, FlagValue, Fl
 pub use error::ConfigError;
 pub use etcd::{EtcdSpec, ExternalEtcd};
 pub use example::EXAMPLE;
-pub use hosts::{Connection, HostSpec, Ssh, Sudo};
+pub use hosts::{Architecture, Connection, HostSpec, Ssh, Sudo};
 pub use kube_proxy::{KubeProxy, KubeProxyMode};
 pub use kubelet::{HostKubelet, Kubelet};
 pub use names::{Cidr, DnsName};

@@ -1,0 +1,51 @@
+//! What a bundle will have, as far as a cluster needs it: of a lock, or of a selection before anything is fetched.
+
+use kbundle_cluster::contents::{BundleContents, ContentFile};
+
+use crate::lock::Lock;
+use crate::resolve::Selection;
+
+/// What a bundle of `lock` has.
+#[must_use]
+pub fn of_lock(lock: &Lock) -> BundleContents {
+    let mut contents = BundleContents::new(lock.kubernetes, lock.platforms.clone());
+    for file in &lock.artifacts {
+        contents.add_file(ContentFile {
+            path: &file.path,
+            kind: file.kind,
+            component: Some(&file.component),
+            platform: file.platform.as_ref(),
+            roles: &file.roles,
+            host_file: file.host_file.as_ref(),
+        });
+    }
+    for image in &lock.images {
+        contents.add_image(image.reference.clone(), image.platform.clone());
+    }
+    contents
+}
+
+/// What a bundle of `selection` has: each image for every platform, and charts by name.
+#[must_use]
+pub fn of_selection(selection: &Selection) -> BundleContents {
+    let mut contents = BundleContents::new(selection.kubernetes, selection.platforms.clone());
+    for file in &selection.artifacts {
+        contents.add_file(ContentFile {
+            path: &file.path,
+            kind: file.kind,
+            component: Some(&file.component),
+            platform: file.platform.as_ref(),
+            roles: &file.roles,
+            host_file: file.host_file.as_ref(),
+        });
+    }
+    for image in &selection.images {
+        for platform in &selection.platforms {
+            contents.add_image(image.reference.clone(), platform.clone());
+        }
+    }
+    for chart in selection.charts.iter().flat_map(|selected| &selected.charts) {
+        contents.add_chart(&chart.release);
+    }
+    contents
+}

@@ -1,0 +1,73 @@
+//! The images that the cluster itself is made of, as the bundle has them.
+
+use kbundle_format::{BundleList, ImageRef, Platform};
+
+/// The images that settings name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterImages {
+    /// Registry and path that the control plane's images share: `registry.k8s.io`.
+    pub repository: String,
+    /// Holds each pod's namespaces.
+    pub pause: ImageRef,
+    /// The cluster's DNS, where the bundle has it.
+    pub coredns: Option<ImageRef>,
+}
+
+/// The bundle lacks an image that no cluster can do without.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bundle has no {name} image for {platform}")]
+pub struct MissingImage {
+    /// The image's short name.
+    pub name: &'static str,
+    /// The host's platform.
+    pub platform: Platform,
+}
+
+impl ClusterImages {
+    /// Finds the images in a list.
+    ///
+    /// # Errors
+    /// What is missing, as [`ClusterImages::among`] says.
+    pub fn find(list: &BundleList, platform: &Platform) -> Result<Self, MissingImage> {
+        let images: Vec<_> =
+            list.images.iter().filter(|image| image.platform == *platform).map(|image| &image.reference).collect();
+        Self::among(&images, platform)
+    }
+
+    /// Finds the images among those for a platform. Others may bear the same short names; those of the cluster lie where the API server's
+    /// lies.
+    ///
+    /// # Errors
+    /// The first that is missing.
+    pub fn among(images: &[&ImageRef], platform: &Platform) -> Result<Self, MissingImage> {
+        let missing = |name| MissingImage { name, platform: platform.clone() };
+        let apiserver = images.iter().find(|image| image.short_name() == "kube-apiserver");
+        let repository = parent(apiserver.ok_or_else(|| missing("kube-apiserver"))?);
+        let sibling = |name: &str| {
+            let path = format!("{repository}/{name}");
+            // kubeadm names them by tag.
+            let found = images.iter().find(|image| path_of(image) == path && image.tag().is_some());
+            found.map(|image| (*image).clone())
+        };
+        for name in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {
+            sibling(name).ok_or_else(|| missing(name))?;
+        }
+        Ok(Self {
+            pause: sibling("pause").ok_or_else(|| missing("pause"))?,
+            coredns: sibling("coredns/coredns"),
+            repository,
+        })
+    }
+}
+
+/// Registry and repository, without the tag: `registry.k8s.io/coredns/coredns`.
+fn path_of(reference: &ImageRef) -> String {
+    format!("{}/{}", reference.registry(), reference.repository())
+}
+
+/// The path without its last part: `registry.k8s.io/coredns` of `registry.k8s.io/coredns/coredns:v1.9.3`.
+#[must_use]
+pub fn parent(reference: &ImageRef) -> String {
+    let path = path_of(reference);
+    path.rsplit_once('/').map_or(path.clone(), |(parent, _)| parent.to_owned())
+}
