@@ -8,7 +8,7 @@ use crate::Remote;
 pub(crate) const SETTING: &str = "setting ";
 
 /// Settings that say how things are, and change on their own.
-const READINGS: [&str; 12] = [
+const READINGS: [&str; 14] = [
     "fs/aio-nr",
     "fs/dentry-state",
     "fs/file-nr",
@@ -20,6 +20,9 @@ const READINGS: [&str; 12] = [
     "kernel/pty/nr",
     "kernel/random/",
     "net/ipv4/tcp_fastopen_key",
+    // Computed at each boot from the memory that is free then.
+    "net/ipv4/tcp_mem",
+    "net/ipv4/udp_mem",
     "net/netfilter/nf_conntrack_count",
 ];
 /// Mounts that come and go with logins, services and first uses.

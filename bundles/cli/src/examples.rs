@@ -31,10 +31,10 @@ pub fn examples(command: &Command) -> Vec<String> {
 /// program's headings with their commands: it gets one example for each heading.
 #[must_use]
 pub fn with_examples(command: Command, groups: &[(&str, &[&str])]) -> Command {
-    let first = groups.iter().filter_map(|(_, names)| names.first()).map(|name| (*name).to_owned()).collect();
+    let first: Vec<_> = groups.iter().filter_map(|(_, names)| names.first()).map(|name| (*name).to_owned()).collect();
     let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = names.iter().fold(command, |command, name| command.mut_subcommand(name, with_examples_of_all));
-    example_of_each(command, first)
+    example_of_each(command, &first)
 }
 
 fn with_examples_of_all(command: Command) -> Command {
@@ -42,12 +42,12 @@ fn with_examples_of_all(command: Command) -> Command {
         return command;
     }
     let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().to_owned());
-    let names = visible.collect();
-    example_of_each(command, names)
+    let names: Vec<_> = visible.collect();
+    example_of_each(command, &names)
 }
 
 /// Puts the first example of each of these subcommands before what the long help ends with.
-fn example_of_each(command: Command, names: Vec<String>) -> Command {
+fn example_of_each(command: Command, names: &[String]) -> Command {
     let subcommands = names.iter().filter_map(|name| command.find_subcommand(name));
     let found: Vec<_> = subcommands.filter_map(|sub| examples(sub).into_iter().next()).collect();
     if found.is_empty() {
