@@ -1,8 +1,8 @@
 //! Attestations: statements about a bundle that bear a signature of their own.
 //!
-//! A statement is in-toto's ([Statement v1]); its predicate here is SLSA's provenance ([Provenance v1]); it travels in a DSSE
-//! envelope ([DSSE]), whose signature is over the pre-authentication encoding of its payload. The subject is `bundle.json`,
-//! so that a statement belongs to one list whatever a file carries of it.
+//! A statement is in-toto's ([Statement v1]); its predicate is SLSA's provenance ([Provenance v1]) or the record of an audit
+//! ([`crate::audit_record`]); it travels in a DSSE envelope ([DSSE]), whose signature is over the pre-authentication encoding of its
+//! payload. The subject is `bundle.json`, so that a statement belongs to one list whatever a file carries of it.
 //!
 //! [Statement v1]: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 //! [Provenance v1]: https://slsa.dev/spec/v1.0/provenance
@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::head::Attestation;
 use crate::list::{LIST_PATH, canonical_json};
 use crate::{Digest, KeyId, SigningKey, VerifyingKey};
 
@@ -22,7 +22,6 @@ use crate::{Digest, KeyId, SigningKey, VerifyingKey};
 pub const PROVENANCE_PATH: &str = "attestations/provenance.dsse.json";
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-const PROVENANCE_TYPE: &str = "https://slsa.dev/provenance/v1";
 
 /// Why an attestation is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +30,27 @@ pub enum AttestationError {
     /// Not an envelope with a statement in it.
     #[error("{path} is not a DSSE envelope around an in-toto statement")]
     Shape {
-        /// Its path in the bundle.
+        /// Its path in the bundle, or its file.
         path: String,
     },
     /// None of its signatures is by one of the keys.
     #[error("{path} has no signature by a trusted key")]
     Untrusted {
-        /// Its path in the bundle.
+        /// Its path in the bundle, or its file.
         path: String,
+    },
+    /// It names one of the keys as its signer, and that key did not sign what it says.
+    #[error("{path} is not what {key} signed: it was changed afterwards")]
+    Altered {
+        /// Its path in the bundle, or its file.
+        path: String,
+        /// The key.
+        key: KeyId,
     },
     /// It is about something else.
     #[error("{path} is not about this bundle: its subject is {found}, the list is {expected}")]
     Subject {
-        /// Its path in the bundle.
+        /// Its path in the bundle, or its file.
         path: String,
         /// Digest in the statement.
         found: String,
@@ -52,17 +59,23 @@ pub enum AttestationError {
     },
 }
 
-/// An in-toto statement with SLSA provenance.
+/// What a statement says of its subject.
+pub trait Predicate: Serialize + DeserializeOwned {
+    /// The URI of its type.
+    const TYPE: &'static str;
+}
+
+/// An in-toto statement about the list of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Statement {
+pub struct Statement<P> {
     #[serde(rename = "_type")]
     format: String,
     /// What it is about.
     pub subject: Vec<ResourceDescriptor>,
     predicate_type: String,
-    /// How the subject was made.
-    pub predicate: Provenance,
+    /// What it says.
+    pub predicate: P,
 }
 
 /// SLSA provenance v1. Without times: they would make two builds of one lock differ.
@@ -73,6 +86,10 @@ pub struct Provenance {
     pub build_definition: BuildDefinition,
     /// Who built.
     pub run_details: RunDetails,
+}
+
+impl Predicate for Provenance {
+    const TYPE: &'static str = "https://slsa.dev/provenance/v1";
 }
 
 /// What went into a build.
@@ -132,58 +149,55 @@ fn sha256(digest: &Digest) -> BTreeMap<String, String> {
     BTreeMap::from([("sha256".to_owned(), digest.hex())])
 }
 
-impl Statement {
-    /// States how the bundle with these list bytes was made.
+impl<P: Predicate> Statement<P> {
+    /// States `predicate` of the bundle with these list bytes.
     #[must_use]
-    pub fn provenance_of(list_bytes: &[u8], predicate: Provenance) -> Self {
+    pub fn about(list_bytes: &[u8], predicate: P) -> Self {
         Self {
             format: STATEMENT_TYPE.to_owned(),
             subject: vec![ResourceDescriptor::of_list(list_bytes)],
-            predicate_type: PROVENANCE_TYPE.to_owned(),
+            predicate_type: P::TYPE.to_owned(),
             predicate,
         }
     }
 
-    /// Puts the statement in an envelope signed by `keys`.
+    /// The envelope with the statement, signed by `keys`.
     #[must_use]
-    pub fn sign(&self, keys: &[&SigningKey]) -> Attestation {
+    pub fn sign(&self, keys: &[&SigningKey]) -> Vec<u8> {
         let payload = canonical_json(self);
         let encoded = pre_authentication_encoding(PAYLOAD_TYPE, &payload);
         let signatures = keys.iter().map(|key| EnvelopeSignature {
             keyid: key.verifying_key().id().to_string(),
             sig: BASE64.encode(key.sign(&encoded)),
         });
-        let envelope = Envelope {
+        canonical_json(&Envelope {
             payload_type: PAYLOAD_TYPE.to_owned(),
             payload: BASE64.encode(&payload),
             signatures: signatures.collect(),
-        };
-        let path = PROVENANCE_PATH.parse().expect("a plain path");
-        Attestation { path, content: canonical_json(&envelope) }
+        })
     }
 
-    /// Reads a statement about the list, and names the keys of `trusted` that signed it.
+    /// Reads a statement about the list from an envelope that messages call `path`, and names the keys of `trusted` that signed it.
     pub fn verify(
-        attestation: &Attestation,
+        path: &str,
+        envelope: &[u8],
         list_bytes: &[u8],
         trusted: &[VerifyingKey],
     ) -> Result<(Self, Vec<KeyId>), AttestationError> {
-        let path = || attestation.path.to_string();
+        let path = || path.to_owned();
         let shape = || AttestationError::Shape { path: path() };
-        let envelope: Envelope = serde_json::from_slice(&attestation.content).map_err(|_| shape())?;
+        let envelope: Envelope = serde_json::from_slice(envelope).map_err(|_| shape())?;
         let payload = BASE64.decode(&envelope.payload).map_err(|_| shape())?;
-        let encoded = pre_authentication_encoding(&envelope.payload_type, &payload);
-        let signed = |key: &&VerifyingKey| {
-            let raw = envelope.signatures.iter().filter_map(|signature| BASE64.decode(&signature.sig).ok());
-            raw.into_iter().any(|raw| key.verifies(&encoded, &raw))
-        };
-        let signers: Vec<_> = trusted.iter().filter(signed).map(VerifyingKey::id).collect();
+        let signers = envelope.signers(&payload, trusted);
         if signers.is_empty() {
-            return Err(AttestationError::Untrusted { path: path() });
+            return Err(match envelope.names_one_of(trusted) {
+                Some(key) => AttestationError::Altered { path: path(), key },
+                None => AttestationError::Untrusted { path: path() },
+            });
         }
         let statement: Self = serde_json::from_slice(&payload).map_err(|_| shape())?;
         let types = (envelope.payload_type.as_str(), statement.format.as_str(), statement.predicate_type.as_str());
-        if types != (PAYLOAD_TYPE, STATEMENT_TYPE, PROVENANCE_TYPE) {
+        if types != (PAYLOAD_TYPE, STATEMENT_TYPE, P::TYPE) {
             return Err(shape());
         }
         let expected = Digest::of(list_bytes);
@@ -212,6 +226,24 @@ struct EnvelopeSignature {
     sig: String,
 }
 
+impl Envelope {
+    /// The keys of `trusted` that signed `payload`.
+    fn signers(&self, payload: &[u8], trusted: &[VerifyingKey]) -> Vec<KeyId> {
+        let encoded = pre_authentication_encoding(&self.payload_type, payload);
+        let signed = |key: &&VerifyingKey| {
+            let mut raw = self.signatures.iter().filter_map(|signature| BASE64.decode(&signature.sig).ok());
+            raw.any(|raw| key.verifies(&encoded, &raw))
+        };
+        trusted.iter().filter(signed).map(VerifyingKey::id).collect()
+    }
+
+    /// The first of `trusted` that is named as a signer.
+    fn names_one_of(&self, trusted: &[VerifyingKey]) -> Option<KeyId> {
+        let named = |id: &KeyId| self.signatures.iter().any(|signature| signature.keyid == id.to_string());
+        trusted.iter().map(VerifyingKey::id).find(named)
+    }
+}
+
 /// What DSSE signs: type and payload, each with its length.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
@@ -223,7 +255,7 @@ mod tests {
     use super::*;
     use crate::key::Algorithm;
 
-    fn statement() -> Statement {
+    fn statement() -> Statement<Provenance> {
         let provenance = Provenance {
             build_definition: BuildDefinition {
                 build_type: "https://example.org/build/v1".into(),
@@ -234,7 +266,7 @@ mod tests {
                 builder: Builder { id: "https://example.org/kbundle".into(), version: BTreeMap::new() },
             },
         };
-        Statement::provenance_of(b"list", provenance)
+        Statement::about(b"list", provenance)
     }
 
     #[test]
@@ -243,20 +275,39 @@ mod tests {
         assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     }
 
+    fn verify(envelope: &[u8], list: &[u8], trusted: &[VerifyingKey]) -> Result<Vec<KeyId>, AttestationError> {
+        let (read, signers) = Statement::verify("it", envelope, list, trusted)?;
+        assert_eq!(read, statement());
+        Ok(signers)
+    }
+
     #[test]
     fn a_statement_is_believed_for_its_list_and_signer_only() {
         let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
         let stranger = SigningKey::generate(Algorithm::Ed25519).unwrap();
-        let attestation = statement().sign(&[&key]);
+        let envelope = statement().sign(&[&key]);
         let trusted = [key.verifying_key(), stranger.verifying_key()];
-        let (read, signers) = Statement::verify(&attestation, b"list", &trusted).unwrap();
-        assert_eq!((read, signers), (statement(), vec![key.verifying_key().id()]));
-        let error = Statement::verify(&attestation, b"another list", &trusted).unwrap_err();
+        assert_eq!(verify(&envelope, b"list", &trusted).unwrap(), [key.verifying_key().id()]);
+        let error = verify(&envelope, b"another list", &trusted).unwrap_err();
         assert!(matches!(error, AttestationError::Subject { .. }), "{error}");
-        let error = Statement::verify(&attestation, b"list", &trusted[1..]).unwrap_err();
+        let error = verify(&envelope, b"list", &trusted[1..]).unwrap_err();
         assert!(matches!(error, AttestationError::Untrusted { .. }), "{error}");
-        let noise = Attestation { content: b"{}".to_vec(), ..attestation };
-        assert!(matches!(Statement::verify(&noise, b"list", &trusted), Err(AttestationError::Shape { .. })));
+        assert!(matches!(verify(b"{}", b"list", &trusted), Err(AttestationError::Shape { .. })));
+    }
+
+    #[test]
+    fn a_statement_that_was_changed_after_it_was_signed_is_told_from_one_of_a_stranger() {
+        let key = SigningKey::generate(Algorithm::EcdsaP256).unwrap();
+        let envelope = statement().sign(&[&key]);
+        let mut changed = statement();
+        changed.predicate.run_details.builder.id = "https://example.org/another".into();
+        let mut value: serde_json::Value = serde_json::from_slice(&envelope).unwrap();
+        value["payload"] = BASE64.encode(canonical_json(&changed)).into();
+        let error = verify(value.to_string().as_bytes(), b"list", &[key.verifying_key()]).unwrap_err();
+        assert!(
+            matches!(error, AttestationError::Altered { key: id, .. } if id == key.verifying_key().id()),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! | [`oci`] | the documents that images are made of |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
-//! | [`text_file`], [`shell`] | text files as people have them; words of commands |
+//! | [`audit_record`] | what an audit found, as a signed statement about the list |
+//! | [`text_file`], [`shell`], [`moment`] | text files as people have them; words of commands; moments |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
@@ -21,6 +22,7 @@
 
 pub mod atomic_file;
 pub mod attestation;
+pub mod audit_record;
 pub mod bases;
 pub mod component;
 pub mod compose;
@@ -40,6 +42,7 @@ mod key_found;
 pub mod key_notes;
 pub mod limits;
 pub mod list;
+pub mod moment;
 pub mod names;
 pub mod oci;
 mod ordered;
@@ -58,6 +61,7 @@ pub mod volume;
 pub mod whole;
 pub mod write;
 
+pub use audit_record::AuditRecord;
 pub use component::{Component, ComponentName};
 pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Hasher};
@@ -67,6 +71,7 @@ pub use indexed::IndexedBundle;
 pub use key::{KeyId, SigningKey, VerifyingKey};
 pub use key_notes::KeyNotes;
 pub use list::{BundleList, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
+pub use moment::Moment;
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use signature::{SignatureFile, TrustPolicy, Verified};
 pub use source::BundleSource;

@@ -28,6 +28,9 @@ pub const MAX_SIGNATURE_BYTES: u64 = 4096;
 /// Most attestations in a bundle.
 pub const MAX_ATTESTATIONS: usize = 16;
 
+/// Most bytes of the record of an audit, which may have a verdict for each of many packages.
+pub const MAX_AUDIT_RECORD_BYTES: u64 = 64 << 20;
+
 /// Most bytes of one attestation: all of them together stay in memory.
 pub const MAX_ATTESTATION_BYTES: u64 = 4 << 20;
 

@@ -22,6 +22,7 @@ use kbundle_commands::extract::ExtractArgs;
 use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
+use kbundle_commands::required_audit::RequiredAuditArgs;
 use kbundle_commands::verify::VerifyArgs;
 use kbundle_format::KubeVersion;
 
@@ -49,6 +50,7 @@ Examples:
   kinstall run k8s-1.25.2-amd64.tar.zst --key a.pub --key b.pub --threshold 2 --config cluster.yaml
   kinstall run /media/stick1 --volumes /media/stick2 --key signing.pub
   kinstall run update.tar.zst --base k8s-1.25.2-amd64.tar.zst --key signing.pub
+  kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --require-audit auditor.pub
   kinstall run k8s-1.25.2-amd64.tar.zst --key signing.pub --join worker-3.join.yaml";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -298,6 +300,9 @@ pub struct BundleArguments {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
+    /// Whether it has to have passed an audit.
+    #[command(flatten)]
+    pub audit: RequiredAuditArgs,
 }
 
 /// Whose word on a bundle counts.
@@ -339,6 +344,9 @@ pub struct PreflightArguments {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArguments,
+    /// Whether it has to have passed an audit.
+    #[command(flatten)]
+    pub audit: RequiredAuditArgs,
     /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

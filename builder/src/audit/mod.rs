@@ -11,120 +11,13 @@ pub mod sarif;
 
 use std::collections::BTreeMap;
 
-use kbundle_advisories::{Findings, Place, covers};
+use kbundle_advisories::{Findings, covers};
+use kbundle_format::audit_record::{BomSource, Looked, Outcome, Rule, Verdict, Waived};
 use kbundle_format::key_notes::Day;
 use kbundle_format::{BundleList, Digest, KeyId};
 use kbundle_sbom::Bom;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use policy::{Advisories, ListOfPackages, Policy, PolicyError, Waiver};
-
-/// What a verdict is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Who signed.
-    Signers,
-    /// How content was pinned.
-    Pins,
-    /// Where content came from.
-    Origins,
-    /// Whether all is known.
-    Completeness,
-    /// The user that images run as.
-    ImageUsers,
-    /// Tags of images.
-    ImageTags,
-    /// Licences.
-    Licences,
-    /// Packages that are forbidden or too old.
-    Packages,
-    /// The file of advisories: there, recent, and about what the bundle has.
-    AdvisoriesData,
-    /// Known flaws.
-    Advisories,
-}
-
-impl Rule {
-    /// The name in policies and reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Signers => "signers",
-            Self::Pins => "pins",
-            Self::Origins => "origins",
-            Self::Completeness => "completeness",
-            Self::ImageUsers => "image-users",
-            Self::ImageTags => "image-tags",
-            Self::Licences => "licences",
-            Self::Packages => "packages",
-            Self::AdvisoriesData => "advisories-data",
-            Self::Advisories => "advisories",
-        }
-    }
-}
-
-/// How a rule came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The rule is broken.
-    Refused,
-    /// The rule is broken, and a waiver allows that.
-    Waived,
-    /// The rule was not looked at, and the policy does not ask for it.
-    Skipped,
-    /// The rule is kept.
-    Passed,
-}
-
-/// One answer of an audit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Verdict {
-    /// The rule.
-    pub rule: Rule,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// What it is about: the bundle, an image, a file, a package.
-    pub subject: String,
-    /// What was looked at, each with its digest.
-    pub evidence: Vec<Looked>,
-    /// What the policy asks for.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
-    /// The waiver that allows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiver: Option<Waived>,
-}
-
-/// What was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-pub struct Looked {
-    /// The bundle's list, an image, a file, or the file of advisories.
-    pub name: String,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-impl From<Place> for Looked {
-    fn from(place: Place) -> Self {
-        Self { name: place.name, digest: place.digest }
-    }
-}
-
-/// Who allowed something that a rule refuses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Waived {
-    /// Who answers for it.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-    /// The last day on which it counts.
-    pub until: Day,
-}
 
 /// What was read of a bundle.
 pub struct Evidence<'a> {
@@ -146,26 +39,14 @@ pub struct Evidence<'a> {
     pub today: Day,
 }
 
-/// Where a list of packages comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum BomSource {
-    /// The bundle carries it, and it was not compared with the content.
-    Carried,
-    /// The bundle carries it, and the content gives the same.
-    MadeAgain,
-    /// The bundle carries one that the content does not give; what the content gives was taken.
-    Differs,
-    /// The bundle carries none; it was made from the content.
-    Computed,
-}
-
 /// What a file of advisories says of a bundle.
 pub struct AdvisoriesEvidence {
     /// The file.
     pub name: String,
     /// Of its manifest.
     pub digest: Digest,
+    /// Trusted keys that signed it; none where nobody asked.
+    pub signers: Vec<KeyId>,
     /// The day that its data is of.
     pub day: Option<Day>,
     /// Ecosystems that it has records of.

@@ -42,7 +42,7 @@ pub struct AdvisoriesPackArgs {
     pub key: Vec<PathBuf>,
     /// Write the file without a signature
     ///
-    /// `kbundle audit` then takes it with `--unsigned` only.
+    /// `kbundle audit` then takes it with `--advisories-unsigned` only.
     #[arg(long, conflicts_with = "key")]
     pub unsigned: bool,
     /// Write to this file, or - for standard output

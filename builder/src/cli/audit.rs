@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use kbundle_commands::arguments::{BaseArgs, BundleArgs, TrustArgs};
 
+use super::{ForceArgs, PassphraseArgs};
+
 /// Check a bundle against a policy
 ///
 /// Reads all content and compares every digest, as `kbundle verify` does, and then answers each rule of the policy: signers, pins, origins, completeness of
@@ -12,9 +14,31 @@ use kbundle_commands::arguments::{BaseArgs, BundleArgs, TrustArgs};
 /// found. No network is used. Exit code: 0 where the policy allows the bundle, 3 where it does not.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml"
+    after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml\n  kbundle audit bundle.tar.zst --policy strict --key signing.pub --record bundle.tar.zst.audit.json --sign-key auditor.key"
 )]
 pub struct AuditArgs {
+    #[command(flatten)]
+    pub judging: JudgingArgs,
+    /// Print this form
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: AuditFormat,
+    /// Write a signed record of the audit to this file
+    ///
+    /// `kinstall --require-audit` finds it as BUNDLE.audit.json beside the bundle. It is written for a bundle that the policy refuses, too, and says so.
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub record: Option<PathBuf>,
+    /// Sign the record with this private key
+    #[arg(long, value_name = "FILE", requires = "record")]
+    pub sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}
+
+/// What is judged, and by what.
+#[derive(Debug, Args)]
+pub struct JudgingArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
     #[command(flatten)]
@@ -28,9 +52,9 @@ pub struct AuditArgs {
     /// Trust this public key for the advisories; repeatable [default: the keys of --key]
     #[arg(long, value_name = "FILE", requires = "advisories")]
     pub advisories_key: Vec<PathBuf>,
-    /// Print this form
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: AuditFormat,
+    /// Do not ask who signed the advisories
+    #[arg(long, requires = "advisories", conflicts_with = "advisories_key")]
+    pub advisories_unsigned: bool,
     #[command(flatten)]
     pub trust: TrustArgs,
 }

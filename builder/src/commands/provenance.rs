@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use kbundle::lock::Lock;
-use kbundle_format::attestation::{BuildDefinition, Builder, Provenance, ResourceDescriptor, RunDetails, Statement};
+use kbundle_format::attestation::{
+    BuildDefinition, Builder, PROVENANCE_PATH, Provenance, ResourceDescriptor, RunDetails, Statement,
+};
 use kbundle_format::head::Attestation;
 use kbundle_format::{BundleList, Digest, SigningKey};
 
@@ -46,5 +48,6 @@ pub fn state(lock: &Lock, list: &BundleList, keys: &[&SigningKey]) -> anyhow::Re
             },
         },
     };
-    Ok(Statement::provenance_of(&list.to_bytes(), predicate).sign(keys))
+    let path = PROVENANCE_PATH.parse().expect("a plain path");
+    Ok(Attestation { path, content: Statement::about(&list.to_bytes(), predicate).sign(keys) })
 }

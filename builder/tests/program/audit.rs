@@ -68,7 +68,7 @@ fn advisories_replace_nothing_and_take_only_records() {
 }
 
 /// A signed bundle with glibc 2.36-9 in an image, and signed advisories.
-fn audited() -> Upstream {
+pub fn audited() -> Upstream {
     let upstream = Upstream::new();
     let config = json!({ "os": "linux", "architecture": "amd64", "config": { "User": "1000" }, "rootfs": { "type": "layers", "diff_ids": [] } });
     let layer = tar(&[("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"), ("var/lib/dpkg/status", STATUS)]);
@@ -79,13 +79,13 @@ fn audited() -> Upstream {
     upstream
 }
 
-fn audit(upstream: &Upstream, more: &[&str]) -> (Option<i32>, String, String) {
+pub fn audit(upstream: &Upstream, more: &[&str]) -> (Option<i32>, String, String) {
     let output = upstream.kbundle([&["audit", "bundle.tar.zst", "--key", "signing.pub"], more].concat());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn policy(upstream: &Upstream, text: &str) {
+pub fn policy(upstream: &Upstream, text: &str) {
     fs::write(upstream.path("policy.yaml"), format!("schema: 1\n{text}")).unwrap();
 }
 
@@ -164,10 +164,36 @@ fn advisories_of_a_stranger_or_too_old_ones_are_refused() {
     success(&upstream.kbundle(["keygen", "--out", "other.key"]));
     let (code, _, errors) = audit(&upstream, &["--advisories", "advisories.tar.zst", "--advisories-key", "other.pub"]);
     assert_eq!((code, errors.contains("no trusted key signed the advisories")), (Some(3), true), "{errors}");
+    let output = upstream.kbundle(["audit", "bundle.tar.zst", "--unsigned", "--advisories", "advisories.tar.zst"]);
+    let (code, text) = failure(&output);
+    assert_eq!((code, text.contains("no key to verify the advisories with")), (2, true), "{text}");
     success(&upstream.kbundle([&PACK[..], &["--date", "2026-01-01", "--force"]].concat()));
     policy(&upstream, "advisories: {max-severity: critical, max-age-days: 3}\n");
     let (code, text, _) = audit(&upstream, &WITH_ADVISORIES);
     assert_eq!((code, text.contains("REFUSED  advisories-data age")), (Some(3), true), "{text}");
+}
+
+#[test]
+fn who_signed_the_advisories_is_asked_apart_from_who_signed_the_bundle() {
+    let upstream = audited();
+    success(&upstream.kbundle(["keygen", "--out", "other.key"]));
+    let unsigned = ["advisories", "pack", "--osv", "osv", "--unsigned", "--out", "bare.tar.zst"];
+    success(&upstream.kbundle(unsigned));
+    policy(&upstream, "advisories: {max-severity: critical}\n");
+    let audit = |more: &[&str]| {
+        let output = upstream.kbundle([&["audit", "bundle.tar.zst", "--policy", "policy.yaml"], more].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text + &String::from_utf8_lossy(&output.stderr))
+    };
+    let signed = ["--advisories", "advisories.tar.zst"];
+    let (code, text) = audit(&[&["--unsigned"], &signed[..], &["--advisories-key", "signing.pub"]].concat());
+    assert_eq!((code, text.contains("packages compared, 0 not\n             signed by ")), (Some(0), true), "{text}");
+    let (code, text) = audit(&[&["--unsigned"], &signed[..], &["--advisories-key", "other.pub"]].concat());
+    assert_eq!((code, text.contains("no trusted key signed the advisories")), (Some(3), true), "{text}");
+    let bare = ["--key", "signing.pub", "--advisories", "bare.tar.zst"];
+    assert_eq!(audit(&bare).0, Some(3));
+    let (code, text) = audit(&[&bare[..], &["--advisories-unsigned"]].concat());
+    assert_eq!((code, text.contains("nobody asked who signed them")), (Some(0), true), "{text}");
 }
 
 #[test]

@@ -108,7 +108,11 @@ const CASES: [Case; 30] = [
     ),
     case(
         "audit",
-        &["audit new.tar.zst --key signing.pub", "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub"],
+        &[
+            "audit new.tar.zst --key signing.pub",
+            "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub",
+            "audit new.tar.zst --key signing.pub --record new.tar.zst.audit.json --sign-key signing.key",
+        ],
         3,
         "audit new.tar.zst --policy strict --key signing.pub",
     ),

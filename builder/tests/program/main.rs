@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
 mod audit;
+mod audit_record;
 mod catalog;
 mod charts;
 mod check;

@@ -1,6 +1,7 @@
 //! What matching finds.
 
 use kbundle_format::Digest;
+use kbundle_format::audit_record::Looked;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,6 +19,12 @@ pub struct Place {
     /// Its package URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
+}
+
+impl From<Place> for Looked {
+    fn from(place: Place) -> Self {
+        Self { name: place.name, digest: place.digest }
+    }
 }
 
 /// A place that a VEX document takes out of a finding.

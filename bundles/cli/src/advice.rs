@@ -3,6 +3,7 @@
 //! A hint names a command only where the program that runs has it ([`typed`]): there may be no other on this machine.
 
 use kbundle_format::attestation::AttestationError;
+use kbundle_format::audit_record::AuditRecordError;
 use kbundle_format::bases::Bases;
 use kbundle_format::compose::ComposeError;
 use kbundle_format::diagnosis::Diagnosed;
@@ -159,6 +160,32 @@ impl Explain for AttestationError {
     fn hint(&self) -> Option<String> {
         let exchanged = matches!(self, Self::Subject { .. } | Self::Shape { .. });
         exchanged.then(|| "the provenance was replaced; get the bundle again from where it was built".to_owned())
+    }
+}
+
+impl Explain for AuditRecordError {
+    fn kind(&self) -> Kind {
+        Kind::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Attestation(AttestationError::Untrusted { .. }) => {
+                "check the key of `--require-audit` with whoever audits your bundles"
+            }
+            Self::Attestation(AttestationError::Altered { .. }) => {
+                "get the record again from whoever audited the bundle"
+            }
+            Self::Attestation(AttestationError::Subject { .. }) => {
+                "use the record that was made of this bundle, or have this bundle audited"
+            }
+            Self::Attestation(_) => "have the bundle audited again, by a program of this release",
+            Self::Refused { .. } => {
+                "use a bundle that passes, or have whoever answers for it waive the verdict and audit it again"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

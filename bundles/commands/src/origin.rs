@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kbundle_format::attestation::{AttestationError, Builder, PROVENANCE_PATH, Statement};
+use kbundle_format::attestation::{AttestationError, Builder, PROVENANCE_PATH, Provenance, Statement};
 use kbundle_format::{BundleHead, KeyId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -52,8 +52,9 @@ pub fn check(head: &BundleHead, trusted: &Trusted) -> Result<Origin, Attestation
     let Some(attestation) = head.attestations.iter().find(|one| one.path.as_str() == PROVENANCE_PATH) else {
         return Ok(Origin::Absent);
     };
-    match Statement::verify(attestation, &head.list_bytes, &trusted.keys()) {
-        Err(AttestationError::Untrusted { .. }) => Ok(Origin::NotTrusted),
+    let path = attestation.path.as_str();
+    match Statement::<Provenance>::verify(path, &attestation.content, &head.list_bytes, &trusted.keys()) {
+        Err(AttestationError::Untrusted { .. } | AttestationError::Altered { .. }) => Ok(Origin::NotTrusted),
         Err(error) => Err(error),
         Ok((statement, signers)) => {
             let Builder { id, version } = statement.predicate.run_details.builder;

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::arguments::{BaseArgs, BundleArgs};
 use crate::input::{Bundle, Input, Opened};
 use crate::origin::{self, Origin};
+use crate::required_audit::{PassedAudit, RequiredAuditArgs};
 use crate::signers::{self, Signer, Trusted};
 
 /// What `--output json` prints of a good bundle.
@@ -39,6 +40,9 @@ pub struct Report {
     /// Volumes that are missing or damaged and that others stand in for.
     mended_volumes: Vec<String>,
     provenance: Origin,
+    /// The audit that was demanded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<PassedAudit>,
 }
 
 /// Check the signatures and every digest of a bundle
@@ -64,6 +68,9 @@ pub struct VerifyArgs {
     /// Demand only what hosts of this role need, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", conflicts_with = "base")]
     pub role: Vec<Role>,
+    /// Whether it has to have passed an audit.
+    #[command(flatten)]
+    pub audit: RequiredAuditArgs,
 }
 
 /// Does what the command line says.
@@ -71,6 +78,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let trusted = Trusted::read(&arguments.key, &arguments.signatures)?;
     let detached = signers::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
+    let required = arguments.audit.read(&arguments.bundle, &arguments.signatures)?;
     let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
     let partial = !arguments.base.base.is_empty() || !arguments.role.is_empty();
     let carriage = if partial { Carriage::Partial } else { Carriage::Full };
@@ -80,6 +88,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let list_digest = Digest::of(&head.list_bytes);
     let (kubernetes_version, platforms) = (head.list.kubernetes_version, head.list.platforms.iter().cloned().collect());
     let provenance = origin::check(head, &trusted).explained().with_context(|| input.refused())?;
+    let audit = required.map(|required| required.check(head)).transpose().with_context(|| input.refused())?;
     let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&input, &summary.left_out, arguments)?;
     let mended_volumes = input.mended().iter().map(ToString::to_string).collect();
@@ -97,6 +106,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
         content_bytes: summary.content_bytes,
         left_out: summary.left_out.len(),
         provenance,
+        audit,
     };
     output::result(output, &text(&report), &report)?;
     Ok(())
@@ -153,5 +163,6 @@ fn text(report: &Report) -> String {
         lines.push(format!("  left out   {} entries, which --base has or --role does not need", report.left_out));
     }
     lines.push(format!("  provenance {}", report.provenance));
+    lines.extend(report.audit.iter().map(|audit| format!("  audit      {audit}").replace('\n', "\n           ")));
     lines.join("\n")
 }

@@ -5,10 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use kbundle_cli::failure;
 use kbundle_cli::keys::{signature_file, trusted_key};
-use kbundle_commands::arguments::{BaseArgs, BundleArgs};
 use kbundle_commands::input::Input;
 use kbundle_format::bases::Bases;
 use kbundle_format::indexed::IndexedBundle;
@@ -16,7 +15,7 @@ use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
 use kbundle_format::{BundleList, Platform, Verified};
 
-use crate::cli::TrustArguments;
+use crate::cli::{BundleArguments, TrustArguments};
 use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
@@ -39,20 +38,21 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     Trust::new(keys, signatures.threshold, detached).explained()
 }
 
-/// Opens the bundle once, checks its signatures once, and then verifies the content on all cores, that of bases included. `accept` looks
-/// at the list after the signatures and before the content.
+/// Opens the bundle once, checks its signatures once, demands the record of an audit where the arguments do, and then verifies the content
+/// on all cores, that of bases included. `accept` looks at the list after the signatures and before the content.
 ///
 /// The bundle that comes back reads from the same open files, and checks each entry again when it is used.
 pub fn verify(
-    arguments: &BundleArgs,
-    bases: &BaseArgs,
+    arguments: &BundleArguments,
     trust: &Trust,
     reporter: &Reporter,
     accept: impl FnOnce(&BundleList) -> anyhow::Result<()>,
 ) -> anyhow::Result<IndexedBundle> {
     let started = Instant::now();
-    let input = Input::find_refusing(arguments, REFUSED.to_owned())?;
-    let bundle = input.open_completed(trust.check(), bases)?;
+    let BundleArguments { bundle, base, trust: TrustArguments { signatures, .. }, audit } = arguments;
+    let input = Input::find_refusing(bundle, REFUSED.to_owned())?;
+    let required = audit.read(bundle, signatures)?;
+    let bundle = input.open_completed(trust.check(), base)?;
     let list = bundle.list();
     accept(list)?;
     let total = list.size_bytes();
@@ -61,6 +61,9 @@ pub fn verify(
         signers: list.signers().iter().map(ToString::to_string).collect(),
         content_bytes: total,
     });
+    if let Some(required) = required {
+        reporter.event(&Event::AuditPassed(required.check(bundle.head()).context(REFUSED)?));
+    }
     // What is checked again after damaged volumes were left out is counted again.
     let checked = check_content(&bundle, |done| reporter.verified_so_far(done.min(total), total));
     let checked = checked.map_err(|error| input.failure(error, Bases::of(bundle.head()).as_ref()));

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use kbundle_cli::output;
+use kbundle_cli::{failure, output};
 use kbundle_commands::arguments::BundleArgs;
 use kbundle_format::KubeVersion;
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::bundle::suits_this_machine;
 use super::{bundle, fleet, read_spec};
-use crate::cli::{OutputFormat, PreflightArguments};
+use crate::cli::{BundleArguments, OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::host::Host;
@@ -52,6 +52,12 @@ pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow
 /// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
 fn version_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<KubeVersion>> {
     let Some(place) = &arguments.place else {
+        if arguments.audit.require_audit.is_some() {
+            return Err(failure::usage(
+                "there is no bundle that could have passed an audit",
+                "name the bundle as well",
+            ));
+        }
         return Ok(None);
     };
     let trust = bundle::read_trust(&arguments.trust)?;
@@ -59,8 +65,13 @@ fn version_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> an
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let places = BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() };
-    let bundle = bundle::verify(&places, &arguments.base, &trust, &reporter, suits_this_machine)?;
+    let arguments = BundleArguments {
+        bundle: BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() },
+        base: arguments.base.clone(),
+        trust: arguments.trust.clone(),
+        audit: arguments.audit.clone(),
+    };
+    let bundle = bundle::verify(&arguments, &trust, &reporter, suits_this_machine)?;
     Ok(Some(bundle.list().kubernetes_version))
 }
 

@@ -5,7 +5,6 @@
 //! root alone, read from files of root alone, and every value in it has its shape checked before it is used.
 
 mod issue;
-mod moment;
 mod probe;
 mod read;
 
@@ -21,7 +20,7 @@ use crate::join_material::{JoinCredentials, JoinMaterial, PodNetwork};
 use crate::pki::public_key_hash;
 
 pub use issue::{IssueError, cluster_for, foreign_label};
-pub use moment::Moment;
+pub use kbundle_format::moment::Moment;
 pub use probe::probe;
 pub use read::{STANDARD_INPUT, read};
 #[cfg(test)]

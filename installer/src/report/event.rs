@@ -1,6 +1,7 @@
 //! What a long command reports while it works.
 
 use indicatif::HumanBytes;
+use kbundle_commands::required_audit::PassedAudit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub enum Event {
         /// Content to verify.
         content_bytes: u64,
     },
+    /// The audit that was demanded.
+    AuditPassed(PassedAudit),
     /// How far verification is.
     VerifyProgress {
         /// Content verified so far.
@@ -186,6 +189,7 @@ impl Event {
             Self::Opened { kubernetes_version, signers, .. } => {
                 format!("Kubernetes {kubernetes_version}, signed by {}", signers.join(" and "))
             }
+            Self::AuditPassed(audit) => format!("audit {audit}"),
             Self::Verified { entries, content_bytes, seconds } => {
                 format!("verified {entries} entries, {}, in {seconds:.1} s", HumanBytes(*content_bytes))
             }

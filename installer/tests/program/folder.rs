@@ -53,9 +53,13 @@ impl Folder {
         self.partial(name, &Platform::of_this_program(), Signature::Inside, |name| name == "kubelet")
     }
 
+    /// The list of bundles for this machine.
+    pub fn list_bytes() -> Vec<u8> {
+        list(&Platform::of_this_program(), &contents()).to_bytes()
+    }
+
     fn partial(&self, name: &str, platform: &Platform, place: Signature, carried: impl Fn(&str) -> bool) -> Vec<u8> {
-        let contents: [(&str, Vec<u8>); 3] =
-            [("runc", noise(1, 70_000)), ("kubelet", noise(2, 300_000)), ("kubectl", noise(3, 90_000))];
+        let contents = contents();
         let list = list(platform, &contents);
         let bytes = list.to_bytes();
         let mut writer = BundleWriter::new(Cursor::new(Vec::new()), list.compression.level).unwrap();
@@ -115,6 +119,10 @@ impl std::fmt::Display for Said {
         let code = self.code.map_or("signal".to_owned(), |code| code.to_string());
         write!(f, "exit code {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
     }
+}
+
+fn contents() -> [(&'static str, Vec<u8>); 3] {
+    [("runc", noise(1, 70_000)), ("kubelet", noise(2, 300_000)), ("kubectl", noise(3, 90_000))]
 }
 
 fn list(platform: &Platform, contents: &[(&str, Vec<u8>)]) -> BundleList {

@@ -11,7 +11,7 @@ use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use super::assignment::Assignment;
 use super::changed_something;
-use crate::cli::{BundleArguments, OutputFormat, RunArguments};
+use crate::cli::{OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
 use crate::facts::Installation;
@@ -43,8 +43,7 @@ pub fn run(
     // Guards 1 to 3.
     assignment.refuse_without_bundle(&host)?;
     // Guard 4.
-    let BundleArguments { bundle, base, .. } = &arguments.bundle;
-    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
 
     let spec = assignment.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());

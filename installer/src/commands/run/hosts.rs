@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::super::bundle::suits_this_machine;
 use super::super::{bundle, fleet};
 use super::changed_something;
-use crate::cli::{BundleArguments, OutputFormat, RunArguments};
+use crate::cli::{OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
 use crate::fleet::{InstallRequest, lead};
 use crate::report::{Reporter, print_text};
@@ -19,8 +19,7 @@ pub fn run(
     spec: &ClusterSpec,
 ) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(output);
-    let BundleArguments { bundle, base, .. } = &arguments.bundle;
-    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
     let options = fleet::options(&arguments.hosts, output, spec)?;

@@ -13,7 +13,7 @@ use kbundle_format::BundleList;
 use super::super::bundle::suits_this_machine;
 use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
-use crate::cli::{BundleArguments, OutputFormat, UpgradeArguments};
+use crate::cli::{OutputFormat, UpgradeArguments};
 use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
@@ -39,8 +39,7 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let mut host = Host::local()?;
     let standing = records(&host)?;
-    let BundleArguments { bundle, base, .. } = &arguments.bundle;
-    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
     let spec = standing.spec.with_network_of(bundle.list());
     let target = Records::of(&bundle, trust, spec.clone(), standing.name.clone());
     let is_resumed = resumes(&host, &target)?;

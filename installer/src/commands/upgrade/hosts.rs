@@ -6,7 +6,7 @@ use kbundle_format::Role;
 
 use super::super::bundle::suits_this_machine;
 use super::super::{bundle, fleet};
-use crate::cli::{BundleArguments, OutputFormat, UpgradeArguments};
+use crate::cli::{OutputFormat, UpgradeArguments};
 use crate::config::{ClusterSpec, HostSpec};
 use crate::fleet::{InstallRequest, UpgradeRequest, lead_upgrade};
 use crate::report::{Reporter, print_text};
@@ -21,8 +21,7 @@ pub fn upgrade(
     spec: &ClusterSpec,
 ) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(output);
-    let BundleArguments { bundle, base, .. } = &arguments.bundle;
-    let bundle = bundle::verify(bundle, base, trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
     let options = fleet::options(&arguments.cluster.hosts, output, spec)?;

@@ -1,13 +1,15 @@
-//! Moments, as join files write them: RFC 3339, in UTC, to the second.
+//! Moments, as files write them: RFC 3339, in UTC, to the second.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kbundle_format::text::TextError;
-use kbundle_format::text_type;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
+
+use crate::key_notes::Day;
+use crate::text::TextError;
+use crate::text_type;
 
 /// A moment, such as `2026-11-21T12:40:10Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,12 @@ impl Moment {
     #[must_use]
     pub fn of(time: OffsetDateTime) -> Self {
         Self(time.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(time))
+    }
+
+    /// Its day, in UTC.
+    #[must_use]
+    pub fn day(self) -> Day {
+        Day::of(self.0.date())
     }
 
     /// As part of a file's name, where it sorts: `2026-11-27T120000Z`.

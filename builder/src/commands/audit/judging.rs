@@ -1,0 +1,144 @@
+//! Reads a bundle, a policy and advisories, and judges.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use kbundle::audit::{AdvisoriesEvidence, Evidence, Policy, PolicyError, judge};
+use kbundle::diff::ImageSettings;
+use kbundle_advisories::{Matching, Reader};
+use kbundle_cli::arguments::SignatureArguments;
+use kbundle_cli::{Advise as _, failure, progress};
+use kbundle_commands::input::{Asked, Input};
+use kbundle_commands::signers::Trusted;
+use kbundle_format::audit_record::{AppliedPolicy, BomSource};
+use kbundle_format::bases::Bases;
+use kbundle_format::oci::Document;
+use kbundle_format::{Digest, EntryPath, IndexedBundle, Moment, ReadError};
+use kbundle_sbom::{Bom, CYCLONEDX_PATH};
+
+use super::super::advisories::reading;
+use super::super::sbom;
+use super::Report;
+use crate::cli::JudgingArgs;
+
+/// A bundle that was judged.
+pub struct Judged {
+    /// The bundle, all of whose content was verified.
+    pub bundle: IndexedBundle,
+    /// What came out.
+    pub report: Report,
+}
+
+impl Judged {
+    /// Verifies the bundle and judges it.
+    pub fn of(arguments: &JudgingArgs) -> anyhow::Result<Self> {
+        let (policy, digest) = found(Policy::find(&arguments.policy))?;
+        let asked = Asked::of(&arguments.trust)?;
+        let reader = open_advisories(arguments)?;
+        let input = Input::find(&arguments.bundle)?;
+        let bundle = input.open_completed(asked.check(), &arguments.base)?;
+        verify(&input, &bundle)?;
+        let (bom, bom_source) = bom(&input, &bundle, policy.asks_for_content())?;
+        let time = Moment::now();
+        let evidence = Evidence {
+            list: bundle.list(),
+            list_digest: Digest::of(&bundle.head().list_bytes),
+            signers: bundle.list().signers().to_vec(),
+            users: users(&input, &bundle)?,
+            advisories: reader.map(|(name, reader)| match_advisories(name, reader, &bom)).transpose()?,
+            bom: &bom,
+            bom_source,
+            today: time.day(),
+        };
+        input.warn_of_mended()?;
+        let (verdicts, unused) = judge(&policy, &evidence);
+        let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest };
+        let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
+        Ok(Self { bundle, report })
+    }
+}
+
+/// What an error of a policy means on a command line.
+fn found<T>(result: Result<T, PolicyError>) -> anyhow::Result<T> {
+    result.usage().hint("correct the file; `baseline` and `strict` are built in")
+}
+
+/// Opens the file of advisories. Who signed it is asked whether or not anybody asks who signed the bundle.
+fn open_advisories(arguments: &JudgingArgs) -> anyhow::Result<Option<(String, Reader)>> {
+    let Some(path) = &arguments.advisories else { return Ok(None) };
+    let keys = if arguments.advisories_key.is_empty() { &arguments.trust.key } else { &arguments.advisories_key };
+    let trusted = if arguments.advisories_unsigned { None } else { Some(trusted(keys, arguments)?) };
+    let name = path.display().to_string();
+    let opened = Reader::open(path, trusted.as_ref().map(|trusted| &trusted.policy));
+    let reader = reading(opened).with_context(|| format!("refused {name}"))?;
+    Ok(Some((name, reader)))
+}
+
+fn trusted(keys: &[PathBuf], arguments: &JudgingArgs) -> anyhow::Result<Trusted> {
+    if keys.is_empty() {
+        return Err(failure::usage(
+            "no key to verify the advisories with; `--unsigned` is about the bundle",
+            "name the public key of whoever packed them with `--advisories-key FILE`",
+        ));
+    }
+    let strict = arguments.trust.signatures.strict;
+    Trusted::read(keys, &SignatureArguments { threshold: 1, strict, detached: Vec::new() })
+}
+
+fn match_advisories(name: String, reader: Reader, bom: &Bom) -> anyhow::Result<AdvisoriesEvidence> {
+    let (digest, signers, manifest) = (reader.digest(), reader.signers().to_vec(), reader.manifest().clone());
+    let mut matching = Matching::new(bom);
+    let read = reader.read(&mut |record| matching.see(record));
+    let documents = reading(read).with_context(|| format!("refused {name}"))?;
+    let ecosystems = manifest.ecosystems.into_keys().collect();
+    let findings = matching.finish(&documents);
+    Ok(AdvisoriesEvidence { name, digest, signers, day: manifest.day, ecosystems, findings })
+}
+
+/// Compares all content with the list.
+fn verify(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<()> {
+    let entries: Vec<_> = bundle.list().entries.iter().collect();
+    if let Some(missing) = entries.iter().find(|entry| !bundle.carries(entry)) {
+        let error = ReadError::Missing { path: missing.path.clone() };
+        return Err(input.failure(error.into(), Bases::of(bundle.head()).as_ref()));
+    }
+    let bar = progress::bar("verifying", bundle.list().size_bytes());
+    let damage = bundle.check_each(&entries, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    input.refuse_damage(bundle, damage)
+}
+
+/// The list of packages, made from the content where the bundle carries none or the policy asks for that.
+fn bom(input: &Input, bundle: &IndexedBundle, from_content: bool) -> anyhow::Result<(Bom, BomSource)> {
+    let carried = sbom::carried(input, bundle, CYCLONEDX_PATH)?;
+    match carried {
+        None => Ok((sbom::computed(input, bundle)?, BomSource::Computed)),
+        Some(bytes) if from_content => {
+            let made = sbom::computed(input, bundle)?;
+            let source = if made.to_bytes() == bytes { BomSource::MadeAgain } else { BomSource::Differs };
+            Ok((made, source))
+        }
+        Some(bytes) => {
+            let read = Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))?;
+            Ok((read, BomSource::Carried))
+        }
+    }
+}
+
+/// The user of each image, as its config states it.
+fn users(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<BTreeMap<Digest, String>> {
+    let blob = |digest: &Digest| {
+        let path = EntryPath::blob(digest);
+        let entry = bundle.list().entry(path.as_str()).ok_or_else(|| anyhow!("{} does not list {path}", input.name))?;
+        bundle.read_entry(entry).map_err(|error| input.refusal(error))
+    };
+    let mut users = BTreeMap::new();
+    for image in &bundle.list().images {
+        if let Ok(Document::Manifest { config, .. }) = Document::parse(&blob(&image.manifest)?) {
+            let mut settings = ImageSettings::of(Vec::new(), &blob(&config.digest)?).settings;
+            users.insert(image.manifest, settings.remove("user").unwrap_or_default());
+        }
+    }
+    Ok(users)
+}
