@@ -31,7 +31,7 @@ use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::verify::VerifyArgs;
 
 pub use self::advisories::{AdvisoriesCommand, AdvisoriesPackArgs};
-pub use self::audit::{AuditArgs, AuditFormat, JudgingArgs};
+pub use self::audit::{AuditArgs, AuditFormat, JudgingArgs, ReportArgs};
 pub use self::catalog::{
     CatalogAddArgs, CatalogCheckArgs, CatalogCommand, CatalogExportArgs, CatalogListArgs, CatalogShowArgs,
 };
@@ -91,6 +91,7 @@ pub enum Command {
     Diff(DiffArgs),
     Check(CheckArgs),
     Audit(AuditArgs),
+    Report(ReportArgs),
     #[command(subcommand)]
     Advisories(AdvisoriesCommand),
     Export(ExportArgs),

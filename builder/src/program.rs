@@ -14,7 +14,7 @@ impl Program for Arguments {
             ("Build", &["build", "lock", "catalog", "images", "config"]),
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "diff", "check"]),
-            ("Audit", &["audit", "advisories"]),
+            ("Audit", &["audit", "report", "advisories"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
             ("Registries", &["push"]),
             ("Shell", &["completion", "man"]),

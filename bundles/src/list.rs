@@ -148,6 +148,20 @@ pub enum PinSource {
     LocalFile,
 }
 
+impl PinSource {
+    /// The name in lists, policies and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::UpstreamChecksum => "upstream-checksum",
+            Self::TrustOnFirstUse => "trust-on-first-use",
+            Self::Referenced => "referenced",
+            Self::LocalFile => "local-file",
+        }
+    }
+}
+
 /// Which hosts need an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -41,20 +41,15 @@ fn looked(entry: &Entry) -> Vec<Looked> {
     vec![Looked { name: entry.path.to_string(), digest: entry.digest }]
 }
 
-/// The serde name of a value that is written as text.
-fn text(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 fn pins(rule: &Pins, evidence: &Evidence<'_>) -> Checked {
-    let allowed: Vec<_> = rule.allowed.iter().map(text).collect();
+    let allowed: Vec<_> = rule.allowed.iter().map(|pin| pin.as_str()).collect();
     let pinned = evidence.list.entries.iter().filter_map(|entry| Some((entry, entry.origin.as_ref()?)));
     let breaches: Vec<_> = pinned
         .clone()
         .filter(|(_, origin)| !rule.allowed.contains(&origin.pin))
         .map(|(entry, origin)| {
             let mut breach =
-                Breach::of(entry.path.as_str(), looked(entry), format!("{}, from {}", text(origin.pin), origin.url));
+                Breach::of(entry.path.as_str(), looked(entry), format!("{}, from {}", origin.pin.as_str(), origin.url));
             breach.items.push(origin.url.clone());
             breach
         })

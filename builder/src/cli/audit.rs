@@ -36,6 +36,25 @@ pub struct AuditArgs {
     pub passphrase: PassphraseArgs,
 }
 
+/// Write the audit of a bundle as one HTML page
+///
+/// Judges as `kbundle audit` does, and writes verdicts with their evidence, advisories, images, files and packages with licences, pins and origins as tables
+/// that sort and search. The page asks for nothing from elsewhere and opens from a stick. It is written, with exit code 0, also where the policy refuses the
+/// bundle, and says so at its top.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle report bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub --out report.html"
+)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub judging: JudgingArgs,
+    /// Write to this file, or - for standard output
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
+}
+
 /// What is judged, and by what.
 #[derive(Debug, Args)]
 pub struct JudgingArgs {

@@ -8,8 +8,8 @@ use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
-    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, lock, reproduce, sbom,
-    sign,
+    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, lock, report, reproduce,
+    sbom, sign,
 };
 
 /// Of every command.
@@ -37,6 +37,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("diff").with::<diff::Report>(),
         Documents::of("check").with::<check::Report>().with_details::<check::Findings>(),
         Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),
+        Documents::of("report").with::<report::Report>().with_details::<DamageDetails>(),
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("export").with::<export::Report>(),
         Documents::of("join").with::<composed::Report>(),

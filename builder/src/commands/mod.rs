@@ -19,6 +19,7 @@ pub mod lock;
 pub mod plan;
 pub mod provenance;
 pub mod push;
+pub mod report;
 pub mod reproduce;
 pub mod sbom;
 pub mod sign;
@@ -45,6 +46,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(arguments) => check::run(&arguments, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
+        Command::Report(arguments) => report::run(&arguments, output),
         Command::Build(arguments) => match &arguments.reproduce {
             Some(bundle) => reproduce::run(&arguments, bundle, output),
             None => build::run(&arguments, output),

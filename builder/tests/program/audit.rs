@@ -197,6 +197,30 @@ fn who_signed_the_advisories_is_asked_apart_from_who_signed_the_bundle() {
 }
 
 #[test]
+fn a_report_is_a_page_that_is_written_whole_or_not_at_all() {
+    let upstream = audited();
+    policy(&upstream, "advisories: {max-severity: high}\n");
+    let report = ["report", "bundle.tar.zst", "--key", "signing.pub"];
+    let output = upstream.kbundle([&report[..], &WITH_ADVISORIES].concat());
+    success(&output);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("report.html: the policy policy.yaml REFUSES bundle.tar.zst"), "{said}");
+    let page = fs::read_to_string(upstream.path("report.html")).unwrap();
+    for part in
+        ["<!DOCTYPE html>", "The policy refuses this bundle", "CVE-2025-0001", "libc6", "pause:distro", "dl.k8s.io"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let (code, text) = failure(&upstream.kbundle(report));
+    assert_eq!((code, text.contains("`--force`")), (3, true), "{text}");
+    assert_eq!(fs::read_to_string(upstream.path("report.html")).unwrap(), page);
+    success(&upstream.kbundle([&report[..], &["--force"]].concat()));
+    let printed = success(&upstream.kbundle([&report[..], &["--out", "-"]].concat()));
+    assert!(printed.starts_with("<!DOCTYPE html>") && printed.contains("The policy allows this bundle"));
+    assert_eq!(upstream.incomplete(), 0);
+}
+
+#[test]
 fn mistakes_in_a_policy_are_named_and_nothing_is_read() {
     let upstream = audited();
     policy(&upstream, "singers: {threshold: 1}\nadvisories: {max-severity: hihg}\n");

@@ -29,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 30] = [
+const CASES: [Case; 31] = [
     case(
         "build",
         &[
@@ -115,6 +115,12 @@ const CASES: [Case; 30] = [
         ],
         3,
         "audit new.tar.zst --policy strict --key signing.pub",
+    ),
+    case(
+        "report",
+        &["report new.tar.zst --key signing.pub --out report.html"],
+        3,
+        "report new.tar.zst --key signing.pub --out signing.pub",
     ),
     case(
         "export",

@@ -25,6 +25,19 @@ pub enum Status {
     UnderInvestigation,
 }
 
+impl Status {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAffected => "not affected",
+            Self::Affected => "affected",
+            Self::Fixed => "fixed",
+            Self::UnderInvestigation => "under investigation",
+        }
+    }
+}
+
 /// Why bytes are no VEX document.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

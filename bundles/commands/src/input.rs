@@ -9,6 +9,7 @@ use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
 use kbundle_cli::failure::explained;
 use kbundle_cli::program::typed;
 use kbundle_cli::{Explained as _, failure, output, progress};
+use kbundle_format::attestation::AttestationError;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::volume::MendedVolume;
 use kbundle_format::{
@@ -16,6 +17,7 @@ use kbundle_format::{
 };
 
 use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
+use crate::origin;
 use crate::signers::{self, Trusted};
 
 /// A bundle that is not opened yet.
@@ -225,6 +227,17 @@ impl Asked {
         match &self.trusted {
             Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &self.detached },
             None => SignatureCheck::Skipped,
+        }
+    }
+
+    /// What the provenance is worth, in words.
+    ///
+    /// # Errors
+    /// One that a trusted key signed, but that is malformed or about another list.
+    pub fn provenance(&self, head: &BundleHead) -> Result<String, AttestationError> {
+        match &self.trusted {
+            Some(trusted) => Ok(origin::check(head, trusted)?.to_string()),
+            None => Ok("nobody asked who signed it".to_owned()),
         }
     }
 }

@@ -8,7 +8,7 @@ use kbundle::audit::{AdvisoriesEvidence, Evidence, Policy, PolicyError, judge};
 use kbundle::diff::ImageSettings;
 use kbundle_advisories::{Matching, Reader};
 use kbundle_cli::arguments::SignatureArguments;
-use kbundle_cli::{Advise as _, failure, progress};
+use kbundle_cli::{Advise as _, Explained as _, failure, progress};
 use kbundle_commands::input::{Asked, Input};
 use kbundle_commands::signers::Trusted;
 use kbundle_format::audit_record::{AppliedPolicy, BomSource};
@@ -26,6 +26,10 @@ use crate::cli::JudgingArgs;
 pub struct Judged {
     /// The bundle, all of whose content was verified.
     pub bundle: IndexedBundle,
+    /// What is inside.
+    pub bom: Bom,
+    /// What the provenance is worth, in words.
+    pub provenance: String,
     /// What came out.
     pub report: Report,
 }
@@ -55,7 +59,7 @@ impl Judged {
         let (verdicts, unused) = judge(&policy, &evidence);
         let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest };
         let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
-        Ok(Self { bundle, report })
+        Ok(Self { provenance: asked.provenance(bundle.head()).explained()?, bundle, bom, report })
     }
 }
 

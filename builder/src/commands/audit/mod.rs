@@ -82,7 +82,8 @@ pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
 }
 
 impl Report {
-    fn new(
+    /// What is said of `evidence`.
+    pub fn new(
         bundle: String,
         policy: AppliedPolicy,
         time: Moment,

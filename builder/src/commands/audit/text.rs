@@ -48,9 +48,14 @@ pub fn text(report: &Report) -> String {
     }
     for excluded in report.advisories.iter().flat_map(|advisories| &advisories.findings) {
         for out in &excluded.excluded {
-            let status = serde_json::to_value(out.status).unwrap_or_default();
-            let status = status.as_str().unwrap_or_default().replace('_', " ");
-            let _ = writeln!(text, "\nVEX      {} {}: {status}, {}", excluded.id, out.place.name, out.reason);
+            let _ = writeln!(
+                text,
+                "\nVEX      {} {}: {}, {}",
+                excluded.id,
+                out.place.name,
+                out.status.as_str(),
+                out.reason
+            );
         }
     }
     for waiver in &report.unused_waivers {

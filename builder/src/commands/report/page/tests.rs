@@ -1,0 +1,121 @@
+//! The page of a made-up bundle.
+
+use std::collections::BTreeMap;
+
+use kbundle::audit::Evidence;
+use kbundle_format::audit_record::{AppliedPolicy, BomSource, Looked, Outcome, Rule, Verdict};
+use kbundle_format::list::FORMAT_VERSION;
+use kbundle_format::{Compression, Entry, EntryKind, Origin, PinSource};
+use kbundle_sbom::cyclonedx::{Component, Kind, LicenceChoice, PATH, Property};
+
+use super::*;
+
+/// What a builder who means harm could call things. The catalog takes no such names, and who checks the list is not who wrote it.
+const HOSTILE: &str = "</td><script>alert('x')</script><img src=x onerror=alert(1)>";
+
+fn list() -> BundleList {
+    let entry = Entry {
+        path: "bin/kubelet".parse().unwrap(),
+        digest: Digest::of(b"kubelet"),
+        size: 7,
+        media_type: "application/octet-stream".to_owned(),
+        kind: EntryKind::Binary,
+        roles: [].into(),
+        component: None,
+        platform: None,
+        origin: Some(Origin { url: format!("https://dl.k8s.io/{HOSTILE}"), pin: PinSource::Catalog }),
+        licence: Some(HOSTILE.to_owned()),
+        host_file: None,
+    };
+    BundleList {
+        format_version: FORMAT_VERSION,
+        kubernetes_version: "1.25.2".parse().unwrap(),
+        platforms: ["linux/amd64".parse().unwrap()].into(),
+        compression: Compression::at_level(3),
+        sources: vec![],
+        images: vec![],
+        entries: vec![entry],
+    }
+}
+
+/// A list of this many packages, one of which has a hostile name.
+fn bom(packages: usize) -> Bom {
+    let library = |name: String| {
+        let expression = "Apache-2.0 AND BSD-3-Clause".to_owned();
+        Component {
+            purl: Some(format!("pkg:golang/{name}@v1.2.3")),
+            name,
+            version: Some("v1.2.3".to_owned()),
+            licenses: vec![LicenceChoice::Expression { expression }],
+            ..Component::default()
+        }
+    };
+    let names = (1..packages).map(|number| format!("example.org/some/longer/module/name{number}"));
+    let of_file = |number: usize| Component {
+        kind: Kind::Application,
+        name: format!("bin/program-{number}"),
+        properties: vec![Property { name: PATH.to_owned(), value: format!("bin/program-{number}") }],
+        components: names.clone().chain([HOSTILE.to_owned()]).map(library).collect(),
+        ..Component::default()
+    };
+    Bom::new(&Digest::of(b""), None, Component::default(), (0..12).map(of_file).collect())
+}
+
+fn made(packages: usize) -> String {
+    let (list, bom) = (list(), bom(packages));
+    let verdict = Verdict {
+        rule: Rule::Pins,
+        outcome: Outcome::Refused,
+        subject: HOSTILE.to_owned(),
+        evidence: vec![Looked { name: HOSTILE.to_owned(), digest: Digest::of(b"a") }],
+        expected: "a & b".to_owned(),
+        found: HOSTILE.to_owned(),
+        waiver: None,
+    };
+    let evidence = Evidence {
+        list: &list,
+        list_digest: Digest::of(b"list"),
+        signers: Vec::new(),
+        bom: &bom,
+        bom_source: BomSource::Carried,
+        users: BTreeMap::new(),
+        advisories: None,
+        today: "2026-11-28".parse().unwrap(),
+    };
+    let policy = AppliedPolicy { name: HOSTILE.to_owned(), digest: Digest::of(b"policy") };
+    let time = "2026-11-28T07:00:00Z".parse().unwrap();
+    let report = Report::new(HOSTILE.to_owned(), policy, time, vec![verdict], &[], evidence);
+    page(&Contents { list: &list, bom: &bom, report: &report, provenance: HOSTILE })
+}
+
+#[test]
+fn names_are_text_and_the_only_script_is_the_pages_own() {
+    let page = made(3);
+    assert_eq!(page.matches("<script").count(), 1, "{page}");
+    assert_eq!(page.matches("<img").count(), 0, "{page}");
+    assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt;"), "{page}");
+    assert!(page.contains("The policy refuses this bundle") && page.contains("Verdicts: 1 refused"), "{page}");
+    for (outside, tag) in [("<link", "link"), (" src=", "src"), ("url(", "url"), ("@import", "import")] {
+        let text = page.replace("&lt;img src=x", "");
+        assert!(!text.contains(outside), "{tag}");
+    }
+}
+
+/// The hashes in the page's policy are those of what stands between the tags; other text would not run.
+#[test]
+fn the_policy_of_the_page_names_its_own_style_and_script_by_digest() {
+    let page = made(1);
+    for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
+        let (_, rest) = page.split_once(&format!("<{tag}>")).unwrap();
+        let (text, _) = rest.split_once(&format!("</{tag}>")).unwrap();
+        let hash = BASE64.encode(Digest::of(text.as_bytes()).as_bytes());
+        assert!(page.contains(&format!("{directive} 'sha256-{hash}'")), "{tag}");
+    }
+    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn five_thousand_packages_fit_in_five_megabytes() {
+    let page = made(5_000);
+    assert!(page.contains("5000 packages") && page.len() < 5_000_000, "{}", page.len());
+}

@@ -1,0 +1,213 @@
+//! The tables of the page. Without the script they are read as they stand.
+
+use std::collections::BTreeMap;
+
+use indicatif::HumanBytes;
+use kbundle_advisories::{Finding, Severity, place};
+use kbundle_format::audit_record::{Looked, Outcome, Verdict};
+use kbundle_format::{BundleList, Entry, EntryKind, EntryPath};
+use kbundle_sbom::Bom;
+use kbundle_sbom::cyclonedx::Kind;
+use maud::{Markup, html};
+
+/// How many places of a row are shown; `kbundle audit --output json` has all.
+const SHOWN_PLACES: usize = 10;
+
+fn table(what: &str, headings: &[&str], rows: &[Markup]) -> Markup {
+    if rows.is_empty() {
+        return html! { p { "No " (what) "." } };
+    }
+    html! {
+        table {
+            caption { (rows.len()) " " (what) }
+            thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+            tbody { @for row in rows { tr { (row) } } }
+        }
+    }
+}
+
+/// A few of many.
+fn listed(items: &[Markup]) -> Markup {
+    html! {
+        ul {
+            @for item in items.iter().take(SHOWN_PLACES) { li { (item) } }
+            @if items.len() > SHOWN_PLACES { li { "and " (items.len() - SHOWN_PLACES) " more" } }
+        }
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Refused => "refused",
+        Outcome::Waived => "waived",
+        Outcome::Skipped => "skipped",
+        Outcome::Passed => "passed",
+    }
+}
+
+/// How many verdicts there are of each outcome.
+pub fn counts(verdicts: &[Verdict]) -> String {
+    let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
+    let of = |outcome| format!("{} {}", count(outcome), word(outcome));
+    let all = [Outcome::Refused, Outcome::Waived, Outcome::Skipped, Outcome::Passed];
+    format!("Verdicts: {}.", all.map(of).join(", "))
+}
+
+fn looked(looked: &Looked) -> Markup {
+    html! { (looked.name) " " code { (looked.digest) } }
+}
+
+/// Every answer with its evidence.
+pub fn verdicts(verdicts: &[Verdict]) -> Markup {
+    let row = |verdict: &Verdict| {
+        html! {
+            td class={ "word " (word(verdict.outcome)) } data-order=(verdict.outcome as u8) { (word(verdict.outcome)) }
+            td.word { (verdict.rule.as_str()) }
+            td { (verdict.subject) }
+            td { (verdict.expected) }
+            td {
+                (verdict.found)
+                @if let Some(waiver) = &verdict.waiver {
+                    p { "Waived by " (waiver.name) " until " (waiver.until) ": " (waiver.reason) }
+                }
+            }
+            td { (listed(&verdict.evidence.iter().map(looked).collect::<Vec<_>>())) }
+        }
+    };
+    let headings = ["Outcome", "Rule", "Subject", "Expected", "Found", "Looked at"];
+    table("verdicts", &headings, &verdicts.iter().map(row).collect::<Vec<_>>())
+}
+
+fn severity(severity: Option<Severity>) -> Markup {
+    // The worst comes first where it is sorted.
+    let order = severity.map_or(9, |severity| 4 - severity as u8);
+    html! { td.word data-order=(order) { (severity.map_or("unknown", Severity::as_str)) } }
+}
+
+/// Flaws of packages that the bundle has.
+pub fn advisories(findings: &[Finding]) -> Markup {
+    let row = |finding: &Finding| {
+        html! {
+            td { (finding.id) }
+            (severity(finding.severity))
+            td { (finding.package) }
+            td { (finding.version) }
+            td { (if finding.fixed_in.is_empty() { "no fix is known".to_owned() } else { finding.fixed_in.join(", ") }) }
+            td { (finding.summary) }
+            td { (listed(&finding.places.iter().map(|place| html! { (place.name) }).collect::<Vec<_>>())) }
+        }
+    };
+    let rows: Vec<_> = findings.iter().filter(|finding| !finding.places.is_empty()).map(row).collect();
+    let headings = ["Advisory", "Severity", "Package", "Version", "Fixed in", "Summary", "Images and files"];
+    table("advisories", &headings, &rows)
+}
+
+/// What VEX documents take out.
+pub fn excluded(findings: &[Finding]) -> Markup {
+    let rows = findings.iter().flat_map(|finding| {
+        finding.excluded.iter().map(move |out| {
+            html! {
+                td { (finding.id) }
+                (severity(finding.severity))
+                td { (finding.package) " " (finding.version) }
+                td { (out.place.name) }
+                td { (out.status.as_str()) }
+                td { (out.reason) }
+            }
+        })
+    });
+    let headings = ["Advisory", "Severity", "Package", "Image or file", "Status", "Reason"];
+    table("statements", &headings, &rows.collect::<Vec<_>>())
+}
+
+/// Content by the host that it came from.
+pub fn origins(list: &BundleList) -> Markup {
+    let mut hosts: BTreeMap<(&str, &str), (usize, u64)> = BTreeMap::new();
+    for entry in &list.entries {
+        let from = entry.origin.as_ref().map_or(("made by the build", "-"), |origin| {
+            let host = origin.url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+            (host.unwrap_or("the site's own files"), origin.pin.as_str())
+        });
+        let (entries, bytes) = hosts.entry(from).or_default();
+        *entries += 1;
+        *bytes += entry.size;
+    }
+    let rows = hosts.iter().map(|((host, pin), (entries, bytes))| {
+        html! {
+            td { (host) }
+            td { (pin) }
+            td { (entries) }
+            td data-order=(bytes) { (HumanBytes(*bytes)) }
+        }
+    });
+    table("sources", &["Host or registry", "Pinned by", "Entries", "Size"], &rows.collect::<Vec<_>>())
+}
+
+/// Where an entry came from and how it was pinned: two cells.
+fn origin(entry: Option<&Entry>) -> Markup {
+    let origin = entry.and_then(|entry| entry.origin.as_ref());
+    html! {
+        td { (origin.map_or("-", |origin| origin.url.as_str())) }
+        td.word { (origin.map_or("-", |origin| origin.pin.as_str())) }
+    }
+}
+
+/// Images by reference and platform.
+pub fn images(list: &BundleList) -> Markup {
+    let rows = list.images.iter().map(|image| {
+        html! {
+            td { (image.reference) }
+            td { (image.platform) }
+            (origin(list.entry(EntryPath::blob(&image.manifest).as_str())))
+            td { code { (image.manifest) } }
+        }
+    });
+    table("images", &["Image", "Platform", "Origin", "Pinned by", "Manifest"], &rows.collect::<Vec<_>>())
+}
+
+/// Everything else.
+pub fn files(list: &BundleList) -> Markup {
+    let of_image = |entry: &&Entry| {
+        use EntryKind::{ImageConfig, ImageIndex, ImageLayer, ImageManifest, OciLayout};
+        matches!(entry.kind, ImageConfig | ImageIndex | ImageLayer | ImageManifest | OciLayout)
+    };
+    let rows = list.entries.iter().filter(|entry| !of_image(entry)).map(|entry| {
+        html! {
+            td { (entry.path) }
+            td { (entry.component.as_ref().map_or("-", |component| component.version.as_str())) }
+            td { (entry.licence.as_deref().unwrap_or("-")) }
+            td data-order=(entry.size) { (HumanBytes(entry.size)) }
+            (origin(Some(entry)))
+            td { code { (entry.digest) } }
+        }
+    });
+    let headings = ["File", "Version", "Licence", "Size", "Origin", "Pinned by", "Digest"];
+    table("files", &headings, &rows.collect::<Vec<_>>())
+}
+
+/// Packages, each once, with the images and files that have it.
+pub fn packages(bom: &Bom) -> Markup {
+    let mut packages: BTreeMap<_, Vec<Markup>> = BTreeMap::new();
+    for subject in &bom.components {
+        let name = place(subject).name;
+        for package in subject.components.iter().filter(|component| component.kind == Kind::Library) {
+            let key = (
+                package.full_name(),
+                package.version.as_deref().unwrap_or("-"),
+                package.ecosystem().unwrap_or("unknown"),
+                package.licence(),
+            );
+            packages.entry(key).or_default().push(html! { (name) });
+        }
+    }
+    let rows = packages.iter().map(|((name, version, ecosystem, licence), places)| {
+        html! {
+            td { (name) }
+            td { (version) }
+            td { (ecosystem) }
+            td { (licence.as_deref().unwrap_or("-")) }
+            td { (listed(places)) }
+        }
+    });
+    table("packages", &["Package", "Version", "Kind", "Licence", "Images and files"], &rows.collect::<Vec<_>>())
+}
