@@ -208,12 +208,6 @@ impl ImageFile {
 }
 
 impl FoundImage {
-    /// Size in bytes of a piece that is here.
-    #[must_use]
-    pub fn size(&self, digest: &Digest) -> Option<u64> {
-        self.pieces.get(digest).map(|piece| piece.size)
-    }
-
     /// Copies every piece that `cache` lacks, and compares it with its digest.
     fn keep(&self, file: &ImageFile, cache: &Cache) -> Result<(), ImageFileError> {
         for (digest, piece) in &self.pieces {
