@@ -26,11 +26,9 @@ pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
     list.entries.iter().filter(|entry| entry.kind.is_artifact()).map(artifact).collect()
 }
 
-/// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
-///
-/// # Errors
-/// [`FetchError`]: what was fetched is something else, or a server does not have it any more.
-pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetcher) -> Result<Lock, FetchError> {
+/// The images of `list`, each for every platform.
+#[must_use]
+pub fn images_of(list: &BundleList) -> Vec<SelectedImage> {
     let mut images: Vec<SelectedImage> = Vec::new();
     for image in &list.images {
         // The list has one image for each platform, a selection has one for all.
@@ -38,12 +36,20 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
             images.push(selected(list, image));
         }
     }
+    images
+}
+
+/// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
+///
+/// # Errors
+/// [`FetchError`]: what was fetched is something else, or a server does not have it any more.
+pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetcher) -> Result<Lock, FetchError> {
     let selection = Selection {
         kubernetes: list.kubernetes_version,
         platforms: list.platforms.clone(),
         sources: list.sources.clone(),
         artifacts: Vec::new(),
-        images,
+        images: images_of(list),
         charts: None,
     };
     let mut pinned = fetcher.pin_content(selection).await?;
@@ -75,12 +81,15 @@ fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
 
 fn selected(list: &BundleList, image: &Image) -> SelectedImage {
     let manifest = list.entries.iter().find(|entry| entry.digest == image.manifest);
+    let pinned = list.entries.iter().find(|entry| entry.digest == image.pinned);
+    let origin = pinned.and_then(|entry| entry.origin.as_ref()).filter(|origin| origin.pin == PinSource::LocalFile);
     SelectedImage {
         reference: image.reference.clone(),
         digest: Some(image.pinned),
         roles: image.roles.clone(),
         licence: manifest.and_then(|entry| entry.licence.clone()),
         addon: None,
+        file: origin.and_then(|origin| origin.url.parse().ok()),
     }
 }
 
