@@ -10,6 +10,7 @@ mod addons;
 mod apart;
 mod cut;
 mod cut_joins;
+mod external_etcd;
 mod families;
 mod firewall;
 mod front;
