@@ -250,7 +250,9 @@ impl Ledger {
         write_atomically(&path, &lines, 0o644).map_err(failed)?;
         self.changes.clear();
         self.known.clear();
-        kept.into_iter().for_each(|change| self.remember(change));
+        for change in kept {
+            self.remember(change);
+        }
         Ok(())
     }
 

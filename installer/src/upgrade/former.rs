@@ -171,7 +171,7 @@ fn paths(host: &Host) -> anyhow::Result<Vec<String>> {
 
 /// Whether a rollback has to do with the file at all.
 fn is_kept(path: &str) -> bool {
-    let is_kubeconfig = path.starts_with("/etc/kubernetes/") && path.ends_with(".conf");
+    let is_kubeconfig = path.starts_with("/etc/kubernetes/") && path.strip_suffix(".conf").is_some();
     let is_elsewhere = ["/run/", "/proc/", "/sys/", DIRECTORY].iter().any(|tree| path.starts_with(tree));
     !is_kubeconfig && !is_elsewhere && !path.contains("/pki/")
 }

@@ -24,6 +24,7 @@ use crate::records::Records;
 use crate::step_progress::StepProgress;
 use crate::steps::upgrade::{not_reported, snapshot_path};
 use crate::steps::{containerd, etcd};
+use crate::version_rules::Release;
 use crate::wait::{Look, until};
 
 /// Where the data lies that the snapshot takes the place of, until the rollback is done.
@@ -242,7 +243,7 @@ fn restores_store(host: &Host, inputs: &Inputs<'_>, target: &BundleList, store: 
         return Ok(false);
     }
     let platform = &inputs.facts.platform;
-    let series = |list| versions(list, platform).etcd.map(|etcd| etcd.series());
+    let series = |list| versions(list, platform).etcd.map(Release::series);
     let is_migrated = unfinished::has(host, Mark::Store)? && series(inputs.list) != series(target);
     Ok(is_migrated || store == Store::Restored || unfinished::has(host, Mark::RestoringStore)?)
 }
