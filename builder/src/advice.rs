@@ -7,7 +7,7 @@ use kbundle_format::write::WriteError;
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
 use crate::chart::{ChartError, ChartSettingsError};
-use crate::fetch::{FetchError, LocalFileError};
+use crate::fetch::{FetchError, KeepImageError, LocalFileError};
 use crate::image_file::ImageFileError;
 use crate::lock::LockError;
 use crate::pack::PackError;
@@ -154,7 +154,6 @@ impl Explain for ImageFileError {
             Self::Read { source, .. } => Kind::of_file(source),
             Self::Choice { .. } => Kind::Usage,
             Self::Refused { .. } | Self::Changed { .. } => Kind::Refused,
-            Self::Cache(error) => error.kind(),
         }
     }
 
@@ -167,8 +166,23 @@ impl Explain for ImageFileError {
             Self::Changed { .. } => {
                 Some("make the lock again with `kbundle lock`, correct the digest, or put the file back".to_owned())
             }
-            Self::Cache(error) => Explain::hint(error),
             Self::Read { .. } | Self::Choice { .. } => None,
+        }
+    }
+}
+
+impl Explain for KeepImageError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Cache(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Cache(error) => Explain::hint(error),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! From a bundle's list back to a lock, so that the whole way can be gone again and the result compared.
 
-use kbundle_format::{BundleList, Digest, Entry, Image, PinSource};
+use kbundle_format::{BundleList, Digest, Entry, PinSource};
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::lock::{Artifact, Lock, SCHEMA};
-use crate::resolve::{SelectedImage, Selection};
+use crate::resolve::{Selection, images_of};
 
 /// Why a list cannot be built again.
 #[derive(Debug, thiserror::Error)]
@@ -24,19 +24,6 @@ pub enum ReproduceError {
 /// [`ReproduceError`].
 pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
     list.entries.iter().filter(|entry| entry.kind.is_artifact()).map(artifact).collect()
-}
-
-/// The images of `list`, each for every platform.
-#[must_use]
-pub fn images_of(list: &BundleList) -> Vec<SelectedImage> {
-    let mut images: Vec<SelectedImage> = Vec::new();
-    for image in &list.images {
-        // The list has one image for each platform, a selection has one for all.
-        if images.iter().all(|known| known.reference != image.reference) {
-            images.push(selected(list, image));
-        }
-    }
-    images
 }
 
 /// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
@@ -77,20 +64,6 @@ fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
         pinned_by: None,
         host_file: entry.host_file.clone(),
     })
-}
-
-fn selected(list: &BundleList, image: &Image) -> SelectedImage {
-    let manifest = list.entries.iter().find(|entry| entry.digest == image.manifest);
-    let pinned = list.entries.iter().find(|entry| entry.digest == image.pinned);
-    let origin = pinned.and_then(|entry| entry.origin.as_ref()).filter(|origin| origin.pin == PinSource::LocalFile);
-    SelectedImage {
-        reference: image.reference.clone(),
-        digest: Some(image.pinned),
-        roles: image.roles.clone(),
-        licence: manifest.and_then(|entry| entry.licence.clone()),
-        addon: None,
-        file: origin.and_then(|origin| origin.url.parse().ok()),
-    }
 }
 
 fn pin_of(list: &BundleList, pinned: &Digest) -> Option<PinSource> {

@@ -1,6 +1,7 @@
 //! From a spec and a catalog to the selection: everything the bundle will hold, each with its pin. Nothing is fetched here.
 
 mod error;
+mod listed;
 mod site;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
 
 pub use error::{Loose, ResolveError};
+pub use listed::images_of;
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

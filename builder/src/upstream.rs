@@ -10,8 +10,7 @@ use crate::chart::{ChartOrigin, REGISTRY_SCHEME};
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::registry::registry_host;
-use crate::reproduce::images_of;
-use crate::resolve::{Pin, Selection};
+use crate::resolve::{Pin, Selection, images_of};
 
 /// A web server or registry that content comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use kbundle::fetch::keep_local_files;
-use kbundle::image_file::keep_image_files;
+use kbundle::fetch::{keep_image_files, keep_local_files};
 use kbundle::upstream::Upstream;
 use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};

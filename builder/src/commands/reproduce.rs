@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use kbundle::fetch::keep_local_files;
-use kbundle::image_file::keep_image_files;
+use kbundle::fetch::{keep_image_files, keep_local_files};
 use kbundle::pack::{BundleExtras, Contents};
-use kbundle::reproduce::{files_of, images_of, lock_of};
+use kbundle::reproduce::{files_of, lock_of};
+use kbundle::resolve::images_of;
 use kbundle::upstream::Upstream;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure, progress};

@@ -5,7 +5,8 @@ use std::pin::Pin as PinBox;
 
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::oci::{
-    Blob, ConfigFit, DOCKER_ZSTD_LAYER, Document, IndexEntry, MAX_DOCUMENT_BYTES, StatedPlatform, config_platform,
+    Blob, ConfigFit, DOCKER_ZSTD_LAYER, Document, IndexEntry, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, StatedPlatform,
+    config_platform,
 };
 use kbundle_format::{Digest, ImageRef, Platform};
 
@@ -16,9 +17,6 @@ use crate::lock::{Descriptor, Lock, LockedImage};
 use crate::mirror::{Mirrors, Repository};
 use crate::registry::{document_address, url};
 use crate::resolve::SelectedImage;
-
-/// An index may name indexes (image-spec 1.1, "Image Index"). No publisher goes deeper than one in another.
-pub(crate) const MAX_INDEX_DEPTH: usize = 4;
 
 /// The first major version of containerd that unpacks [`DOCKER_ZSTD_LAYER`].
 const ZSTD_CONTAINERD_MAJOR: u32 = 2;

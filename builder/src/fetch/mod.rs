@@ -6,7 +6,7 @@
 //! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
 //! | `chart` | charts: their archives, and the images that they name |
-//! | `local_file` | local files of the site |
+//! | `local_file`, `image_file` | local files and images of the site |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
 //! | `progress` | what is shown meanwhile |
 
@@ -16,6 +16,7 @@ mod chart;
 mod error;
 mod http;
 mod image;
+mod image_file;
 mod local_file;
 pub mod progress;
 mod reach;
@@ -42,7 +43,7 @@ use crate::resolve::{Pin, SelectedArtifact, Selection};
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use error::FetchError;
-pub(crate) use image::MAX_INDEX_DEPTH;
+pub use image_file::{KeepImageError, keep_image_files};
 pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::members::Members;
 use super::{Content, Fault, Piece};
-use crate::spec::ImageRequest;
+use crate::image_name::ImageName;
 
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
@@ -70,7 +70,7 @@ pub(super) fn find(members: &Members, name: Option<&str>) -> Result<(Digest, BTr
 
 /// The one image that `name` stands for, as people write it.
 fn choose<'a>(saved: &'a [SavedImage], name: Option<&str>) -> Result<&'a SavedImage, Fault> {
-    let familiar = |name: &str| name.parse::<ImageRequest>().ok().map(|request| request.reference);
+    let familiar = |name: &str| name.parse::<ImageName>().ok().map(|name| name.reference);
     let is_named = |image: &&SavedImage, name: &str| {
         let mut tags = image.repo_tags.iter().flatten();
         tags.any(|tag| tag == name || familiar(tag).is_some_and(|tag| familiar(name) == Some(tag)))

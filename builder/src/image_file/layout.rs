@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kbundle_format::oci::{Blob, Document, IndexEntry, LayoutEntry, LayoutIndex};
+use kbundle_format::oci::{Blob, Document, IndexEntry, LayoutEntry, LayoutIndex, MAX_INDEX_DEPTH};
 use kbundle_format::{Digest, Platform};
 use serde::Deserialize;
 
 use super::members::Members;
 use super::{Content, Fault, Piece};
-use crate::fetch::MAX_INDEX_DEPTH;
 
 /// Annotations that name an image: the spec's, and containerd's for the full reference.
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];

@@ -1,8 +1,8 @@
 //! Images from files of this machine: OCI image layouts (folder or tar) and archives of `docker save`.
 //!
 //! An image is named `oci:PATH[:TAG]` or `docker-archive:PATH[:REFERENCE]`, as skopeo names it. [`ImageFile::read`] reads its documents and
-//! finds out the digest that pins it; [`keep_image_files`] copies what it is made of into the cache, where each piece has to have the digest
-//! that its descriptor says. After that it is fetched as images of registries are, from the cache alone.
+//! finds out the digest that pins it. [`FoundImage::copy`] copies a piece of it, which has to have the digest that its descriptor says.
+//! [`crate::fetch`] puts the pieces into the cache. After that the image is fetched as images of registries are, from the cache alone.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -24,7 +24,6 @@ use fs_err as fs;
 use kbundle_format::{Digest, Hasher, Platform};
 
 use self::members::Members;
-use crate::fetch::{Cache, FetchError};
 
 /// Where an image lies on this machine.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,9 +126,6 @@ pub enum ImageFileError {
         /// The digest of what is there.
         actual: Digest,
     },
-    /// The cache could not store it.
-    #[error(transparent)]
-    Cache(#[from] FetchError),
 }
 
 /// What is wrong with a file, before it is said with which one.
@@ -208,26 +204,22 @@ impl ImageFile {
 }
 
 impl FoundImage {
-    /// Copies every piece that `cache` lacks, and compares it with its digest.
-    fn keep(&self, file: &ImageFile, cache: &Cache) -> Result<(), ImageFileError> {
-        for (digest, piece) in &self.pieces {
-            if cache.whole(digest)?.is_some() {
-                continue;
-            }
-            let partial = cache.partial(&digest.hex());
-            let copied = self.copy(digest, piece, &partial).map_err(|fault| fault.of(file));
-            if copied.is_err() {
-                // What was copied is of no use, and the copying is what failed.
-                let _ = fs::remove_file(&partial);
-            }
-            copied?;
-            cache.keep(&partial, digest)?;
-        }
-        Ok(())
+    /// The digests of its pieces.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.pieces.keys()
     }
 
-    fn copy(&self, digest: &Digest, piece: &Piece, partial: &Path) -> Result<(), Fault> {
-        let mut hasher = Hasher::new(fs::File::create(partial)?);
+    /// Writes the piece with this digest to `target`, and compares size and digest with what its descriptor says. `file` is named in errors.
+    ///
+    /// # Errors
+    /// [`ImageFileError`]. What was written is of no use then.
+    pub fn copy(&self, file: &ImageFile, digest: &Digest, target: &Path) -> Result<(), ImageFileError> {
+        self.copy_piece(digest, target).map_err(|fault| fault.of(file))
+    }
+
+    fn copy_piece(&self, digest: &Digest, target: &Path) -> Result<(), Fault> {
+        let piece = self.pieces.get(digest).ok_or_else(|| Fault::Refused(format!("it has no {digest}")))?;
+        let mut hasher = Hasher::new(fs::File::create(target)?);
         match &piece.content {
             // One byte more shows that it is too large.
             Content::Member(name) => io::copy(&mut self.members.reader(name)?.take(piece.size + 1), &mut hasher)?,
@@ -246,35 +238,6 @@ impl FoundImage {
             piece.size
         )))
     }
-}
-
-/// Puts the images among `wanted` (where each lies, and its digest) into the cache. Their paths are relative to `base`.
-///
-/// # Errors
-/// [`ImageFileError`]: one is missing, has changed or cannot be trusted.
-pub fn keep_image_files<'a>(
-    wanted: impl IntoIterator<Item = (&'a ImageFile, Digest)>,
-    base: &Path,
-    platforms: &BTreeSet<Platform>,
-    cache: &Cache,
-) -> Result<(), ImageFileError> {
-    for (file, expected) in wanted {
-        let found = match file.read(base, platforms) {
-            Ok(found) => found,
-            // A piece that the cache lacks as well is reported where it is needed.
-            Err(ImageFileError::Read { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && cache.whole(&expected)?.is_some() =>
-            {
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if found.digest != expected {
-            return Err(ImageFileError::Changed { file: file.clone(), expected, actual: found.digest });
-        }
-        found.keep(file, cache)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

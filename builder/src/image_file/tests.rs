@@ -2,6 +2,7 @@ use kbundle_format::oci::layout_file;
 use serde_json::json;
 
 use super::*;
+use crate::fetch::{Cache, keep_image_files};
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

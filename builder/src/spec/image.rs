@@ -5,10 +5,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use kbundle_format::{Digest, ImageRef, Platform};
-use oci_spec::distribution::Reference;
 use serde::{Deserialize, Deserializer};
 
 use crate::image_file::{ImageFile, ImageFileError, ImageFileSyntax};
+use crate::image_name::ImageName;
 
 /// An image that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,7 @@ pub enum ImageRequestError {
 impl FromStr for ImageRequest {
     type Err = ImageRequestError;
 
-    /// Reads what Docker, Podman and skopeo read, `docker://` in front of it as well. Without a registry it is Docker Hub's, whose names of
-    /// one part lie in `library/`: containerd's CRI plugin makes the same of what pods name (`ParseDockerRef`).
-    ///
-    /// `NAME=oci:PATH[:TAG]` and `NAME=docker-archive:PATH[:REFERENCE]` are images from files, which the bundle has under that name.
+    /// Reads an [`ImageName`]. `NAME=oci:PATH[:TAG]` and `NAME=docker-archive:PATH[:REFERENCE]` are images from files, which the bundle has under that name.
     fn from_str(text: &str) -> Result<Self, ImageRequestError> {
         if let Some((name, file)) = text.split_once('=') {
             return Ok(Self { file: Some(file.parse()?), ..name.parse()? });
@@ -58,17 +55,8 @@ impl FromStr for ImageRequest {
         if text.parse::<ImageFile>().is_ok() {
             return Err(ImageRequestError::NoName { text: text.to_owned() });
         }
-        let error = || ImageRequestError::Name { text: text.to_owned() };
-        let bare = text.strip_prefix("docker://").unwrap_or(text);
-        let named: Reference = bare.parse().map_err(|_| error())?;
-        let digest = named.digest().map(str::parse).transpose().map_err(|_| error())?;
-        let repository = format!("{}/{}", named.registry(), named.repository());
-        let reference = match (named.tag(), digest) {
-            (Some(tag), _) => format!("{repository}:{tag}"),
-            (None, Some(digest)) => format!("{repository}@{digest}"),
-            (None, None) => return Err(error()),
-        };
-        Ok(Self { reference: reference.parse().map_err(|_| error())?, digest, file: None })
+        let name: ImageName = text.parse().map_err(|_| ImageRequestError::Name { text: text.to_owned() })?;
+        Ok(Self { reference: name.reference, digest: name.digest, file: None })
     }
 }
 
