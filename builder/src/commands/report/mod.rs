@@ -29,19 +29,19 @@ pub struct Report {
     /// The policy allows the bundle.
     allowed: bool,
     /// The page, or `-` for standard output.
-    report: String,
+    page: String,
     size_bytes: u64,
 }
 
 pub fn run(arguments: &ReportArgs, output: OutputFormat) -> anyhow::Result<()> {
     let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
     let Judged { bundle, bom, provenance, report } = Judged::of(&arguments.judging)?;
-    let page = page(&Contents { list: bundle.list(), bom: &bom, report: &report, provenance: &provenance });
+    let html = page(&Contents { list: bundle.list(), bom: &bom, report: &report, provenance: &provenance });
     let name = arguments.out.display().to_string();
     let interrupt = Interrupt::watch()?;
     let write = |destination: Destination| {
         let mut writing = destination.start(&interrupt).explained()?;
-        writing.write_all(page.as_bytes()).with_context(|| format!("cannot write {name}"))?;
+        writing.write_all(html.as_bytes()).with_context(|| format!("cannot write {name}"))?;
         writing.commit().explained()
     };
     let written = interrupted(&interrupt, write(destination), nothing_written)?;
@@ -52,7 +52,7 @@ pub fn run(arguments: &ReportArgs, output: OutputFormat) -> anyhow::Result<()> {
         bundle: report.bundle,
         list_digest: report.list_digest,
         allowed: report.allowed,
-        report: name,
+        page: name,
         size_bytes: written.size_bytes,
     };
     Ok(output::done(output, &text, &done)?)
