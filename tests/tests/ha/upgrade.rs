@@ -1,11 +1,13 @@
 //! A cluster of several hosts is upgraded while it is used: one host after another, and nobody misses a request.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use lab::cluster::Cluster;
-use lab::connected::{OLDEST, carried};
+use lab::connected::{NEWEST, OLDEST, carried};
 use lab::document_of;
 use lab::load::{begin_load, end_load};
 use serde_json::Value;
@@ -32,16 +34,23 @@ fn members() -> Vec<Member> {
     ]
 }
 
-fn upgrade(site: &Site, options: &[&str]) -> Command {
-    let mut command = site.kinstall(&["upgrade"]);
-    command.arg(site.carried.file("other-components.tar.zst")).arg("--key").arg(site.carried.file("signing.pub"));
-    command.arg("--config").arg(site.config()).args(options);
-    command
+/// What a site is upgraded to.
+struct Newer {
+    bundle: PathBuf,
+    key: PathBuf,
+}
+
+impl Newer {
+    fn upgrade(&self, site: &Site, options: &[&str]) -> Command {
+        let mut command = site.kinstall(&["upgrade"]);
+        command.arg(&self.bundle).arg("--key").arg(&self.key).arg("--config").arg(site.config()).args(options);
+        command
+    }
 }
 
 /// Kills the kinstall that leads when the last control planes have their turn.
-fn is_killed_among_control_planes(site: &Site) -> anyhow::Result<()> {
-    let mut command = upgrade(site, &["--output", "json"]);
+fn is_killed_among_control_planes(site: &Site, newer: &Newer) -> anyhow::Result<()> {
+    let mut command = newer.upgrade(site, &["--output", "json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
         let event: Value = serde_json::from_str(&line?)?;
@@ -53,8 +62,8 @@ fn is_killed_among_control_planes(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn assert_plan(site: &Site) -> anyhow::Result<()> {
-    let said = finish(&mut upgrade(site, &["--dry-run", "--output", "json"]))?.succeeded()?;
+fn assert_plan(site: &Site, newer: &Newer) -> anyhow::Result<()> {
+    let said = finish(&mut newer.upgrade(site, &["--dry-run", "--output", "json"]))?.succeeded()?;
     let lines = said.lines().filter(|line| line.starts_with('{'));
     let events: Vec<Value> = lines.map(|line| document_of("kinstall", "upgrade", line)).collect::<Result<_, _>>()?;
     for host in HOSTS {
@@ -82,7 +91,7 @@ fn assert_nodes_take_pods(cluster: &Cluster<'_>) -> anyhow::Result<()> {
 #[ignore = "ten minutes: ./ci/test nightly"]
 fn four_hosts_change_their_runtime_one_by_one_while_they_are_used() -> anyhow::Result<()> {
     let carried = carried(OLDEST, "bridge");
-    carried.build_with(&NEWER)?;
+    let newer = Newer { bundle: carried.build_with(&NEWER)?, key: carried.file("signing.pub") };
     let mut site = Site::boot_with("ha-upgrade", carried, HOSTS.len(), members())?;
     site.run(&[])?.succeeded()?;
     {
@@ -92,16 +101,16 @@ fn four_hosts_change_their_runtime_one_by_one_while_they_are_used() -> anyhow::R
         cluster.apply(BUDGET)?;
         cluster.assert_web_answers()?;
 
-        assert_plan(&site)?;
+        assert_plan(&site, &newer)?;
         cluster.kubectl("run lone --image=docker.io/library/busybox:1.35.0 --command -- sleep 1d")?;
         cluster.kubectl("wait --for=condition=Ready pod/lone --timeout=60s")?;
-        finish(&mut upgrade(&site, &[]))?.failed(3, &["default/lone on ", "nothing was changed"])?;
+        finish(&mut newer.upgrade(&site, &[]))?.failed(3, &["default/lone on ", "nothing was changed"])?;
         cluster.kubectl("delete pod lone --now")?;
 
         begin_load(site.host("cp1"), &cluster)?;
-        is_killed_among_control_planes(&site)?;
+        is_killed_among_control_planes(&site, &newer)?;
         site.run(&[])?.failed(1, &["is not finished", "kinstall upgrade"])?;
-        eprintln!("{}", finish(&mut upgrade(&site, &[]))?.succeeded()?);
+        eprintln!("{}", finish(&mut newer.upgrade(&site, &[]))?.succeeded()?);
         let seen = end_load(site.host("cp1"))?;
         eprintln!("{seen:?}");
 
@@ -117,7 +126,44 @@ fn four_hosts_change_their_runtime_one_by_one_while_they_are_used() -> anyhow::R
         ensure!(snapshots == "600", "{snapshots}");
         ensure!(seen.requests > 100 && seen.failed == 0, "{seen:?}");
     }
-    site.set_bundle(carried.file("other-components.tar.zst"));
+    site.set_bundle(newer.bundle);
     site.run(&["--assert-no-op"])?.succeeded()?;
+    site.down()
+}
+
+/// The minor before the newest.
+const BEFORE_NEWEST: &str = "1.35.4";
+
+#[test]
+#[ignore = "fifteen minutes, and a mirror of all minors: ./ci/test minors"]
+fn four_hosts_go_to_the_next_minor_one_by_one_while_they_are_used() -> anyhow::Result<()> {
+    let next = carried(NEWEST, "bridge");
+    let newer = Newer { bundle: next.file("bundle.tar.zst"), key: next.file("signing.pub") };
+    let site = Site::boot_with("ha-minor", carried(BEFORE_NEWEST, "bridge"), HOSTS.len(), members())?;
+    site.run(&[])?.succeeded()?;
+    let cluster = site.cluster("cp1");
+    cluster.kubectl("create configmap kept --from-literal=word=still-there")?;
+    cluster.deploy_web()?;
+    cluster.apply(BUDGET)?;
+    cluster.assert_web_answers()?;
+
+    begin_load(site.host("cp1"), &cluster)?;
+    is_killed_among_control_planes(&site, &newer)?;
+    eprintln!("{}", finish(&mut newer.upgrade(&site, &[]))?.succeeded()?);
+    let seen = end_load(site.host("cp1"))?;
+    eprintln!("{seen:?}");
+
+    cluster.assert_kubelets_are(NEWEST)?;
+    for host in HOSTS {
+        site.host(host).sh("test ! -e /var/lib/kinstall/upgrade && kinstall status")?;
+    }
+    let images = cluster.kubectl("-n kube-system get pods -o jsonpath='{.items[*].spec.containers[*].image}'")?;
+    ensure!(!images.contains(BEFORE_NEWEST), "{images}");
+    ensure!(cluster.kubectl("get configmap kept -o jsonpath='{.data.word}'")? == "still-there");
+    assert_nodes_take_pods(&cluster)?;
+    cluster.assert_web_answers()?;
+    cluster.assert_nothing_was_pulled()?;
+    ensure!(seen.requests > 100 && seen.failed == 0, "{seen:?}");
+    ensure!(seen.longest_without_write < Duration::from_secs(30), "{seen:?}");
     site.down()
 }
