@@ -25,7 +25,7 @@ use crate::arguments::BundleArgs;
 pub struct RequiredAuditArgs {
     /// Refuse the bundle unless a record says that it passed an audit, signed by this public key
     ///
-    /// `kbundle audit --record` writes it. The record has to be about exactly this list.
+    /// The record has to be about exactly this list.
     #[arg(long, value_name = "FILE")]
     pub require_audit: Option<PathBuf>,
     /// The record of the audit [default: BUNDLE.audit.json beside the bundle]
