@@ -199,7 +199,17 @@ mod tests {
                 Finding::unknown(Group::Rights, "administrators of the cluster", "the API server does not tell"),
             ],
         };
-        insta::assert_snapshot!(describe(&audit, false).replace(&digest, "DIGEST"), @"");
+        insta::assert_snapshot!(describe(&audit, false).replace(&digest, "DIGEST"), @"
+        w1 of the cluster plant-7, Kubernetes 1.36.3
+        compared with the bundle with list DIGEST, signed by key
+        programs: 1 as approved, 1 drifted
+          drifted: /opt/cni/bin/bridge
+            expected: x
+            found: y
+        rights: 1 unknown
+          unknown: administrators of the cluster: the API server does not tell
+        the host is not as approved: 1 as approved, 1 drifted, 1 unknown
+        ");
         assert!(describe(&audit, true).contains("  as approved: /usr/local/bin/kubelet\n"));
     }
 }

@@ -85,7 +85,7 @@ impl PodContainer {
 /// The kubelet's containers, also those that ended, by id.
 fn of_pods(host: &Host) -> anyhow::Result<BTreeMap<String, PodContainer>> {
     let command = Command::new(CRICTL, ["-r", CRI_SOCKET, "ps", "--all", "--output", "json"]);
-    let list: ContainerList =
-        serde_json::from_str(&host.run(&command)?.stdout).with_context(|| format!("while reading what `{command}` says"))?;
+    let list: ContainerList = serde_json::from_str(&host.run(&command)?.stdout)
+        .with_context(|| format!("while reading what `{command}` says"))?;
     Ok(list.containers.into_iter().map(|container| (container.id.clone(), container)).collect())
 }

@@ -35,8 +35,9 @@ pub(super) fn look(host: &Host, inputs: &Inputs<'_>, of_site: &BTreeSet<&str>) -
         }
     }
     let missing = expected.keys().filter(|path| !there.contains(*path));
-    findings
-        .extend(missing.map(|path| Finding::drifted(Group::StaticPods, path, "a static pod's manifest", "no such file")));
+    findings.extend(
+        missing.map(|path| Finding::drifted(Group::StaticPods, path, "a static pod's manifest", "no such file")),
+    );
     Ok(findings)
 }
 
@@ -46,9 +47,8 @@ fn compared(host: &Host, path: &str, written: &WrittenManifests) -> anyhow::Resu
         return Ok(Finding::unknown(Group::StaticPods, path, reason));
     };
     let found = host.digest(path)?.map(|(digest, _)| digest);
-    let found = found.map_or(Some("no regular file".to_owned()), |digest| {
-        (digest != expected).then(|| digest.to_string())
-    });
+    let found =
+        found.map_or(Some("no regular file".to_owned()), |digest| (digest != expected).then(|| digest.to_string()));
     Ok(Finding::compared(Group::StaticPods, path, &expected.to_string(), found))
 }
 

@@ -6,8 +6,8 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use super::*;
-use crate::fixture::Cluster;
 use crate::fixture::bench::{Bench, Script};
+use crate::fixture::{self, Cluster};
 use crate::host::{Change, Command};
 use crate::join_material::JoinMaterial;
 use crate::kubeadm::written::Recording;
@@ -116,7 +116,8 @@ fn systemctl(root: &Path, _command: &Command) -> Option<String> {
     let units = ["containerd.service", "kubelet.service", "chrony.service"];
     let block = |unit: &str| {
         let text = |name: &str, otherwise: &str| {
-            fs::read_to_string(root.join("systemd").join(format!("{unit}.{name}"))).unwrap_or_else(|_| otherwise.to_owned())
+            fs::read_to_string(root.join("systemd").join(format!("{unit}.{name}")))
+                .unwrap_or_else(|_| otherwise.to_owned())
         };
         let (fragment, drop_ins) = (text("fragment", &format!("/etc/systemd/system/{unit}")), text("drop-ins", ""));
         let (state, reload) = (text("state", "enabled"), text("reload", "no"));
@@ -233,7 +234,10 @@ fn containerd_with(images: &[(&str, Digest)], containers: &[(&str, &str)], pods:
     let script: Script = containerd;
     let bench = Bench::with_programs(script);
     let image = |(name, digest): &(&str, Digest)| format!("{name} application/x {digest} 1.0 MiB linux/amd64 -\n");
-    bench.file("images", &format!("REF TYPE DIGEST SIZE PLATFORMS LABELS\n{}", images.iter().map(image).collect::<String>()));
+    bench.file(
+        "images",
+        &format!("REF TYPE DIGEST SIZE PLATFORMS LABELS\n{}", images.iter().map(image).collect::<String>()),
+    );
     let container = |(id, image): &(&str, &str)| format!("{id} {image} io.containerd.runc.v2\n");
     let containers = containers.iter().map(container).collect::<String>();
     bench.file("containers", &format!("CONTAINER IMAGE RUNTIME\n{containers}"));
@@ -256,7 +260,8 @@ fn pod(id: &str, image: &str) -> serde_json::Value {
 #[test]
 fn an_image_drifts_by_a_name_that_stands_for_another_and_by_a_foreign_name() {
     const PAUSE: &str = "registry.k8s.io/pause:3.8";
-    let cluster = cluster();
+    // Its own list has images that lack their content.
+    let cluster = Cluster { list: fixture::list("1.25.2"), ..cluster() };
     let pause = Digest::of(PAUSE.as_bytes());
     let look = |images: &[(&str, Digest)]| {
         let bench = containerd_with(images, &[], &serde_json::json!([]));

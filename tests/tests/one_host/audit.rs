@@ -24,7 +24,12 @@ const DRIFTS: [Drift; 11] = [
         "cp -p /opt/cni/bin/bridge /root/bridge; printf X | dd of=/opt/cni/bin/bridge bs=1 seek=4096 conv=notrunc",
         "cp -p /root/bridge /opt/cni/bin/bridge",
     ),
-    drift("programs", "/usr/local/bin/kubectl", "chmod 0777 /usr/local/bin/kubectl", "chmod 0755 /usr/local/bin/kubectl"),
+    drift(
+        "programs",
+        "/usr/local/bin/kubectl",
+        "chmod 0777 /usr/local/bin/kubectl",
+        "chmod 0755 /usr/local/bin/kubectl",
+    ),
     drift(
         "files",
         "/etc/containerd/config.toml",
