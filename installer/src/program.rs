@@ -21,6 +21,7 @@ impl Program for Cli {
                     "certs",
                     "kubeconfig",
                     "upgrade",
+                    "rollback",
                     "backup",
                     "restore",
                     "support",

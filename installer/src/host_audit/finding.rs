@@ -169,7 +169,7 @@ mod tests {
         let approved = Finding::as_approved(Group::Files, "a");
         let unknown = Finding::unknown(Group::Files, "b", "it cannot be read");
         let drifted = Finding::drifted(Group::Files, "c", "x", "y");
-        assert_eq!(Overall::of(&[approved.clone()]), Overall::AsApproved);
+        assert_eq!(Overall::of(std::slice::from_ref(&approved)), Overall::AsApproved);
         assert_eq!(Overall::of(&[approved, unknown.clone()]), Overall::Unknown);
         assert_eq!(Overall::of(&[unknown, drifted]), Overall::Drifted);
         assert_eq!(Overall::of(&[]), Overall::Unknown);

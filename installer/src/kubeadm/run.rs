@@ -12,13 +12,13 @@ use kbundle_format::Role;
 
 use super::written::Recording;
 use super::{
-    ADMIN_KUBECONFIG, CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns,
-    has_kube_proxy, manifest_path,
+    CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns, has_kube_proxy,
+    manifest_path,
 };
 use crate::facts::CgroupVersion;
 use crate::host::{Command, CommandError, Host, HostError};
 use crate::inputs::Inputs;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
 use crate::step_progress::StepProgress;
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 use crate::wait::{Look, until};
@@ -138,6 +138,19 @@ impl Kubeadm<'_> {
                 .context("while kubeadm upgrades this host; `journalctl -u kubelet` may say more")
         };
         self.patiently(attempt, Self::wait_for_api)
+    }
+
+    /// Brings back what this kubeadm's configuration says of the cluster: its own settings and those of kubelets, CoreDNS and kube-proxy.
+    pub fn bring_objects_back(&mut self) -> anyhow::Result<()> {
+        self.wait_for_another()?;
+        self.wait_for_own_api()?;
+        let addons = [(has_coredns(&self.inputs)?, "coredns"), (has_kube_proxy(&self.inputs), "kube-proxy")];
+        let addons = addons.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| ["addon", name]);
+        for phase in std::iter::once(["upload-config", "all"]).chain(addons) {
+            self.progress.detail(&format!("kubeadm init phase {}", phase.join(" ")));
+            self.patiently(|kubeadm| Ok(kubeadm.call_phase(phase)?), Self::wait_for_own_api)?;
+        }
+        Ok(())
     }
 
     /// Waits for the API server that kubeadm turns to: this host's own, or on a worker whichever its kubelet uses.

@@ -1,9 +1,9 @@
 //! A snapshot of etcd before anything that runs is changed.
 
-use kbundle_format::Role;
+use kbundle_format::{KubeVersion, Role};
 
-use crate::etcd_snapshot;
 use crate::inputs::Inputs;
+use crate::steps::etcd::snapshot;
 use crate::steps::{Check, Context, Step, needed};
 use crate::upgrade::unfinished::{self, Mark};
 
@@ -30,7 +30,7 @@ impl Step for Snapshot {
         if !unfinished::has(&context.host, Mark::Snapshot)? {
             return needed("none was taken for this upgrade yet");
         }
-        match etcd_snapshot::check(&context.host, &path(context)) {
+        match snapshot::check(&context.host, &path(context)) {
             Ok(_) => Ok(Check::Done),
             Err(error) => needed(error.to_string()),
         }
@@ -40,11 +40,17 @@ impl Step for Snapshot {
         let (address, path) = (context.address(), path(context));
         context.host.claim_tree(DIRECTORY)?;
         context.progress.detail("etcdctl snapshot save");
-        etcd_snapshot::take(&mut context.host, address, &path)?;
+        snapshot::take(&mut context.host, address, &path)?;
         unfinished::note(&context.host, Mark::Snapshot)
     }
 }
 
 fn path(inputs: &Inputs<'_>) -> String {
-    format!("{DIRECTORY}/before-{}.db", inputs.list.kubernetes_version)
+    snapshot_path(inputs.list.kubernetes_version)
+}
+
+/// Where the snapshot lies that is taken before an upgrade to Kubernetes `to`.
+#[must_use]
+pub fn snapshot_path(to: KubeVersion) -> String {
+    format!("{DIRECTORY}/before-{to}.db")
 }
