@@ -1,5 +1,6 @@
 //! The command line: what `--help`, the manual pages and the completions say comes from here.
 
+mod audit;
 mod backup;
 mod certs;
 pub(crate) mod offers;
@@ -30,6 +31,7 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
+pub use audit::AuditArguments;
 pub use backup::{
     BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
     SealingArguments,
@@ -146,6 +148,8 @@ pub enum Command {
     /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
     #[command(after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json")]
     Status(StatusArguments),
+    #[command(after_long_help = audit::EXAMPLES)]
+    Audit(AuditArguments),
     /// Remove the cluster from this host, or from all hosts, and restore what was there before
     ///
     /// Stops what runs, removes what was installed, including all data of the cluster, and restores replaced files, kernel settings,

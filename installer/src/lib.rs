@@ -26,6 +26,7 @@ pub mod fleet;
 pub mod haproxy;
 pub mod helm;
 pub mod host;
+pub mod host_audit;
 pub mod import;
 pub mod inputs;
 pub mod join_file;

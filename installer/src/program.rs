@@ -17,6 +17,7 @@ impl Program for Cli {
                 "Look after a cluster",
                 &[
                     "status",
+                    "audit",
                     "certs",
                     "kubeconfig",
                     "upgrade",

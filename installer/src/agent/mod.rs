@@ -31,7 +31,7 @@ use leader_link::LeaderLink;
 use protocol::{GREETING, next_line, skip_to_greeting};
 use questions::Request;
 
-pub use store::{DIRECTORY, PROGRAM, needs};
+pub use store::{DIRECTORY, PROGRAM, is_kept, needs, open};
 
 /// Answers the question that comes on `input`, on standard output.
 ///

@@ -26,6 +26,12 @@ pub fn needs(roles: impl IntoIterator<Item = Role>, entry: &Entry) -> bool {
     roles.into_iter().any(|role| entry.roles.contains(&role))
 }
 
+/// Whether this host was sent a part of a bundle.
+#[must_use]
+pub fn is_kept() -> bool {
+    Path::new(DIRECTORY).join(BUNDLE).is_file()
+}
+
 /// Opens the part of the bundle that this host holds.
 pub fn open(trust: &Trust) -> anyhow::Result<IndexedBundle> {
     let path = Path::new(DIRECTORY).join(BUNDLE);

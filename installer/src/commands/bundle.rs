@@ -15,6 +15,7 @@ use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
 use kbundle_format::{BundleList, Platform, Verified};
 
+use crate::agent;
 use crate::cli::{BundleArguments, TrustArguments};
 use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
@@ -70,6 +71,19 @@ pub fn verify(
     let Summary { entries, content_bytes, .. } = checked?;
     reporter.event(&Event::Verified { entries, content_bytes, seconds: started.elapsed().as_secs_f64() });
     input.warn_of_mended()?;
+    Ok(bundle)
+}
+
+/// The part of a bundle that this host was sent and keeps, verified as far as it goes.
+pub fn verify_kept(trust: &Trust) -> anyhow::Result<IndexedBundle> {
+    if !agent::is_kept() {
+        return Err(failure::usage(
+            "no bundle is given, and this host keeps no part of one",
+            "give the bundle that it was set up from; only hosts that were set up over SSH keep their part",
+        ));
+    }
+    let bundle = agent::open(trust).refused()?;
+    bundle.verify(Carriage::Partial, &|_| ()).context("this host's part of the bundle was refused").refused()?;
     Ok(bundle)
 }
 

@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{backup, certs, config, images, kubeconfig, manual, preflight, status, support, token};
+use super::{audit, backup, certs, config, images, kubeconfig, manual, preflight, status, support, token};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -28,6 +28,7 @@ pub fn documents() -> Vec<Documents> {
             .with::<EventLine<'_>>()
             .with_details::<preflight::Examination<'_>>(),
         Documents::of("status").with::<status::Status>(),
+        Documents::of("audit").with::<audit::Audit>(),
         Documents::of("reset").with::<EventLine<'_>>(),
         Documents::of("remove").with::<EventLine<'_>>(),
         Documents::of("token create").with::<token::Made<'_>>(),

@@ -1,6 +1,7 @@
 //! One module a command: words on the command line in, exit code out.
 
 mod agent;
+mod audit;
 mod backup;
 mod bundle;
 mod certs;
@@ -52,6 +53,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Repair(arguments) => done(repair::run(arguments, output)),
         Command::Preflight(arguments) => preflight::preflight(arguments, output),
         Command::Status(arguments) => status::status(arguments, output),
+        Command::Audit(arguments) => audit::audit(arguments, output),
         Command::Reset(arguments) => reset::reset(arguments, output),
         Command::Remove(arguments) => remove::remove(arguments, output),
         Command::Token(command) => token::token(command, output),

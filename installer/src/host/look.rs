@@ -94,6 +94,12 @@ impl Host {
         Ok(metadata.map(|found| Owner { user: found.uid(), group: found.gid() }))
     }
 
+    /// The permission bits of the regular file at `path`; `None` where none is there. A link is none.
+    pub fn permissions(&self, path: &str) -> Result<Option<u32>, HostError> {
+        let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
+        Ok(metadata.filter(std::fs::Metadata::is_file).map(|found| found.permissions().mode() & 0o7777))
+    }
+
     /// Whether this program may run the file.
     #[must_use]
     pub fn is_executable(&self, path: &str) -> bool {

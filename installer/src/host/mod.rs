@@ -27,8 +27,8 @@ use crate::procfs::mounts;
 pub use command::{Command, CommandError, Commands, Feed, Output, SystemCommands};
 pub use ledger::{Change, Ledger, LedgerError, StepState};
 pub use look::Space;
-pub use processes::Process;
-pub use systemd::UnitState;
+pub use processes::{FileIdentity, Process};
+pub use systemd::{UnitFiles, UnitState};
 
 /// Why a look at the host, or a change to it, failed.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use kbundle_format::{Digest, Hasher};
 use nix::errno::Errno;
 
 use super::{Host, HostError};
@@ -14,12 +15,38 @@ pub struct Process {
     /// Its id.
     pub id: i32,
     directory: PathBuf,
+    root: PathBuf,
 }
+
+/// Which file something is, whatever its name.
+pub type FileIdentity = (u64, u64);
 
 impl Process {
     /// The program that it runs, ` (deleted)` after the path of one that is gone; `None` for a thread of the kernel.
     pub fn program(&self) -> Result<Option<PathBuf>, HostError> {
-        self.unless_ended(fs::read_link(self.directory.join("exe")))
+        let program = self.unless_ended(fs::read_link(self.directory.join("exe")))?;
+        Ok(program.map(|path| path.strip_prefix(&self.root).map(|below| Path::new("/").join(below)).unwrap_or(path)))
+    }
+
+    /// Which file it runs, also where that has no name any more.
+    pub fn program_identity(&self) -> Result<Option<FileIdentity>, HostError> {
+        let found = self.unless_ended(fs::metadata(self.directory.join("exe")))?;
+        Ok(found.map(|found| (found.dev(), found.ino())))
+    }
+
+    /// The digest of the file that it runs, also where that has no name any more.
+    pub fn program_digest(&self) -> Result<Option<Digest>, HostError> {
+        let Some(mut file) = self.unless_ended(fs::File::open(self.directory.join("exe")))? else { return Ok(None) };
+        let mut hasher = Hasher::new(io::sink());
+        let copied = self.unless_ended(io::copy(&mut file, &mut hasher))?;
+        Ok(copied.map(|_| hasher.finish().0))
+    }
+
+    /// The value of a variable in the environment that it was started with.
+    pub fn variable(&self, name: &str) -> Result<Option<String>, HostError> {
+        let environment = self.unless_ended(fs::read(self.directory.join("environ")))?.unwrap_or_default();
+        let mut variables = environment.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+        Ok(variables.find_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned())))
     }
 
     /// The name that it goes by, at most 15 bytes.
@@ -76,7 +103,7 @@ impl Host {
         for entry in fs::read_dir(self.path("/proc")).map_err(unknown)? {
             let entry = entry.map_err(unknown)?;
             if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                found.push(Process { id, directory: entry.path() });
+                found.push(Process { id, directory: entry.path(), root: self.root.clone() });
             }
         }
         Ok(found)
@@ -166,6 +193,21 @@ mod tests {
         link("/usr/local/bin/etcd (deleted)", "proc/13/exe");
         assert!(is_replaced());
         assert!(!bench.host().runs_replaced("/usr/local/bin/kubelet").unwrap());
+    }
+
+    #[test]
+    fn what_a_process_runs_is_read_although_its_file_is_gone() {
+        let bench = Bench::new();
+        bench.file("usr/local/bin/etcd (deleted)", "other content");
+        bench.file("proc/12/environ", "HOME=/root\0LD_PRELOAD=/tmp/x.so\0");
+        let target = bench.path("usr/local/bin/etcd (deleted)");
+        fs::os::unix::fs::symlink(target, bench.path("proc/12/exe")).unwrap();
+        let process = &bench.host().processes().unwrap()[0];
+        assert_eq!(process.program().unwrap().unwrap(), Path::new("/usr/local/bin/etcd (deleted)"));
+        assert_eq!(process.program_digest().unwrap(), Some(Digest::of(b"other content")));
+        assert!(process.program_identity().unwrap().is_some());
+        assert_eq!(process.variable("LD_PRELOAD").unwrap().as_deref(), Some("/tmp/x.so"));
+        assert_eq!(process.variable("LD").unwrap(), None);
     }
 
     #[test]

@@ -39,7 +39,24 @@ impl UnitState {
     }
 }
 
+/// The files that a unit is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitFiles {
+    /// The unit's own file; empty where it has none.
+    pub fragment: String,
+    /// Files that change what that says, wherever systemd found them.
+    pub drop_ins: Vec<String>,
+}
+
 impl Host {
+    /// The files of those of `units` that exist; none on a host without systemd.
+    pub fn unit_files(&self, units: &[&str]) -> Result<BTreeMap<String, UnitFiles>, HostError> {
+        let show = ["show", "--property=Id,LoadState,FragmentPath,DropInPaths", "--"];
+        let command = Command::new("systemctl", show.into_iter().chain(units.iter().copied()));
+        let output = self.run_if_installed(&command)?.unwrap_or_default();
+        Ok(parse_files(&output.stdout))
+    }
+
     /// The states of those of `units` that exist; none on a host without systemd.
     pub fn unit_states(&self, units: &[&str]) -> Result<BTreeMap<String, UnitState>, HostError> {
         let show = ["show", "--property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload", "--"];
@@ -115,16 +132,32 @@ impl Host {
     }
 }
 
+fn property<'a>(block: &'a str, key: &str) -> Option<&'a str> {
+    block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// Reads the files that `systemctl show` prints; units that do not exist are left out.
+fn parse_files(text: &str) -> BTreeMap<String, UnitFiles> {
+    let unit = |block: &str| {
+        let drop_ins = property(block, "DropInPaths").unwrap_or_default();
+        let files = UnitFiles {
+            fragment: property(block, "FragmentPath").unwrap_or_default().to_owned(),
+            drop_ins: drop_ins.split_whitespace().map(str::to_owned).collect(),
+        };
+        (property(block, "LoadState")? != "not-found").then_some((property(block, "Id")?.to_owned(), files))
+    };
+    text.split("\n\n").filter_map(unit).collect()
+}
+
 /// Reads what `systemctl show` prints: blocks of `Key=value` lines; units that do not exist are left out.
 fn parse_states(text: &str) -> BTreeMap<String, UnitState> {
     let unit = |block: &str| {
-        let property = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let state = UnitState {
-            active: property("ActiveState")?.to_owned(),
-            file: property("UnitFileState").unwrap_or_default().to_owned(),
-            needs_reload: property("NeedDaemonReload") == Some("yes"),
+            active: property(block, "ActiveState")?.to_owned(),
+            file: property(block, "UnitFileState").unwrap_or_default().to_owned(),
+            needs_reload: property(block, "NeedDaemonReload") == Some("yes"),
         };
-        (property("LoadState")? != "not-found").then_some((property("Id")?.to_owned(), state))
+        (property(block, "LoadState")? != "not-found").then_some((property(block, "Id")?.to_owned(), state))
     };
     text.split("\n\n").filter_map(unit).collect()
 }

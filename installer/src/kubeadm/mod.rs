@@ -17,6 +17,7 @@ mod overlay;
 mod proxy;
 mod registration;
 pub mod run;
+pub mod written;
 
 use kbundle_format::KubeVersion;
 use serde::Serialize;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kbundle_format::Role;
 
+use super::written::Recording;
 use super::{
     CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns, has_kube_proxy,
     manifest_path,
@@ -241,7 +242,15 @@ impl Kubeadm<'_> {
     }
 
     fn call(&self, arguments: impl IntoIterator<Item = String>) -> Result<(), HostError> {
-        self.host.run(&Command::new(PROGRAM, arguments)).map(drop)
+        let command = Command::new(PROGRAM, arguments);
+        if !self.inputs.has(Role::ControlPlane) {
+            return self.host.run(&command).map(drop);
+        }
+        // Also of a kubeadm that failed: it may have written manifests before.
+        let recording = Recording::begin(self.host)?;
+        let ended = self.host.run(&command).map(drop);
+        recording.end(self.host)?;
+        ended
     }
 }
 

@@ -11,7 +11,8 @@ use crate::kubeadm::{self, KUBELET_UNIT, host_settings};
 use crate::template::render;
 
 const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
-const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
+/// The one drop-in of its unit, as upstream's packages have it.
+pub const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
 /// Its data.
 pub const DIRECTORY: &str = "/var/lib/kubelet";
 const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";

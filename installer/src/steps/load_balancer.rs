@@ -19,7 +19,7 @@ use crate::topology::Member;
 use crate::wait::{Look, until};
 
 /// Its static pod.
-pub(super) const POD: &str = LOAD_BALANCER_IMAGE;
+pub const POD: &str = LOAD_BALANCER_IMAGE;
 const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
 const HEALTH_PORT: u16 = 6444;
 /// The kubelet starts a new static pod within seconds.

@@ -4,6 +4,7 @@
 //! last byte of the archive was read and its digest matched. What was installed is kept in `installed.json`, so that a
 //! look can tell a program that was changed since.
 
+pub mod approved;
 mod archive;
 mod installed;
 pub mod preloaded;

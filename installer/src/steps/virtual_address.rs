@@ -20,7 +20,7 @@ use crate::topology::Member;
 use crate::wait::{Look, until};
 
 /// Its static pod.
-pub(super) const POD: &str = VIRTUAL_ADDRESS_IMAGE;
+pub const POD: &str = VIRTUAL_ADDRESS_IMAGE;
 /// The pod starts within seconds, and a lease of one that is gone ends within five.
 const HELD_WITHIN: Duration = Duration::from_mins(2);
 

@@ -73,6 +73,36 @@ pub fn names(host: &Host) -> anyhow::Result<BTreeSet<String>> {
     Ok(host.run(&ctr(&["images", "list", "--quiet"]))?.stdout.lines().map(str::to_owned).collect())
 }
 
+/// Every image's name, and the index or manifest that it stands for.
+pub fn targets(host: &Host) -> anyhow::Result<BTreeMap<String, Digest>> {
+    parse_targets(&host.run(&ctr(&["images", "list"]))?.stdout)
+}
+
+/// Reads the table that `ctr images list` prints: name, type, digest, and more.
+fn parse_targets(table: &str) -> anyhow::Result<BTreeMap<String, Digest>> {
+    let target = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let mut row = || Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?));
+        row().with_context(|| unreadable("images list", line))
+    };
+    rows(table).map(target).collect()
+}
+
+/// Every container, also one that ended, with the name of its image: the kubelet's, and those that others made in its namespace.
+pub fn containers(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
+    parse_containers(&host.run(&ctr(&["containers", "list"]))?.stdout)
+}
+
+/// Reads the table that `ctr containers list` prints: id, image (`-` where there is none), runtime.
+fn parse_containers(table: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let container = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [id, image, ..] = fields[..] else { return Err(anyhow::anyhow!(unreadable("containers list", line))) };
+        Ok((id.to_owned(), image.to_owned()))
+    };
+    rows(table).map(container).collect()
+}
+
 /// Content that the collector keeps for us.
 pub fn kept_content(host: &Host) -> anyhow::Result<BTreeSet<Digest>> {
     parse_kept(&host.run(&ctr(&["content", "list"]))?.stdout)
@@ -185,6 +215,20 @@ mod tests {
             format!("DIGEST SIZE AGE LABELS\n{digest} 1B 1s containerd.io/gc.root=kinstall\n{digest} 1B 1s -\n\n");
         assert_eq!(parse_kept(&table).unwrap(), [digest].into());
         assert!(parse_kept(&table.replace("sha256:", "sha255:")).is_err());
+    }
+
+    #[test]
+    fn images_and_containers_are_read_from_their_tables() {
+        let digest = Digest::of(b"");
+        let images = format!(
+            "REF TYPE DIGEST SIZE PLATFORMS LABELS\n\
+             r.io/a:1 application/vnd.oci.image.index.v1+json {digest} 1.0 MiB linux/amd64 io.cri-containerd.image=managed\n"
+        );
+        assert_eq!(parse_targets(&images).unwrap(), [("r.io/a:1".to_owned(), digest)].into());
+        assert!(parse_targets("REF TYPE DIGEST\nr.io/a:1 type sha256:12\n").is_err());
+        let containers = "CONTAINER    IMAGE       RUNTIME\nab12    r.io/a:1    io.containerd.runc.v2\n";
+        assert_eq!(parse_containers(containers).unwrap(), [("ab12".to_owned(), "r.io/a:1".to_owned())].into());
+        assert!(parse_containers("CONTAINER IMAGE RUNTIME\nab12\n").is_err());
     }
 
     #[test]

@@ -134,6 +134,13 @@ fn names(list: &BundleList, image: &Image) -> anyhow::Result<BTreeMap<String, Di
     archive::descriptors(list, image)?.into_iter().collect::<Index>().names()
 }
 
+/// The names of all images that the bundle has for this host's platform, whatever their roles, and what each stands for.
+pub fn approved(inputs: &Inputs<'_>) -> anyhow::Result<BTreeMap<String, Digest>> {
+    let images = of_platform(inputs.list, &inputs.facts.platform);
+    let names = images.map(|image| names(inputs.list, image)).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(names.into_iter().flatten().collect())
+}
+
 fn index(inputs: &Inputs<'_>) -> anyhow::Result<Index> {
     let descriptors = wanted(inputs).map(|image| archive::descriptors(inputs.list, image));
     Ok(descriptors.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())

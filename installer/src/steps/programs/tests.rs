@@ -120,3 +120,19 @@ fn nothing_of_a_damaged_entry_appears() {
         assert_eq!(there, before, "{damaged}");
     }
 }
+
+#[test]
+fn what_the_bundle_says_of_its_programs_is_what_is_installed() {
+    let [files, root] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    with_context(&bundle(files.path(), None), root.path(), |context| {
+        let approved = approved::files(context, context.bundle).unwrap();
+        assert!(names_in(root.path()).is_empty(), "something was written");
+        Programs.apply(context).unwrap();
+        assert_eq!(approved.len(), 11);
+        for (path, digest) in approved {
+            assert_eq!(context.host.digest(&path).unwrap(), Some((digest, approved::MODE)), "{path}");
+        }
+    });
+    let damaged = bundle(files.path(), Some("containerd"));
+    with_context(&damaged, root.path(), |context| assert!(approved::files(context, context.bundle).is_err()));
+}

@@ -1,0 +1,68 @@
+//! Files: the programs by content, mode and owner, and who may write to what kinstall wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kbundle_format::Digest;
+
+use super::{Finding, Group};
+use crate::host::{Change, Host, HostError, Owner};
+use crate::steps::programs::approved::MODE;
+
+/// Permission bits by which group and others may write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Compares each program's file with the bundle.
+pub(super) fn programs(host: &Host, approved: &BTreeMap<String, Digest>) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for (path, expected) in approved {
+        let found = match host.digest(path)? {
+            None => Some("no such file".to_owned()),
+            Some((found, _)) if found != *expected => Some(found.to_string()),
+            Some((_, mode)) if mode != MODE => Some(format!("mode {mode:04o}")),
+            Some(_) => foreign_owner(host, path, &[Owner::ROOT])?,
+        };
+        let expected = format!("{expected}, mode {MODE:04o}, of root");
+        findings.push(Finding::compared(Group::Programs, path, &expected, found));
+    }
+    Ok(findings)
+}
+
+/// Looks who may write to each file that kinstall wrote. `of_site` are compared by the step that puts them in place.
+pub(super) fn access(host: &Host, of_site: &BTreeSet<&str>) -> anyhow::Result<Vec<Finding>> {
+    let owners = own_users(host)?;
+    let mut paths = BTreeSet::new();
+    for change in host.ledger().changes() {
+        if let Change::CreatedFile { path } | Change::ReplacedFile { path, .. } = change {
+            paths.insert(path.as_str());
+        }
+    }
+    let mut findings = Vec::new();
+    for path in paths.difference(of_site) {
+        // Some are there for the time of a step alone. Those that have to be there, steps look for.
+        let Some(mode) = host.permissions(path)? else { continue };
+        let found = if mode & WRITABLE_BY_OTHERS == 0 {
+            foreign_owner(host, path, &owners)?
+        } else {
+            Some(format!("mode {mode:04o}"))
+        };
+        findings.push(Finding::compared(Group::Files, *path, "only root and kinstall's own users may write it", found));
+    }
+    Ok(findings)
+}
+
+/// Root, and the users that kinstall made.
+fn own_users(host: &Host) -> Result<Vec<Owner>, HostError> {
+    let mut owners = vec![Owner::ROOT];
+    for change in host.ledger().changes() {
+        if let Change::SystemUser { name } = change {
+            owners.extend(host.user(name)?);
+        }
+    }
+    Ok(owners)
+}
+
+fn foreign_owner(host: &Host, path: &str, allowed: &[Owner]) -> Result<Option<String>, HostError> {
+    let found = host.owner(path)?;
+    let is_foreign = |owner: &Owner| !allowed.iter().any(|allowed| allowed.user == owner.user);
+    Ok(found.filter(is_foreign).map(|owner| format!("it belongs to user {}, group {}", owner.user, owner.group)))
+}

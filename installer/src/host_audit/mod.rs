@@ -1,0 +1,64 @@
+//! Whether what this host has and runs is what was approved: the bundle, and what kinstall makes of it. Only looks.
+//!
+//! What is expected comes from the bundle where it says it (binaries, images), and from the steps' own checks where kinstall decides it
+//! (configuration, units, kernel settings). The host's records are asked where nothing else knows: the description of the cluster, and the
+//! manifests that kubeadm wrote.
+
+mod containers;
+mod files;
+mod finding;
+mod processes;
+mod rights;
+mod static_pods;
+mod steps;
+mod units;
+
+use std::collections::BTreeSet;
+
+use kbundle_format::Role;
+
+use crate::inputs::Inputs;
+use crate::kubectl::Kubectl;
+use crate::steps::{Context, programs};
+
+pub use finding::{Finding, Group, Overall, Verdict};
+
+/// Looks at everything, and gives each finding, in the order of the groups. What cannot be looked at is a finding too.
+#[must_use]
+pub fn audit(context: &Context<'_>) -> Vec<Finding> {
+    let (host, inputs) = (&context.host, &context.inputs);
+    let mut findings = steps::look(context);
+    let mut add = |group, subject: &str, found: anyhow::Result<Vec<Finding>>| match found {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(Finding::unknown(group, subject, format!("{error:#}"))),
+    };
+    match programs::approved::files(inputs, context.bundle) {
+        Ok(approved) => {
+            add(Group::Programs, "files of programs", files::programs(host, &approved));
+            add(Group::Processes, "processes", processes::look(host, &approved));
+        }
+        Err(error) => add(Group::Programs, "files and processes of programs", Err(error)),
+    }
+    add(Group::Processes, processes::PRELOAD, processes::preload(host));
+    add(Group::Files, "files that kinstall wrote", files::access(host, &of_site(inputs)));
+    add(Group::Units, "units", units::look(host, inputs, &of_site(inputs)));
+    if inputs.topology.this().is_node() {
+        add(Group::StaticPods, "static pods", static_pods::look(host, inputs, &of_site(inputs)));
+        add(Group::Images, "images", containers::images(host, inputs));
+        add(Group::Containers, "containers", containers::look(host, inputs));
+    }
+    if inputs.has(Role::ControlPlane) {
+        add(Group::Rights, "administrators of the cluster", rights::look(&Kubectl::on(host)));
+    }
+    findings
+}
+
+/// The paths of the site's own files in the bundle, which are approved as they are; the step that puts them in place compares them.
+fn of_site<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
+    let roles = &inputs.topology.this().roles;
+    let for_this = inputs.list.entries.iter().filter(|entry| !entry.roles.is_disjoint(roles));
+    for_this.filter_map(|entry| Some(entry.host_file.as_ref()?.path.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests;
