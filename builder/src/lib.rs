@@ -24,6 +24,7 @@ pub mod fetch;
 pub mod lock;
 pub mod mirror;
 mod one_or_many;
+pub mod os_packages;
 pub mod pack;
 mod program;
 pub mod push;

@@ -45,6 +45,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         artifacts: Vec::new(),
         images,
         charts: None,
+        os_packages: Vec::new(),
     };
     let mut pinned = fetcher.pin_content(selection).await?;
     for image in &mut pinned.images {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, Paths};
+use crate::os_packages::{OsPackageSettings, OsPackageSettingsError, OsPackages};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
@@ -51,6 +52,8 @@ pub struct BundleSpec {
     pub charts: Vec<SiteChart>,
     /// Files that hosts get.
     pub files: Vec<SiteFile>,
+    /// Packages of the hosts' distributions.
+    pub os_packages: Vec<OsPackages>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
@@ -71,6 +74,7 @@ impl BundleSpec {
             manifests: Vec::new(),
             charts: Vec::new(),
             files: Vec::new(),
+            os_packages: Vec::new(),
             left_out: Vec::new(),
             unpinned: Unpinned::TrustOnFirstUse,
         }
@@ -161,6 +165,9 @@ pub struct SpecFile {
     /// Files of the site's own that hosts get when kinstall prepares them.
     #[serde(default)]
     pub files: Vec<FileSettings>,
+    /// Packages of the hosts' own distributions, which kinstall installs without a network.
+    #[serde(default)]
+    pub os_packages: Vec<OsPackageSettings>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     #[serde(default)]
     pub left_out_images: Vec<String>,
@@ -181,7 +188,7 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
-    /// Where the file lies, and paths of `manifests`, `charts` and `files` begin.
+    /// Where the file lies, and paths of `manifests`, `charts`, `files` and `os-packages` begin.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -246,6 +253,9 @@ pub enum SpecError {
     /// Charts of the site.
     #[error(transparent)]
     Chart(#[from] ChartSettingsError),
+    /// Packages of distributions.
+    #[error(transparent)]
+    OsPackages(#[from] OsPackageSettingsError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -318,7 +328,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`] or [`SpecError::Chart`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`], [`SpecError::Chart`] or [`SpecError::OsPackages`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -347,6 +357,7 @@ impl SpecFlags {
             manifests: manifests.collect::<Result<_, _>>()?,
             charts: charts.collect::<Result<_, _>>()?,
             files: SiteFile::read_all(&file.folder, &file.files)?,
+            os_packages: OsPackages::read_all(&file.folder, &file.os_packages)?,
             left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };

@@ -43,6 +43,7 @@ pub mod list;
 pub mod names;
 pub mod oci;
 mod ordered;
+pub mod os_package;
 mod pieces;
 mod read_error;
 pub mod seek_table;

@@ -17,6 +17,7 @@ mod hostile;
 mod json;
 mod mistakes;
 mod offline;
+mod os_packages;
 mod outputs;
 mod plan;
 mod reading;

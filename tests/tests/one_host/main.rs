@@ -10,6 +10,7 @@ mod install;
 mod interrupted;
 mod minors;
 mod networks;
+mod os_packages;
 mod refusals;
 mod repeated;
 mod settings;
