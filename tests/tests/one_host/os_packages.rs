@@ -5,12 +5,12 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, ensure};
 use fs_err as fs;
 use lab::cluster::Cluster;
-use lab::command::run;
 use lab::connected::{NEWEST, STICK, carried, copy_in};
 use lab::{Host, Lab};
 
@@ -18,6 +18,13 @@ use lab::{Host, Lab};
 const PACKAGES: &str = "conntrack ethtool iptables socat libip4tc2 libip6tc2 libnetfilter-conntrack3 libnfnetlink0";
 const PROGRAMS: &str = "conntrack ethtool iptables socat";
 const RUN: &str = "./kinstall run bundle.tar.zst --key signing.pub";
+
+/// Runs a line of shell on this machine.
+fn run(script: &str) -> anyhow::Result<()> {
+    let output = Command::new("bash").args(["-euc", script]).output()?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
 
 /// Fetches the packages, and makes an archive of them below `folder`, signed by a key that is made for it.
 fn archive(folder: &Path) -> anyhow::Result<()> {
@@ -30,7 +37,7 @@ fn archive(folder: &Path) -> anyhow::Result<()> {
     run(&format!(
         "cd {place}/dists/bookworm && index=main/binary-amd64/Packages.xz && {{ echo Codename: bookworm; echo SHA256:; \
          echo \" $(sha256sum <$index | cut -d' ' -f1) $(stat -c %s $index) $index\"; }} >Release && mkdir -m 700 {place}/keys && \
-         gpg='gpg --homedir {place}/keys --batch --pinentry-mode loopback --passphrase=' && \
+         gpg='gpg --homedir {place}/keys --batch --pinentry-mode loopback --passphrase-file /dev/null' && \
          $gpg --quick-generate-key archive@example.com ed25519 sign never && $gpg --export >{place}/archive.gpg && \
          $gpg --clear-sign --output InRelease Release && gpgconf --homedir {place}/keys --kill all"
     ))?;
