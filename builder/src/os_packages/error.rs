@@ -119,9 +119,9 @@ pub enum OsPackageError {
         /// Its relation.
         relation: String,
     },
-    /// A package whose name or file cannot lie in a bundle.
-    #[error("{package} cannot lie in a bundle: {reason}")]
-    Place {
+    /// A package whose relations cannot be read, or whose file cannot lie in a bundle.
+    #[error("cannot take {package}: {reason}")]
+    Package {
         /// The package.
         package: String,
         /// Why.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read};
 
 use deb822_fast::{Paragraph, ParagraphReader};
+use debian_control::lossy::{Relation, Relations};
 use debversion::Version;
 use flate2::read::MultiGzDecoder;
 use kbundle_format::Digest;
@@ -75,7 +76,7 @@ impl Index {
     /// A field that cannot be read.
     pub fn link(&mut self) -> Result<(), String> {
         for package in self.packages.values() {
-            for (name, _) in package.provided()? {
+            for (name, _) in package.provided().map_err(|reason| format!("{}: {reason}", package.name))? {
                 self.providers.entry(name).or_default().push(package.name.clone());
             }
         }
@@ -123,10 +124,16 @@ impl Package {
         })
     }
 
+    /// The alternatives of each relation in a field of the package.
+    pub(super) fn relations(&self, field: &str) -> Result<Vec<Vec<Relation>>, String> {
+        let parsed: Result<Relations, _> = field.parse();
+        parsed.map(|relations| relations.0).map_err(|error| format!("it has the relation `{field}`: {error}"))
+    }
+
     /// The names that it stands for, with versions where it states them.
     pub(super) fn provided(&self) -> Result<Vec<(String, Option<Version>)>, String> {
         let Some(text) = &self.provides else { return Ok(Vec::new()) };
-        let groups = super::resolver::relations(self, text)?;
+        let groups = self.relations(text)?;
         Ok(groups
             .into_iter()
             .flatten()

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use debian_control::lossy::{Relation, Relations};
+use debian_control::lossy::Relation;
 use debian_control::relations::VersionConstraint;
 use debversion::Version;
 
@@ -83,7 +83,7 @@ impl<'a> Resolution<'a> {
             return Ok(());
         }
         for field in &package.needs {
-            let groups = relations(package, field).map_err(|reason| unreadable(package, reason))?;
+            let groups = package.relations(field).map_err(|reason| unreadable(package, reason))?;
             for alternatives in groups {
                 self.satisfy(package, &alternatives)?;
             }
@@ -129,7 +129,7 @@ impl<'a> Resolution<'a> {
         let is_taken = |package: &Package| self.taken.iter().any(|taken| taken.name == package.name);
         for package in self.taken.iter().chain(self.base.values()) {
             for field in &package.excludes {
-                let groups = relations(package, field).map_err(|reason| unreadable(package, reason))?;
+                let groups = package.relations(field).map_err(|reason| unreadable(package, reason))?;
                 for relation in groups.iter().flatten() {
                     let found = candidates(self.index, relation).into_iter().find(|other| {
                         let is_other = other.name != package.name;
@@ -172,12 +172,6 @@ fn holds(relation: &Relation, version: Option<&Version>) -> bool {
     })
 }
 
-/// The alternatives of each relation in a field of `package`.
-pub(super) fn relations(package: &Package, field: &str) -> Result<Vec<Vec<Relation>>, String> {
-    let parsed: Result<Relations, _> = field.parse();
-    parsed.map(|relations| relations.0).map_err(|error| format!("{} has the relation `{field}`: {error}", package.name))
-}
-
 fn unreadable(package: &Package, reason: String) -> OsPackageError {
-    OsPackageError::Place { package: package.name.clone(), reason }
+    OsPackageError::Package { package: package.name.clone(), reason }
 }

@@ -15,7 +15,7 @@ impl Selection {
         platform: &Platform,
         pinned_by: &str,
     ) -> Result<(), OsPackageError> {
-        let wrong = |reason: String| OsPackageError::Place { package: package.name.clone(), reason };
+        let wrong = |reason: String| OsPackageError::Package { package: package.name.clone(), reason };
         if package.file.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
             return Err(wrong(format!("its file is `{}`", package.file)));
         }
