@@ -147,6 +147,18 @@ impl Archive {
         self.upstream.build(&[&flags[..], more].concat())
     }
 
+    /// The same from `kbundle.lock`.
+    fn build_locked(&self) -> Output {
+        let port = self.upstream.server.port();
+        let mirrors = [
+            format!("--mirror=dl.k8s.io=http://127.0.0.1:{port}/dl"),
+            format!("--mirror=registry.k8s.io=http://127.0.0.1:{port}"),
+        ];
+        let flags =
+            ["build", "--locked=kbundle.lock", "--unsigned", "--cache=cache", "--force", "--out=bundle.tar.zst"];
+        self.upstream.kbundle(flags.into_iter().chain(mirrors.iter().map(String::as_str)))
+    }
+
     /// What is said of a build that is refused, after which there is no bundle.
     fn refused(&self) -> String {
         let (code, text) = failure(&self.build(&[]));
@@ -186,11 +198,11 @@ fn packages_come_with_all_that_they_need_and_the_base_lacks() {
             "os-packages/debian-12/socat_1.7.4.4-2_amd64.deb 1.7.4.4-2 linux/amd64 upstream-checksum",
         ]
     );
-    let sbom = success(&upstream.kbundle(["sbom", "bundle.tar.zst"]));
+    let sbom = success(&upstream.kbundle(["sbom", "bundle.tar.zst", "--unsigned"]));
     assert!(sbom.contains("pkg:deb/debian/conntrack@1:1.4.7-1%2Bb2?arch=amd64&distro=debian-12"), "{sbom}");
 
     // dpkg reads what the bundle carries.
-    success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "all", "--allow-unsigned"]));
+    success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "all", "--unsigned"]));
     let deb = upstream.path("all/os-packages/debian-12/netbase_6.4_all.deb");
     let version = run(Command::new("dpkg-deb").args(["--field"]).arg(deb).arg("Version"));
     assert_eq!(String::from_utf8(version).unwrap().trim(), "6.4");
@@ -202,14 +214,14 @@ fn a_lock_fetches_the_same_packages_after_the_archive_has_moved_on() {
     success(&archive.upstream.run("lock", &["--file=bundle.yaml", "--out=kbundle.lock"]));
     let lock = fs::read_to_string(archive.upstream.path("kbundle.lock")).unwrap();
     assert!(lock.contains("signed by the OpenPGP key ") && lock.contains("kind: os-package"), "{lock}");
-    success(&archive.build(&["--locked=kbundle.lock"]));
+    success(&archive.build_locked());
     let before = listed(&archive.upstream);
 
     archive.add(&deb("conntrack", "1:1.4.8-1", "Depends: libc6"));
     archive.publish();
     // The file of the old version is in the cache; no document is asked for.
     let asked = archive.upstream.server.requests("/debian/dists/bookworm/InRelease").len();
-    success(&archive.build(&["--locked=kbundle.lock"]));
+    success(&archive.build_locked());
     assert_eq!(listed(&archive.upstream), before);
     assert_eq!(archive.upstream.server.requests("/debian/dists/bookworm/InRelease").len(), asked);
 

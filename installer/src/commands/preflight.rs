@@ -65,7 +65,7 @@ fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyho
     };
     let places = BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() };
     let bundle = bundle::verify(&places, &arguments.base, &trust, &reporter, suits_this_machine)?;
-    Ok(Some(bundle.list().clone()))
+    Ok(Some(BundleList::clone(bundle.list())))
 }
 
 /// Refuses when a check rejects.
