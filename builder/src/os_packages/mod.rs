@@ -212,4 +212,4 @@ pub fn debian_architecture(architecture: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

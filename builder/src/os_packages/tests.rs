@@ -3,6 +3,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::release::Compression;
 use super::*;
 
+/// A key that GnuPG made, which signs nothing.
+pub(crate) const KEY: &str = include_str!("test-key.asc");
+
 /// An index of these packages: name, version and further fields.
 fn index(packages: &[(&str, &str, &str)]) -> Index {
     use std::io::Write as _;
@@ -66,7 +69,7 @@ fn alternatives_and_names_that_are_provided_satisfy() {
 #[test]
 fn versions_are_compared_as_dpkg_does() {
     let index = index(&[
-        ("lib", "1:1.0~rc1-1", ""),
+        ("lib", "1:1.0~rc1-1", "Priority: optional"),
         ("old", "1", "Depends: lib (>= 1:1.0)"),
         ("good", "1", "Depends: lib (>= 2.0), lib (<< 1:1.0)"),
     ]);
@@ -82,7 +85,7 @@ fn packages_that_exclude_each_other_are_refused() {
         ("exim", "1", "Provides: mail\nConflicts: mail"),
         ("postfix", "1", "Provides: mail\nConflicts: mail"),
         ("shell", "1", "Essential: yes\nBreaks: tool (<< 2)"),
-        ("tool", "1", ""),
+        ("tool", "1", "Priority: optional"),
     ]);
     assert_eq!(resolved(&index, &["exim"], &Base::ByPriority).unwrap(), "exim");
     let error = resolved(&index, &["exim", "postfix"], &Base::ByPriority).unwrap_err();
@@ -139,6 +142,18 @@ fn settings_have_the_defaults_of_their_distribution() {
         let error = read(text);
         assert!(error.contains(reason), "{text}: {error}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(folder.path().join("k"), KEY).unwrap();
+    fs_err::write(folder.path().join("i"), "libc6\ndpkg\n").unwrap();
+    let settings = "[{distribution: ubuntu-24.04, keyring: k, installed: i, mirror: 'https://x/ubuntu/'}]";
+    let settings: Vec<OsPackageSettings> = serde_yaml::from_str(settings).unwrap();
+    let read = &OsPackages::read_all(folder.path(), &settings).unwrap()[0];
+    assert_eq!((read.mirror.as_str(), read.suites.len()), ("https://x/ubuntu", 3));
+    assert_eq!(
+        (read.components.join(" "), read.packages.join(" ")),
+        ("main universe".into(), DEFAULT_PACKAGES.join(" "))
+    );
+    assert_eq!(read.base, Base::Listed(["dpkg".to_owned(), "libc6".to_owned()].into()));
     for known in &KNOWN {
         assert!(known.distribution.parse::<DistributionName>().is_ok(), "{}", known.distribution);
     }

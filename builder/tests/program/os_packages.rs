@@ -198,7 +198,7 @@ fn packages_come_with_all_that_they_need_and_the_base_lacks() {
             "os-packages/debian-12/socat_1.7.4.4-2_amd64.deb 1.7.4.4-2 linux/amd64 upstream-checksum",
         ]
     );
-    let sbom = success(&upstream.kbundle(["sbom", "bundle.tar.zst", "--unsigned"]));
+    let sbom = success(&upstream.kbundle(["sbom", "bundle.tar.zst", "--unsigned", "--format", "cyclonedx"]));
     assert!(sbom.contains("pkg:deb/debian/conntrack@1:1.4.7-1%2Bb2?arch=amd64&distro=debian-12"), "{sbom}");
 
     // dpkg reads what the bundle carries.
