@@ -3,6 +3,7 @@
 use kbundle_cluster::contents::BundleContents;
 use kbundle_cluster::needs::{Mismatch, mismatches};
 
+use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::stage::Phase;
 use crate::steps::{
@@ -49,6 +50,19 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
+
+/// The steps of an installation that were begun and never completed.
+#[must_use]
+pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect()
+}
+
+/// Whether a step belongs to upgrades and not to installations.
+#[must_use]
+pub fn is_of_upgrades_alone(id: &str) -> bool {
+    upgrade::STEPS.iter().any(|(_, step)| step.id() == id) && !STEPS.iter().any(|(_, step)| step.id() == id)
+}
 
 /// The steps for this host, in order.
 pub struct Plan {

@@ -20,7 +20,7 @@ use crate::lock::{self, Lock};
 use crate::plan::{Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
-use crate::restoration::progress;
+use crate::restoration_records;
 use crate::stage::Phase;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
@@ -60,7 +60,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;
     let records = records(work, &bundle);
-    progress::refuse_unfinished(&host)?;
+    restoration_records::refuse_unfinished(&host)?;
     records.refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();

@@ -6,7 +6,7 @@ use kbundle_cli::definition::commands;
 use kbundle_manual::examples::assert_current;
 use kinstall::cli::Cli;
 use kinstall::config;
-use kinstall::inventory::{self, Fate, Row};
+use kinstall::import::inventory::{self, Fate, Row};
 use serde_json::Value;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
