@@ -124,22 +124,22 @@ impl Package {
         })
     }
 
-    /// The alternatives of each relation in a field of the package.
-    pub(super) fn relations(&self, field: &str) -> Result<Vec<Vec<Relation>>, String> {
-        let parsed: Result<Relations, _> = field.parse();
-        parsed.map(|relations| relations.0).map_err(|error| format!("it has the relation `{field}`: {error}"))
-    }
-
     /// The names that it stands for, with versions where it states them.
     pub(super) fn provided(&self) -> Result<Vec<(String, Option<Version>)>, String> {
         let Some(text) = &self.provides else { return Ok(Vec::new()) };
-        let groups = self.relations(text)?;
+        let groups = relations(text)?;
         Ok(groups
             .into_iter()
             .flatten()
             .map(|relation| (relation.name, relation.version.map(|(_, version)| version)))
             .collect())
     }
+}
+
+/// The alternatives of each relation in a field.
+pub(super) fn relations(field: &str) -> Result<Vec<Vec<Relation>>, String> {
+    let parsed: Result<Relations, _> = field.parse();
+    parsed.map(|relations| relations.0).map_err(|error| format!("it has the relation `{field}`: {error}"))
 }
 
 /// A field on one line.

@@ -106,7 +106,7 @@ fn check_signature(signature: &Signature, key: &impl VerifyingKey, text: &str, n
 }
 
 /// A clock may be so much behind that of the archive.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+const CLOCK_TOLERANCE: Duration = Duration::from_hours(24);
 
 fn time(timestamp: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(timestamp.as_secs().into())

@@ -41,7 +41,7 @@ const DEFAULT_PACKAGES: [&str; 4] = ["conntrack", "ethtool", "iptables", "socat"
 pub struct OsPackageSettings {
     /// `ID-VERSION_ID` of the hosts' os-release, such as `debian-12` or `ubuntu-24.04`.
     pub distribution: DistributionName,
-    /// The file with the archive's OpenPGP keys, such as `debian-archive-keyring.gpg`.
+    /// The file with the archive's public keys, such as `debian-archive-keyring.gpg`.
     #[schemars(with = "String")]
     pub keyring: PathBuf,
     /// The address of the archive; the distribution's own where absent.

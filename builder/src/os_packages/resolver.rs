@@ -9,6 +9,7 @@ use debian_control::lossy::Relation;
 use debian_control::relations::VersionConstraint;
 use debversion::Version;
 
+use super::index::relations;
 use super::{Base, Index, OsPackageError, Package};
 
 /// The packages that `wanted` names and all that they need and `base` lacks, each behind those that it depends on.
@@ -83,7 +84,7 @@ impl<'a> Resolution<'a> {
             return Ok(());
         }
         for field in &package.needs {
-            let groups = package.relations(field).map_err(|reason| unreadable(package, reason))?;
+            let groups = relations(field).map_err(|reason| unreadable(package, reason))?;
             for alternatives in groups {
                 self.satisfy(package, &alternatives)?;
             }
@@ -129,7 +130,7 @@ impl<'a> Resolution<'a> {
         let is_taken = |package: &Package| self.taken.iter().any(|taken| taken.name == package.name);
         for package in self.taken.iter().chain(self.base.values()) {
             for field in &package.excludes {
-                let groups = package.relations(field).map_err(|reason| unreadable(package, reason))?;
+                let groups = relations(field).map_err(|reason| unreadable(package, reason))?;
                 for relation in groups.iter().flatten() {
                     let found = candidates(self.index, relation).into_iter().find(|other| {
                         let is_other = other.name != package.name;
