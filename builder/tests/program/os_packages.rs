@@ -1,5 +1,6 @@
 //! Packages of distributions, from an archive whose packages dpkg-deb made, whose index xz packed, and whose suite gpg signed.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -117,11 +118,13 @@ impl Archive {
         run(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(folder.path()).arg(&file));
         let content = fs::read(&file).unwrap();
         let path = format!("pool/main/{}.deb", deb.name);
-        self.packages.push_str(&format!(
+        write!(
+            self.packages,
             "{control}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
             content.len(),
             Digest::of(&content).hex()
-        ));
+        )
+        .unwrap();
         self.upstream.server.serve(&format!("/debian/{path}"), &content);
     }
 
