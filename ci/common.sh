@@ -23,7 +23,7 @@ summary() {
 
 # Debian packages for building and testing; the lab's mirror installs those of its own.
 install_packages() {
-    local packages=(g++ gcc libc6-dev pkg-config openssl skopeo zstd tar git haproxy faketime openssh-client)
+    local packages=(g++ gcc libc6-dev pkg-config openssl skopeo zstd tar git haproxy faketime openssh-client gpg gpg-agent xz-utils)
     command -v cargo >/dev/null || fail "no Rust toolchain: install a stable one (https://rustup.rs) and run this again"
     if ! dpkg-query -W -f '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | grep -qv '^installed$' &&
         [ "$(dpkg-query -W -f '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | wc -l)" = "${#packages[@]}" ]; then

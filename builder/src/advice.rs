@@ -10,6 +10,7 @@ use crate::chart::{ChartError, ChartSettingsError};
 use crate::fetch::{FetchError, KeepImageError, LocalFileError};
 use crate::image_file::ImageFileError;
 use crate::lock::LockError;
+use crate::os_packages::{OsPackageError, OsPackageSettingsError};
 use crate::pack::PackError;
 use crate::push::PushError;
 use crate::registry::CredentialError;
@@ -24,6 +25,7 @@ impl Explain for FetchError {
             Self::Credentials { source } => source.kind(),
             Self::Chart { source, .. } => source.kind(),
             Self::ChartImages { source, .. } => source.kind(),
+            Self::OsPackages { source, .. } => source.kind(),
             _ if self.is_refusal() => Kind::Refused,
             _ => Kind::Failed,
         }
@@ -33,6 +35,7 @@ impl Explain for FetchError {
         match self {
             Self::Chart { source, .. } => source.hint(),
             Self::ChartImages { source, .. } => source.hint(),
+            Self::OsPackages { source, .. } => source.hint(),
             _ => self.hint(),
         }
     }
@@ -53,6 +56,49 @@ impl Explain for ChartError {
                 Some("correct the chart, or its values in bundle.yaml".to_owned())
             }
             _ => None,
+        }
+    }
+}
+
+impl Explain for OsPackageError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoPackage { .. } | Self::NoIndex { .. } | Self::Unsatisfied { .. } | Self::Conflict { .. } => {
+                Kind::Usage
+            }
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Signature { .. } => {
+                "nothing of it was used; name the archive's keys with `keyring` in bundle.yaml, or ask the operator of the mirror"
+            }
+            Self::Expired { .. } => {
+                "nothing of it was used; check the clock of this machine, or take another mirror with `mirror` in bundle.yaml"
+            }
+            Self::Suite { .. } => {
+                "name the suite as the archive does with `suites` in bundle.yaml, or take another mirror"
+            }
+            Self::NoPackage { .. } | Self::NoIndex { .. } => {
+                "correct `packages`, or add to `suites` and `components`, in bundle.yaml"
+            }
+            Self::Unsatisfied { .. } => {
+                "add to `suites` and `components` in bundle.yaml, or name what hosts have with `installed`"
+            }
+            Self::Conflict { .. } => "leave one of them out of `packages` in bundle.yaml",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Explain for OsPackageSettingsError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Keyring { .. } | Self::Settings { .. } => Kind::Usage,
         }
     }
 }
@@ -103,6 +149,7 @@ impl Explain for SpecError {
             Self::Read { source, .. } => Kind::of_file(source),
             Self::Site(error) => error.kind(),
             Self::Chart(error) => error.kind(),
+            Self::OsPackages(error) => error.kind(),
             Self::Image(error) => error.kind(),
             _ => Kind::Usage,
         }

@@ -26,6 +26,7 @@ pub mod image_name;
 pub mod lock;
 pub mod mirror;
 mod one_or_many;
+pub mod os_packages;
 pub mod pack;
 mod program;
 pub mod push;

@@ -190,6 +190,8 @@ fn file_entry(artifact: &Artifact) -> Result<Entry, PackError> {
         EntryKind::Manifest | EntryKind::ChartValues => "application/yaml",
         // Helm, "Use OCI-based registries": the type of a chart's layer.
         EntryKind::Chart => "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+        // IANA, "Media Types".
+        EntryKind::OsPackage => "application/vnd.debian.binary-package",
         _ => "application/octet-stream",
     };
     Ok(Entry {

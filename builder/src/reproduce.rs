@@ -38,6 +38,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         artifacts: Vec::new(),
         images: images_of(list),
         charts: None,
+        os_packages: Vec::new(),
     };
     let mut pinned = fetcher.pin_content(selection).await?;
     for image in &mut pinned.images {

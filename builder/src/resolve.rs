@@ -2,6 +2,7 @@
 
 mod error;
 mod listed;
+mod os_packages;
 mod site;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use kbundle_format::{
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
 use crate::chart::SiteChart;
 use crate::image_file::ImageFile;
+use crate::os_packages::OsPackages;
 use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
 
@@ -35,6 +37,8 @@ pub struct Selection {
     pub images: Vec<SelectedImage>,
     /// Charts that are still to be fetched and rendered, which brings more files and images.
     pub charts: Option<SelectedCharts>,
+    /// Packages of distributions that are still to be looked up, which brings more files.
+    pub os_packages: Vec<OsPackages>,
 }
 
 /// A file to fetch by HTTP.
@@ -184,6 +188,7 @@ impl Catalog {
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
             charts: None,
+            os_packages: spec.os_packages.clone(),
         };
         add_images(&mut selection.images, &release.images, None)?;
         let mut used = vec![Thing::Release(version)];

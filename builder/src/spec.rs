@@ -19,6 +19,7 @@ use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::image_file::ImageFileError;
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, Paths};
+use crate::os_packages::{OsPackageSettings, OsPackageSettingsError, OsPackages};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
@@ -52,6 +53,8 @@ pub struct BundleSpec {
     pub charts: Vec<SiteChart>,
     /// Files that hosts get.
     pub files: Vec<SiteFile>,
+    /// Packages of the hosts' distributions.
+    pub os_packages: Vec<OsPackages>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     pub left_out: Vec<String>,
     /// What to do about content that nobody pinned.
@@ -72,6 +75,7 @@ impl BundleSpec {
             manifests: Vec::new(),
             charts: Vec::new(),
             files: Vec::new(),
+            os_packages: Vec::new(),
             left_out: Vec::new(),
             unpinned: Unpinned::TrustOnFirstUse,
         }
@@ -162,6 +166,9 @@ pub struct SpecFile {
     /// Files of the site's own that hosts get when kinstall prepares them.
     #[serde(default)]
     pub files: Vec<FileSettings>,
+    /// Packages of the hosts' own distributions, which kinstall installs without a network.
+    #[serde(default)]
+    pub os_packages: Vec<OsPackageSettings>,
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     #[serde(default)]
     pub left_out_images: Vec<String>,
@@ -182,7 +189,7 @@ pub struct SpecFile {
     pub registry_config: Option<PathBuf>,
     /// A folder with certificates for each registry in a folder `HOST[:PORT]` (`--certs-dir`).
     pub certs_dir: Option<PathBuf>,
-    /// Where the file lies, and paths of `manifests`, `charts` and `files` begin.
+    /// Where the file lies, and paths of `manifests`, `charts`, `files` and `os-packages` begin.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -247,6 +254,9 @@ pub enum SpecError {
     /// Charts of the site.
     #[error(transparent)]
     Chart(#[from] ChartSettingsError),
+    /// Packages of distributions.
+    #[error(transparent)]
+    OsPackages(#[from] OsPackageSettingsError),
     /// Images from files.
     #[error(transparent)]
     Image(#[from] ImageFileError),
@@ -322,7 +332,8 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`], [`SpecError::Chart`] or [`SpecError::Image`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`], [`SpecError::Chart`], [`SpecError::OsPackages`] or
+    /// [`SpecError::Image`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -358,6 +369,7 @@ impl SpecFlags {
             manifests: manifests.collect::<Result<_, _>>()?,
             charts: charts.collect::<Result<_, _>>()?,
             files: SiteFile::read_all(&file.folder, &file.files)?,
+            os_packages: OsPackages::read_all(&file.folder, &file.os_packages)?,
             left_out: file.left_out_images.clone(),
             unpinned: if first_use { Unpinned::TrustOnFirstUse } else { Unpinned::Refuse },
         };

@@ -64,8 +64,12 @@ impl Upstream {
             ChartOrigin::Registry(reference) => Some(reference),
             ChartOrigin::Repository { .. } | ChartOrigin::Local(_) => None,
         });
+        let archives = selection.os_packages.iter().map(|packages| packages.mirror.as_str());
         let images = selection.images.iter().filter(|image| image.file.is_none()).map(|image| &image.reference);
-        Self { has_charts: selection.charts.is_some(), ..Self::of(files.chain(web), images.chain(registries)) }
+        Self {
+            has_charts: selection.charts.is_some(),
+            ..Self::of(files.chain(web).chain(archives), images.chain(registries))
+        }
     }
 
     /// What the content of `lock` is fetched from.

@@ -29,6 +29,8 @@ pub enum EntryKind {
     ChartValues,
     /// A file of the site, which hosts get.
     HostFile,
+    /// A package of a distribution, which hosts of that distribution get.
+    OsPackage,
     /// A bill of materials: the packages inside of the other entries.
     Sbom,
 }
@@ -51,6 +53,7 @@ impl EntryKind {
             | Self::Chart
             | Self::ChartValues
             | Self::HostFile
+            | Self::OsPackage
             | Self::Sbom => false,
         }
     }

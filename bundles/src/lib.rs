@@ -46,6 +46,7 @@ pub mod moment;
 pub mod names;
 pub mod oci;
 mod ordered;
+pub mod os_package;
 mod pieces;
 mod read_error;
 pub mod seek_table;

@@ -340,7 +340,8 @@ impl BundleList {
     #[must_use]
     pub fn component(&self, name: ComponentName, platform: &Platform) -> Option<&Entry> {
         self.entries.iter().find(|entry| {
-            entry.platform.as_ref() == Some(platform)
+            matches!(entry.kind, EntryKind::Binary | EntryKind::Archive)
+                && entry.platform.as_ref() == Some(platform)
                 && entry.component.as_ref().is_some_and(|component| component.is(name))
         })
     }

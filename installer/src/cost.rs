@@ -202,6 +202,7 @@ fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
             | EntryKind::Chart
             | EntryKind::ChartValues
             | EntryKind::HostFile
+            | EntryKind::OsPackage
             | EntryKind::Sbom => {}
         }
     }

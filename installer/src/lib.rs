@@ -35,6 +35,7 @@ pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;
 pub mod lock;
+pub mod os_packages;
 pub mod pki;
 pub mod plan;
 pub mod ports;

@@ -9,14 +9,15 @@ use crate::stage::Phase;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
-    LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
-    Taint, VirtualAddress, upgrade,
+    LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles, Step,
+    Swap, Sysctls, Taint, VirtualAddress, upgrade,
 };
 use crate::upgrade::part::Part;
 
 /// Every step there is, in the order of an installation. `reset` goes through them backwards.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Prepare, &ExternalEtcd),
+    (Phase::Prepare, &OsPackages),
     (Phase::Prepare, &Firewall),
     (Phase::Prepare, &NetworkManager),
     (Phase::Prepare, &Swap),

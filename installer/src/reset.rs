@@ -6,6 +6,7 @@ use crate::cleanup;
 use crate::host::{Change, Command, Host};
 use crate::plan::STEPS;
 use crate::step_progress::StepProgress;
+use crate::steps::os_packages::installed_by_kinstall;
 
 /// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
 pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
@@ -13,6 +14,11 @@ pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<(
     for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
         progress.detail(&format!("undoing {}", step.id()));
         step.undo(&mut host).with_context(|| format!("while undoing step `{}`", step.id()))?;
+    }
+    let packages = installed_by_kinstall(&host)?;
+    if !packages.is_empty() {
+        let names: Vec<_> = packages.iter().map(String::as_str).collect();
+        progress.detail(&format!("packages that kinstall has installed stay: {}", names.join(", ")));
     }
     cleanup::clean(&host).context("while removing what ran here")?;
     progress.detail("putting files, settings and services back");

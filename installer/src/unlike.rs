@@ -120,8 +120,13 @@ fn preflight_judges_each_by_its_own_distribution() {
     let told = |facts: HostFacts, name: &str| {
         decided(facts, name, |inputs| {
             let kubernetes = Some(inputs.list.kubernetes_version);
-            let subject =
-                Subject { spec: inputs.spec, facts: inputs.facts, topology: Some(inputs.topology), kubernetes };
+            let subject = Subject {
+                spec: inputs.spec,
+                facts: inputs.facts,
+                topology: Some(inputs.topology),
+                kubernetes,
+                brought: None,
+            };
             let findings = examine(&subject, &[]).into_iter().filter(|finding| finding.verdict == Verdict::Warn);
             findings.map(|finding| finding.check.to_string()).collect::<Vec<_>>()
         })

@@ -14,6 +14,7 @@ use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_commands::destination::free_bytes;
+use kbundle_format::os_package::DistributionName;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub struct Report {
     images: Vec<Image>,
     /// Charts whose images are known only when the build has rendered them.
     charts_to_render: Vec<String>,
+    /// Distributions whose packages are known only when the build has read the indexes of their archives.
+    os_packages_to_look_up: Vec<DistributionName>,
     /// What no catalog and no project pins: addresses and image references.
     pinned_at_first_build: Vec<String>,
     total: Total,
@@ -125,6 +128,13 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
             report.charts_to_render.join(", ")
         ))?;
     }
+    if !report.os_packages_to_look_up.is_empty() {
+        let names: Vec<_> = report.os_packages_to_look_up.iter().map(DistributionName::as_str).collect();
+        output::note(&format!(
+            "packages of distributions come on top, which the build looks up in signed indexes: {}",
+            names.join(", ")
+        ))?;
+    }
     if !report.pinned_at_first_build.is_empty() {
         output::note(&format!(
             "pinned at the first build, which needs `--trust-on-first-use`: {}",
@@ -159,6 +169,12 @@ impl Report {
                 charts.map(|chart| chart.release.clone()).collect()
             }
         };
+        let os_packages_to_look_up = match &source {
+            Source::Locked(_) => Vec::new(),
+            Source::Selected(selection) => {
+                selection.os_packages.iter().map(|packages| packages.distribution.clone()).collect()
+            }
+        };
         let (files, images) = match source {
             Source::Locked(lock) => of_lock(lock, &demand, &mirrors),
             Source::Selected(selection) => of_selection(selection, &demand, &mirrors),
@@ -171,6 +187,7 @@ impl Report {
             files,
             images,
             charts_to_render,
+            os_packages_to_look_up,
             pinned_at_first_build,
             total,
             cache,

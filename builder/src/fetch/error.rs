@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use kbundle_commands::destination::DestinationError;
+use kbundle_format::os_package::DistributionName;
 use kbundle_format::{Digest, ImageRef, Platform};
 use reqwest::Url;
 
 use super::{Breakdown, RetryPolicy};
 use crate::chart::ChartError;
+use crate::os_packages::OsPackageError;
 use crate::registry::CredentialError;
 use crate::resolve::ResolveError;
 use crate::upstream::{Server, origin};
@@ -184,6 +186,14 @@ pub enum FetchError {
         release: String,
         /// Why they cannot be selected.
         source: Box<ResolveError>,
+    },
+    /// Packages of a distribution.
+    #[error("cannot take the packages for {distribution}")]
+    OsPackages {
+        /// The release of the distribution.
+        distribution: DistributionName,
+        /// Why.
+        source: Box<OsPackageError>,
     },
     /// A checksum file without a checksum.
     #[error("{url} does not begin with a SHA-256")]

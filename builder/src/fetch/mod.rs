@@ -6,6 +6,7 @@
 //! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
 //! | `chart` | charts: their archives, and the images that they name |
+//! | `os_packages` | packages of distributions, from their signed indexes |
 //! | `local_file`, `image_file` | local files and images of the site |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
 //! | `progress` | what is shown meanwhile |
@@ -18,6 +19,7 @@ mod http;
 mod image;
 mod image_file;
 mod local_file;
+mod os_packages;
 pub mod progress;
 mod reach;
 mod retry;
@@ -110,7 +112,7 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`], as of [`Self::pin`] and [`Self::fetch`].
     pub async fn pin_and_fetch(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let selection = self.with_charts(selection).await?;
+        let selection = self.with_os_packages(self.with_charts(selection).await?).await?;
         let images = Selection { artifacts: Vec::new(), ..selection.clone() };
         let files = Selection { images: Vec::new(), ..selection };
         let files = self.fetch_content(self.pin_content(files).await?).await?;
@@ -127,7 +129,8 @@ impl Fetcher {
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
     pub async fn pin(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let lock = self.pin_content(self.with_charts(selection).await?).await?;
+        let selection = self.with_os_packages(self.with_charts(selection).await?).await?;
+        let lock = self.pin_content(selection).await?;
         image::check_layers(&lock)?;
         Ok(lock)
     }

@@ -45,9 +45,10 @@ mod tests {
         fs_err::write(folder.path().join("values.yaml"), "").unwrap();
         fs_err::create_dir(folder.path().join("files")).unwrap();
         fs_err::write(folder.path().join("files/site.conf"), "").unwrap();
+        fs_err::write(folder.path().join("debian-archive-keyring.gpg"), crate::os_packages::tests::KEY).unwrap();
         let (spec, mirrors) = SpecFlags::default().join(&SpecFile::read(&path).unwrap()).unwrap();
         assert_eq!((spec.images.len(), spec.addons.len(), spec.manifests.len()), (1, 1, 1));
-        assert_eq!((spec.charts.len(), spec.files.len()), (1, 1));
+        assert_eq!((spec.charts.len(), spec.files.len(), spec.os_packages.len()), (1, 1, 1));
         assert_eq!(mirrors.rewrite("https://dl.k8s.io/x"), "https://mirror.example/dl.k8s.io/x");
         let text = uncommented();
         let schema = schema();

@@ -19,6 +19,7 @@ mod image_files;
 mod json;
 mod mistakes;
 mod offline;
+mod os_packages;
 mod outputs;
 mod plan;
 mod reading;

@@ -84,6 +84,8 @@ impl BundleContents {
         match file.kind {
             EntryKind::Manifest => self.addons.extend(part(1)),
             EntryKind::Chart => self.charts.extend(part(2)),
+            // A distribution's package may have the name of a component, such as containerd.
+            EntryKind::OsPackage => return,
             _ => {}
         }
         if let (Some(component), Some(platform)) = (file.component, file.platform) {

@@ -1,5 +1,6 @@
 //! From an inventory to the document, and to the files that a bundle carries.
 
+use kbundle_format::os_package::DistributionName;
 use kbundle_format::{BundleList, Digest, Entry, EntryKind};
 use packageurl::PackageUrl;
 use time::format_description::well_known::Rfc3339;
@@ -12,7 +13,7 @@ use crate::cyclonedx::{
 use crate::inventory::{FileInventory, ImageInventory, Inventory};
 use crate::licence::{Licences, licences};
 use crate::overlay::{Located, NotRead, View};
-use crate::package::{Ecosystem, OsRelease};
+use crate::package::{Ecosystem, OsRelease, Package};
 
 /// The entry with the CycloneDX document.
 pub const CYCLONEDX_PATH: &str = "sbom/bundle.cdx.json";
@@ -101,7 +102,7 @@ fn file(FileInventory { entry, view }: &FileInventory) -> Component {
     Component {
         kind: if is_program { Kind::Application } else { Kind::File },
         cpe: cpe(&name, version.as_deref()),
-        purl: generic_purl(&name, version.as_deref(), entry),
+        purl: deb_purl(entry).or_else(|| generic_purl(&name, version.as_deref(), entry)),
         name,
         version,
         hashes: vec![Hash::from(&entry.digest)],
@@ -125,6 +126,16 @@ fn file(FileInventory { entry, view }: &FileInventory) -> Component {
 fn cpe(name: &str, version: Option<&str>) -> Option<String> {
     let version = version.filter(|_| ["kubelet", "kubeadm", "kubectl"].contains(&name))?;
     Some(format!("cpe:2.3:a:kubernetes:kubernetes:{version}:*:*:*:*:*:*:*"))
+}
+
+/// The package URL of a distribution's package, as advisories name it.
+fn deb_purl(entry: &Entry) -> Option<String> {
+    let distribution = DistributionName::of_entry(entry)?;
+    let component = entry.component.as_ref()?;
+    let architecture = entry.path.as_str().strip_suffix(".deb")?.rsplit('_').next()?;
+    let (id, version) = distribution.as_str().rsplit_once('-')?;
+    let os = OsRelease { id: id.to_owned(), version: Some(version.to_owned()), ..OsRelease::default() };
+    Package::new(Ecosystem::Deb, &component.name, &component.version).with("arch", architecture).purl(Some(&os))
 }
 
 fn generic_purl(name: &str, version: Option<&str>, entry: &Entry) -> Option<String> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use kbundle_cli::{failure, output};
 use kbundle_commands::arguments::BundleArgs;
-use kbundle_format::KubeVersion;
+use kbundle_format::BundleList;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,7 +14,9 @@ use super::{bundle, fleet, read_spec};
 use crate::cli::{BundleArguments, OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
+use crate::fleet::Goal;
 use crate::host::Host;
+use crate::os_packages::BroughtPackages;
 use crate::preflight::{Finding, Subject, examine, hint, rejections};
 use crate::report::{Reporter, SCHEMA};
 
@@ -28,15 +30,17 @@ pub struct Examination<'a> {
 
 pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let spec = read_spec(arguments.config.as_deref(), arguments.inventory.as_deref())?;
-    let kubernetes = version_of_bundle(arguments, output)?;
+    let list = list_of_bundle(arguments, output)?;
+    let kubernetes = list.as_ref().map(|list| list.kubernetes_version);
+    let brought = list.as_ref().map(BroughtPackages::of);
     if !spec.hosts.is_empty() {
         let options = fleet::options(&arguments.hosts, output, &spec)?;
         let begun = fleet::end_connections_when_interrupted;
-        crate::fleet::preflight(&spec, &arguments.ignored, kubernetes, &options, begun)?;
+        crate::fleet::preflight(&spec, &arguments.ignored, Goal { kubernetes, list: None, brought }, &options, begun)?;
         return Ok(ExitCode::SUCCESS);
     }
     let facts = HostFacts::gather(&Host::local()?)?;
-    let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes };
+    let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes, brought: brought.as_ref() };
     let findings = examine(&subject, &arguments.ignored);
     let examination = Examination { schema: SCHEMA, findings: &findings, facts: &facts };
     let refused = refuse_rejected(&findings).details(&examination);
@@ -49,8 +53,8 @@ pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow
     Ok(ExitCode::SUCCESS)
 }
 
-/// The version of Kubernetes in the bundle, which is verified as it is before an installation; nothing without a bundle.
-fn version_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<KubeVersion>> {
+/// The list of the bundle, which is verified as it is before an installation; nothing without a bundle.
+fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<BundleList>> {
     let Some(place) = &arguments.place else {
         if arguments.audit.require_audit.is_some() {
             return Err(failure::usage(
@@ -72,7 +76,7 @@ fn version_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> an
         audit: arguments.audit.clone(),
     };
     let bundle = bundle::verify(&arguments, &trust, &reporter, suits_this_machine)?;
-    Ok(Some(bundle.list().kubernetes_version))
+    Ok(Some(BundleList::clone(bundle.list())))
 }
 
 /// Refuses when a check rejects.

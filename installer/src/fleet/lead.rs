@@ -16,6 +16,7 @@ use crate::agent::questions::{ApplyPhase, Ask, Work};
 use crate::config::{ClusterSpec, DnsName, HostSpec};
 use crate::failure::{Advise, FailureReport};
 use crate::join_material::JoinMaterial;
+use crate::os_packages::BroughtPackages;
 use crate::preflight::CheckId;
 use crate::report::Event;
 use crate::stage::Stage;
@@ -79,6 +80,7 @@ impl<'a> Leader<'a> {
         let goal = Goal {
             kubernetes: Some(request.bundle.list().kubernetes_version),
             list: Some(Digest::of(&request.bundle.head().list_bytes)),
+            brought: Some(BroughtPackages::of(request.bundle.list())),
         };
         let session = Session::begin(spec, request.ignored, goal, options, begun)?;
         let parts = Parts::of(request.bundle, &spec.hosts).context("the bundle cannot be divided").refused()?;

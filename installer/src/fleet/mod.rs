@@ -34,7 +34,7 @@ pub use answers::Answers;
 pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};
-pub use session::preflight;
+pub use session::{Goal, preflight};
 pub use support::collect_support;
 pub use teardown::{DepartingHost, remove, reset_all};
 pub use upgrade::{UpgradeRequest, lead_upgrade};

@@ -39,7 +39,8 @@ impl Session<'_> {
             let host = self.fleet.host(index);
             let (spec, facts) = (self.shares.of(host.spec), host.facts());
             let topology = Topology::of(&spec, host.name().as_str())?;
-            let subject = Subject { spec: &spec, facts, topology: Some(&topology), kubernetes: self.kubernetes };
+            let (kubernetes, brought) = (self.kubernetes, self.brought.as_ref());
+            let subject = Subject { spec: &spec, facts, topology: Some(&topology), kubernetes, brought };
             let own = examine(&subject, self.ignored);
             findings.extend(own.into_iter().map(|finding| HostFinding { host: host.name().clone(), finding }));
         }

@@ -10,6 +10,7 @@ use super::shares::Shares;
 use crate::agent::questions::SurveyHost;
 use crate::config::{ClusterSpec, HostSpec};
 use crate::failure::Advise;
+use crate::os_packages::BroughtPackages;
 use crate::preflight::CheckId;
 use crate::stage::Stage;
 
@@ -21,6 +22,8 @@ pub struct Session<'a> {
     pub ignored: &'a [CheckId],
     /// The version that is to be installed, where a bundle tells it.
     pub kubernetes: Option<KubeVersion>,
+    /// The packages that a bundle brings, where there is one.
+    pub brought: Option<BroughtPackages>,
     /// The hosts.
     pub fleet: Fleet<'a>,
     /// What each host is told about the cluster.
@@ -32,27 +35,29 @@ pub struct Session<'a> {
 }
 
 /// What is to be installed, as far as it is known.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 pub struct Goal {
     /// The version of Kubernetes.
     pub kubernetes: Option<KubeVersion>,
     /// The bundle's list; a host may hold its part of that bundle already.
     pub list: Option<Digest>,
+    /// The packages of distributions that the bundle brings.
+    pub brought: Option<BroughtPackages>,
 }
 
-/// Checks that the hosts are fit for the cluster, each by itself and all together; for Kubernetes `kubernetes`, where the version
-/// is known. `begun` gets the fleet before kinstall connects to any host.
+/// Checks that the hosts are fit for the cluster, each by itself and all together; for what `goal` says, as
+/// far as it is known. `begun` gets the fleet before kinstall connects to any host.
 ///
 /// # Errors
 /// When a check fails, or a host could not be reached.
 pub fn preflight(
     spec: &ClusterSpec,
     ignored: &[CheckId],
-    kubernetes: Option<KubeVersion>,
+    goal: Goal,
     options: &FleetOptions,
     begun: impl FnOnce(&Fleet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut session = Session::begin(spec, ignored, Goal { kubernetes, list: None }, options, begun)?;
+    let mut session = Session::begin(spec, ignored, goal, options, begun)?;
     let examined = session.check();
     session.fleet.withdraw();
     examined?;
@@ -72,12 +77,12 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Self> {
         let mut fleet = Fleet::new(spec, spec.hosts.iter().collect(), options)?;
         begun(&fleet)?;
-        let Goal { kubernetes, list } = goal;
+        let Goal { kubernetes, list, brought } = goal;
         let survey = |host: &HostSpec| SurveyHost { roles: host.roles.iter().copied().collect(), list };
         fleet.connect(spec, options.password.as_ref(), survey)?;
         let (first, completed) = (first(&fleet), completed(&fleet));
         let shares = Shares::led_by(spec, fleet.host(first).spec);
-        Ok(Self { spec, ignored, kubernetes, fleet, shares, first, completed })
+        Ok(Self { spec, ignored, kubernetes, brought, fleet, shares, first, completed })
     }
 
     /// Refuses hosts that cannot form the cluster.

@@ -221,6 +221,7 @@ mod tests {
                 facts: &cluster.facts,
                 topology: Some(&topology),
                 kubernetes: None,
+                brought: None,
             })
             .advice
         };
@@ -243,7 +244,7 @@ mod tests {
         let mut facts = fixture::facts();
         drop_by_default(&mut facts);
         let spec = ClusterSpec { host_preparation: Switch::Enabled, ..ClusterSpec::default() };
-        let answer = firewall(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None });
+        let answer = firewall(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None, brought: None });
         insta::assert_snapshot!(answer.found, @"chain INPUT of iptables lets nobody reach 10250/tcp, 6443/tcp; chain FORWARD of iptables lets no packets of pods through; kinstall opens what is needed");
         assert_eq!(answer.verdict, super::super::Verdict::Pass);
     }
@@ -255,8 +256,13 @@ mod tests {
         drop_by_default(&mut cluster.facts);
         let closed = |name: &str| {
             let topology = cluster.seen_from(name);
-            let subject =
-                Subject { spec: &cluster.spec, facts: &cluster.facts, topology: Some(&topology), kubernetes: None };
+            let subject = Subject {
+                spec: &cluster.spec,
+                facts: &cluster.facts,
+                topology: Some(&topology),
+                kubernetes: None,
+                brought: None,
+            };
             describe(&closed(&subject))
         };
         insta::assert_snapshot!(closed("c1"), @"chain INPUT of iptables lets nobody reach 2379/tcp, 2380/tcp, 10250/tcp, 4789/udp, 6443/tcp");

@@ -9,7 +9,8 @@ use crate::{distributions, fixture};
 fn hardened_hosts_of_each_distribution_are_told_what_to_do_there() {
     let told = |name: &str| {
         let facts = fixture::of_distribution(name);
-        let subject = Subject { spec: &ClusterSpec::default(), facts: &facts, topology: None, kubernetes: None };
+        let subject =
+            Subject { spec: &ClusterSpec::default(), facts: &facts, topology: None, kubernetes: None, brought: None };
         let findings = examine(&subject, &[]).into_iter().filter(Finding::is_notable);
         let lines = findings.map(|finding| {
             format!("{} {:?}: {}\n  do: {}", finding.check, finding.verdict, finding.found, finding.advice)
@@ -32,7 +33,7 @@ fn consent_lifts_what_kinstall_makes_fit() {
     let spec = ClusterSpec::default().with_hosts_prepared();
     for name in fixture::distributions() {
         let facts = fixture::of_distribution(&name);
-        let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None };
+        let subject = Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None, brought: None };
         for finding in examine(&subject, &[]) {
             let is_made_fit = ["firewall", "boot-settings", "network-managers"].contains(&finding.check.0);
             assert!(!is_made_fit || finding.verdict == Verdict::Pass, "{name}: {finding}");

@@ -49,7 +49,7 @@ fn nftables(subject: &Subject<'_>) -> Answer {
             "boot kernel 5.13 or later, or set the mode to iptables",
         );
     }
-    if subject.facts.programs.get("nft").is_none_or(Option::is_none) {
+    if subject.facts.programs.get("nft").is_none_or(Option::is_none) && !subject.brings("nftables") {
         let advice = "install the package nftables from the distribution's own medium: `kinstall reset` removes kube-proxy's table by it";
         return Answer::reject("nftables, and no program nft", advice);
     }
@@ -69,7 +69,7 @@ mod tests {
         spec.network.kube_proxy.mode = mode;
         change(&mut facts);
         let kubernetes = version.parse().ok();
-        let answer = kube_proxy(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes });
+        let answer = kube_proxy(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes, brought: None });
         (answer.verdict, answer.found)
     }
 

@@ -25,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::ClusterSpec;
 use crate::facts::HostFacts;
+use crate::os_packages::BroughtPackages;
 use crate::topology::Topology;
 use crate::version_rules::Rule;
 
@@ -39,6 +40,8 @@ pub struct Subject<'a> {
     pub topology: Option<&'a Topology>,
     /// The Kubernetes version to install; `None` without a bundle.
     pub kubernetes: Option<KubeVersion>,
+    /// The packages of distributions that the bundle brings; `None` without a bundle.
+    pub brought: Option<&'a BroughtPackages>,
 }
 
 /// Whether a rule by version applies to this installation.
@@ -53,6 +56,11 @@ enum Applies {
 impl Subject<'_> {
     fn has(&self, role: Role) -> bool {
         self.topology.is_none_or(|topology| topology.this().has(role))
+    }
+
+    /// Whether the bundle brings `package` for the host's distribution, so that kinstall installs it.
+    fn brings(&self, package: &str) -> bool {
+        self.brought.is_some_and(|brought| brought.has(self.facts, package))
     }
 
     fn applies(&self, rule: &Rule<KubeVersion>) -> Applies {
@@ -248,7 +256,7 @@ mod tests {
         let mut facts = fixture::facts();
         change(&mut facts);
         let (spec, kubernetes) = (ClusterSpec::default(), version.parse().ok());
-        examine(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes }, &[])
+        examine(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes, brought: None }, &[])
             .into_iter()
             .filter(|finding| finding.verdict != Verdict::Pass)
             .map(|finding| {
@@ -288,7 +296,7 @@ mod tests {
         facts.memory.total_bytes = Some(1 << 30);
         let spec = ClusterSpec::default();
         let findings = examine(
-            &Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None },
+            &Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None, brought: None },
             &["memory".parse().unwrap()],
         );
         assert!(rejections(&findings).is_empty());

@@ -244,6 +244,7 @@ mod tests {
                 facts: &cluster.facts,
                 topology: Some(&topology),
                 kubernetes: None,
+                brought: None,
             };
             [super::address(&subject), super::default_route(&subject), super::networks(&subject)]
                 .map(|answer| format!("{:?} {}", answer.verdict, answer.found))
@@ -303,8 +304,13 @@ mod tests {
             let mut facts = crate::fixture::facts();
             facts.listening = vec![listener(port, "nginx")];
             let topology = cluster.seen_from(name);
-            let subject =
-                super::Subject { spec: &cluster.spec, facts: &facts, topology: Some(&topology), kubernetes: None };
+            let subject = super::Subject {
+                spec: &cluster.spec,
+                facts: &facts,
+                topology: Some(&topology),
+                kubernetes: None,
+                brought: None,
+            };
             super::ports(&subject).verdict == super::super::Verdict::Reject
         };
         assert!(taken("c1", 2379) && taken("c1", 6443) && taken("w1", 6443) && taken("w1", 10250) && taken("w1", 6444));
@@ -342,7 +348,14 @@ mod tests {
         let mut found = |cni, installation| {
             spec.network.cni = cni;
             facts.installation = installation;
-            super::networks(&super::Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None }).verdict
+            super::networks(&super::Subject {
+                spec: &spec,
+                facts: &facts,
+                topology: None,
+                kubernetes: None,
+                brought: None,
+            })
+            .verdict
         };
         assert_eq!(found(Some(Cni::None), Installation::Ours), Pass);
         assert_eq!(found(Some(Cni::None), Installation::None), Reject);
@@ -363,6 +376,7 @@ mod tests {
                 facts,
                 topology: Some(&topology),
                 kubernetes: None,
+                brought: None,
             })
             .found
         };

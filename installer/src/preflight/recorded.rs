@@ -13,7 +13,7 @@ const VERSIONS: [&str; 3] = ["1.25.2", "1.34.0", "1.36.3"];
 /// What preflight says other than `pass`, the advice left out.
 fn notable(facts: &HostFacts, version: &str) -> Vec<String> {
     let (spec, kubernetes) = (ClusterSpec::default(), version.parse().ok());
-    examine(&Subject { spec: &spec, facts, topology: None, kubernetes }, &[])
+    examine(&Subject { spec: &spec, facts, topology: None, kubernetes, brought: None }, &[])
         .into_iter()
         .filter(|finding| finding.verdict != Verdict::Pass)
         .map(|finding| format!("{version}: {} {:?}: {}", finding.check, finding.verdict, finding.found))
@@ -60,7 +60,8 @@ fn cgroup_v1_is_minded_as_upstream_minds_it() {
 fn modules_are_found_to_be_missing_and_loadable() {
     for (name, _) in fixture::RECORDED {
         let facts = recorded(name);
-        let subject = Subject { spec: &ClusterSpec::default(), facts: &facts, topology: None, kubernetes: None };
+        let subject =
+            Subject { spec: &ClusterSpec::default(), facts: &facts, topology: None, kubernetes: None, brought: None };
         let findings = examine(&subject, &[]);
         let found = findings.iter().find(|finding| finding.check.0 == "kernel-features").unwrap();
         assert_eq!(found.verdict, Verdict::Pass, "{name}: {}", found.found);

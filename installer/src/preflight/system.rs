@@ -93,8 +93,13 @@ fn selinux(subject: &Subject<'_>) -> Answer {
 fn programs(subject: &Subject<'_>) -> Answer {
     /// Programs that kinstall runs with every version.
     const OWN: [&str; 6] = ["ip", "iptables", "mount", "nsenter", "swapoff", "umount"];
-    let missing = |names: &[&'static str]| {
-        names.iter().copied().filter(|name| program(subject, name).is_none()).collect::<Vec<_>>()
+    let family = Family::of(&subject.facts.os);
+    let mut brought = Vec::new();
+    let mut missing = |names: &[&'static str]| {
+        let absent = names.iter().copied().filter(|name| program(subject, name).is_none());
+        let (coming, missing): (Vec<_>, Vec<_>) = absent.partition(|name| subject.brings(family.package(name)));
+        brought.extend(coming);
+        missing
     };
     let (mut needed, mut wanted) = (missing(&OWN), Vec::new());
     for (name, rule) in [("conntrack", CONNTRACK_FOR_KUBEADM), ("losetup", LOSETUP_FOR_KUBEADM)] {
@@ -110,10 +115,12 @@ fn programs(subject: &Subject<'_>) -> Answer {
     }
     let all: Vec<_> = needed.iter().chain(&wanted).copied().collect();
     if all.is_empty() {
-        return Answer::pass("all found");
+        return Answer::pass(match brought.as_slice() {
+            [] => "all found".to_owned(),
+            names => format!("all found, or installed from the bundle: {}", names.join(", ")),
+        });
     }
     let found = format!("no {}", all.join(", "));
-    let family = Family::of(&subject.facts.os);
     let mut packages: Vec<_> = all.iter().map(|program| family.package(program)).collect();
     packages.sort_unstable();
     packages.dedup();
@@ -157,9 +164,15 @@ fn leftovers(subject: &Subject<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use kbundle_format::{Component, EntryKind};
+
+    use super::super::Verdict;
     use super::super::tests::{verdicts, verdicts_for};
-    use crate::facts::Selinux;
+    use crate::config::ClusterSpec;
+    use crate::facts::{HostFacts, Selinux};
+    use crate::fixture;
     use crate::host::UnitState;
+    use crate::os_packages::BroughtPackages;
 
     #[test]
     fn another_users_machine_is_rejected() {
@@ -200,6 +213,33 @@ mod tests {
             "programs Warn: no socat | `apt-get install socat`, from the distribution's medium or a mirror of the site; upstream's releases do not include them",
         ]
         "#);
+    }
+
+    #[test]
+    fn what_the_bundle_brings_for_the_distribution_is_not_missed() {
+        let mut list = fixture::list("1.25.2");
+        for (name, distribution) in [("conntrack", "debian-12"), ("socat", "debian-13")] {
+            let path = format!("os-packages/{distribution}/{name}_1_amd64.deb");
+            let mut entry = fixture::chart(&path, EntryKind::OsPackage);
+            entry.component = Some(Component { name: name.to_owned(), version: "1".to_owned() });
+            list.entries.push(entry);
+        }
+        let mut facts = fixture::facts();
+        let brought = BroughtPackages::of(&list);
+        let answer = |facts: &HostFacts| {
+            let (spec, kubernetes) = (ClusterSpec::default(), "1.25.2".parse().ok());
+            let brought = Some(&brought);
+            super::programs(&super::Subject { spec: &spec, facts, topology: None, kubernetes, brought })
+        };
+        facts.programs.insert("conntrack".into(), None);
+        let found = answer(&facts);
+        assert_eq!((found.verdict, found.advice.as_str()), (Verdict::Pass, ""));
+        assert_eq!(found.found, "all found, or installed from the bundle: conntrack");
+        facts.programs.insert("socat".into(), None);
+        let found = answer(&facts);
+        assert_eq!((found.verdict, found.found.as_str()), (Verdict::Warn, "no socat"));
+        facts.os.version_id = "13".into();
+        assert_eq!(answer(&facts).verdict, Verdict::Reject);
     }
 
     #[test]

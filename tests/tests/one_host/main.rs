@@ -11,6 +11,7 @@ mod install;
 mod interrupted;
 mod minors;
 mod networks;
+mod os_packages;
 mod refusals;
 mod repeated;
 mod settings;

@@ -19,6 +19,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::join_material::JoinMaterial;
+use crate::os_packages::BroughtPackages;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -99,7 +100,8 @@ fn check(
 ) -> anyhow::Result<Plan> {
     let topology = assignment.name.as_ref().map(|_| inputs.topology);
     let kubernetes = Some(inputs.list.kubernetes_version);
-    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes };
+    let brought = BroughtPackages::of(inputs.list);
+    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes, brought: Some(&brought) };
     let findings = examine(&subject, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: findings.clone() });
     refuse_rejected(&findings)?;

@@ -19,6 +19,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_material::JoinMaterial;
+use crate::os_packages::BroughtPackages;
 use crate::plan::{self, Plan, plan_upgrade};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -114,7 +115,9 @@ fn decide(
     let found = rules::refusals(&versions(former, platform), &versions(inputs.list, platform), &[]);
     rules::refuse(&found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let kubernetes = Some(inputs.list.kubernetes_version);
-    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology: None, kubernetes };
+    let brought = BroughtPackages::of(inputs.list);
+    let brought = Some(&brought);
+    let subject = Subject { spec: inputs.spec, facts: inputs.facts, topology: None, kubernetes, brought };
     let findings = examine(&subject, &arguments.ignored);
     reporter.event(&Event::Preflight { findings: findings.clone() });
     refuse_rejected(&findings)?;

@@ -130,7 +130,7 @@ pub fn undo(host: &mut Host) -> anyhow::Result<()> {
 
 fn subject<'a>(inputs: &Inputs<'a>) -> Subject<'a> {
     let topology = (!inputs.topology.is_single()).then_some(inputs.topology);
-    Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes: None }
+    Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes: None, brought: None }
 }
 
 /// The chains in the way. Others of the same table stay as they are.

@@ -1,0 +1,164 @@
+//! Whether a document bears the signature of an archive (RFC 9580, the cleartext signature framework).
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey, SignedPublicSubKey};
+use pgp::packet::{Signature, SignatureType};
+use pgp::types::{KeyDetails, Tag, Timestamp, VerifyingKey};
+
+use super::OsPackageSettingsError;
+
+/// Keys that an archive signs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyring {
+    /// The file.
+    pub path: PathBuf,
+    keys: Vec<SignedPublicKey>,
+}
+
+/// A document whose signature was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedText {
+    /// What was signed, with lines that end in LF.
+    pub text: String,
+    /// The fingerprint of the primary key behind the signature, in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+impl Keyring {
+    /// Reads keys, as `gpg --export` writes them, armoured or not.
+    ///
+    /// # Errors
+    /// [`OsPackageSettingsError::Keyring`].
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, OsPackageSettingsError> {
+        let refuse = |reason: String| OsPackageSettingsError::Keyring { path: path.to_owned(), reason };
+        let (keys, _) = SignedPublicKey::from_reader_many(content).map_err(|error| refuse(error.to_string()))?;
+        let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(error.to_string()))?;
+        if keys.is_empty() {
+            return Err(refuse("it is empty".to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), keys })
+    }
+
+    /// The text of a cleartext-signed document, where one of its signatures is by a key of the keyring that is valid at `now`.
+    ///
+    /// # Errors
+    /// Why no signature counts.
+    pub fn verify(&self, document: &str, now: SystemTime) -> Result<SignedText, String> {
+        let (message, _) = CleartextSignedMessage::from_string(document).map_err(|error| error.to_string())?;
+        let text = message.signed_text();
+        let mut reasons = Vec::new();
+        for signature in message.signatures() {
+            for key in &self.keys {
+                match signer(key, signature, &text, now) {
+                    Ok(true) => {
+                        let fingerprint = key.primary_key.fingerprint().to_string();
+                        return Ok(SignedText { text: text.replace("\r\n", "\n"), fingerprint });
+                    }
+                    Ok(false) => {}
+                    Err(reason) => reasons.push(reason),
+                }
+            }
+        }
+        Err(if reasons.is_empty() { "other keys signed it".to_owned() } else { reasons.join("; ") })
+    }
+}
+
+/// Whether the primary key or a subkey of `key` made the signature; an error where it did not sign this text, or may not sign.
+fn signer(key: &SignedPublicKey, signature: &Signature, text: &str, now: SystemTime) -> Result<bool, String> {
+    let primary = &key.primary_key;
+    if names(signature, primary) {
+        check_signature(signature, primary, text, now)?;
+        check_primary(key, now)?;
+        return Ok(true);
+    }
+    let Some(subkey) = key.public_subkeys.iter().find(|subkey| names(signature, &subkey.key)) else {
+        return Ok(false);
+    };
+    check_signature(signature, &subkey.key, text, now)?;
+    check_primary(key, now)?;
+    check_subkey(key, subkey, now)?;
+    Ok(true)
+}
+
+fn names(signature: &Signature, key: &impl KeyDetails) -> bool {
+    signature.issuer_fingerprint().contains(&&key.fingerprint())
+        || signature.issuer_key_id().contains(&&key.legacy_key_id())
+}
+
+fn check_signature(signature: &Signature, key: &impl VerifyingKey, text: &str, now: SystemTime) -> Result<(), String> {
+    let of = key.fingerprint();
+    if !matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary)) {
+        return Err(format!("the signature by {of} is not of a document"));
+    }
+    // MD5, SHA-1 and RIPEMD-160 are refused by the crate.
+    signature.verify(key, text.as_bytes()).map_err(|_| format!("the signature by {of} is not of this content"))?;
+    let created = signature.created();
+    if created.is_none_or(|created| time(created) > now + CLOCK_TOLERANCE) {
+        return Err(format!("the signature by {of} has no date, or one that is still to come"));
+    }
+    let lifetime = signature.signature_expiration_time();
+    if is_over(created, lifetime.map(Into::into), now) {
+        return Err(format!("the signature by {of} has expired"));
+    }
+    Ok(())
+}
+
+/// A clock may be so much behind that of the archive.
+const CLOCK_TOLERANCE: Duration = Duration::from_hours(24);
+
+fn time(timestamp: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(timestamp.as_secs().into())
+}
+
+/// Whether what began at `created` has ended; no lifetime, or one of zero, is without end.
+fn is_over(created: Option<Timestamp>, lifetime: Option<Duration>, now: SystemTime) -> bool {
+    let lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
+    created.zip(lifetime).is_some_and(|(created, lifetime)| time(created) + lifetime < now)
+}
+
+/// Refuses a key that was revoked or has expired, by its newest signature over itself.
+fn check_primary(key: &SignedPublicKey, now: SystemTime) -> Result<(), String> {
+    let (primary, of) = (&key.primary_key, key.primary_key.fingerprint());
+    if key.details.revocation_signatures.iter().any(|revocation| revocation.verify_key(primary).is_ok()) {
+        return Err(format!("the key {of} was revoked"));
+    }
+    let direct = key.details.direct_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
+    let of_users = key.details.users.iter().flat_map(|user| {
+        let is_own = |signature: &&Signature| {
+            signature.is_certification() && signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
+        };
+        user.signatures.iter().filter(is_own)
+    });
+    let newest = direct.chain(of_users).max_by_key(|signature| signature.created().map(Timestamp::as_secs));
+    let newest = newest.ok_or_else(|| format!("the key {of} has no signature over itself"))?;
+    let lifetime = newest.key_expiration_time().map(Into::into);
+    if is_over(Some(primary.created_at()), lifetime, now) {
+        return Err(format!("the key {of} has expired"));
+    }
+    Ok(())
+}
+
+/// Refuses a subkey that the primary key does not let sign, by its newest signature over it.
+fn check_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: SystemTime) -> Result<(), String> {
+    let (primary, of) = (&key.primary_key, subkey.key.fingerprint());
+    let own =
+        subkey.signatures.iter().filter(|signature| signature.verify_subkey_binding(primary, &subkey.key).is_ok());
+    let (revocations, bindings): (Vec<_>, Vec<_>) =
+        own.partition(|signature| signature.typ() == Some(SignatureType::SubkeyRevocation));
+    if !revocations.is_empty() {
+        return Err(format!("the subkey {of} was revoked"));
+    }
+    let newest = bindings.into_iter().max_by_key(|signature| signature.created().map(Timestamp::as_secs));
+    let newest = newest.ok_or_else(|| format!("the subkey {of} does not belong to its key"))?;
+    let signs_back =
+        newest.embedded_signature().is_some_and(|back| back.verify_primary_key_binding(&subkey.key, primary).is_ok());
+    if !newest.key_flags().sign() || !signs_back {
+        return Err(format!("the subkey {of} is not one that signs"));
+    }
+    if is_over(Some(subkey.key.created_at()), newest.key_expiration_time().map(Into::into), now) {
+        return Err(format!("the subkey {of} has expired"));
+    }
+    Ok(())
+}

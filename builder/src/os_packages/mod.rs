@@ -1,0 +1,215 @@
+//! Packages of the hosts' own distributions, such as conntrack and socat, for hosts that lack them and reach no mirror.
+//!
+//! `bundle.yaml` → [`OsPackages`] → signed release documents and indexes (`fetch`) → the packages with all that they depend on.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `keyring` | whether a document bears the signature of an archive |
+//! | `release` | what a suite has, by digest, and until when that counts |
+//! | `index` | the packages of a suite |
+//! | `resolver` | which packages others need |
+//!
+//! Source: <https://wiki.debian.org/DebianRepository/Format>, deb-control(5), Debian Policy 7.
+
+mod error;
+mod index;
+mod keyring;
+mod release;
+mod resolver;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use kbundle_format::os_package::DistributionName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::site::read_regular;
+
+pub use error::{OsPackageError, OsPackageSettingsError};
+pub use index::{Index, Package};
+pub use keyring::Keyring;
+pub use release::{IndexFile, Release};
+pub use resolver::resolve;
+
+/// What kubeadm's preflight looks for and a base system of Debian or Ubuntu lacks.
+const DEFAULT_PACKAGES: [&str; 4] = ["conntrack", "ethtool", "iptables", "socat"];
+
+/// A distribution's packages as `bundle.yaml` has them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OsPackageSettings {
+    /// `ID-VERSION_ID` of the hosts' os-release, such as `debian-12` or `ubuntu-24.04`.
+    pub distribution: DistributionName,
+    /// The file with the archive's public keys, such as `debian-archive-keyring.gpg`.
+    #[schemars(with = "String")]
+    pub keyring: PathBuf,
+    /// The address of the archive; the distribution's own where absent.
+    pub mirror: Option<String>,
+    /// Suites of the archive; where absent those of the release and its updates.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// Components of each suite; where absent `main`, and for Ubuntu `universe` too.
+    #[serde(default)]
+    pub components: Vec<String>,
+    /// The packages; `conntrack`, `ethtool`, `iptables` and `socat` where absent. What they depend on comes along.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// A file with the names of packages that all hosts have, one on a line. Where absent, they have those of the priorities `required` and `important`.
+    #[schemars(with = "Option<String>")]
+    pub installed: Option<PathBuf>,
+}
+
+/// Packages of one release of a distribution, and how they are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OsPackages {
+    /// The release.
+    pub distribution: DistributionName,
+    /// The keys that the archive signs with.
+    pub keyring: Keyring,
+    /// The address of the archive, without a slash at its end.
+    pub mirror: String,
+    /// Suites.
+    pub suites: Vec<String>,
+    /// Components of each suite.
+    pub components: Vec<String>,
+    /// What hosts are to have.
+    pub packages: Vec<String>,
+    /// What they have already.
+    pub base: Base,
+}
+
+/// What hosts have before anything is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Essential packages and those of the priorities `required` and `important`, with all that they depend on: what the installers of Debian and
+    /// Ubuntu and debootstrap(8) put on every host.
+    ByPriority,
+    /// Packages by name.
+    Listed(BTreeSet<String>),
+}
+
+/// What is known of a distribution by itself.
+struct Known {
+    distribution: &'static str,
+    mirror: &'static str,
+    suites: &'static [&'static str],
+    components: &'static [&'static str],
+}
+
+const DEBIAN: &str = "https://deb.debian.org/debian";
+const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
+
+/// Addresses and suites: sources.list(5) as each distribution installs it. Debian's security archive has another address.
+const KNOWN: [Known; 4] = [
+    Known {
+        distribution: "debian-12",
+        mirror: DEBIAN,
+        suites: &["bookworm", "bookworm-updates"],
+        components: &["main"],
+    },
+    Known { distribution: "debian-13", mirror: DEBIAN, suites: &["trixie", "trixie-updates"], components: &["main"] },
+    Known {
+        distribution: "ubuntu-22.04",
+        mirror: UBUNTU,
+        suites: &["jammy", "jammy-updates", "jammy-security"],
+        components: &["main", "universe"],
+    },
+    Known {
+        distribution: "ubuntu-24.04",
+        mirror: UBUNTU,
+        suites: &["noble", "noble-updates", "noble-security"],
+        components: &["main", "universe"],
+    },
+];
+
+impl OsPackages {
+    /// Reads settings and the files that they name, which are relative to `base`.
+    ///
+    /// # Errors
+    /// [`OsPackageSettingsError`].
+    pub fn read_all(base: &Path, settings: &[OsPackageSettings]) -> Result<Vec<Self>, OsPackageSettingsError> {
+        let mut seen = BTreeSet::new();
+        for OsPackageSettings { distribution, .. } in settings {
+            if !seen.insert(distribution) {
+                return Err(wrong(distribution, "it is there twice"));
+            }
+        }
+        settings.iter().map(|settings| Self::read(base, settings)).collect()
+    }
+
+    fn read(base: &Path, settings: &OsPackageSettings) -> Result<Self, OsPackageSettingsError> {
+        let distribution = &settings.distribution;
+        let known = KNOWN.iter().find(|known| known.distribution == distribution.as_str());
+        let lacking = |key: &str| {
+            let names: Vec<_> = KNOWN.iter().map(|known| known.distribution).collect();
+            wrong(distribution, &format!("it needs `{key}`, which is known for {} alone", names.join(", ")))
+        };
+        let mirror = settings.mirror.as_deref().or(known.map(|known| known.mirror)).ok_or_else(|| lacking("mirror"))?;
+        if !mirror.starts_with("https://") && !mirror.starts_with("http://") {
+            return Err(wrong(
+                distribution,
+                &format!("`{mirror}` is not an address that begins with https:// or http://"),
+            ));
+        }
+        let or_known = |given: &[String], of: fn(&Known) -> &'static [&'static str], key: &str| match (given, known) {
+            ([], None) => Err(lacking(key)),
+            ([], Some(known)) => Ok(of(known).iter().map(|&name| name.to_owned()).collect()),
+            (given, _) => given.iter().map(|name| plain(distribution, name)).collect::<Result<Vec<_>, _>>(),
+        };
+        let packages = match settings.packages.as_slice() {
+            [] => DEFAULT_PACKAGES.map(str::to_owned).into(),
+            packages => packages.iter().map(|name| plain(distribution, name)).collect::<Result<_, _>>()?,
+        };
+        let keyring = base.join(&settings.keyring);
+        Ok(Self {
+            distribution: distribution.clone(),
+            keyring: Keyring::parse(&keyring, &read_file(&keyring)?)?,
+            mirror: mirror.trim_end_matches('/').to_owned(),
+            suites: or_known(&settings.suites, |known| known.suites, "suites")?,
+            components: or_known(&settings.components, |known| known.components, "components")?,
+            packages,
+            base: settings.installed.as_ref().map_or(Ok(Base::ByPriority), |file| installed(&base.join(file)))?,
+        })
+    }
+}
+
+fn wrong(distribution: &DistributionName, reason: &str) -> OsPackageSettingsError {
+    OsPackageSettingsError::Settings { distribution: distribution.clone(), reason: reason.to_owned() }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, OsPackageSettingsError> {
+    read_regular(path).map_err(|source| OsPackageSettingsError::Read { path: path.to_owned(), source })
+}
+
+/// The packages of a file as `dpkg-query --show --showformat '${Package}\n'` prints them.
+fn installed(path: &Path) -> Result<Base, OsPackageSettingsError> {
+    let text = String::from_utf8_lossy(&read_file(path)?).into_owned();
+    Ok(Base::Listed(text.split_whitespace().map(str::to_owned).collect()))
+}
+
+/// A name of a package, suite or component: it becomes a part of addresses.
+fn plain(distribution: &DistributionName, name: &str) -> Result<String, OsPackageSettingsError> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-_".contains(&byte);
+    let good = !name.is_empty()
+        && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(known));
+    if good {
+        Ok(name.to_owned())
+    } else {
+        Err(wrong(distribution, &format!("`{name}` is not the name of a package, suite or component")))
+    }
+}
+
+/// Debian's name of an architecture that OCI calls `architecture`.
+#[must_use]
+pub fn debian_architecture(architecture: &str) -> &str {
+    match architecture {
+        "arm" => "armhf",
+        "386" => "i386",
+        "ppc64le" => "ppc64el",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
