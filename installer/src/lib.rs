@@ -9,6 +9,7 @@ pub use kbundle_cluster::{config, kube_types, version_rules};
 pub mod agent;
 pub mod backup;
 pub mod certificates;
+mod changes;
 mod cleanup;
 pub mod cli;
 pub mod commands;

@@ -190,7 +190,7 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer addons ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network node-settings image-keeper certificate-timer addons ready");
         insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
         insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");

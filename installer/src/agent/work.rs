@@ -12,6 +12,7 @@ use kbundle_format::IndexedBundle;
 use super::leader_link::LeaderLink;
 use super::questions::Work;
 use super::store;
+use crate::changes;
 use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
@@ -65,7 +66,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
     let plan = plan_of(plan(&inputs))?.of_phase(phase);
-    records.keep(&host)?;
+    changes::keep_records(&records, &host, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
     let changed = executor::execute(&plan, &mut context, leader)?;
     drop(lock);

@@ -23,7 +23,7 @@ pub mod join;
 mod kernel_modules;
 pub mod kubeadm_config;
 pub mod kubeconfig;
-mod kubelet;
+pub mod kubelet;
 pub mod load_balancer;
 pub mod network;
 pub mod network_manager;

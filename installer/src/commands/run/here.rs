@@ -11,6 +11,7 @@ use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use super::assignment::Assignment;
 use super::changed_something;
+use crate::changes;
 use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
@@ -48,6 +49,12 @@ pub fn run(
 
     let spec = assignment.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());
+    if let Some(standing) = Records::read_begun(&host)? {
+        let changes = standing.changes_to(&spec);
+        if !changes.is_empty() {
+            reporter.event(&Event::SettingsDiffer { changes });
+        }
+    }
     // Guard 5.
     records.refuse_another(&host)?;
     let (spec, name) = (Cow::Borrowed(&spec), assignment.name.as_deref());
@@ -71,7 +78,7 @@ pub fn run(
     }
 
     explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
-    records.keep(&context.host)?;
+    changes::keep_records(&records, &context.host, &context.inputs)?;
     assignment.stage(&mut context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());

@@ -117,7 +117,12 @@ pub fn changes(standing: &ClusterSpec, wanted: &ClusterSpec, scope: Scope) -> Ve
     } else {
         let listed = |spec: &ClusterSpec| if spec.hosts.is_empty() { "absent" } else { "given" }.to_owned();
         let effect = rules::LIST_OF_HOSTS.clone();
-        found.0.push(Change { setting: "hosts".to_owned(), standing: listed(standing), wanted: listed(wanted), effect });
+        found.0.push(Change {
+            setting: "hosts".to_owned(),
+            standing: listed(standing),
+            wanted: listed(wanted),
+            effect,
+        });
     }
     found.0
 }
@@ -142,7 +147,8 @@ impl Comparison {
         for name in names {
             match (before.get(name), after.get(name)) {
                 (Some(before), Some(after)) => {
-                    let [before, after] = [before, after].map(|host| json(&HostSpec { ssh: Ssh::default(), ..(*host).clone() }));
+                    let [before, after] =
+                        [before, after].map(|host| json(&HostSpec { ssh: Ssh::default(), ..(*host).clone() }));
                     self.compare("hosts[]", "", &format!(" of host {name}"), &before, &after);
                 }
                 (before, _) if scope == Scope::AllHosts => {
@@ -183,7 +189,10 @@ impl Comparison {
 }
 
 /// Both as maps, where each is one or absent.
-fn both_maps(standing: &Value, wanted: &Value) -> Option<(serde_json::Map<String, Value>, serde_json::Map<String, Value>)> {
+fn both_maps(
+    standing: &Value,
+    wanted: &Value,
+) -> Option<(serde_json::Map<String, Value>, serde_json::Map<String, Value>)> {
     match (standing, wanted) {
         (Value::Object(standing), Value::Object(wanted)) => Some((standing.clone(), wanted.clone())),
         (Value::Object(standing), Value::Null) => Some((standing.clone(), serde_json::Map::new())),
@@ -195,7 +204,9 @@ fn both_maps(standing: &Value, wanted: &Value) -> Option<(serde_json::Map<String
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => return "absent".to_owned(),
-        Value::String(text) if text.trim_end().contains('\n') => return format!("a text of {} lines", text.lines().count()),
+        Value::String(text) if text.trim_end().contains('\n') => {
+            return format!("a text of {} lines", text.lines().count());
+        }
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };

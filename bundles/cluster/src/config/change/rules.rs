@@ -45,7 +45,10 @@ pub const UNKNOWN: Effect = refused("this kinstall has no rule for it", "put the
 pub const RULES: &[(&str, Effect)] = &[
     ("schema", refused("it is the version of the file's form", "write `schema: 1`")),
     ("name", refused("certificates, kubeconfigs and the API's name have it", NEW_CLUSTER)),
-    ("hosts[].name", new_hosts("a new name is a new host, which joins; one that is gone stays until `kinstall remove`")),
+    (
+        "hosts[].name",
+        new_hosts("a new name is a new host, which joins; one that is gone stays until `kinstall remove`"),
+    ),
     ("hosts[].address", refused("certificates, etcd and the node have it", ADD_AGAIN)),
     ("hosts[].second-address", refused("certificates, etcd and the node have it", ADD_AGAIN)),
     ("hosts[].arch", without_restart("it is compared with the host")),
@@ -92,5 +95,8 @@ pub const RULES: &[(&str, Effect)] = &[
     ("scheduler", rolled_out("the static pods of the schedulers", "the schedulers, one after another")),
     ("etcd", refused("the cluster's state lies there", NEW_CLUSTER)),
     ("kubeadm-patches", PATCHES),
-    ("host-preparation", without_restart("hosts are made fit where it is enabled; `kinstall reset` alone takes that back")),
+    (
+        "host-preparation",
+        without_restart("hosts are made fit where it is enabled; `kinstall reset` alone takes that back"),
+    ),
 ];

@@ -22,7 +22,11 @@ fn told(change: impl FnOnce(&mut ClusterSpec)) -> String {
 /// The places of the schema's keys that hold no further keys, or that have a rule.
 fn places(schema: &Value, object: &Value, above: &str, found: &mut Vec<String>) {
     let resolve = |value: &Value| {
-        let value = if value["anyOf"][0].is_object() && value["anyOf"][1]["type"] == "null" { &value["anyOf"][0] } else { value };
+        let value = if value["anyOf"][0].is_object() && value["anyOf"][1]["type"] == "null" {
+            &value["anyOf"][0]
+        } else {
+            value
+        };
         value["$ref"].as_str().map_or_else(|| value.clone(), |to| schema.pointer(&to[1..]).unwrap().clone())
     };
     for (key, property) in object["properties"].as_object().unwrap() {

@@ -1,0 +1,77 @@
+//! Other settings for a host that stands: which are refused, and what is noted before the host's record says them.
+
+use anyhow::anyhow;
+
+use crate::config::change::{Change, Effect};
+use crate::failure::Advise;
+use crate::host::Host;
+use crate::inputs::Inputs;
+use crate::records::Records;
+use crate::steps::kubelet;
+
+/// Refuses where one of `changes` cannot be made on a standing cluster; all of these are named.
+pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
+    let refused: Vec<_> = changes.iter().filter(|change| change.is_refused()).map(ToString::to_string).collect();
+    let (Some(last), count) = (refused.last(), refused.len()) else { return Ok(()) };
+    let what = if count == 1 { "a setting of cluster.yaml" } else { "settings of cluster.yaml" };
+    let others = refused[..count - 1].iter().rev();
+    let reasons = others.fold(anyhow!(last.clone()), |error, reason| error.context(reason.clone()));
+    Err(reasons.context(format!("{what} cannot change on a standing cluster; nothing was changed")))
+        .refused()
+        .hint("put what is named back to the former value, then run the same command again")
+}
+
+/// Keeps `records` on a host. Where it stands by others, what its kubelet has from them is noted first.
+pub fn keep_records(records: &Records, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
+    if let Some(standing) = Records::read_begun(host)?
+        && standing.spec != records.spec
+    {
+        kubelet::note_standing(host, &Inputs { spec: &standing.spec, ..*inputs })?;
+    }
+    Ok(records.keep(host)?)
+}
+
+/// The lines that show `changes` to people.
+#[must_use]
+pub fn text(changes: &[Change]) -> String {
+    let line = |change: &Change| {
+        let mark = match change.effect {
+            Effect::RolledOut { .. } => "change",
+            Effect::Refused { .. } => "refuse",
+            Effect::NewHosts { .. } => "leave",
+        };
+        format!("\n  {mark:6} {change}")
+    };
+    format!("cluster.yaml differs from what the cluster stands by:{}", changes.iter().map(line).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClusterSpec;
+    use crate::config::change::{Scope, changes};
+    use crate::failure::message;
+
+    fn between(standing: &str, wanted: &str) -> Vec<Change> {
+        let [standing, wanted] = [standing, wanted].map(|text| ClusterSpec::parse(text).unwrap());
+        changes(&standing, &wanted, Scope::AllHosts)
+    }
+
+    #[test]
+    fn all_that_is_refused_is_named_with_its_reason() {
+        let found = between("", "network: {pod-cidr: 10.1.0.0/16, dns-domain: plant.example}\nkubelet: {max-pods: 60}");
+        let error = refuse(&found).unwrap_err();
+        insta::assert_snapshot!(message(&error), @"
+        error: settings of cluster.yaml cannot change on a standing cluster; nothing was changed
+          caused by: network.dns-domain was cluster.local and is plant.example now: cannot change, since pods look names up in it, and certificates have it; set up a new cluster with it and move the applications there
+          caused by: network.pod-cidr was 10.244.0.0/16 and is 10.1.0.0/16 now: cannot change, since every pod has its address from it; set up a new cluster with it and move the applications there
+        hint: put what is named back to the former value, then run the same command again
+        ");
+        insta::assert_snapshot!(text(&found[..1]), @"
+        cluster.yaml differs from what the cluster stands by:
+          change kubelet.max-pods was 110 and is 60 now: the configuration of the kubelets; restarts kubelets, one after another; pods live on
+        ");
+        refuse(&between("", "kubelet: {max-pods: 60}")).unwrap();
+        refuse(&[]).unwrap();
+    }
+}
