@@ -47,10 +47,15 @@ pub fn text(changes: &[Change]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kbundle_cli::failure::{Kind, kind};
+    use proptest::prelude::*;
+    use proptest::sample::subsequence;
+
     use super::*;
     use crate::config::ClusterSpec;
     use crate::config::change::{Scope, changes};
     use crate::failure::message;
+    use crate::fixture::bench::Bench;
 
     fn between(standing: &str, wanted: &str) -> Vec<Change> {
         let [standing, wanted] = [standing, wanted].map(|text| ClusterSpec::parse(text).unwrap());
@@ -73,5 +78,54 @@ mod tests {
         ");
         refuse(&between("", "kubelet: {max-pods: 60}")).unwrap();
         refuse(&[]).unwrap();
+    }
+
+    /// Changes of the file, and whether each is refused.
+    const EDITS: [(fn(&mut ClusterSpec), bool); 9] = [
+        (|spec| spec.network.dns_domain = "plant.example".parse().unwrap(), true),
+        (|spec| spec.api.port = 7443, true),
+        (|spec| spec.security.encryption_at_rest = crate::config::Switch::Disabled, true),
+        (|spec| spec.network.kube_proxy.strict_arp = true, false),
+        (|spec| spec.api.certificate_sans.push("k8s.example".into()), false),
+        (|spec| spec.kubelet.max_pods = 60, false),
+        (|spec| spec.security.audit_log = crate::config::Switch::Disabled, false),
+        (|spec| spec.scheduler.extra_args = [("v".to_owned(), "4".into())].into(), false),
+        (|spec| spec.addons.push("metallb".parse().unwrap()), false),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Every edit is found, and a single one that cannot be made refuses the run: a host that stands is left as it is.
+        #[test]
+        fn no_edit_is_ignored(chosen in subsequence(EDITS.to_vec(), 0..=EDITS.len())) {
+            let standing = records(ClusterSpec::default());
+            let mut spec = ClusterSpec::default();
+            for (edit, _) in &chosen {
+                edit(&mut spec);
+            }
+            let found = standing.changes_to(&spec);
+            prop_assert_eq!(found.len(), chosen.len());
+            let is_refused = chosen.iter().any(|(_, is_refused)| *is_refused);
+
+            let bench = Bench::new();
+            standing.keep(&bench.host()).unwrap();
+            bench.host().ledger_mut().record(crate::host::Change::StepStarted { step: "swap".into() }).unwrap();
+            let kept = bench.read("var/lib/kinstall/cluster.yaml");
+            match records(spec).refuse_another(&bench.host()) {
+                Ok(()) => prop_assert!(!is_refused),
+                Err(error) => {
+                    prop_assert!(is_refused);
+                    prop_assert_eq!(kind(&error), Kind::Refused);
+                }
+            }
+            prop_assert_eq!(bench.read("var/lib/kinstall/cluster.yaml"), kept);
+            prop_assert!(bench.ran().is_empty());
+        }
+    }
+
+    fn records(spec: ClusterSpec) -> Records {
+        let list_bytes = crate::fixture::list("1.36.3").to_bytes();
+        Records { list_bytes, signatures: vec![], keys: vec![], spec, name: None }
     }
 }

@@ -6,6 +6,7 @@
 
 mod backup;
 mod certificates;
+mod changes;
 mod install;
 mod interrupted;
 mod minors;

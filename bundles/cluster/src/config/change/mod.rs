@@ -23,6 +23,7 @@ const LONGEST_VALUE: usize = 120;
 /// What a run makes of a setting that differs on a standing cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "effect", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[schemars(rename = "SettingEffect")]
 pub enum Effect {
     /// The run brings it to the hosts.
     RolledOut {
@@ -48,6 +49,7 @@ pub enum Effect {
 /// A setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SettingChange")]
 pub struct Change {
     /// Where in the file, such as `network.pod-cidr`, or `labels.disk of host w1`.
     pub setting: String,
