@@ -7,7 +7,8 @@ use kbundle_format::write::WriteError;
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
 use crate::chart::{ChartError, ChartSettingsError};
-use crate::fetch::{FetchError, LocalFileError};
+use crate::fetch::{FetchError, KeepImageError, LocalFileError};
+use crate::image_file::ImageFileError;
 use crate::lock::LockError;
 use crate::pack::PackError;
 use crate::push::PushError;
@@ -102,13 +103,19 @@ impl Explain for SpecError {
             Self::Read { source, .. } => Kind::of_file(source),
             Self::Site(error) => error.kind(),
             Self::Chart(error) => error.kind(),
+            Self::Image(error) => error.kind(),
             _ => Kind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, Self::NoVersion)
-            .then(|| "name one with `--k8s 1.25.2`, or in bundle.yaml with `kubernetes: 1.25.2`".to_owned())
+        match self {
+            Self::NoVersion => {
+                Some("name one with `--k8s 1.25.2`, or in bundle.yaml with `kubernetes: 1.25.2`".to_owned())
+            }
+            Self::Image(error) => Explain::hint(error),
+            _ => None,
+        }
     }
 }
 
@@ -136,6 +143,45 @@ impl Explain for LocalFileError {
                 Some("a lock and its files stay together: keep kbundle.lock beside bundle.yaml".to_owned())
             }
             Self::Changed { .. } => Some("make the lock again with `kbundle lock`, or put the file back".to_owned()),
+            Self::Cache(error) => Explain::hint(error),
+        }
+    }
+}
+
+impl Explain for ImageFileError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { source, .. } => Kind::of_file(source),
+            Self::Choice { .. } => Kind::Usage,
+            Self::Refused { .. } | Self::Changed { .. } => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { .. } => Some(
+                "copy the image again: `skopeo copy docker://IMAGE oci:FOLDER:TAG`, or `docker save IMAGE -o FILE`"
+                    .to_owned(),
+            ),
+            Self::Changed { .. } => {
+                Some("make the lock again with `kbundle lock`, correct the digest, or put the file back".to_owned())
+            }
+            Self::Read { .. } | Self::Choice { .. } => None,
+        }
+    }
+}
+
+impl Explain for KeepImageError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Cache(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
             Self::Cache(error) => Explain::hint(error),
         }
     }

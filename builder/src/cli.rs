@@ -258,6 +258,9 @@ pub struct SpecArgs {
     ///
     /// Reference with digest, registry.example/team/app:1.2@sha256:…, or by digest alone. A tag alone needs --trust-on-first-use. Without
     /// a registry the image is Docker Hub's: nginx:1.27 is docker.io/library/nginx:1.27.
+    ///
+    /// From a file: NAME=oci:PATH[:TAG] for an OCI image layout (folder or tar), NAME=docker-archive:PATH[:REFERENCE] for what docker save
+    /// writes. NAME is what the image is called in the bundle. Example: --add-image registry.example/team/app:1.2=oci:images/app:1.2
     #[arg(long = "add-image", value_name = "REF@DIGEST")]
     pub images: Vec<ImageRequest>,
     /// Take content that nothing pins as it comes

@@ -21,6 +21,8 @@ pub mod contents;
 pub mod demand;
 pub mod diff;
 pub mod fetch;
+pub mod image_file;
+pub mod image_name;
 pub mod lock;
 pub mod mirror;
 mod one_or_many;

@@ -13,6 +13,8 @@ use kbundle_format::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::image_file::ImageFile;
+
 /// The lock schema this program reads and writes.
 pub const SCHEMA: u32 = 1;
 
@@ -79,6 +81,9 @@ pub struct LockedImage {
     pub platform: Platform,
     /// How `pinned` was obtained.
     pub pin: PinSource,
+    /// The file that has it, relative to the lock; absent where a registry has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ImageFile>,
     /// The image index that the pin names; absent where it names the manifest itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
@@ -169,6 +174,11 @@ impl LockedImage {
 }
 
 impl Lock {
+    /// Images from files, each with where it lies and its digest.
+    pub fn image_files(&self) -> impl Iterator<Item = (&ImageFile, Digest)> {
+        self.images.iter().filter_map(|image| Some((image.file.as_ref()?, image.pinned().digest)))
+    }
+
     /// Reads a lock file.
     ///
     /// # Errors
@@ -212,6 +222,7 @@ pub(crate) mod tests {
             reference: format!("registry.k8s.io/{name}:v1").parse().unwrap(),
             platform: "linux/amd64".parse().unwrap(),
             pin: PinSource::Catalog,
+            file: None,
             index: Some(descriptor(format!("index of {name}").as_bytes(), "application/vnd.oci.image.index.v1+json")),
             inner_indexes: Vec::new(),
             manifest: descriptor(name.as_bytes(), "application/vnd.oci.image.manifest.v1+json"),

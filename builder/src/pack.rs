@@ -241,7 +241,10 @@ fn blob_entries(images: &[LockedImage]) -> Vec<Entry> {
 }
 
 fn blob_entry(image: &LockedImage, kind: EntryKind, blob: &Descriptor) -> Entry {
-    let (registry, repository) = (image.reference.registry(), image.reference.repository());
+    let url = match &image.file {
+        Some(file) => file.to_string(),
+        None => format!("oci://{}/{}@{}", image.reference.registry(), image.reference.repository(), blob.digest),
+    };
     let pin = if blob == image.pinned() { image.pin } else { PinSource::Referenced };
     Entry {
         path: EntryPath::blob(&blob.digest),
@@ -252,7 +255,7 @@ fn blob_entry(image: &LockedImage, kind: EntryKind, blob: &Descriptor) -> Entry 
         roles: image.roles.clone(),
         component: None,
         platform: None,
-        origin: Some(Origin { url: format!("oci://{registry}/{repository}@{}", blob.digest), pin }),
+        origin: Some(Origin { url, pin }),
         licence: image.licence.clone(),
         host_file: None,
     }

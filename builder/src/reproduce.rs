@@ -1,10 +1,10 @@
 //! From a bundle's list back to a lock, so that the whole way can be gone again and the result compared.
 
-use kbundle_format::{BundleList, Digest, Entry, Image, PinSource};
+use kbundle_format::{BundleList, Digest, Entry, PinSource};
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::lock::{Artifact, Lock, SCHEMA};
-use crate::resolve::{SelectedImage, Selection};
+use crate::resolve::{Selection, images_of};
 
 /// Why a list cannot be built again.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +31,12 @@ pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
 /// # Errors
 /// [`FetchError`]: what was fetched is something else, or a server does not have it any more.
 pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetcher) -> Result<Lock, FetchError> {
-    let mut images: Vec<SelectedImage> = Vec::new();
-    for image in &list.images {
-        // The list has one image for each platform, a selection has one for all.
-        if images.iter().all(|known| known.reference != image.reference) {
-            images.push(selected(list, image));
-        }
-    }
     let selection = Selection {
         kubernetes: list.kubernetes_version,
         platforms: list.platforms.clone(),
         sources: list.sources.clone(),
         artifacts: Vec::new(),
-        images,
+        images: images_of(list),
         charts: None,
     };
     let mut pinned = fetcher.pin_content(selection).await?;
@@ -71,17 +64,6 @@ fn artifact(entry: &Entry) -> Result<Artifact, ReproduceError> {
         pinned_by: None,
         host_file: entry.host_file.clone(),
     })
-}
-
-fn selected(list: &BundleList, image: &Image) -> SelectedImage {
-    let manifest = list.entries.iter().find(|entry| entry.digest == image.manifest);
-    SelectedImage {
-        reference: image.reference.clone(),
-        digest: Some(image.pinned),
-        roles: image.roles.clone(),
-        licence: manifest.and_then(|entry| entry.licence.clone()),
-        addon: None,
-    }
 }
 
 fn pin_of(list: &BundleList, pinned: &Digest) -> Option<PinSource> {

@@ -1,6 +1,7 @@
 //! From a spec and a catalog to the selection: everything the bundle will hold, each with its pin. Nothing is fetched here.
 
 mod error;
+mod listed;
 mod site;
 
 use std::collections::BTreeSet;
@@ -12,10 +13,12 @@ use kbundle_format::{
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
 use crate::chart::SiteChart;
+use crate::image_file::ImageFile;
 use crate::spec::{BundleSpec, Cni, ImageRequest, LoadBalancer, Unpinned};
 use crate::version_request::VersionRequest;
 
 pub use error::{Loose, ResolveError};
+pub use listed::images_of;
 
 /// What a bundle will hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,20 @@ pub struct SelectedImage {
     pub licence: Option<String>,
     /// The add-on that it belongs to; absent where it is Kubernetes' own or the site's.
     pub addon: Option<Component>,
+    /// The file of this machine that has it; absent where a registry has it.
+    pub file: Option<ImageFile>,
+}
+
+impl SelectedImage {
+    /// How its digest was, or will be, obtained.
+    #[must_use]
+    pub fn pin_source(&self) -> PinSource {
+        match (&self.file, self.digest) {
+            (Some(_), _) => PinSource::LocalFile,
+            (None, Some(_)) => PinSource::Catalog,
+            (None, None) => PinSource::TrustOnFirstUse,
+        }
+    }
 }
 
 impl Selection {
@@ -113,6 +130,11 @@ impl Selection {
         let mut loose: Vec<_> = files.chain(images).collect();
         loose.sort_by(|one, other| name_of(one).cmp(&name_of(other)));
         loose
+    }
+
+    /// Images from files of this machine, each with where it lies and its digest.
+    pub fn image_files(&self) -> impl Iterator<Item = (&ImageFile, Digest)> {
+        self.images.iter().filter_map(|image| Some((image.file.as_ref()?, image.digest?)))
     }
 
     /// The control plane's images come first: a host needs them first.
@@ -317,7 +339,7 @@ fn add_images(
 ) -> Result<(), ResolveError> {
     more.iter().try_for_each(|image| {
         let CatalogImage { reference, digest, licence, roles } = image.clone();
-        add_image(images, SelectedImage { reference, digest, roles, licence, addon: addon.cloned() })
+        add_image(images, SelectedImage { reference, digest, roles, licence, addon: addon.cloned(), file: None })
     })
 }
 
@@ -333,15 +355,16 @@ fn add_image(images: &mut Vec<SelectedImage>, image: SelectedImage) -> Result<()
         return Err(ResolveError::TwoDigests { reference: Box::new(image.reference), first, second });
     }
     known.digest = known.digest.or(image.digest);
+    known.file = known.file.take().or(image.file);
     known.roles.extend(image.roles);
     Ok(())
 }
 
 /// An image that the site asks for.
 fn image(request: ImageRequest, addon: Option<Component>) -> SelectedImage {
-    let ImageRequest { reference, digest } = request;
+    let ImageRequest { reference, digest, file } = request;
     let roles = BTreeSet::from([Role::ControlPlane, Role::Worker]);
-    SelectedImage { reference, digest, roles, licence: None, addon }
+    SelectedImage { reference, digest, roles, licence: None, addon, file }
 }
 
 fn image_rank(name: &str) -> u8 {

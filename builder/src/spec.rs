@@ -16,6 +16,7 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
+use crate::image_file::ImageFileError;
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, Paths};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
@@ -147,7 +148,7 @@ pub struct SpecFile {
     /// Add-ons of the catalog (`--addon`).
     #[serde(default)]
     pub addons: Vec<String>,
-    /// Images of the site's own: `REGISTRY/REPOSITORY:TAG@sha256:DIGEST` (`--add-image`).
+    /// Images of the site's own: `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`, or from files `NAME=oci:PATH[:TAG]` and `NAME=docker-archive:PATH[:REFERENCE]` (`--add-image`).
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub images: Vec<ImageRequest>,
@@ -246,6 +247,9 @@ pub enum SpecError {
     /// Charts of the site.
     #[error(transparent)]
     Chart(#[from] ChartSettingsError),
+    /// Images from files.
+    #[error(transparent)]
+    Image(#[from] ImageFileError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
@@ -318,7 +322,7 @@ impl SpecFlags {
     /// Joins flags and file: one-valued settings from the flags where given, lists from both.
     ///
     /// # Errors
-    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`] or [`SpecError::Chart`].
+    /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`], [`SpecError::Chart`] or [`SpecError::Image`].
     pub fn join(self, file: &SpecFile) -> Result<(BundleSpec, Mirrors), SpecError> {
         let mirrors = file.mirrors(&self.mirrors);
         let arch = if self.arch.is_empty() { &file.arch } else { &self.arch };
@@ -332,6 +336,13 @@ impl SpecFlags {
         let manifests =
             file.manifests.iter().map(|(name, Paths(paths))| SiteManifests::read(&file.folder, name.as_str(), paths));
         let charts = file.charts.iter().map(|(release, settings)| SiteChart::read(&file.folder, release, settings));
+        let images = file
+            .images
+            .iter()
+            .cloned()
+            .map(Ok)
+            .chain(self.images.into_iter().map(|image| image.named_beside(&file.folder)));
+        let images = images.map(|image| image?.pinned(&file.folder, &platforms)).collect::<Result<_, _>>()?;
         let first_use = self.trust_on_first_use || file.trust_on_first_use;
         let spec = BundleSpec {
             kubernetes: self.kubernetes.or(file.kubernetes).ok_or(SpecError::NoVersion)?,
@@ -343,7 +354,7 @@ impl SpecFlags {
                 .map(Into::into)
                 .unwrap_or_default(),
             addons: file.addons.iter().cloned().chain(self.addons).collect(),
-            images: file.images.iter().cloned().chain(self.images).collect(),
+            images,
             manifests: manifests.collect::<Result<_, _>>()?,
             charts: charts.collect::<Result<_, _>>()?,
             files: SiteFile::read_all(&file.folder, &file.files)?,

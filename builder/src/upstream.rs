@@ -10,7 +10,7 @@ use crate::chart::{ChartOrigin, REGISTRY_SCHEME};
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::registry::registry_host;
-use crate::resolve::{Pin, Selection};
+use crate::resolve::{Pin, Selection, images_of};
 
 /// A web server or registry that content comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +64,7 @@ impl Upstream {
             ChartOrigin::Registry(reference) => Some(reference),
             ChartOrigin::Repository { .. } | ChartOrigin::Local(_) => None,
         });
-        let images = selection.images.iter().map(|image| &image.reference);
+        let images = selection.images.iter().filter(|image| image.file.is_none()).map(|image| &image.reference);
         Self { has_charts: selection.charts.is_some(), ..Self::of(files.chain(web), images.chain(registries)) }
     }
 
@@ -72,7 +72,8 @@ impl Upstream {
     #[must_use]
     pub fn of_lock(lock: &Lock) -> Self {
         let files = lock.artifacts.iter().map(|file| file.url.as_str());
-        Self::of(files, lock.images.iter().map(|image| &image.reference))
+        let images = lock.images.iter().filter(|image| image.file.is_none());
+        Self::of(files, images.map(|image| &image.reference))
     }
 
     /// What anything of `catalog` is fetched from.
@@ -92,7 +93,9 @@ impl Upstream {
         };
         let files = list.entries.iter().filter(|entry| !blob(entry.kind));
         let files = files.filter_map(|entry| Some(entry.origin.as_ref()?.url.as_str()));
-        Self::of(files, list.images.iter().map(|image| &image.reference))
+        let images = images_of(list);
+        let images = images.iter().filter(|image| image.file.is_none());
+        Self::of(files, images.map(|image| &image.reference))
     }
 
     fn of<'a>(urls: impl Iterator<Item = &'a str>, images: impl Iterator<Item = &'a ImageRef>) -> Self {

@@ -40,7 +40,7 @@ pub use kbundle_cli::OutputFormat;
 pub use run::RunArguments;
 pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
-pub use upgrade::{DrainTimeout, MaxUnavailable, UpgradeArguments};
+pub use upgrade::{DrainTimeout, MaxUnavailable, RollbackArguments, UpgradeArguments};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -112,6 +112,13 @@ pub enum Command {
     /// minor at the most and never back. If it is interrupted, run it again to finish.
     #[command(after_long_help = upgrade::EXAMPLES)]
     Upgrade(UpgradeArguments),
+    /// Take this host back to what it ran before an upgrade that failed or was interrupted
+    ///
+    /// Only for a cluster of one host, and only until the upgrade is finished. Brings back programs, configuration and static pods, which
+    /// the upgrade copied before it changed anything, and etcd's snapshot where the former etcd cannot read the data any more. Needs no
+    /// bundle. If it is interrupted, run it again to finish.
+    #[command(after_long_help = upgrade::ROLLBACK_EXAMPLES)]
+    Rollback(RollbackArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     #[command(after_long_help = "Examples:\n  kinstall inspect k8s-1.25.2-amd64.tar.zst --key signing.pub")]

@@ -107,7 +107,7 @@ struct Image {
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<Platform>,
     roles: BTreeSet<Role>,
-    /// Where its index or manifest is asked for, by way of a mirror where there is one.
+    /// Where its index or manifest is asked for, by way of a mirror where there is one, or the file that has it.
     url: String,
     pin: PinReport,
     #[serde(flatten)]
@@ -206,9 +206,9 @@ fn selected_file(file: SelectedArtifact, size: Size, mirrors: &Mirrors) -> File 
 }
 
 fn selected_image(image: SelectedImage, size: Size, mirrors: &Mirrors) -> Image {
-    let source = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
-    let SelectedImage { reference, digest, roles, .. } = image;
-    let url = manifest_url(mirrors, &reference, digest.as_ref());
+    let source = image.pin_source();
+    let SelectedImage { reference, digest, roles, file, .. } = image;
+    let url = file.map_or_else(|| manifest_url(mirrors, &reference, digest.as_ref()), String::from);
     Image { reference, platform: None, roles, url, pin: pinned(source, digest), size: size.into() }
 }
 
@@ -225,7 +225,10 @@ fn of_lock(lock: Lock, demand: &Demand, mirrors: &Mirrors) -> (Vec<File>, Vec<Im
         size: (*size).into(),
     });
     let images = zip(lock.images, &demand.images).map(|(image, size)| Image {
-        url: manifest_url(mirrors, &image.reference, Some(&image.pinned().digest)),
+        url: match &image.file {
+            Some(file) => file.to_string(),
+            None => manifest_url(mirrors, &image.reference, Some(&image.pinned().digest)),
+        },
         pin: pinned(image.pin, Some(image.pinned().digest)),
         reference: image.reference,
         platform: Some(image.platform),

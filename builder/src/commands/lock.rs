@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use kbundle::fetch::keep_local_files;
+use kbundle::fetch::{keep_image_files, keep_local_files};
 use kbundle::upstream::Upstream;
 use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
@@ -45,6 +45,7 @@ pub fn run(arguments: &LockArgs, output: OutputFormat) -> anyhow::Result<()> {
     let cache = source::cache(&arguments.fetch)?;
     // Charts are rendered from there.
     keep_local_files(local_files(&selection), &file.folder, &cache).explained()?;
+    keep_image_files(selection.image_files(), &file.folder, &selection.platforms, &cache).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, fetcher.pin(selection))?;

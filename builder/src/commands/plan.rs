@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kbundle::catalog::Catalog;
 use kbundle::contents;
 use kbundle::demand::Demand;
-use kbundle::fetch::{Cache, keep_local_files};
+use kbundle::fetch::{Cache, keep_image_files, keep_local_files};
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack;
@@ -78,10 +78,18 @@ pub fn local_files(selection: &Selection) -> Vec<(&str, Digest)> {
 }
 
 impl Plan {
-    /// Puts files of the site's own into the cache. Those of a lock lie beside it, those of bundle.yaml beside that.
+    /// Puts files and images of the site's own into the cache. Those of a lock lie beside it, those of bundle.yaml beside that.
     pub fn keep_local_files(&self, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
         let beside_lock = arguments.locked.as_deref().map(|lock| lock.parent().unwrap_or(Path::new("")));
-        keep_local_files(self.source.files(), beside_lock.unwrap_or(&file.folder), &self.cache).explained()
+        let base = beside_lock.unwrap_or(&file.folder);
+        keep_local_files(self.source.files(), base, &self.cache).explained()?;
+        match &self.source {
+            Source::Locked(lock) => keep_image_files(lock.image_files(), base, &lock.platforms, &self.cache),
+            Source::Selected(selection) => {
+                keep_image_files(selection.image_files(), base, &selection.platforms, &self.cache)
+            }
+        }
+        .explained()
     }
 
     /// Checks settings, keys, output, authorities, credentials, cache and room, in this order. `pick` says what is taken from the catalog.

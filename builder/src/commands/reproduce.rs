@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use kbundle::fetch::keep_local_files;
+use kbundle::fetch::{keep_image_files, keep_local_files};
 use kbundle::pack::{BundleExtras, Contents};
 use kbundle::reproduce::{files_of, lock_of};
+use kbundle::resolve::images_of;
 use kbundle::upstream::Upstream;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure, progress};
@@ -46,6 +47,9 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, &file, mirrors, &cache)?;
     let files = files_of(list).explained()?;
     keep_local_files(files.iter().map(|file| (file.url.as_str(), file.digest)), &file.folder, &cache).explained()?;
+    let images = images_of(list);
+    let in_files = images.iter().filter_map(|image| Some((image.file.as_ref()?, image.digest?)));
+    keep_image_files(in_files, &file.folder, &list.platforms, &cache).explained()?;
     let interrupt = Interrupt::watch()?;
     let lock = source::online(&fetcher, &upstream, &interrupt, async {
         let lock = lock_of(list, files, &fetcher).await?;

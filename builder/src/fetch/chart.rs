@@ -8,6 +8,7 @@ use kbundle_format::{Digest, ImageRef, PinSource};
 use serde::Deserialize;
 
 use super::http::{Access, Download, Location, beside_the_network};
+use super::image::ImagePlaces;
 use super::{FetchError, Fetcher, image};
 use crate::chart::{
     ChartError, ChartIdentity, ChartOrigin, Helm, Index, REGISTRY_SCHEME, Rendering, SiteChart, registry_reference,
@@ -156,7 +157,7 @@ impl Fetcher {
         let pin = if chart.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
         let (digest, size) = (layer.digest, layer.size);
         let item = self.progress.item(&reference.to_string(), Some(size));
-        self.downloader.fetch(&image::content(&repositories, &layer), &item).await?;
+        self.downloader.fetch(&image::content(&ImagePlaces::Registries(repositories), &layer), &item).await?;
         let url = format!("{REGISTRY_SCHEME}{}/{}@{digest}", reference.registry(), reference.repository());
         Ok(Archive { url, digest, pin })
     }
@@ -166,7 +167,7 @@ impl Fetcher {
         let reference: ImageRef = url.strip_prefix(REGISTRY_SCHEME)?.parse().ok()?;
         let digest = reference.digest()?;
         let descriptor = Descriptor { media_type: String::new(), digest, size: size.unwrap_or_default() };
-        let download = image::content(&self.mirrors.repositories(&reference), &descriptor);
+        let download = image::content(&ImagePlaces::of(&self.mirrors, &reference, None), &descriptor);
         Some(Download { size, ..download })
     }
 

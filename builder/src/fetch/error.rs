@@ -57,6 +57,14 @@ pub enum FetchError {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
+    /// An image from a file needs more than the file has.
+    #[error("{file} lacks {}, which the image needs", digest.map_or_else(|| "its manifest".to_owned(), |digest| digest.to_string()))]
+    NotInFile {
+        /// Where the image lies.
+        file: String,
+        /// What is missing.
+        digest: Option<Digest>,
+    },
     /// A catalog or a server gives something that is not an address.
     #[error("`{url}` is not an address")]
     Address {
@@ -293,6 +301,7 @@ impl FetchError {
                 | Self::Image { .. }
                 | Self::NoPlatform { .. }
                 | Self::NoChecksum { .. }
+                | Self::NotInFile { .. }
                 | Self::NoRoom { .. }
         )
     }
@@ -336,6 +345,9 @@ impl FetchError {
                 "name another file with `--registry-config FILE`; one with `{}` in it has no credentials"
             }
             Self::NoMirror { failed } => return failed.iter().rev().find_map(Self::hint),
+            Self::NotInFile { .. } => {
+                "copy it with all platforms: `skopeo copy --all`; a lock and its image files stay together"
+            }
             Self::Cache { .. } | Self::NoRoom { .. } => "choose another place with `--cache DIR`",
             _ => return None,
         };

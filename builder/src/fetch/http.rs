@@ -59,6 +59,8 @@ pub(super) enum Access {
     Blob(Repository),
     /// A registry, for an image index or manifest.
     Manifest(Repository),
+    /// Nowhere but in the cache, where it is put from a file.
+    File,
 }
 
 /// Fetches content into the cache.
@@ -175,6 +177,9 @@ impl Downloader {
         partial: &Path,
         item: &Item<'_>,
     ) -> Result<(Digest, u64), FetchError> {
+        if let Access::File = place.access {
+            return Err(FetchError::NotInFile { file: place.url.clone(), digest: wanted.digest });
+        }
         let path = partial.to_owned();
         let mut beginning = beside_the_network(move || Beginning::open(&path)).await?;
         let response = self.ask(place, &beginning).await?;
@@ -215,7 +220,7 @@ impl Downloader {
             request
         };
         match &place.access {
-            Access::Web => self.session.web(&place.url, request).await,
+            Access::Web | Access::File => self.session.web(&place.url, request).await,
             Access::Blob(repository) | Access::Manifest(repository) => {
                 self.session.registry(&place.url, (repository, Operation::Pull), request).await
             }

@@ -5,19 +5,18 @@ use std::pin::Pin as PinBox;
 
 use kbundle_format::limits::MAX_ENTRY_BYTES;
 use kbundle_format::oci::{
-    Blob, ConfigFit, DOCKER_ZSTD_LAYER, Document, IndexEntry, MAX_DOCUMENT_BYTES, StatedPlatform, config_platform,
+    Blob, ConfigFit, DOCKER_ZSTD_LAYER, Document, IndexEntry, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, StatedPlatform,
+    config_platform,
 };
-use kbundle_format::{Digest, PinSource, Platform};
+use kbundle_format::{Digest, ImageRef, Platform};
 
 use super::http::{Access, Download, Location};
 use super::{FetchError, Fetcher};
+use crate::image_file::ImageFile;
 use crate::lock::{Descriptor, Lock, LockedImage};
-use crate::mirror::Repository;
+use crate::mirror::{Mirrors, Repository};
 use crate::registry::{document_address, url};
 use crate::resolve::SelectedImage;
-
-/// An index may name indexes (image-spec 1.1, "Image Index"). No publisher goes deeper than one in another.
-const MAX_INDEX_DEPTH: usize = 4;
 
 /// The first major version of containerd that unpacks [`DOCKER_ZSTD_LAYER`].
 const ZSTD_CONTAINERD_MAJOR: u32 = 2;
@@ -27,7 +26,32 @@ pub(super) struct PinnedImage<'a> {
     fetcher: &'a Fetcher,
     image: &'a SelectedImage,
     platform: &'a Platform,
-    repositories: Vec<Repository>,
+    places: ImagePlaces,
+}
+
+/// Where the content of an image is.
+pub(super) enum ImagePlaces {
+    /// In one of these, which are asked in their order.
+    Registries(Vec<Repository>),
+    /// In a file whose content is in the cache.
+    File(ImageFile),
+}
+
+impl ImagePlaces {
+    /// In `file`, or else where `mirrors` have `reference`.
+    pub fn of(mirrors: &Mirrors, reference: &ImageRef, file: Option<&ImageFile>) -> Self {
+        match file {
+            Some(file) => Self::File(file.clone()),
+            None => Self::Registries(mirrors.repositories(reference)),
+        }
+    }
+
+    fn locations(&self, location: impl Fn(&Repository) -> Location) -> Vec<Location> {
+        match self {
+            Self::Registries(repositories) => repositories.iter().map(location).collect(),
+            Self::File(file) => vec![Location { url: file.to_string(), access: Access::File }],
+        }
+    }
 }
 
 /// The manifest for the platform, and how it was found.
@@ -50,19 +74,20 @@ impl<'a> PinnedImage<'a> {
         image: SelectedImage,
         platform: Platform,
     ) -> Result<LockedImage, FetchError> {
-        let repositories = fetcher.mirrors.repositories(&image.reference);
-        let found = PinnedImage { fetcher, image: &image, platform: &platform, repositories }.follow().await?;
+        let places = ImagePlaces::of(&fetcher.mirrors, &image.reference, image.file.as_ref());
+        let found = PinnedImage { fetcher, image: &image, platform: &platform, places }.follow().await?;
         let FoundManifest { mut indexes, manifest, config, layers, .. } = found;
-        let pin = if image.digest.is_some() { PinSource::Catalog } else { PinSource::TrustOnFirstUse };
+        let pin = image.pin_source();
         let index = indexes.pop();
         indexes.reverse();
         let layers = layers.into_iter().map(Descriptor::from).collect();
-        let SelectedImage { reference, roles, licence, .. } = image;
+        let SelectedImage { reference, roles, licence, file, .. } = image;
         let config = config.into();
         Ok(LockedImage {
             reference,
             platform,
             pin,
+            file,
             index,
             inner_indexes: indexes,
             manifest,
@@ -79,7 +104,7 @@ impl<'a> PinnedImage<'a> {
             url: document_address(repository, reference, self.image.digest.as_ref()),
             access: Access::Manifest(repository.clone()),
         };
-        let places = self.repositories.iter().map(place).collect();
+        let places = self.places.locations(place);
         let wanted = Download { places, digest: self.image.digest, size: None, most: MAX_DOCUMENT_BYTES };
         let item = self.fetcher.progress.step(&format!("{reference} index"), None);
         let (digest, size) = self.fetcher.downloader.fetch(&wanted, &item).await?;
@@ -162,7 +187,7 @@ impl<'a> PinnedImage<'a> {
 
     async fn fetch_document(&self, blob: &Blob) -> Result<Result<Document, String>, FetchError> {
         let item = self.fetcher.progress.step(&format!("{} manifest", self.image.reference), Some(blob.size));
-        let wanted = document(&self.repositories, &blob.clone().into());
+        let wanted = document(&self.places, &blob.clone().into());
         self.fetcher.downloader.fetch(&wanted, &item).await?;
         Ok(Document::parse(&self.fetcher.cache().read(&blob.digest, MAX_DOCUMENT_BYTES)?))
     }
@@ -170,7 +195,7 @@ impl<'a> PinnedImage<'a> {
     /// The platform that a config states.
     async fn stated(&self, config: &Blob) -> Result<StatedPlatform, FetchError> {
         let item = self.fetcher.progress.step(&format!("{} config", self.image.reference), Some(config.size));
-        let wanted = content(&self.repositories, &config.clone().into());
+        let wanted = content(&self.places, &config.clone().into());
         self.fetcher.downloader.fetch(&wanted, &item).await?;
         let bytes = self.fetcher.cache().read(&config.digest, MAX_DOCUMENT_BYTES)?;
         config_platform(&bytes).map_err(|reason| self.refusal(config.digest, reason))
@@ -208,17 +233,17 @@ pub(super) fn check_layers(lock: &Lock) -> Result<(), FetchError> {
 }
 
 /// An image index or manifest by its descriptor.
-pub(super) fn document(repositories: &[Repository], descriptor: &Descriptor) -> Download {
-    download(repositories, descriptor, "manifests", MAX_DOCUMENT_BYTES, Access::Manifest)
+pub(super) fn document(places: &ImagePlaces, descriptor: &Descriptor) -> Download {
+    download(places, descriptor, "manifests", MAX_DOCUMENT_BYTES, Access::Manifest)
 }
 
 /// An image config or layer by its descriptor.
-pub(super) fn content(repositories: &[Repository], descriptor: &Descriptor) -> Download {
-    download(repositories, descriptor, "blobs", MAX_ENTRY_BYTES, Access::Blob)
+pub(super) fn content(places: &ImagePlaces, descriptor: &Descriptor) -> Download {
+    download(places, descriptor, "blobs", MAX_ENTRY_BYTES, Access::Blob)
 }
 
 fn download(
-    repositories: &[Repository],
+    places: &ImagePlaces,
     descriptor: &Descriptor,
     resource: &str,
     most: u64,
@@ -229,7 +254,7 @@ fn download(
         url: url(repository, &format!("{resource}/{digest}")),
         access: access(repository.clone()),
     };
-    Download { places: repositories.iter().map(place).collect(), digest: Some(*digest), size: Some(*size), most }
+    Download { places: places.locations(place), digest: Some(*digest), size: Some(*size), most }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! | `http`, `retry` | one download: resuming, hashing, bounds, retries, other mirrors |
 //! | `image` | from the name of an image to its manifest, config and layers |
 //! | `chart` | charts: their archives, and the images that they name |
-//! | `local_file` | local files of the site |
+//! | `local_file`, `image_file` | local files and images of the site |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
 //! | `progress` | what is shown meanwhile |
 
@@ -16,6 +16,7 @@ mod chart;
 mod error;
 mod http;
 mod image;
+mod image_file;
 mod local_file;
 pub mod progress;
 mod reach;
@@ -32,6 +33,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::http::{Access, Download, Downloader, Location};
+use self::image::ImagePlaces;
 use self::progress::Progress;
 use crate::lock::{Artifact, Lock, SCHEMA};
 use crate::mirror::Mirrors;
@@ -41,6 +43,7 @@ use crate::resolve::{Pin, SelectedArtifact, Selection};
 pub use breakdown::Breakdown;
 pub use cache::{Cache, CacheLock};
 pub use error::FetchError;
+pub use image_file::{KeepImageError, keep_image_files};
 pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};
@@ -157,11 +160,11 @@ impl Fetcher {
         let mut seen = BTreeSet::new();
         let blobs = lock.images.iter().flat_map(|image| image.blobs().map(move |(kind, blob)| (image, kind, blob)));
         let blobs = blobs.filter(|(_, _, blob)| seen.insert(blob.digest)).map(|(image, kind, blob)| {
-            let repositories = self.mirrors.repositories(&image.reference);
+            let places = ImagePlaces::of(&self.mirrors, &image.reference, image.file.as_ref());
             let name = format!("{} {}", image.reference.short_name(), &blob.digest.hex()[..12]);
             let wanted = match kind {
-                EntryKind::ImageIndex | EntryKind::ImageManifest => image::document(&repositories, blob),
-                _ => image::content(&repositories, blob),
+                EntryKind::ImageIndex | EntryKind::ImageManifest => image::document(&places, blob),
+                _ => image::content(&places, blob),
             };
             (name, wanted)
         });

@@ -14,6 +14,7 @@ mod fetch;
 mod files;
 mod fixtures;
 mod hostile;
+mod image_files;
 mod json;
 mod mistakes;
 mod offline;

@@ -1,24 +1,11 @@
 //! What matching finds.
 
-use kbundle_format::Digest;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::severity::Severity;
+use crate::subject::Place;
 use crate::vex::Status;
-
-/// An image or a file that has a package.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Place {
-    /// An image's reference with its platform, or a file's path in the bundle.
-    pub name: String,
-    /// Of the image's manifest, or of the file.
-    pub digest: Digest,
-    /// Its package URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub purl: Option<String>,
-}
 
 /// A place that a VEX document takes out of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -57,16 +44,4 @@ pub struct Finding {
     pub places: Vec<Place>,
     /// Images and files that a VEX document takes out.
     pub excluded: Vec<Excluded>,
-}
-
-/// Packages that no advisory can be compared with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Uncompared {
-    /// The type in their package URLs.
-    pub ecosystem: String,
-    /// Why.
-    pub reason: &'static str,
-    /// How many.
-    pub packages: usize,
 }

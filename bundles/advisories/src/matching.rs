@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kbundle_sbom::Bom;
 
-use crate::finding::{Excluded, Finding, Uncompared};
+use crate::finding::{Excluded, Finding};
 use crate::record::Record;
 use crate::severity::Severity;
-use crate::subject::{Package, packages};
+use crate::subject::{Package, Uncompared, packages};
 use crate::vex::{self, Document, Status};
 
 /// Takes records one by one and keeps what is about the packages of one document.

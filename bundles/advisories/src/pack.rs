@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use kbundle_format::key_notes::Day;
@@ -18,9 +18,10 @@ use crate::ecosystem::Ecosystem;
 use crate::limits::{MAX_INPUT_BYTES, MAX_RECORDS, MAX_VEX_BYTES, MAX_VEX_DOCUMENTS, WINDOW_LOG};
 use crate::manifest::{FORMAT_VERSION, MANIFEST_PATH, Manifest, RECORDS_PATH, Stored};
 use crate::osv::{self, Parsed};
+use crate::pack_error::PackError;
 use crate::record::Record;
 use crate::sources;
-use crate::vex::{Document, VexError};
+use crate::vex::Document;
 
 /// What records may take in memory before they go to a temporary file.
 const SPOOL_BYTES: usize = 16 << 20;
@@ -28,73 +29,6 @@ const SPOOL_BYTES: usize = 16 << 20;
 const LEVEL: i32 = 12;
 /// Before this, a database has no date: Go's writes year 1.
 const FIRST_DAY: &str = "1990-01-01";
-
-/// Why advisories cannot be packed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PackError {
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file, or a file of a zip.
-        path: String,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A zip that is none.
-    #[error("{} cannot be read as a zip: {reason}", path.display())]
-    Zip {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A file that is no OSV record.
-    #[error("{name} is no OSV record: {reason}")]
-    Record {
-        /// The file.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A file that is no VEX document.
-    #[error("{name} cannot be used as VEX")]
-    Vex {
-        /// The file.
-        name: String,
-        /// What is wrong.
-        source: VexError,
-    },
-    /// More than a file of advisories holds.
-    #[error("there are more {what} than a file of advisories holds")]
-    TooMuch {
-        /// Of what.
-        what: &'static str,
-    },
-    /// Nothing to pack.
-    #[error("no record is about an ecosystem that can be compared")]
-    Nothing,
-    /// The temporary file or the output cannot be written.
-    #[error("cannot write the advisories")]
-    Write {
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-impl PackError {
-    /// Whether the machine failed, and not what was given to pack.
-    #[must_use]
-    pub fn is_failure(&self) -> bool {
-        let of_user =
-            |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidData);
-        match self {
-            Self::Write { .. } => true,
-            Self::Read { source, .. } => !of_user(source.kind()),
-            _ => false,
-        }
-    }
-}
 
 fn writing(source: io::Error) -> PackError {
     PackError::Write { source }

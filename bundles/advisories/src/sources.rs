@@ -7,7 +7,7 @@ use fs_err as fs;
 use zip::ZipArchive;
 
 use crate::limits::{MAX_FILES, MAX_RECORD_BYTES};
-use crate::pack::PackError;
+use crate::pack_error::PackError;
 
 /// How deep folders may lie in each other; GitHub's database has four levels.
 const MAX_DEPTH: usize = 16;

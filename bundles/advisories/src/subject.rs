@@ -6,9 +6,35 @@ use kbundle_format::Digest;
 use kbundle_sbom::Bom;
 use kbundle_sbom::cyclonedx::{Component, Kind, PATH, PLATFORM, REFERENCE};
 use packageurl::PackageUrl;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::ecosystem::Known;
-use crate::finding::{Place, Uncompared};
+
+/// An image or a file that has a package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// An image's reference with its platform, or a file's path in the bundle.
+    pub name: String,
+    /// Of the image's manifest, or of the file.
+    pub digest: Digest,
+    /// Its package URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purl: Option<String>,
+}
+
+/// Packages that no advisory can be compared with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Uncompared {
+    /// The type in their package URLs.
+    pub ecosystem: String,
+    /// Why.
+    pub reason: &'static str,
+    /// How many.
+    pub packages: usize,
+}
 
 /// A package that advisories can be compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,8 @@ pub const DOCUMENT_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DO
 
 /// Most bytes of an index, manifest or config: what the distribution-spec asks registries to take of a manifest.
 pub const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+/// An index may name indexes (image-spec 1.1, "Image Index"). No publisher goes deeper than one in another.
+pub const MAX_INDEX_DEPTH: usize = 4;
 
 const CONFIG_TYPES: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];

@@ -9,7 +9,7 @@ pub mod look;
 mod pending;
 pub mod place;
 pub mod renew;
-mod restart;
+pub mod restart;
 pub mod sans;
 pub mod standing;
 

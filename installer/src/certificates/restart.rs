@@ -96,12 +96,7 @@ pub fn restart(
 
 /// Ends the pod's container. The kubelet starts it again at once, which is quicker than a new pod.
 fn restart_static_pod(host: &Host, name: &str, progress: &dyn StepProgress) -> anyhow::Result<()> {
-    let former = containers(host, name)?;
-    if !former.is_empty() {
-        let timeout = format!("--timeout={ENDS_WITHIN_SECONDS}");
-        let stop = ["stop", timeout.as_str()].into_iter().chain(former.iter().map(String::as_str));
-        host.run(&crictl(stop))?;
-    }
+    let former = stop_containers(host, name)?;
     wait_for_new_container(host, name, &former, progress)
 }
 
@@ -139,6 +134,17 @@ fn wait_for_new_container(
         })
     })
     .context("`crictl ps -a` and `crictl logs` show how it fares")
+}
+
+/// Ends the containers of this name, and returns their ids. A kubelet that runs starts them again.
+pub fn stop_containers(host: &Host, name: &str) -> anyhow::Result<Vec<String>> {
+    let running = containers(host, name)?;
+    if !running.is_empty() {
+        let timeout = format!("--timeout={ENDS_WITHIN_SECONDS}");
+        let stop = ["stop", timeout.as_str()].into_iter().chain(running.iter().map(String::as_str));
+        host.run(&crictl(stop))?;
+    }
+    Ok(running)
 }
 
 fn crictl<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {

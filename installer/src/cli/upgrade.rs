@@ -50,6 +50,29 @@ pub struct UpgradeArguments {
     pub ignored: Vec<CheckId>,
 }
 
+pub(super) const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  kinstall rollback --dry-run
+  kinstall rollback
+  kinstall rollback --restore-etcd --yes";
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Bring etcd back from the snapshot, also where its data could stay
+    ///
+    /// All objects are then as they were before the upgrade, those of the network and the add-ons too; what was written to the API since is
+    /// lost. Without it, the snapshot is brought back only where the former etcd cannot read the data.
+    #[arg(long)]
+    pub restore_etcd: bool,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// How many workers may be without pods at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxUnavailable {

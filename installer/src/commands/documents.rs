@@ -17,6 +17,7 @@ pub fn documents() -> Vec<Documents> {
     vec![
         Documents::of("run").with::<EventLine<'_>>(),
         Documents::of("upgrade").with::<EventLine<'_>>(),
+        Documents::of("rollback").with::<EventLine<'_>>(),
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails<'_>>(),
         Documents::of("inspect").with::<inspect::Report<'_>>(),
         Documents::of("extract").with::<extract::Report>().with_details::<DamageDetails<'_>>(),

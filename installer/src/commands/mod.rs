@@ -14,6 +14,7 @@ mod preflight;
 mod remove;
 mod reset;
 mod restore;
+mod rollback;
 mod run;
 mod secret_file;
 mod status;
@@ -43,6 +44,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Upgrade(arguments) => upgrade::upgrade(arguments, output),
+        Command::Rollback(arguments) => rollback::rollback(arguments, output),
         Command::Verify(arguments) => done(verify::run(arguments, output)),
         Command::Inspect(arguments) => done(inspect::run(arguments, output)),
         Command::Extract(arguments) => done(extract::run(arguments, output)),

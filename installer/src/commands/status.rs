@@ -67,6 +67,8 @@ struct UnfinishedUpgrade {
     kubernetes_version: String,
     /// Whether anything that runs was changed yet.
     changes_begun: bool,
+    /// Whether it is being rolled back.
+    rolling_back: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -163,7 +165,9 @@ fn unfinished_upgrade(host: &Host) -> anyhow::Result<Option<UnfinishedUpgrade>> 
     let Some(target) = unfinished::target(host)? else { return Ok(None) };
     let (list, _) = target.verified_list()?;
     let kubernetes_version = list.kubernetes_version.to_string();
-    Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun: unfinished::has(host, Mark::Changing)? }))
+    let (changes_begun, rolling_back) =
+        (unfinished::has(host, Mark::Changing)?, unfinished::has(host, Mark::RollingBack)?);
+    Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun, rolling_back }))
 }
 
 /// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
@@ -207,6 +211,10 @@ fn describe(status: &Status) -> String {
         format!("signed by {}", installed.signers.join(" and ")),
     ];
     lines.extend(status.upgrade.as_ref().map(|upgrade| {
+        if upgrade.rolling_back {
+            let version = &upgrade.kubernetes_version;
+            return format!("upgrade to Kubernetes {version}: being rolled back; `kinstall rollback` finishes that");
+        }
         let how_far = if upgrade.changes_begun { "begun" } else { "prepared; nothing that runs was changed yet" };
         let version = &upgrade.kubernetes_version;
         format!("upgrade to Kubernetes {version}: {how_far}; `kinstall upgrade` with the same bundle finishes it")

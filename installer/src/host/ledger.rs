@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use kbundle_format::Digest;
+use kbundle_format::atomic_file::write_atomically;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -233,6 +234,25 @@ impl Ledger {
         let path = self.directory.join(FILE);
         self.append(&path, &change).map_err(|source| LedgerError { path, source })?;
         self.remember(change);
+        Ok(())
+    }
+
+    /// Takes those changes off the record that `is_over` names. They were undone.
+    pub fn withdraw(&mut self, is_over: impl Fn(&Change) -> bool) -> Result<(), LedgerError> {
+        let path = self.directory.join(FILE);
+        let failed = |source: io::Error| LedgerError { path: path.clone(), source };
+        let mut lines = Vec::new();
+        let kept: Vec<_> = self.changes.iter().filter(|change| !is_over(change)).cloned().collect();
+        for change in &kept {
+            serde_json::to_writer(&mut lines, change).map_err(|error| failed(error.into()))?;
+            lines.push(b'\n');
+        }
+        write_atomically(&path, &lines, 0o644).map_err(failed)?;
+        self.changes.clear();
+        self.known.clear();
+        for change in kept {
+            self.remember(change);
+        }
         Ok(())
     }
 

@@ -155,6 +155,19 @@ impl Kubeadm<'_> {
         self.patiently(attempt, Self::wait_for_api)
     }
 
+    /// Brings back what this kubeadm's configuration says of the cluster: its own settings and those of kubelets, CoreDNS and kube-proxy.
+    pub fn bring_objects_back(&mut self) -> anyhow::Result<()> {
+        self.wait_for_another()?;
+        self.wait_for_own_api()?;
+        let addons = [(has_coredns(&self.inputs)?, "coredns"), (has_kube_proxy(&self.inputs), "kube-proxy")];
+        let addons = addons.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| ["addon", name]);
+        for phase in std::iter::once(["upload-config", "all"]).chain(addons) {
+            self.progress.detail(&format!("kubeadm init phase {}", phase.join(" ")));
+            self.patiently(|kubeadm| Ok(kubeadm.call_phase(phase)?), Self::wait_for_own_api)?;
+        }
+        Ok(())
+    }
+
     /// Waits for the API server that kubeadm turns to: this host's own, or on a worker whichever its kubelet uses.
     fn wait_for_api(&self) -> anyhow::Result<()> {
         if self.inputs.has(Role::ControlPlane) {

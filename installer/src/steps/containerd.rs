@@ -14,7 +14,8 @@ use crate::template::render;
 use crate::version_rules::containerd::{CNI_BIN_DIRS, FORM_3, FORM_4};
 use crate::version_rules::{Release, Rule};
 
-const UNIT: &str = "containerd.service";
+/// The unit.
+pub const UNIT: &str = "containerd.service";
 const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
 const CRICTL_PATH: &str = "/etc/crictl.yaml";

@@ -75,6 +75,14 @@ pub fn changes_manifests(from: &BundleList, to: &BundleList, name: &str) -> bool
     manifests(from) != manifests(to)
 }
 
+/// The networks and add-ons whose manifests differ.
+fn changed_objects(from: &BundleList, to: &BundleList) -> Vec<String> {
+    let manifests = from.entries.iter().chain(&to.entries).filter(|entry| entry.kind == EntryKind::Manifest);
+    let names = manifests.filter_map(|entry| entry.path.as_str().strip_prefix("manifests/")?.split('/').next());
+    let names: BTreeSet<_> = names.collect();
+    names.into_iter().filter(|name| changes_manifests(from, to, name)).map(str::to_owned).collect()
+}
+
 /// Whether `component` differs: another version, or another build of the same.
 fn changes_component(from: &BundleList, to: &BundleList, component: ComponentName, platform: &Platform) -> bool {
     let build =
@@ -115,6 +123,19 @@ impl Surroundings {
             Self::Among => {
                 "this host's API server does not answer while it and etcd start anew; the others do, unless they are reached through this \
                  host alone"
+            }
+        }
+    }
+
+    fn way_back(self) -> &'static str {
+        match self {
+            Self::Alone => {
+                "until the upgrade is finished, `kinstall rollback` goes back; afterwards the way back is a new installation with the snapshot \
+                 of etcd that is taken before"
+            }
+            Self::Among => {
+                "kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken \
+                 before"
             }
         }
     }
@@ -169,16 +190,28 @@ impl Outline {
             (containerd || is_drained, surroundings.runtime()),
             (kubelet && !is_drained, surroundings.kubelet()),
         ];
+        let (before, after) = (versions(from, platform), versions(to, platform));
         let mut irreversible = Vec::new();
         if control_plane || etcd || containerd || kubelet {
-            irreversible.push(
-                "kinstall has no rollback yet: the way back is a new installation with the snapshot of etcd that is taken before".to_owned(),
-            );
+            irreversible.push(surroundings.way_back().to_owned());
         }
-        let (before, after) = (versions(from, platform), versions(to, platform));
         if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| etcd && old.series() != new.series())
         {
-            irreversible.push(format!("etcd {new} changes the store, which etcd {old} does not read any more"));
+            irreversible.push(format!(
+                "etcd {new} changes the store, which etcd {old} does not read any more; a way back has only the snapshot of etcd, and what is \
+                 written to the API after it is lost"
+            ));
+        }
+        let minors = before.containerd.zip(after.containerd).filter(|(old, new)| old.series() != new.series());
+        if let Some((old, new)) = minors.filter(|_| containerd) {
+            irreversible.push(format!(
+                "containerd {new} may write its data in a way that containerd {old} does not read; after a way back, images may be missing"
+            ));
+        }
+        let objects = changed_objects(from, to);
+        if is_control_plane && !objects.is_empty() {
+            irreversible
+                .push(format!("objects that do not come back without the snapshot of etcd: {}", objects.join(", ")));
         }
         let told = |rows: &[(bool, &str)]| {
             rows.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()).collect::<Vec<_>>()

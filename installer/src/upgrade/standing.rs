@@ -83,6 +83,11 @@ pub fn records(host: &Host) -> anyhow::Result<Records> {
 /// Where one to another bundle is.
 pub fn resumes(host: &Host, target: &Records) -> anyhow::Result<bool> {
     let Some(begun) = unfinished::target(host)? else { return Ok(false) };
+    if unfinished::has(host, Mark::RollingBack)? {
+        return Err(anyhow!("a rollback of this host is not finished; nothing was changed"))
+            .refused()
+            .hint("finish it first: `kinstall rollback`");
+    }
     if begun.list_bytes == target.list_bytes {
         return Ok(true);
     }

@@ -19,6 +19,16 @@ pub enum Mark {
     Snapshot,
     /// From here on what runs is being changed.
     Changing,
+    /// The member of etcd may have changed its store.
+    Store,
+    /// kubeadm may have changed objects of the cluster.
+    ClusterObjects,
+    /// A rollback was begun: it alone may go on.
+    RollingBack,
+    /// The rollback brings the snapshot of etcd back.
+    RestoringStore,
+    /// It did so.
+    StoreRestored,
     /// kubeadm's configuration differs from the one that the control plane was made from.
     NewConfiguration,
     /// kubeadm has upgraded the control plane.
@@ -61,6 +71,11 @@ pub fn end(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     target.replace(host)?;
     host.remove_claimed(DIRECTORY)?;
     Ok(())
+}
+
+/// Gives it up: the former bundle stays what this host was set up from.
+pub fn abandon(host: &mut Host) -> Result<(), HostError> {
+    host.remove_claimed(DIRECTORY).map(drop)
 }
 
 /// Whether this was noted.

@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 32] = [
+const CASES: [Case; 33] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -45,6 +45,7 @@ const CASES: [Case; 32] = [
         "run cluster.tar.zst --config cluster.yaml",
     ),
     case("upgrade", Success::Lab("tests/tests/one_host/upgrade.rs"), 2, "upgrade cluster.tar.zst"),
+    case("rollback", Success::Lab("tests/tests/one_host/upgrade.rs"), 3, "rollback"),
     case(
         "verify",
         Success::Lines(&["verify cluster.tar.zst --key signing.pub"]),

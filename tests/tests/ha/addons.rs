@@ -94,7 +94,11 @@ fn assert_addresses_move(site: &Site) -> anyhow::Result<()> {
     // MetalLB 0.15's own ServiceL2Status does not follow: its node is immutable.
     let first = site.host("cp1");
     client.sh(&format!("ping -c 1 -W 5 {}", first.address()))?;
-    ensure!(neighbour(client, &address)? == neighbour(client, &first.address())?, "{address} is not answered by cp1");
+    let neighbours = client.sh("ip neigh")?;
+    ensure!(
+        neighbour(client, &address)? == neighbour(client, &first.address())?,
+        "{address} is not answered by cp1:\n{neighbours}"
+    );
     site.host("w1").boot()?;
     cluster.assert_nodes_ready(2)
 }

@@ -65,6 +65,53 @@ fn pods(cluster: &Cluster<'_>) -> anyhow::Result<String> {
     )
 }
 
+/// What a rollback prints, each line validated.
+fn roll_back(host: &Host, options: &str) -> anyhow::Result<Vec<Value>> {
+    let said = host.sh(&format!("cd {STICK} && ./kinstall rollback {options} --output json"))?;
+    said.lines().map(|line| document_of("kinstall", "rollback", line)).collect()
+}
+
+#[test]
+#[ignore = "five minutes: ./ci/test nightly"]
+fn an_upgrade_that_was_killed_is_rolled_back_and_the_rollback_is_killed_too() -> anyhow::Result<()> {
+    let lab = Lab::boot("one-rollback", 1)?;
+    let host = &lab.hosts()[0];
+    let carried = carried(OLDEST, "bridge");
+    carried.carry_into(host)?;
+    let newer = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
+    copy_in(host, &carried.build_with(&newer)?, "newer.tar.zst")?;
+    let before = Snapshot::of(host)?;
+    install(host)?;
+    let cluster = Cluster::new(host);
+    fill(&cluster)?;
+    let former = host.sh("containerd --version; runc --version; sha256sum /etc/containerd/config.toml")?;
+    let said = refusal(host, "./kinstall rollback")?;
+    ensure!(said.contains("no upgrade of this host is unfinished"), "{said}");
+
+    let upgrade = "./kinstall upgrade newer.tar.zst --key signing.pub";
+    kill_in(host, upgrade, "upgrade-runtime")?;
+    let planned = roll_back(host, "--dry-run")?;
+    ensure!(planned.iter().all(|event| event["event"] == "step-planned"), "{planned:?}");
+    kill_in(host, "./kinstall rollback", "containerd")?;
+    let said = refusal(host, upgrade)?;
+    ensure!(said.contains("a rollback of this host is not finished"), "{said}");
+    host.power_cut()?;
+    host.boot()?;
+    let done = roll_back(host, "")?;
+    ensure!(done.last().is_some_and(|event| event["event"] == "finished"), "{done:?}");
+    let now = host.sh("containerd --version; runc --version; sha256sum /etc/containerd/config.toml")?;
+    ensure!(now == former, "{now}");
+    ensure!(host.sh("ls /var/lib/kinstall")?.lines().all(|name| name != "upgrade"), "something is left of the upgrade");
+    assert_all_is_there(&cluster)?;
+    host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --assert-no-op"))?;
+
+    host.sh(&format!("cd {STICK} && {upgrade}"))?;
+    assert_all_is_there(&cluster)?;
+    host.sh(&format!("{STICK}/kinstall reset --yes"))?;
+    before.assert_same(&Snapshot::of(host)?, "after a reset");
+    lab.down()
+}
+
 #[test]
 #[ignore = "five minutes: ./ci/test nightly"]
 fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<()> {

@@ -168,7 +168,8 @@ fn names_are_understood_as_people_write_them() {
         assert_eq!(image["pinned"], digest.to_string(), "{name}");
     }
     let (code, text) = failure(&site.build("oci:folder", &[]));
-    assert_eq!(code, 1, "a repository `oci` of Docker Hub with the tag `folder`: {text}");
+    assert_eq!(code, 2, "a layout that has no name: {text}");
+    assert!(text.contains("`oci:folder` does not say what the image is called"), "{text}");
     let (code, text) = failure(&site.build("https://r.example/a:1", &[]));
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("is not an image; expected `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`"), "{text}");

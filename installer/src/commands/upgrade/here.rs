@@ -28,7 +28,7 @@ use crate::trust::Trust;
 use crate::upgrade::cluster_state::ClusterState;
 use crate::upgrade::outline::{Outline, Surroundings, versions};
 use crate::upgrade::standing::{incomplete, records, refuse_incomplete, resumes};
-use crate::upgrade::{RESUME, rules, unfinished};
+use crate::upgrade::{RESUME, RESUME_OR_ROLL_BACK, rules, unfinished};
 
 /// Upgrades the cluster that this host is.
 pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust) -> anyhow::Result<ExitCode> {
@@ -60,7 +60,10 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust
     let outline = look_at_cluster(&host, &inputs, &former, is_resumed)?;
     reporter.event(&Event::Outlined(outline));
     if !arguments.dry_run {
-        explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
+        explain_interrupts(
+            "finished steps stay; run the same command again to resume, or `kinstall rollback` to go back",
+            || (),
+        )?;
         unfinished::begin(&mut host, &target)?;
     }
     let material = JoinMaterial::default();
@@ -69,7 +72,7 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust
         executor::look(&plan, &context, &reporter)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let changed = executor::execute_advising(RESUME, &plan, &mut context, &reporter)?;
+    let changed = executor::execute_advising(RESUME_OR_ROLL_BACK, &plan, &mut context, &reporter)?;
     unfinished::end(&mut context.host, &target).context("while noting that the upgrade is done").hint(RESUME)?;
     reporter.event(&finished(changed.len(), started));
     drop(lock);

@@ -1,7 +1,7 @@
 //! The rows of [`super::table`] whose variables are left out, with the reasons. A name with `*` is asked in this order.
 
-use super::table::Fate::{Left, LeftWhereOn};
-use super::table::{Row, row};
+use super::row::Fate::{Left, LeftWhereOn};
+use super::row::{Row, row};
 
 pub(super) const LEFT: &[Row] = &[
     row(

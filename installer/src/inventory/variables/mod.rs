@@ -5,6 +5,7 @@ mod components;
 mod left_out;
 mod network;
 mod registries;
+mod row;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,8 @@ use super::reading::Reading;
 use super::value::Value;
 use crate::import::{Settings, SourceLine};
 
-pub use table::{Fate, Row, fate, rows};
+pub use row::{Fate, Row};
+pub use table::{fate, rows};
 
 /// Add-ons of bundles, and the variables that ask for them.
 const ADDONS: [(&str, &str); 4] = [

@@ -5,32 +5,8 @@
 //! Ansible's list of special variables.
 
 use super::left_out::LEFT;
-
-/// What becomes of variables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// They become this part of cluster.yaml, or need nothing since kinstall works that way.
-    Taken(&'static str),
-    /// Left out, for this reason.
-    Left(&'static str),
-    /// Left out, for this reason, where it is not false or empty: switched off is what kinstall has.
-    LeftWhereOn(&'static str),
-}
-
-/// Variables with one fate. A name may begin or end with `*`.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// The names; the first row that has a name decides, and a whole name is found before one with `*`.
-    pub names: &'static [&'static str],
-    /// What becomes of them.
-    pub fate: Fate,
-}
-
-use Fate::Taken;
-
-pub(super) const fn row(names: &'static [&'static str], fate: Fate) -> Row {
-    Row { names, fate }
-}
+use super::row::Fate::Taken;
+use super::row::{Fate, Row, row};
 
 /// The variables that are taken over, as the manual shows them. Each is named whole.
 const TAKEN: &[Row] = &[

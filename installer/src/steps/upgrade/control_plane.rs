@@ -50,6 +50,7 @@ impl Step for UpgradedControlPlane {
         context.host.write_file(host_settings::PATCH_PATH, patch.as_bytes(), 0o644)?;
         kubeadm_config::write(context)?;
         if needs_kubeadm(context)? {
+            unfinished::note(&context.host, Mark::ClusterObjects)?;
             context.kubeadm().upgrade()?;
             unfinished::note(&context.host, Mark::ControlPlane)?;
         }

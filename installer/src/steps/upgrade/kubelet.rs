@@ -93,7 +93,8 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Option<String>> {
 
 /// Why this is not a node that is ready and whose kubelet is of this version. Where the site brings the network later, a node is not ready
 /// before; the kubelet's report of its version is enough then, and the last step of the upgrade looks at the rest.
-fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
+#[must_use]
+pub fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     let found = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
     if found != format!("v{version}") {
         return Some(format!("its node reports the kubelet {found}"));

@@ -5,6 +5,7 @@
 
 mod addons;
 mod control_plane;
+mod former;
 mod kubelet;
 mod preload;
 mod services;
@@ -22,16 +23,18 @@ use crate::upgrade::unfinished::{self, Mark};
 
 pub use addons::{UpgradedAddons, UpgradedNetwork};
 pub use control_plane::UpgradedControlPlane;
-pub use kubelet::UpgradedKubelet;
+pub use former::KeepFormer;
+pub use kubelet::{UpgradedKubelet, not_reported};
 pub use preload::Preload;
 pub use services::{UpgradedEtcd, UpgradedRuntime};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, snapshot_path};
 pub use worker::UpgradedWorker;
 
 /// In the order of a single host. All that comes before [`Snapshot`] changes nothing that runs.
 pub static STEPS: &[(Part, &(dyn Step + Sync))] = &[
     (Part::Preload, &Preload),
     (Part::Preload, &Images),
+    (Part::Preload, &KeepFormer),
     (Part::Snapshot, &Snapshot),
     (Part::Node, &UpgradedRuntime),
     (Part::Etcd, &UpgradedEtcd),
@@ -71,6 +74,7 @@ mod tests {
         let of_upgrade = [
             "preload",
             "images",
+            "keep-former",
             "etcd-snapshot",
             "upgrade-runtime",
             "upgrade-etcd",
@@ -80,7 +84,7 @@ mod tests {
         assert_eq!(ids[..of_upgrade.len()], of_upgrade);
         let of_installation = &ids[of_upgrade.len()..];
         assert!(of_installation.starts_with(&["swap"]) && of_installation.ends_with(&["ready"]), "{of_installation:?}");
-        let title = &plan.steps[3].title;
+        let title = &plan.steps[4].title;
         assert_eq!(title, "change to containerd 2.0.5, runc 1.1.4, crictl 1.25.0, cni-plugins 1.2.0");
     }
 
@@ -107,7 +111,7 @@ mod tests {
             divided.sort_unstable();
             whole.sort_unstable();
             assert_eq!(divided, whole, "{host}");
-            assert_eq!(steps(host, &[Part::Preload]), ["preload", "images"]);
+            assert_eq!(steps(host, &[Part::Preload]), ["preload", "images", "keep-former"]);
         }
         assert_eq!(steps("c2", &[Part::Snapshot, Part::Etcd])[..2], ["etcd-snapshot", "upgrade-etcd"]);
         assert_eq!(steps("w1", &[Part::Snapshot, Part::Etcd]), Vec::<&str>::new());

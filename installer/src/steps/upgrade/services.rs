@@ -6,6 +6,7 @@ use super::begin_changing;
 use crate::inputs::Inputs;
 use crate::steps::programs::{PROGRAM_DIRECTORY, preloaded};
 use crate::steps::{Check, Containerd, Context, Etcd, Step, needed};
+use crate::upgrade::unfinished::{self, Mark};
 
 /// A program that runs as a service, and what is replaced with it.
 struct Service {
@@ -45,6 +46,9 @@ impl Service {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         begin_changing(context)?;
+        if self.components.contains(&ComponentName::Etcd) {
+            unfinished::note(&context.host, Mark::Store)?;
+        }
         preloaded::put_in_place(context, self.components)?;
         // Another runc alone is used by the next container, and nothing is started anew for it.
         match self.check_running(context)? {

@@ -1,6 +1,6 @@
 //! A snapshot of etcd before anything that runs is changed.
 
-use kbundle_format::Role;
+use kbundle_format::{KubeVersion, Role};
 
 use crate::etcd_snapshot;
 use crate::inputs::Inputs;
@@ -46,5 +46,11 @@ impl Step for Snapshot {
 }
 
 fn path(inputs: &Inputs<'_>) -> String {
-    format!("{DIRECTORY}/before-{}.db", inputs.list.kubernetes_version)
+    snapshot_path(inputs.list.kubernetes_version)
+}
+
+/// Where the snapshot lies that is taken before an upgrade to Kubernetes `to`.
+#[must_use]
+pub fn snapshot_path(to: KubeVersion) -> String {
+    format!("{DIRECTORY}/before-{to}.db")
 }

@@ -138,7 +138,8 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
       this host's API server does not answer while it and etcd start anew; the others do, unless they are reached through this host alone
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall has no rollback yet: the way back is a new installation with the snapshot of etcd that is taken before
+      kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken before
+      containerd 3.5.6 may write its data in a way that containerd 1.6.20 does not read; after a way back, images may be missing
 
     h4, h5, h6:
     versions:
@@ -149,7 +150,8 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
     what users notice:
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall has no rollback yet: the way back is a new installation with the snapshot of etcd that is taken before
+      kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken before
+      containerd 3.5.6 may write its data in a way that containerd 1.6.20 does not read; after a way back, images may be missing
 
     order:
       etcd, one after another: h1, h2, h3

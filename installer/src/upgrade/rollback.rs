@@ -1,0 +1,283 @@
+//! The way back from an upgrade that failed or was cut off, on one host.
+//!
+//! It needs no bundle: [`FormerFiles`] has the programs and the configuration, the former images are still in containerd, and etcd's
+//! snapshot was taken before. Every act may be repeated from any point. Until the last one is done, [`Mark::RollingBack`] keeps the upgrade
+//! from going on.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use kbundle_format::{BundleList, KubeVersion, Role};
+
+use super::former::FormerFiles;
+use super::outline::versions;
+use super::unfinished::{self, Mark};
+use crate::certificates::restart::stop_containers;
+use crate::etcd_snapshot::{self, restore};
+use crate::failure::Advise;
+use crate::host::Host;
+use crate::inputs::Inputs;
+use crate::kubeadm::run::Kubeadm;
+use crate::kubeadm::{KUBELET_UNIT, STATIC_PODS};
+use crate::kubectl::Kubectl;
+use crate::records::Records;
+use crate::step_progress::StepProgress;
+use crate::steps::upgrade::{not_reported, snapshot_path};
+use crate::steps::{containerd, etcd};
+use crate::version_rules::Release;
+use crate::wait::{Look, until};
+
+/// Where the data lies that the snapshot takes the place of, until the rollback is done.
+const REPLACED_DATA: &str = "/var/lib/etcd/before-rollback";
+const DATA: &str = "/var/lib/etcd/member";
+/// As long as an upgrade waits for a kubelet.
+const REPORTS_WITHIN: Duration = Duration::from_mins(5);
+
+/// What becomes of etcd's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// The snapshot takes its place only where the former etcd cannot read it.
+    KeptIfReadable,
+    /// The snapshot takes its place.
+    Restored,
+}
+
+/// A part of the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Stops what would use the files meanwhile.
+    Stop,
+    /// Brings programs, configuration and manifests back.
+    Files,
+    /// Starts the former containerd.
+    Runtime,
+    /// Puts the snapshot in the place of etcd's data.
+    Store,
+    /// Starts the former etcd.
+    Etcd,
+    /// Starts the former kubelet, which starts the control plane.
+    Kubelet,
+    /// Has kubeadm bring its objects back.
+    Objects,
+    /// Waits until the node is ready.
+    Ready,
+}
+
+/// The way back of this host.
+#[derive(Debug)]
+pub struct Rollback {
+    former: FormerFiles,
+    snapshot: String,
+    /// The Kubernetes that the upgrade led to.
+    pub from: KubeVersion,
+    /// The Kubernetes that comes back.
+    pub to: KubeVersion,
+    /// What is done, in order. Nothing where the upgrade had not changed anything that runs.
+    pub acts: Vec<Act>,
+}
+
+impl Rollback {
+    /// Decides what to do, and changes nothing. `inputs` have the former bundle's list.
+    ///
+    /// # Errors
+    /// Where there is no upgrade to roll back, or what that needs is not whole.
+    pub fn decide(host: &Host, records: &Records, inputs: &Inputs<'_>, store: Store) -> anyhow::Result<Self> {
+        let target = target(host, records)?;
+        let from = target.kubernetes_version;
+        let (to, snapshot) = (inputs.list.kubernetes_version, snapshot_path(from));
+        if !unfinished::has(host, Mark::Changing)? {
+            return Ok(Self { former: FormerFiles::default(), snapshot, from, to, acts: Vec::new() });
+        }
+        let former = FormerFiles::read(host).and_then(|former| {
+            let former = former.context("this host has no copies of what ran before the upgrade")?;
+            former.verify(host)?;
+            Ok(former)
+        });
+        let former = former
+            .context("the upgrade cannot be rolled back; nothing was changed")
+            .refused()
+            .hint("finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY`")?;
+        let restores_store = restores_store(host, inputs, &target, store)?;
+        if restores_store {
+            etcd_snapshot::check(host, &snapshot)
+                .context("etcd cannot be brought back; nothing was changed")
+                .refused()
+                .hint("finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY`")?;
+        }
+        let acts = acts(inputs, restores_store, unfinished::has(host, Mark::ClusterObjects)?);
+        Ok(Self { former, snapshot, from, to, acts })
+    }
+
+    /// Whether what was written to the API since the snapshot is lost.
+    #[must_use]
+    pub fn restores_store(&self) -> bool {
+        self.acts.contains(&Act::Store)
+    }
+
+    /// Notes that it begins. The upgrade cannot go on from here.
+    pub fn begin(&self, host: &Host) -> anyhow::Result<()> {
+        if self.restores_store() {
+            unfinished::note(host, Mark::RestoringStore)?;
+        }
+        unfinished::note(host, Mark::RollingBack)
+    }
+
+    /// Notes that it is done: nothing is left of the upgrade but its images and the snapshot.
+    pub fn end(&self, host: &mut Host) -> anyhow::Result<()> {
+        if self.restores_store() {
+            host.remove_claimed(REPLACED_DATA)?;
+        }
+        self.former.withdraw_records(host)?;
+        Ok(unfinished::abandon(host)?)
+    }
+
+    /// Does one of its acts; to be repeated where it was cut off.
+    pub fn apply(
+        &self,
+        act: Act,
+        host: &mut Host,
+        inputs: &Inputs<'_>,
+        progress: &dyn StepProgress,
+    ) -> anyhow::Result<()> {
+        match act {
+            Act::Stop => self.stop(host),
+            Act::Files => self.former.bring_back(host, progress),
+            Act::Runtime => host.restart_unit(containerd::UNIT).context("`journalctl -u containerd` has its log"),
+            Act::Store => self.restore_store(host, inputs, progress),
+            Act::Etcd => {
+                host.restart_unit(etcd::layout::UNIT).context("`journalctl -u etcd` has its log")?;
+                etcd::wait_until_healthy(progress, host, inputs.address())
+            }
+            Act::Kubelet => host.restart_unit(KUBELET_UNIT).context("`journalctl -u kubelet` has its log"),
+            Act::Objects => Kubeadm { host, inputs: *inputs, progress, was_completed: true }.bring_objects_back(),
+            Act::Ready => wait_until_ready(host, inputs, progress),
+        }
+    }
+
+    fn stop(&self, host: &Host) -> anyhow::Result<()> {
+        host.stop_unit(KUBELET_UNIT)?;
+        if self.restores_store() {
+            // An API server would go on with what it remembers of the data that goes.
+            for name in STATIC_PODS {
+                stop_containers(host, name)?;
+            }
+            host.stop_unit(etcd::layout::UNIT)?;
+        }
+        Ok(())
+    }
+
+    /// The former etcd makes its data from the snapshot; what was there is kept until the rollback is done.
+    fn restore_store(&self, host: &mut Host, inputs: &Inputs<'_>, progress: &dyn StepProgress) -> anyhow::Result<()> {
+        if unfinished::has(host, Mark::StoreRestored)? {
+            return Ok(());
+        }
+        let owner = host.user(etcd::layout::USER)?.context("the user etcd is not there")?;
+        host.stop_unit(etcd::layout::UNIT)?;
+        if host.exists(REPLACED_DATA) {
+            // A rollback was cut off here; or a former one at its end, whose data is as old.
+            host.remove_claimed(DATA)?;
+        } else if host.exists(DATA) {
+            host.rename_claimed(DATA, REPLACED_DATA)?;
+        }
+        progress.detail(&format!("etcdutl snapshot restore {}", self.snapshot));
+        restore::restore(host, inputs, &self.snapshot, owner)?;
+        unfinished::note(host, Mark::StoreRestored)
+    }
+}
+
+impl Act {
+    /// A short stable name.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Files => "files",
+            Self::Runtime => "containerd",
+            Self::Store => "etcd-restore",
+            Self::Etcd => "etcd",
+            Self::Kubelet => "kubelet",
+            Self::Objects => "kubeadm-objects",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// What it does, in the imperative.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Stop => "stop the kubelet, and with the snapshot the control plane and etcd",
+            Self::Files => "bring back the former programs, configuration and static pods",
+            Self::Runtime => "start the former containerd",
+            Self::Store => "put the snapshot of etcd in the place of its data",
+            Self::Etcd => "start the former etcd",
+            Self::Kubelet => "start the former kubelet and control plane",
+            Self::Objects => "bring back kubeadm's settings, CoreDNS and kube-proxy",
+            Self::Ready => "wait until the node is ready",
+        }
+    }
+}
+
+/// The list that an unfinished upgrade leads to.
+fn target(host: &Host, records: &Records) -> anyhow::Result<BundleList> {
+    let Some(target) = unfinished::target(host)? else {
+        return Err(anyhow!("no upgrade of this host is unfinished, so that there is nothing to roll back"))
+            .refused()
+            .hint("an upgrade that is finished has no way back; `kinstall status` shows how the cluster is");
+    };
+    if target.list_bytes == records.list_bytes {
+        return Err(anyhow!("the upgrade came to its end, and only its last notes are missing; nothing was changed"))
+            .refused()
+            .hint("finish it with the same bundle: `kinstall upgrade BUNDLE --key KEY`");
+    }
+    Ok(BundleList::parse(&target.list_bytes)?)
+}
+
+/// Whether the snapshot has to take the place of etcd's data: by choice, or since an etcd of another minor has run on it.
+fn restores_store(host: &Host, inputs: &Inputs<'_>, target: &BundleList, store: Store) -> anyhow::Result<bool> {
+    if !inputs.has(Role::Etcd) {
+        if store == Store::Restored {
+            return Err(anyhow!("this host has no member of etcd, and no snapshot of it; nothing was changed"))
+                .refused()
+                .hint("leave out `--restore-etcd`");
+        }
+        return Ok(false);
+    }
+    let platform = &inputs.facts.platform;
+    let series = |list| versions(list, platform).etcd.map(Release::series);
+    let is_migrated = unfinished::has(host, Mark::Store)? && series(inputs.list) != series(target);
+    Ok(is_migrated || store == Store::Restored || unfinished::has(host, Mark::RestoringStore)?)
+}
+
+fn acts(inputs: &Inputs<'_>, restores_store: bool, has_new_objects: bool) -> Vec<Act> {
+    let this = inputs.topology.this();
+    let (is_node, has_etcd) = (this.is_node(), inputs.has(Role::Etcd));
+    let all = [
+        (is_node, Act::Stop),
+        (true, Act::Files),
+        (is_node, Act::Runtime),
+        (restores_store, Act::Store),
+        (has_etcd, Act::Etcd),
+        (is_node, Act::Kubelet),
+        (inputs.leads() && has_new_objects && !restores_store, Act::Objects),
+        (is_node, Act::Ready),
+    ];
+    all.into_iter().filter(|(holds, _)| *holds).map(|(_, act)| act).collect()
+}
+
+fn wait_until_ready(host: &Host, inputs: &Inputs<'_>, progress: &dyn StepProgress) -> anyhow::Result<()> {
+    let (api, name) = (Kubectl::of(host, inputs.topology.this()), inputs.node_name());
+    progress.detail("waiting for the kubelet to report");
+    until(progress, "the former kubelet to report that the node is ready", REPORTS_WITHIN, || {
+        if let Err(said) = api.readiness()? {
+            return Ok(Look::NotYet(said));
+        }
+        Ok(match api.list(&["node", &name])? {
+            Err(said) => Look::NotYet(said),
+            Ok(node) => not_reported(&node, inputs.list.kubernetes_version).map_or(Look::Ready(()), Look::NotYet),
+        })
+    })
+    .context("`journalctl -u kubelet` has its log")
+}
+
+#[cfg(test)]
+mod tests;
