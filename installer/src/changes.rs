@@ -7,7 +7,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::records::Records;
-use crate::steps::kubelet;
+use crate::steps::{kubeadm_config, kubelet};
 
 /// Refuses where one of `changes` cannot be made on a standing cluster; all of these are named.
 pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
@@ -21,12 +21,15 @@ pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
         .hint("put what is named back to the former value, then run the same command again")
 }
 
-/// Keeps `records` on a host. Where it stands by others, what its kubelet has from them is noted first.
+/// Keeps `records` on a host. Where it stands by others, what its kubelet has from them and that settings change is noted first.
 pub fn keep_records(records: &Records, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
     if let Some(standing) = Records::read_begun(host)?
         && standing.spec != records.spec
     {
         kubelet::note_standing(host, &Inputs { spec: &standing.spec, ..*inputs })?;
+        if standing.changes_to(&records.spec).iter().any(Change::restarts_something) {
+            kubeadm_config::note_change(host)?;
+        }
     }
     Ok(records.keep(host)?)
 }

@@ -72,6 +72,20 @@ impl Step for KubeadmConfig {
     }
 }
 
+/// Notes that the record of this control plane is about to say other settings, so that nothing but their rollout follows.
+pub fn note_change(host: &Host) -> anyhow::Result<()> {
+    if control_plane::is_set_up(host) {
+        Pending::read(host)?.and(Pending { begun: true, ..Pending::default() }).keep(host)?;
+    }
+    Ok(())
+}
+
+/// Whether a run that changes settings of this control plane is under way, or was cut off.
+#[must_use]
+pub fn changes_settings(host: &Host) -> bool {
+    Pending::is_kept(host)
+}
+
 /// Writes the files and brings nothing into force: for a new control plane, and for an upgrade, which takes them over.
 pub(super) fn write(context: &mut Context<'_>) -> anyhow::Result<()> {
     let (files, stale) = (files(context)?, stale_patches(context)?);

@@ -10,6 +10,7 @@ use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::plan::STEPS;
 use crate::records::Records;
+use crate::steps::{KubeadmConfig, Step as _, kubeadm_config};
 
 /// How a host stands before an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,11 +109,15 @@ pub fn refuse_incomplete(steps: &[impl AsRef<str>], host: &str) -> anyhow::Resul
         .hint("complete it first with the bundle that it was begun with: `kinstall run BUNDLE --key KEY`")
 }
 
-/// The steps of an installation that were begun and never completed.
+/// The steps of an installation that were begun and never completed, or whose change of settings was cut off.
 #[must_use]
 pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect()
+    let is_cut_off = |id: &&str| {
+        let changes_settings = *id == KubeadmConfig.id() && kubeadm_config::changes_settings(host);
+        changes_settings || host.ledger().state_of(id) == StepState::CutOff
+    };
+    concerned.map(|(_, step)| step.id()).filter(is_cut_off).collect()
 }
 
 #[cfg(test)]

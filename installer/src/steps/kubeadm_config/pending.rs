@@ -14,6 +14,8 @@ const NAME: &str = "settings.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Pending {
+    /// Whether the host's record says other settings, and what they make to do is not worked out yet.
+    pub begun: bool,
     /// Whether the API server's certificate lacks names of kubeadm's configuration, or has others.
     pub certificate: bool,
     /// Static pods to make anew, in this order.
@@ -54,6 +56,12 @@ impl Pending {
             .with_context(|| format!("while reading {path}, which says what a change of settings has to do"))
     }
 
+    /// Whether anything is left to do, without reading what.
+    #[must_use]
+    pub fn is_kept(host: &Host) -> bool {
+        host.exists(&format!("{}/{NAME}", ledger::DIRECTORY))
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -63,6 +71,7 @@ impl Pending {
     /// Both together.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
+        self.begun |= other.begun;
         self.certificate |= other.certificate;
         self.pods.extend(other.pods);
         self.uploads.extend(other.uploads);

@@ -32,10 +32,12 @@ const PODS: [(&str, Component, &str); 3] = [
 
 /// Brings the settings of cluster.yaml to this control plane.
 pub fn roll_out(context: &mut Context<'_>) -> anyhow::Result<()> {
-    let pending = Pending::read(&context.host)?.and(differences(context)?);
+    let mut pending = Pending::read(&context.host)?.and(differences(context)?);
     // First of all, so that a run that is cut off is completed by the next.
     pending.keep(&context.host)?;
     write(context)?;
+    pending.begun = false;
+    pending.keep(&context.host)?;
     finish(context, pending).hint(HINT)
 }
 
@@ -180,11 +182,19 @@ fn renew_kube_proxy(context: &mut Context<'_>) -> anyhow::Result<()> {
     context.progress.detail("waiting for kube-proxy on every host");
     until(context.progress, "kube-proxy to run on every host", KUBE_PROXY_WITHIN, || {
         let found = api.list(&["--namespace=kube-system", "daemonset", "kube-proxy"])?;
-        Ok(match found.map(|set| workload_unready(&set, &[])) {
+        Ok(match found.map(|set| not_rolled_out(&set)) {
             Ok(None) => Look::Ready(()),
             Ok(Some(state)) | Err(state) => Look::NotYet(state),
         })
     })
+}
+
+/// Why not every pod of a `DaemonSet` has what it says now. Pods with the former configuration are ready as well.
+fn not_rolled_out(set: &serde_json::Value) -> Option<String> {
+    let number = |key: &str| set["status"][key].as_u64().unwrap_or(0);
+    let (wanted, renewed) = (number("desiredNumberScheduled"), number("updatedNumberScheduled"));
+    let former = || (renewed < wanted).then(|| format!("{renewed} of {wanted} pods have the new configuration"));
+    workload_unready(set, &[]).or_else(former)
 }
 
 #[cfg(test)]

@@ -119,6 +119,23 @@ fn a_run_that_failed_or_was_cut_off_is_completed_by_the_next() {
     assert_eq!(check(&bench, &cluster), Check::Done);
 }
 
+/// Cut off between the record and the first file, only this note says that the record is ahead of what runs.
+#[test]
+fn a_change_that_was_only_begun_is_known() {
+    let cluster = Cluster::of_three_and_two();
+    let bench = standing(&cluster);
+    assert!(!super::super::changes_settings(&bench.host()));
+    super::super::note_change(&bench.host()).unwrap();
+    assert!(super::super::changes_settings(&bench.host()));
+    assert!(matches!(check(&bench, &cluster), Check::Needed(_)));
+    let topology = cluster.seen_from("c1");
+    let incomplete = crate::upgrade::standing::incomplete(&bench.host(), &cluster.inputs(&topology));
+    assert_eq!(incomplete, ["kubeadm-config"], "no upgrade begins before `kinstall run` has completed it");
+    apply(&bench, &cluster).unwrap();
+    assert_eq!((acts(&bench), check(&bench, &cluster)), (Vec::new(), Check::Done));
+    assert!(!super::super::changes_settings(&bench.host()));
+}
+
 #[test]
 fn a_file_that_a_pod_reads_has_it_restarted() {
     let mut cluster = Cluster::of_three_and_two();
@@ -189,4 +206,15 @@ fn members_of_etcd_are_left_to_the_control_planes_own_step() {
     let others = wanted.replacen("    - https://127.0.0.1:2379\n", "    - https://192.0.2.3:2379\n", 1);
     assert_ne!(others, wanted);
     assert_eq!(compare(&others, &wanted).unwrap(), Pending::default());
+}
+
+#[test]
+fn kube_proxy_is_waited_for_until_every_pod_is_a_new_one() {
+    let set = |renewed: u64, ready: u64| {
+        serde_json::json!({"kind": "DaemonSet", "metadata": {"name": "kube-proxy", "generation": 2}, "status": {
+            "observedGeneration": 2, "desiredNumberScheduled": 2, "updatedNumberScheduled": renewed, "numberReady": ready}})
+    };
+    assert_eq!(not_rolled_out(&set(1, 2)).unwrap(), "1 of 2 pods have the new configuration");
+    assert!(not_rolled_out(&set(2, 1)).is_some());
+    assert_eq!(not_rolled_out(&set(2, 2)), None);
 }
