@@ -1,13 +1,9 @@
-//! Other settings for a host that stands: which are refused, and what is noted before the host's record says them.
+//! Other settings for a cluster that stands, for people: which are refused, and all of them as lines.
 
 use anyhow::anyhow;
 
 use crate::config::change::{Change, Effect};
 use crate::failure::Advise;
-use crate::host::Host;
-use crate::inputs::Inputs;
-use crate::records::Records;
-use crate::steps::{kubeadm_config, kubelet};
 
 /// Refuses where one of `changes` cannot be made on a standing cluster; all of these are named.
 pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
@@ -19,19 +15,6 @@ pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
     Err(reasons.context(format!("{what} cannot change on a standing cluster; nothing was changed")))
         .refused()
         .hint("put what is named back to the former value, then run the same command again")
-}
-
-/// Keeps `records` on a host. Where it stands by others, what its kubelet has from them and that settings change is noted first.
-pub fn keep_records(records: &Records, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
-    if let Some(standing) = Records::read_begun(host)?
-        && standing.spec != records.spec
-    {
-        kubelet::note_standing(host, &Inputs { spec: &standing.spec, ..*inputs })?;
-        if standing.changes_to(&records.spec).iter().any(Change::restarts_something) {
-            kubeadm_config::note_change(host)?;
-        }
-    }
-    Ok(records.keep(host)?)
 }
 
 /// The lines that show `changes` to people.
@@ -59,6 +42,7 @@ mod tests {
     use crate::config::change::{Scope, changes};
     use crate::failure::message;
     use crate::fixture::bench::Bench;
+    use crate::records::Records;
 
     fn between(standing: &str, wanted: &str) -> Vec<Change> {
         let [standing, wanted] = [standing, wanted].map(|text| ClusterSpec::parse(text).unwrap());
@@ -83,8 +67,10 @@ mod tests {
         refuse(&[]).unwrap();
     }
 
+    type Edit = fn(&mut ClusterSpec);
+
     /// Changes of the file, and whether each is refused.
-    const EDITS: [(fn(&mut ClusterSpec), bool); 9] = [
+    const EDITS: [(Edit, bool); 9] = [
         (|spec| spec.network.dns_domain = "plant.example".parse().unwrap(), true),
         (|spec| spec.api.port = 7443, true),
         (|spec| spec.security.encryption_at_rest = crate::config::Switch::Disabled, true),

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 
 use crate::host::{Command, Host, HostError};
-use crate::kubeadm::ADMIN_KUBECONFIG;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
 
 /// Where the bundle's helm is.
 pub const PROGRAM: &str = "/usr/local/bin/helm";

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::addon_data::AddonData;
 use crate::config::{Cidr, Cidrs, IpFamily};
-use crate::steps::addons::AddonData;
 
 /// What the leader or a join file gives to a host. A field is empty where the phase does not need it, or the host makes it itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,12 @@ use kbundle_format::Role;
 use serde_json::{Value, json};
 
 use crate::host::{Command, Host, HostError, Output};
-use crate::kubeadm::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
+/// The administrator's kubeconfig, which kubeadm writes.
+pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
+/// The kubelet's own kubeconfig, there once the host has joined.
+pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const PROGRAM: &str = "/usr/local/bin/kubectl";
 /// kubectl would keep its cache in root's home otherwise.
 const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";

@@ -6,6 +6,7 @@
 
 pub use kbundle_cluster::{config, kube_types, version_rules};
 
+pub mod addon_data;
 pub mod agent;
 pub mod backup;
 pub mod certificates;
@@ -17,7 +18,6 @@ pub mod cost;
 pub mod distributions;
 mod drain;
 pub mod etcd_layout;
-pub mod etcd_snapshot;
 pub mod executor;
 pub mod facts;
 pub mod failure;
@@ -29,9 +29,9 @@ pub mod helm;
 pub mod host;
 pub mod import;
 pub mod inputs;
-pub mod inventory;
 pub mod join_file;
 pub mod join_material;
+mod keep_records;
 pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;
@@ -46,6 +46,8 @@ pub mod records;
 pub mod report;
 pub mod reset;
 pub mod restoration;
+pub mod restoration_records;
+pub mod rollback;
 pub mod stage;
 pub mod step_progress;
 pub mod steps;

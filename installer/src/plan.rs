@@ -3,13 +3,14 @@
 use kbundle_cluster::contents::BundleContents;
 use kbundle_cluster::needs::{Mismatch, mismatches};
 
+use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::stage::Phase;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
     LoadBalancer, Network, NetworkManager, NodeSettings, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
-    Taint, VirtualAddress, upgrade,
+    Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -48,6 +49,23 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
+
+/// The steps of an installation that were begun and never completed, or whose change of settings was cut off.
+#[must_use]
+pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
+    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
+    let is_cut_off = |id: &&str| {
+        let changes_settings = *id == KubeadmConfig.id() && kubeadm_config::changes_settings(host);
+        changes_settings || host.ledger().state_of(id) == StepState::CutOff
+    };
+    concerned.map(|(_, step)| step.id()).filter(is_cut_off).collect()
+}
+
+/// Whether a step belongs to upgrades and not to installations.
+#[must_use]
+pub fn is_of_upgrades_alone(id: &str) -> bool {
+    upgrade::STEPS.iter().any(|(_, step)| step.id() == id) && !STEPS.iter().any(|(_, step)| step.id() == id)
+}
 
 /// The steps for this host, in order.
 pub struct Plan {

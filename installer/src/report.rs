@@ -4,6 +4,8 @@
 //! standard output. For programs, events are JSON on standard output, one a line.
 
 mod event;
+#[cfg(test)]
+mod noted;
 mod reporter;
 
 pub use event::{Event, Observer, Source};

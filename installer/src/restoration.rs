@@ -5,8 +5,6 @@
 //! is copied to where the first of the steps takes it. Records on the host say which backup was begun with, so that the same command
 //! resumes and no other one goes on with half of it.
 
-pub mod progress;
-
 use std::io::{self, Seek as _};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -18,14 +16,14 @@ use crate::backup::{BackupList, Opened, Opener, SPEC, read};
 use crate::config::ClusterSpec;
 use crate::etcd_layout as layout;
 use crate::failure::Advise;
-use crate::host::Host;
+use crate::host::{Host, ledger};
 use crate::inputs::Inputs;
 use crate::join_material::{JoinMaterial, Pair};
 use crate::plan::{Plan, PlannedStep};
 use crate::records::Records;
+use crate::restoration_records::{AWAITS_KUBEADM, LIST, RESTORED_DATA, SNAPSHOT_PATH};
 use crate::stage::Phase;
 use crate::steps::{ControlPlane, Etcd, KubeadmConfig, RestoredData, RestoredObjects, SharedKeys, Step, shared_keys};
-use progress::{AWAITS_KUBEADM, LIST, SNAPSHOT_PATH};
 
 /// A backup of which every byte was verified, to set this host up from.
 pub struct Restoration {
@@ -65,7 +63,7 @@ impl Restoration {
 
     /// Refuses a host that has something else than the beginning of this restoration.
     pub fn refuse_standing(&self, host: &Host) -> anyhow::Result<()> {
-        if !host.ledger().has_begun() || progress::recorded(host)?.as_ref() == Some(self.list()) {
+        if !host.ledger().has_begun() || recorded(host)?.as_ref() == Some(self.list()) {
             return Ok(());
         }
         Err(anyhow!("kinstall has set up this host already, and not from this backup; nothing was changed"))
@@ -136,7 +134,7 @@ impl Restoration {
     /// Copies the snapshot to where [`RestoredData`] takes it, unless that was done, and records which backup it is of. The backup is
     /// verified once more on the way.
     pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
-        if host.ledger().is_done(progress::RESTORED_DATA) {
+        if host.ledger().is_done(RESTORED_DATA) {
             return Ok(());
         }
         host.keep_record(AWAITS_KUBEADM, b"")?;
@@ -152,6 +150,13 @@ impl Restoration {
             anyhow::Ok(())
         })
     }
+}
+
+/// The list of the backup that this host was begun to be restored from.
+fn recorded(host: &Host) -> anyhow::Result<Option<BackupList>> {
+    let path = format!("{}/{LIST}", ledger::DIRECTORY);
+    let Some(bytes) = host.read(&path)? else { return Ok(None) };
+    BackupList::parse(&bytes).map(Some).map_err(|reason| anyhow!("{path} is damaged: {reason}"))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ impl Launch {
     /// Starts systemd-nspawn as a process that outlives this one. The network namespace has the
     /// machine's name.
     pub(crate) fn start(&self) -> Result<()> {
+        // After a power cut the groups of its pods are left. A kernel that boots has none, and the kubelet would go through them for minutes.
+        cgroups::remove(&self.machine)?;
         let groups = cgroups::create(&self.machine)?;
         let _ = fs::remove_file(&self.pid_file);
         let console = fs::OpenOptions::new().create(true).append(true).open(&self.console)?.into_file();

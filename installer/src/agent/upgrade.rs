@@ -13,8 +13,8 @@ use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::OwnedInputs;
-use crate::plan::plan_upgrade_parts;
-use crate::restoration::progress;
+use crate::plan::{self, plan_upgrade_parts};
+use crate::restoration_records;
 use crate::steps::Context;
 use crate::upgrade::RESUME;
 use crate::upgrade::part::Part;
@@ -24,13 +24,13 @@ use crate::upgrade::unfinished::{self, Mark};
 /// How this host stands. Refuses one that is part of another cluster, or called otherwise.
 pub fn read_standing(asked: &ReadStanding) -> anyhow::Result<Standing> {
     let host = Host::local()?;
-    progress::refuse_unfinished(&host)?;
+    restoration_records::refuse_unfinished(&host)?;
     let records = standing::records(&host)?;
     records.refuse_another_cluster(&asked.spec, Some(asked.host.as_str()))?;
     let list = BundleList::parse(&records.list_bytes)?;
     let (spec, name) = (Cow::Borrowed(&records.spec), records.name.as_deref());
     let gathered = OwnedInputs::gather(&host, spec, name, Cow::Borrowed(&list))?;
-    Standing::read(&host, &records, &gathered.inputs())
+    Standing::read(&host, &records, &plan::incomplete(&host, &gathered.inputs()))
 }
 
 /// Does this part, and returns the steps that changed something.

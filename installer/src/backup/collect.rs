@@ -7,12 +7,12 @@ use super::list::{BackupEntry, BackupList, SCHEMA, name_of};
 use super::{SNAPSHOT, SPEC};
 use crate::certificates::Standing;
 use crate::etcd_layout as layout;
-use crate::etcd_snapshot::EtcdSnapshot;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_file::Moment;
-use crate::restoration::progress;
+use crate::restoration_records;
+use crate::steps::etcd::snapshot::EtcdSnapshot;
 use crate::steps::{ControlPlane, Etcd, Step, shared_keys};
 
 /// What goes into a backup beside the snapshot; the list has all of it, and the snapshot.
@@ -38,7 +38,7 @@ pub fn refuse_unsuitable(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()>
         .refused()
         .hint("run it on a host with both roles: `kinstall config print cluster.yaml` shows the roles");
     }
-    progress::refuse_unfinished(host)?;
+    restoration_records::refuse_unfinished(host)?;
     if let Some(step) = [Etcd.id(), ControlPlane.id()].into_iter().find(|step| !host.ledger().is_done(step)) {
         return Err(anyhow!("this host, {name}, was never completed: the step `{step}` is not done"))
             .refused()

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::etcd_layout as etcd;
 use crate::host::{Host, HostError};
-use crate::kubeadm::{KUBELET_KUBECONFIG, Part, credential};
+use crate::kubeadm::{Part, credential};
+use crate::kubectl::KUBELET_KUBECONFIG;
 use crate::steps::join::AUTHORITY_PATH;
 use crate::steps::kubeconfig;
 use crate::topology::Member;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{BundleArguments, HostsArguments};
+use crate::addon_data::AddonData;
 use crate::preflight::CheckId;
-use crate::steps::addons::AddonData;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

@@ -20,11 +20,11 @@ use crate::backup::schedule::{self, LastBackup, Schedule};
 use crate::backup::{BackupList, Seal, keys, series, write};
 use crate::certificates::Standing;
 use crate::cli::{BackupArguments, BackupCommand, MakeArguments, ScheduleArguments};
-use crate::etcd_snapshot;
 use crate::failure::Advise;
 use crate::host::{Host, ledger};
 use crate::join_file::Moment;
 use crate::report::SCHEMA;
+use crate::steps::etcd::snapshot;
 
 /// Where the snapshot lies while it goes into the backup, below kinstall's own directory.
 const SNAPSHOT: &str = "etcd/backup.db";
@@ -137,7 +137,7 @@ struct Making<'a> {
 impl Making<'_> {
     fn run(self, host: &mut Host, file: AtomicFile, path: &Path) -> anyhow::Result<Made> {
         let snapshot = format!("{}/{SNAPSHOT}", ledger::DIRECTORY);
-        let snapshot = etcd_snapshot::take(host, self.standing.inputs().address(), &snapshot)?;
+        let snapshot = snapshot::take(host, self.standing.inputs().address(), &snapshot)?;
         let Collected { list, files } = collect::collect(host, self.standing, &snapshot, self.created)?;
         let snapshot = host.open(&snapshot.path)?;
         let cannot = || format!("cannot write the backup {}", path.display());

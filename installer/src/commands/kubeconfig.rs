@@ -19,8 +19,9 @@ use crate::certificates::look::certificate_of;
 use crate::cli::KubeconfigArguments;
 use crate::failure::Advise;
 use crate::host::{Command, Host};
+use crate::kubeadm::CONFIG_PATH;
 use crate::kubeadm::run::PROGRAM;
-use crate::kubeadm::{ADMIN_KUBECONFIG, CONFIG_PATH};
+use crate::kubectl::ADMIN_KUBECONFIG;
 use crate::report::SCHEMA;
 
 /// What was made. Nothing in it is secret.

@@ -12,7 +12,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::report::{Event, Observer as _, Reporter, print_text};
-use crate::upgrade::rollback::{Rollback, Store};
+use crate::rollback::{Rollback, Store};
 use crate::upgrade::standing::records;
 
 const RESUME: &str = "what came back stays; run `kinstall rollback` again to resume";

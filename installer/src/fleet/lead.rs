@@ -11,6 +11,7 @@ use super::hosts::{Fleet, FleetOptions};
 use super::index::HostIndex;
 use super::session::{Goal, Session};
 use super::shares::{Parts, Shares};
+use crate::addon_data::AddonData;
 use crate::agent::questions::{ApplyPhase, Ask, Work};
 use crate::config::{ClusterSpec, DnsName, HostSpec};
 use crate::failure::{Advise, FailureReport};
@@ -18,7 +19,6 @@ use crate::join_material::JoinMaterial;
 use crate::preflight::CheckId;
 use crate::report::Event;
 use crate::stage::Stage;
-use crate::steps::addons::AddonData;
 use crate::trust::Trust;
 
 /// What is to be installed.

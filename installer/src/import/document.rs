@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::{Remarks, Resolver, Settings, SourceLine, resolve};
 use crate::config::{DnsName, Ssh};
-use crate::inventory::value::{Node, Value};
+use crate::import::inventory::value::{Node, Value};
 
 /// One document.
 pub(super) struct Document(Node);

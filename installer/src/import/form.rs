@@ -7,7 +7,7 @@ use kbundle_format::text_file;
 
 use super::document::{Document, Documents};
 use super::{ImportError, Imported, Remark, Resolver, k0sctl, kubeadm, kubekey};
-use crate::inventory::{self, yaml};
+use crate::import::inventory::{self, yaml};
 
 /// The forms that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

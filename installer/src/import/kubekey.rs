@@ -73,7 +73,7 @@ fn roles(reader: &mut Reader<'_>, groups: &Section<'_>) -> BTreeMap<String, BTre
     for (group, role) in ROLES {
         let line = groups.get(group).map_or(0, |node| node.line);
         for pattern in groups.texts(group) {
-            match crate::inventory::expand(&pattern) {
+            match crate::import::inventory::expand(&pattern) {
                 Ok(names) => {
                     for name in names {
                         roles.entry(name).or_default().insert(role);

@@ -6,6 +6,7 @@
 
 mod document;
 mod form;
+pub mod inventory;
 mod k0sctl;
 pub(crate) mod kubeadm;
 mod kubekey;

@@ -44,8 +44,6 @@ pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
 pub const JOIN_PATH: &str = "/etc/kubernetes/join.yaml";
 /// How the kubelet and crictl reach containerd.
 pub const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
-/// The kubelet's own kubeconfig, there once the host has joined.
-pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// Where the kubelet finds static pods.
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// The static pods of a control plane whose etcd is a service.
@@ -58,8 +56,6 @@ pub const ENCRYPTION_PATH: &str = "/etc/kubernetes/encryption.yaml";
 pub const AUDIT_POLICY_PATH: &str = "/etc/kubernetes/audit-policy.yaml";
 /// Where the audit log lies.
 pub const AUDIT_LOG_DIRECTORY: &str = "/var/log/kubernetes/audit";
-/// The administrator's kubeconfig.
-pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
 
 /// What all servers offer to those who speak TLS 1.2; TLS 1.3 has its own list. Known to every Go since 1.12.
 pub const CIPHER_SUITES: [&str; 4] = [
@@ -137,7 +133,5 @@ fn document(value: &impl Serialize) -> String {
     serde_yaml::to_string(value).expect("the types here have string keys and no failing serializer")
 }
 
-#[cfg(test)]
-mod real;
 #[cfg(test)]
 mod tests;

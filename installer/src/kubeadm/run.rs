@@ -11,13 +11,13 @@ use anyhow::Context as _;
 use kbundle_format::Role;
 
 use super::{
-    ADMIN_KUBECONFIG, CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns,
-    has_kube_proxy, manifest_path,
+    CONFIG_PATH, JOIN_PATH, KUBELET_UNIT, PATCHES_DIRECTORY, STATIC_PODS, half_written, has_coredns, has_kube_proxy,
+    manifest_path,
 };
 use crate::facts::CgroupVersion;
 use crate::host::{Command, CommandError, Host, HostError};
 use crate::inputs::Inputs;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
 use crate::step_progress::StepProgress;
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 use crate::wait::{Look, until};

@@ -3,7 +3,6 @@ use std::io::Write as _;
 use kbundle_format::key::Algorithm;
 use kbundle_format::{Digest, SigningKey};
 
-use super::progress::{awaits_kubeadm, refuse_unfinished};
 use super::*;
 use crate::backup::list::{BackupEntry, SCHEMA};
 use crate::backup::{SNAPSHOT, Seal, write};
@@ -11,6 +10,7 @@ use crate::failure;
 use crate::fixture;
 use crate::fixture::bench::Bench;
 use crate::host::Change;
+use crate::restoration_records::{awaits_kubeadm, refuse_unfinished};
 
 /// A backup of a cluster from a bundle of this version.
 fn restoration(version: &str, spec: &str) -> Restoration {

@@ -9,7 +9,7 @@ use crate::inputs::Inputs;
 use crate::kubeadm::run::API_READY_WITHIN;
 use crate::kubeadm::{STATIC_PODS, etcd_endpoints, has_coredns, has_kube_proxy, manifest_path};
 use crate::kubectl::Kubectl;
-use crate::restoration::progress;
+use crate::restoration_records;
 use crate::version_rules::kubernetes::SUPER_ADMIN_KUBECONFIG;
 use crate::wait::{Look, Unheard, until};
 
@@ -39,7 +39,7 @@ impl Step for ControlPlane {
         if let Some(manifest) = STATIC_PODS.map(manifest_path).iter().find(|path| !context.host.exists(path)) {
             return needed(format!("{manifest} is not there"));
         }
-        if progress::awaits_kubeadm(&context.host) {
+        if restoration_records::awaits_kubeadm(&context.host) {
             return needed("kubeadm has not completed it on the restored data");
         }
         if let Err(said) = wait_for_api(context)? {
@@ -77,7 +77,7 @@ impl Step for ControlPlane {
         }
         if context.leads() {
             context.kubeadm().init()?;
-            progress::kubeadm_is_done(&context.host)?;
+            restoration_records::kubeadm_is_done(&context.host)?;
         } else {
             join::join(context)?;
             context.kubeadm().wait_for_own_api()?;

@@ -12,8 +12,8 @@ use crate::host::{Command, Host, HostError};
 use crate::inputs::Inputs;
 use crate::join_material::JoinCredentials;
 use crate::kubeadm::run::{Kubeadm, create_token};
-use crate::kubeadm::{CRI_SOCKET, JOIN_PATH, KUBELET_KUBECONFIG, KUBELET_UNIT, join_configuration, kubelet_is_told};
-use crate::kubectl::Kubectl;
+use crate::kubeadm::{CRI_SOCKET, JOIN_PATH, KUBELET_UNIT, join_configuration, kubelet_is_told};
+use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 

@@ -7,7 +7,7 @@ use kbundle_format::Role;
 use super::{Check, Context, Step, needed};
 use crate::host::{Change, Host, Owner};
 use crate::inputs::Inputs;
-use crate::kubeadm::ADMIN_KUBECONFIG;
+use crate::kubectl::ADMIN_KUBECONFIG;
 
 /// What ends the path of a copy of the administrator's kubeconfig.
 pub const COPY_SUFFIX: &str = "/.kube/config";

@@ -1,10 +1,10 @@
-//! The data of etcd, from the snapshot of a backup. Only in the plan of a [restoration](crate::restoration).
+//! The data of etcd, from the snapshot of a backup. Only in the plan of a restoration.
 
 use super::{Check, Context, Step, etcd, needed};
-use crate::etcd_snapshot;
-use crate::etcd_snapshot::restore::{has_data, restore};
 use crate::inputs::Inputs;
-use crate::restoration::progress::{RESTORED_DATA, SNAPSHOT_PATH};
+use crate::restoration_records::{RESTORED_DATA, SNAPSHOT_PATH};
+use crate::steps::etcd::snapshot;
+use crate::steps::etcd::snapshot::restore::{has_data, restore};
 
 /// Makes etcd's data from the snapshot, before etcd starts for the first time.
 pub struct RestoredData;
@@ -25,7 +25,7 @@ impl Step for RestoredData {
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let inputs = context.inputs;
         let host = &mut context.host;
-        etcd_snapshot::check(host, SNAPSHOT_PATH)?;
+        snapshot::check(host, SNAPSHOT_PATH)?;
         let owner = etcd::make_data_directory(host)?;
         restore(host, &inputs, SNAPSHOT_PATH, owner)?;
         host.remove_file(SNAPSHOT_PATH)?;

@@ -1,5 +1,5 @@
 //! Objects of a restored cluster that tell of what is gone: nodes, their pods and leases, tokens to join with. Only in the plan of a
-//! [restoration](crate::restoration).
+//! restoration.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{Check, Context, Step, needed};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
-use crate::restoration::progress::RESTORED_OBJECTS;
+use crate::restoration_records::RESTORED_OBJECTS;
 
 const TOKENS: [&str; 3] = ["secrets", "--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token"];
 

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::unfinished::DIRECTORY;
 use crate::host::{Change, Host, Ledger, Owner, ledger};
 use crate::kubeadm::MANIFESTS;
-use crate::plan;
 use crate::step_progress::StepProgress;
-use crate::steps;
 
 /// What the copies' paths begin with.
 const ROOT: &str = "/var/lib/kinstall/upgrade/former";
@@ -121,12 +119,8 @@ impl FormerFiles {
     }
 
     /// Takes what was undone off the ledger, with the steps that only an upgrade has.
-    pub fn withdraw_records(&self, host: &mut Host) -> anyhow::Result<()> {
+    pub fn withdraw_records(&self, host: &mut Host, of_upgrade: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         let undone = self.later(host.ledger());
-        let of_upgrade = |step: &String| {
-            steps::upgrade::STEPS.iter().any(|(_, known)| known.id() == step)
-                && !plan::STEPS.iter().any(|(_, known)| known.id() == step)
-        };
         Ok(host.ledger_mut().withdraw(|change| match change {
             Change::StepStarted { step } | Change::StepDone { step } => of_upgrade(step),
             Change::CreatedFile { path } => path.starts_with(DIRECTORY) || undone.contains(change),
@@ -249,7 +243,7 @@ mod tests {
         host.write_file("/usr/local/bin/new", b"", 0o755).unwrap();
         host.ledger_mut().record(Change::StepStarted { step: "upgrade-etcd".into() }).unwrap();
         host.ledger_mut().record(setting.clone()).unwrap();
-        former.withdraw_records(&mut host).unwrap();
+        former.withdraw_records(&mut host, |step| step == "upgrade-etcd").unwrap();
         drop(host);
         let after = bench.host().ledger().changes().to_vec();
         assert_eq!(after, [before, vec![setting]].concat());

@@ -1,12 +1,12 @@
 //! Upgrades of a cluster that stands: which version may follow which ([`rules`]), what an upgrade is about to do ([`outline`]), and
-//! what the host keeps of one that is under way ([`unfinished`]), and the way back from it ([`rollback`]). What changes the host are steps: [`steps::upgrade`](crate::steps::upgrade).
+//! what the host keeps of one that is under way ([`unfinished`], [`former`]). What changes the host are steps, `steps/upgrade/`; the way back
+//! from an upgrade is `rollback`.
 
 pub mod cluster_state;
 pub mod deprecated;
 pub mod former;
 pub mod outline;
 pub mod part;
-pub mod rollback;
 pub mod rules;
 pub mod standing;
 pub mod unfinished;

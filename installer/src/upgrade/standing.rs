@@ -6,11 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::unfinished::{self, Mark};
 use crate::failure::Advise;
-use crate::host::{Host, StepState};
-use crate::inputs::Inputs;
-use crate::plan::STEPS;
+use crate::host::Host;
 use crate::records::Records;
-use crate::steps::{KubeadmConfig, Step as _, kubeadm_config};
 
 /// How a host stands before an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,20 +47,20 @@ impl Turn {
 }
 
 impl Standing {
-    /// How this host stands.
+    /// How this host stands. `incomplete` are the steps of its installation that were cut off.
     ///
     /// # Errors
     /// Where kinstall has not set it up.
-    pub fn read(host: &Host, records: &Records, inputs: &Inputs<'_>) -> anyhow::Result<Self> {
+    pub fn read(host: &Host, records: &Records, incomplete: &[&str]) -> anyhow::Result<Self> {
         let target = unfinished::target(host)?.map(|target| target.list_digest());
         // While an upgrade is under way, its own steps may be cut off.
-        let incomplete = if target.is_some() { Vec::new() } else { incomplete(host, inputs) };
+        let incomplete = if target.is_some() { &[] } else { incomplete };
         Ok(Self {
             list: String::from_utf8_lossy(&records.list_bytes).into_owned(),
             target,
             // Without a target, marks are what an end left that was cut off.
             turn: if target.is_some() { Turn::read(host)? } else { Turn::NotBegun },
-            incomplete: incomplete.into_iter().map(str::to_owned).collect(),
+            incomplete: incomplete.iter().map(|&step| step.to_owned()).collect(),
         })
     }
 }
@@ -109,17 +106,6 @@ pub fn refuse_incomplete(steps: &[impl AsRef<str>], host: &str) -> anyhow::Resul
         .hint("complete it first with the bundle that it was begun with: `kinstall run BUNDLE --key KEY`")
 }
 
-/// The steps of an installation that were begun and never completed, or whose change of settings was cut off.
-#[must_use]
-pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
-    let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    let is_cut_off = |id: &&str| {
-        let changes_settings = *id == KubeadmConfig.id() && kubeadm_config::changes_settings(host);
-        changes_settings || host.ledger().state_of(id) == StepState::CutOff
-    };
-    concerned.map(|(_, step)| step.id()).filter(is_cut_off).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +117,13 @@ mod tests {
     fn a_host_tells_how_far_its_upgrade_is() {
         let bench = Bench::new();
         let cluster = Cluster::of_three_and_two();
-        let topology = cluster.seen_from("w1");
         let of = |version: &str| {
             let list_bytes = fixture::list(version).to_bytes();
             let (spec, name) = (cluster.spec.clone(), Some("w1".to_owned()));
             Records { list_bytes, signatures: vec![], keys: vec![], spec, name }
         };
         let (old, new) = (of("1.35.4"), of("1.36.3"));
-        let read = || Standing::read(&bench.host(), &old, &cluster.inputs(&topology)).unwrap();
+        let read = || Standing::read(&bench.host(), &old, &["join"]).unwrap();
         bench.host().ledger_mut().record(Change::StepStarted { step: "join".into() }).unwrap();
         assert_eq!((read().incomplete, read().target), (vec!["join".to_owned()], None));
         unfinished::begin(&mut bench.host(), &new).unwrap();

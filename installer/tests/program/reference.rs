@@ -7,7 +7,7 @@ use kbundle_manual::examples::assert_current;
 use kinstall::cli::Cli;
 use kinstall::config;
 use kinstall::config::change::{Effect, effect_of};
-use kinstall::inventory::{self, Fate, Row};
+use kinstall::import::inventory::{self, Fate, Row};
 use serde_json::Value;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");

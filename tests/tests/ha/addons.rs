@@ -90,15 +90,15 @@ fn assert_addresses_move(site: &Site) -> anyhow::Result<()> {
     let address = eventually("an address that w1 answers for", || announced_by(&cluster, "w1"))?;
     assert_answers(client, &address)?;
     site.host("w1").power_cut()?;
-    assert_answers(client, &address)?;
     // MetalLB 0.15's own ServiceL2Status does not follow: its node is immutable.
     let first = site.host("cp1");
     client.sh(&format!("ping -c 1 -W 5 {}", first.address()))?;
-    let neighbours = client.sh("ip neigh")?;
-    ensure!(
-        neighbour(client, &address)? == neighbour(client, &first.address())?,
-        "{address} is not answered by cp1:\n{neighbours}"
-    );
+    eventually(&format!("cp1 to answer for {address}"), || {
+        let neighbours = client.sh("ip neigh")?;
+        ensure!(neighbour(client, &address)? == neighbour(client, &first.address())?, "{neighbours}");
+        Ok(())
+    })?;
+    assert_answers(client, &address)?;
     site.host("w1").boot()?;
     cluster.assert_nodes_ready(2)
 }

@@ -21,7 +21,7 @@ fn describe(host: &Host, labels: &str, more: &str) -> anyhow::Result<()> {
 }
 
 fn run(host: &Host, more: &str) -> anyhow::Result<Output> {
-    Ok(host.exec(&["sh", "-c", &format!("cd {STICK} && {RUN} {more}")])?)
+    host.exec(&["sh", "-c", &format!("cd {STICK} && {RUN} {more}")])
 }
 
 fn succeed(host: &Host, more: &str) -> anyhow::Result<String> {

@@ -25,11 +25,11 @@ use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_file::{self, JoinFile, Moment, STANDARD_INPUT, probe};
 use crate::join_material::JoinMaterial;
-use crate::kubeadm::KUBELET_KUBECONFIG;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::plan::Plan;
 use crate::records::Records;
-use crate::restoration::{Restoration, progress};
+use crate::restoration::Restoration;
+use crate::restoration_records;
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
 /// Which host of which cluster this host becomes.
@@ -90,7 +90,7 @@ impl Assignment {
         if let Source::Backup(restoration) = &self.source {
             return restoration.refuse_standing(host);
         }
-        progress::refuse_unfinished(host)?;
+        restoration_records::refuse_unfinished(host)?;
         match &self.source {
             Source::Description | Source::Backup(_) => Ok(()),
             Source::Record => self.refuse_unfinished(host),

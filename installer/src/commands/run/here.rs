@@ -11,7 +11,6 @@ use super::super::preflight::refuse_rejected;
 use super::super::{bundle, explain_interrupts, require_root, take_lock};
 use super::assignment::Assignment;
 use super::changed_something;
-use crate::changes;
 use crate::cli::{BundleArguments, OutputFormat, RunArguments};
 use crate::cost::cost;
 use crate::executor;
@@ -20,6 +19,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::join_material::JoinMaterial;
+use crate::keep_records::keep_records;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
@@ -78,7 +78,7 @@ pub fn run(
     }
 
     explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
-    changes::keep_records(&records, &context.host, &context.inputs)?;
+    keep_records(&records, &context.host, &context.inputs)?;
     assignment.stage(&mut context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());

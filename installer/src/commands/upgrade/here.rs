@@ -19,7 +19,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_material::JoinMaterial;
-use crate::plan::{Plan, plan_upgrade};
+use crate::plan::{self, Plan, plan_upgrade};
 use crate::preflight::{Subject, examine};
 use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
@@ -27,7 +27,7 @@ use crate::steps::Context;
 use crate::trust::Trust;
 use crate::upgrade::cluster_state::ClusterState;
 use crate::upgrade::outline::{Outline, Surroundings, versions};
-use crate::upgrade::standing::{incomplete, records, refuse_incomplete, resumes};
+use crate::upgrade::standing::{records, refuse_incomplete, resumes};
 use crate::upgrade::{RESUME, RESUME_OR_ROLL_BACK, rules, unfinished};
 
 /// Upgrades the cluster that this host is.
@@ -54,7 +54,7 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust
     let inputs = gathered.inputs();
     refuse_several(&inputs)?;
     if !is_resumed {
-        refuse_incomplete(&incomplete(&host, &inputs), "this host")?;
+        refuse_incomplete(&plan::incomplete(&host, &inputs), "this host")?;
     }
     let plan = decide(&inputs, &former, arguments, &reporter)?;
     let outline = look_at_cluster(&host, &inputs, &former, is_resumed)?;
@@ -195,8 +195,9 @@ mod tests {
     #[test]
     fn an_installation_that_was_cut_off_is_completed_first() {
         let bench = Bench::new();
-        let check =
-            |bench: &Bench| with_inputs(|inputs| refuse_incomplete(&incomplete(&bench.host(), inputs), "this host"));
+        let check = |bench: &Bench| {
+            with_inputs(|inputs| refuse_incomplete(&plan::incomplete(&bench.host(), inputs), "this host"))
+        };
         check(&bench).unwrap();
         bench.host().ledger_mut().record(Change::StepStarted { step: "ready".into() }).unwrap();
         let refusal = message(&check(&bench).unwrap_err());

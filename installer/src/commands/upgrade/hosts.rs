@@ -6,11 +6,11 @@ use kbundle_format::Role;
 
 use super::super::bundle::suits_this_machine;
 use super::super::{bundle, fleet};
+use crate::addon_data::AddonData;
 use crate::cli::{BundleArguments, OutputFormat, UpgradeArguments};
 use crate::config::{ClusterSpec, HostSpec};
 use crate::fleet::{InstallRequest, UpgradeRequest, lead_upgrade};
 use crate::report::{Reporter, print_text};
-use crate::steps::addons::AddonData;
 use crate::trust::Trust;
 
 /// Leads the upgrade of all of them.

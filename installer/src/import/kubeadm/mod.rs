@@ -183,4 +183,6 @@ impl Import<'_> {
 #[cfg(test)]
 pub(crate) mod arbitrary;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;

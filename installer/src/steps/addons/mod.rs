@@ -15,13 +15,12 @@ use kbundle_format::Digest;
 use serde_json::Value;
 
 use super::{Check, Context, Step, addon, charts, needed};
+use crate::addon_data::AddonData;
 use crate::config::DnsName;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 use kept::{AddonState, KeptAddon, ObjectName};
-
-pub use removal::AddonData;
 
 /// Slow disks and two cores need about one minute for an add-on.
 const LIMIT: Duration = Duration::from_mins(5);

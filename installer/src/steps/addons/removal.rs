@@ -2,27 +2,15 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::foreign;
 use super::kept::{AddonState, KeptAddon, ObjectName};
+use crate::addon_data::AddonData;
 use crate::kubectl::Kubectl;
 use crate::step_progress::StepProgress;
 use crate::wait::{Look, until};
 
 /// Pods end within 30 s where they say nothing else, and a namespace goes after them.
 const LIMIT: Duration = Duration::from_mins(3);
-
-/// What happens to what an add-on that goes leaves behind: volumes, and what others have put beside it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AddonData {
-    /// It stays.
-    #[default]
-    Kept,
-    /// It goes as well (`kinstall run --prune-data`).
-    Deleted,
-}
 
 /// What of an add-on goes, and what stays.
 #[derive(Debug, Default, PartialEq, Eq)]

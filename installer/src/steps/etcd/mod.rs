@@ -8,6 +8,7 @@ mod certificates;
 mod client;
 mod config;
 mod members;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 
@@ -15,12 +16,13 @@ use anyhow::Context as _;
 use kbundle_format::{ComponentName, Role};
 
 use super::{Check, Context, Step, needed};
-use crate::etcd_snapshot::restore::has_data;
 use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::pki::PrivateKey;
 use crate::template::render;
 use config::Start;
+
+use snapshot::restore::has_data;
 
 pub use crate::etcd_layout as layout;
 pub use authority::{authority, make_authority};

@@ -30,9 +30,9 @@ pub struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Upload {
-    /// `ClusterConfiguration`, in the ConfigMap `kubeadm-config`.
+    /// `ClusterConfiguration`, in the `ConfigMap` `kubeadm-config`.
     Kubeadm,
-    /// `KubeletConfiguration`, in the ConfigMap `kubelet-config`.
+    /// `KubeletConfiguration`, in the `ConfigMap` `kubelet-config`.
     Kubelet,
 }
 

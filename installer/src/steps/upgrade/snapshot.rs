@@ -2,8 +2,8 @@
 
 use kbundle_format::{KubeVersion, Role};
 
-use crate::etcd_snapshot;
 use crate::inputs::Inputs;
+use crate::steps::etcd::snapshot;
 use crate::steps::{Check, Context, Step, needed};
 use crate::upgrade::unfinished::{self, Mark};
 
@@ -30,7 +30,7 @@ impl Step for Snapshot {
         if !unfinished::has(&context.host, Mark::Snapshot)? {
             return needed("none was taken for this upgrade yet");
         }
-        match etcd_snapshot::check(&context.host, &path(context)) {
+        match snapshot::check(&context.host, &path(context)) {
             Ok(_) => Ok(Check::Done),
             Err(error) => needed(error.to_string()),
         }
@@ -40,7 +40,7 @@ impl Step for Snapshot {
         let (address, path) = (context.address(), path(context));
         context.host.claim_tree(DIRECTORY)?;
         context.progress.detail("etcdctl snapshot save");
-        etcd_snapshot::take(&mut context.host, address, &path)?;
+        snapshot::take(&mut context.host, address, &path)?;
         unfinished::note(&context.host, Mark::Snapshot)
     }
 }

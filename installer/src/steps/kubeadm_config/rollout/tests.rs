@@ -129,7 +129,7 @@ fn a_change_that_was_only_begun_is_known() {
     assert!(super::super::changes_settings(&bench.host()));
     assert!(matches!(check(&bench, &cluster), Check::Needed(_)));
     let topology = cluster.seen_from("c1");
-    let incomplete = crate::upgrade::standing::incomplete(&bench.host(), &cluster.inputs(&topology));
+    let incomplete = crate::plan::incomplete(&bench.host(), &cluster.inputs(&topology));
     assert_eq!(incomplete, ["kubeadm-config"], "no upgrade begins before `kinstall run` has completed it");
     apply(&bench, &cluster).unwrap();
     assert_eq!((acts(&bench), check(&bench, &cluster)), (Vec::new(), Check::Done));

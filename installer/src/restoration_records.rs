@@ -1,8 +1,8 @@
 //! How far the restoration of this host is, by records on it. Steps and other commands ask here.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use serde::Deserialize;
 
-use crate::backup::BackupList;
 use crate::failure::Advise;
 use crate::host::{Host, HostError, ledger};
 
@@ -11,17 +11,17 @@ pub const RESTORED_DATA: &str = "restored-data";
 /// The step that removes what is gone, the last one of a restoration.
 pub const RESTORED_OBJECTS: &str = "restored-objects";
 /// The list of the backup that was begun with, below kinstall's own directory.
-pub(super) const LIST: &str = "restore/backup.json";
+pub const LIST: &str = "restore/backup.json";
 /// Is there until kubeadm has set up the control plane on the restored data.
-pub(super) const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
+pub const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
 /// Where the snapshot lies until etcd's data was made from it.
 pub const SNAPSHOT_PATH: &str = "/var/lib/kinstall/restore/snapshot.db";
 
-/// The list of the backup that this host was begun to be restored from.
-pub(super) fn recorded(host: &Host) -> anyhow::Result<Option<BackupList>> {
-    let path = format!("{}/{LIST}", ledger::DIRECTORY);
-    let Some(bytes) = host.read(&path)? else { return Ok(None) };
-    BackupList::parse(&bytes).map(Some).map_err(|reason| anyhow!("{path} is damaged: {reason}"))
+/// What a refusal says of the backup that the restoration began with. The whole list is `BackupList` of `backup`.
+#[derive(Deserialize)]
+struct Begun {
+    cluster: String,
+    created: String,
 }
 
 /// Whether a restoration was begun here and not completed.
@@ -35,8 +35,10 @@ pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
     if !is_unfinished(host) {
         return Ok(());
     }
-    let of = recorded(host)?.map(|list| format!(" of {} of {}", list.cluster, list.created)).unwrap_or_default();
-    Err(anyhow!("a restoration was begun on this host, from the backup{of}, and is not complete"))
+    let path = format!("{}/{LIST}", ledger::DIRECTORY);
+    let list = host.read(&path)?.with_context(|| format!("{path} is gone"))?;
+    let Begun { cluster, created } = serde_json::from_slice(&list).with_context(|| format!("{path} is damaged"))?;
+    Err(anyhow!("a restoration was begun on this host, from the backup of {cluster} of {created}, and is not complete"))
         .refused()
         .hint("run the same `kinstall restore` again to complete it, or `kinstall reset` to give it up")
 }

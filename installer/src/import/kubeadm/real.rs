@@ -9,10 +9,10 @@ use kbundle_format::KubeVersion;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
-use super::configuration;
+use super::arbitrary;
 use crate::fixture;
-use crate::import::kubeadm::arbitrary;
 use crate::inputs::Inputs;
+use crate::kubeadm::configuration;
 use crate::topology::Topology;
 
 /// How many clusters each version judges.

@@ -9,21 +9,22 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use kbundle_format::{BundleList, KubeVersion, Role};
 
-use super::former::FormerFiles;
-use super::outline::versions;
-use super::unfinished::{self, Mark};
 use crate::certificates::restart::stop_containers;
-use crate::etcd_snapshot::{self, restore};
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubeadm::run::Kubeadm;
 use crate::kubeadm::{KUBELET_UNIT, STATIC_PODS};
 use crate::kubectl::Kubectl;
+use crate::plan;
 use crate::records::Records;
 use crate::step_progress::StepProgress;
+use crate::steps::etcd::snapshot::{self, restore};
 use crate::steps::upgrade::{not_reported, snapshot_path};
 use crate::steps::{containerd, etcd};
+use crate::upgrade::former::FormerFiles;
+use crate::upgrade::outline::versions;
+use crate::upgrade::unfinished::{self, Mark};
 use crate::version_rules::Release;
 use crate::wait::{Look, until};
 
@@ -99,7 +100,7 @@ impl Rollback {
             .hint("finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY`")?;
         let restores_store = restores_store(host, inputs, &target, store)?;
         if restores_store {
-            etcd_snapshot::check(host, &snapshot)
+            snapshot::check(host, &snapshot)
                 .context("etcd cannot be brought back; nothing was changed")
                 .refused()
                 .hint("finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY`")?;
@@ -127,7 +128,7 @@ impl Rollback {
         if self.restores_store() {
             host.remove_claimed(REPLACED_DATA)?;
         }
-        self.former.withdraw_records(host)?;
+        self.former.withdraw_records(host, plan::is_of_upgrades_alone)?;
         Ok(unfinished::abandon(host)?)
     }
 

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use anyhow::{Context as _, anyhow, bail};
 use kbundle_format::{Digest, Hasher};
 
+use super::{ETCDCTL, connection};
 use crate::host::{Command, Host};
-use crate::steps::etcd::{ETCDCTL, connection};
 
 /// What is appended to the store.
 const DIGEST_BYTES: u64 = 32;
