@@ -103,7 +103,8 @@ pub enum Command {
     /// Verifies the bundle, checks whether the host is fit for a cluster, says what the installation needs, and then runs one step after
     /// the other. Each step first checks whether it is done already. So the same command resumes after a failure or a power cut, and
     /// changes nothing on a finished host. Once an installation has begun, the host keeps its configuration: later runs need only the
-    /// bundle and the key.
+    /// bundle and the key. With another cluster.yaml, a run on a standing cluster shows what differs, refuses what cannot change, and brings
+    /// the rest to the hosts.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
     /// Change a cluster to the versions of another bundle

@@ -184,6 +184,15 @@ impl<'a> Kubectl<'a> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
     }
 
+    /// Whether a kubelet, reached at `server` such as `http://127.0.0.1:10248`, says that it is well. A host that has no credential yet has no kubelet
+    /// to ask.
+    pub fn health_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
+        if !self.host.exists(self.kubeconfig) {
+            return Ok(Ok(()));
+        }
+        self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/healthz"])
+    }
+
     /// The address that the API server behind `balancer` gives as its own; if none answers, what kubectl says. The server has to
     /// prove that it is called `name`.
     pub fn server_behind(&self, balancer: SocketAddr, name: &str) -> anyhow::Result<Result<SocketAddr, String>> {

@@ -10,7 +10,7 @@ use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
     LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles, Step,
-    Swap, Sysctls, Taint, VirtualAddress, upgrade,
+    Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -51,11 +51,15 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Ready),
 ];
 
-/// The steps of an installation that were begun and never completed.
+/// The steps of an installation that were begun and never completed, or whose change of settings was cut off.
 #[must_use]
 pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
-    concerned.map(|(_, step)| step.id()).filter(|id| host.ledger().state_of(id) == StepState::CutOff).collect()
+    let is_cut_off = |id: &&str| {
+        let changes_settings = *id == KubeadmConfig.id() && kubeadm_config::changes_settings(host);
+        changes_settings || host.ledger().state_of(id) == StepState::CutOff
+    };
+    concerned.map(|(_, step)| step.id()).filter(is_cut_off).collect()
 }
 
 /// Whether a step belongs to upgrades and not to installations.
@@ -205,7 +209,7 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network image-keeper certificate-timer addons ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network node-settings image-keeper certificate-timer addons ready");
         insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
         insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");

@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use kbundle_format::{BundleList, Digest, IndexedBundle, KeyId, SignatureFile, TrustPolicy, VerifyingKey};
+use kbundle_format::{BundleList, Digest, IndexedBundle, KeyId, Role, SignatureFile, TrustPolicy, VerifyingKey};
 
+use crate::changes;
 use crate::config::ClusterSpec;
+use crate::config::change::{self, Change, Scope};
 use crate::failure::Advise;
 use crate::host::{Host, HostError, ledger};
 use crate::trust::Trust;
@@ -156,22 +158,35 @@ impl Records {
                  from (`kinstall status` shows it)",
             );
         }
-        found.refuse_another_cluster(&self.spec, self.name.as_deref())
+        found.refuse_another_name(self.name.as_deref())?;
+        changes::refuse(&found.changes_to(&self.spec))
     }
 
-    /// Refuses to make a host that was set up from these records part of another cluster, or one of another name.
+    /// In what `spec` differs from these records. The first control plane alone knows all hosts.
+    #[must_use]
+    pub fn changes_to(&self, spec: &ClusterSpec) -> Vec<Change> {
+        let leader = self.spec.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane));
+        let leads = leader.is_none_or(|host| self.name.as_deref() == Some(host.name.as_str()));
+        change::changes(&self.spec, spec, if leads { Scope::AllHosts } else { Scope::HostsOfBoth })
+    }
+
+    /// Refuses to upgrade a host that was set up from these records to other settings, or as another host.
     pub fn refuse_another_cluster(&self, spec: &ClusterSpec, name: Option<&str>) -> anyhow::Result<()> {
-        let result = if self.name.as_deref() == name {
-            spec.same_cluster_as(&self.spec).context(
-                "this host was set up from another cluster description; changing a running cluster is not supported yet",
-            )
-        } else {
-            let called = |name: Option<&str>| name.unwrap_or("the only host").to_owned();
-            let (was, is) = (called(self.name.as_deref()), called(name));
-            Err(anyhow!("this host was set up as {was}, and is called {is} now"))
-        };
-        result.refused().hint(
-            "give the one it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first",
+        self.refuse_another_name(name)?;
+        spec.same_cluster_as(&self.spec)
+            .context("cluster.yaml has other settings than this host, and an upgrade does not change them")
+            .refused()
+            .hint("put the former value back, and change it before or after the upgrade with `kinstall run`")
+    }
+
+    fn refuse_another_name(&self, name: Option<&str>) -> anyhow::Result<()> {
+        if self.name.as_deref() == name {
+            return Ok(());
+        }
+        let called = |name: Option<&str>| name.unwrap_or("the only host").to_owned();
+        let (was, is) = (called(self.name.as_deref()), called(name));
+        Err(anyhow!("this host was set up as {was}, and is called {is} now")).refused().hint(
+            "give the cluster.yaml that it was set up from (`kinstall status` shows it), or remove the cluster with `kinstall reset` first",
         )
     }
 

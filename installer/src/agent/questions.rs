@@ -108,6 +108,8 @@ pub struct Survey {
     pub holds_bundle: bool,
     /// The list of the bundle that the host was installed from.
     pub installed: Option<Digest>,
+    /// The cluster that it was set up as, as far as it knows it.
+    pub standing: Option<ClusterSpec>,
     /// How far its control plane is.
     pub control_plane: StepState,
     /// How far its member of etcd is.

@@ -17,7 +17,8 @@ pub fn survey(asked: &SurveyHost) -> anyhow::Result<Survey> {
     let records = if begun { Records::read(&host)? } else { None };
     Ok(Survey {
         holds_bundle: asked.list.is_some_and(|list| store::holds(&list, &asked.roles)),
-        installed: records.map(|records| records.list_digest()),
+        installed: records.as_ref().map(Records::list_digest),
+        standing: records.map(|records| records.spec),
         control_plane: host.ledger().state_of(ControlPlane.id()),
         etcd: host.ledger().state_of(Etcd.id()),
         join: host.ledger().state_of(Join.id()),

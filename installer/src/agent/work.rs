@@ -16,6 +16,7 @@ use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{InputsError, OwnedInputs};
+use crate::keep_records::keep_records;
 use crate::lock::{self, Lock};
 use crate::plan::{Plan, plan};
 use crate::records::Records;
@@ -65,7 +66,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
     let plan = plan_of(plan(&inputs))?.of_phase(phase);
-    records.keep(&host)?;
+    keep_records(&records, &host, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
     let changed = executor::execute(&plan, &mut context, leader)?;
     drop(lock);

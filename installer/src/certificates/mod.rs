@@ -16,4 +16,5 @@ pub mod standing;
 pub use look::{CertificateReport, State};
 pub use place::Renewable;
 pub use renew::{RenewalReport, Selection};
+pub use restart::{Component, remake_static_pod};
 pub use standing::Standing;

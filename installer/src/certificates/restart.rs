@@ -1,4 +1,4 @@
-//! Has the programs of a host read their new certificates: one after another, each only when the one before is well.
+//! Has the programs of a host read their new certificates or settings: one after another, each only when the one before is well.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::failure::Advise;
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 use crate::kubeadm::run::API_READY_WITHIN;
-use crate::kubeadm::{CRI_SOCKET, KUBELET_UNIT};
+use crate::kubeadm::{CRI_SOCKET, KUBELET_UNIT, manifest_path};
 use crate::kubectl::Kubectl;
 use crate::step_progress::StepProgress;
 use crate::steps::etcd;
@@ -97,6 +97,35 @@ pub fn restart(
 /// Ends the pod's container. The kubelet starts it again at once, which is quicker than a new pod.
 fn restart_static_pod(host: &Host, name: &str, progress: &dyn StepProgress) -> anyhow::Result<()> {
     let former = stop_containers(host, name)?;
+    wait_for_new_container(host, name, &former, progress)
+}
+
+/// Has a static pod made anew by `write`, which writes its manifest, and waits until it is well. Where the manifest stays as it was, the pod has
+/// other files to read, and its container is restarted.
+pub fn remake_static_pod(
+    host: &Host,
+    inputs: &Inputs<'_>,
+    component: Component,
+    progress: &dyn StepProgress,
+    write: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (name, path) = (component.as_str(), manifest_path(component.as_str()));
+    let (former, manifest) = (containers(host, name)?, host.read(&path)?);
+    write()?;
+    if host.read(&path)? == manifest {
+        restart_static_pod(host, name, progress)?;
+    } else {
+        wait_for_new_container(host, name, &former, progress)?;
+    }
+    wait_until_well(host, inputs, component, progress)
+}
+
+fn wait_for_new_container(
+    host: &Host,
+    name: &str,
+    former: &[String],
+    progress: &dyn StepProgress,
+) -> anyhow::Result<()> {
     until(progress, &format!("a new container of {name}"), RUNS_WITHIN, || {
         let now = containers(host, name)?;
         Ok(match now.iter().find(|id| !former.contains(id)) {

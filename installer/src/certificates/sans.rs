@@ -8,6 +8,7 @@ use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aside::{self, Names};
 use super::look::read;
 use super::pending::Pending;
 use super::place::{PKI, Renewable};
@@ -59,7 +60,7 @@ pub fn refuse_unsuitable(host: &Host, standing: &Standing) -> anyhow::Result<()>
             .refused()
             .hint("`kinstall run` resumes it");
     }
-    match kubeadm_config::other_settings(host, &inputs, kubeadm_config::Sans::Ignored)? {
+    match kubeadm_config::other_settings(host, &inputs)? {
         None => Ok(()),
         Some(difference) => {
             Err(anyhow!("{CONFIG_PATH} is not as kinstall wrote it: {difference}; nothing was changed"))
@@ -91,6 +92,11 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
     let restarted = pending.restart.iter().copied().collect();
     Renewal { host, inputs: standing.inputs(), etcd_client: None, progress }.run(pending)?;
     Ok(SansReport { added: missing, certificate_sans, restarted })
+}
+
+/// Makes the certificate of this host's API server anew, with the names of kubeadm's configuration. Nothing reads it before a restart.
+pub fn make_certificate(host: &mut Host) -> anyhow::Result<()> {
+    aside::renew(host, Renewable::Apiserver, Names::Configured)
 }
 
 /// Those of `names` that the certificate of this host's API server does not have. One that cannot be read has none.

@@ -48,7 +48,7 @@ pub enum CertsCommand {
     /// Add names or addresses to the certificate of the API server
     ///
     /// The names also go into the cluster's configuration, so that joins and renewals keep them. Add them to `api.certificate-sans` of
-    /// cluster.yaml as well: without them there, the next `kinstall run` with that file is refused.
+    /// cluster.yaml as well: without them there, the next `kinstall run` with that file takes them away again.
     #[command(after_long_help = ADD_SAN_EXAMPLES)]
     AddSan(CertsAddSanArguments),
 }

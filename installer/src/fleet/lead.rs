@@ -1,6 +1,6 @@
 //! Leads the installation of a cluster, from the first connection to the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -54,6 +54,10 @@ pub(super) struct Leader<'a> {
     pub(super) parts: Parts<'a>,
     /// Control planes that the site's load balancer does not reach.
     pub(super) unbalanced: Vec<(HostIndex, FailureReport)>,
+    /// Hosts on which something restarts for other settings: they have their turn one after another.
+    pub(super) restarting: BTreeSet<HostIndex>,
+    /// Whether a host failed in its turn, so that no other has one.
+    pub(super) failed_in_turn: bool,
 }
 
 /// Installs a cluster. `begun` gets the fleet before kinstall connects to any host.
@@ -84,7 +88,14 @@ impl<'a> Leader<'a> {
         };
         let session = Session::begin(spec, request.ignored, goal, options, begun)?;
         let parts = Parts::of(request.bundle, &spec.hosts).context("the bundle cannot be divided").refused()?;
-        Ok(Leader { request: *request, session, parts, unbalanced: Vec::new() })
+        Ok(Leader {
+            request: *request,
+            session,
+            parts,
+            unbalanced: Vec::new(),
+            restarting: BTreeSet::new(),
+            failed_in_turn: false,
+        })
     }
 
     fn run(&mut self, started: Instant) -> anyhow::Result<Outcome> {
@@ -117,6 +128,7 @@ impl<'a> Leader<'a> {
     /// Everything that is decided before anything is changed.
     fn decide(&mut self) -> anyhow::Result<()> {
         self.session.check()?;
+        self.compare_settings()?;
         self.plan()?;
         if self.request.dry_run { self.dry_run() } else { Ok(()) }
     }

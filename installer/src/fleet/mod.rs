@@ -20,6 +20,7 @@ mod preflight;
 mod program;
 mod reach;
 mod session;
+mod settings;
 mod shares;
 mod stages;
 mod support;

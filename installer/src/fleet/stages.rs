@@ -11,6 +11,7 @@ use super::index::HostIndex;
 use super::lead::Leader;
 use super::policy::Decision;
 use super::reach::Firewalls;
+use super::settings::IN_TURN;
 use crate::agent::questions::{CreateJoinCredentials, ReadPodNetworks, ReadSharedFiles, ReceiveBundle};
 use crate::config::{Cni, Switch};
 use crate::failure::FailureReport;
@@ -50,6 +51,9 @@ impl Leader<'_> {
                 | Stage::Certificates
                 | Stage::Support => {}
             }
+            if self.failed_in_turn {
+                return Some(IN_TURN);
+            }
             match self.session.decide(stage) {
                 // After the last stage nothing is left to stop.
                 Decision::Stop(reason) if stage != Stage::Finish => return Some(reason),
@@ -83,7 +87,14 @@ impl Leader<'_> {
 
     fn prepare(&mut self) {
         let hosts = self.concerned();
-        self.apply(&hosts, |_| JoinMaterial::default());
+        if !hosts.is_empty() {
+            self.session.fleet.announce(hosts.len());
+        }
+        let (in_turn, others): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|host| self.restarting.contains(host));
+        if !self.apply_in_turn(&in_turn, |_| JoinMaterial::default()) {
+            return;
+        }
+        self.apply_quietly(&others, |_| JoinMaterial::default());
         if self.request.spec.host_preparation == Switch::Enabled {
             self.refuse_what_stayed_closed();
         }
@@ -136,7 +147,16 @@ impl Leader<'_> {
             }
         }
         let others: Vec<_> = materials.keys().copied().collect();
-        self.apply(&others, |index| materials[&index].clone());
+        if others.is_empty() {
+            return;
+        }
+        self.session.fleet.announce(others.len());
+        // An API server that restarts leaves the requests to the others.
+        let (standing, joining): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|&index| self.host(index).is_control_plane());
+        if self.apply_in_turn(&standing, |index| materials[&index].clone()) {
+            self.apply_quietly(&joining, |index| materials[&index].clone());
+        }
     }
 
     /// What control planes need to join; nothing where none joins.

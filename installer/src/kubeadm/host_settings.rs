@@ -85,6 +85,24 @@ pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     Some(super::document(&settings))
 }
 
+/// All that cluster.yaml and this host say of its kubelet's configuration, as YAML: the cluster's, and over it what the host has otherwise.
+#[must_use]
+pub fn whole(inputs: &Inputs<'_>) -> String {
+    let mut all = super::kubelet::of_cluster(inputs);
+    overlay::merge(&mut all, values(inputs));
+    super::document(&all)
+}
+
+/// The kubelet's `configuration` without what `former` has and `wanted` has not, and with all that `wanted` has; both are as [`whole`] gives
+/// them. Nothing where one of them is no mapping.
+#[must_use]
+pub fn changed(configuration: &str, former: &str, wanted: &str) -> Option<String> {
+    let (mut settings, wanted) = (read(configuration)?, read(wanted)?);
+    overlay::retract(&mut settings, &read(former)?, &wanted);
+    overlay::merge(&mut settings, wanted);
+    Some(super::document(&settings))
+}
+
 fn read(configuration: &str) -> Option<Mapping> {
     serde_yaml::from_str(configuration).ok().filter(|settings: &Mapping| !settings.is_empty())
 }

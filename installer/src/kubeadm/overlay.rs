@@ -14,6 +14,21 @@ pub(super) fn merge(base: &mut Mapping, over: Mapping) {
     }
 }
 
+/// Takes out of `settings` what `former` has and `wanted` has not, map by map.
+pub(super) fn retract(settings: &mut Mapping, former: &Mapping, wanted: &Mapping) {
+    for (key, was) in former {
+        let Some(wanted) = wanted.get(key) else {
+            settings.remove(key);
+            continue;
+        };
+        if let (Some(Value::Mapping(inner)), Value::Mapping(was), Value::Mapping(wanted)) =
+            (settings.get_mut(key), was, wanted)
+        {
+            retract(inner, was, wanted);
+        }
+    }
+}
+
 /// The first key of `wanted` that `found` has not, or has otherwise; maps may have more.
 pub(super) fn first_missing(found: &Mapping, wanted: &Mapping) -> Option<String> {
     wanted.iter().find_map(|(key, value)| {
@@ -39,6 +54,13 @@ mod tests {
 
     fn read(text: &str) -> Mapping {
         serde_yaml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_wanted_no_longer_goes_and_what_others_wrote_stays() {
+        let mut settings = read("a: 1\nb: {x: 1, y: 2, theirs: 3}\nc: {x: 1}\ntheirs: 4");
+        retract(&mut settings, &read("a: 1\nb: {x: 1, y: 2}\nc: {x: 1}"), &read("b: {x: 5}"));
+        assert_eq!(settings, read("b: {x: 1, theirs: 3}\ntheirs: 4"));
     }
 
     #[test]

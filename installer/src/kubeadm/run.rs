@@ -106,7 +106,23 @@ impl Kubeadm<'_> {
     /// perhaps while the configuration is on its way to it.
     pub fn renew_api_server(&mut self) -> anyhow::Result<()> {
         self.call_phase(["control-plane", "apiserver"])?;
-        self.patiently(|kubeadm| Ok(kubeadm.call_phase(["upload-config", "kubeadm"])?), Self::wait_for_own_api)
+        self.upload("kubeadm")
+    }
+
+    /// Writes the manifest of a static pod by the configuration on the host; `pod` is kubeadm's name of it, such as `apiserver`.
+    pub fn write_static_pod(&self, pod: &str) -> anyhow::Result<()> {
+        self.wait_for_another()?;
+        Ok(self.call_phase(["control-plane", pod])?)
+    }
+
+    /// Gives the cluster a part of the configuration on the host, `kubeadm` or `kubelet`.
+    pub fn upload(&mut self, part: &str) -> anyhow::Result<()> {
+        self.patiently(|kubeadm| Ok(kubeadm.call_phase(["upload-config", part])?), Self::wait_for_own_api)
+    }
+
+    /// Writes kube-proxy's objects anew. Its pods read them when they start.
+    pub fn renew_kube_proxy(&mut self) -> anyhow::Result<()> {
+        self.patiently(|kubeadm| Ok(kubeadm.call_phase(["addon", "kube-proxy"])?), Self::wait_for_own_api)
     }
 
     /// A phase of `kubeadm init`.

@@ -5,7 +5,9 @@ use kbundle_commands::required_audit::PassedAudit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::changes;
 use crate::config::DnsName;
+use crate::config::change::Change;
 use crate::cost::Cost;
 use crate::failure::FailureReport;
 use crate::preflight::Finding;
@@ -51,6 +53,11 @@ pub enum Event {
     },
     /// What the installation costs this host.
     Cost(Cost),
+    /// In what cluster.yaml differs from what the cluster stands by, and what the run makes of it.
+    SettingsDiffer {
+        /// One for each setting.
+        changes: Vec<Change>,
+    },
     /// What an upgrade is about to do.
     Outlined(Outline),
     /// In which order hosts are upgraded.
@@ -199,6 +206,7 @@ impl Event {
                 return (!notable.is_empty()).then(|| notable.join("\n"));
             }
             Self::Cost(cost) => cost.to_string(),
+            Self::SettingsDiffer { changes } => changes::text(changes),
             Self::Outlined(outline) => outline.to_string(),
             Self::OrderPlanned { etcd, servers, workers, max_unavailable } => {
                 order(etcd, servers, workers, *max_unavailable)

@@ -95,7 +95,7 @@ impl Console {
                     let reason =
                         reason.as_ref().map_or_else(|| "unchanged".to_owned(), |reason| format!("to do: {reason}"));
                     self.result(&format!("{}{step}: {title}\n    {reason}\n", self.prefix(source)));
-                } else if let Event::Outlined(_) | Event::OrderPlanned { .. } = event {
+                } else if let Event::Outlined(_) | Event::OrderPlanned { .. } | Event::SettingsDiffer { .. } = event {
                     self.result(&format!("{}\n", event.text(source).unwrap_or_default()));
                 } else if let Some(text) = event.text(source) {
                     self.line(&format!("{}{text}", self.prefix(source)));

@@ -1,6 +1,10 @@
-//! What kubeadm and the API server read: the configuration, the encryption keys, the audit policy.
+//! What kubeadm and the API server read: the configuration, the encryption keys, the audit policy. On a control plane that stands, other
+//! settings are brought into force as well ([`rollout`]).
 
-use anyhow::{Context as _, bail};
+mod pending;
+mod rollout;
+
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kbundle_format::Role;
@@ -10,7 +14,10 @@ use super::{Check, Context, Step, control_plane, needed};
 use crate::config::Switch;
 use crate::host::Host;
 use crate::inputs::Inputs;
-use crate::kubeadm::{self, AUDIT_LOG_DIRECTORY, CONFIG_PATH, ControlPlaneFile, ENCRYPTION_PATH};
+use crate::kubeadm::{
+    self, AUDIT_LOG_DIRECTORY, CONFIG_PATH, ControlPlaneFile, ENCRYPTION_PATH, PATCHES_DIRECTORY, STATIC_PODS,
+};
+use pending::Pending;
 
 /// Writes kubeadm's configuration.
 pub struct KubeadmConfig;
@@ -51,21 +58,43 @@ impl Step for KubeadmConfig {
         if context.spec.security.audit_log == Switch::Enabled && !host.exists(AUDIT_LOG_DIRECTORY) {
             return needed(format!("{AUDIT_LOG_DIRECTORY} is not there"));
         }
+        if let Some(path) = stale_patches(context)?.first() {
+            return needed(format!("{path} is a patch that cluster.yaml lists no longer"));
+        }
+        if !Pending::read(host)?.is_empty() {
+            return needed("a run that changed settings was cut off");
+        }
         Ok(Check::Done)
     }
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        refuse_other_settings(context)?;
-        write(context)
+        if control_plane::is_set_up(&context.host) { rollout::roll_out(context) } else { write(context) }
     }
 }
 
-/// Writes the files, whatever a cluster that runs was set up with: for an upgrade, which takes them over.
+/// Notes that the record of this control plane is about to say other settings, so that nothing but their rollout follows.
+pub fn note_change(host: &Host) -> anyhow::Result<()> {
+    if control_plane::is_set_up(host) {
+        Pending::read(host)?.and(Pending { begun: true, ..Pending::default() }).keep(host)?;
+    }
+    Ok(())
+}
+
+/// Whether a run that changes settings of this control plane is under way, or was cut off.
+#[must_use]
+pub fn changes_settings(host: &Host) -> bool {
+    Pending::is_kept(host)
+}
+
+/// Writes the files and brings nothing into force: for a new control plane, and for an upgrade, which takes them over.
 pub(super) fn write(context: &mut Context<'_>) -> anyhow::Result<()> {
-    let files = files(context)?;
+    let (files, stale) = (files(context)?, stale_patches(context)?);
     let security = context.spec.security;
     let host = &mut context.host;
     host.claim_tree(kubeadm::DIRECTORY)?;
+    for path in stale {
+        host.remove_file(&path)?;
+    }
     for ControlPlaneFile { path, content, mode } in files {
         host.write_file(&path, content.as_bytes(), mode)?;
     }
@@ -86,39 +115,23 @@ fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A cluster that runs has taken its settings over; new ones in the file alone would be a lie.
-fn refuse_other_settings(context: &Context<'_>) -> anyhow::Result<()> {
-    if !control_plane::is_set_up(&context.host) {
-        return Ok(());
-    }
-    if let Some(difference) = other_settings(&context.host, context, Sans::Compared)? {
-        bail!(
-            "the cluster on this host was set up with other settings: {difference}; changing the settings of a running \
-             cluster is not supported yet: put the former ones back, or reset this host first"
-        );
-    }
-    Ok(())
-}
-
-/// Whether the further names of the API server are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sans {
-    /// They are.
-    Compared,
-    /// They are not: a run that adds some may have been cut off.
-    Ignored,
-}
-
-/// The first difference between kubeadm's configuration on the host and the one that is wanted; nothing where there is none yet.
-pub fn other_settings(host: &Host, inputs: &Inputs<'_>, sans: Sans) -> anyhow::Result<Option<String>> {
+/// The first difference between kubeadm's configuration on the host and the one that is wanted, but for the further names of the API server: a
+/// run that adds some may have been cut off. Nothing where there is none yet.
+pub fn other_settings(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Option<String>> {
     let Some(found) = host.read_text(CONFIG_PATH)? else { return Ok(None) };
     let wanted = kubeadm::configuration(inputs)?;
     // Members of etcd come and go; the control plane's own step makes that known.
-    let [found, wanted] = [found, wanted].map(|text| match sans {
-        Sans::Compared => without_etcd_endpoints(&text),
-        Sans::Ignored => without_sans(&without_etcd_endpoints(&text)),
-    });
+    let [found, wanted] = [found, wanted].map(|text| without_sans(&without_etcd_endpoints(&text)));
     Ok(first_difference(&found, &wanted))
+}
+
+/// Patches of static pods that lie on the host and that cluster.yaml lists no longer. kubeadm would apply every one that it finds.
+fn stale_patches(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
+    let wanted = files(context)?;
+    let names = context.host.names_in(PATCHES_DIRECTORY)?;
+    let of_pods = names.iter().filter(|name| STATIC_PODS.iter().any(|pod| name.starts_with(pod)));
+    let paths = of_pods.map(|name| format!("{PATCHES_DIRECTORY}/{name}"));
+    Ok(paths.filter(|path| !wanted.iter().any(|file| file.path == *path)).collect())
 }
 
 /// A configuration without the list `certSANs`.

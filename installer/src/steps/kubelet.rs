@@ -1,7 +1,7 @@
 //! The kubelet's unit, and what its configuration has of this host alone. kubeadm starts it, once it has written the whole of its
-//! configuration.
+//! configuration. Settings that cluster.yaml has otherwise later on are brought to a kubelet that runs: [`settings`].
 
-use anyhow::Context as _;
+mod settings;
 
 use super::{Check, Context, Step, needed, network, pods};
 use crate::host::Host;
@@ -9,6 +9,8 @@ use crate::inputs::Inputs;
 use crate::kernel_settings::set_by_others;
 use crate::kubeadm::{self, KUBELET_UNIT, host_settings};
 use crate::template::render;
+
+pub use settings::note_standing;
 
 const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
 /// The one drop-in of its unit, as upstream's packages have it.
@@ -53,6 +55,9 @@ impl Step for Kubelet {
         if let Some(key) = configuration.and_then(|text| host_settings::disagreement(&text, context)) {
             return needed(format!("{key} in {CONFIG_PATH} does not suit this host"));
         }
+        if settings::differ(context)? {
+            return needed(format!("{CONFIG_PATH} has other settings than cluster.yaml"));
+        }
         let Some(state) = host.unit_state(KUBELET_UNIT)?.filter(|state| state.is_enabled() && !state.needs_reload)
         else {
             return needed("its service does not start at boot");
@@ -67,9 +72,7 @@ impl Step for Kubelet {
         let files = files(context);
         let (cpus, of_network) = (context.facts.cpus, network::trees(context.cni()));
         let mounts_of_network = network::mounts(context.cni());
-        let configuration = context.host.read_text(CONFIG_PATH)?;
-        let disagrees = configuration.filter(|text| host_settings::disagreement(text, context).is_some());
-        let mended = disagrees.and_then(|text| host_settings::mended(&text, context));
+        let configuration = settings::wanted(context)?;
         let host = &mut context.host;
         // From here on pods may run: what they are about to change is noted.
         for tree in TREES.iter().chain(of_network) {
@@ -86,13 +89,8 @@ impl Step for Kubelet {
         for (path, content) in files {
             host.write_file(path, content.as_bytes(), 0o644)?;
         }
-        if let Some(text) = mended {
-            host.write_file(CONFIG_PATH, text.as_bytes(), 0o644)?;
-        }
         if is_configured(host) {
-            return host
-                .restart_unit(KUBELET_UNIT)
-                .context("while starting the kubelet; `journalctl -u kubelet` has its log");
+            return settings::restart_with(context, configuration);
         }
         Ok(host.register_unit(KUBELET_UNIT)?)
     }

@@ -6,6 +6,7 @@ use kbundle_cli::definition::commands;
 use kbundle_manual::examples::assert_current;
 use kinstall::cli::Cli;
 use kinstall::config;
+use kinstall::config::change::{Effect, effect_of};
 use kinstall::import::inventory::{self, Fate, Row};
 use serde_json::Value;
 
@@ -41,7 +42,10 @@ fn the_page_has_every_key() {
     let (before, rest) = page.split_once("reference`. -->\n").unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let schema = config::schema();
-    let mut table = vec!["| key | meaning | value | default |".to_owned(), "|---|---|---|---|".to_owned()];
+    let mut table = vec![
+        "| key | meaning | value | default | on a standing cluster |".to_owned(),
+        "|---|---|---|---|---|".to_owned(),
+    ];
     rows(&schema, &schema, "", &mut table);
     assert!(table.len() > 30, "{table:?}");
     let table = table.join("\n");
@@ -72,13 +76,25 @@ fn rows(schema: &Value, object: &Value, place: &str, table: &mut Vec<String>) {
         let (value, nested) = value(schema, inner);
         let again = nested.is_some() && place == "hosts[].ssh";
         let value = if again { "as `ssh`".to_owned() } else { value };
-        table.push(format!("| `{place}` | {} | {value} | {default} |", meaning.replace('\n', " ")));
+        let change = can_change(&place);
+        table.push(format!("| `{place}` | {} | {value} | {default} | {change} |", meaning.replace('\n', " ")));
         match nested {
             Some((inner, list)) if !again => {
                 rows(schema, inner, &format!("{place}{}.", if list { "[]" } else { "" }), table);
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a run changes a key of a cluster that stands; nothing for one whose inner keys say it.
+fn can_change(place: &str) -> String {
+    match effect_of(place) {
+        None => String::new(),
+        Some(Effect::RolledOut { restarts: None, .. }) => "changes".to_owned(),
+        Some(Effect::RolledOut { restarts: Some(what), .. }) => format!("changes; restarts {what}"),
+        Some(Effect::Refused { .. }) => "stays".to_owned(),
+        Some(Effect::NewHosts { .. }) => "for new hosts".to_owned(),
     }
 }
 

@@ -75,7 +75,7 @@ fn serials(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 /// The API server proves that it is called `name`.
-fn serves_as(host: &Host, name: &str) -> anyhow::Result<()> {
+pub fn serves_as(host: &Host, name: &str) -> anyhow::Result<()> {
     let said = host.sh(&format!(
         "curl -fsS --max-time 20 --cacert /etc/kubernetes/pki/ca.crt --connect-to {name}:6443:127.0.0.1:6443 https://{name}:6443/readyz"
     ))?;

@@ -7,6 +7,7 @@
 mod audit;
 mod backup;
 mod certificates;
+mod changes;
 mod install;
 mod interrupted;
 mod minors;

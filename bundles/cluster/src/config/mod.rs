@@ -5,6 +5,7 @@
 
 mod addon_settings;
 mod calico;
+pub mod change;
 mod cidrs;
 mod components;
 mod defaults;

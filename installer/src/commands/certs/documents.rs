@@ -197,7 +197,7 @@ impl AddedSans {
         let mut text: String = self.hosts.iter().map(line).collect();
         if self.missing_in_file.as_ref().is_none_or(|missing| !missing.is_empty()) {
             text.push_str(
-                "If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` is refused:\n",
+                "If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` takes the names away again:\n",
             );
             text.push_str("api:\n  certificate-sans:\n");
             self.certificate_sans.iter().for_each(|name| {

@@ -19,6 +19,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::join_material::JoinMaterial;
+use crate::keep_records::keep_records;
 use crate::os_packages::BroughtPackages;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Subject, examine};
@@ -48,6 +49,12 @@ pub fn run(
 
     let spec = assignment.spec.with_network_of(bundle.list());
     let records = Records::of(&bundle, trust, spec.clone(), assignment.name.clone());
+    if let Some(standing) = Records::read_begun(&host)? {
+        let changes = standing.changes_to(&spec);
+        if !changes.is_empty() {
+            reporter.event(&Event::SettingsDiffer { changes });
+        }
+    }
     // Guard 5.
     records.refuse_another(&host)?;
     let (spec, name) = (Cow::Borrowed(&spec), assignment.name.as_deref());
@@ -71,7 +78,7 @@ pub fn run(
     }
 
     explain_interrupts("finished steps stay; run the same command again to resume", || ())?;
-    records.keep(&context.host)?;
+    keep_records(&records, &context.host, &context.inputs)?;
     assignment.stage(&mut context.host)?;
     let changed = executor::execute(&plan, &mut context, &reporter)?;
     let (changed_steps, seconds) = (changed.len(), started.elapsed().as_secs_f64());

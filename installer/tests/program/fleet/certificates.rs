@@ -157,7 +157,7 @@ fn names_go_to_every_api_server_and_the_user_learns_what_the_file_lacks() {
     h1: the API server's certificate has k8s.example as well
     h2: the API server's certificate has k8s.example as well
     h3: the API server's certificate has k8s.example as well
-    If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` is refused:
+    If the cluster has a cluster.yaml, it has to say this, or the next `kinstall run` takes the names away again:
     api:
       certificate-sans:
         - "k8s.example"

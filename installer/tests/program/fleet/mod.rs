@@ -2,6 +2,7 @@
 //! is sent to whom. What hosts do themselves is tested on real ones.
 
 mod certificates;
+mod changes;
 mod cluster;
 mod front;
 mod kubespray;

@@ -1,0 +1,89 @@
+//! What a change of settings has still to do on a control plane, kept on the host from before its first change until its end.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::certificates::Component;
+use crate::host::{Host, ledger};
+
+const NAME: &str = "settings.json";
+
+/// What is still to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Pending {
+    /// Whether the host's record says other settings, and what they make to do is not worked out yet.
+    pub begun: bool,
+    /// Whether the API server's certificate lacks names of kubeadm's configuration, or has others.
+    pub certificate: bool,
+    /// Static pods to make anew, in this order.
+    pub pods: BTreeSet<Component>,
+    /// What the cluster keeps for hosts that join, and for upgrades.
+    pub uploads: BTreeSet<Upload>,
+    /// Whether kube-proxy has to read another configuration.
+    pub kube_proxy: bool,
+}
+
+/// A part of kubeadm's configuration that the cluster keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upload {
+    /// `ClusterConfiguration`, in the `ConfigMap` `kubeadm-config`.
+    Kubeadm,
+    /// `KubeletConfiguration`, in the `ConfigMap` `kubelet-config`.
+    Kubelet,
+}
+
+impl Upload {
+    /// kubeadm's name of it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubeadm => "kubeadm",
+            Self::Kubelet => "kubelet",
+        }
+    }
+}
+
+impl Pending {
+    /// What a run that was cut off left; nothing where none was.
+    pub fn read(host: &Host) -> anyhow::Result<Self> {
+        let path = format!("{}/{NAME}", ledger::DIRECTORY);
+        let Some(text) = host.read(&path)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&text)
+            .with_context(|| format!("while reading {path}, which says what a change of settings has to do"))
+    }
+
+    /// Whether anything is left to do, without reading what.
+    #[must_use]
+    pub fn is_kept(host: &Host) -> bool {
+        host.exists(&format!("{}/{NAME}", ledger::DIRECTORY))
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.begun |= other.begun;
+        self.certificate |= other.certificate;
+        self.pods.extend(other.pods);
+        self.uploads.extend(other.uploads);
+        self.kube_proxy |= other.kube_proxy;
+        self
+    }
+
+    /// Keeps it; removes it when nothing is left to do.
+    pub fn keep(&self, host: &Host) -> anyhow::Result<()> {
+        if self.is_empty() {
+            return Ok(host.remove_record(NAME)?);
+        }
+        Ok(host.keep_record(NAME, &serde_json::to_vec(self)?)?)
+    }
+}

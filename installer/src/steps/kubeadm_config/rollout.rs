@@ -1,0 +1,201 @@
+//! Other settings for a control plane that stands: what differs is worked out from kubeadm's configuration on the host, noted, and done one
+//! program after another, each only when the one before is well.
+//!
+//! It works from the files on the host and not from its record of cluster.yaml, so that the next run completes one that was cut off anywhere.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use serde_yaml::{Mapping, Value};
+
+use super::pending::{Pending, Upload};
+use super::{files, stale_patches, write};
+use crate::certificates::{Component, remake_static_pod, sans};
+use crate::failure::Advise;
+use crate::kubeadm::{self, CONFIG_PATH, PATCHES_DIRECTORY};
+use crate::kubectl::Kubectl;
+use crate::steps::Context;
+use crate::steps::workloads::workload_unready;
+use crate::wait::{Look, until};
+
+const HINT: &str = "correct cluster.yaml or put the former value back, then run the same command again; \
+                    `crictl ps -a` and `crictl logs` on this host show why a program does not start";
+/// kube-proxy has a pod on every host, and one after another starts anew.
+const KUBE_PROXY_WITHIN: std::time::Duration = std::time::Duration::from_mins(10);
+const CLUSTER: &str = "ClusterConfiguration";
+/// Parts of [`CLUSTER`] that are made into static pods, with the phase of kubeadm.
+const PODS: [(&str, Component, &str); 3] = [
+    ("apiServer", Component::KubeApiserver, "apiserver"),
+    ("controllerManager", Component::KubeControllerManager, "controller-manager"),
+    ("scheduler", Component::KubeScheduler, "scheduler"),
+];
+
+/// Brings the settings of cluster.yaml to this control plane.
+pub fn roll_out(context: &mut Context<'_>) -> anyhow::Result<()> {
+    let mut pending = Pending::read(&context.host)?.and(differences(context)?);
+    // First of all, so that a run that is cut off is completed by the next.
+    pending.keep(&context.host)?;
+    write(context)?;
+    pending.begun = false;
+    pending.keep(&context.host)?;
+    finish(context, pending).hint(HINT)
+}
+
+/// What the files on the host and those that are wanted make of each other.
+fn differences(context: &Context<'_>) -> anyhow::Result<Pending> {
+    let wanted = kubeadm::configuration(context)?;
+    let mut pending = match context.host.read_text(CONFIG_PATH)? {
+        Some(found) => compare(&found, &wanted)?,
+        None => compare("", &wanted)?,
+    };
+    for file in files(context)?.iter().filter(|file| file.path != CONFIG_PATH) {
+        if !context.host.has_file(&file.path, file.content.as_bytes(), file.mode)? {
+            pending.pods.insert(reader_of(&file.path));
+        }
+    }
+    pending.pods.extend(stale_patches(context)?.iter().map(|path| reader_of(path)));
+    pending.kube_proxy &= context.leads();
+    Ok(pending)
+}
+
+/// The program that a file of a control plane is for.
+fn reader_of(path: &str) -> Component {
+    let patch = path.strip_prefix(PATCHES_DIRECTORY).map(|name| name.trim_start_matches('/'));
+    let of_patch = patch.and_then(|name| PODS.iter().find(|(_, component, _)| name.starts_with(component.as_str())));
+    of_patch.map_or(Component::KubeApiserver, |(_, component, _)| *component)
+}
+
+/// What has to be done where kubeadm's configuration was `found` and is `wanted`.
+///
+/// # Errors
+/// Where they differ in what a run does not change. Rules of cluster.yaml refuse that before, so that somebody else wrote the file.
+fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
+    let is_lost = found.trim().is_empty();
+    let [mut found, mut wanted] = [documents(found)?, documents(wanted)?];
+    let mut pending = Pending::default();
+    let [mut before, mut after] =
+        [&mut found, &mut wanted].map(|documents| documents.remove(CLUSTER).unwrap_or_default());
+    let [names_before, names_after] = [&mut before, &mut after].map(take_names);
+    pending.certificate = names_before != names_after;
+    for (key, component, _) in PODS {
+        if before.remove(key) != after.remove(key) {
+            pending.pods.insert(component);
+        }
+    }
+    // Members of etcd come and go; the control plane's own step makes that known.
+    for configuration in [&mut before, &mut after] {
+        remove_endpoints(configuration);
+    }
+    if pending.certificate {
+        pending.pods.insert(Component::KubeApiserver);
+    }
+    if !pending.pods.is_empty() {
+        pending.uploads.insert(Upload::Kubeadm);
+    }
+    if found.remove("KubeletConfiguration") != wanted.remove("KubeletConfiguration") {
+        pending.uploads.insert(Upload::Kubelet);
+    }
+    pending.kube_proxy = found.remove("KubeProxyConfiguration") != wanted.remove("KubeProxyConfiguration");
+    found.insert(CLUSTER.to_owned(), before);
+    wanted.insert(CLUSTER.to_owned(), after);
+    if let Some(kind) = wanted.keys().find(|kind| found.get(*kind) != wanted.get(*kind))
+        && !is_lost
+    {
+        let key = first_difference(&found.remove(kind).unwrap_or_default(), &wanted[kind]);
+        bail!("{CONFIG_PATH} is not as kinstall wrote it: {key} of {kind} differs, which a run does not change");
+    }
+    Ok(pending)
+}
+
+/// By their kinds.
+fn documents(text: &str) -> anyhow::Result<BTreeMap<String, Mapping>> {
+    let mut found = BTreeMap::new();
+    for document in text.split("---\n").filter(|document| !document.trim().is_empty()) {
+        let document: Mapping =
+            serde_yaml::from_str(document).with_context(|| format!("while reading {CONFIG_PATH}"))?;
+        let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        found.insert(kind, document);
+    }
+    Ok(found)
+}
+
+fn take_names(configuration: &mut Mapping) -> Option<Value> {
+    configuration.get_mut("apiServer")?.as_mapping_mut()?.remove("certSANs")
+}
+
+fn remove_endpoints(configuration: &mut Mapping) -> Option<Value> {
+    configuration.get_mut("etcd")?.as_mapping_mut()?.get_mut("external")?.as_mapping_mut()?.remove("endpoints")
+}
+
+fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
+    let keys = wanted.keys().chain(found.keys());
+    let key = keys.filter(|key| found.get(*key) != wanted.get(*key)).find_map(Value::as_str);
+    format!("`{}`", key.unwrap_or("kind"))
+}
+
+/// Does what is `pending`.
+///
+/// # Errors
+/// The first that happens. What comes after it waits for the next run.
+fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
+    if pending.certificate {
+        context.progress.detail("making the API server's certificate anew");
+        sans::make_certificate(&mut context.host).context("cannot make the API server's certificate anew")?;
+        pending.certificate = false;
+        pending.keep(&context.host)?;
+    }
+    for (_, component, phase) in PODS {
+        if pending.pods.contains(&component) {
+            remake(context, component, phase)?;
+            pending.pods.remove(&component);
+            pending.keep(&context.host)?;
+        }
+    }
+    for upload in pending.uploads.clone() {
+        context.kubeadm().upload(upload.as_str()).with_context(|| {
+            format!("cannot keep the settings in the cluster (ConfigMap {}-config)", upload.as_str())
+        })?;
+        pending.uploads.remove(&upload);
+        pending.keep(&context.host)?;
+    }
+    if pending.kube_proxy {
+        renew_kube_proxy(context)?;
+        pending.kube_proxy = false;
+        pending.keep(&context.host)?;
+    }
+    Ok(())
+}
+
+fn remake(context: &mut Context<'_>, component: Component, phase: &str) -> anyhow::Result<()> {
+    let (inputs, progress) = (context.inputs, context.progress);
+    progress.detail(&format!("restarting {} with other settings", component.as_str()));
+    let kubeadm = context.kubeadm();
+    let written = remake_static_pod(kubeadm.host, &inputs, component, progress, || kubeadm.write_static_pod(phase));
+    written.with_context(|| format!("{} is not well with the new settings", component.as_str()))
+}
+
+fn renew_kube_proxy(context: &mut Context<'_>) -> anyhow::Result<()> {
+    context.progress.detail("giving kube-proxy another configuration");
+    context.kubeadm().renew_kube_proxy().context("cannot give kube-proxy another configuration")?;
+    let api = Kubectl::on(&context.host);
+    api.run(&["--namespace=kube-system", "rollout", "restart", "daemonset/kube-proxy"])?;
+    context.progress.detail("waiting for kube-proxy on every host");
+    until(context.progress, "kube-proxy to run on every host", KUBE_PROXY_WITHIN, || {
+        let found = api.list(&["--namespace=kube-system", "daemonset", "kube-proxy"])?;
+        Ok(match found.map(|set| not_rolled_out(&set)) {
+            Ok(None) => Look::Ready(()),
+            Ok(Some(state)) | Err(state) => Look::NotYet(state),
+        })
+    })
+}
+
+/// Why not every pod of a `DaemonSet` has what it says now. Pods with the former configuration are ready as well.
+fn not_rolled_out(set: &serde_json::Value) -> Option<String> {
+    let number = |key: &str| set["status"][key].as_u64().unwrap_or(0);
+    let (wanted, renewed) = (number("desiredNumberScheduled"), number("updatedNumberScheduled"));
+    let former = || (renewed < wanted).then(|| format!("{renewed} of {wanted} pods have the new configuration"));
+    workload_unready(set, &[]).or_else(former)
+}
+
+#[cfg(test)]
+mod tests;
