@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use kbundle_cli::output;
 use kbundle_commands::arguments::BundleArgs;
+use kbundle_commands::required_audit::RequiredAuditArgs;
 use kbundle_format::{Digest, IndexedBundle};
 use nix::unistd::geteuid;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bundle::{self, suits_this_machine};
-use crate::cli::{AuditArguments, OutputFormat};
+use crate::cli::{AuditArguments, BundleArguments, OutputFormat};
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::host_audit::{self, Finding, Group, Overall, Verdict};
@@ -89,8 +90,13 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
 
 fn open(arguments: &AuditArguments, trust: &Trust, reporter: &Reporter) -> anyhow::Result<IndexedBundle> {
     let Some(place) = &arguments.place else { return bundle::verify_kept(trust) };
-    let places = BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() };
-    bundle::verify(&places, &arguments.base, trust, reporter, suits_this_machine)
+    let arguments = BundleArguments {
+        bundle: BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() },
+        base: arguments.base.clone(),
+        trust: arguments.trust.clone(),
+        audit: RequiredAuditArgs::default(),
+    };
+    bundle::verify(&arguments, trust, reporter, suits_this_machine)
 }
 
 /// Refuses a host between two bundles, and a bundle that the host was not set up from: nearly everything would differ.
