@@ -27,7 +27,7 @@ pub struct AuditArgs {
     /// `kinstall --require-audit` finds it as BUNDLE.audit.json beside the bundle. It is written for a bundle that the policy refuses, too, and says so.
     #[arg(long, value_name = "FILE", requires = "sign_key")]
     pub record: Option<PathBuf>,
-    /// Sign the record with this private key
+    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
     #[arg(long, value_name = "FILE", requires = "record")]
     pub sign_key: Option<PathBuf>,
     #[command(flatten)]
