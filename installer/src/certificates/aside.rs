@@ -1,6 +1,8 @@
 //! Has kubeadm make certificates in a directory of their own, since it writes in place: a power cut there would leave half a file.
 //! What it made is looked at, and then put in place by a rename.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail};
 
 use super::look::read;
@@ -17,15 +19,17 @@ const AUTHORITIES: [&str; 2] = ["ca", "front-proxy-ca"];
 
 /// Where the API server's names come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
+pub enum Names<'a> {
     /// The certificate that is there; kubeadm's configuration where it cannot be read.
     Kept,
-    /// kubeadm's configuration.
+    /// kubeadm's configuration, which has every name of the certificate that is there.
     Configured,
+    /// kubeadm's configuration, which may lack these names.
+    Without(&'a BTreeSet<String>),
 }
 
 /// Makes one of kubeadm's certificates anew and puts it in place.
-pub fn renew(host: &mut Host, name: Renewable, names: Names) -> anyhow::Result<()> {
+pub fn renew(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()> {
     let made = prepare(host).and_then(|()| make(host, name, names));
     // It holds a key, so it goes whatever came of it.
     let removed = host.remove_claimed(ASIDE);
@@ -55,13 +59,13 @@ fn aside(configuration: &str) -> anyhow::Result<String> {
     Ok(configuration.replacen(KIND, &format!("{KIND}certificatesDir: {ASIDE}\n"), 1))
 }
 
-fn make(host: &mut Host, name: Renewable, names: Names) -> anyhow::Result<()> {
+fn make(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()> {
     let configuration = format!("--config={ASIDE}/kubeadm.yaml");
     if let Some(phase) = name.as_str().strip_suffix(".conf") {
         // `certs renew` knows no other directory for kubeconfigs.
         let directory = format!("--kubeconfig-dir={ASIDE}");
         kubeadm(host, &["init", "phase", "kubeconfig", phase, &directory, &configuration])?;
-        return take(host, &format!("{DIRECTORY}/{name}"), &[name.as_str()]);
+        return take(host, &format!("{DIRECTORY}/{name}"), &[name.as_str()], names);
     }
     // `certs renew` needs one that can be read.
     if names == Names::Kept && read(host, &format!("{PKI}/{name}.crt")).is_ok() {
@@ -74,7 +78,7 @@ fn make(host: &mut Host, name: Renewable, names: Names) -> anyhow::Result<()> {
         kubeadm(host, &["init", "phase", "certs", name.as_str(), &configuration])?;
     }
     // The key first: an API server that reads both between the two keeps what it has, and one that starts is started again.
-    take(host, &format!("{PKI}/{name}.crt"), &[&format!("{name}.key"), &format!("{name}.crt")])
+    take(host, &format!("{PKI}/{name}.crt"), &[&format!("{name}.key"), &format!("{name}.crt")], names)
 }
 
 fn kubeadm(host: &Host, arguments: &[&str]) -> anyhow::Result<()> {
@@ -83,11 +87,11 @@ fn kubeadm(host: &Host, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Puts files from aside in place, after a look at the certificate among them, which will lie at `path`.
-fn take(host: &mut Host, path: &str, files: &[&str]) -> anyhow::Result<()> {
+fn take(host: &mut Host, path: &str, files: &[&str], names: Names<'_>) -> anyhow::Result<()> {
     let directory = path.rsplit_once('/').map_or(DIRECTORY, |(directory, _)| directory);
     let (_, file) = path.rsplit_once('/').unwrap_or_default();
     let made = format!("{ASIDE}/{file}");
-    refuse_unfit(host, path, &made).with_context(|| format!("kubeadm made {made}, and it is not used"))?;
+    refuse_unfit(host, path, &made, names).with_context(|| format!("kubeadm made {made}, and it is not used"))?;
     for file in files {
         let content =
             host.read(&format!("{ASIDE}/{file}"))?.with_context(|| format!("kubeadm made no {ASIDE}/{file}"))?;
@@ -102,7 +106,7 @@ fn has_extension(file: &str, extension: &str) -> bool {
 }
 
 /// Refuses what is no certificate of the authority that signed the one in place, or lacks a name that it has.
-fn refuse_unfit(host: &Host, present: &str, made: &str) -> anyhow::Result<()> {
+fn refuse_unfit(host: &Host, present: &str, made: &str, names: Names<'_>) -> anyhow::Result<()> {
     let new = read(host, made).map_err(anyhow::Error::msg)?;
     let signed = AUTHORITIES.iter().any(|authority| {
         let authority = read(host, &format!("{PKI}/{authority}.crt"));
@@ -113,7 +117,9 @@ fn refuse_unfit(host: &Host, present: &str, made: &str) -> anyhow::Result<()> {
     }
     // One that cannot be read has no names to keep.
     let Ok(old) = read(host, present) else { return Ok(()) };
-    let lost: Vec<_> = old[0].names.iter().filter(|name| !new[0].names.contains(name)).cloned().collect();
+    let may_go = |name: &String| matches!(names, Names::Without(gone) if gone.contains(name));
+    let lost = old[0].names.iter().filter(|name| !new[0].names.contains(name) && !may_go(name));
+    let lost: Vec<_> = lost.cloned().collect();
     if !lost.is_empty() {
         bail!("it lacks {}, which {present} has; keep these names with `kinstall certs add-san`", lost.join(", "));
     }

@@ -1,6 +1,7 @@
 //! Adds names and addresses to the certificate of a standing cluster's API server: in the records of the host, in kubeadm's
 //! configuration, there and in the cluster, and in the certificate. Joins, renewals and later runs then keep them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::anyhow;
@@ -94,9 +95,10 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
     Ok(SansReport { added: missing, certificate_sans, restarted })
 }
 
-/// Makes the certificate of this host's API server anew, with the names of kubeadm's configuration. Nothing reads it before a restart.
-pub fn make_certificate(host: &mut Host) -> anyhow::Result<()> {
-    aside::renew(host, Renewable::Apiserver, Names::Configured)
+/// Makes the certificate of this host's API server anew, with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
+/// reads it before a restart.
+pub fn make_certificate(host: &mut Host, gone: &BTreeSet<String>) -> anyhow::Result<()> {
+    aside::renew(host, Renewable::Apiserver, Names::Without(gone))
 }
 
 /// Those of `names` that the certificate of this host's API server does not have. One that cannot be read has none.

@@ -11,6 +11,9 @@ use crate::host::{FileIdentity, Host, HostError, Process};
 pub(super) const PRELOAD: &str = "/etc/ld.so.preload";
 /// Variables by which one program loads others' libraries (ld.so(8)).
 const VARIABLES: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"];
+/// Where containerd lets its shims and runc look for libraries (its plugin `opt`, `plugins/opt/path_unix.go`). Nothing is there unless
+/// somebody put it there.
+const CONTAINERD_LIBRARIES: &str = "/opt/containerd/lib";
 /// What `/proc/PID/exe` has after the path of a file that was removed or replaced.
 const DELETED: &str = " (deleted)";
 
@@ -42,13 +45,22 @@ pub(super) fn look(host: &Host, approved: &BTreeMap<String, Digest>) -> anyhow::
             findings.push(Finding::compared(Group::Processes, &subject, &expected.to_string(), found));
         }
         for name in VARIABLES {
-            if let Some(value) = process.variable(name)? {
+            if let Some(value) = process.variable(name)?
+                && !is_containerds(host, name, &value)?
+            {
                 let found = format!("{name}={value}");
                 findings.push(Finding::drifted(Group::Processes, &subject, format!("no {name}"), found));
             }
         }
     }
     Ok(findings)
+}
+
+/// Whether containerd set the variable, to a folder without libraries.
+fn is_containerds(host: &Host, name: &str, value: &str) -> anyhow::Result<bool> {
+    let mut folders = value.split(':').filter(|folder| !folder.is_empty());
+    let is_its = name == "LD_LIBRARY_PATH" && folders.all(|folder| folder == CONTAINERD_LIBRARIES);
+    Ok(is_its && host.names_in(CONTAINERD_LIBRARIES)?.is_empty())
 }
 
 /// The digest of what a process runs. Many processes run the same file, which is read once.

@@ -88,6 +88,11 @@ fn a_process_drifts_by_what_it_runs_and_by_what_is_put_into_it() {
     assert_eq!(look(), NONE);
     bench.file("proc/12/environ", "LD_PRELOAD=/tmp/a.so\0");
     assert_eq!(look(), ["/usr/local/bin/etcd, process 12: LD_PRELOAD=/tmp/a.so"]);
+    // containerd gives it to its shims. It means something once a library lies there.
+    bench.file("proc/12/environ", "LD_LIBRARY_PATH=/opt/containerd/lib:\0");
+    assert_eq!(look(), NONE);
+    bench.file("opt/containerd/lib/a.so", "");
+    assert_eq!(look(), ["/usr/local/bin/etcd, process 12: LD_LIBRARY_PATH=/opt/containerd/lib:"]);
     bench.file("proc/12/environ", "");
     // The content that was approved, of a file that was written anew.
     bench.file("usr/local/bin/etcd (deleted)", "etcd");

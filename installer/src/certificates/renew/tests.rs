@@ -245,6 +245,20 @@ fn a_new_certificate_that_lacks_a_name_is_not_used() {
 }
 
 #[test]
+fn a_name_that_cluster_yaml_gave_up_may_go_and_no_other() {
+    let bench = bench();
+    let remake = |gone: &str| {
+        let gone = [gone.to_owned()].into();
+        aside::renew(&mut bench.host(), Renewable::Apiserver, Names::Without(&gone))
+    };
+    let error = remake("other.example").unwrap_err();
+    assert!(format!("{error:#}").contains("it lacks old.example"), "{error:#}");
+    remake("old.example").unwrap();
+    let names = read(&bench.host(), "/etc/kubernetes/pki/apiserver.crt").unwrap()[0].names.clone();
+    assert!(!names.contains(&"old.example".to_owned()), "{names:?}");
+}
+
+#[test]
 fn names_reach_the_certificate_and_the_cluster() {
     let bench = bench();
     let (certificate, key) = signed(&bench.path(""), "apiserver", &[]);

@@ -18,6 +18,8 @@ pub struct Pending {
     pub begun: bool,
     /// Whether the API server's certificate lacks names of kubeadm's configuration, or has others.
     pub certificate: bool,
+    /// The names that the certificate loses.
+    pub names_gone: BTreeSet<String>,
     /// Static pods to make anew, in this order.
     pub pods: BTreeSet<Component>,
     /// What the cluster keeps for hosts that join, and for upgrades.
@@ -73,6 +75,7 @@ impl Pending {
     pub fn and(mut self, other: Self) -> Self {
         self.begun |= other.begun;
         self.certificate |= other.certificate;
+        self.names_gone.extend(other.names_gone);
         self.pods.extend(other.pods);
         self.uploads.extend(other.uploads);
         self.kube_proxy |= other.kube_proxy;

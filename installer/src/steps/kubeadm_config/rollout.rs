@@ -3,7 +3,7 @@
 //!
 //! It works from the files on the host and not from its record of cluster.yaml, so that the next run completes one that was cut off anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 use serde_yaml::{Mapping, Value};
@@ -77,6 +77,7 @@ fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
         [&mut found, &mut wanted].map(|documents| documents.remove(CLUSTER).unwrap_or_default());
     let [names_before, names_after] = [&mut before, &mut after].map(take_names);
     pending.certificate = names_before != names_after;
+    pending.names_gone = &names_before - &names_after;
     for (key, component, _) in PODS {
         if before.remove(key) != after.remove(key) {
             pending.pods.insert(component);
@@ -119,8 +120,10 @@ fn documents(text: &str) -> anyhow::Result<BTreeMap<String, Mapping>> {
     Ok(found)
 }
 
-fn take_names(configuration: &mut Mapping) -> Option<Value> {
-    configuration.get_mut("apiServer")?.as_mapping_mut()?.remove("certSANs")
+fn take_names(configuration: &mut Mapping) -> BTreeSet<String> {
+    let names =
+        configuration.get_mut("apiServer").and_then(Value::as_mapping_mut).and_then(|api| api.remove("certSANs"));
+    names.iter().filter_map(Value::as_sequence).flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn remove_endpoints(configuration: &mut Mapping) -> Option<Value> {
@@ -140,8 +143,10 @@ fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
 fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
     if pending.certificate {
         context.progress.detail("making the API server's certificate anew");
-        sans::make_certificate(&mut context.host).context("cannot make the API server's certificate anew")?;
+        sans::make_certificate(&mut context.host, &pending.names_gone)
+            .context("cannot make the API server's certificate anew")?;
         pending.certificate = false;
+        pending.names_gone.clear();
         pending.keep(&context.host)?;
     }
     for (_, component, phase) in PODS {
