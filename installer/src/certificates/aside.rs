@@ -38,6 +38,12 @@ pub fn renew(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Resu
     Ok(())
 }
 
+/// Makes the certificate of this host's API server anew, with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
+/// reads it before a restart.
+pub fn remake_apiserver(host: &mut Host, gone: &BTreeSet<String>) -> anyhow::Result<()> {
+    renew(host, Renewable::Apiserver, Names::Without(gone))
+}
+
 fn prepare(host: &mut Host) -> anyhow::Result<()> {
     host.remove_claimed(ASIDE)?;
     host.make_directory(ASIDE, 0o700)?;

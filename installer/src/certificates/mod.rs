@@ -4,7 +4,7 @@
 //! them, [`sans`] adds names to the API server's. What is under way is kept in [`pending`], so that a run that was cut off is
 //! completed by the next. All of it works from what the host has on record ([`standing`]); no bundle is needed.
 
-mod aside;
+pub mod aside;
 pub mod look;
 mod pending;
 pub mod place;

@@ -1,7 +1,6 @@
 //! Adds names and addresses to the certificate of a standing cluster's API server: in the records of the host, in kubeadm's
 //! configuration, there and in the cluster, and in the certificate. Joins, renewals and later runs then keep them.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::anyhow;
@@ -9,7 +8,6 @@ use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{self, Names};
 use super::look::read;
 use super::pending::Pending;
 use super::place::{PKI, Renewable};
@@ -93,12 +91,6 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
     let restarted = pending.restart.iter().copied().collect();
     Renewal { host, inputs: standing.inputs(), etcd_client: None, progress }.run(pending)?;
     Ok(SansReport { added: missing, certificate_sans, restarted })
-}
-
-/// Makes the certificate of this host's API server anew, with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
-/// reads it before a restart.
-pub fn make_certificate(host: &mut Host, gone: &BTreeSet<String>) -> anyhow::Result<()> {
-    aside::renew(host, Renewable::Apiserver, Names::Without(gone))
 }
 
 /// Those of `names` that the certificate of this host's API server does not have. One that cannot be read has none.

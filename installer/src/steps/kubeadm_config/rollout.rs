@@ -10,7 +10,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::pending::{Pending, Upload};
 use super::{files, stale_patches, write};
-use crate::certificates::{Component, remake_static_pod, sans};
+use crate::certificates::{Component, aside, remake_static_pod};
 use crate::failure::Advise;
 use crate::kubeadm::{self, CONFIG_PATH, PATCHES_DIRECTORY};
 use crate::kubectl::Kubectl;
@@ -143,7 +143,7 @@ fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
 fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
     if pending.certificate {
         context.progress.detail("making the API server's certificate anew");
-        sans::make_certificate(&mut context.host, &pending.names_gone)
+        aside::remake_apiserver(&mut context.host, &pending.names_gone)
             .context("cannot make the API server's certificate anew")?;
         pending.certificate = false;
         pending.names_gone.clear();
