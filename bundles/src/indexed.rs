@@ -394,7 +394,7 @@ impl IndexedBundle {
     }
 }
 
-/// Refuses what is no bundle by what it is.
+/// Refuses what is not a bundle by what it is.
 fn recognised(source: &BundleSource) -> Result<(), ReadError> {
     let length = usize::try_from(source.size_bytes()).unwrap_or(usize::MAX);
     let mut first = vec![0; length.min(file_kind::FIRST_BYTES)];

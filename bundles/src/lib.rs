@@ -13,7 +13,7 @@
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
-//! | [`file_kind`], [`diagnosis`] | what a file is that is no bundle; what is wrong with one, where, and why |
+//! | [`file_kind`], [`diagnosis`] | what a file is that is not a bundle; what is wrong with one, where, and why |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! `fixtures`, behind the feature of that name, makes bundles for tests.

@@ -412,7 +412,7 @@ mod tests {
         BundleList::parse(&list.to_bytes()).unwrap_err().to_string()
     }
 
-    /// Run with `UPDATE_SCHEMA=1` to write the file anew after a change of the types.
+    /// Run with `UPDATE_SCHEMA=1` to write the file again after a change of the types.
     #[test]
     fn the_published_schema_is_that_of_the_types() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bundle-list.schema.json");

@@ -100,7 +100,7 @@ impl FrameSource for Pipeline {
     }
 }
 
-/// Refuses what is no bundle by what it is; the input from its beginning on.
+/// Refuses what is not a bundle by what it is; the input from its beginning on.
 fn recognised(mut input: impl Read + Send + 'static) -> Result<impl Read + Send + 'static, ReadError> {
     let mut first = Vec::new();
     let read = input.by_ref().take(file_kind::FIRST_BYTES as u64).read_to_end(&mut first);

@@ -231,8 +231,8 @@ fn the_commands_in_the_advice_make_keys_that_are_read() {
     let with_passphrases = |command: &str| format!("{command} -passin pass:abc -passout pass:def");
 
     run(folder.path(), &with_passphrases(command(&private_refusal(&folder, "old key.pem").1)));
-    let anew = SigningKey::from_encrypted_file(&bytes(&folder, "old key.pem.pkcs8"), "def").unwrap();
-    assert_eq!(anew.verifying_key(), key);
+    let again = SigningKey::from_encrypted_file(&bytes(&folder, "old key.pem.pkcs8"), "def").unwrap();
+    assert_eq!(again.verifying_key(), key);
 
     run(folder.path(), command(&private_refusal(&folder, "explicit.pem").1));
     run(folder.path(), command(&public_refusal(&folder, "explicit.pub").1));

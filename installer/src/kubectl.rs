@@ -90,7 +90,7 @@ impl<'a> Kubectl<'a> {
     /// The cluster's nodes.
     ///
     /// # Errors
-    /// Also when the API answers with something that is no list: which nodes there are is then unknown.
+    /// Also when the API answers with something that is not a list: which nodes there are is then unknown.
     pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
         let output = self.run(&["get", "nodes", "--output=json"])?;
         let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();

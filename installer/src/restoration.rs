@@ -51,7 +51,7 @@ impl Restoration {
 
     fn file_of(&self, name: &str) -> anyhow::Result<String> {
         let content = self.opened.files.get(name).with_context(|| format!("the backup has no {name}"))?;
-        String::from_utf8(content.clone()).ok().with_context(|| format!("{name} in the backup is no text"))
+        String::from_utf8(content.clone()).ok().with_context(|| format!("{name} in the backup is not text"))
     }
 
     /// The cluster's description.

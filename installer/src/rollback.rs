@@ -221,12 +221,12 @@ impl Act {
 /// The list that an unfinished upgrade leads to.
 fn target(host: &Host, records: &Records) -> anyhow::Result<BundleList> {
     let Some(target) = unfinished::target(host)? else {
-        return Err(anyhow!("no upgrade of this host is unfinished, so that there is nothing to roll back"))
+        return Err(anyhow!("this host has no unfinished upgrade: there is nothing to roll back"))
             .refused()
-            .hint("an upgrade that is finished has no way back; `kinstall status` shows how the cluster is");
+            .hint("a finished upgrade cannot be rolled back; `kinstall status` shows the state of the cluster");
     };
     if target.list_bytes == records.list_bytes {
-        return Err(anyhow!("the upgrade came to its end, and only its last notes are missing; nothing was changed"))
+        return Err(anyhow!("the upgrade is done except for its last records; nothing was changed"))
             .refused()
             .hint("finish it with the same bundle: `kinstall upgrade BUNDLE --key KEY`");
     }

@@ -94,7 +94,7 @@ impl Stage {
         Self::Finish,
     ];
 
-    /// The phase of the plan that hosts go through in this stage; `None` where it is no part of a host's plan.
+    /// The phase of the plan that hosts go through in this stage; `None` where it is not part of a host's plan.
     #[must_use]
     pub fn phase(self) -> Option<Phase> {
         match self {

@@ -157,7 +157,7 @@ impl Host {
     /// The most memory in bytes, page cache included, that the host has used since it was started.
     pub fn peak_memory_bytes(&self) -> Result<u64> {
         let file = format!("/sys/fs/cgroup/memory/{}/memory.max_usage_in_bytes", self.machine);
-        fs::read_to_string(&file)?.trim().parse().with_context(|| format!("{file} is no number"))
+        fs::read_to_string(&file)?.trim().parse().with_context(|| format!("{file} is not a number"))
     }
 
     /// Saves console, journal, containerd's and the kubelet's part of it, and the pods' logs in `dir`.

@@ -104,7 +104,7 @@ fn is_as_recorded(host: &Remote) -> anyhow::Result<()> {
         let (found, known) = (said["facts"].pointer(fact), recorded.pointer(fact));
         ensure!(
             known.is_some() && found == known,
-            "{fact} was recorded as {known:?}, and is {found:?}: record it anew"
+            "{fact} was recorded as {known:?}, and is {found:?}: record it again"
         );
     }
     Ok(())

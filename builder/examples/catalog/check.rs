@@ -93,9 +93,9 @@ fn check_fresh(facts: &Path, directory: &Path) -> anyhow::Result<()> {
         let path = directory.join(name);
         let present = fs::read_to_string(&path)?;
         if let Some(line) = present.lines().zip(text.lines()).position(|(present, fresh)| present != fresh) {
-            bail!("{} differs from the facts in line {}; import it anew", path.display(), line + 1);
+            bail!("{} differs from the facts in line {}; import it again", path.display(), line + 1);
         }
-        ensure!(present == text, "{} is shorter or longer than the facts make it; import it anew", path.display());
+        ensure!(present == text, "{} is shorter or longer than the facts make it; import it again", path.display());
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the catalog files anew
+    /// Write the catalog files again
     Import {
         /// Where the facts are
         facts: PathBuf,

@@ -319,7 +319,7 @@ impl Policy {
         let waived = self.waivers.iter().filter_map(|waiver| waiver.package.as_ref());
         let wrong = |purl: &&String| purl.parse::<packageurl::PackageUrl<'_>>().is_err();
         if let Some(purl) = packages.chain(waived).find(wrong) {
-            return Some(format!("`{purl}` is no package URL such as pkg:golang/golang.org/x/net"));
+            return Some(format!("`{purl}` is not a package URL such as pkg:golang/golang.org/x/net"));
         }
         let nameless = |waiver: &&Waiver| [&waiver.name, &waiver.reason].iter().any(|text| text.trim().is_empty());
         self.waivers
@@ -358,7 +358,7 @@ mod tests {
         for (text, part) in [
             ("schema: 2\n", "has schema 2"),
             ("schema: 1\nsigners: {threshold: 0}\n", "signers.threshold is 0"),
-            ("schema: 1\npackages: {forbidden: [bash]}\n", "`bash` is no package URL"),
+            ("schema: 1\npackages: {forbidden: [bash]}\n", "`bash` is not a package URL"),
             ("schema: 1\nlicences: {allow: [MIT OR Apache-2.0]}\n", "is an expression"),
             ("schema: 1\nwaivers: [{rule: pins, item: a, name: '', reason: b, until: 2027-01-01}]\n", "has no name"),
             ("schema: 1\nwaivers: [{rule: pins, item: a, name: b, reason: c}]\n", "`until` is missing"),

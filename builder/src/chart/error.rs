@@ -76,7 +76,7 @@ pub enum ChartError {
         version: String,
     },
     /// What a registry has under the name is something else.
-    #[error("{reference} is no chart: {reason}")]
+    #[error("{reference} is not a chart: {reason}")]
     NoChartArtifact {
         /// What was asked for.
         reference: String,

@@ -1,4 +1,4 @@
-//! `.helmignore`: files of a chart's folder that are no part of the chart. Source: Helm's package `ignore`.
+//! `.helmignore`: files of a chart's folder that are not part of the chart. Source: Helm's package `ignore`.
 
 use std::io;
 

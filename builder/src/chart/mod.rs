@@ -107,7 +107,7 @@ impl SiteChart {
             (Some(_), Some(_)) => return Err(wrong("it has a `repository` and an `oci://` address".to_owned())),
             (Some(address), None) => {
                 if !address.starts_with("https://") && !address.starts_with("http://") {
-                    return Err(wrong(format!("`{address}` is no https:// address of a repository")));
+                    return Err(wrong(format!("`{address}` is not an https:// address of a repository")));
                 }
                 let address = address.trim_end_matches('/').to_owned();
                 (ChartOrigin::Repository { address, name: settings.chart.clone() }, version()?)
@@ -115,7 +115,7 @@ impl SiteChart {
             (None, Some(repository)) => {
                 let version = version()?;
                 let reference = registry_reference(repository, &version)
-                    .ok_or_else(|| wrong(format!("`{}` is no address of a registry", settings.chart)))?;
+                    .ok_or_else(|| wrong(format!("`{}` is not the address of a registry", settings.chart)))?;
                 (ChartOrigin::Registry(reference), version)
             }
             (None, None) => local(base, settings, &wrong)?,

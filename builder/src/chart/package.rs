@@ -33,7 +33,7 @@ fn invalid(reason: String) -> io::Error {
 impl ChartIdentity {
     /// Of the archive `content`: the Chart.yaml in its one folder.
     pub fn of(content: &[u8]) -> io::Result<Self> {
-        let no_archive = |error: io::Error| invalid(format!("it is no archive of a chart: {error}"));
+        let no_archive = |error: io::Error| invalid(format!("it is not an archive of a chart: {error}"));
         let mut archive = tar::Archive::new(GzDecoder::new(content).take(MAX_BYTES));
         for entry in archive.entries().map_err(no_archive)? {
             let mut entry = entry.map_err(no_archive)?;
@@ -92,7 +92,7 @@ fn list(chart: &Path, folder: &str, ignore: &Ignore, depth: usize, files: &mut V
         let name = entry
             .file_name()
             .into_string()
-            .map_err(|name| invalid(format!("{} is no name in UTF-8", name.display())))?;
+            .map_err(|name| invalid(format!("{} is not a name in UTF-8", name.display())))?;
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let kind = entry.file_type()?;
         if ignore.ignores(&path, kind.is_dir()) {
@@ -155,7 +155,7 @@ mod tests {
     fn what_is_no_chart_is_refused() {
         let empty = tempfile::tempdir().unwrap();
         assert_eq!(package(empty.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(ChartIdentity::of(b"text").unwrap_err().to_string().starts_with("it is no archive of a chart"));
+        assert!(ChartIdentity::of(b"text").unwrap_err().to_string().starts_with("it is not an archive of a chart"));
         let folder = chart();
         std::os::unix::fs::symlink("/dev/zero", folder.path().join("endless")).unwrap();
         assert_eq!(package(folder.path()).unwrap_err().to_string(), "endless is neither a file nor a folder");

@@ -34,9 +34,9 @@ fn settings_that_do_not_go_together_are_refused() {
         ("{chart: app, repository: 'https://a'}", "chart shop in bundle.yaml: it needs a `version`"),
         (
             "{chart: app, repository: a, version: '1'}",
-            "chart shop in bundle.yaml: `a` is no https:// address of a repository",
+            "chart shop in bundle.yaml: `a` is not an https:// address of a repository",
         ),
-        ("{chart: 'oci://a', version: '1'}", "chart shop in bundle.yaml: `oci://a` is no address of a registry"),
+        ("{chart: 'oci://a', version: '1'}", "chart shop in bundle.yaml: `oci://a` is not the address of a registry"),
         (
             "{chart: 'oci://a/b', repository: 'https://a', version: '1'}",
             "chart shop in bundle.yaml: it has a `repository` and an `oci://` address",

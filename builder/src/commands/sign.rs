@@ -111,7 +111,7 @@ fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
     name.into()
 }
 
-/// Writes the bundle anew with one more signature; the entries' frames are taken over as they are.
+/// Writes the bundle again with one more signature; the entries' frames are taken over as they are.
 fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
     let path = &bundle.bundle;
     if path.is_dir() || is_volume(path)? {
@@ -127,7 +127,7 @@ fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> an
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
-    // A link to a bundle stays a link: the bundle itself is written anew.
+    // A link to a bundle stays a link: the bundle itself is rewritten.
     let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
     Composition { head, sources: &[&source], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())

@@ -35,7 +35,7 @@ impl Cache {
     /// Looks at `directory` and changes nothing. It may be missing where it could be made.
     ///
     /// # Errors
-    /// [`FetchError::Cache`]: it is no folder, or cannot be written to or made.
+    /// [`FetchError::Cache`]: it is not a folder, or cannot be written to or made.
     pub fn look_at(directory: &Path) -> Result<Self, FetchError> {
         let cache = Self { directory: directory.to_owned() };
         let folder = cache.nearest_folder();

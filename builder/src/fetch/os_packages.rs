@@ -133,7 +133,7 @@ fn verified(
         keyring: packages.keyring.path.clone(),
         reason,
     };
-    let document = std::str::from_utf8(document).map_err(|_| unsigned("it is no text".to_owned()))?;
+    let document = std::str::from_utf8(document).map_err(|_| unsigned("it is not text".to_owned()))?;
     let signed = packages.keyring.verify(document, now).map_err(unsigned)?;
     let release = Release::parse(&signed.text, url)?;
     release.check(suite, url, now)?;

@@ -30,7 +30,7 @@ struct SavedImage {
 
 /// Finds the image `name`, and makes the manifest that the archive does not have. The same archive gives the same manifest.
 pub(super) fn find(members: &Members, name: Option<&str>) -> Result<(Digest, BTreeMap<Digest, Piece>), Fault> {
-    let no_archive = |error: String| Fault::Refused(format!("it is no archive of `docker save`: {error}"));
+    let no_archive = |error: String| Fault::Refused(format!("it is not an archive of `docker save`: {error}"));
     if members.is_folder() {
         return Err(no_archive("it is a folder".to_owned()));
     }

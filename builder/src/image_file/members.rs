@@ -45,7 +45,7 @@ impl Members {
             return Ok(Self::Folder(path.to_owned()));
         }
         if !kind.is_file() {
-            return Err(Fault::Refused("it is no folder and no regular file".to_owned()));
+            return Err(Fault::Refused("it is neither a folder nor a regular file".to_owned()));
         }
         let mut file = fs::File::open(path)?;
         let mut start = Vec::new();
@@ -115,7 +115,7 @@ fn in_folder(folder: &Path, name: &str) -> Result<Option<(PathBuf, u64)>, Fault>
             return Ok(Some((path, kind.len())));
         }
         if !kind.is_dir() || number == parts.len() {
-            return Err(Fault::Refused(format!("{name} is no regular file, or lies behind a link")));
+            return Err(Fault::Refused(format!("{name} is not a regular file, or lies behind a link")));
         }
     }
     Ok(None)
@@ -129,14 +129,14 @@ fn in_archive(places: &BTreeMap<String, Place>, name: &str) -> Result<Option<(u6
         Some(Place::File { offset, size }) => Ok(Some((*offset, *size))),
         Some(Place::Link(target)) => match at(target) {
             Some(Place::File { offset, size }) => Ok(Some((*offset, *size))),
-            _ => Err(Fault::Refused(format!("{name} is a link to {target}, which is no file of the archive"))),
+            _ => Err(Fault::Refused(format!("{name} is a link to {target}, which is not a file of the archive"))),
         },
     }
 }
 
 /// Reads all headers of an archive. Extensions are read here, and not by the library, which has no bound for them.
 fn places(file: fs::File) -> Result<BTreeMap<String, Place>, Fault> {
-    let no_archive = |error: io::Error| Fault::Refused(format!("it is no tar archive: {error}"));
+    let no_archive = |error: io::Error| Fault::Refused(format!("it is not a tar archive: {error}"));
     let length = file.metadata()?.len();
     let mut places = BTreeMap::new();
     let mut archive = tar::Archive::new(file.into_file());
@@ -177,7 +177,7 @@ fn places(file: fs::File) -> Result<BTreeMap<String, Place>, Fault> {
                 let base = if kind == EntryType::Symlink { Path::new(&name).parent() } else { None };
                 Place::Link(plain_path(&base.unwrap_or(Path::new("")).join(target))?)
             }
-            _ => return Err(Fault::Refused(format!("{name} is no file, folder or link"))),
+            _ => return Err(Fault::Refused(format!("{name} is not a file, folder or link"))),
         };
         let name = plain(&name)?;
         if places.insert(name.clone(), place).is_some() {

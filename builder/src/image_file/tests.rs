@@ -186,7 +186,7 @@ fn hostile_archives_are_refused() {
     for (target, words) in [
         ("../../etc/passwd", "leads out of the image"),
         ("/etc/passwd", "leads out of the image"),
-        ("layer.tar", "is a link to two/layer.tar, which is no file of the archive"),
+        ("layer.tar", "is a link to two/layer.tar, which is not a file of the archive"),
     ] {
         write_tar(&tar, &saved(), &[("two/layer.tar", target)]);
         refused(words);
@@ -214,8 +214,8 @@ fn hostile_archives_are_refused() {
     for (kind, size, words) in [
         (tar::EntryType::GNULongName, 2 << 20, "is larger than 1 MiB"),
         (tar::EntryType::Regular, 5 << 30, "larger than the archive"),
-        (tar::EntryType::GNUSparse, 0, "is no file, folder or link"),
-        (tar::EntryType::Char, 0, "is no file, folder or link"),
+        (tar::EntryType::GNUSparse, 0, "is not a file, folder or link"),
+        (tar::EntryType::Char, 0, "is not a file, folder or link"),
     ] {
         let file = fs::File::create(&tar).unwrap();
         std::io::Write::write_all(&mut &file, &header(kind, size)).unwrap();
@@ -225,7 +225,7 @@ fn hostile_archives_are_refused() {
     fs::write(&tar, [0x1f, 0x8b, 8, 0]).unwrap();
     refused("the archive is compressed");
     fs::write(&tar, b"no archive").unwrap();
-    refused("it is no tar archive");
+    refused("it is not a tar archive");
 }
 
 #[test]
@@ -237,5 +237,5 @@ fn links_in_a_folder_are_refused() {
     fs::rename(&blob, folder.path().join("elsewhere")).unwrap();
     fs::os::unix::fs::symlink(folder.path().join("elsewhere"), &blob).unwrap();
     let error = read(folder.path(), "oci:.").err().unwrap();
-    assert!(error.contains("is no regular file, or lies behind a link"), "{error}");
+    assert!(error.contains("is not a regular file, or lies behind a link"), "{error}");
 }

@@ -44,7 +44,7 @@ impl LocalFile {
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if !fs::metadata(path)?.is_file() {
-        return refuse("it is no regular file".to_owned());
+        return refuse("it is not a regular file".to_owned());
     }
     let mut content = Vec::new();
     fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut content)?;
@@ -64,8 +64,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::File::create(folder.path().join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         for (url, reason) in [
-            ("file:/dev/zero", "it is no regular file"),
-            ("file:.", "it is no regular file"),
+            ("file:/dev/zero", "it is not a regular file"),
+            ("file:.", "it is not a regular file"),
             ("file:large", "it is larger than 64 MiB"),
         ] {
             let path = LocalFile::path_of(url, folder.path()).unwrap();

@@ -39,7 +39,7 @@ pub enum ImageRequestError {
         /// The text.
         text: String,
     },
-    /// What follows the name is no file.
+    /// What follows the name is not a file.
     #[error(transparent)]
     File(#[from] ImageFileSyntax),
 }

@@ -58,7 +58,7 @@ fn advisories_replace_nothing_and_take_only_records() {
     assert_eq!((code, text.contains("--force")), (3, true), "{text}");
     fs::write(upstream.path("osv/c.json"), "{\"id\": 7}").unwrap();
     let (code, text) = failure(&upstream.kbundle([&PACK[..], &["--force"]].concat()));
-    assert_eq!((code, text.contains("c.json is no OSV record")), (2, true), "{text}");
+    assert_eq!((code, text.contains("c.json is not an OSV record")), (2, true), "{text}");
     assert_eq!(fs::read_to_string(upstream.path("advisories.tar.zst")).unwrap(), "mine");
     fs::remove_file(upstream.path("osv/c.json")).unwrap();
     fs::write(upstream.path("a.vex.json"), r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"vulnerability":{"name":"CVE-1"},"products":["a"],"status":"not_affected"}]}"#).unwrap();

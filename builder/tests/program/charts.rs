@@ -223,7 +223,7 @@ fn a_registry_gives_the_chart_that_its_tag_names() {
     upstream.server.serve("/v2/ghcr/team/app/manifests/1.2.3", &manifest("application/vnd.oci.image.config.v1+json"));
     let (code, said) = failure(&build(&upstream));
     assert_eq!(code, 3, "{said}");
-    assert!(said.contains("ghcr.io/team/app:1.2.3 is no chart: its config has the type"), "{said}");
+    assert!(said.contains("ghcr.io/team/app:1.2.3 is not a chart: its config has the type"), "{said}");
 }
 
 #[test]

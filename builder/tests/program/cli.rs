@@ -228,7 +228,7 @@ fn a_dry_run_of_every_version_of_the_built_in_catalog_says_what_pins_it() {
             named("files", "/pin/source", "trust-on-first-use") + named("images", "/pin/source", "trust-on-first-use"),
             loose.len()
         );
-        // HAProxy's tags are made anew upstream, and nobody pins them.
+        // HAProxy's tags are made again upstream, and nobody pins them.
         assert!(loose.iter().any(|what| what.as_str().unwrap().contains("/haproxy:")), "{loose:?}");
         let (code, said) = failure(&run(&[]));
         assert!(code == 3 && said.contains("--trust-on-first-use"), "{said}");

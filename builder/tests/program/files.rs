@@ -1,4 +1,4 @@
-//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is no bundle.
+//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is not a bundle.
 
 use std::process::{Command, Stdio};
 
@@ -8,13 +8,13 @@ use crate::upstream::{Upstream, failure, kbundle_in, success};
 
 const BUNDLE: &str = "bundle.tar.zst";
 
-/// Writes a text file anew as an editor on Windows does.
+/// Writes a text file again as an editor on Windows does.
 fn as_on_windows(upstream: &Upstream, name: &str) {
     let text = fs::read_to_string(upstream.path(name)).unwrap();
     fs::write(upstream.path(name), format!("\u{FEFF}{}", text.replace('\n', "\r\n"))).unwrap();
 }
 
-/// Writes a text file anew as Windows calls "Unicode".
+/// Writes a text file again as Windows calls "Unicode".
 fn as_utf16(upstream: &Upstream, name: &str) {
     let text = fs::read_to_string(upstream.path(name)).unwrap();
     let bytes: Vec<u8> = format!("\u{FEFF}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -82,7 +82,7 @@ fn damage_is_named_by_volume_and_entry() {
     // Parity makes up for one.
     let (verified, mended) = (verify(&[]), failure(&verify(&[])).1);
     success(&verified);
-    insta::assert_snapshot!(mended, @"WARNING: volume bundle.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it anew with `kbundle repair`");
+    insta::assert_snapshot!(mended, @"WARNING: volume bundle.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it again with `kbundle repair`");
     fs::create_dir(upstream.path("away")).unwrap();
     fs::rename(upstream.path("bundle.tar.zst.p01"), upstream.path("away/p01")).unwrap();
     let (code, text) = failure(&verify(&[]));

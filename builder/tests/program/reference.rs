@@ -1,4 +1,4 @@
-//! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it anew.
+//! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it again.
 
 use fs_err as fs;
 use kbundle::Arguments;

@@ -34,7 +34,7 @@ impl Order {
         })
     }
 
-    /// How `a` compares with `b`; `None` where one of them is no version.
+    /// How `a` compares with `b`; `None` where one of them is not a version.
     #[must_use]
     pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {
         match self {

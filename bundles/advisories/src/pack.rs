@@ -86,7 +86,7 @@ impl Packer {
     /// withdrawn.
     ///
     /// # Errors
-    /// [`PackError`]; the first file that is no record ends it.
+    /// [`PackError`]; the first file that is not a record ends it.
     pub fn add(&mut self, path: &Path) -> Result<(), PackError> {
         sources::for_each(path, &mut |name, bytes| {
             self.read_bytes += bytes.len() as u64;

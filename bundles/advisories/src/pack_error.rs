@@ -25,8 +25,8 @@ pub enum PackError {
         /// What is wrong.
         reason: String,
     },
-    /// A file that is no OSV record.
-    #[error("{name} is no OSV record: {reason}")]
+    /// A file that is not an OSV record.
+    #[error("{name} is not an OSV record: {reason}")]
     Record {
         /// The file.
         name: String,

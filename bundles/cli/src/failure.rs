@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The kind of an error about a file that the user named: a path that leads to no file, or to one that is no text, is a mistake of the command line; all
+    /// The kind of an error about a file that the user named: a path that leads to no file, or to one that is not text, is a mistake of the command line; all
     /// else is a failure.
     #[must_use]
     pub fn of_file(error: &io::Error) -> Self {

@@ -133,7 +133,7 @@ impl Input {
         let mut warned = self.warned.borrow_mut();
         for volume in self.mended() {
             if !warned.contains(&volume) {
-                let repair = typed("repair").map(|repair| format!(", or write it anew with `{repair}`"));
+                let repair = typed("repair").map(|repair| format!(", or write it again with `{repair}`"));
                 let repair = repair.unwrap_or_default();
                 output::warning(&format!("WARNING: {volume}. Nothing is lost yet; copy it again{repair}"))?;
                 warned.push(volume);

@@ -15,7 +15,7 @@ use crate::composed::names;
 
 /// Rebuild lost and damaged volumes from the others and parity
 ///
-/// Writes lost and damaged volumes anew, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
+/// Writes lost and damaged volumes again, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
 /// the digest that every volume bears. Damaged files in other folders are named and left alone; commands that read volumes take those of
 /// the folder that is named first.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub struct RepairArgs {
 #[schemars(rename = "Repaired")]
 pub struct Report {
     schema: u32,
-    /// Volumes that were written anew.
+    /// Volumes that were rewritten.
     rebuilt: Vec<String>,
     /// Damaged volumes elsewhere, which were left alone.
     damaged: Vec<String>,

@@ -20,7 +20,7 @@ pub const CYCLONEDX_PATH: &str = "sbom/bundle.cdx.json";
 /// The entry with the SPDX document.
 pub const SPDX_PATH: &str = "sbom/bundle.spdx.json";
 
-/// The document of what `list` names, where `inventory` is what is in it. The documents that a list names are no part of it.
+/// The document of what `list` names, where `inventory` is what is in it. The documents that a list names are not part of it.
 #[must_use]
 pub fn describe(list: &BundleList, inventory: &Inventory) -> Bom {
     let images = inventory.images.iter().map(image);

@@ -78,7 +78,7 @@ pub enum SbomError<E: std::error::Error + 'static> {
 pub struct Inventory {
     /// Images, in the order of the list.
     pub images: Vec<ImageInventory>,
-    /// Files that are no part of an image, in the order of the list.
+    /// Files that are not part of an image, in the order of the list.
     pub files: Vec<FileInventory>,
     /// When the newest of the images was made; the one time that belongs to the content.
     pub newest: Option<OffsetDateTime>,

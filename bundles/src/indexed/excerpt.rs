@@ -1,7 +1,7 @@
 //! A bundle that carries part of another's entries, as ranges of bytes: made without decoding and without memory.
 //!
 //! Head and end are taken over as they are, so that [`compose`](crate::compose) with all of the head would write the same. What a base
-//! gives is taken over as well. Only where the base calls an entry by another name, the frame with its header is made anew.
+//! gives is taken over as well. Only where the base calls an entry by another name, the frame with its header is made again.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
@@ -21,7 +21,7 @@ const PIECE_BYTES: u64 = 1 << 18;
 /// A part of a bundle that is a bundle itself.
 pub struct Excerpt<'a> {
     ranges: Vec<Range<'a>>,
-    /// Frames that were made anew.
+    /// Frames that were made again.
     aside: Aside,
     seek_table: Vec<u8>,
     content_bytes: u64,
@@ -29,7 +29,7 @@ pub struct Excerpt<'a> {
 
 /// Frames that lie one after the other.
 struct Range<'a> {
-    /// The bundle that has them; `None` for those that were made anew.
+    /// The bundle that has them; `None` for those that were made again.
     bundle: Option<&'a IndexedBundle>,
     offset: u64,
     bytes: u64,
@@ -137,7 +137,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Frames that were made anew, in a temporary file.
+/// Frames that were made again, in a temporary file.
 #[derive(Default)]
 struct Aside(Option<File>);
 

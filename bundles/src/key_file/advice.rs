@@ -27,7 +27,7 @@ fn advice(needed: Half, found: &KeyFileContent, path: &Path) -> String {
         (KeyFileContent::PublicKey, _) => "give the private key that belongs to it".to_owned(),
         (KeyFileContent::Several { .. }, _) => "keep each key in a file of its own".to_owned(),
         (KeyFileContent::OldEncryption, Half::Private) => {
-            format!("encrypt it anew: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out {}`", other(".pkcs8"))
+            format!("encrypt it again: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out {}`", other(".pkcs8"))
         }
         (KeyFileContent::ExplicitCurve, Half::Private) => format!(
             "`openssl pkey -in {file} -ec_param_enc named_curve -out {}` makes one of it that can be read",

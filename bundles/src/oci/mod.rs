@@ -121,7 +121,7 @@ impl Document {
     /// # Errors
     /// What is wrong with it, in words that follow its digest.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let no_document = |error| format!("is no image index or manifest: {error}");
+        let no_document = |error| format!("is not an image index or manifest: {error}");
         let shape: Shape = serde_json::from_slice(bytes).map_err(no_document)?;
         if shape.schema_version != 2 {
             return Err(format!("has schema version {} instead of 2", shape.schema_version));

@@ -103,7 +103,7 @@ impl ConfigFit {
 pub fn config_platform(bytes: &[u8]) -> Result<StatedPlatform, String> {
     // The fields have the same names and meaning in a config and in the platform of a descriptor (image-spec, `config.md`).
     let platform: image::Platform =
-        serde_json::from_slice(bytes).map_err(|error| format!("is no image config: {error}"))?;
+        serde_json::from_slice(bytes).map_err(|error| format!("is not an image config: {error}"))?;
     // kinstall's hosts tell variants of arm64 by nothing, and configs state them at will.
     Ok(StatedPlatform { variant: String::new(), ..StatedPlatform::from(&platform) })
 }
@@ -113,7 +113,8 @@ pub fn config_platform(bytes: &[u8]) -> Result<StatedPlatform, String> {
 /// # Errors
 /// What is wrong with the config, in words that follow its digest.
 pub fn config_layers(bytes: &[u8]) -> Result<Vec<Digest>, String> {
-    let Layers { rootfs } = serde_json::from_slice(bytes).map_err(|error| format!("is no image config: {error}"))?;
+    let Layers { rootfs } =
+        serde_json::from_slice(bytes).map_err(|error| format!("is not an image config: {error}"))?;
     let digest = |text: &String| text.parse().map_err(|_| format!("names layer {text}, which is no SHA-256"));
     rootfs.diff_ids().iter().map(digest).collect()
 }

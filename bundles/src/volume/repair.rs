@@ -17,7 +17,7 @@ use crate::Hasher;
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// Volumes that were written anew.
+    /// Volumes that were rewritten.
     pub rebuilt: Vec<PathBuf>,
     /// Damaged files that were left where they are, for which there is a good one elsewhere now.
     pub damaged: Vec<PathBuf>,
@@ -71,7 +71,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// A volume that is being made anew.
+/// A volume that is being made again.
 struct Output {
     header: Header,
     file: NamedTempFile,

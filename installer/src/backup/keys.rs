@@ -145,5 +145,5 @@ fn text(path: &Path, what: &str) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).explained().with_context(reading)?;
     file.take(MAX_BYTES).read_to_end(&mut bytes).explained().with_context(reading)?;
-    text_file::decode(&bytes).with_context(|| format!("{} is no text", path.display())).usage()
+    text_file::decode(&bytes).with_context(|| format!("{} is not text", path.display())).usage()
 }

@@ -73,7 +73,7 @@ impl BackupList {
     /// Reads a list whose signature was verified.
     ///
     /// # Errors
-    /// Why it is no list, for people.
+    /// Why it is not a list, for people.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         /// The part that all versions have.
         #[derive(Deserialize)]

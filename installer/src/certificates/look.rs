@@ -66,7 +66,7 @@ pub struct CertificateReport {
     /// Whether that authority signed it; absent where that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
-    /// Who makes it anew before it ends.
+    /// Who makes it again before it ends.
     pub renewed_by: RenewedBy,
 }
 
@@ -217,7 +217,7 @@ fn held(host: &Host, kubeconfig: &[u8]) -> Result<Vec<u8>, String> {
             let text = host.read(&path).map_err(|error| format!("{path}: {error}"))?;
             text.ok_or_else(|| format!("it names {path}, which is not there"))
         }
-        None => Err("it is no kubeconfig with a client certificate".to_owned()),
+        None => Err("it is not a kubeconfig with a client certificate".to_owned()),
     }
 }
 

@@ -100,7 +100,7 @@ fn restart_static_pod(host: &Host, name: &str, progress: &dyn StepProgress) -> a
     wait_for_new_container(host, name, &former, progress)
 }
 
-/// Has a static pod made anew by `write`, which writes its manifest, and waits until it is well. Where the manifest stays as it was, the pod has
+/// Has a static pod made again by `write`, which writes its manifest, and waits until it is well. Where the manifest stays as it was, the pod has
 /// other files to read, and its container is restarted.
 pub fn remake_static_pod(
     host: &Host,
@@ -133,7 +133,7 @@ fn wait_for_new_container(
             None => Look::NotYet("the kubelet has not started it yet".to_owned()),
         })
     })
-    .context("`crictl ps -a` and `crictl logs` show how it fares")
+    .context("`crictl ps -a` and `crictl logs` show its state")
 }
 
 /// Ends the containers of this name, and returns their ids. A kubelet that runs starts them again.

@@ -50,7 +50,7 @@ pub fn with_names(spec: &ClusterSpec, names: &[String]) -> ClusterSpec {
 pub fn refuse_unsuitable(host: &Host, standing: &Standing) -> anyhow::Result<()> {
     let inputs = standing.inputs();
     if !inputs.has(Role::ControlPlane) {
-        return Err(anyhow!("this host, {}, is no control plane", inputs.node_name()))
+        return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
             .refused()
             .hint("run it on a control plane, or with `--config cluster.yaml`");
     }

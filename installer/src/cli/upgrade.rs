@@ -41,7 +41,7 @@ pub struct UpgradeArguments {
     pub drain_timeout: DrainTimeout,
     /// Print the plan and change nothing
     ///
-    /// Verifies the bundle and shows every version before and after, what is started anew, what users notice, what cannot be undone, and which
+    /// Verifies the bundle and shows every version before and after, what is restarted, what users notice, what cannot be undone, and which
     /// deprecated APIs are asked for; of one host the steps, of several the order in which they have their turn.
     #[arg(long)]
     pub dry_run: bool,

@@ -178,7 +178,7 @@ fn begin_schedule(arguments: &ScheduleArguments, output: OutputFormat) -> anyhow
     Seal::read(sealing)?;
     keys::sign_key(sealing.sign_key())?;
     if !arguments.to.is_dir() {
-        return Err(anyhow!("{} is no folder", arguments.to.display()))
+        return Err(anyhow!("{} is not a folder", arguments.to.display()))
             .usage()
             .hint(format!("make it: `mkdir -m 700 {}`", arguments.to.display()));
     }

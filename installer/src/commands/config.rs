@@ -185,7 +185,7 @@ fn load_balancer(config: &Path, inventory: Option<&Path>, output: OutputFormat) 
     if spec.api.load_balancer == LoadBalancer::External {
         return Ok(output::text(output, &haproxy::external(&spec))?);
     }
-    Err(anyhow!("the cluster has no load balancer of the site's own, so that there is nothing to configure"))
+    Err(anyhow!("the cluster has no load balancer of the site's own: there is nothing to configure"))
         .usage()
         .hint("write `load-balancer: external` and its `address` under `api` in cluster.yaml")
 }

@@ -48,7 +48,7 @@ pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyh
     let standing = Standing::find(&host)?;
     let inputs = standing.inputs();
     if !inputs.has(Role::ControlPlane) {
-        return Err(anyhow!("this host, {}, is no control plane", inputs.node_name()))
+        return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
             .refused()
             .hint("run it on a control plane of the cluster");
     }

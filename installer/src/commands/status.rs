@@ -37,7 +37,7 @@ pub struct Status {
     units: BTreeMap<String, UnitState>,
     /// Units that kinstall made and that no longer exist.
     missing_units: Vec<String>,
-    /// The cluster's nodes, or just this host's where it is no control plane; absent where the API server does not tell them, and
+    /// The cluster's nodes, or just this host's where it is not a control plane; absent where the API server does not tell them, and
     /// on a host that has etcd alone.
     nodes: Option<Vec<Node>>,
     /// Why the API server does not tell them.
@@ -170,7 +170,7 @@ fn unfinished_upgrade(host: &Host) -> anyhow::Result<Option<UnfinishedUpgrade>> 
     Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun, rolling_back }))
 }
 
-/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is no node. If
+/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is not a node. If
 /// it does not tell them, what is said: it is not up yet, or an earlier run of kubeadm ended before it gave the administrator rights.
 fn nodes(host: &Host, this: &Member) -> anyhow::Result<Result<Option<Vec<Node>>, String>> {
     if !this.is_node() {

@@ -69,7 +69,7 @@ const ALL: &[Advice] = &[
     ssh("Bad owner or permissions", "`ssh` takes its configuration only from its owner: `chmod 600 ~/.ssh/config`"),
     ssh(
         "agent refused operation",
-        "the agent does not sign with the key: load it anew (`ssh-add -D; ssh-add KEY`), or confirm it where the agent asks",
+        "the agent does not sign with the key: load it again (`ssh-add -D; ssh-add KEY`), or confirm it where the agent asks",
     ),
     ssh(
         "Too many authentication failures",
@@ -79,9 +79,12 @@ const ALL: &[Advice] = &[
     ssh("not accessible: No such file", "there is no key file of that name: check `key` under `ssh` in cluster.yaml"),
     ssh(
         "error in libcrypto",
-        "the key file is no private key that `ssh` reads: check `key` under `ssh` in cluster.yaml",
+        "the key file is not a private key that `ssh` reads: check `key` under `ssh` in cluster.yaml",
     ),
-    ssh("invalid format", "the key file is no private key that `ssh` reads: check `key` under `ssh` in cluster.yaml"),
+    ssh(
+        "invalid format",
+        "the key file is not a private key that `ssh` reads: check `key` under `ssh` in cluster.yaml",
+    ),
     ssh("password has expired", EXPIRED),
     ssh("Password change required", EXPIRED),
     ssh(
@@ -199,12 +202,12 @@ mod tests {
         (
             Speaker::Ssh,
             "Load key \"/keys/a\": error in libcrypto; a@192.0.2.11: Permission denied (publickey).",
-            "the key file is no private key",
+            "the key file is not a private key",
         ),
         (
             Speaker::Ssh,
             "Load key \"/keys/a\": invalid format; a@192.0.2.11: Permission denied (publickey).",
-            "the key file is no private key",
+            "the key file is not a private key",
         ),
         (
             Speaker::Ssh,

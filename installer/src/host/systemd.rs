@@ -99,7 +99,7 @@ impl Host {
         Ok(())
     }
 
-    /// Like [`Host::enable_unit`], for a unit whose files changed: one that runs is started anew.
+    /// Like [`Host::enable_unit`], for a unit whose files changed: one that runs is restarted.
     pub fn restart_unit(&mut self, unit: &str) -> Result<(), HostError> {
         self.register_unit(unit)?;
         self.run(&Command::new("systemctl", ["restart", unit]))?;

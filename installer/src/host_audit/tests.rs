@@ -94,7 +94,7 @@ fn a_process_drifts_by_what_it_runs_and_by_what_is_put_into_it() {
     bench.file("opt/containerd/lib/a.so", "");
     assert_eq!(look(), ["/usr/local/bin/etcd, process 12: LD_LIBRARY_PATH=/opt/containerd/lib:"]);
     bench.file("proc/12/environ", "");
-    // The content that was approved, of a file that was written anew.
+    // The content that was approved, of a file that was rewritten.
     bench.file("usr/local/bin/etcd (deleted)", "etcd");
     link(&bench, "usr/local/bin/etcd (deleted)", "proc/12/exe");
     assert_eq!(look(), NONE);

@@ -54,7 +54,7 @@ pub fn read(path: &Path, resolver: Resolver<'_>) -> Result<(Form, Imported), Imp
     if path.is_dir() {
         return Ok((Form::Inventory, inventory::read(path, resolver)?));
     }
-    // What is no YAML is told by the reader of inventories, whose INI is none.
+    // What is not YAML is told by the reader of inventories, whose INI is none.
     let text = text_file::read(path)?;
     let documents = Documents::of(yaml::load_all(&text).unwrap_or_default());
     let form = Form::of(&documents.0).map_err(|version| {

@@ -104,7 +104,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>, roles: &BTreeMap<String,
     let second = second.as_deref().and_then(|both| both.split_once(',')).map(|(_, second)| second.trim().to_owned());
     let second_address = second.as_ref().and_then(|second| second.parse().ok());
     if second.is_some() && second_address.is_none() {
-        reader.problem(line, "the second address of `internalAddress` is no address");
+        reader.problem(line, "the second address of `internalAddress` is not an address");
     }
     let asks = section.get("password").is_some();
     reader.leave(section, "password", SECRET);

@@ -30,7 +30,7 @@ pub enum IssueError {
         /// Who has it.
         holder: String,
     },
-    /// With the host it is no cluster that can be.
+    /// With the host it is not a cluster that can be.
     #[error("this host cannot join the cluster")]
     Cluster(#[from] ConfigError),
 }

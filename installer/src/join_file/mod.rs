@@ -74,7 +74,7 @@ pub enum JoinFileError {
         /// The version in the file.
         found: u32,
     },
-    /// What is in it is no cluster.
+    /// What is in it is not a cluster.
     #[error("its description of the cluster is not valid")]
     Cluster(#[from] ConfigError),
     /// The host that it is for is not in its cluster.

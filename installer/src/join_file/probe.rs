@@ -157,7 +157,7 @@ fn refuse(file: &JoinFile, server: &str, verdict: &Verdict) -> anyhow::Result<()
         ),
         Verdict::AnotherAuthority(said) => (
             format!("who answers at {server} is not of the cluster that the join file is of: {said}"),
-            "look which host has that address now; if the cluster was set up anew, make another join file there; if certificates are \
+            "look which host has that address now; if the cluster was set up again, make another join file there; if certificates are \
              said not to be valid yet, or no more, compare the clocks"
                 .to_owned(),
         ),

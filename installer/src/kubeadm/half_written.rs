@@ -20,7 +20,7 @@ const KUBECONFIGS: [&str; 5] =
 const SIGNED: [(&str, &[&str]); 2] =
     [("ca", &["apiserver", "apiserver-kubelet-client"]), ("front-proxy-ca", &["front-proxy-client"])];
 
-/// Removes them from a host whose control plane was never completed, so that kubeadm makes them anew.
+/// Removes them from a host whose control plane was never completed, so that kubeadm makes them again.
 ///
 /// `leads` says whether the cluster's authorities are made on this host. One that joins got them whole.
 pub(super) fn remove(host: &mut Host, leads: bool) -> anyhow::Result<()> {

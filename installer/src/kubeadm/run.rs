@@ -87,7 +87,7 @@ impl Kubeadm<'_> {
     }
 
     /// Phases of `kubeadm join` that a control plane repeats whose kubelet has joined already. A power cut may have lost what came
-    /// before, and kubeadm makes it anew.
+    /// before, and kubeadm makes it again.
     pub fn complete_join(&mut self) -> anyhow::Result<()> {
         let phase = |name: &str| ["phase", name, "all"].map(str::to_owned).to_vec();
         self.remove_half_written(false)?;
@@ -102,7 +102,7 @@ impl Kubeadm<'_> {
         self.call(all).context("while joining the cluster; `journalctl -u kubelet` may say more")
     }
 
-    /// Writes the API server's manifest and the cluster's configuration anew. The kubelet restarts the API server for the manifest,
+    /// Writes the API server's manifest and the cluster's configuration again. The kubelet restarts the API server for the manifest,
     /// perhaps while the configuration is on its way to it.
     pub fn renew_api_server(&mut self) -> anyhow::Result<()> {
         self.call_phase(["control-plane", "apiserver"])?;
@@ -120,7 +120,7 @@ impl Kubeadm<'_> {
         self.patiently(|kubeadm| Ok(kubeadm.call_phase(["upload-config", part])?), Self::wait_for_own_api)
     }
 
-    /// Writes kube-proxy's objects anew. Its pods read them when they start.
+    /// Writes kube-proxy's objects again. Its pods read them when they start.
     pub fn renew_kube_proxy(&mut self) -> anyhow::Result<()> {
         self.patiently(|kubeadm| Ok(kubeadm.call_phase(["addon", "kube-proxy"])?), Self::wait_for_own_api)
     }

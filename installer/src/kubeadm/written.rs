@@ -1,6 +1,6 @@
 //! The digests of the static pods' manifests as kubeadm wrote them, in kinstall's records: by them an audit finds one that was changed.
 //!
-//! Only what changed while kubeadm ran is recorded anew. So a manifest that somebody else changed stays one, whatever kubeadm writes later.
+//! Only what changed while kubeadm ran is recorded again. So a manifest that somebody else changed stays one, whatever kubeadm writes later.
 
 use std::collections::BTreeMap;
 use std::io;

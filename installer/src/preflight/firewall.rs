@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
 
 /// What is closed on a host.
 pub struct Closed<'a> {
-    /// Ports, each with a chain that lets nobody reach it.
+    /// Ports, each with a chain that blocks it.
     pub ports: Vec<(Port, &'a FilterChain)>,
     /// Chains that let no packets of pods through, or none of this host out.
     pub chains: Vec<&'a FilterChain>,
@@ -117,11 +117,11 @@ fn describe(closed: &Closed<'_>) -> String {
     for chain in chains {
         let of_chain = closed.ports.iter().filter(|(_, found)| *found == chain);
         let names: Vec<_> = of_chain.map(|(port, _)| port.name()).collect();
-        parts.push(format!("{} lets nobody reach {}", chain.name(), names.join(", ")));
+        parts.push(format!("{} blocks {}", chain.name(), names.join(", ")));
     }
     parts.extend(closed.chains.iter().map(|chain| match chain.hook {
         Hook::Output => format!("{} lets nothing out", chain.name()),
-        Hook::Input | Hook::Forward => format!("{} lets no packets of pods through", chain.name()),
+        Hook::Input | Hook::Forward => format!("{} blocks packets of pods", chain.name()),
     }));
     parts.join("; ")
 }
@@ -202,7 +202,7 @@ mod tests {
     fn a_host_that_drops_by_default_is_rejected_whoever_set_it() {
         insta::assert_debug_snapshot!(verdicts(drop_by_default), @r#"
         [
-            "firewall Reject: chain INPUT of iptables lets nobody reach 10250/tcp, 6443/tcp; chain FORWARD of iptables lets no packets of pods through | `kinstall run --prepare` opens what is needed, to the hosts of the cluster alone; by hand: `iptables -I INPUT -p tcp --dport 10250 -j ACCEPT`, `iptables -I INPUT -p tcp --dport 6443 -j ACCEPT`, `iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT`, `iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT`, and let in replies and what comes by lo; then `iptables-save` into what is loaded at boot (/etc/iptables/rules.v4, on RHEL /etc/sysconfig/iptables)",
+            "firewall Reject: chain INPUT of iptables blocks 10250/tcp, 6443/tcp; chain FORWARD of iptables blocks packets of pods | `kinstall run --prepare` opens what is needed, to the hosts of the cluster alone; by hand: `iptables -I INPUT -p tcp --dport 10250 -j ACCEPT`, `iptables -I INPUT -p tcp --dport 6443 -j ACCEPT`, `iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT`, `iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT`, and let in replies and what comes by lo; then `iptables-save` into what is loaded at boot (/etc/iptables/rules.v4, on RHEL /etc/sysconfig/iptables)",
         ]
         "#);
     }
@@ -245,7 +245,7 @@ mod tests {
         drop_by_default(&mut facts);
         let spec = ClusterSpec { host_preparation: Switch::Enabled, ..ClusterSpec::default() };
         let answer = firewall(&Subject { spec: &spec, facts: &facts, topology: None, kubernetes: None, brought: None });
-        insta::assert_snapshot!(answer.found, @"chain INPUT of iptables lets nobody reach 10250/tcp, 6443/tcp; chain FORWARD of iptables lets no packets of pods through; kinstall opens what is needed");
+        insta::assert_snapshot!(answer.found, @"chain INPUT of iptables blocks 10250/tcp, 6443/tcp; chain FORWARD of iptables blocks packets of pods; kinstall opens what is needed");
         assert_eq!(answer.verdict, super::super::Verdict::Pass);
     }
 
@@ -265,8 +265,8 @@ mod tests {
             };
             describe(&closed(&subject))
         };
-        insta::assert_snapshot!(closed("c1"), @"chain INPUT of iptables lets nobody reach 2379/tcp, 2380/tcp, 10250/tcp, 4789/udp, 6443/tcp");
-        insta::assert_snapshot!(closed("w1"), @"chain INPUT of iptables lets nobody reach 10250/tcp, 4789/udp");
+        insta::assert_snapshot!(closed("c1"), @"chain INPUT of iptables blocks 2379/tcp, 2380/tcp, 10250/tcp, 4789/udp, 6443/tcp");
+        insta::assert_snapshot!(closed("w1"), @"chain INPUT of iptables blocks 10250/tcp, 4789/udp");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn wait(context: &Context<'_>) -> anyhow::Result<()> {
             Some(Err(said)) => Look::NotYet(said),
         })
     })
-    .context("`crictl ps -a` and `crictl logs` show how the pod haproxy fares")
+    .context("`crictl ps -a` and `crictl logs` show the state of the pod haproxy")
 }
 
 /// What an API server says through it; `None` on a host that has not joined.

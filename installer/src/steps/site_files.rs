@@ -116,11 +116,11 @@ fn unlike(host: &Host, entry: &Entry, file: &HostFile, record: &Record) -> anyho
     })
 }
 
-/// Refuses a path that other steps have changed, and what is no regular file.
+/// Refuses a path that other steps have changed, and what is not a regular file.
 fn refuse_foreign(host: &Host, file: &HostFile, record: &Record) -> anyhow::Result<()> {
     let path = file.path.as_str();
     if host.exists(path) && host.digest(path)?.is_none() {
-        bail!("{path} is no regular file on this host, so a file of the site does not replace it");
+        bail!("{path} is not a regular file on this host, so a file of the site does not replace it");
     }
     let (ledger, edited) = (host.ledger(), Change::EditedFile { path: path.to_owned() });
     let is_others = ledger.claims(path) || ledger.changes().contains(&edited) || ledger.knows(path);
@@ -229,9 +229,9 @@ mod tests {
         let error = refused("/etc/systemd/system/kubelet.service").unwrap_err();
         assert!(error.contains("is a file that kinstall itself writes on this host"), "{error}");
         fs_err::create_dir_all(bench.path("etc/folder")).unwrap();
-        assert!(refused("/etc/folder").unwrap_err().contains("is no regular file"));
+        assert!(refused("/etc/folder").unwrap_err().contains("is not a regular file"));
         fs_err::os::unix::fs::symlink("/etc/passwd", bench.path("etc/link")).unwrap();
-        assert!(refused("/etc/link").unwrap_err().contains("is no regular file"));
+        assert!(refused("/etc/link").unwrap_err().contains("is not a regular file"));
         assert_eq!(refused("/etc/other"), Ok(()));
     }
 }

@@ -70,7 +70,7 @@ fn wait(context: &Context<'_>) -> anyhow::Result<()> {
             Err(said) => Look::NotYet(said),
         })
     })
-    .context("`crictl ps -a` and `crictl logs` show how the pod kube-vip fares")
+    .context("`crictl ps -a` and `crictl logs` show the state of the pod kube-vip")
 }
 
 /// Whether this host may hold the address.

@@ -83,7 +83,7 @@ fn last_lines(text: &str, most: usize) -> (&str, usize) {
         return (text, 0);
     }
     let cut = text.len() - most;
-    // The line that is cut goes too; a byte of a line's end is no part of a longer character.
+    // The line that is cut goes too; a byte of a line's end is not part of a longer character.
     let begin = text.as_bytes()[cut - 1..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| cut + at);
     (&text[begin..], begin)
 }

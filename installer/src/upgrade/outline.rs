@@ -19,7 +19,7 @@ use crate::version_rules::Release;
 pub struct Outline {
     /// What differs between the bundles, each with its version before and after.
     pub changes: Vec<Change>,
-    /// What is started anew, in order.
+    /// What is restarted, in order.
     pub restarts: Vec<String>,
     /// What users notice.
     pub noticed: Vec<String>,
@@ -117,11 +117,11 @@ impl Surroundings {
     fn api(self) -> &'static str {
         match self {
             Self::Alone => {
-                "the API server does not answer while it and etcd start anew: kubectl and controllers fail meanwhile, and running pods \
+                "the API server does not answer while it and etcd restart: kubectl and controllers fail meanwhile, and running pods \
                  go on"
             }
             Self::Among => {
-                "this host's API server does not answer while it and etcd start anew; the others do, unless they are reached through this \
+                "this host's API server does not answer while it and etcd restart; the others do, unless they are reached through this \
                  host alone"
             }
         }
@@ -130,11 +130,11 @@ impl Surroundings {
     fn way_back(self) -> &'static str {
         match self {
             Self::Alone => {
-                "until the upgrade is finished, `kinstall rollback` goes back; afterwards the way back is a new installation with the snapshot \
+                "until the upgrade is finished, `kinstall rollback` undoes it; afterwards going back takes a new installation with the snapshot \
                  of etcd that is taken before"
             }
             Self::Among => {
-                "kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken \
+                "kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken \
                  before"
             }
         }
@@ -142,7 +142,7 @@ impl Surroundings {
 
     fn runtime(self) -> &'static str {
         match self {
-            Self::Alone => "no pod starts or ends while containerd starts anew; running pods go on",
+            Self::Alone => "no pod starts or ends while containerd restarts; running pods go on",
             Self::Among => {
                 "this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow"
             }
@@ -152,8 +152,8 @@ impl Surroundings {
     fn kubelet(self) -> &'static str {
         match self {
             Self::Alone => {
-                "pods are not moved away, since there is no other host; the new kubelet starts containers anew where it \
-                 computes them otherwise"
+                "pods are not moved away, since there is no other host; the new kubelet restarts containers \
+                 whose definition it computes differently"
             }
             Self::Among => self.runtime(),
         }
@@ -198,14 +198,14 @@ impl Outline {
         if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| etcd && old.series() != new.series())
         {
             irreversible.push(format!(
-                "etcd {new} changes the store, which etcd {old} does not read any more; a way back has only the snapshot of etcd, and what is \
+                "etcd {new} changes the store, which etcd {old} cannot read; a rollback restores the snapshot of etcd, and what is \
                  written to the API after it is lost"
             ));
         }
         let minors = before.containerd.zip(after.containerd).filter(|(old, new)| old.series() != new.series());
         if let Some((old, new)) = minors.filter(|_| containerd) {
             irreversible.push(format!(
-                "containerd {new} may write its data in a way that containerd {old} does not read; after a way back, images may be missing"
+                "containerd {new} may write its data in a way that containerd {old} cannot read; after a rollback, images may be missing"
             ));
         }
         let objects = changed_objects(from, to);
@@ -278,7 +278,7 @@ impl fmt::Display for Outline {
         });
         let parts: [(&str, Vec<String>); 5] = [
             ("versions", changes.collect()),
-            ("starts anew", self.restarts.clone()),
+            ("restarts", self.restarts.clone()),
             ("what users notice", self.noticed.clone()),
             ("cannot be undone", self.irreversible.clone()),
             ("deprecated APIs that were asked for since the API server started", apis.collect()),

@@ -69,7 +69,7 @@ impl Standing {
 pub fn records(host: &Host) -> anyhow::Result<Records> {
     match Records::read_begun(host)? {
         Some(records) => Ok(records),
-        None => Err(anyhow!("kinstall has not set up this host, so that there is nothing to upgrade"))
+        None => Err(anyhow!("kinstall has not set up this host: there is nothing to upgrade"))
             .refused()
             .hint("install the bundle: `kinstall run BUNDLE --key KEY`"),
     }

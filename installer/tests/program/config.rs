@@ -422,7 +422,7 @@ fn a_load_balancer_gets_a_configuration_that_haproxy_takes() {
     exit code 2
     --- stdout
     --- stderr
-    error: the cluster has no load balancer of the site's own, so that there is nothing to configure
+    error: the cluster has no load balancer of the site's own: there is nothing to configure
     hint: write `load-balancer: external` and its `address` under `api` in cluster.yaml
     ");
 }

@@ -1,4 +1,4 @@
-//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is no bundle.
+//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is not a bundle.
 
 use std::process::Command;
 

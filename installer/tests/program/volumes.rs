@@ -41,7 +41,7 @@ fn a_missing_volume_is_rebuilt_from_parity_and_named() {
     fs::remove_file(&volumes[1]).unwrap();
     let said = with_key(&folder, &["verify", "stick"]);
     assert_eq!(said.code, Some(0), "{said}");
-    assert_snapshot!(said.stderr, @"WARNING: volume b.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it anew with `kinstall repair`");
+    assert_snapshot!(said.stderr, @"WARNING: volume b.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it again with `kinstall repair`");
     // An installation goes on with it, as far as this bundle goes.
     let run = with_key(&folder, &["run", "stick", "--dry-run"]);
     assert!(run.stderr.contains("002 (2 of 4) is missing") && !run.to_string().contains("refused"), "{run}");

@@ -35,7 +35,7 @@ pub fn known_failures(version: &str) -> anyhow::Result<Vec<String>> {
 
 /// Lists are for a minor version: patch releases do not change upstream's tests.
 fn file(version: &str, kind: &str) -> anyhow::Result<PathBuf> {
-    let minor = version.rsplit_once('.').with_context(|| format!("`{version}` is no version"))?.0;
+    let minor = version.rsplit_once('.').with_context(|| format!("`{version}` is not a version"))?.0;
     Ok(repository().join("tests/conformance").join(format!("{minor}.{kind}")))
 }
 

@@ -82,7 +82,7 @@ impl Spec {
 }
 
 fn specs(report: &str) -> anyhow::Result<Vec<Spec>> {
-    let suites: Vec<Report> = serde_json::from_str(report).context("this is no JSON report of ginkgo")?;
+    let suites: Vec<Report> = serde_json::from_str(report).context("this is not a JSON report of ginkgo")?;
     Ok(suites.into_iter().flat_map(|suite| suite.spec_reports.unwrap_or_default()).collect())
 }
 
@@ -207,6 +207,6 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_an_error_and_not_an_empty_run() {
-        assert_eq!(selected("{}").unwrap_err().to_string(), "this is no JSON report of ginkgo");
+        assert_eq!(selected("{}").unwrap_err().to_string(), "this is not a JSON report of ginkgo");
     }
 }

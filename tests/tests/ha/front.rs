@@ -110,7 +110,7 @@ fn an_address_that_moves_is_taken_over_when_its_holders_plug_is_pulled() -> anyh
     site.host(holder).boot()?;
     // A machine that was off has lost it; the lab keeps the network of a host for as long as the host is there.
     site.host(holder).sh(&format!("ip address delete {address}/32 dev eth0 || true"))?;
-    // The kubelet starts every pod anew: until all are ready, a run waits for them, and that is something to do.
+    // The kubelet starts every pod again: until all are ready, a run waits for them, and that is something to do.
     eventually("nothing to be done", || site.run(&["--assert-no-op"])?.succeeded())?;
 
     // A kube-vip that is killed leaves the address where it is.

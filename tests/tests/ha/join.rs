@@ -116,7 +116,7 @@ fn a_led_cluster_takes_a_worker_by_hand_and_is_led_again() -> anyhow::Result<()>
     let before = Snapshot::of(third)?;
     site.run(&[])?.succeeded()?;
     let create = format!("./kinstall token create --host w2 --address {}", third.address());
-    refused(second, &create, &["w1, is no control plane"])?;
+    refused(second, &create, &["w1, is not a control plane"])?;
     on_stick(first, &create)?.success()?;
     carry(first, third, "w2.join.yaml")?;
     on_stick(third, &format!("{RUN} --join w2.join.yaml"))?.success()?;

@@ -7,7 +7,7 @@ use fs_err as fs;
 use lab::Host;
 use lab::cluster::Cluster;
 
-/// Where the streams write. Logs are no part of what a host holds.
+/// Where the streams write. Logs are not part of what a host holds.
 const FOLDER: &str = "/var/log/streams";
 /// Where the writer keeps its credentials, as on a stick.
 const CREDENTIALS: &str = "/media/streams";

@@ -14,8 +14,8 @@ use lab::cluster::Cluster;
 use lab::connected::{NEWEST, STICK, carried, copy_in};
 use lab::{Host, Lab};
 
-/// What hosts lose, and get back.
-const PACKAGES: &str = "conntrack ethtool iptables socat libip4tc2 libip6tc2 libnetfilter-conntrack3 libnfnetlink0";
+/// What hosts lose, and get back. systemd needs iptables' other library, libip4tc2, so that every host has it.
+const PACKAGES: &str = "conntrack ethtool iptables socat libip6tc2 libnetfilter-conntrack3 libnfnetlink0";
 const PROGRAMS: &str = "conntrack ethtool iptables socat";
 const RUN: &str = "./kinstall run bundle.tar.zst --key signing.pub";
 

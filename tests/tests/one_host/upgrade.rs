@@ -86,7 +86,7 @@ fn an_upgrade_that_was_killed_is_rolled_back_and_the_rollback_is_killed_too() ->
     fill(&cluster)?;
     let former = host.sh("containerd --version; runc --version; sha256sum /etc/containerd/config.toml")?;
     let said = refusal(host, "./kinstall rollback")?;
-    ensure!(said.contains("no upgrade of this host is unfinished"), "{said}");
+    ensure!(said.contains("this host has no unfinished upgrade"), "{said}");
 
     let upgrade = "./kinstall upgrade newer.tar.zst --key signing.pub";
     kill_in(host, upgrade, "upgrade-runtime")?;

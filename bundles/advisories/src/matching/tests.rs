@@ -225,7 +225,7 @@ fn only_a_trusted_signature_over_unchanged_content_is_taken() {
 fn files_that_are_no_records_are_named() {
     let folder = Folder::new(&["{}".to_owned()]);
     let error = Packer::default().add(&folder.path("osv")).unwrap_err();
-    assert!(error.to_string().contains("0.json is no OSV record: missing field `id`"), "{error}");
+    assert!(error.to_string().contains("0.json is not an OSV record: missing field `id`"), "{error}");
     fs::write(folder.path("no.zip"), "no zip").unwrap();
     assert!(matches!(Packer::default().add(&folder.path("no.zip")), Err(PackError::Zip { .. })));
     assert!(matches!(Packer::default().add(&folder.path("absent")), Err(PackError::Read { .. })));

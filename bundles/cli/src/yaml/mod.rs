@@ -95,7 +95,7 @@ fn read_past_mistakes<T: DeserializeOwned>(text: &str, error: &serde_yaml::Error
     let mut findings = Vec::new();
     let value = tree::parse(text).and_then(|root| collect(&root, &mut findings));
     if findings.is_empty() {
-        // What is no YAML, and what the two readers take differently.
+        // What is not YAML, and what the two readers take differently.
         let position = error.location().map(|at| Position { line: at.line(), column: at.column() });
         findings.push(Finding { place: String::new(), message: without_location(error), position });
         return (findings, None);

@@ -470,9 +470,9 @@ mod tests {
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.1}}")), @"api.address 192.0.2.1 is that of host a; take another");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: external, address: 192.0.2.9, interface: eth0}}")), @"api.interface is only for `load-balancer: vip`; remove it");
         insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: vip}}")), @"load-balancer vip needs a free address of the hosts' network; add `api.address`");
-        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: vip, address: 192.0.2.9, interface: 'bond 0'}}")), @"api.interface `bond 0` is no name of a network interface");
+        insta::assert_snapshot!(refusal(&format!("{host}api: {{load-balancer: vip, address: 192.0.2.9, interface: 'bond 0'}}")), @"api.interface `bond 0` is not the name of a network interface");
         insta::assert_snapshot!(refusal("api: {port: 0, certificate-sans: ['*.example.com', 192.0.2.7, 'no name']}"), @"
-        api.port 0 is no port; 6443 is usual
+        api.port 0 is not a port; 6443 is usual
         certificate-sans has `no name`, which is neither an address nor a DNS name
         ");
     }

@@ -37,7 +37,7 @@ pub enum Existing {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DestinationError {
-    /// Something that is no regular file has the name.
+    /// Something that is not a regular file has the name.
     #[error("{} is {kind} and is not replaced", path.display())]
     NotAFile {
         /// The name.

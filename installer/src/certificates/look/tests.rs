@@ -128,7 +128,7 @@ fn the_client_certificate_of_a_kubeconfig_is_looked_at() {
     assert_eq!(judged(&bench, "/etc/kubernetes/admin.conf").state, State::Unknown);
     bench.file("etc/kubernetes/admin.conf", "");
     let problem = judged(&bench, "/etc/kubernetes/admin.conf").problem;
-    assert_eq!(problem.as_deref(), Some("it is no kubeconfig with a client certificate"));
+    assert_eq!(problem.as_deref(), Some("it is not a kubeconfig with a client certificate"));
 }
 
 #[test]

@@ -172,7 +172,7 @@ mod tests {
     fn a_host_that_was_never_set_up_or_is_one_of_several_is_refused() {
         let bench = Bench::new();
         insta::assert_snapshot!(message(&records(&bench.host()).unwrap_err()), @r"
-        error: kinstall has not set up this host, so that there is nothing to upgrade
+        error: kinstall has not set up this host: there is nothing to upgrade
         hint: install the bundle: `kinstall run BUNDLE --key KEY`
         ");
         with_inputs(refuse_several).unwrap();

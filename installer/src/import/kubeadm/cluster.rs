@@ -152,7 +152,7 @@ impl Import<'_> {
             };
             match size.parse() {
                 Ok(size) => *part = size,
-                Err(_) => self.remark(format!("{place}.{flag}"), format!("left out: `{size}` is no number")),
+                Err(_) => self.remark(format!("{place}.{flag}"), format!("left out: `{size}` is not a number")),
             }
         }
     }

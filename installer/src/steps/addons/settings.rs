@@ -86,7 +86,7 @@ fn with_path(found: &str, path: &str) -> anyhow::Result<String> {
     Ok(parsed.to_string())
 }
 
-/// The pod that makes and removes folders, from the image that the bundle brought: one without a tag is pulled anew each time where nothing
+/// The pod that makes and removes folders, from the image that the bundle brought: one without a tag is pulled again each time where nothing
 /// else is said.
 fn without_pulls(found: &str) -> anyhow::Result<String> {
     let mut pod: Value =

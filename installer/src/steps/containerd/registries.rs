@@ -1,4 +1,4 @@
-//! Where containerd pulls images from, by the registry that they name. It looks there at each pull, and is not started anew.
+//! Where containerd pulls images from, by the registry that they name. It looks there at each pull, and is not restarted.
 //!
 //! Source: containerd, `docs/hosts.md`.
 

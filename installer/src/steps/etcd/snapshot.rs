@@ -35,7 +35,7 @@ pub struct EtcdSnapshot {
 /// for root alone. Another file at `path` is replaced when the new one is whole.
 ///
 /// The host needs the credentials of a member of its own. Until the rename, `path` with `.part` appended is in the way; the next
-/// snapshot with the same path starts it anew.
+/// snapshot with the same path starts it again.
 pub fn take(host: &mut Host, address: IpAddr, path: &str) -> anyhow::Result<EtcdSnapshot> {
     if let Some((directory, _)) = path.rsplit_once('/') {
         host.make_directory(directory, 0o700)?;
@@ -55,7 +55,7 @@ pub fn check(host: &Host, path: &str) -> anyhow::Result<EtcdSnapshot> {
     let size_bytes = host.size_of(path)?.with_context(|| format!("there is no snapshot at {path}"))?;
     let store_bytes = size_bytes.checked_sub(DIGEST_BYTES).filter(|size| *size > 0 && size % PAGE_BYTES == 0);
     let store_bytes = store_bytes.ok_or_else(|| {
-        anyhow!("{path} is no whole snapshot of etcd: its size is {size_bytes} bytes, without a digest")
+        anyhow!("{path} is not a whole snapshot of etcd: its size is {size_bytes} bytes, without a digest")
     })?;
     let (found, appended) =
         digests(&mut host.open(path)?, store_bytes).with_context(|| format!("while reading {path}"))?;
@@ -129,7 +129,7 @@ mod tests {
             check(&bench.host(), PATH).map_err(|error| error.to_string())
         };
         assert_eq!(error_of(&whole).unwrap().store, Digest::of(&[7; 4096]));
-        insta::assert_snapshot!(error_of(&whole[..4096]).unwrap_err(), @"/var/lib/kinstall/etcd/before.db is no whole snapshot of etcd: its size is 4096 bytes, without a digest");
+        insta::assert_snapshot!(error_of(&whole[..4096]).unwrap_err(), @"/var/lib/kinstall/etcd/before.db is not a whole snapshot of etcd: its size is 4096 bytes, without a digest");
         assert!(error_of(&[]).is_err() && error_of(&whole[4096..]).is_err());
         for position in [0, 4095, 4096, 4127] {
             let mut changed = whole.clone();

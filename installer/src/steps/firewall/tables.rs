@@ -82,7 +82,7 @@ pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check
     let facts = HostFacts { packet_filter: PacketFilter::read(host)?, ..context.facts.clone() };
     let closed = closed(&subject(&Inputs { facts: &facts, ..context.inputs }));
     if let Some((port, chain)) = closed.ports.first() {
-        return needed(format!("{} lets nobody reach {}", chain.name(), port.name()));
+        return needed(format!("{} blocks {}", chain.name(), port.name()));
     }
     if let Some(chain) = closed.chains.first() {
         return needed(format!("{} lets nothing of pods through", chain.name()));

@@ -87,7 +87,7 @@ impl Expected {
             | (Self::File(_) | Self::HardLink, Some(FoundFile::File(_)))
             | (Self::HardLink | Self::Symlink, Some(FoundFile::Symlink))
             | (Self::HardLink | Self::Device, Some(FoundFile::Device))
-            // What hides a file of a lower layer is a device, nothing in the lowest, and what the same layer puts there anew.
+            // What hides a file of a lower layer is a device, nothing in the lowest, and what the same layer puts there again.
             | (Self::Whiteout, _) => None,
             (_, None) => Some(Fault::Missing),
             (_, Some(_)) => Some(Fault::Kind),

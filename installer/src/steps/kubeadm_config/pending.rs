@@ -20,7 +20,7 @@ pub struct Pending {
     pub certificate: bool,
     /// The names that the certificate loses.
     pub names_gone: BTreeSet<String>,
-    /// Static pods to make anew, in this order.
+    /// Static pods to make again, in this order.
     pub pods: BTreeSet<Component>,
     /// What the cluster keeps for hosts that join, and for upgrades.
     pub uploads: BTreeSet<Upload>,

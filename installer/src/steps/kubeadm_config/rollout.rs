@@ -20,7 +20,7 @@ use crate::wait::{Look, until};
 
 const HINT: &str = "correct cluster.yaml or put the former value back, then run the same command again; \
                     `crictl ps -a` and `crictl logs` on this host show why a program does not start";
-/// kube-proxy has a pod on every host, and one after another starts anew.
+/// kube-proxy has a pod on every host, and one after another restarts.
 const KUBE_PROXY_WITHIN: std::time::Duration = std::time::Duration::from_mins(10);
 const CLUSTER: &str = "ClusterConfiguration";
 /// Parts of [`CLUSTER`] that are made into static pods, with the phase of kubeadm.
@@ -142,9 +142,9 @@ fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
 /// The first that happens. What comes after it waits for the next run.
 fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
     if pending.certificate {
-        context.progress.detail("making the API server's certificate anew");
+        context.progress.detail("making the API server's certificate again");
         aside::remake_apiserver(&mut context.host, &pending.names_gone)
-            .context("cannot make the API server's certificate anew")?;
+            .context("cannot make the API server's certificate again")?;
         pending.certificate = false;
         pending.names_gone.clear();
         pending.keep(&context.host)?;

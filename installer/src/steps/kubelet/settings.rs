@@ -53,7 +53,7 @@ pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     Ok(mended.or(changed))
 }
 
-/// Starts the kubelet anew with this configuration, or with the one that is there, and waits until it is well.
+/// Starts the kubelet again with this configuration, or with the one that is there, and waits until it is well.
 ///
 /// # Errors
 /// Where it is not. It has its former configuration again then.

@@ -18,7 +18,7 @@ const PATH: &str = "/etc/cni/net.d/10-kinstall.conflist";
 pub(super) const POD_CIDR_WITHIN: Duration = Duration::from_mins(2);
 /// Who is to be looked at when it does not.
 pub(super) const POD_CIDR_GIVER: &str =
-    "the controller manager gives them; `crictl ps -a` and `crictl logs` show how it fares";
+    "the controller manager gives them; `crictl ps -a` and `crictl logs` show its state";
 
 /// Gives a host's pods a bridge. It runs as soon as the host has joined, since its node needs a while after that to become ready.
 pub struct Bridge;

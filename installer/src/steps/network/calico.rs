@@ -82,7 +82,7 @@ fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)>
     found
 }
 
-/// The plugin's configuration, with the families of addresses that pods get. It is no JSON before Calico's own container has filled it in.
+/// The plugin's configuration, with the families of addresses that pods get. It is not JSON before Calico's own container has filled it in.
 fn with_families(config: &str, pod_cidr: &Cidrs) -> anyhow::Result<String> {
     const IPAM: &str = "\"type\": \"calico-ipam\"";
     ensure!(config.contains(IPAM), "the bundle's manifest of Calico has no {IPAM} in cni_network_config");

@@ -58,7 +58,7 @@ impl Step for UpgradedControlPlane {
     }
 }
 
-/// Whether the control plane has to be made anew: from other images, or from another configuration.
+/// Whether the control plane has to be made again: from other images, or from another configuration.
 fn needs_kubeadm(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(unfinished::has(&context.host, Mark::NewConfiguration)?
         || changes_control_plane(&former_list(&context.host)?, context.list, &context.facts.platform))

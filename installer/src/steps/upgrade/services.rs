@@ -1,4 +1,4 @@
-//! containerd and etcd: their programs are replaced, and then they are started anew with the configuration of the new version.
+//! containerd and etcd: their programs are replaced, and then they are restarted with the configuration of the new version.
 
 use kbundle_format::{ComponentName, Role};
 
@@ -50,7 +50,7 @@ impl Service {
             unfinished::note(&context.host, Mark::Store)?;
         }
         preloaded::put_in_place(context, self.components)?;
-        // Another runc alone is used by the next container, and nothing is started anew for it.
+        // Another runc alone is used by the next container, and nothing is restarted for it.
         match self.check_running(context)? {
             Check::Done => Ok(()),
             Check::Needed(_) => self.step.apply(context),

@@ -65,7 +65,7 @@ impl Stubs {
         fs::write(self.host(number, file), content).unwrap();
     }
 
-    /// Writes the bundle anew, with another network.
+    /// Writes the bundle again, with another network.
     pub fn write_bundle(&self, network: Network) {
         write_bundle(self.directory.path(), network);
     }

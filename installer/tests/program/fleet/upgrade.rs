@@ -130,28 +130,28 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
     versions:
       Kubernetes: 1.25.1 → 1.25.2
       containerd: 1.6.20 → 3.5.6
-    starts anew:
+    restarts:
       containerd
       kube-apiserver, kube-controller-manager, kube-scheduler
       CoreDNS and kube-proxy, pod by pod
     what users notice:
-      this host's API server does not answer while it and etcd start anew; the others do, unless they are reached through this host alone
+      this host's API server does not answer while it and etcd restart; the others do, unless they are reached through this host alone
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken before
-      containerd 3.5.6 may write its data in a way that containerd 1.6.20 does not read; after a way back, images may be missing
+      kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken before
+      containerd 3.5.6 may write its data in a way that containerd 1.6.20 cannot read; after a rollback, images may be missing
 
     h4, h5, h6:
     versions:
       Kubernetes: 1.25.1 → 1.25.2
       containerd: 1.6.20 → 3.5.6
-    starts anew:
+    restarts:
       containerd
     what users notice:
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall rolls back clusters of one host alone: the way back is a new installation with the snapshot of etcd that is taken before
-      containerd 3.5.6 may write its data in a way that containerd 1.6.20 does not read; after a way back, images may be missing
+      kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken before
+      containerd 3.5.6 may write its data in a way that containerd 1.6.20 cannot read; after a rollback, images may be missing
 
     order:
       etcd, one after another: h1, h2, h3

@@ -62,7 +62,8 @@ fn local_path(settings: &LocalPathProvisioner, problems: &mut Problems) {
         path.len() > 1 && path.starts_with('/') && !path.split('/').any(|part| part == ".." || part == ".")
     };
     if let Some(path) = settings.path.as_deref().filter(|path| !is_folder(path)) {
-        let message = format!("path `{path}` is no folder for volumes; it has to begin with `/`, without `.` and `..`");
+        let message =
+            format!("path `{path}` is not a folder for volumes; it has to begin with `/`, without `.` and `..`");
         problems.add("addon-settings.local-path-provisioner.path", message);
     }
 }
@@ -87,7 +88,7 @@ mod tests {
         addons lists a twice; remove one of them
         addon-settings has metallb, and addons does not list it; add it there, or remove its settings
         addon-settings has local-path-provisioner, and addons does not list it; add it there, or remove its settings
-        path `../x` is no folder for volumes; it has to begin with `/`, without `.` and `..`
+        path `../x` is not a folder for volumes; it has to begin with `/`, without `.` and `..`
         ");
     }
 

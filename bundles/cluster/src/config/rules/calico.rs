@@ -21,7 +21,7 @@ pub(super) fn check(network: &Network, problems: &mut Problems) {
     }
     if let Some(mtu) = calico.mtu.filter(|mtu| !MTUS.contains(mtu)) {
         let message =
-            format!("mtu {mtu} is no size for packets; take {} to {}, or leave it out", MTUS.start(), MTUS.end());
+            format!("mtu {mtu} is not a size for packets; take {} to {}, or leave it out", MTUS.start(), MTUS.end());
         problems.add("network.calico.mtu", message);
     }
     if calico.mode == CalicoMode::Ipip && network.has(IpFamily::Ipv6) {
@@ -56,7 +56,7 @@ mod tests {
         insta::assert_snapshot!(told("network: {cni: bridge, calico: {mtu: 90, mode: bgp, encapsulation: always, node-cidr: 10.96.0.0/12}}"), @"
         network.calico is only for `cni: calico`, and cni is bridge; remove one of them
         encapsulation is for the modes vxlan and ipip; with bgp nothing is wrapped
-        mtu 90 is no size for packets; take 576 to 65485, or leave it out
+        mtu 90 is not a size for packets; take 576 to 65485, or leave it out
         node-cidr 10.96.0.0/12 and service-cidr 10.96.0.0/12 overlap; no host has an address there
         ");
     }

@@ -186,7 +186,7 @@ fn ssh(place: &str, what: &str, ssh: &Ssh, problems: &mut Problems) {
         problems.add(format!("{place}.jump-key"), message);
     }
     if ssh.port == Some(0) {
-        problems.add(format!("{place}.port"), format!("{what} port 0 is no port; 22 is usual"));
+        problems.add(format!("{place}.port"), format!("{what} port 0 is not a port; 22 is usual"));
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         };
         insta::assert_snapshot!(at("10.244.3.4"), @"hosts[0].address: host a: address 10.244.3.4 lies in pod-cidr 10.244.0.0/16; they need addresses of their own");
         insta::assert_snapshot!(at("10.96.0.1"), @"hosts[0].address: host a: address 10.96.0.1 lies in service-cidr 10.96.0.0/12; they need addresses of their own");
-        insta::assert_snapshot!(at("127.0.1.1"), @"hosts[0].address: host a: address 127.0.1.1 is no address that other hosts can reach");
+        insta::assert_snapshot!(at("127.0.1.1"), @"hosts[0].address: host a: address 127.0.1.1 is not an address that other hosts can reach");
         insta::assert_snapshot!(at("2001:db8::1"), @"hosts[0].address: host a: address 2001:db8::1 is IPv6, and service-cidr 10.96.0.0/12 is IPv4, which the API server wants its own address to be of; write an IPv4 address, or begin network.service-cidr and network.pod-cidr with an IPv6 network");
     }
 
@@ -308,7 +308,7 @@ mod tests {
         hosts[0].ssh.address: host n1: ssh address is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.user: host n1: ssh user is empty, begins with `-`, or has spaces or control characters in it
         hosts[0].ssh.key: host n1: ssh key is empty, begins with `-`, or has spaces or control characters in it
-        hosts[0].ssh.port: host n1: ssh port 0 is no port; 22 is usual
+        hosts[0].ssh.port: host n1: ssh port 0 is not a port; 22 is usual
         ");
     }
 

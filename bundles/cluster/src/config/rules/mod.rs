@@ -82,7 +82,7 @@ fn api(spec: &ClusterSpec, problems: &mut Problems) {
         );
     }
     if *port == 0 {
-        problems.add("api.port", "api.port 0 is no port; 6443 is usual");
+        problems.add("api.port", "api.port 0 is not a port; 6443 is usual");
     }
     for (index, san) in certificate_sans.iter().enumerate() {
         let name = san.strip_prefix("*.").unwrap_or(san);
@@ -129,7 +129,7 @@ fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
         name.is_empty() || name.len() > 15 || name.contains(['/', ':']) || name.contains(char::is_whitespace)
     };
     if let Some(name) = spec.api.interface.as_deref().filter(|name| odd(name)) {
-        problems.add("api.interface", format!("api.interface `{name}` is no name of a network interface"));
+        problems.add("api.interface", format!("api.interface `{name}` is not the name of a network interface"));
     }
 }
 
@@ -153,7 +153,7 @@ fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local(),
     };
     if reaches_nobody {
-        problems.add(place, format!("{what} {address} is no address that other hosts can reach"));
+        problems.add(place, format!("{what} {address} is not an address that other hosts can reach"));
     }
     if address != address.to_canonical() {
         problems.add(place, format!("{what} {address} is an IPv4 address; write it as {}", address.to_canonical()));

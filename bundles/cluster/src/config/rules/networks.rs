@@ -207,7 +207,7 @@ mod tests {
         ");
         insta::assert_snapshot!(hosts("address: 192.0.2.1", both), @"host a: pods and Services have addresses of both IP families; add its IPv6 address as `second-address`");
         insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: '2001:db8::1'", ""), @"host a: second-address is for clusters of both IP families; remove it, or write a network of each under network.pod-cidr and network.service-cidr");
-        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: 'fe80::1'", both), @"host a: second-address fe80::1 is no address that other hosts can reach");
+        insta::assert_snapshot!(hosts("address: 192.0.2.1, second-address: 'fe80::1'", both), @"host a: second-address fe80::1 is not an address that other hosts can reach");
         insta::assert_snapshot!(hosts("address: '::ffff:192.0.2.1'", ipv6), @"host a: address ::ffff:192.0.2.1 is an IPv4 address; write it as 192.0.2.1");
         insta::assert_snapshot!(hosts("address: 'fd00:96::7'", ipv6), @"host a: address fd00:96::7 lies in service-cidr fd00:96::/112; they need addresses of their own");
     }

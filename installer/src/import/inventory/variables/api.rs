@@ -84,7 +84,7 @@ impl Cluster<'_, '_> {
         }
         let Some((address, place)) = self.text("kube_vip_address") else { return false };
         let Ok(address) = address.parse() else {
-            self.reading.problems.add(&place, format!("`kube_vip_address`: `{address}` is no address"));
+            self.reading.problems.add(&place, format!("`kube_vip_address`: `{address}` is not an address"));
             return true;
         };
         if !on(self.truth("kube_vip_arp_enabled")) {

@@ -28,7 +28,7 @@ fn member_directory() -> String {
 /// Makes the data of this host's member, the only one of a new cluster, from the snapshot at `path`. The data directory is `owner`'s
 /// and empty, but for what a call left that was cut off. The data appears when it is whole and on the disk.
 ///
-/// Revisions go on far above those of the snapshot, and all before are compacted: whoever watches has to list anew, and nobody takes
+/// Revisions go on far above those of the snapshot, and all before are compacted: whoever watches has to list again, and nobody takes
 /// an object of before the loss for newer than the restored one.
 pub fn restore(host: &mut Host, inputs: &Inputs<'_>, path: &str, owner: Owner) -> anyhow::Result<()> {
     host.remove_claimed(ASIDE)?;

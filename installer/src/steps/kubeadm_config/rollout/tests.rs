@@ -141,7 +141,7 @@ fn a_file_that_a_pod_reads_has_it_restarted() {
     let mut cluster = Cluster::of_three_and_two();
     let bench = standing(&cluster);
     cluster.spec.api_server.audit_policy = Some(serde_yaml::from_str("kind: Policy").unwrap());
-    // Its manifest was written anew by kubeadm, and is the same the second time.
+    // Its manifest was rewritten by kubeadm, and is the same the second time.
     bench.file("etc/kubernetes/manifests/kube-apiserver.yaml", &bench.read("etc/kubernetes/kubeadm.yaml"));
     apply(&bench, &cluster).unwrap();
     assert_eq!(acts(&bench), ["control-plane apiserver", "stop kube-apiserver-0"]);
