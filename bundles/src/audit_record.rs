@@ -248,7 +248,7 @@ impl AuditRecord {
     ) -> Result<Self, AuditRecordError> {
         let (statement, _) = Statement::<Self>::verify(path, file, list_bytes, std::slice::from_ref(key))?;
         let record = statement.predicate;
-        // A record that says "passed" beside a verdict that refuses is none that kbundle wrote.
+        // kbundle never writes "passed" beside a verdict that refuses.
         if record.result == AuditResult::Passed && AuditResult::of(&record.verdicts) == AuditResult::Passed {
             return Ok(record);
         }

@@ -28,7 +28,7 @@ pub enum Names<'a> {
     Without(&'a BTreeSet<String>),
 }
 
-/// Makes one of kubeadm's certificates again and puts it in place.
+/// Renews one of kubeadm's certificates and puts it in place.
 pub fn renew(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()> {
     let made = prepare(host).and_then(|()| make(host, name, names));
     // It holds a key, so it goes whatever came of it.
@@ -38,7 +38,7 @@ pub fn renew(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Resu
     Ok(())
 }
 
-/// Makes the certificate of this host's API server again, with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
+/// Renews the certificate of this host's API server with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
 /// reads it before a restart.
 pub fn remake_apiserver(host: &mut Host, gone: &BTreeSet<String>) -> anyhow::Result<()> {
     renew(host, Renewable::Apiserver, Names::Without(gone))

@@ -66,7 +66,7 @@ pub struct CertificateReport {
     /// Whether that authority signed it; absent where that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
-    /// Who makes it again before it ends.
+    /// Who renews it before it ends.
     pub renewed_by: RenewedBy,
 }
 

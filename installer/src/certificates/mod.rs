@@ -1,4 +1,4 @@
-//! The certificates that a cluster uses on a host: which there are, how each is, and how they are made again.
+//! The certificates that a cluster uses on a host: which there are, how each is, and how they are renewed.
 //!
 //! [`place`] says where they lie, [`look`] judges what is there, [`renew`] makes new ones and has the programs that use them read
 //! them, [`sans`] adds names to the API server's. What is under way is kept in [`pending`], so that a run that was cut off is

@@ -25,7 +25,7 @@ pub const KUBELET_SERVER_KEY: &str = "/var/lib/kubelet/pki/kubelet.key";
 /// The one that the cluster signs for it, where the kubelet asks for one.
 const KUBELET_SERVER_SIGNED: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
 
-/// Who makes a certificate again before it ends.
+/// Who renews a certificate before it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RenewedBy {
@@ -37,7 +37,7 @@ pub enum RenewedBy {
     Nobody,
 }
 
-/// A certificate that `kinstall certs renew` makes again, by the name that it has there.
+/// A certificate that `kinstall certs renew` renews, by the name that it has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Renewable {
@@ -139,7 +139,7 @@ pub struct CertificatePlace {
     pub path: String,
     /// Whose signature it needs.
     pub authority: Authority,
-    /// Who makes it again.
+    /// Who renews it.
     pub renewed_by: RenewedBy,
 }
 

@@ -1,4 +1,4 @@
-//! Makes certificates of a host again.
+//! Renews the certificates of a host.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::kubeadm::{self, CONFIG_PATH};
 use crate::step_progress::StepProgress;
 use crate::steps::{etcd, kubeconfig};
 
-/// Which certificates are made again.
+/// Which certificates are renewed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {

@@ -38,7 +38,7 @@ pub enum CertsCommand {
         after_long_help = "Examples:\n  kinstall certs list\n  kinstall certs list --config cluster.yaml --warn-days 90 --output json"
     )]
     List(CertsListArguments),
-    /// Make certificates again, with the same authority, and restart what uses them
+    /// Renew certificates with the same authority, and restart what uses them
     ///
     /// The member of etcd, the API server, the controller manager and the scheduler of a host are restarted one after another, each
     /// when the one before is well; with several hosts, one host after another. Pods of users go on. Cut off anywhere, the next

@@ -13,7 +13,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::{Identity, PrivateKey};
 
-/// A certificate with less time left than this is made again by the next run.
+/// A certificate with less time left than this is renewed by the next run.
 const RENEWED_BEFORE_END: Duration = Duration::days(365);
 
 /// Why a certificate will not do.

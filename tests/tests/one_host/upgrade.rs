@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use crate::minors::chosen;
 
+/// What an upgrade of the runtime alone leads to.
+const NEWER_RUNTIME: [(&str, &str); 3] = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
+
 /// Puts objects of users there.
 fn fill(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     cluster.kubectl("create secret generic kept --from-literal=word=still-there")?;
@@ -65,6 +68,13 @@ fn pods(cluster: &Cluster<'_>) -> anyhow::Result<String> {
     )
 }
 
+/// A bundle, and `newer.tar.zst` that differs by [`NEWER_RUNTIME`].
+fn carry_with_newer_runtime(host: &Host) -> anyhow::Result<()> {
+    let carried = carried(OLDEST, "bridge");
+    carried.carry_into(host)?;
+    copy_in(host, &carried.build_with(&NEWER_RUNTIME)?, "newer.tar.zst")
+}
+
 /// What a rollback prints, each line validated.
 fn roll_back(host: &Host, options: &str) -> anyhow::Result<Vec<Value>> {
     let said = host.sh(&format!("cd {STICK} && ./kinstall rollback {options} --output json"))?;
@@ -76,10 +86,7 @@ fn roll_back(host: &Host, options: &str) -> anyhow::Result<Vec<Value>> {
 fn an_upgrade_that_was_killed_is_rolled_back_and_the_rollback_is_killed_too() -> anyhow::Result<()> {
     let lab = Lab::boot("one-rollback", 1)?;
     let host = &lab.hosts()[0];
-    let carried = carried(OLDEST, "bridge");
-    carried.carry_into(host)?;
-    let newer = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
-    copy_in(host, &carried.build_with(&newer)?, "newer.tar.zst")?;
+    carry_with_newer_runtime(host)?;
     let before = Snapshot::of(host)?;
     install(host)?;
     let cluster = Cluster::new(host);
@@ -117,10 +124,7 @@ fn an_upgrade_that_was_killed_is_rolled_back_and_the_rollback_is_killed_too() ->
 fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<()> {
     let lab = Lab::boot("one-runtime", 1)?;
     let host = &lab.hosts()[0];
-    let carried = carried(OLDEST, "bridge");
-    carried.carry_into(host)?;
-    let newer = [("containerd", "2.3.4"), ("runc", "1.4.3"), ("cni-plugins", "1.9.1")];
-    copy_in(host, &carried.build_with(&newer)?, "newer.tar.zst")?;
+    carry_with_newer_runtime(host)?;
     let before = Snapshot::of(host)?;
     install(host)?;
     let cluster = Cluster::new(host);
@@ -130,7 +134,7 @@ fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<
     let planned = planned(host, upgrade)?;
     let outline = planned.iter().find(|event| event["event"] == "outlined").context("no outline")?;
     ensure!(outline["restarts"] == serde_json::json!(["containerd"]), "{outline}");
-    for (name, version) in newer {
+    for (name, version) in NEWER_RUNTIME {
         let is_told = |change: &Value| change["name"] == name && change["to"] == version;
         ensure!(outline["changes"].as_array().context("no changes")?.iter().any(is_told), "{name}: {outline}");
     }

@@ -76,7 +76,7 @@ pub(super) fn renew(host: &mut Host, placed: &Placed, authority: &PrivateKey) ->
     Ok(host.write_file(&placed.certificate, pair.certificate.as_bytes(), 0o644)?)
 }
 
-/// Makes one of the certificates of this host's member again. The host has the authority; the member has to be restarted.
+/// Renews one of the certificates of this host's member. The host has the authority; the member has to be restarted.
 pub fn renew_member(host: &mut Host, name: &str, address: IpAddr, which: MemberCertificate) -> anyhow::Result<()> {
     let etcd = host.user(layout::USER)?.context("the user etcd is not there")?;
     let authority = authority::key(host)?.context("this host does not have the key of etcd's authority")?;

@@ -97,7 +97,7 @@ fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     Ok(here.or_else(|| context.material.etcd_client.as_ref().map(|client| client.authority.clone())))
 }
 
-/// Makes the certificate again where the host has etcd's authority, and takes the one that was `handed` where it has not.
+/// Renews the certificate where the host has etcd's authority, and takes the one that was `handed` where it has not.
 pub fn renew_client(host: &mut Host, handed: Option<&join_material::EtcdClient>) -> anyhow::Result<()> {
     if let Some(key) = authority::key(host)? {
         return certificates::renew(host, &placed(), &key);

@@ -142,9 +142,9 @@ fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
 /// The first that happens. What comes after it waits for the next run.
 fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
     if pending.certificate {
-        context.progress.detail("making the API server's certificate again");
+        context.progress.detail("renewing the API server's certificate");
         aside::remake_apiserver(&mut context.host, &pending.names_gone)
-            .context("cannot make the API server's certificate again")?;
+            .context("cannot renew the API server's certificate")?;
         pending.certificate = false;
         pending.names_gone.clear();
         pending.keep(&context.host)?;
