@@ -34,8 +34,7 @@ use crate::version::version;
 
 pub use audit::AuditArguments;
 pub use backup::{
-    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
-    SealingArguments,
+    BackupArguments, BackupCommand, Interval, MakeArguments, RestoreArguments, ScheduleArguments, SealingArguments,
 };
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,

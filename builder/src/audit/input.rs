@@ -85,7 +85,7 @@ impl<'a> Input<'a> {
     /// What was read.
     #[must_use]
     pub fn of(evidence: &'a Evidence<'_>) -> Self {
-        let signer = |key: &KeyId| Signer { key_id: key.clone(), valid_from: evidence.key_days.get(key).copied() };
+        let signer = |key: &KeyId| Signer { key_id: *key, valid_from: evidence.key_days.get(key).copied() };
         Self {
             schema: SCHEMA,
             day: evidence.today,

@@ -22,12 +22,15 @@ pub struct FoundObject {
 /// Fields that hold containers: of `PodSpec` in the Kubernetes API.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
+/// What an object has that a rule refuses, in words.
+type Find = fn(&Value) -> Vec<String>;
+
 /// The rules of the policy, in the order of reports.
 pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Checked> {
     let Some(Manifests { privileged, host_path, host_network, cluster_admin }) = &policy.manifests else {
         return Vec::new();
     };
-    let rules: [(Choice, Rule, &str, fn(&Value) -> Vec<String>); 4] = [
+    let rules: [(Choice, Rule, &str, Find); 4] = [
         (*privileged, Rule::ManifestPrivileged, "no privileged container", of_pods::<PrivilegedContainers>),
         (*host_path, Rule::ManifestHostPath, "no volume of the host's files", host_paths),
         (*host_network, Rule::ManifestHostNetwork, "no pod in the host's network", of_pods::<HostNetwork>),
@@ -37,7 +40,7 @@ pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Checked> {
     refused.map(|(_, rule, expected, find)| checked(rule, expected, find, evidence)).collect()
 }
 
-fn checked(rule: Rule, expected: &str, find: fn(&Value) -> Vec<String>, evidence: &Evidence<'_>) -> Checked {
+fn checked(rule: Rule, expected: &str, find: Find, evidence: &Evidence<'_>) -> Checked {
     let breach = |found: &FoundObject| {
         let what = find(&found.object);
         (!what.is_empty()).then(|| {

@@ -269,7 +269,7 @@ fn other_programs_get_what_a_document_may_hold() {
 fn assert_of_sarif(document: &serde_json::Value) {
     let mut schema: serde_json::Value =
         serde_json::from_str(include_str!("../../tests/sarif/sarif-schema-2.1.0.json")).unwrap();
-    // Its pattern is no regular expression as the meta-schema of JSON Schema wants it, and kbundle writes no language.
+    // Its pattern is not a regular expression as the meta-schema of JSON Schema wants it, and kbundle writes no language.
     schema["definitions"]["run"]["properties"]["language"].as_object_mut().unwrap().remove("pattern").unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let errors: Vec<_> =
@@ -287,7 +287,7 @@ fn the_schema_of_sarif_refuses_what_is_wrong() {
         assert!(std::panic::catch_unwind(|| assert_of_sarif(&document)).is_err(), "{uri}");
     }
     let wrong = std::panic::catch_unwind(|| {
-        assert_of_sarif(&serde_json::json!({ "version": "2.1.0", "runs": [{ "results": [] }] }))
+        assert_of_sarif(&serde_json::json!({ "version": "2.1.0", "runs": [{ "results": [] }] }));
     });
     assert!(wrong.is_err());
 }

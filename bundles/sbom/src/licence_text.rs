@@ -49,7 +49,7 @@ pub fn find<C: Content>(
         let mut search = Search { texts: &mut texts, subjects: &subjects, save, failed: None };
         let mut broken = None;
         let mut look = |reader: &mut dyn Read| {
-            broken = tar_files::each(reader, &mut |file| search.take(file)).err();
+            broken = tar_files::each(reader, &mut |mut file| search.take(&mut file)).err();
         };
         content.read(entry, &mut look).map_err(SbomError::Content)?;
         if let Some(source) = search.failed {
@@ -84,12 +84,12 @@ struct Search<'a> {
     texts: &'a mut LicenceTexts,
     subjects: &'a BTreeSet<String>,
     save: &'a mut dyn FnMut(&Digest, &[u8]) -> io::Result<()>,
-    /// Why a text could not be saved, which is no property of the layer.
+    /// Why a text could not be saved, which says nothing about the layer.
     failed: Option<io::Error>,
 }
 
 impl Search<'_> {
-    fn take(&mut self, file: TarFile<'_>) -> io::Result<()> {
+    fn take(&mut self, file: &mut TarFile<'_>) -> io::Result<()> {
         if self.failed.is_some() || !file.is_regular() || !is_licence_text(&file.path) {
             return Ok(());
         }
@@ -103,15 +103,15 @@ impl Search<'_> {
         if bytes.is_empty() || bytes.contains(&0) {
             return Ok(());
         }
-        self.add(file.path, &bytes);
+        self.add(&file.path, &bytes);
         Ok(())
     }
 
-    fn add(&mut self, path: String, bytes: &[u8]) {
+    fn add(&mut self, path: &str, bytes: &[u8]) {
         let digest = Digest::of(bytes);
         if !self.texts.places.contains_key(&digest) {
             if self.texts.places.len() == MAX_LICENCE_TEXTS {
-                self.not_read(&path, &format!("at most {MAX_LICENCE_TEXTS} texts are read"));
+                self.not_read(path, &format!("at most {MAX_LICENCE_TEXTS} texts are read"));
                 return;
             }
             if let Err(error) = (self.save)(&digest, bytes) {
@@ -120,7 +120,8 @@ impl Search<'_> {
             }
         }
         let places = self.texts.places.entry(digest).or_default();
-        places.extend(self.subjects.iter().map(|subject| TextPlace { subject: subject.clone(), path: path.clone() }));
+        places
+            .extend(self.subjects.iter().map(|subject| TextPlace { subject: subject.clone(), path: path.to_owned() }));
     }
 
     fn not_read(&mut self, path: &str, reason: &str) {
@@ -184,7 +185,7 @@ mod tests {
         let subjects = ["a:1".to_owned(), "b:1".to_owned()].into();
         let mut search = Search { texts: &mut texts, subjects: &subjects, save: &mut save, failed: None };
         let bytes = tar(&[("LICENSE", b"MIT"), ("x/COPYING", b"MIT"), ("NOTICE", b"\0binary"), ("COPYING", b"")]);
-        tar_files::each(&mut &bytes[..], &mut |file| search.take(file)).unwrap();
+        tar_files::each(&mut &bytes[..], &mut |mut file| search.take(&mut file)).unwrap();
         assert_eq!(saved, [(Digest::of(b"MIT"), b"MIT".to_vec())]);
         let places: Vec<_> = texts.places[&Digest::of(b"MIT")]
             .iter()
@@ -199,8 +200,10 @@ mod tests {
         let mut save = |_: &Digest, _: &[u8]| Err(io::Error::other("full"));
         let subjects = ["a:1".to_owned()].into();
         let mut search = Search { texts: &mut texts, subjects: &subjects, save: &mut save, failed: None };
-        tar_files::each(&mut &tar(&[("LICENSE", b"MIT"), ("COPYING", b"GPL")])[..], &mut |file| search.take(file))
-            .unwrap();
+        tar_files::each(&mut &tar(&[("LICENSE", b"MIT"), ("COPYING", b"GPL")])[..], &mut |mut file| {
+            search.take(&mut file)
+        })
+        .unwrap();
         assert_eq!(search.failed.unwrap().to_string(), "full");
         assert!(texts.places.is_empty());
     }

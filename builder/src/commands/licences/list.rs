@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// What a list of packages says of licences.
 pub struct Licences {
-    pub licences: Vec<Licence>,
+    pub stated: Vec<Licence>,
     pub unstated: Vec<Item>,
     pub not_read: Vec<String>,
 }
@@ -73,7 +73,7 @@ pub fn of(bom: &Bom) -> Licences {
     }
     let items = |items: BTreeMap<Key, Item>| items.into_values().collect();
     let licences = by_licence.into_iter().map(|((name, spdx), found)| Licence { name, spdx, items: items(found) });
-    Licences { licences: licences.collect(), unstated: items(unstated), not_read }
+    Licences { stated: licences.collect(), unstated: items(unstated), not_read }
 }
 
 fn named(licence: &LicenceChoice) -> (String, bool) {

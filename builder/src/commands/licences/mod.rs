@@ -57,7 +57,7 @@ pub fn run(arguments: &LicencesArgs, output: OutputFormat) -> anyhow::Result<()>
     let input = Input::find(&arguments.bundle)?;
     let bundle = input.open_completed(asked.check(), &arguments.base)?;
     let (bom, packages_from) = carried_or_computed(&input, &bundle)?;
-    let list::Licences { licences, unstated, not_read } = list::of(&bom);
+    let list::Licences { stated: licences, unstated, not_read } = list::of(&bom);
     let list_digest = Digest::of(&bundle.head().list_bytes);
     let name = input.name.clone();
     let mut report =
