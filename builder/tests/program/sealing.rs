@@ -70,17 +70,6 @@ fn another_identity_a_cut_and_a_flipped_bit_are_refused() {
 }
 
 #[test]
-fn a_sealed_bundle_is_signed_beside_and_never_in_the_clear() {
-    let upstream = sealed();
-    let before = fs::read(upstream.path("sealed.age")).unwrap();
-    let sign = ["sign", "sealed.age", "--key", "signing.key"];
-    let (code, text) = failure(&upstream.kbundle(with(&sign)));
-    assert_eq!((code, text.contains("a sealed bundle cannot be changed")), (2, true), "{text}");
-    success(&upstream.kbundle(with(&[&sign[..], &["--detached"]].concat())));
-    assert_eq!(fs::read(upstream.path("sealed.age")).unwrap(), before);
-}
-
-#[test]
 fn a_passphrase_seals_and_opens_and_a_short_one_does_not() {
     let upstream = sealed();
     fs::write(upstream.path("passphrase"), "correct horse battery\n").unwrap();
