@@ -24,7 +24,6 @@ use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::required_audit::RequiredAuditArgs;
-use kbundle_commands::sealing::OpeningArgs;
 use kbundle_commands::verify::VerifyArgs;
 use kbundle_format::KubeVersion;
 
@@ -350,9 +349,6 @@ pub struct PreflightArguments {
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
-    /// What opens it where it is sealed.
-    #[command(flatten)]
-    pub opening: OpeningArgs,
     /// Bundles that complete it.
     #[command(flatten)]
     pub base: BaseArgs,

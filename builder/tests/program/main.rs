@@ -28,7 +28,6 @@ mod reading;
 mod reference;
 mod registry;
 mod sbom;
-mod sealing;
 mod server;
 mod signing;
 mod site;
