@@ -95,8 +95,8 @@ pub struct LicencesArgs {
     pub base: BaseArgs,
     /// Write the licence texts that images and archives carry to this folder, which must not exist yet
     ///
-    /// With a file NOTICE that lists what has which licence and where each text was found. All content is read. The folder gets its name only when it
-    /// is complete.
+    /// With a file NOTICE that lists what has which licence and where each text was found. All images and archives are read. The folder gets its name only when
+    /// it is complete.
     #[arg(long, value_name = "DIR")]
     pub texts: Option<PathBuf>,
     #[command(flatten)]

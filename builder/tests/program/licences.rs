@@ -5,7 +5,7 @@ use kbundle_format::Digest;
 use serde_json::{Value, json};
 
 use crate::sbom::{STATUS, tar};
-use crate::upstream::{Image, Upstream, failure, success};
+use crate::upstream::{Image, Upstream, failure, noise, success};
 
 const COPYRIGHT: &str = "Format: x\nLicense: LGPL-2.1+\n";
 
@@ -19,6 +19,7 @@ fn built() -> Upstream {
         ("app/node_modules/left-pad/package.json", r#"{"name":"left-pad","version":"1.3.0","license":"WTFPL"}"#),
         ("app/node_modules/left-pad/LICENSE", "Do what you want\n"),
     ]);
+    let layer = [layer, noise(9, 4000)].concat();
     upstream.add_image("distro", &Image::of(&config, layer));
     success(&upstream.build(&["--key", "signing.key", "--out", "bundle.tar.zst"]));
     upstream
@@ -29,7 +30,11 @@ const LICENCES: [&str; 4] = ["licences", "bundle.tar.zst", "--key", "signing.pub
 #[test]
 fn licences_are_listed_with_what_has_them_and_where_that_was_told() {
     let upstream = built();
-    insta::assert_snapshot!(success(&upstream.kbundle(LICENCES)));
+    let text = success(&upstream.kbundle(LICENCES));
+    let (listed, unread) = text.split_once("NOT READ ").unwrap();
+    insta::assert_snapshot!(listed);
+    // The layer of `pause` is noise.
+    assert!(unread.starts_with("registry.k8s.io/pause:3.9 (linux/amd64): layer sha256:"), "{unread}");
     let printed = success(&upstream.kbundle([&LICENCES[..], &["--output", "json"]].concat()));
     let report: Value = serde_json::from_str(&printed).unwrap();
     let licences = report["licences"].as_array().unwrap();
@@ -57,9 +62,11 @@ fn texts_and_a_notice_are_written_whole_or_not_at_all() {
     let (code, text) = failure(&upstream.kbundle(texts));
     assert_eq!((code, text.contains("licences")), (3, true), "{text}");
 
+    // Noise is not compressed, so the layer can be found in the bundle.
     let mut bytes = fs::read(upstream.path("bundle.tar.zst")).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let part = &noise(9, 4000)[1000..1032];
+    let place = bytes.windows(part.len()).position(|window| window == part).unwrap();
+    bytes[place] ^= 1;
     fs::write(upstream.path("bundle.tar.zst"), bytes).unwrap();
     let (code, _) = failure(&upstream.kbundle([&LICENCES[..], &["--texts", "more"]].concat()));
     assert_eq!((code, upstream.path("more").exists(), upstream.incomplete()), (3, false, 0));

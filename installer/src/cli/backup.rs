@@ -199,7 +199,7 @@ impl FromStr for Recipient {
         }
         text.parse()
             .map(Self)
-            .map_err(|_| "it is no age recipient, such as `age1` and 58 more letters and digits".to_owned())
+            .map_err(|_| "it is not an age recipient, such as `age1` and 58 more letters and digits".to_owned())
     }
 }
 

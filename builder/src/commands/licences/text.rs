@@ -19,7 +19,7 @@ pub fn of(report: &Report) -> String {
             texts.directory, texts.files
         );
         for reason in &texts.not_read {
-            let _ = writeln!(text, "  NOT READ {reason}");
+            let _ = writeln!(text, "  NOT READ {}", printable(reason));
         }
     }
     text
@@ -39,9 +39,14 @@ pub fn inventory(report: &Report, places: usize) -> String {
         report.unstated.iter().for_each(|item| line(&mut text, item, places));
     }
     for reason in &report.not_read {
-        let _ = writeln!(text, "NOT READ {reason}");
+        let _ = writeln!(text, "NOT READ {}", printable(reason));
     }
     text
+}
+
+/// A reason may repeat bytes of a broken archive.
+fn printable(reason: &str) -> String {
+    reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 fn line(text: &mut String, item: &Item, places: usize) {
