@@ -156,12 +156,11 @@ pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Result<Vec<Checked>, R
     for set in [Set::Deny, Set::Warn] {
         let Some(said) = rego.said(set, &input)? else { continue };
         let breaches = said.into_iter().map(|said| breach(said, evidence)).collect();
-        let found = format!("{} rules hold", names(&rego.files));
         let (expected, broken) = match set {
-            Set::Deny => (format!("{} deny nothing", names(&rego.files)), Outcome::Refused),
-            Set::Warn => (format!("{} warn of nothing", names(&rego.files)), Outcome::Warned),
+            Set::Deny => (format!("nothing that {} denies", names(&rego.files)), Outcome::Refused),
+            Set::Warn => (format!("nothing that {} warns of", names(&rego.files)), Outcome::Warned),
         };
-        checked.push(Checked { broken, ..Checked::new(Rule::Rego, expected, found, breaches) });
+        checked.push(Checked { broken, ..Checked::new(Rule::Rego, expected, "nothing", breaches) });
     }
     if checked.is_empty() { Err(RegoError::NoRule { files: names(&rego.files) }) } else { Ok(checked) }
 }

@@ -76,7 +76,9 @@ warn contains sprintf(\"signed by %d\", [count(input.signers)])
     policy(&upstream, "rego: [rules/site.rego]\n");
     let (code, text, errors) = audit(&upstream, &["--policy", "policy.yaml"]);
     assert_eq!(code, Some(3), "{text}{errors}");
-    for part in ["REFUSED  rego", "found    an agent", "WARNED   rego", "signed by 1", "rules      rules/site.rego sha256:"] {
+    for part in
+        ["REFUSED  rego", "found    an agent", "WARNED   rego", "signed by 1", "rules      rules/site.rego sha256:"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     let waiver = "waivers: [{rule: rego, item: an agent, name: A. Officer, reason: reviewed, until: 9999-12-31}]\n";
