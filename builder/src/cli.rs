@@ -11,6 +11,7 @@ mod images;
 pub mod offers;
 mod pushing;
 mod reading;
+mod sealing;
 mod signing;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs, LicencesArgs, SbomArgs, SbomFormat};
+pub use self::sealing::SealArgs;
 pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
 use crate::version::version;
 
@@ -104,6 +106,7 @@ pub enum Command {
     Split(SplitCommandArgs),
     #[command(after_long_help = "Examples:\n  kbundle repair /media/stick1 /media/stick2")]
     Repair(RepairArgs),
+    Seal(SealArgs),
     Push(PushArgs),
     #[command(after_long_help = "Examples:\n  kbundle completion bash > /etc/bash_completion.d/kbundle")]
     Completion(CompletionArguments),

@@ -15,7 +15,7 @@ impl Program for Arguments {
             ("Sign", &["keygen", "sign"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "licences", "diff", "check"]),
             ("Audit", &["audit", "report", "advisories"]),
-            ("Cut and complete", &["join", "subset", "split", "repair"]),
+            ("Cut and complete", &["join", "subset", "split", "repair", "seal"]),
             ("Registries", &["push"]),
             ("Shell", &["completion", "man"]),
         ],

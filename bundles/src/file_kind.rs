@@ -32,7 +32,11 @@ pub enum FileKind {
 }
 
 /// How files begin, and what they are.
-const BEGINNINGS: [(&[u8], &str); 17] = [
+const BEGINNINGS: [(&[u8], &str); 18] = [
+    (
+        b"age-encryption.org/",
+        "an age file, which `--identity` or `--passphrase-file` opens where it is a sealed bundle",
+    ),
     (b"\x1F\x8B", "a gzip file (such as a .tar.gz)"),
     (b"PK\x03\x04", "a zip file"),
     (b"PK\x05\x06", "an empty zip file"),

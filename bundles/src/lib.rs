@@ -49,6 +49,7 @@ mod ordered;
 pub mod os_package;
 mod pieces;
 mod read_error;
+pub mod sealed;
 pub mod seek_table;
 pub mod sha256;
 pub mod shell;

@@ -1,6 +1,6 @@
 //! Where a bundle's bytes come from: one file, or volumes read as if they were one file.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
+use crate::sealed::{MAGIC, OpenError, Opener, Unsealed};
 use crate::volume::{self, MendedVolume, VolumeError, VolumeSet};
 
 /// Why a bundle's bytes cannot be had.
@@ -46,6 +47,7 @@ struct Inner {
 enum Kind {
     File { file: fs::File, length: u64 },
     Volumes(VolumeSet),
+    Unsealed(Unsealed),
 }
 
 impl BundleSource {
@@ -71,6 +73,28 @@ impl BundleSource {
         Ok(named(Kind::Volumes(VolumeSet::open(paths)?)))
     }
 
+    /// Whether what lies there is sealed, so that it has to be opened before it is read as a bundle.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_sealed(&self) -> io::Result<bool> {
+        let mut first = [0; MAGIC.len()];
+        if self.size_bytes() < first.len() as u64 {
+            return Ok(false);
+        }
+        self.read_exact_at(&mut first, 0)?;
+        Ok(first == MAGIC)
+    }
+
+    /// The content of a sealed bundle, which is decrypted while it is read.
+    ///
+    /// # Errors
+    /// [`OpenError`]: it is not opened by this, or it is not complete.
+    pub fn unsealed(&self, opener: &Arc<Opener>) -> Result<Self, OpenError> {
+        let kind = Kind::Unsealed(Unsealed::open(self.clone(), Arc::clone(opener))?);
+        Ok(Self(Arc::new(Inner { path: self.0.path.clone(), kind })))
+    }
+
     /// The path that it was opened by, the first of several.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -83,6 +107,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { length, .. } => *length,
             Kind::Volumes(set) => set.bundle_bytes(),
+            Kind::Unsealed(unsealed) => unsealed.length,
         }
     }
 
@@ -91,6 +116,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
             Kind::Volumes(set) => set.read_exact_at(buffer, offset),
+            Kind::Unsealed(unsealed) => unsealed.read_exact_at(buffer, offset),
         }
     }
 
@@ -98,7 +124,8 @@ impl BundleSource {
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
         match &self.0.kind {
-            Kind::File { .. } => None,
+            // Where a byte of sealed content lies says nothing to anybody.
+            Kind::File { .. } | Kind::Unsealed(_) => None,
             Kind::Volumes(set) => set.volume_at(offset),
         }
     }
@@ -110,7 +137,7 @@ impl BundleSource {
     #[must_use]
     pub fn damaged_volume(&self, range: Range<u64>) -> Option<Range<u64>> {
         match &self.0.kind {
-            Kind::File { .. } => None,
+            Kind::File { .. } | Kind::Unsealed(_) => None,
             Kind::Volumes(set) => set.damaged_in(range),
         }
     }
@@ -122,6 +149,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { .. } => false,
             Kind::Volumes(set) => set.mend(),
+            Kind::Unsealed(unsealed) => unsealed.sealed().mend(),
         }
     }
 
@@ -131,6 +159,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { .. } => Vec::new(),
             Kind::Volumes(set) => set.mended(),
+            Kind::Unsealed(unsealed) => unsealed.sealed().mended(),
         }
     }
 
@@ -140,6 +169,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { .. } => 0,
             Kind::Volumes(set) => set.parity_volumes(),
+            Kind::Unsealed(unsealed) => unsealed.sealed().parity_volumes(),
         }
     }
 
@@ -155,6 +185,7 @@ impl BundleSource {
         match &self.0.kind {
             Kind::File { .. } => Vec::new(),
             Kind::Volumes(set) => set.damaged(),
+            Kind::Unsealed(unsealed) => unsealed.sealed().damaged_volumes(),
         }
     }
 }
@@ -176,11 +207,23 @@ impl Read for SourceReader {
                 self.position += count as u64;
                 Ok(count)
             }
-            Kind::Volumes(set) => {
-                set.read_exact_at(&mut buffer[..count], self.position)?;
+            Kind::Volumes(_) | Kind::Unsealed(_) => {
+                self.source.read_exact_at(&mut buffer[..count], self.position)?;
                 self.position += count as u64;
                 Ok(count)
             }
         }
+    }
+}
+
+impl Seek for SourceReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(distance) => self.source.size_bytes().checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
     }
 }

@@ -24,6 +24,7 @@ use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
 use kbundle_commands::repair::RepairArgs;
 use kbundle_commands::required_audit::RequiredAuditArgs;
+use kbundle_commands::sealing::OpeningArgs;
 use kbundle_commands::verify::VerifyArgs;
 use kbundle_format::KubeVersion;
 
@@ -33,8 +34,7 @@ use crate::version::version;
 
 pub use audit::AuditArguments;
 pub use backup::{
-    BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
-    SealingArguments,
+    BackupArguments, BackupCommand, Interval, MakeArguments, RestoreArguments, ScheduleArguments, SealingArguments,
 };
 pub use certs::{
     CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
@@ -350,6 +350,9 @@ pub struct PreflightArguments {
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
+    /// What opens it where it is sealed.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
     /// Bundles that complete it.
     #[command(flatten)]
     pub base: BaseArgs,

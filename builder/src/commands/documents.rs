@@ -9,7 +9,7 @@ use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
     advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, licences, lock, report,
-    reproduce, sbom, sign,
+    reproduce, sbom, seal, sign,
 };
 
 /// Of every command.
@@ -45,6 +45,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("subset").with::<composed::Report>(),
         Documents::of("split").with::<composed::Report>(),
         Documents::of("repair").with::<repair::Report>(),
+        Documents::of("seal").with::<seal::Report>(),
         Documents::of("push").with::<kbundle::push::Outcome>(),
         Documents::of("completion").with::<TextDocument>(),
         Documents::of("man").with::<ManDocument>(),

@@ -24,6 +24,7 @@ pub mod push;
 pub mod report;
 pub mod reproduce;
 pub mod sbom;
+pub mod seal;
 pub mod sign;
 pub mod source;
 pub mod split;
@@ -58,6 +59,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Images(command) => images::run(&command, output),
         Command::Config(command) => config::run(&command, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
+        Command::Seal(arguments) => seal::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),
         Command::Verify(arguments) => verify::run(&arguments, output),
         Command::Inspect(arguments) => inspect::run(&arguments, output),

@@ -15,7 +15,7 @@ use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
 use kbundle_format::stream::Carriage;
 use kbundle_format::volume::is_volume;
-use kbundle_format::{Digest, KeyId, SignatureCheck, SignatureFile};
+use kbundle_format::{BundleSource, Digest, KeyId, SignatureCheck, SignatureFile};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -118,6 +118,13 @@ fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> an
         return Err(failure::usage(
             "a bundle in volumes cannot be changed",
             "write the signature to a file of its own with `--detached`",
+        ));
+    }
+    // Written again, it would lie there in the clear.
+    if BundleSource::open(path).explained()?.is_sealed()? {
+        return Err(failure::usage(
+            "a sealed bundle cannot be changed",
+            "write the signature to a file of its own with `--detached`, or sign the bundle before it is sealed",
         ));
     }
     let source = Opened::of(bundle)?;

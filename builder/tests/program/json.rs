@@ -29,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 32] = [
+const CASES: [Case; 33] = [
     case(
         "build",
         &[
@@ -153,6 +153,12 @@ const CASES: [Case; 32] = [
         "split bundle.tar.zst --size 16KiB --parity 1 --out pieces.tar.zst",
     ),
     case("repair", &["repair sticks", "repair sticks"], 2, "repair absent"),
+    case(
+        "seal",
+        &["seal bundle.tar.zst --passphrase-file passphrase"],
+        3,
+        "seal bundle.tar.zst --passphrase-file passphrase",
+    ),
     case("push", &["push new.tar.zst REGISTRY --unsigned --dry-run"], 2, "push absent.tar.zst r.example --unsigned"),
     case("completion", &["completion bash"], 2, "completion nothing"),
     case("man", &["man man1"], 1, "man signing.pub/man1"),
@@ -176,6 +182,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
     write_fitting_bundle(&upstream.path(""));
     write_osv(&upstream);
+    fs::write(upstream.path("passphrase"), "correct horse battery\n").unwrap();
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
         let name = format!("volumes.tar.zst.{volume}");

@@ -28,6 +28,7 @@ mod reading;
 mod reference;
 mod registry;
 mod sbom;
+mod sealing;
 mod server;
 mod signing;
 mod site;

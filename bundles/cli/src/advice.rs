@@ -9,6 +9,7 @@ use kbundle_format::compose::ComposeError;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::key::KeyError;
 use kbundle_format::list::ListError;
+use kbundle_format::sealed::OpenError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
 use kbundle_format::volume::VolumeError;
@@ -32,6 +33,28 @@ impl Explain for SourceError {
             Self::Volume(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+impl Explain for OpenError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File { source } => Kind::of_file(source),
+            Self::NeedsPassphrase | Self::NeedsIdentity => Kind::Usage,
+            _ => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NeedsPassphrase => "give the file with the passphrase: `--passphrase-file FILE`",
+            Self::NeedsIdentity => "give the file with the identity: `--identity FILE`",
+            Self::NotSealed => "leave `--identity` and `--passphrase-file` out where it is not sealed",
+            Self::Closed { .. } => "give what it was sealed to, or ask whoever sealed it",
+            Self::Damaged { .. } => "copy the file again",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

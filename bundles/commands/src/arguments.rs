@@ -7,6 +7,7 @@ use kbundle_cli::arguments::{SignatureArguments, VolumeArguments};
 use kbundle_format::volume::Split;
 
 use crate::destination::Existing;
+use crate::sealing::OpeningArgs;
 
 /// Which bundle.
 #[derive(Clone, Debug, Args)]
@@ -17,6 +18,9 @@ pub struct BundleArgs {
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
+    /// What opens it where it is sealed.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
 }
 
 /// Older bundles that complete a differential one.

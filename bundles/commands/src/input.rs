@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use kbundle_cli::arguments::{VolumeArguments, is_standard_input};
@@ -11,6 +12,7 @@ use kbundle_cli::program::typed;
 use kbundle_cli::{Explained as _, failure, output, progress};
 use kbundle_format::attestation::AttestationError;
 use kbundle_format::diagnosis::Diagnosed;
+use kbundle_format::sealed::Opener;
 use kbundle_format::volume::MendedVolume;
 use kbundle_format::{
     BundleHead, BundleSource, BundleStream, Diagnosis, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck,
@@ -19,6 +21,7 @@ use kbundle_format::{
 
 use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
 use crate::origin;
+use crate::sealing::OpeningArgs;
 use crate::signers::{self, Signer, Trusted};
 
 /// A bundle that is not opened yet.
@@ -28,6 +31,8 @@ pub struct Input {
     /// How an error about it begins.
     refused: String,
     source: Option<BundleSource>,
+    /// What opens it and its bases where they are sealed.
+    opener: Option<Arc<Opener>>,
     /// The volumes that were warned about.
     warned: RefCell<Vec<MendedVolume>>,
 }
@@ -40,6 +45,11 @@ impl Input {
 
     /// The same with another beginning for errors about it.
     pub fn find_refusing(arguments: &BundleArgs, refused: String) -> anyhow::Result<Self> {
+        let opener = arguments.opening.read()?.map(Arc::new);
+        Self::with_opener(arguments, refused, opener)
+    }
+
+    fn with_opener(arguments: &BundleArgs, refused: String, opener: Option<Arc<Opener>>) -> anyhow::Result<Self> {
         let (name, warned) = (name(arguments), RefCell::default());
         if is_standard_input(&arguments.bundle) {
             if !arguments.volumes.volumes.is_empty() {
@@ -48,18 +58,30 @@ impl Input {
                     "name a volume or a folder with volumes instead of `-`",
                 ));
             }
-            return Ok(Self { name, refused, source: None, warned });
+            return Ok(Self { name, refused, source: None, opener, warned });
         }
         let places: Vec<PathBuf> = [&arguments.bundle].into_iter().chain(&arguments.volumes.volumes).cloned().collect();
         let source = BundleSource::open_all(&places).explained().with_context(|| refused.clone())?;
-        let input = Self { name, refused, source: Some(source), warned };
+        let source = if source.is_sealed().explained().with_context(|| refused.clone())? {
+            unsealed(&source, opener.as_ref()).with_context(|| refused.clone())?
+        } else {
+            source
+        };
+        let input = Self { name, refused, source: Some(source), opener, warned };
         input.warn_of_mended()?;
         Ok(input)
     }
 
     /// Finds a bundle that was named without further folders.
     pub fn find_file(path: &Path) -> anyhow::Result<Self> {
-        Self::find(&BundleArgs { bundle: path.to_owned(), volumes: VolumeArguments::default() })
+        Self::find_file_with(path, None)
+    }
+
+    fn find_file_with(path: &Path, opener: Option<Arc<Opener>>) -> anyhow::Result<Self> {
+        let (volumes, opening) = (VolumeArguments::default(), OpeningArgs::default());
+        let arguments = BundleArgs { bundle: path.to_owned(), volumes, opening };
+        let refused = format!("refused {}", name(&arguments));
+        Self::with_opener(&arguments, refused, opener)
     }
 
     /// The files, for commands that cannot do with one pass.
@@ -74,8 +96,7 @@ impl Input {
         if self.source.is_some() || !bases.base.is_empty() {
             return Ok(Bundle::Indexed(self.open_completed(check, bases)?));
         }
-        let opened = BundleStream::open(io::stdin(), check);
-        opened.map(Bundle::Stream).map_err(|error| self.refusal(error))
+        Ok(Bundle::Stream(self.open_stdin(check)?))
     }
 
     /// Opens the files for reading in any order.
@@ -90,14 +111,15 @@ impl Input {
     /// the list of this one.
     pub fn open_completed(&self, check: SignatureCheck<'_>, bases: &BaseArgs) -> anyhow::Result<IndexedBundle> {
         let bundle = self.open_indexed(check)?;
-        let open = |path: &PathBuf| Self::find_file(path)?.open_indexed(SignatureCheck::Skipped);
+        let open =
+            |path: &PathBuf| Self::find_file_with(path, self.opener.clone())?.open_indexed(SignatureCheck::Skipped);
         Ok(bundle.completed_from(bases.base.iter().map(open).collect::<anyhow::Result<_>>()?))
     }
 
     /// Opens for one pass, which is enough to look at the head.
     pub fn open_stream(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
         let opened = match &self.source {
-            None => BundleStream::open(io::stdin(), check),
+            None => return self.open_stdin(check),
             Some(source) => match BundleStream::open(source.reader(), check) {
                 Err(error) if error.may_be_damage() && source.mend() => BundleStream::open(source.reader(), check),
                 opened => opened,
@@ -106,6 +128,15 @@ impl Input {
         let stream = opened.map_err(|error| self.refusal(error))?;
         self.warn_of_mended()?;
         Ok(stream)
+    }
+
+    /// Standard input, which an opener says to be sealed.
+    fn open_stdin(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
+        let opened = match &self.opener {
+            None => BundleStream::open(io::stdin(), check),
+            Some(opener) => BundleStream::open(opener.open(io::stdin()).explained().context(self.refused())?, check),
+        };
+        opened.map_err(|error| self.refusal(error))
     }
 
     /// The refusal of the bundle for `error`: whether it is damaged or was changed, where, and how that was met.
@@ -142,6 +173,17 @@ impl Input {
         }
         Ok(())
     }
+}
+
+/// The content of a sealed bundle.
+fn unsealed(source: &BundleSource, opener: Option<&Arc<Opener>>) -> anyhow::Result<BundleSource> {
+    let opener = opener.ok_or_else(|| {
+        failure::refused(
+            "it is sealed, and nothing was given that opens it",
+            "give the identity that it was sealed to with `--identity FILE`, or its passphrase with `--passphrase-file FILE`",
+        )
+    })?;
+    source.unsealed(opener).explained()
 }
 
 /// What to call a bundle in messages.

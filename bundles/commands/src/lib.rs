@@ -24,6 +24,7 @@ pub mod join;
 pub mod origin;
 pub mod repair;
 pub mod required_audit;
+pub mod sealing;
 pub mod signers;
 pub mod target;
 pub mod unpack;

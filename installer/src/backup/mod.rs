@@ -18,7 +18,7 @@ pub mod schedule;
 pub mod series;
 pub mod write;
 
-pub use keys::{Opener, Seal};
+pub use kbundle_format::sealed::{Opener, Seal};
 pub use list::{BackupEntry, BackupList};
 pub use read::{BackupError, Opened};
 

@@ -1,13 +1,13 @@
 //! Reading a backup: opened, its signature verified, and then each entry compared with the list.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 
-use age::DecryptError;
+use kbundle_format::sealed::{OpenError, Opener, damage};
 use kbundle_format::{Hasher, SignatureFile, TrustPolicy, VerifyingKey};
 
 use super::list::BackupList;
-use super::{LIST, Opener, SIGNATURE, SNAPSHOT};
+use super::{LIST, SIGNATURE, SNAPSHOT};
 
 /// Far above what a list or a signature is.
 const MAX_LIST_BYTES: u64 = 1 << 20;
@@ -24,27 +24,9 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The file itself.
-    #[error("cannot read the backup")]
-    File {
-        /// The cause.
-        source: io::Error,
-    },
-    /// Something else.
-    #[error("it is not a backup: it does not begin as an age file")]
-    NotEncrypted,
-    /// A passphrase is needed.
-    #[error("it is encrypted to a passphrase, and an identity was given")]
-    NeedsPassphrase,
-    /// An identity is needed.
-    #[error("it is encrypted to recipients, and a passphrase was given")]
-    NeedsIdentity,
-    /// It is encrypted to others.
-    #[error("the {opener} does not open it: it was encrypted to another, or its beginning is damaged")]
-    Closed {
-        /// What was given.
-        opener: &'static str,
-    },
+    /// It is not opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It was opened, and what follows is not what was written.
     #[error("it is damaged or not complete: {reason}")]
     Damaged {
@@ -78,7 +60,7 @@ pub fn read(
     keys: &[VerifyingKey],
     snapshot: &mut dyn Write,
 ) -> Result<Opened, BackupError> {
-    let content = open(BufReader::with_capacity(1 << 18, input), opener)?;
+    let content = opener.open(input)?;
     let mut archive = tar::Archive::new(content);
     let mut entries = archive.entries().map_err(damaged)?;
     let list = small(&mut entries, LIST, MAX_LIST_BYTES)?;
@@ -116,32 +98,6 @@ pub fn read(
     Ok(Opened { list, files })
 }
 
-fn open<'a>(input: impl io::BufRead + 'a, opener: &Opener) -> Result<impl Read + 'a, BackupError> {
-    let decryptor = age::Decryptor::new_buffered(input).map_err(|error| match error {
-        DecryptError::Io(source)
-            if !matches!(source.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) =>
-        {
-            BackupError::File { source }
-        }
-        _ => BackupError::NotEncrypted,
-    })?;
-    match (decryptor.is_scrypt(), opener) {
-        (true, Opener::Identities(_)) => return Err(BackupError::NeedsPassphrase),
-        (false, Opener::Passphrase(_)) => return Err(BackupError::NeedsIdentity),
-        _ => {}
-    }
-    decryptor.decrypt(opener.identities().into_iter()).map_err(|error| match error {
-        DecryptError::InvalidMac | DecryptError::InvalidHeader => {
-            BackupError::Damaged { reason: "its beginning was changed".to_owned() }
-        }
-        DecryptError::Io(source) => damaged(source),
-        DecryptError::ExcessiveWork { required, .. } => BackupError::List {
-            reason: format!("opening it takes 2^{required} units of work, more than a backup of kinstall asks for"),
-        },
-        _ => BackupError::Closed { opener: opener.name() },
-    })
-}
-
 fn next<'a, R: Read>(entries: &mut tar::Entries<'a, R>, name: &str) -> Result<tar::Entry<'a, R>, BackupError> {
     let found = entries.next().transpose().map_err(damaged)?;
     found
@@ -168,12 +124,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), BackupError> {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn damaged(error: io::Error) -> BackupError {
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),
-        io::ErrorKind::InvalidData => "a part of it was changed".to_owned(),
-        _ => error.to_string(),
-    };
-    BackupError::Damaged { reason }
+    BackupError::Damaged { reason: damage(&error) }
 }
 
 fn differs(path: &str) -> BackupError {

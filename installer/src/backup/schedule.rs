@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use kbundle_commands::sealing::Recipient;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Recipient;
 use crate::failure::Advise;
 use crate::host::{Host, ledger};
 use crate::template::render;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use kbundle_cli::arguments::VolumeArguments;
 use kbundle_commands::arguments::BaseArgs;
+use kbundle_commands::sealing::OpeningArgs;
 
 use super::TrustArguments;
 
@@ -31,6 +32,9 @@ pub struct AuditArguments {
     /// Where further volumes lie.
     #[command(flatten)]
     pub volumes: VolumeArguments,
+    /// What opens it where it is sealed.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
     /// Bundles that complete it.
     #[command(flatten)]
     pub base: BaseArgs,

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
+use kbundle_commands::sealing::{Recipient, seal};
+use kbundle_format::sealed::Seal;
 
 use super::BundleArguments;
 use super::token::duration;
@@ -120,6 +122,11 @@ pub struct SealingArguments {
 }
 
 impl SealingArguments {
+    /// Who can open a backup.
+    pub fn seal(&self) -> anyhow::Result<Seal> {
+        seal(&self.recipients, self.passphrase_file.as_deref())
+    }
+
     /// The key that signs.
     #[must_use]
     pub fn sign_key(&self) -> &Path {
@@ -138,18 +145,12 @@ pub struct RestoreArguments {
     /// The backup
     #[arg(value_name = "BACKUP")]
     pub backup: PathBuf,
-    /// The bundle that the cluster was set up from.
+    /// The bundle that the cluster was set up from. What opens it where it is sealed opens the backup, too.
     #[command(flatten)]
     pub bundle: BundleArguments,
     /// Trust backups that this public key signed; repeatable
     #[arg(long = "backup-key", value_name = "FILE", required = true)]
     pub backup_keys: Vec<PathBuf>,
-    /// Open the backup with the age identity in this file; repeatable
-    #[arg(long = "identity", value_name = "FILE", conflicts_with = "passphrase_file")]
-    pub identities: Vec<PathBuf>,
-    /// Open the backup with the passphrase in the first line of this file
-    #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
     /// Read the cluster's description from this file (cluster.yaml) instead of the backup, where `api.address` has to change
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -178,31 +179,6 @@ impl FromStr for Interval {
     }
 }
 
-/// An age recipient of the kind X25519.
-#[derive(Clone)]
-pub struct Recipient(pub age::x25519::Recipient);
-
-impl std::fmt::Debug for Recipient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Recipient({})", self.0)
-    }
-}
-
-impl FromStr for Recipient {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
-            return Err(
-                "it is an identity, which is secret; give its recipient, which `age-keygen -y FILE` prints".to_owned()
-            );
-        }
-        text.parse()
-            .map(Self)
-            .map_err(|_| "it is not an age recipient, such as `age1` and 58 more letters and digits".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -216,18 +192,6 @@ mod tests {
         for wrong in ["", "6", "h", "9m", "31d", "-1h"] {
             assert!(wrong.parse::<Interval>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn an_identity_is_no_recipient_and_is_not_repeated() {
-        use age::secrecy::ExposeSecret as _;
-        let identity = age::x25519::Identity::generate();
-        let recipient = identity.to_public().to_string();
-        assert_eq!(recipient.parse::<Recipient>().unwrap().0.to_string(), recipient);
-        let secret = identity.to_string();
-        let error = secret.expose_secret().parse::<Recipient>().unwrap_err();
-        assert!(error.contains("it is an identity") && !error.contains(secret.expose_secret()), "{error}");
-        assert!("age1nothing".parse::<Recipient>().is_err());
     }
 
     fn parsed(line: &str) -> Result<Command, clap::Error> {

@@ -91,7 +91,11 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
 fn open(arguments: &AuditArguments, trust: &Trust, reporter: &Reporter) -> anyhow::Result<IndexedBundle> {
     let Some(place) = &arguments.place else { return bundle::verify_kept(trust) };
     let arguments = BundleArguments {
-        bundle: BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() },
+        bundle: BundleArgs {
+            bundle: place.clone(),
+            volumes: arguments.volumes.clone(),
+            opening: arguments.opening.clone(),
+        },
         base: arguments.base.clone(),
         trust: arguments.trust.clone(),
         audit: RequiredAuditArgs::default(),

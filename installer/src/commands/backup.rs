@@ -92,7 +92,7 @@ pub fn backup(arguments: &BackupArguments, output: OutputFormat) -> anyhow::Resu
 }
 
 fn make(arguments: &MakeArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let seal = Seal::read(&arguments.sealing)?;
+    let seal = arguments.sealing.seal()?;
     let key = keys::sign_key(arguments.sealing.sign_key())?;
     if let Some(path) = &arguments.out {
         refuse_existing(path, arguments.force)?;
@@ -175,7 +175,7 @@ fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
 fn begin_schedule(arguments: &ScheduleArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let sealing = &arguments.sealing;
     // What the timer reads is looked at while somebody is there to read the message.
-    Seal::read(sealing)?;
+    sealing.seal()?;
     keys::sign_key(sealing.sign_key())?;
     if !arguments.to.is_dir() {
         return Err(anyhow!("{} is not a folder", arguments.to.display()))

@@ -70,7 +70,11 @@ fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyho
         OutputFormat::Json => Reporter::silent(),
     };
     let arguments = BundleArguments {
-        bundle: BundleArgs { bundle: place.clone(), volumes: arguments.volumes.clone() },
+        bundle: BundleArgs {
+            bundle: place.clone(),
+            volumes: arguments.volumes.clone(),
+            opening: arguments.opening.clone(),
+        },
         base: arguments.base.clone(),
         trust: arguments.trust.clone(),
         audit: arguments.audit.clone(),

@@ -10,14 +10,15 @@ use kbundle_cli::OutputFormat;
 use super::bundle;
 use super::config::read_file;
 use super::run::{Assignment, here};
-use crate::backup::{Opener, keys};
+use crate::backup::keys;
 use crate::cli::{HostsArguments, RestoreArguments, RunArguments};
 use crate::failure::{Advise, Explained};
 use crate::restoration::Restoration;
 
 pub fn restore(arguments: &RestoreArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
-    let opener = Opener::read(&arguments.identities, arguments.passphrase_file.as_deref())?;
+    let opener = arguments.bundle.bundle.opening.read()?;
+    let opener = opener.expect("clap requires what opens the backup");
     let keys = keys::trusted_keys(&arguments.backup_keys)?;
     let config = arguments.config.as_deref().map(read_file).transpose()?;
     let file = fs::File::open(&arguments.backup).explained().context("cannot read the backup")?;

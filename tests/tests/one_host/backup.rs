@@ -161,7 +161,7 @@ fn bad_backups_are_refused(host: &Host) -> anyhow::Result<()> {
         ("plant.backup", "cut.backup", "is damaged or not complete"),
         ("--backup-key backup.pub", "--backup-key stranger.pub", "it is of another cluster, or forged"),
         ("--passphrase-file passphrase", "--passphrase-file other", "the passphrase does not open it"),
-        ("plant.backup", "bundle.tar.zst", "it is not a backup"),
+        ("plant.backup", "bundle.tar.zst", "it does not begin as an age file"),
     ] {
         let output = host.exec(&["sh", "-c", &format!("cd {STICK} && {}", RESTORE.replacen(change, to, 1))])?;
         ensure!(
