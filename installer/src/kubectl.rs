@@ -267,18 +267,18 @@ mod tests {
     fn starting(root: &std::path::Path, command: &Command) -> Option<String> {
         let (looked, ready) = (root.join("looked"), root.join("ready"));
         let is_look = command.arguments.iter().any(|argument| argument == "--raw=/readyz");
-        Some(match (is_look, ready.exists()) {
-            (false, true) => r#"{"kind": "Node"}"#.to_owned(),
-            (false, false) => format!("{FAILS}Error from server (Forbidden): nodes \"w1\" is forbidden"),
+        match (is_look, ready.exists()) {
+            (false, true) => Some(r#"{"kind": "Node"}"#.to_owned()),
+            (false, false) => Some(format!("{FAILS}Error from server (Forbidden): nodes \"w1\" is forbidden")),
             (true, _) if looked.exists() => {
                 fs_err::write(ready, "").unwrap();
-                "ok".to_owned()
+                None
             }
             (true, _) => {
                 fs_err::write(looked, "").unwrap();
-                format!("{FAILS}[-]poststarthook/rbac/bootstrap-roles failed")
+                Some(format!("{FAILS}[-]poststarthook/rbac/bootstrap-roles failed"))
             }
-        })
+        }
     }
 
     #[test]
