@@ -9,8 +9,8 @@ use crate::stage::Phase;
 use crate::steps::{
     Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
     ExternalEtcd, FileModes, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig,
-    Kubelet, LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles,
-    Step, Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
+    Kubelet, KubeletCertificates, LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready,
+    SharedKeys, SiteFiles, Step, Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -46,6 +46,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &NodeSettings),
     (Phase::Finish, &FileModes),
     (Phase::Finish, &ImageKeeper),
+    (Phase::Finish, &KubeletCertificates),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
     (Phase::Finish, &Charts),
