@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, bail};
 
 use super::look::read;
-use super::place::{PKI, Renewable};
+use super::place::Renewable;
 use crate::host::{Command, Host};
 use crate::kubeadm::run::PROGRAM;
-use crate::kubeadm::{CONFIG_PATH, DIRECTORY};
+use crate::kubeadm::{CONFIG_PATH, DIRECTORY, PKI};
 use crate::pki::Signature;
 
 /// Below kubeadm's directory, which a reset removes.

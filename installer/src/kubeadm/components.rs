@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::files::{ADMISSION_CONFIGURATION_PATH, ADMISSION_DIRECTORY, OIDC_CA_PATH, admission_plugins};
 use super::kubelet::kubelets_are_signed;
-use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ENCRYPTION_PATH, LOWEST_TLS};
+use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, AUTHORITY_PATH, CIPHER_SUITES, ENCRYPTION_PATH, LOWEST_TLS};
 use crate::config::{
     ClusterSpec, Component, ExtraVolume, Flags, IpFamily, Network, Oidc, Switch, USUAL_NODE_PART, USUAL_NODE_PART_IPV6,
 };
@@ -12,9 +12,6 @@ use crate::kube_types::Program;
 
 /// The admission plugin that kubeadm switches on; a list of the site's own would replace its list.
 const BY_KUBEADM: &str = "NodeRestriction";
-
-/// The authority that signs what kubelets serve with; kubeadm puts it into the pod of the API server.
-const CLUSTER_AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 
 /// The flags of the API server.
 ///
@@ -28,7 +25,7 @@ fn api_server_flags(spec: &ClusterSpec) -> Flags {
     set("tls-min-version", LOWEST_TLS.to_owned());
     set("tls-cipher-suites", CIPHER_SUITES.join(","));
     if kubelets_are_signed(spec) {
-        set("kubelet-certificate-authority", CLUSTER_AUTHORITY_PATH.to_owned());
+        set("kubelet-certificate-authority", AUTHORITY_PATH.to_owned());
     }
     if spec.security.encryption_at_rest == Switch::Enabled {
         set("encryption-provider-config", ENCRYPTION_PATH.to_owned());
