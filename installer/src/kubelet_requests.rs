@@ -56,8 +56,8 @@ pub fn known_hosts(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Known
         .map(|member| KnownHost { name: member.name.clone(), addresses: member.addresses().collect() })
         .collect();
     let folder = format!("{}/{INVITED}", ledger::DIRECTORY);
-    for name in host.names_in(&folder)?.iter().filter(|name| name.ends_with(".json")) {
-        let path = format!("{folder}/{name}");
+    for name in host.names_in(&folder)?.iter().filter_map(|file| file.strip_suffix(".json")) {
+        let path = format!("{folder}/{name}.json");
         let Some(text) = host.read(&path)? else { continue };
         known.push(serde_json::from_slice(&text).with_context(|| format!("while reading {path}"))?);
     }

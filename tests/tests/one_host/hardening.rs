@@ -33,6 +33,7 @@ fn the_oldest_release_fails_no_check_but_the_exceptions() -> anyhow::Result<()> 
     lab.down()
 }
 
+#[expect(clippy::print_stdout, reason = "numbers of the manual, for people who run this with --nocapture")]
 fn fails_no_check_but_the_exceptions(host: &Host, carried: &Carried, profile: &str) -> anyhow::Result<()> {
     carried.carry_into(host)?;
     install(host)?;
