@@ -111,7 +111,7 @@ fn has_extension(file: &str, extension: &str) -> bool {
     file.rsplit_once('.').is_some_and(|(_, found)| found == extension)
 }
 
-/// Refuses what is no certificate of the authority that signed the one in place, or lacks a name that it has.
+/// Refuses what is not a certificate of the authority that signed the one in place, or lacks a name that it has.
 fn refuse_unfit(host: &Host, present: &str, made: &str, names: Names<'_>) -> anyhow::Result<()> {
     let new = read(host, made).map_err(anyhow::Error::msg)?;
     let signed = AUTHORITIES.iter().any(|authority| {

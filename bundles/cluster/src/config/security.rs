@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Switch;
 
-/// What hardening is in force.
+/// Hardening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Security {
