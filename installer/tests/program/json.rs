@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 34] = [
+const CASES: [Case; 35] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -98,6 +98,7 @@ const CASES: [Case; 34] = [
         2,
         "certs add-san --config cluster.yaml",
     ),
+    case("certs approve", Success::Lab("tests/tests/one_host/hardening.rs"), 2, "certs approve --nothing"),
     case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
     case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
     case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),
