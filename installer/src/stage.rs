@@ -65,6 +65,8 @@ pub enum Stage {
     Certificates,
     /// Collecting what is needed to find a fault.
     Support,
+    /// Comparing hosts with the bundle that they were set up from.
+    Audit,
 }
 
 impl Stage {
@@ -112,7 +114,8 @@ impl Stage {
             | Self::LoadBalancer
             | Self::Remove
             | Self::Certificates
-            | Self::Support => None,
+            | Self::Support
+            | Self::Audit => None,
         }
     }
 }
@@ -136,6 +139,7 @@ impl fmt::Display for Stage {
             Self::Remove => "remove",
             Self::Certificates => "certificates",
             Self::Support => "support",
+            Self::Audit => "audit",
         })
     }
 }
