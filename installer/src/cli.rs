@@ -31,7 +31,7 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
-pub use audit::AuditArguments;
+pub use audit::{AuditArguments, RecordArguments};
 pub use backup::{
     BackupArguments, BackupCommand, Interval, MakeArguments, Recipient, RestoreArguments, ScheduleArguments,
     SealingArguments,

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use kbundle_commands::signing_key::new_passphrase;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_commands::destination::{DestinationError, Existing, check_name, refuse_stdout};
@@ -13,7 +14,6 @@ use kbundle_format::{KeyId, KeyNotes, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::keys;
 use crate::cli::KeygenArgs;
 
 /// What `--output json` prints.
@@ -48,7 +48,7 @@ pub fn run(arguments: &KeygenArgs, output: OutputFormat) -> anyhow::Result<()> {
     let key = SigningKey::generate(arguments.algorithm.into())?;
     let verifying = key.verifying_key();
     let pem = if arguments.encrypt {
-        key.to_encrypted_pem(&keys::new_passphrase(&arguments.passphrase)?)?
+        key.to_encrypted_pem(&new_passphrase(&arguments.passphrase)?)?
     } else {
         key.to_pem()?
     };

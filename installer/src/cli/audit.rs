@@ -1,6 +1,9 @@
 //! `audit`.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use kbundle_commands::arguments::{ForceArgs, PassphraseArgs};
 
 use super::{ClusterArguments, OptionalBundleArguments};
 
@@ -9,7 +12,9 @@ Examples:
   kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub
   kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --deep --all --output json
   kinstall audit --key signing.pub
-  kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml";
+  kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml
+  kinstall audit --key signing.pub --config cluster.yaml --record november.json --sign-key auditor.key
+  kinstall audit --key signing.pub --config cluster.yaml --since november.json --record-key auditor.pub";
 
 /// Compare this host, or the hosts of cluster.yaml, with the bundle that they were set up from
 ///
@@ -31,10 +36,40 @@ pub struct AuditArguments {
     /// Takes as long as reading all images twice.
     #[arg(long)]
     pub deep: bool,
+    /// The record to write.
+    #[command(flatten)]
+    pub record: RecordArguments,
+    /// Also show what changed since the audit of this record
+    ///
+    /// The exit code says what is the case now, whatever changed.
+    #[arg(long, value_name = "RECORD", requires = "record_key")]
+    pub since: Option<PathBuf>,
+    /// The public key that signed the record of --since
+    #[arg(long, value_name = "FILE", requires = "since")]
+    pub record_key: Option<PathBuf>,
     /// Also list what is as approved; with --output json it always is
     #[arg(long)]
     pub all: bool,
     /// The hosts.
     #[command(flatten)]
     pub cluster: ClusterArguments,
+}
+
+/// A signed record beside what is printed.
+#[derive(Debug, Args)]
+pub struct RecordArguments {
+    /// Write a signed record of the audit to this file
+    ///
+    /// It holds every finding and what each host says of itself, and is written whatever the audit finds.
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub record: Option<PathBuf>,
+    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
+    #[arg(long, value_name = "FILE", requires = "record")]
+    pub sign_key: Option<PathBuf>,
+    /// Whether a file with the name is replaced.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Where the passphrase of the key comes from.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }

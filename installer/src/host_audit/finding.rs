@@ -27,6 +27,10 @@ pub enum Group {
     Images,
     /// Containers in containerd.
     Containers,
+    /// The kubelet's configuration and flags.
+    Configuration,
+    /// Objects of the API: of add-ons and the network by their manifests, of kubeadm by who wrote them.
+    Objects,
     /// Certificates: by which authority, and until when.
     Certificates,
     /// Who may do everything in the cluster.
@@ -35,7 +39,7 @@ pub enum Group {
 
 impl Group {
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Settings,
         Self::Steps,
         Self::Programs,
@@ -45,6 +49,8 @@ impl Group {
         Self::StaticPods,
         Self::Images,
         Self::Containers,
+        Self::Configuration,
+        Self::Objects,
         Self::Certificates,
         Self::Rights,
     ];
@@ -62,6 +68,8 @@ impl fmt::Display for Group {
             Self::StaticPods => "static pods",
             Self::Images => "images",
             Self::Containers => "containers",
+            Self::Configuration => "configuration",
+            Self::Objects => "objects",
             Self::Certificates => "certificates",
             Self::Rights => "rights",
         })

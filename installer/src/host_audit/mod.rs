@@ -5,13 +5,16 @@
 //! manifests that kubeadm wrote.
 
 mod certificates;
+mod configuration;
 mod containers;
 mod content;
 mod differences;
 mod files;
 mod finding;
 mod host;
+mod objects;
 mod processes;
+mod record;
 mod rights;
 mod settings;
 mod static_pods;
@@ -30,6 +33,7 @@ use crate::steps::{Context, programs};
 pub use differences::{Difference, DifferenceKind, between};
 pub use finding::{Finding, Group, Overall, Verdict};
 pub use host::{AuditScope, AuditedHost, HostAudit, ImageDepth, records};
+pub use record::{Change, HostAuditRecord, HostChanges, Since, auditor};
 pub use traits::HostTraits;
 
 /// Looks at everything, and gives each finding, in the order of the groups. What cannot be looked at is a finding too.
@@ -58,9 +62,14 @@ pub fn audit(context: &Context<'_>, depth: ImageDepth) -> Vec<Finding> {
         if depth == ImageDepth::Content {
             add(Group::Images, "content of images", content::look(host));
         }
+        add(Group::Configuration, "the kubelet's configuration", configuration::look(host, inputs, &of_site(inputs)));
         add(Group::Containers, "containers", containers::look(host, inputs));
     }
     add(Group::Certificates, "certificates", certificates::look(host, inputs));
+    if inputs.leads() {
+        add(Group::Objects, "objects of manifests", objects::of_manifests(context));
+        add(Group::Objects, "objects of kubeadm", objects::of_kubeadm(&Kubectl::on(host)));
+    }
     if inputs.has(Role::ControlPlane) {
         add(Group::Rights, "administrators of the cluster", rights::look(&Kubectl::on(host)));
     }

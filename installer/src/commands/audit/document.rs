@@ -2,11 +2,19 @@
 
 use std::fmt::{self, Write as _};
 
+use anyhow::anyhow;
+use kbundle_commands::recording::{Recorded, Recording};
+use kbundle_format::{KeyId, Moment};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::host_audit::{AuditedHost, Difference, Finding, Group, HostAudit, Overall, Verdict, between};
+use crate::failure::Advise;
+use crate::host_audit::{
+    AuditedHost, Change, Difference, Finding, Group, HostAudit, HostAuditRecord, HostChanges, Overall, Since, Verdict, auditor,
+    between,
+};
 use crate::report::SCHEMA;
+use crate::version::version;
 
 /// The result for programs.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -21,6 +29,12 @@ pub struct Audit {
     hosts: Vec<AuditedHost>,
     /// What hosts are not alike in.
     differences: Vec<Difference>,
+    /// What changed since an earlier audit; absent where no record of one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Since>,
+    /// The signed record that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Recorded>,
 }
 
 impl Audit {
@@ -30,7 +44,33 @@ impl Audit {
             hosts.iter().filter_map(|host| Some((host.host.as_str(), host.audit.as_ref()?))).collect();
         let differences = between(&audited);
         let verdict = overall(&hosts, &differences);
-        Self { schema: SCHEMA, verdict, cluster, hosts, differences }
+        Self { schema: SCHEMA, verdict, cluster, hosts, differences, since: None, record: None }
+    }
+
+    /// Compares it with an earlier one, where there is one.
+    pub fn since(&mut self, former: Option<&(HostAuditRecord, KeyId)>) {
+        self.since = former.map(|(record, signer)| Since::of(record, *signer, &self.hosts));
+    }
+
+    /// Writes the signed record of it.
+    ///
+    /// # Errors
+    /// Also where no host was audited: a record is about bundles that hosts were compared with.
+    pub fn keep(&mut self, recording: Recording) -> anyhow::Result<()> {
+        if self.hosts.iter().all(|host| host.audit.is_none()) {
+            return Err(anyhow!("no host was audited; the record was not written"))
+                .hint("`--output json` without `--record` has the reason of each host");
+        }
+        let record = HostAuditRecord {
+            auditor: auditor(version()),
+            time: Moment::now(),
+            cluster: self.cluster.clone(),
+            verdict: self.verdict,
+            hosts: self.hosts.clone(),
+            differences: self.differences.clone(),
+        };
+        self.record = Some(recording.write(|key| record.sign(key))?);
+        Ok(())
     }
 
     /// For people. `all` also lists what is as approved.
@@ -41,6 +81,7 @@ impl Audit {
             text.push_str("the hosts differ\n");
             self.differences.iter().for_each(|difference| text.push_str(&difference_text(difference)));
         }
+        text.push_str(&self.since.as_ref().map(since_text).unwrap_or_default());
         let subject = if self.hosts.len() == 1 { "the host" } else { "the cluster" };
         let counts = if self.hosts.len() == 1 {
             Counts::of(self.hosts.iter().flat_map(findings).map(|finding| word_of(&finding.verdict)))
@@ -50,6 +91,9 @@ impl Audit {
         let of_hosts = if self.hosts.len() == 1 { "" } else { "of the hosts, " };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{subject} is {}: {of_hosts}{counts}", word(self.verdict));
+        if let Some(Recorded { file, signer }) = &self.record {
+            let _ = writeln!(text, "recorded in {file}, signed by {signer}");
+        }
         text
     }
 }
@@ -108,6 +152,30 @@ fn difference_text(Difference { kind, subject, values }: &Difference) -> String 
     let drifted = if kind.is_drift() { "drifted: " } else { "" };
     let value = |(value, hosts): (&String, &Vec<String>)| format!("    {value}: {}\n", hosts.join(", "));
     format!("  {drifted}{subject}\n{}", values.iter().map(value).collect::<String>())
+}
+
+fn since_text(Since { time, signer, hosts }: &Since) -> String {
+    let mut text = format!("since the audit of {time}, whose record {signer} signed\n");
+    if hosts.is_empty() {
+        text.push_str("  nothing changed\n");
+    }
+    for HostChanges { host, changes, appeared, gone } in hosts {
+        let _ = writeln!(text, "  {host}");
+        for Change { subject, was, is } in changes {
+            let _ = writeln!(text, "    {subject}: was {was}, is {is}");
+        }
+        for (word, findings) in [("new", appeared), ("gone", gone)] {
+            for Finding { group, subject, verdict } in findings {
+                let found = match verdict {
+                    Verdict::Drifted { found, .. } => found,
+                    Verdict::Unknown { reason } => reason,
+                    Verdict::AsApproved => continue,
+                };
+                let _ = writeln!(text, "    {word}: {group}, {subject}: {found}");
+            }
+        }
+    }
+    text
 }
 
 fn word(verdict: Overall) -> &'static str {

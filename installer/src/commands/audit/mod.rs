@@ -1,6 +1,7 @@
 //! `kinstall audit`: this host, or all of cluster.yaml.
 
 mod document;
+mod recording;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,9 @@ const DRIFTED: u8 = 4;
 
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
-    let audit = match fleet::cluster(&arguments.cluster)? {
+    let recording = recording::prepare(&arguments.record)?;
+    let former = recording::read_former(arguments)?;
+    let mut audit = match fleet::cluster(&arguments.cluster)? {
         Some((spec, options)) => {
             let list = list_of_given(arguments, &trust)?;
             let goal = AuditGoal { trust: &trust, list, depth: depth(arguments) };
@@ -38,6 +41,10 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
         }
         None => audit_this_host(arguments, &trust, output)?,
     };
+    audit.since(former.as_ref());
+    if let Some(recording) = recording {
+        audit.keep(recording)?;
+    }
     output::result(output, &audit.text(arguments.all), &audit)?;
     Ok(match audit.verdict {
         Overall::AsApproved => ExitCode::SUCCESS,
