@@ -182,8 +182,15 @@ impl<'a> Kubectl<'a> {
     /// What the API server would make of `objects` by [`apply`](Self::apply), with every default filled in. Changes nothing.
     pub fn would_apply(&self, objects: &[Value]) -> anyhow::Result<Result<Vec<Value>, String>> {
         let manager = format!("--field-manager={FIELD_MANAGER}");
-        let arguments =
-            ["apply", "--server-side", "--dry-run=server", "--force-conflicts", &manager, "--output=json", "--filename=-"];
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--force-conflicts",
+            &manager,
+            "--output=json",
+            "--filename=-",
+        ];
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         let output = self.host.try_run(&self.command(&arguments).input(serde_json::to_vec(&list)?))?;
         if output.code != Some(0) {

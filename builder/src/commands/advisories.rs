@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use kbundle_advisories::{AdvisoriesError, Manifest, PackError, Packer};
-use kbundle_commands::signing_key::signing_key;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Advise as _, Explained as _};
 use kbundle_commands::destination::Destination;
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::signing_key::signing_key;
 use kbundle_format::{KeyId, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -12,11 +12,11 @@ use kbundle::pack;
 use kbundle::resolve::{Pin, ResolveError, SelectedArtifact, Selection};
 use kbundle::spec::{BundleSpec, SpecFile};
 use kbundle::upstream::Upstream;
-use kbundle_commands::signing_key::check_signing_key;
 use kbundle_cli::{Explained as _, failure};
 use kbundle_cluster::contents::BundleContents;
 use kbundle_commands::destination::Destination;
 use kbundle_commands::input::Input;
+use kbundle_commands::signing_key::check_signing_key;
 use kbundle_format::{Digest, IndexedBundle, SignatureCheck};
 
 use super::check::Cluster;

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
-use kbundle_commands::signing_key::signing_key;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_commands::arguments::BundleArgs;
 use kbundle_commands::composed::Composition;
 use kbundle_commands::destination::{Destination, Existing, check_name};
 use kbundle_commands::input::{Bundle, Input, Opened};
+use kbundle_commands::signing_key::signing_key;
 use kbundle_commands::verify::read_all;
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;

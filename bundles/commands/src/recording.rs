@@ -32,12 +32,7 @@ pub struct Recorded {
 
 impl Recording {
     /// Reads the key and looks at the name.
-    pub fn prepare(
-        path: &Path,
-        key: &Path,
-        passphrase: &PassphraseArgs,
-        existing: Existing,
-    ) -> anyhow::Result<Self> {
+    pub fn prepare(path: &Path, key: &Path, passphrase: &PassphraseArgs, existing: Existing) -> anyhow::Result<Self> {
         refuse_stdout(path, "the record of an audit").explained()?;
         let key = signing_key(key, passphrase)?;
         let destination = Destination::find(path, None, existing).explained()?;

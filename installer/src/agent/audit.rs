@@ -20,9 +20,11 @@ pub fn audit(asked: &AuditHost, leader: &LeaderLink) -> anyhow::Result<HostAudit
     bundle.verify(Carriage::Partial, &|_| ())?;
     let kept = Digest::of(&bundle.head().list_bytes);
     if let Some(wanted) = list.filter(|wanted| *wanted != kept) {
-        return Err(anyhow!("the host keeps a part of the bundle with list {kept}; the list of the one given is {wanted}"))
-            .refused()
-            .hint("give the bundle that the host was set up from");
+        return Err(anyhow!(
+            "the host keeps a part of the bundle with list {kept}; the list of the one given is {wanted}"
+        ))
+        .refused()
+        .hint("give the bundle that the host was set up from");
     }
     let scope = AuditScope { settings: Some(spec), depth: *depth };
     HostAudit::make(host, &records, &bundle, scope, leader)

@@ -42,7 +42,8 @@ const FLAGS_OF_KUBEADM: [&str; 8] = [
 pub(super) fn look(host: &Host, inputs: &Inputs<'_>, of_site: &BTreeSet<&str>) -> anyhow::Result<Vec<Finding>> {
     let text = host.read_text(FILE)?.with_context(|| format!("{FILE} is not there"))?;
     let found: Mapping = serde_yaml::from_str(&text).map_err(|_| anyhow!("{FILE} is not a mapping in YAML"))?;
-    let wanted: Mapping = serde_yaml::from_str(&host_settings::whole(inputs)).context("while making the configuration")?;
+    let wanted: Mapping =
+        serde_yaml::from_str(&host_settings::whole(inputs)).context("while making the configuration")?;
     let mut findings: Vec<_> = differences(&wanted, &found)
         .into_iter()
         .map(|(key, expected, found)| Finding::drifted(Group::Configuration, format!("{FILE}, {key}"), expected, found))
@@ -65,7 +66,9 @@ fn differences(wanted: &Mapping, found: &Mapping) -> Vec<(String, String, String
     let (mut wanted_leaves, mut found_leaves) = (Vec::new(), Vec::new());
     collect("", &Value::Mapping(wanted.clone()), &mut wanted_leaves);
     collect("", &Value::Mapping(found.clone()), &mut found_leaves);
-    let of = |leaves: &[(String, Value)], key: &str| leaves.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let of = |leaves: &[(String, Value)], key: &str| {
+        leaves.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    };
     let mut all = Vec::new();
     for (key, expected) in &wanted_leaves {
         let there = of(&found_leaves, key);
@@ -78,7 +81,11 @@ fn differences(wanted: &Mapping, found: &Mapping) -> Vec<(String, String, String
         let expected = match known {
             _ if is_zero(there) || of(&wanted_leaves, key).is_some() => continue,
             Some((_, None)) => continue,
-            Some((_, Some(value))) if text(there).trim_start_matches("unix://").ends_with(value.trim_start_matches("unix://")) => continue,
+            Some((_, Some(value)))
+                if text(there).trim_start_matches("unix://").ends_with(value.trim_start_matches("unix://")) =>
+            {
+                continue;
+            }
             Some((_, Some(value))) => (*value).to_owned(),
             None => "nothing".to_owned(),
         };
@@ -104,7 +111,10 @@ fn text(value: &Value) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "a value that cannot be shown".to_owned()).trim_matches('"').to_owned()
+    serde_json::to_string(value)
+        .unwrap_or_else(|_| "a value that cannot be shown".to_owned())
+        .trim_matches('"')
+        .to_owned()
 }
 
 /// Whether the kubelet takes its own default for a value.
@@ -140,7 +150,8 @@ fn nanoseconds(text: &str) -> Option<u64> {
     let (mut rest, mut total) = (text, 0_u64);
     while !rest.is_empty() {
         let number = rest.find(|letter: char| !letter.is_ascii_digit()).filter(|length| *length > 0)?;
-        let unit_end = rest[number..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |end| number + end);
+        let unit_end =
+            rest[number..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |end| number + end);
         let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[number..unit_end])?;
         total = total.checked_add(rest[..number].parse::<u64>().ok()?.checked_mul(*unit)?)?;
         rest = &rest[unit_end..];
@@ -171,7 +182,8 @@ mod tests {
     const WRITTEN: &str = "kind: K\nauthentication: {anonymous: {enabled: false}, x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}}\n\
         clusterDNS: [10.96.0.10]\nlogging: {flushFrequency: 0, options: {json: {infoBufferSize: '0'}}}\nmemorySwap: {}\nreadOnlyPort: 0\n\
         staticPodPath: /etc/kubernetes/manifests\nsyncFrequency: 1m0s\nfileCheckFrequency: 0s\n";
-    const WANTED: &str = "kind: K\nauthentication: {anonymous: {enabled: false}}\nreadOnlyPort: 0\nsyncFrequency: 60s\n";
+    const WANTED: &str =
+        "kind: K\nauthentication: {anonymous: {enabled: false}}\nreadOnlyPort: 0\nsyncFrequency: 60s\n";
 
     #[test]
     fn what_kubeadm_adds_and_how_it_writes_times_is_no_drift() {
@@ -183,10 +195,10 @@ mod tests {
     #[test]
     fn a_value_that_was_changed_and_one_that_was_added_are_drifts() {
         let changed = WRITTEN.replace("enabled: false", "enabled: true") + "staticPodURL: http://192.0.2.9/pod\n";
-        assert_eq!(found(WANTED, &changed), [
-            "authentication.anonymous.enabled: false, true",
-            "staticPodURL: nothing, http://192.0.2.9/pod"
-        ]);
+        assert_eq!(
+            found(WANTED, &changed),
+            ["authentication.anonymous.enabled: false, true", "staticPodURL: nothing, http://192.0.2.9/pod"]
+        );
         let moved = WRITTEN.replace("/etc/kubernetes/manifests", "/tmp/manifests");
         assert_eq!(found(WANTED, &moved), ["staticPodPath: /etc/kubernetes/manifests, /tmp/manifests"]);
         assert_eq!(found(WANTED, &WRITTEN.replace("1m0s", "2m0s")), ["syncFrequency: 60s, 2m0s"]);
@@ -203,6 +215,9 @@ mod tests {
     fn flags_that_kubeadm_does_not_give_are_named() {
         let own = "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock --node-ip=192.0.2.1\"\n";
         assert_eq!(foreign_flags(own), [""; 0]);
-        assert_eq!(foreign_flags("# --a\nKUBELET_EXTRA_ARGS=--read-only-port=10255 --v 4\n"), ["--read-only-port=10255", "--v"]);
+        assert_eq!(
+            foreign_flags("# --a\nKUBELET_EXTRA_ARGS=--read-only-port=10255 --v 4\n"),
+            ["--read-only-port=10255", "--v"]
+        );
     }
 }

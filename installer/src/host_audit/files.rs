@@ -69,8 +69,11 @@ pub(super) fn secrets(host: &Host) -> anyhow::Result<Vec<Finding>> {
         for name in names.iter().filter(|name| SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))) {
             let path = format!("{directory}/{name}");
             let Some(mode) = host.permissions(&path)? else { continue };
-            let found =
-                if mode & OTHERS == 0 { foreign_owner(host, &path, &owners)? } else { Some(format!("mode {mode:04o}")) };
+            let found = if mode & OTHERS == 0 {
+                foreign_owner(host, &path, &owners)?
+            } else {
+                Some(format!("mode {mode:04o}"))
+            };
             findings.push(Finding::compared(Group::Files, path, "only its owner may read it", found));
         }
     }

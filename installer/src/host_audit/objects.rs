@@ -52,9 +52,7 @@ pub(super) fn of_manifests(context: &Context<'_>) -> anyhow::Result<Vec<Finding>
 
 /// Looks who wrote what kubeadm makes.
 pub(super) fn of_kubeadm(api: &Kubectl<'_>) -> anyhow::Result<Vec<Finding>> {
-    let named = |(version, kind, name): (&str, &str, &str)| {
-        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "kube-system"}})
-    };
+    let named = |(version, kind, name): (&str, &str, &str)| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "kube-system"}});
     let live = api.get_managed_objects(&OF_KUBEADM.map(named))?;
     if live.is_empty() {
         return Err(anyhow!("the API server does not tell what kubeadm made"));
@@ -95,7 +93,9 @@ pub(super) fn finding(expected: &Value, live: &[Value]) -> Finding {
         return Finding::drifted(Group::Objects, subject, shown(expected.as_ref()), shown(found.as_ref()));
     }
     match foreign_managers(found) {
-        managers if OWNED.contains(&name.kind.as_str()) && !managers.is_empty() => by_others(name.to_string(), &managers),
+        managers if OWNED.contains(&name.kind.as_str()) && !managers.is_empty() => {
+            by_others(name.to_string(), &managers)
+        }
         _ => Finding::as_approved(Group::Objects, name.to_string()),
     }
 }
@@ -129,7 +129,11 @@ fn difference(path: &str, expected: &Value, found: &Value) -> Option<(String, Op
     }
 }
 
-fn within(path: &str, expected: Option<&Value>, found: Option<&Value>) -> Option<(String, Option<Value>, Option<Value>)> {
+fn within(
+    path: &str,
+    expected: Option<&Value>,
+    found: Option<&Value>,
+) -> Option<(String, Option<Value>, Option<Value>)> {
     match (expected, found) {
         (Some(one @ (Value::Object(_) | Value::Array(_))), Some(other)) if one.is_object() == other.is_object() => {
             difference(path, one, other)
@@ -160,9 +164,7 @@ fn owns_purpose(fields: &Value) -> bool {
     const RESTARTED: &str = "f:kubectl.kubernetes.io/restartedAt";
     let owned = PURPOSE.iter().filter(|key| !fields[**key].is_null()).count();
     let annotations = &fields["f:spec"]["f:template"]["f:metadata"]["f:annotations"];
-    let restarts_alone = owned == 1
-        && !annotations[RESTARTED].is_null()
-        && leaves(&fields["f:spec"]) == 1;
+    let restarts_alone = owned == 1 && !annotations[RESTARTED].is_null() && leaves(&fields["f:spec"]) == 1;
     owned > 0 && !restarts_alone
 }
 
@@ -179,3 +181,6 @@ fn short(text: &str) -> String {
     }
     format!("{}…", text.chars().take(LONGEST_VALUE).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,9 +117,8 @@ impl Since {
             former.hosts.iter().chain(hosts).map(|host| host.host.as_str()).collect();
         let find = |hosts: &'_ [AuditedHost], name: &str| hosts.iter().find(|host| host.host == name).cloned();
         let changes = names.into_iter().map(|name| compare(name, find(&former.hosts, name), find(hosts, name)));
-        let is_changed = |host: &HostChanges| {
-            !(host.changes.is_empty() && host.appeared.is_empty() && host.gone.is_empty())
-        };
+        let is_changed =
+            |host: &HostChanges| !(host.changes.is_empty() && host.appeared.is_empty() && host.gone.is_empty());
         Self { time: former.time, signer, hosts: changes.filter(is_changed).collect() }
     }
 }
@@ -142,7 +141,8 @@ fn compare(name: &str, was: Option<AuditedHost>, is: Option<AuditedHost>) -> Hos
     let (Some(was), Some(is)) = (was, is) else { return found };
     let (before, after) = (said(&was), said(&is));
     for subject in before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
-        let value = |values: &BTreeMap<String, String>| values.get(subject).cloned().unwrap_or_else(|| NOTHING.to_owned());
+        let value =
+            |values: &BTreeMap<String, String>| values.get(subject).cloned().unwrap_or_else(|| NOTHING.to_owned());
         change(subject, &value(&before), &value(&after));
     }
     found.appeared = only_in(&is.findings, &was.findings);
@@ -218,7 +218,10 @@ mod tests {
         let [key, stranger] = [(); 2].map(|()| SigningKey::generate(Algorithm::Ed25519).unwrap());
         let written = record(vec![host("w1", "6.1", vec![drift("y")])]);
         let file = written.clone().sign(&key);
-        assert_eq!(HostAuditRecord::read("it", &file, &key.verifying_key()).unwrap(), (written, key.verifying_key().id()));
+        assert_eq!(
+            HostAuditRecord::read("it", &file, &key.verifying_key()).unwrap(),
+            (written, key.verifying_key().id())
+        );
         assert!(HostAuditRecord::read("it", &file, &stranger.verifying_key()).is_err());
         let envelope: serde_json::Value = serde_json::from_slice(&file).unwrap();
         assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
@@ -239,11 +242,15 @@ mod tests {
             AuditedHost { audit: None, failure: Some("timed out".into()), ..host("w3", "6.1", vec![]) },
         ];
         let since = Since::of(&former, signer, &now);
-        let change = |subject: &str, was: &str, is: &str| Change { subject: subject.into(), was: was.into(), is: is.into() };
+        let change =
+            |subject: &str, was: &str, is: &str| Change { subject: subject.into(), was: was.into(), is: is.into() };
         let of = |host: &str, changes, appeared, gone| HostChanges { host: host.into(), changes, appeared, gone };
-        assert_eq!(since.hosts, [
-            of("w1", vec![change("kernel", "6.1", "6.2")], vec![drift("z")], vec![drift("y")]),
-            of("w3", vec![change("host", "audited", "not reached")], vec![], vec![]),
-        ]);
+        assert_eq!(
+            since.hosts,
+            [
+                of("w1", vec![change("kernel", "6.1", "6.2")], vec![drift("z")], vec![drift("y")]),
+                of("w3", vec![change("host", "audited", "not reached")], vec![], vec![]),
+            ]
+        );
     }
 }

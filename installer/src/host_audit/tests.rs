@@ -437,7 +437,8 @@ fn a_step_that_would_change_something_has_drifted() {
 #[test]
 fn a_host_without_anything_is_neither_approved_nor_changed() {
     let (bench, cluster) = (Bench::new(), cluster());
-    let findings = bench.look_as(&cluster, "w1", &JoinMaterial::default(), |context| audit(context, ImageDepth::Content));
+    let findings =
+        bench.look_as(&cluster, "w1", &JoinMaterial::default(), |context| audit(context, ImageDepth::Content));
     assert_eq!(Overall::of(&findings), Overall::Drifted);
     assert!(findings.iter().any(|finding| matches!(finding.verdict, Verdict::Unknown { .. })));
     let groups: BTreeSet<_> = findings.iter().map(|finding| finding.group).collect();

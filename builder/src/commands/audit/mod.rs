@@ -79,7 +79,8 @@ pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
     let recording = recording(arguments)?;
     let judged = Judged::of(&arguments.judging)?;
     let list = &judged.bundle.head().list_bytes;
-    let record = recording.map(|recording| recording.write(|key| judged.report.record().sign(list, key))).transpose()?;
+    let record =
+        recording.map(|recording| recording.write(|key| judged.report.record().sign(list, key))).transpose()?;
     print(&Report { record, ..judged.report }, arguments.format, output)
 }
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::failure::Advise;
 use crate::host_audit::{
-    AuditedHost, Change, Difference, Finding, Group, HostAudit, HostAuditRecord, HostChanges, Overall, Since, Verdict, auditor,
-    between,
+    AuditedHost, Change, Difference, Finding, Group, HostAudit, HostAuditRecord, HostChanges, Overall, Since, Verdict,
+    auditor, between,
 };
 use crate::report::SCHEMA;
 use crate::version::version;

@@ -21,5 +21,8 @@ pub fn read_former(arguments: &AuditArguments) -> anyhow::Result<Option<(HostAud
     let (Some(path), Some(key)) = (&arguments.since, &arguments.record_key) else { return Ok(None) };
     let file = fs::read(path).explained()?;
     let read = HostAuditRecord::read(&path.display().to_string(), &file, &public_key(key)?.0);
-    read.context("the earlier record is not taken").refused().hint("give the key of whoever signed it: `--record-key`").map(Some)
+    read.context("the earlier record is not taken")
+        .refused()
+        .hint("give the key of whoever signed it: `--record-key`")
+        .map(Some)
 }

@@ -122,7 +122,8 @@ pub fn content_digests(host: &Host) -> anyhow::Result<Vec<(Digest, Digest)>> {
     let mut found = Vec::new();
     for name in host.names_in(&directory)? {
         let path = format!("{directory}/{name}");
-        let kept: Digest = format!("sha256:{name}").parse().with_context(|| format!("{path} is not named by a digest"))?;
+        let kept: Digest =
+            format!("sha256:{name}").parse().with_context(|| format!("{path} is not named by a digest"))?;
         // The collector may have taken it since.
         found.extend(host.digest(&path)?.map(|(read, _)| (kept, read)));
     }

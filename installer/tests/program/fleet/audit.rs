@@ -105,3 +105,56 @@ fn hosts_are_compared_with_each_other() {
     let found = (said.code, &document["verdict"], &document["differences"][1]["subject"]);
     assert_eq!(found, (Some(4), &json!("drifted"), &json!("/etc/sysctl.d/a.conf")), "{document:#}");
 }
+
+#[test]
+fn a_record_is_signed_and_a_later_audit_shows_what_changed() {
+    use kbundle_format::SigningKey;
+    use kbundle_format::key::Algorithm;
+
+    let stubs = cluster();
+    let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
+    fs_err::write(stubs.path("auditor.key"), key.to_pem().unwrap().as_bytes()).unwrap();
+    fs_err::write(stubs.path("auditor.pub"), key.verifying_key().to_pem()).unwrap();
+    let record = ["--record", "first.json", "--sign-key", "auditor.key"];
+    let said = audited(&stubs, &record);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("recorded in first.json, signed by "), "{}", said.stdout);
+    assert_eq!(audited(&stubs, &record).code, Some(3), "a record is not replaced");
+
+    let since = ["--since", "first.json", "--record-key", "auditor.pub"];
+    assert!(audited(&stubs, &since).stdout.contains("  nothing changed\n"));
+    let drift = json!({"group": "files", "subject": "/etc/a", "verdict": "drifted", "expected": "x", "found": "y"});
+    let mut changed = with(drift);
+    changed["traits"]["kernel"] = json!("6.1.0-20-amd64");
+    stubs.set(2, "reply-audit", &answer(&changed));
+    let said = audited(&stubs, &since);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let told = "  h2\n    kernel: was 6.1.0-18-amd64, is 6.1.0-20-amd64\n    new: files, /etc/a: y\n";
+    assert!(said.stdout.contains(told), "{}", said.stdout);
+
+    // Whoever signs bundles did not sign it.
+    let said = audited(&stubs, &["--since", "first.json", "--record-key", "signing.pub"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("first.json has no signature by a trusted key"), "{}", said.stderr);
+}
+
+#[test]
+fn there_is_no_record_of_an_audit_of_nothing() {
+    let stubs = cluster();
+    let refused = json!({"error": "the upgrade of this host is not finished", "causes": [], "hint": null});
+    for number in [1, 2, 3] {
+        stubs.set(number, "reply-audit", &failed(&refused));
+    }
+    fs_err::write(
+        stubs.path("auditor.key"),
+        kbundle_format::SigningKey::generate(kbundle_format::key::Algorithm::Ed25519)
+            .unwrap()
+            .to_pem()
+            .unwrap()
+            .as_bytes(),
+    )
+    .unwrap();
+    let said = audited(&stubs, &["--record", "first.json", "--sign-key", "auditor.key"]);
+    assert_eq!((said.code, stubs.path("first.json").exists()), (Some(1), false), "{}", said.stderr);
+    assert!(said.stderr.contains("no host was audited; the record was not written"), "{}", said.stderr);
+}

@@ -38,7 +38,10 @@ fn approved() -> Vec<Finding> {
 }
 
 fn text(audit: &Audit) -> String {
-    audit.text(false).replace(&Digest::of(b"list").to_string(), "LIST").replace(&Digest::of(b"other").to_string(), "OTHER")
+    audit
+        .text(false)
+        .replace(&Digest::of(b"list").to_string(), "LIST")
+        .replace(&Digest::of(b"other").to_string(), "OTHER")
 }
 
 #[test]
@@ -71,7 +74,10 @@ fn a_host_that_does_not_answer_is_unknown_and_so_is_the_cluster() {
     assert_eq!(audit.verdict, Overall::Unknown);
     let text = text(&audit);
     assert!(text.contains("w1: unknown: cannot connect to 192.0.2.3: connection timed out\n"), "{text}");
-    assert!(text.ends_with("the cluster is not known to be as approved: of the hosts, 1 as approved, 1 unknown\n"), "{text}");
+    assert!(
+        text.ends_with("the cluster is not known to be as approved: of the hosts, 1 as approved, 1 unknown\n"),
+        "{text}"
+    );
     assert_eq!(Audit::of("plant-7".into(), vec![]).verdict, Overall::Unknown);
 }
 
