@@ -111,7 +111,7 @@ fn plain(object: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        KEPT_BY_SERVER.iter().for_each(|key| drop(metadata.remove(*key)));
+        metadata.retain(|key, _| !KEPT_BY_SERVER.contains(&key.as_str()));
     }
     object
 }
