@@ -10,7 +10,7 @@ use super::{Finding, Group};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::kubeadm::{CRI_SOCKET, MANIFESTS, host_settings};
-use crate::steps::join::AUTHORITY_PATH;
+use crate::kubeadm::AUTHORITY_PATH;
 
 /// The file that kubeadm writes for the kubelet.
 const FILE: &str = "/var/lib/kubelet/config.yaml";

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use kbundle_format::Digest;
 
 use super::{Finding, Group};
-use crate::certificates::place as certificates;
 use crate::etcd_layout;
 use crate::host::{Change, Host, HostError, Owner};
 use crate::kubeadm;
@@ -13,7 +12,7 @@ use crate::steps::programs::approved::MODE;
 
 /// Directories with private keys, passwords and credentials.
 const SECRET_DIRECTORIES: [&str; 4] =
-    [kubeadm::DIRECTORY, certificates::PKI, etcd_layout::PKI_DIRECTORY, "/var/lib/kubelet/pki"];
+    [kubeadm::DIRECTORY, kubeadm::PKI, etcd_layout::PKI_DIRECTORY, "/var/lib/kubelet/pki"];
 /// How names of such files end: keys, kubeconfigs, a certificate with its key.
 const SECRET_ENDINGS: [&str; 3] = [".key", ".conf", ".pem"];
 /// Permission bits of group and others.

@@ -101,7 +101,7 @@ fn refuse_another(records: &Records, bundle: &IndexedBundle, host: &Host) -> any
     if unfinished::target(host)?.is_some() {
         return Err(anyhow!("the upgrade of this host is not finished"))
             .refused()
-            .hint("finish it with the bundle that it leads to: `kinstall upgrade BUNDLE --key KEY`");
+            .hint("finish it with the bundle that it upgrades to: `kinstall upgrade BUNDLE --key KEY`");
     }
     let given = Digest::of(&bundle.head().list_bytes);
     if records.list_digest() == given {

@@ -55,7 +55,7 @@ pub(super) fn of_kubeadm(api: &Kubectl<'_>) -> anyhow::Result<Vec<Finding>> {
     let named = |(version, kind, name): (&str, &str, &str)| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "kube-system"}});
     let live = api.get_managed_objects(&OF_KUBEADM.map(named))?;
     if live.is_empty() {
-        return Err(anyhow!("the API server does not tell what kubeadm made"));
+        return Err(anyhow!("the API server does not say what kubeadm made"));
     }
     let finding = |object: &Value| {
         let subject = ObjectName::of(object).to_string();

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, HostError};
 use crate::inputs::Inputs;
-use crate::kubeadm::ENCRYPTION_PATH;
-use crate::steps::join;
+use crate::kubeadm::{AUTHORITY_PATH, ENCRYPTION_PATH};
 
 /// Directories that hosts of one role have alike, whoever wrote what lies there.
 const DIRECTORIES: [&str; 5] = [
@@ -24,7 +23,7 @@ const FILES: [&str; 7] = [
     "/etc/ld.so.preload",
     "/etc/kubernetes/pki/front-proxy-ca.crt",
     "/etc/kubernetes/pki/sa.pub",
-    join::AUTHORITY_PATH,
+    AUTHORITY_PATH,
     ENCRYPTION_PATH,
     "/etc/systemd/system/containerd.service",
     "/etc/systemd/system/kubelet.service",

@@ -106,7 +106,7 @@ impl Step for Addons {
         let api = Kubectl::on(&context.host);
         let kept = KeptAddon::read_all(&api)?;
         if let Some(leaving) = leaving(context, &kept).first() {
-            return needed(format!("{} {} is to go", leaving.name, leaving.version));
+            return needed(format!("{} {} is no longer listed", leaving.name, leaving.version));
         }
         for addon in listed(context)? {
             match kept.get(&addon.name) {
@@ -156,7 +156,7 @@ pub fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
     of_manifests(&context.inputs).map(|name| ClusterAddon::of(context, name.as_str())).collect()
 }
 
-/// The listed add-ons that are no charts.
+/// The listed add-ons that are not charts.
 fn of_manifests<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a DnsName> + use<'a> {
     let charts = charts::names(inputs);
     inputs.spec.addons.iter().filter(move |name| !charts.contains(name.as_str()))
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn an_add_on_that_is_listed_no_longer_goes() {
         let bench = bench(&[object("Service", "first"), object("ConfigMap", "second")]);
-        assert_eq!(checked(&bench), Check::Needed("app 1 is to go".into()));
+        assert_eq!(checked(&bench), Check::Needed("app 1 is no longer listed".into()));
         bench.work(&[&Addons], |_, context, _| Addons.apply(context).unwrap());
         assert_eq!(bench.read("deleted"), "second\nfirst\n");
         assert_eq!(checked(&bench), Check::Done);

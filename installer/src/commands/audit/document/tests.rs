@@ -49,7 +49,7 @@ fn people_see_what_is_not_as_approved() {
     let findings = vec![
         Finding::as_approved(Group::Programs, "/usr/local/bin/kubelet"),
         Finding::drifted(Group::Programs, "/opt/cni/bin/bridge", "x", "y"),
-        Finding::unknown(Group::Rights, "administrators of the cluster", "the API server does not tell"),
+        Finding::unknown(Group::Rights, "administrators of the cluster", "the API server does not say"),
     ];
     let audit = Audit::of("plant-7".into(), vec![host("w1", traits("6.1", &[Role::Worker]), findings)]);
     insta::assert_snapshot!(text(&audit), @"
@@ -61,7 +61,7 @@ fn people_see_what_is_not_as_approved() {
           expected: x
           found: y
       rights: 1 unknown
-        unknown: administrators of the cluster: the API server does not tell
+        unknown: administrators of the cluster: the API server does not say
     the host is not as approved: 1 as approved, 1 drifted, 1 unknown
     ");
     assert!(audit.text(true).contains("    as approved: /usr/local/bin/kubelet\n"));
