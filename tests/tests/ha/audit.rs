@@ -25,7 +25,7 @@ fn verdicts(audit: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
-#[ignore = "five minutes: ./ci/test nightly"]
+#[ignore = "nine minutes: ./ci/test nightly"]
 fn all_hosts_are_audited_from_one_and_a_drift_is_found_on_its_host() -> anyhow::Result<()> {
     let members = vec![
         Member::new("cp1", 1, "control-plane, etcd"),
@@ -58,7 +58,11 @@ fn all_hosts_are_audited_from_one_and_a_drift_is_found_on_its_host() -> anyhow::
 
     site.host("w2").unplug()?;
     let (code, unknown) = audit(&site)?;
-    ensure!(code == Some(1) && verdicts(&unknown)[2] == ("w2", "unknown"), "{code:?}: {unknown:#}");
+    // Once the API says that its node is not ready, that is a drift of the first control plane.
+    ensure!(
+        code != Some(0) && verdicts(&unknown)[1..] == [("w1", "as-approved"), ("w2", "unknown")],
+        "{code:?}: {unknown:#}"
+    );
     site.host("w2").plug()?;
     site.down()
 }
