@@ -65,6 +65,8 @@ pub enum Stage {
     Certificates,
     /// Collecting what is needed to find a fault.
     Support,
+    /// Taking hosts back from an upgrade that is not finished.
+    Rollback,
     /// Comparing hosts with the bundle that they were set up from.
     Audit,
 }
@@ -115,6 +117,7 @@ impl Stage {
             | Self::Remove
             | Self::Certificates
             | Self::Support
+            | Self::Rollback
             | Self::Audit => None,
         }
     }
@@ -139,6 +142,7 @@ impl fmt::Display for Stage {
             Self::Remove => "remove",
             Self::Certificates => "certificates",
             Self::Support => "support",
+            Self::Rollback => "rollback",
             Self::Audit => "audit",
         })
     }

@@ -50,6 +50,7 @@ impl Leader<'_> {
                 | Stage::Remove
                 | Stage::Certificates
                 | Stage::Support
+                | Stage::Rollback
                 | Stage::Audit => {}
             }
             if self.failed_in_turn {

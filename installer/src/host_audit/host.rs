@@ -72,7 +72,7 @@ impl HostAudit {
         let gathered = OwnedInputs::gather(&host, spec, records.name.as_deref(), Cow::Borrowed(list))?;
         let inputs = gathered.inputs();
         let traits = HostTraits::read(&host, &inputs)?;
-        let mut findings = scope.settings.map(|given| settings::look(records, given)).unwrap_or_default();
+        let mut findings = scope.settings.map(|given| settings::look(records, given, list)).unwrap_or_default();
         let material = JoinMaterial::default();
         findings.extend(audit(&Context { host, bundle, inputs, material: &material, progress }, scope.depth));
         Ok(Self {

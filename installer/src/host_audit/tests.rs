@@ -145,10 +145,14 @@ fn other_settings_than_those_of_the_given_description_are_drifts() {
         spec,
         name: Some("c1".into()),
     };
-    assert_eq!(drifts(&settings::look(&records(given.clone()), &given)), NONE);
+    let list = fixture::list("1.25.2");
+    assert_eq!(drifts(&settings::look(&records(given.clone()), &given, &list)), NONE);
+    let mut named = given.clone();
+    named.network.cni = Some(crate::config::Cni::Bridge);
+    assert_eq!(drifts(&settings::look(&records(named), &given, &list)), NONE, "a record names what the bundle brings");
     let mut standing = given.clone();
     standing.kubelet.max_pods = 60;
-    assert_eq!(drifts(&settings::look(&records(standing), &given)), ["kubelet.max-pods: 60"]);
+    assert_eq!(drifts(&settings::look(&records(standing), &given, &list)), ["kubelet.max-pods: 60"]);
 }
 
 #[test]
