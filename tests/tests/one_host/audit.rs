@@ -162,7 +162,7 @@ const DRIFTS: [Drift; 23] = [
 ];
 
 #[test]
-#[ignore = "six minutes: ./ci/test nightly"]
+#[ignore = "three minutes: ./ci/test nightly"]
 fn an_untouched_host_is_as_approved_and_every_drift_is_found() -> anyhow::Result<()> {
     let lab = Lab::boot("one-audit", 1)?;
     let host = &lab.hosts()[0];
