@@ -23,7 +23,7 @@ use kbundle_cli::CommonArguments;
 use kbundle_cli::completion::CompletionArguments;
 use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_commands::arguments::{ForceArgs, SplitArgs};
+use kbundle_commands::arguments::{ForceArgs, PassphraseArgs, SplitArgs};
 use kbundle_commands::extract::ExtractArgs;
 use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
@@ -42,7 +42,7 @@ pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs, SbomArgs, SbomFormat};
-pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
+pub use self::signing::{KeygenArgs, SignArgs};
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs

@@ -5,7 +5,7 @@
 //!
 //! Steps hold no data. They work with [`Inputs`], so that `reset` can undo them without a bundle.
 
-mod addon;
+pub mod addon;
 pub mod addons;
 mod boot_settings;
 mod certificate_timer;

@@ -8,6 +8,7 @@
 
 mod addons;
 mod apart;
+mod audit;
 mod cut;
 mod cut_joins;
 mod external_etcd;

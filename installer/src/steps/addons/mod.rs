@@ -20,7 +20,9 @@ use crate::config::DnsName;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
-use kept::{AddonState, KeptAddon, ObjectName};
+use kept::{AddonState, KeptAddon};
+
+pub use kept::ObjectName;
 
 /// Slow disks and two cores need about one minute for an add-on.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -51,7 +53,9 @@ impl ClusterAddon {
         Ok(addon)
     }
 
-    fn all_objects(&self) -> Vec<Value> {
+    /// Everything that the API is given.
+    #[must_use]
+    pub fn all_objects(&self) -> Vec<Value> {
         self.objects.iter().chain(&self.admitted_by_itself).cloned().collect()
     }
 
@@ -148,7 +152,7 @@ fn difference(known: &KeptAddon, addon: &ClusterAddon) -> String {
 }
 
 /// The add-ons of the description, in its order.
-fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
+pub fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
     of_manifests(&context.inputs).map(|name| ClusterAddon::of(context, name.as_str())).collect()
 }
 
