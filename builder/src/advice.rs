@@ -4,6 +4,7 @@ use kbundle_cli::failure::{Explain, Kind};
 use kbundle_format::ComponentName;
 use kbundle_format::write::WriteError;
 
+use crate::audit::PolicyError;
 use crate::catalog::CatalogError;
 use crate::catalog::draft::DraftError;
 use crate::chart::{ChartError, ChartSettingsError};
@@ -16,6 +17,7 @@ use crate::push::PushError;
 use crate::registry::CredentialError;
 use crate::reproduce::ReproduceError;
 use crate::resolve::{Loose, ResolveError};
+use crate::settings_file::SettingsFileError;
 use crate::site::SiteError;
 use crate::spec::SpecError;
 
@@ -143,10 +145,33 @@ impl Explain for PushError {
     }
 }
 
-impl Explain for SpecError {
+impl Explain for SettingsFileError {
     fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } => Kind::of_file(source),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+impl Explain for PolicyError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::ReadRego { source, .. } => Kind::of_file(source),
+            Self::Value { .. } | Self::Rego(_) => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("correct the file; `baseline` and `strict` are built in".to_owned())
+    }
+}
+
+impl Explain for SpecError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) => error.kind(),
             Self::Site(error) => error.kind(),
             Self::Chart(error) => error.kind(),
             Self::OsPackages(error) => error.kind(),
@@ -347,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_usage_and_a_bad_disk_failed() {
-        let read = |kind: io::ErrorKind| SpecError::Read { path: "bundle.yaml".into(), source: kind.into() };
+        let read = |kind: io::ErrorKind| SettingsFileError::Read { path: "bundle.yaml".into(), source: kind.into() };
         assert_eq!(read(io::ErrorKind::NotFound).kind(), Kind::Usage);
         assert_eq!(read(io::ErrorKind::Other).kind(), Kind::Failed);
         assert_eq!(SpecError::NoVersion.kind(), Kind::Usage);

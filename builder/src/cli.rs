@@ -41,7 +41,7 @@ pub use self::connection::ConnectionArgs;
 pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
-pub use self::reading::{CatArgs, ExportArgs, SbomArgs, SbomFormat};
+pub use self::reading::{CatArgs, ExportArgs, LicencesArgs, SbomArgs, SbomFormat};
 pub use self::signing::{KeygenArgs, SignArgs};
 use crate::version::version;
 
@@ -88,6 +88,7 @@ pub enum Command {
     Extract(ExtractArgs),
     Cat(CatArgs),
     Sbom(SbomArgs),
+    Licences(LicencesArgs),
     Diff(DiffArgs),
     Check(CheckArgs),
     Audit(AuditArgs),

@@ -5,19 +5,26 @@ use kbundle_cluster::contents::{BundleContents, ContentFile};
 use crate::lock::Lock;
 use crate::resolve::Selection;
 
+/// What a cluster needs to know of a file: of a lock's, or of a selection's, which has no digest yet.
+macro_rules! content_file {
+    ($file:expr) => {
+        ContentFile {
+            path: &$file.path,
+            kind: $file.kind,
+            component: Some(&$file.component),
+            platform: $file.platform.as_ref(),
+            roles: &$file.roles,
+            host_file: $file.host_file.as_ref(),
+        }
+    };
+}
+
 /// What a bundle of `lock` has.
 #[must_use]
 pub fn of_lock(lock: &Lock) -> BundleContents {
     let mut contents = BundleContents::new(lock.kubernetes, lock.platforms.clone());
     for file in &lock.artifacts {
-        contents.add_file(ContentFile {
-            path: &file.path,
-            kind: file.kind,
-            component: Some(&file.component),
-            platform: file.platform.as_ref(),
-            roles: &file.roles,
-            host_file: file.host_file.as_ref(),
-        });
+        contents.add_file(content_file!(file));
     }
     for image in &lock.images {
         contents.add_image(image.reference.clone(), image.platform.clone());
@@ -30,14 +37,7 @@ pub fn of_lock(lock: &Lock) -> BundleContents {
 pub fn of_selection(selection: &Selection) -> BundleContents {
     let mut contents = BundleContents::new(selection.kubernetes, selection.platforms.clone());
     for file in &selection.artifacts {
-        contents.add_file(ContentFile {
-            path: &file.path,
-            kind: file.kind,
-            component: Some(&file.component),
-            platform: file.platform.as_ref(),
-            roles: &file.roles,
-            host_file: file.host_file.as_ref(),
-        });
+        contents.add_file(content_file!(file));
     }
     for image in &selection.images {
         for platform in &selection.platforms {

@@ -33,6 +33,7 @@ pub mod push;
 pub mod registry;
 pub mod reproduce;
 pub mod resolve;
+pub mod settings_file;
 pub mod site;
 pub mod spec;
 pub mod upstream;

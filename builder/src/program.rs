@@ -13,7 +13,7 @@ impl Program for Arguments {
         groups: &[
             ("Build", &["build", "lock", "catalog", "images", "config"]),
             ("Sign", &["keygen", "sign"]),
-            ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "diff", "check"]),
+            ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "licences", "diff", "check"]),
             ("Audit", &["audit", "report", "advisories"]),
             ("Cut and complete", &["join", "subset", "split", "repair"]),
             ("Registries", &["push"]),

@@ -5,12 +5,10 @@ mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use kbundle_cli::yaml::{self, Findings};
-use kbundle_format::{ComponentName, Platform, text_file};
+use kbundle_format::{ComponentName, Platform};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -20,6 +18,7 @@ use crate::image_file::ImageFileError;
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
 use crate::one_or_many::{OneOrMany, Paths};
 use crate::os_packages::{OsPackageSettings, OsPackageSettingsError, OsPackages};
+use crate::settings_file::{self, Settings, SettingsFileError};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
 use crate::version_request::VersionRequest;
 
@@ -224,30 +223,9 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// It could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Not of its shape.
-    #[error("{} is not valid", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Everything that is wrong, with line and column.
-        source: Findings,
-    },
-    /// A schema this program does not know.
-    #[error("{} has schema {found}, this program knows {SCHEMA}", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What the file says.
-        found: u32,
-    },
+    /// It cannot be read, or is not of its shape.
+    #[error(transparent)]
+    File(#[from] SettingsFileError),
     /// Manifests of the site.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -271,14 +249,21 @@ pub enum SpecError {
     },
 }
 
+impl Settings for SpecFile {
+    const SCHEMA: u32 = SCHEMA;
+
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+}
+
 impl SpecFile {
     /// Reads `path`; paths in it become relative to where it lies.
     ///
     /// # Errors
-    /// [`SpecError::Read`], [`SpecError::Syntax`] or [`SpecError::Schema`].
+    /// [`SpecError::File`].
     pub fn read(path: &Path) -> Result<Self, SpecError> {
-        let text = text_file::read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
-        let mut file = Self::parse(&text, path)?;
+        let mut file: Self = settings_file::parse(&settings_file::text(path)?, path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = [&mut file.key, &mut file.out, &mut file.ca_file, &mut file.registry_config, &mut file.certs_dir];
         for inner in paths.into_iter().flatten().chain(&mut file.catalog.0) {
@@ -286,15 +271,6 @@ impl SpecFile {
         }
         directory.clone_into(&mut file.folder);
         Ok(file)
-    }
-
-    fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
-        let syntax = |source| SpecError::Syntax { path: path.to_owned(), source };
-        let file: Self = yaml::read(text).map_err(syntax)?;
-        match file.schema {
-            SCHEMA => Ok(file),
-            found => Err(SpecError::Schema { path: path.to_owned(), found }),
-        }
     }
 
     /// The mirrors of the file, but for hosts that `flags` has mirrors of.
@@ -382,7 +358,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<SpecFile, SpecError> {
-        SpecFile::parse(text, Path::new("bundle.yaml"))
+        Ok(settings_file::parse(text, Path::new("bundle.yaml"))?)
     }
 
     #[test]
@@ -425,6 +401,6 @@ mod tests {
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert!(source.contains(expected) && source.contains("line 2"), "{source}");
         }
-        assert!(matches!(parse("schema: 7\n"), Err(SpecError::Schema { found: 7, .. })));
+        assert!(matches!(parse("schema: 7\n"), Err(SpecError::File(SettingsFileError::Schema { found: 7, .. }))));
     }
 }

@@ -23,6 +23,8 @@ const AUDITOR: &str = "urn:kbundle:auditor";
 pub enum Rule {
     /// Who signed.
     Signers,
+    /// How long the keys of signers have been in use.
+    KeyAge,
     /// How content was pinned.
     Pins,
     /// Where content came from.
@@ -33,6 +35,16 @@ pub enum Rule {
     ImageUsers,
     /// Tags of images.
     ImageTags,
+    /// Files of images that give whoever runs them more rights.
+    ImagePrivilegedFiles,
+    /// Containers with all rights on the host.
+    ManifestPrivileged,
+    /// Volumes of the host's files.
+    ManifestHostPath,
+    /// Pods in the host's network.
+    ManifestHostNetwork,
+    /// Who may do everything in the cluster.
+    ManifestClusterAdmin,
     /// Licences.
     Licences,
     /// Packages that are forbidden or too old.
@@ -41,6 +53,8 @@ pub enum Rule {
     AdvisoriesData,
     /// Known flaws.
     Advisories,
+    /// Rules of the site's own.
+    Rego,
 }
 
 impl Rule {
@@ -49,15 +63,22 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Signers => "signers",
+            Self::KeyAge => "key-age",
             Self::Pins => "pins",
             Self::Origins => "origins",
             Self::Completeness => "completeness",
             Self::ImageUsers => "image-users",
             Self::ImageTags => "image-tags",
+            Self::ImagePrivilegedFiles => "image-privileged-files",
+            Self::ManifestPrivileged => "manifest-privileged",
+            Self::ManifestHostPath => "manifest-host-path",
+            Self::ManifestHostNetwork => "manifest-host-network",
+            Self::ManifestClusterAdmin => "manifest-cluster-admin",
             Self::Licences => "licences",
             Self::Packages => "packages",
             Self::AdvisoriesData => "advisories-data",
             Self::Advisories => "advisories",
+            Self::Rego => "rego",
         }
     }
 }
@@ -68,6 +89,8 @@ impl Rule {
 pub enum Outcome {
     /// The rule is broken.
     Refused,
+    /// A rule of the site's own warns. The bundle is allowed.
+    Warned,
     /// The rule is broken, and a waiver allows that.
     Waived,
     /// The rule was not looked at, and the policy does not ask for it.
@@ -138,6 +161,9 @@ pub struct AppliedPolicy {
     pub name: String,
     /// Of its text.
     pub digest: Digest,
+    /// Its files with rules of the site's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rego: Vec<Looked>,
 }
 
 /// Whether the policy allows the bundle.
@@ -290,7 +316,7 @@ mod tests {
             auditor: auditor("1.0.0"),
             time: "2026-11-28T07:00:00Z".parse().unwrap(),
             result: AuditResult::of(&verdicts),
-            policy: AppliedPolicy { name: "strict".to_owned(), digest: Digest::of(b"policy") },
+            policy: AppliedPolicy { name: "strict".to_owned(), digest: Digest::of(b"policy"), rego: vec![] },
             signers: Vec::new(),
             packages_from: BomSource::MadeAgain,
             advisories: None,

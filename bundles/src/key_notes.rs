@@ -165,6 +165,12 @@ impl KeyNotes {
         self
     }
 
+    /// The first day of its use, where that is stated.
+    #[must_use]
+    pub fn valid_from(&self) -> Option<Day> {
+        self.valid_from
+    }
+
     /// Whether they cover `day`.
     #[must_use]
     pub fn validity(&self, day: Day) -> Validity {

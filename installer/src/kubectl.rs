@@ -300,7 +300,6 @@ mod tests {
     use crate::fixture::bench::{Bench, FAILS};
 
     /// An API server that has just started: it forbids until it is ready, at the second look.
-    #[expect(clippy::unnecessary_wraps, reason = "a script may print nothing")]
     fn starting(root: &std::path::Path, command: &Command) -> Option<String> {
         let (looked, ready) = (root.join("looked"), root.join("ready"));
         let is_look = command.arguments.iter().any(|argument| argument == "--raw=/readyz");

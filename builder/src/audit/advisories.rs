@@ -22,7 +22,7 @@ fn absent(rule: &Advisories, evidence: &Evidence<'_>) -> Checked {
             Rule::AdvisoriesData,
             expected,
             found,
-            vec![Breach::of("advisories", evidence.list(), found)],
+            vec![Breach::of("advisories", evidence.of_list(), found)],
         );
     }
     Checked { outcome: Outcome::Skipped, ..Checked::new(Rule::AdvisoriesData, expected, found, Vec::new()) }

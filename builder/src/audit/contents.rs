@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use kbundle_advisories::place;
-use kbundle_format::{Entry, Image};
+use kbundle_format::{Entry, Image, KeyId};
 use kbundle_sbom::cyclonedx::{Component, PATH, PLATFORM, REFERENCE};
 
-use super::policy::{Choice, Completeness, Images, ListOfPackages, Origins, Pins, Signers};
+use super::policy::{Choice, Completeness, ListOfPackages, Origins, Pins, Signers};
 use super::{BomSource, Breach, Checked, Evidence, Looked, Policy, Rule};
 
 /// The rules of the policy, in the order of reports.
@@ -14,17 +14,32 @@ pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Checked> {
     let images = policy.images.as_ref();
     let checked = [
         policy.signers.as_ref().map(|rule| signers(rule, evidence)),
+        policy.signers.as_ref().and_then(|rule| Some(key_age(rule.max_key_age_days?, evidence))),
         policy.pins.as_ref().map(|rule| pins(rule, evidence)),
         policy.origins.as_ref().map(|rule| origins(rule, evidence)),
         policy.completeness.as_ref().map(|rule| completeness(rule, evidence)),
         images.filter(|images| images.root_user == Choice::Refuse).map(|_| users(evidence)),
-        images.and_then(|images: &Images| (images.latest_tag == Choice::Refuse).then(|| tags(evidence))),
+        images.filter(|images| images.latest_tag == Choice::Refuse).map(|_| tags(evidence)),
+        images.filter(|images| images.privileged_files == Choice::Refuse).map(|_| privileged_files(evidence)),
     ];
     checked.into_iter().flatten().collect()
 }
 
+fn key_age(most: u32, evidence: &Evidence<'_>) -> Checked {
+    let age = |key: &KeyId| evidence.key_days.get(key).map(|day| day.days_until(evidence.today));
+    let breach = |key: &KeyId| match age(key) {
+        // A key of tomorrow is as doubtful as one of ten years ago: one of the two days is wrong.
+        Some(age) if (0..=i64::from(most)).contains(&age) => None,
+        Some(age) => Some(Breach::of(key.to_string(), evidence.of_list(), format!("in use for {age} days"))),
+        None => Some(Breach::of(key.to_string(), evidence.of_list(), "its file states no first day of use")),
+    };
+    let expected = format!("keys of signers that have been in use for at most {most} days");
+    let found = format!("{} such keys", evidence.signers.len());
+    Checked::new(Rule::KeyAge, expected, found, evidence.signers.iter().filter_map(breach).collect())
+}
+
 fn signers(rule: &Signers, evidence: &Evidence<'_>) -> Checked {
-    let counts = |key: &&kbundle_format::KeyId| rule.keys.is_empty() || rule.keys.contains(key);
+    let counts = |key: &&KeyId| rule.keys.is_empty() || rule.keys.contains(key);
     let signed: Vec<_> = evidence.signers.iter().filter(counts).map(ToString::to_string).collect();
     let of = if rule.keys.is_empty() { "trusted keys" } else { "the keys of the policy that are trusted" };
     let expected = format!("signed by at least {} of {of}", rule.threshold);
@@ -33,7 +48,7 @@ fn signers(rule: &Signers, evidence: &Evidence<'_>) -> Checked {
         count => format!("{count}: {}", signed.join(", ")),
     };
     let is_enough = signed.len() >= rule.threshold;
-    let breach = (!is_enough).then(|| Breach::of("bundle", evidence.list(), found.clone()));
+    let breach = (!is_enough).then(|| Breach::of("bundle", evidence.of_list(), found.clone()));
     Checked::new(Rule::Signers, expected, found, breach.into_iter().collect())
 }
 
@@ -120,9 +135,23 @@ fn tags(evidence: &Evidence<'_>) -> Checked {
     Checked::new(Rule::ImageTags, expected, found, images.iter().filter_map(breach).collect())
 }
 
+fn privileged_files(evidence: &Evidence<'_>) -> Checked {
+    let breach = |image: &Image| {
+        let Some(files) = evidence.privileged.as_ref().and_then(|images| images.get(&image.manifest)) else {
+            return Some(of_image(image, "its files were not looked at"));
+        };
+        let names: Vec<_> = files.iter().map(|file| format!("{} ({})", file.path, file.privilege)).collect();
+        (!names.is_empty()).then(|| of_image(image, &names.join(", ")))
+    };
+    let images = &evidence.list.images;
+    let expected = "images have no file that is setuid, setgid or has capabilities";
+    let found = format!("{} images, each without such a file", images.len());
+    Checked::new(Rule::ImagePrivilegedFiles, expected, found, images.iter().filter_map(breach).collect())
+}
+
 fn completeness(rule: &Completeness, evidence: &Evidence<'_>) -> Checked {
     let mut breaches = Vec::new();
-    let list = |found: &str| Breach::of("list of packages", evidence.list(), found);
+    let list = |found: &str| Breach::of("list of packages", evidence.of_list(), found);
     match (rule.list_of_packages, evidence.bom_source) {
         (_, BomSource::Computed) => breaches.push(list("the bundle carries none")),
         (_, BomSource::Differs) => breaches.push(list("it is not what the content gives")),

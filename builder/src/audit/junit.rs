@@ -8,7 +8,8 @@ use super::{Outcome, Verdict};
 #[must_use]
 pub fn document(bundle: &str, verdicts: &[Verdict]) -> String {
     let count = |outcome: Outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
-    let (failures, skipped) = (count(Outcome::Refused), count(Outcome::Waived) + count(Outcome::Skipped));
+    let failures = count(Outcome::Refused);
+    let skipped = count(Outcome::Waived) + count(Outcome::Warned) + count(Outcome::Skipped);
     let counts = format!("tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\"", verdicts.len());
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string cannot fail.
@@ -25,6 +26,9 @@ pub fn document(bundle: &str, verdicts: &[Verdict]) -> String {
             (_, Some(waiver)) => {
                 let why = escaped(&format!("waived by {} until {}: {}", waiver.name, waiver.until, waiver.reason));
                 writeln!(text, "><skipped message=\"{found}; {why}\"/></testcase>")
+            }
+            (Outcome::Warned, None) => {
+                writeln!(text, "><skipped message=\"warning: {found}\"/></testcase>")
             }
             (_, None) => writeln!(text, "><skipped message=\"{found}\"/></testcase>"),
         };

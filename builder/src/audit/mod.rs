@@ -4,9 +4,12 @@
 
 mod advisories;
 mod contents;
+mod input;
 pub mod junit;
+mod manifests;
 mod packages;
 mod policy;
+mod rego;
 pub mod sarif;
 
 use std::collections::BTreeMap;
@@ -15,9 +18,11 @@ use kbundle_advisories::{Findings, covers};
 use kbundle_format::audit_record::{BomSource, Looked, Outcome, Rule, Verdict, Waived};
 use kbundle_format::key_notes::Day;
 use kbundle_format::{BundleList, Digest, KeyId};
-use kbundle_sbom::Bom;
+use kbundle_sbom::{Bom, PrivilegedFile};
 
+pub use manifests::FoundObject;
 pub use policy::{Advisories, ListOfPackages, Policy, PolicyError, Waiver};
+pub use rego::RegoError;
 
 /// What was read of a bundle.
 pub struct Evidence<'a> {
@@ -27,12 +32,18 @@ pub struct Evidence<'a> {
     pub list_digest: Digest,
     /// Trusted keys whose signatures were verified.
     pub signers: Vec<KeyId>,
+    /// The first day of use of those whose file states it.
+    pub key_days: BTreeMap<KeyId, Day>,
     /// What is inside.
     pub bom: &'a Bom,
     /// Where that comes from.
     pub bom_source: BomSource,
     /// The user of each image, by its manifest; empty where its config states none.
     pub users: BTreeMap<Digest, String>,
+    /// Files that give rights, by the manifest of their image, where files were looked at.
+    pub privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
+    /// Kubernetes objects of manifests, where those were read.
+    pub objects: Vec<FoundObject>,
     /// What advisories say, where a file of them was given.
     pub advisories: Option<AdvisoriesEvidence>,
     /// The day of the audit.
@@ -62,7 +73,10 @@ struct Checked {
     /// What is there where nothing breaks it.
     found: String,
     breaches: Vec<Breach>,
+    /// How it comes out where nothing breaks it.
     outcome: Outcome,
+    /// How each breach comes out.
+    broken: Outcome,
 }
 
 /// What breaks a rule.
@@ -77,7 +91,8 @@ struct Breach {
 
 impl Checked {
     fn new(rule: Rule, expected: impl Into<String>, found: impl Into<String>, breaches: Vec<Breach>) -> Self {
-        Self { rule, expected: expected.into(), found: found.into(), breaches, outcome: Outcome::Passed }
+        let (outcome, broken) = (Outcome::Passed, Outcome::Refused);
+        Self { rule, expected: expected.into(), found: found.into(), breaches, outcome, broken }
     }
 }
 
@@ -89,18 +104,22 @@ impl Breach {
 }
 
 impl Evidence<'_> {
-    fn list(&self) -> Vec<Looked> {
+    fn of_list(&self) -> Vec<Looked> {
         vec![Looked { name: "bundle.json".to_owned(), digest: self.list_digest }]
     }
 }
 
 /// A verdict for each rule of the policy that is kept, and for each thing that breaks one. Also the waivers that allow nothing.
-#[must_use]
-pub fn judge<'a>(policy: &'a Policy, evidence: &Evidence<'_>) -> (Vec<Verdict>, Vec<&'a Waiver>) {
+///
+/// # Errors
+/// A rule of the site's own fails.
+pub fn judge<'a>(policy: &'a Policy, evidence: &Evidence<'_>) -> Result<(Vec<Verdict>, Vec<&'a Waiver>), RegoError> {
     let checked = contents::check(policy, evidence)
         .into_iter()
         .chain(packages::check(policy, evidence))
-        .chain(advisories::check(policy, evidence));
+        .chain(manifests::check(policy, evidence))
+        .chain(advisories::check(policy, evidence))
+        .chain(rego::check(policy, evidence)?);
     let mut used = vec![false; policy.waivers.len()];
     let mut verdicts = Vec::new();
     for rule in checked {
@@ -109,28 +128,37 @@ pub fn judge<'a>(policy: &'a Policy, evidence: &Evidence<'_>) -> (Vec<Verdict>, 
                 rule: rule.rule,
                 outcome: rule.outcome,
                 subject: "bundle".to_owned(),
-                evidence: evidence.list(),
+                evidence: evidence.of_list(),
                 expected: rule.expected.clone(),
                 found: rule.found.clone(),
                 waiver: None,
             });
         }
         for breach in rule.breaches {
-            verdicts.push(verdict(rule.rule, &rule.expected, breach, policy, evidence.today, &mut used));
+            let waivers = policy.waivers.iter().zip(&mut used);
+            verdicts.push(verdict(rule.rule, rule.broken, &rule.expected, breach, waivers, evidence.today));
         }
     }
     verdicts.sort_by_key(|verdict| (verdict.outcome, verdict.rule));
     let unused = policy.waivers.iter().zip(used).filter(|(_, used)| !used).map(|(waiver, _)| waiver).collect();
-    (verdicts, unused)
+    Ok((verdicts, unused))
 }
 
-fn verdict(rule: Rule, expected: &str, breach: Breach, policy: &Policy, today: Day, used: &mut [bool]) -> Verdict {
-    let (mut outcome, mut found, mut waived) = (Outcome::Refused, breach.found, None);
+/// The verdict about a breach, which comes out as `broken` unless one of `waivers` allows it. Each that is about it is marked.
+fn verdict<'a>(
+    rule: Rule,
+    broken: Outcome,
+    expected: &str,
+    breach: Breach,
+    waivers: impl Iterator<Item = (&'a Waiver, &'a mut bool)>,
+    today: Day,
+) -> Verdict {
+    let (mut outcome, mut found, mut waived) = (broken, breach.found, None);
     let fits = |waiver: &Waiver| {
         let in_package = |package: &String| breach.purl.as_ref().is_some_and(|purl| covers(package, purl));
         waiver.rule == rule && breach.items.contains(&waiver.item) && waiver.package.as_ref().is_none_or(in_package)
     };
-    for (waiver, used) in policy.waivers.iter().zip(used).filter(|(waiver, _)| fits(waiver)) {
+    for (waiver, used) in waivers.filter(|(waiver, _)| fits(waiver)) {
         *used = true;
         let Waiver { name, reason, until, .. } = waiver.clone();
         if today <= until {

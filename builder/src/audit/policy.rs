@@ -1,25 +1,28 @@
 //! A policy, `policy.yaml`: which rules hold for a bundle, and who may break one until when.
 
+mod sections;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kbundle_advisories::Severity;
-use kbundle_cli::yaml::{self, Findings};
-use kbundle_format::key_notes::Day;
-use kbundle_format::{Digest, KeyId, PinSource, text_file};
+use kbundle_format::audit_record::Looked;
+use kbundle_format::{Digest, text_file};
 use kbundle_sbom::licence::is_expression;
 use serde::Deserialize;
 
-use super::Rule;
+use super::rego::{Rego, RegoError};
+use crate::settings_file::{self, Settings, SettingsFileError};
 
-/// The schema of `policy.yaml` that this program reads.
-pub const SCHEMA: u32 = 1;
+pub use sections::{
+    Advisories, Choice, Completeness, Images, Licences, ListOfPackages, Lowest, Manifests, Origins, Packages, Pins,
+    Profile, Signers, Waiver,
+};
 
 const BASELINE: &str = include_str!("baseline.yaml");
 const STRICT: &str = include_str!("strict.yaml");
 
 /// A policy. A section that is absent has no rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
     schema: u32,
@@ -47,199 +50,38 @@ pub struct Policy {
     /// Known flaws.
     #[serde(default)]
     pub advisories: Option<Advisories>,
+    /// What manifests ask for.
+    #[serde(default)]
+    pub manifests: Option<Manifests>,
     /// Whether all is known.
     #[serde(default)]
     pub completeness: Option<Completeness>,
     /// What is taken although a rule refuses it.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// Files with rules of the site's own, relative to the policy.
+    #[serde(default, rename = "rego")]
+    rego_files: Vec<PathBuf>,
+    /// The rules of those files.
+    #[serde(skip)]
+    pub rego: Option<Rego>,
 }
 
-/// A policy that is built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// What every bundle should meet.
-    Baseline,
-    /// For sites that answer for every package.
-    Strict,
-}
+impl Settings for Policy {
+    const SCHEMA: u32 = 1;
 
-/// What is done about something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Choice {
-    /// It is taken.
-    #[default]
-    Allow,
-    /// It is refused.
-    Refuse,
-}
-
-/// Who has to have signed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Signers {
-    /// By how many keys that the command line trusts.
-    #[serde(default = "one")]
-    pub threshold: usize,
-    /// Only these keys count; all that are trusted where it is empty.
-    #[serde(default)]
-    pub keys: Vec<KeyId>,
-}
-
-fn one() -> usize {
-    1
-}
-
-/// How content may be pinned.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Pins {
-    /// These ways.
-    pub allowed: Vec<PinSource>,
-}
-
-/// Where content may come from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Origins {
-    /// Hosts and registries; `*.example.org` is every host below it.
-    pub hosts: Vec<String>,
-}
-
-/// Which licences are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Licences {
-    /// Only these, where it is not empty: SPDX identifiers, or names as a package states them.
-    pub allow: Vec<String>,
-    /// Not these.
-    pub deny: Vec<String>,
-    /// Packages without a licence.
-    pub unstated: Choice,
-    /// Licences that are not SPDX expression, and in neither list.
-    pub not_spdx: Choice,
-}
-
-/// Which packages are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Packages {
-    /// Package URLs; one without a version means all versions.
-    pub forbidden: Vec<String>,
-    /// Packages with their lowest version.
-    pub lowest: Vec<Lowest>,
-}
-
-/// The lowest version of a package.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Lowest {
-    /// A package URL without a version.
-    pub package: String,
-    /// The version.
-    pub version: String,
-}
-
-/// How images may be set up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Images {
-    /// Images that run as root unless Kubernetes says otherwise.
-    pub root_user: Choice,
-    /// Images whose name has the tag `latest`, or no tag and no digest.
-    pub latest_tag: Choice,
-}
-
-/// Which flaws are taken.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Advisories {
-    /// Whether a file of advisories has to be given.
-    #[serde(default)]
-    pub required: bool,
-    /// The worst that is taken.
-    pub max_severity: Severity,
-    /// Flaws of which no record states how bad they are.
-    #[serde(default)]
-    pub unknown_severity: Choice,
-    /// How old the data may be.
-    #[serde(default)]
-    pub max_age_days: Option<u32>,
-    /// Whether every ecosystem of the bundle's packages has to have records.
-    #[serde(default)]
-    pub data_for_every_ecosystem: bool,
-}
-
-/// What has to be known.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Completeness {
-    /// What the list of packages has to be.
-    pub list_of_packages: ListOfPackages,
-    /// Layers and files that could not be looked into.
-    #[serde(default)]
-    pub not_read: Choice,
-}
-
-/// What a list of packages is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ListOfPackages {
-    /// The bundle carries it, signed.
-    Carried,
-    /// It also is what the content gives, byte for byte.
-    MadeAgain,
-}
-
-/// What is taken although a rule refuses it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Waiver {
-    /// The rule.
-    pub rule: Rule,
-    /// An advisory by any of its names, or else the image, file, package or host that a verdict names.
-    pub item: String,
-    /// Of an advisory: only in this package, by its package URL.
-    #[serde(default)]
-    pub package: Option<String>,
-    /// Who answers for it.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-    /// The last day on which it counts.
-    pub until: Day,
+    fn schema(&self) -> u32 {
+        self.schema
+    }
 }
 
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// It could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Not of its shape.
-    #[error("{} is not valid", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Everything that is wrong, with line and column.
-        source: Findings,
-    },
-    /// A schema that this program does not know.
-    #[error("{} has schema {found}, this program knows {SCHEMA}", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What the file says.
-        found: u32,
-    },
+    /// It cannot be read, or is not of its shape.
+    #[error(transparent)]
+    File(#[from] SettingsFileError),
     /// A value that makes no sense.
     #[error("{}: {what}", path.display())]
     Value {
@@ -248,6 +90,17 @@ pub enum PolicyError {
         /// What is wrong.
         what: String,
     },
+    /// A file with rules cannot be read.
+    #[error("cannot read {}", path.display())]
+    ReadRego {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The rules cannot be used.
+    #[error(transparent)]
+    Rego(#[from] RegoError),
 }
 
 impl Policy {
@@ -260,16 +113,15 @@ impl Policy {
             [("baseline", BASELINE), ("strict", STRICT)].into_iter().find(|(known, _)| name == Path::new(known));
         let text = match built_in {
             Some((_, text)) => text.to_owned(),
-            None => text_file::read(name).map_err(|source| PolicyError::Read { path: name.to_owned(), source })?,
+            None => settings_file::text(name)?,
         };
-        Ok((Self::parse(&text, name)?, Digest::of(text.as_bytes())))
+        let mut policy = Self::parse(&text, name)?;
+        policy.rego = read_rego(name.parent().unwrap_or(Path::new("")), &policy.rego_files)?;
+        Ok((policy, Digest::of(text.as_bytes())))
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, PolicyError> {
-        let policy: Self = yaml::read(text).map_err(|source| PolicyError::Syntax { path: path.to_owned(), source })?;
-        if policy.schema != SCHEMA {
-            return Err(PolicyError::Schema { path: path.to_owned(), found: policy.schema });
-        }
+        let policy: Self = settings_file::parse(text, path)?;
         if let Some(what) = policy.fault() {
             return Err(PolicyError::Value { path: path.to_owned(), what });
         }
@@ -293,14 +145,35 @@ impl Policy {
             images: self.images.or(base.images),
             advisories: self.advisories.or(base.advisories),
             completeness: self.completeness.or(base.completeness),
+            manifests: self.manifests.or(base.manifests),
             waivers: self.waivers,
+            rego_files: self.rego_files,
+            rego: self.rego,
         }
     }
 
     /// Whether the list of packages has to be made again from the content.
     #[must_use]
-    pub fn asks_for_content(&self) -> bool {
+    pub fn asks_for_list_again(&self) -> bool {
         self.completeness.as_ref().is_some_and(|rule| rule.list_of_packages == ListOfPackages::MadeAgain)
+    }
+
+    /// Whether files inside of images have to be looked at.
+    #[must_use]
+    pub fn asks_for_files(&self) -> bool {
+        self.images.as_ref().is_some_and(|rule| rule.privileged_files == Choice::Refuse)
+    }
+
+    /// Whether manifests have to be read.
+    #[must_use]
+    pub fn asks_for_objects(&self) -> bool {
+        self.manifests.is_some() || self.rego.is_some()
+    }
+
+    /// The files with rules of the site's own, by digest.
+    #[must_use]
+    pub fn rego_files(&self) -> Vec<Looked> {
+        self.rego.iter().flat_map(|rego| rego.files().to_vec()).collect()
     }
 
     /// What can be told of values without a bundle.
@@ -329,13 +202,29 @@ impl Policy {
     }
 }
 
+/// Reads the files with rules, which lie beside the policy in `folder`; `None` where there are none.
+fn read_rego(folder: &Path, files: &[PathBuf]) -> Result<Option<Rego>, PolicyError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let read = |path: &PathBuf| {
+        let text = text_file::read(&folder.join(path));
+        let text = text.map_err(|source| PolicyError::ReadRego { path: folder.join(path), source })?;
+        Ok((path.display().to_string(), text))
+    };
+    let texts = files.iter().map(read).collect::<Result<Vec<_>, PolicyError>>()?;
+    Ok(Some(Rego::new(texts)?))
+}
+
 #[cfg(test)]
 mod tests {
+    use kbundle_advisories::Severity;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Policy, String> {
         Policy::parse(text, Path::new("policy.yaml")).map_err(|error| match error {
-            PolicyError::Syntax { source, .. } => source.to_string(),
+            PolicyError::File(SettingsFileError::Syntax { source, .. }) => source.to_string(),
             error => error.to_string(),
         })
     }
@@ -346,7 +235,7 @@ mod tests {
             assert!(Policy::find(Path::new(name)).unwrap().0.pins.is_some());
         }
         let policy = parse("schema: 1\nprofile: strict\nimages: {latest-tag: refuse}\n").unwrap();
-        assert_eq!(policy.images, Some(Images { root_user: Choice::Allow, latest_tag: Choice::Refuse }));
+        assert_eq!(policy.images, Some(Images { latest_tag: Choice::Refuse, ..Images::default() }));
         assert_eq!(policy.advisories.unwrap().max_severity, Severity::Medium);
     }
 

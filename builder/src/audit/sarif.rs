@@ -4,9 +4,29 @@
 
 use std::collections::BTreeSet;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
+
+/// What a path in a URI cannot hold as it is (RFC 3986, sections 3.3 and 4.2).
+const NOT_IN_PATHS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b':')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// The document about the bundle called `bundle`.
 #[must_use]
@@ -27,6 +47,7 @@ pub fn document(bundle: &str, verdicts: &[Verdict]) -> Value {
 fn result(bundle: &str, verdict: &Verdict) -> Value {
     let (kind, level) = match verdict.outcome {
         Outcome::Refused | Outcome::Waived => ("fail", "error"),
+        Outcome::Warned => ("fail", "warning"),
         Outcome::Passed => ("pass", "none"),
         Outcome::Skipped => ("notApplicable", "none"),
     };
@@ -35,13 +56,14 @@ fn result(bundle: &str, verdict: &Verdict) -> Value {
         .iter()
         .map(|looked| json!({ "fullyQualifiedName": looked.name, "kind": "resource", "properties": { "digest": looked.digest } }))
         .collect();
+    let uri = utf8_percent_encode(bundle, NOT_IN_PATHS).to_string();
     let text = format!("{}: expected {}; found {}", verdict.subject, verdict.expected, verdict.found);
     let mut result = json!({
         "ruleId": verdict.rule.as_str(),
         "kind": kind,
         "level": level,
         "message": { "text": text },
-        "locations": [{ "physicalLocation": { "artifactLocation": { "uri": bundle } }, "logicalLocations": evidence }],
+        "locations": [{ "physicalLocation": { "artifactLocation": { "uri": uri } }, "logicalLocations": evidence }],
     });
     if let Some(waiver) = &verdict.waiver {
         let justification = format!("{} until {}: {}", waiver.name, waiver.until, waiver.reason);

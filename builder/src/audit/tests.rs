@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kbundle_format::list::FORMAT_VERSION;
 use kbundle_format::{Compression, Entry, EntryKind, EntryPath, Image, Origin, PinSource};
+use kbundle_sbom::Privilege;
 use kbundle_sbom::cyclonedx::{Component, Hash, Kind, LicenceChoice, PATH, PLATFORM, Property, REFERENCE};
 
 use super::*;
@@ -97,21 +98,39 @@ fn policy(text: &str) -> Policy {
     Policy::find(Path::new(&path)).unwrap().0
 }
 
+fn signer() -> KeyId {
+    "0".repeat(64).parse().unwrap()
+}
+
 /// The outcome, subject and what was found of each verdict on `list` by a policy.
 fn verdicts_on(list: &BundleList, text: &str) -> Vec<(Outcome, String, String)> {
+    judged(list, &policy(text))
+}
+
+fn judged(list: &BundleList, policy: &Policy) -> Vec<(Outcome, String, String)> {
     let bom = bom(&super::tests::list());
+    let su = PrivilegedFile { path: "bin/su".to_owned(), privilege: Privilege::Setuid, layer: None };
     let evidence = Evidence {
         list,
         list_digest: Digest::of(b"list"),
-        signers: Vec::new(),
+        signers: vec![signer()],
         bom: &bom,
         bom_source: BomSource::Carried,
+        key_days: [(signer(), "2026-06-01".parse().unwrap())].into(),
         users: [(Digest::of(b"manifest"), "0:0".to_owned())].into(),
+        privileged: Some([(Digest::of(b"manifest"), vec![su])].into()),
+        objects: vec![FoundObject {
+            path: "manifests/a/a.yaml".parse().unwrap(),
+            digest: Digest::of(b"a.yaml"),
+            object: serde_json::json!({
+                "kind": "DaemonSet", "metadata": { "name": "a", "namespace": "b" },
+                "spec": { "template": { "spec": { "hostNetwork": true, "containers": [{ "name": "c" }] } } },
+            }),
+        }],
         advisories: None,
         today: "2026-11-28".parse().unwrap(),
     };
-    let policy = policy(text);
-    let (verdicts, _) = judge(&policy, &evidence);
+    let (verdicts, _) = judge(policy, &evidence).unwrap();
     assert!(verdicts.iter().all(|verdict| !verdict.evidence.is_empty()), "{verdicts:?}");
     verdicts.into_iter().map(|verdict| (verdict.outcome, verdict.subject, verdict.found)).collect()
 }
@@ -124,11 +143,18 @@ fn refused(text: &str) -> Vec<String> {
 #[test]
 fn each_rule_refuses_what_breaks_it_and_nothing_else() {
     let image = "registry.k8s.io/pause:latest (linux/amd64)";
+    let key = signer().to_string();
     let net = "pkg:golang/golang.org/x/net@v0.7.0";
     let xz = "pkg:deb/debian/xz-utils@5.6.0-1";
     for (text, subjects) in [
         ("", vec![]),
-        ("signers: {threshold: 1}", vec!["bundle"]),
+        ("signers: {threshold: 1}", vec![]),
+        ("signers: {threshold: 2}", vec!["bundle"]),
+        ("signers: {max-key-age-days: 180}", vec![]),
+        ("signers: {max-key-age-days: 179}", vec![key.as_str()]),
+        ("images: {privileged-files: refuse}", vec![image]),
+        ("manifests: {privileged: refuse, host-path: refuse, cluster-admin: refuse}", vec![]),
+        ("manifests: {host-network: refuse}", vec!["DaemonSet b/a"]),
         ("pins: {allowed: [catalog]}", vec!["bin/haproxy"]),
         ("pins: {allowed: [catalog, trust-on-first-use]}", vec![]),
         ("origins: {hosts: ['*.k8s.io']}", vec!["example.org"]),
@@ -149,6 +175,36 @@ fn each_rule_refuses_what_breaks_it_and_nothing_else() {
     ] {
         assert_eq!(refused(text), subjects, "{text}");
     }
+}
+
+/// The same with a file of rules beside the policy.
+fn judged_by(rules: &str, waivers: &str) -> Vec<(Outcome, String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(folder.path().join("site.rego"), format!("package kbundle\n{rules}")).unwrap();
+    let path = folder.path().join("policy.yaml");
+    fs_err::write(&path, format!("schema: 1\nrego: [site.rego]\n{waivers}")).unwrap();
+    judged(&list(), &Policy::find(&path).unwrap().0)
+}
+
+#[test]
+fn rules_of_the_site_deny_and_warn_about_what_they_name() {
+    let rules = r#"
+deny contains {"subject": image.reference, "message": sprintf("runs as %s", [image.user])} if {
+    some image in input.images
+    startswith(image.user, "0")
+}
+deny contains "unknown signer" if { some key in input.signers; key.keyId == "" }
+warn contains "host network" if { some found in input.objects; found.object.spec.template.spec.hostNetwork }
+"#;
+    let image = "registry.k8s.io/pause:latest".to_owned();
+    let denied = (Outcome::Refused, image.clone(), "runs as 0:0".to_owned());
+    let warned = (Outcome::Warned, "bundle".to_owned(), "host network".to_owned());
+    assert_eq!(judged_by(rules, ""), [denied, warned.clone()]);
+    let waiver = format!("waivers: [{{rule: rego, item: '{image}', name: A, reason: b, until: 2027-01-01}}]\n");
+    let waived = (Outcome::Waived, image, "runs as 0:0".to_owned());
+    assert_eq!(judged_by(rules, &waiver), [warned, waived]);
+    let quiet = judged_by("deny contains \"a\" if input.schema != 1\n", "");
+    assert_eq!((quiet.len(), quiet[0].0), (1, Outcome::Passed));
 }
 
 #[test]
@@ -193,10 +249,45 @@ fn other_programs_get_what_a_document_may_hold() {
         waiver: Some(Waived { name: "A".to_owned(), reason: "r".to_owned(), until: "2027-01-01".parse().unwrap() }),
         ..verdict.clone()
     };
-    let verdicts = [verdict, waived];
+    let warned = Verdict { outcome: Outcome::Warned, rule: Rule::Rego, ..verdict.clone() };
+    let verdicts = [verdict, waived, warned];
     insta::assert_snapshot!(junit::document("b.tar.zst", &verdicts));
     let sarif = sarif::document("b.tar.zst", &verdicts);
     assert_eq!(sarif["runs"][0]["results"][0]["level"], "error");
     assert_eq!(sarif["runs"][0]["results"][1]["suppressions"][0]["justification"], "A until 2027-01-01: r");
-    assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), 1);
+    assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), 2);
+    assert_eq!(sarif["runs"][0]["results"][2]["level"], "warning");
+    assert_of_sarif(&sarif);
+    assert_of_sarif(&sarif::document("b.tar.zst", &[]));
+    let named = sarif::document("stick 1/é:%.tar.zst", &verdicts);
+    let location = &named["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"];
+    assert_eq!(location["uri"], "stick%201/%C3%A9%3A%25.tar.zst");
+    assert_of_sarif(&named);
+}
+
+/// Validates a document by the JSON schema of SARIF 2.1.0, `sarif-schema-2.1.0.json` of OASIS (see `tests/sarif/README.md`).
+fn assert_of_sarif(document: &serde_json::Value) {
+    let mut schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../tests/sarif/sarif-schema-2.1.0.json")).unwrap();
+    // Its pattern is not a regular expression as the meta-schema of JSON Schema wants it, and kbundle writes no language.
+    schema["definitions"]["run"]["properties"]["language"].as_object_mut().unwrap().remove("pattern").unwrap();
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let errors: Vec<_> =
+        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert_eq!(errors, [""; 0], "{document:#}");
+}
+
+#[test]
+fn the_schema_of_sarif_refuses_what_is_wrong() {
+    for uri in ["b c.tar.zst", "%zz"] {
+        let location = serde_json::json!({ "physicalLocation": { "artifactLocation": { "uri": uri } } });
+        let result = serde_json::json!({ "message": { "text": "a" }, "locations": [location] });
+        let tool = serde_json::json!({ "driver": { "name": "kbundle" } });
+        let document = serde_json::json!({ "version": "2.1.0", "runs": [{ "tool": tool, "results": [result] }] });
+        assert!(std::panic::catch_unwind(|| assert_of_sarif(&document)).is_err(), "{uri}");
+    }
+    let wrong = std::panic::catch_unwind(|| {
+        assert_of_sarif(&serde_json::json!({ "version": "2.1.0", "runs": [{ "results": [] }] }));
+    });
+    assert!(wrong.is_err());
 }

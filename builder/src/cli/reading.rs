@@ -79,3 +79,26 @@ pub enum SbomFormat {
     /// SPDX 2.3, JSON
     Spdx,
 }
+
+/// List the licences of everything in a bundle
+///
+/// Files and packages by their licence, with where each was told: the bundle's list, or a file of an image. What is an SPDX expression is shown apart
+/// from other names, and what states no licence is listed at the end. It is what packages say of themselves.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  kbundle licences bundle.tar.zst --key signing.pub\n  kbundle licences bundle.tar.zst --texts licences --key signing.pub"
+)]
+pub struct LicencesArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Write the licence texts that images and archives carry to this folder, which must not exist yet
+    ///
+    /// With a file NOTICE that lists what has which licence and where each text was found. All images and archives are read. The folder gets its name only when
+    /// it is complete.
+    #[arg(long, value_name = "DIR")]
+    pub texts: Option<PathBuf>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}

@@ -8,8 +8,8 @@ use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
-    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, lock, report, reproduce,
-    sbom, sign,
+    advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, licences, lock, report,
+    reproduce, sbom, sign,
 };
 
 /// Of every command.
@@ -34,6 +34,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("cat"),
         // In the other forms its result is the document of CycloneDX or SPDX.
         Documents::of("sbom").with::<sbom::Report>().with::<sbom::Verification>(),
+        Documents::of("licences").with::<licences::Report>(),
         Documents::of("diff").with::<diff::Report>(),
         Documents::of("check").with::<check::Report>().with_details::<check::Findings>(),
         Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),

@@ -1,9 +1,6 @@
 //! `kbundle export`
 
-use std::path::Path;
-
 use anyhow::Context as _;
-use fs_err as fs;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_commands::destination::{Existing, check_new_folder};
@@ -11,14 +8,13 @@ use kbundle_commands::input::{Asked, Input};
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
 use kbundle_commands::target::Target;
 use kbundle_commands::unpack::unpack;
-use kbundle_format::atomic_file::{IncompleteFolder, parent};
+use kbundle_format::atomic_file::IncompleteFolder;
 use kbundle_format::stream::Carriage;
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::layout::keep_whole_images;
+use super::new_folder::give_name;
 use crate::cli::ExportArgs;
 
 /// What `--output json` prints.
@@ -54,30 +50,11 @@ pub fn run(arguments: &ExportArgs, output: OutputFormat) -> anyhow::Result<()> {
     let unpacked = unpack(&input, bundle, &target, Carriage::Partial, |entry| entry.kind.is_of_images());
     let files = interrupted(&interrupt, unpacked, nothing_written)?;
     let images = keep_whole_images(aside.path(), &target).with_context(|| input.refused())?;
-    rename(aside.path(), directory)?;
-    aside.keep();
-    fs::File::open(parent(directory))?.sync_all()?;
+    give_name(aside, directory)?;
     let directory = directory.display().to_string();
     let part = if images < listed_images { format!(" of the {listed_images} in the list") } else { String::new() };
     let text = format!("{directory}: OCI image layout with {images} images{part} in {files} files");
     let report = Report { schema: SCHEMA, bundle: input.name, directory, images, listed_images, files };
     output::done(output, &text, &report)?;
     Ok(())
-}
-
-/// Gives the folder its name, which must still be free.
-fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        Err(Errno::EEXIST) => Err(exists(to)),
-        // FAT and some network file systems cannot rename with that condition.
-        Err(Errno::EINVAL) if to.symlink_metadata().is_err() => Ok(fs::rename(from, to)?),
-        renamed => renamed.with_context(|| format!("while creating {}", to.display())),
-    }
-}
-
-fn exists(path: &Path) -> anyhow::Error {
-    failure::refused(
-        format!("{} already exists", path.display()),
-        "give another name, or move it away if nobody needs it",
-    )
 }

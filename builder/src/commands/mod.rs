@@ -14,7 +14,9 @@ pub mod export;
 pub mod images;
 pub mod keygen;
 pub mod layout;
+pub mod licences;
 pub mod lock;
+mod new_folder;
 pub mod plan;
 pub mod provenance;
 pub mod push;
@@ -61,6 +63,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Sbom(arguments) => sbom::run(&arguments, output),
+        Command::Licences(arguments) => licences::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Join(arguments) => join::run(&arguments, output),
         Command::Subset(arguments) => subset::run(&arguments, output),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{failure, progress};
 use kbundle_commands::input::{Asked, Input};
-use kbundle_format::{Digest, EntryKind, IndexedBundle};
+use kbundle_format::{Digest, EntryKind, IndexedBundle, ReadError};
 use kbundle_sbom::cyclonedx::{Component, Kind, PATH, PLATFORM, REFERENCE};
 use kbundle_sbom::{Bom, CYCLONEDX_PATH, Inventory, SPDX_PATH, SbomError, describe, spdx};
 use schemars::JsonSchema;
@@ -29,7 +29,7 @@ pub struct Report {
 /// Where the list of packages comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Source {
+pub enum Source {
     /// The bundle carries it.
     Carried,
     /// It was made from the content, because the bundle carries none.
@@ -102,13 +102,7 @@ pub fn run(arguments: &SbomArgs, output: OutputFormat) -> anyhow::Result<()> {
         input.warn_of_mended()?;
         return Ok(output::content(&mut &bytes[..])?);
     }
-    let (bom, source) = match carried(&input, &bundle, CYCLONEDX_PATH)? {
-        Some(bytes) => (Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH}"))?, Source::Carried),
-        None => (computed(&input, &bundle)?, Source::Computed),
-    };
-    if source == Source::Computed {
-        output::warning("WARNING: the bundle carries no list of packages; this one was made from its content now")?;
-    }
+    let (bom, source) = carried_or_computed(&input, &bundle)?;
     let bom = match &arguments.entry {
         None => bom,
         Some(name) => bom.only(name).ok_or_else(|| {
@@ -124,6 +118,17 @@ pub fn run(arguments: &SbomArgs, output: OutputFormat) -> anyhow::Result<()> {
             Ok(output::result(output, &text(&report), &report)?)
         }
     }
+}
+
+/// The list of packages that the bundle carries, or else the one that its content gives, with a warning.
+pub fn carried_or_computed(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<(Bom, Source)> {
+    if let Some(bytes) = carried(input, bundle, CYCLONEDX_PATH)? {
+        let bom = Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH}"))?;
+        return Ok((bom, Source::Carried));
+    }
+    let bom = computed(input, bundle)?;
+    output::warning("WARNING: the bundle carries no list of packages; this one was made from its content now")?;
+    Ok((bom, Source::Computed))
 }
 
 /// Where a bundle carries the document of a form.
@@ -146,15 +151,24 @@ pub fn carried(input: &Input, bundle: &IndexedBundle, path: &str) -> anyhow::Res
 
 /// The document that the bundle's content gives.
 pub fn computed(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Bom> {
+    Ok(describe(bundle.list(), &look_inside(input, bundle)?))
+}
+
+/// What the bundle's content consists of.
+pub fn look_inside(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Inventory> {
     let list = bundle.list();
     let bar = progress::bar("looking inside", list.size_bytes());
     let inventory = Inventory::of(list, bundle, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
-    let inventory = inventory.map_err(|error| match error {
+    looked_into(input, inventory)
+}
+
+/// What an error of looking into a bundle means.
+pub fn looked_into<T>(input: &Input, result: Result<T, SbomError<ReadError>>) -> anyhow::Result<T> {
+    result.map_err(|error| match error {
         SbomError::Content(error) => input.refusal(error),
-        other => anyhow::Error::new(other).context(format!("cannot list the packages inside of {}", input.name)),
-    })?;
-    Ok(describe(list, &inventory))
+        other => anyhow::Error::new(other).context(format!("cannot look inside of {}", input.name)),
+    })
 }
 
 fn verify(input: Input, bundle: &IndexedBundle, output: OutputFormat) -> anyhow::Result<()> {

@@ -16,10 +16,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::settings_file;
     use crate::spec::SpecFlags;
 
     fn parse(text: &str) -> SpecFile {
-        SpecFile::parse(text, Path::new("bundle.yaml")).unwrap()
+        settings_file::parse(text, Path::new("bundle.yaml")).unwrap()
     }
 
     /// The example with every setting in force.

@@ -97,6 +97,8 @@ fn policies_in_the_manual_can_be_read() {
     assert!(!blocks.is_empty());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.yaml");
+    let (_, rules) = kbundle_manual::pages().find_map(|page| page.text.split_once("```rego\n")).unwrap();
+    fs::write(folder.path().join("site.rego"), rules.split("```").next().unwrap()).unwrap();
     for block in blocks {
         fs::write(&path, &block.text).unwrap();
         Policy::find(&path).unwrap_or_else(|error| panic!("{}: {error:?}", block.place));

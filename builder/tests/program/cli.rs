@@ -260,7 +260,7 @@ fn the_help_of_every_command() {
     let upstream = Upstream::new();
     for name in [
         "build", "lock", "keygen", "sign", "verify", "inspect", "extract", "cat", "export", "join", "subset", "split",
-        "repair", "config", "push",
+        "repair", "config", "push", "licences",
     ] {
         let help = success(&upstream.kbundle([name, "--help"]));
         insta::assert_snapshot!(format!("help-{name}"), help);

@@ -29,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 31] = [
+const CASES: [Case; 32] = [
     case(
         "build",
         &[
@@ -92,6 +92,12 @@ const CASES: [Case; 31] = [
         ],
         3,
         "sbom bundle.tar.zst --verify --key ecdsa.pub",
+    ),
+    case(
+        "licences",
+        &["licences new.tar.zst --key signing.pub", "licences bundle.tar.zst --unsigned --texts licences"],
+        3,
+        "licences bundle.tar.zst --unsigned --texts licences",
     ),
     case("diff", &["diff new.tar.zst new.tar.zst --key signing.pub"], 2, "diff absent.tar.zst new.tar.zst --unsigned"),
     case(

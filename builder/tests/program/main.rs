@@ -4,6 +4,7 @@
 
 mod audit;
 mod audit_record;
+mod audit_rules;
 mod catalog;
 mod charts;
 mod check;
@@ -17,6 +18,7 @@ mod fixtures;
 mod hostile;
 mod image_files;
 mod json;
+mod licences;
 mod mistakes;
 mod offline;
 mod os_packages;

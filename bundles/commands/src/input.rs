@@ -13,12 +13,13 @@ use kbundle_format::attestation::AttestationError;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::volume::MendedVolume;
 use kbundle_format::{
-    BundleHead, BundleSource, BundleStream, Diagnosis, Entry, IndexedBundle, ReadError, SignatureCheck, SignatureFile,
+    BundleHead, BundleSource, BundleStream, Diagnosis, Entry, IndexedBundle, KeyId, ReadError, SignatureCheck,
+    SignatureFile,
 };
 
 use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
 use crate::origin;
-use crate::signers::{self, Trusted};
+use crate::signers::{self, Signer, Trusted};
 
 /// A bundle that is not opened yet.
 pub struct Input {
@@ -228,6 +229,12 @@ impl Asked {
             Some(trusted) => SignatureCheck::Required { trust: &trusted.policy, detached: &self.detached },
             None => SignatureCheck::Skipped,
         }
+    }
+
+    /// What is known about those of `ids` that are trusted.
+    #[must_use]
+    pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
+        self.trusted.as_ref().map(|trusted| trusted.signers(ids)).unwrap_or_default()
     }
 
     /// What the provenance is worth, in words.

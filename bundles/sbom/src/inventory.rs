@@ -208,7 +208,8 @@ struct Config {
     created: Option<String>,
 }
 
-fn bytes_of<C: Content>(entry: &Entry, content: &C) -> Result<Vec<u8>, SbomError<C::Error>> {
+/// The bytes of a small document.
+pub(crate) fn bytes_of<C: Content>(entry: &Entry, content: &C) -> Result<Vec<u8>, SbomError<C::Error>> {
     let mut bytes = Vec::new();
     let mut read = Ok(0);
     content

@@ -3,27 +3,25 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Seek as _, Write};
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
-use tar::{Archive, EntryType, PaxExtensions};
 use tempfile::SpooledTempFile;
 
 use crate::file_class::FileClass;
 use crate::limits::{
-    MAX_COPYRIGHT_BYTES, MAX_JAR_BYTES, MAX_LAYER_BYTES, MAX_LAYER_FILES, MAX_PROGRAM_BYTES, MAX_RPM_BYTES,
-    MAX_TAR_NAME_BYTES, MAX_TEXT_BYTES, SPOOL_BYTES,
+    MAX_COPYRIGHT_BYTES, MAX_JAR_BYTES, MAX_PROGRAM_BYTES, MAX_RPM_BYTES, MAX_TEXT_BYTES, SPOOL_BYTES,
 };
 use crate::package::Finding;
+use crate::privileged::Privilege;
 use crate::read;
-
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+use crate::tar_files::{self, TarFile, read_up_to};
 
 /// What is in one layer, or in an archive, or in a single program.
 #[derive(Debug, Default)]
 pub struct Layer {
     /// What its files say, by path.
     pub found: BTreeMap<String, Finding>,
+    /// Files that give whoever runs them more rights, by path.
+    pub privileged: BTreeMap<String, Privilege>,
     /// Why not all of it was read.
     pub cut_short: Option<String>,
     /// Paths that hide the same path, and all below it, in lower layers: files, and what a whiteout names.
@@ -49,7 +47,7 @@ impl Layer {
     /// Those of `content` and of temporary files.
     pub fn read(content: &mut dyn Read) -> io::Result<Self> {
         let mut layer = Self::default();
-        match layer.read_compressed(content) {
+        match tar_files::each(content, &mut |file| layer.add(file)) {
             Err(error) if is_of_the_spool(&error) => return Err(error),
             Err(error) => layer.cut_short = Some(error.to_string()),
             Ok(()) => {}
@@ -70,46 +68,22 @@ impl Layer {
         Ok(layer)
     }
 
-    fn read_compressed(&mut self, content: &mut dyn Read) -> io::Result<()> {
-        let mut first = [0; 4];
-        let length = read_up_to(content, &mut first)?;
-        let whole = (&first[..length]).chain(content);
-        if first.starts_with(GZIP_MAGIC) {
-            self.read_tar(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole)))
-        } else if first.starts_with(ZSTD_MAGIC) {
-            self.read_tar(zstd::Decoder::new(whole)?)
-        } else {
-            self.read_tar(whole)
+    fn add(&mut self, mut file: TarFile<'_>) -> io::Result<()> {
+        if file.kind.is_dir() || self.is_whiteout(&file.path) {
+            return Ok(());
         }
-    }
-
-    fn read_tar(&mut self, tar: impl Read) -> io::Result<()> {
-        let mut archive = Archive::new(tar.take(MAX_LAYER_BYTES));
-        let mut long = LongName::default();
-        // Raw, since the crate puts long names into memory however long they are.
-        for (count, entry) in archive.entries()?.raw(true).enumerate() {
-            if count == MAX_LAYER_FILES {
-                return Err(io::Error::other(format!("it has more than {MAX_LAYER_FILES} files")));
-            }
-            let mut entry = entry?;
-            let kind = entry.header().entry_type();
-            if long.takes(kind, &mut entry)? {
-                continue;
-            }
-            let path = long.path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-            let Some(path) = plain_path(&String::from_utf8_lossy(&path)) else { continue };
-            if kind.is_dir() || self.is_whiteout(&path) {
-                continue;
-            }
-            self.covered.insert(key(&path));
-            // The last of two files of one name is the one that is there.
-            self.found.remove(&path);
-            if matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) {
-                let size = entry.size();
-                if let Some(finding) = file(&path, size, &mut entry)? {
-                    self.found.insert(path, finding);
-                }
-            }
+        self.covered.insert(key(&file.path));
+        // The last of two files of one name is the one that is there.
+        self.found.remove(&file.path);
+        self.privileged.remove(&file.path);
+        if !file.is_regular() {
+            return Ok(());
+        }
+        if let Some(privilege) = Privilege::of(&file) {
+            self.privileged.insert(file.path.clone(), privilege);
+        }
+        if let Some(finding) = finding(&file.path, file.size_bytes, &mut file.content)? {
+            self.found.insert(file.path, finding);
         }
         Ok(())
     }
@@ -145,67 +119,8 @@ impl Layer {
     }
 }
 
-/// The name of the next file, where its header has no room for it.
-///
-/// Source: "pax Header Block" of POSIX, and "GNU tar Archive Format".
-#[derive(Default)]
-struct LongName {
-    path: Option<Vec<u8>>,
-}
-
-impl LongName {
-    /// Whether an entry of this kind says something about the next one, which then is taken note of.
-    fn takes(&mut self, kind: EntryType, entry: &mut dyn Read) -> io::Result<bool> {
-        match kind {
-            EntryType::GNULongName => {
-                let mut path = bounded(entry)?;
-                path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
-                self.path = Some(path);
-            }
-            EntryType::XHeader => {
-                let header = bounded(entry)?;
-                for field in PaxExtensions::new(&header) {
-                    let field = field?;
-                    match field.key_bytes() {
-                        b"path" => self.path = Some(field.value_bytes().to_owned()),
-                        // A smaller one stands in the header of the file as well.
-                        b"size"
-                            if field
-                                .value()
-                                .ok()
-                                .and_then(|size| size.parse().ok())
-                                .is_none_or(|size: u64| size >= 8 << 30) =>
-                        {
-                            return Err(io::Error::other("it has a file of 8 GiB or more"));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            EntryType::GNULongLink | EntryType::XGlobalHeader => {}
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-fn bounded(content: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    content.take(MAX_TAR_NAME_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_TAR_NAME_BYTES {
-        return Err(io::Error::other(format!("it has a file name beyond {MAX_TAR_NAME_BYTES} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// The path without what does not count; `None` for the root, and for paths that lead out of it.
-fn plain_path(path: &str) -> Option<String> {
-    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
-}
-
 /// What a file says.
-fn file(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Option<Finding>> {
+fn finding(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Option<Finding>> {
     let text = |content: &mut dyn Read, most: u64, of: &dyn Fn(&str) -> Option<Finding>| {
         bytes(content, size, most, &|bytes| of(&String::from_utf8_lossy(bytes)))
     };
@@ -293,17 +208,6 @@ fn spooled(content: &mut dyn Read) -> io::Result<SpooledTempFile> {
     io::copy(content, &mut spool)?;
     spool.0.rewind()?;
     Ok(spool.0)
-}
-
-fn read_up_to(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match content.read(&mut buffer[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    Ok(length)
 }
 
 #[cfg(test)]

@@ -22,13 +22,17 @@ mod fixtures;
 pub mod inventory;
 mod layer;
 pub mod licence;
+pub mod licence_text;
 pub mod limits;
 mod overlay;
 pub mod package;
+mod privileged;
 mod read;
 pub mod spdx;
+mod tar_files;
 
 pub use cyclonedx::Bom;
 pub use describe::{CYCLONEDX_PATH, SPDX_PATH, describe};
 pub use inventory::{Content, Inventory, SbomError};
 pub use overlay::{Located, NotRead, PackagePlace, View};
+pub use privileged::{Privilege, PrivilegedFile};

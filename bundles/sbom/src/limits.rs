@@ -32,3 +32,7 @@ pub const MAX_LAYER_BYTES: u64 = 64 << 30;
 pub const MAX_BUNDLE_PACKAGES: usize = 1_000_000;
 /// Most bytes of a long name in a tar, with the other fields of its pax header: names of 4 KiB, and extended attributes.
 pub const MAX_TAR_NAME_BYTES: u64 = 1 << 20;
+/// Most bytes of one licence text.
+pub const MAX_LICENCE_TEXT_BYTES: u64 = 4 << 20;
+/// Most licence texts of a bundle that differ.
+pub const MAX_LICENCE_TEXTS: usize = 100_000;

@@ -8,6 +8,7 @@ use kbundle_format::Digest;
 
 use crate::layer::Layer;
 use crate::package::{Ecosystem, Finding, OsRelease, Package};
+use crate::privileged::PrivilegedFile;
 
 /// Where a package was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,8 @@ pub struct View {
     pub packages: Vec<Located>,
     /// What was not read, sorted.
     pub not_read: Vec<NotRead>,
+    /// Files that give whoever runs them more rights, sorted.
+    pub privileged: Vec<PrivilegedFile>,
 }
 
 impl View {
@@ -60,6 +63,12 @@ impl View {
                 let place = PackagePlace { path: String::new(), layer: *digest };
                 view.not_read.push(NotRead { place, reason: reason.clone() });
             }
+            let seen = layer.privileged.iter().filter(|(path, _)| !above.iter().any(|(_, layer)| layer.hides(path)));
+            view.privileged.extend(seen.map(|(path, privilege)| PrivilegedFile {
+                path: path.clone(),
+                privilege: *privilege,
+                layer: *digest,
+            }));
             for (path, finding) in &layer.found {
                 if above.iter().any(|(_, layer)| layer.hides(path)) {
                     continue;
@@ -82,6 +91,7 @@ impl View {
             }
         }
         view.not_read.sort();
+        view.privileged.sort();
         view.packages = packages.into_iter().map(|(package, places)| located(package, places, &debian)).collect();
         view
     }
@@ -99,7 +109,7 @@ fn located(mut package: Package, mut places: Vec<PackagePlace>, debian: &BTreeMa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::tar;
+    use crate::fixtures::{tar, tar_of};
 
     fn view(layers: &[&[(&str, &[u8])]]) -> View {
         let layers: Vec<_> = layers.iter().map(|files| Layer::read(&mut &tar(files)[..]).unwrap()).collect();
@@ -125,6 +135,14 @@ mod tests {
         let seen = view(&[&[(STATUS, A)], &[(STATUS, B)]]);
         assert_eq!(names(&seen), ["b"]);
         assert_eq!(seen.packages[0].places[0].layer, Some(Digest::of(&[1])));
+    }
+
+    #[test]
+    fn a_privileged_file_that_an_upper_layer_replaces_does_not_count() {
+        let lower = Layer::read(&mut &tar_of(&[("bin/su", 0o4755, false), ("bin/mount", 0o4755, false)])[..]).unwrap();
+        let upper = Layer::read(&mut &tar(&[("bin/su", b"")])[..]).unwrap();
+        let view = View::through(&[(None, &lower), (None, &upper)]);
+        assert_eq!(view.privileged.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["bin/mount"]);
     }
 
     #[test]

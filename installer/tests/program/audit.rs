@@ -38,7 +38,7 @@ fn record(outcome: Outcome) -> AuditRecord {
         auditor: auditor("1.0.0"),
         time: "2026-11-28T07:00:00Z".parse().unwrap(),
         result: AuditResult::of(&verdicts),
-        policy: AppliedPolicy { name: "strict".to_owned(), digest: Digest::of(b"strict") },
+        policy: AppliedPolicy { name: "strict".to_owned(), digest: Digest::of(b"strict"), rego: vec![] },
         signers: Vec::new(),
         packages_from: BomSource::MadeAgain,
         advisories: None,

@@ -1,11 +1,12 @@
 //! Reads a bundle, a policy and advisories, and judges.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use kbundle::audit::{AdvisoriesEvidence, Evidence, Policy, PolicyError, judge};
+use kbundle::audit::{AdvisoriesEvidence, Evidence, FoundObject, Policy, judge};
 use kbundle::diff::ImageSettings;
+use kbundle::site::parse_objects;
 use kbundle_advisories::{Matching, Reader};
 use kbundle_cli::arguments::SignatureArguments;
 use kbundle_cli::{Advise as _, Explained as _, failure, progress};
@@ -13,9 +14,10 @@ use kbundle_commands::input::{Asked, Input};
 use kbundle_commands::signers::Trusted;
 use kbundle_format::audit_record::{AppliedPolicy, BomSource};
 use kbundle_format::bases::Bases;
+use kbundle_format::key_notes::Day;
 use kbundle_format::oci::Document;
-use kbundle_format::{Digest, EntryPath, IndexedBundle, Moment, ReadError};
-use kbundle_sbom::{Bom, CYCLONEDX_PATH};
+use kbundle_format::{Digest, EntryKind, EntryPath, IndexedBundle, KeyId, Moment, ReadError};
+use kbundle_sbom::{Bom, CYCLONEDX_PATH, PrivilegedFile, describe};
 
 use super::super::advisories::reading;
 use super::super::sbom;
@@ -37,35 +39,40 @@ pub struct Judged {
 impl Judged {
     /// Verifies the bundle and judges it.
     pub fn of(arguments: &JudgingArgs) -> anyhow::Result<Self> {
-        let (policy, digest) = found(Policy::find(&arguments.policy))?;
+        let (policy, digest) = Policy::find(&arguments.policy).explained()?;
         let asked = Asked::of(&arguments.trust)?;
         let reader = open_advisories(arguments)?;
         let input = Input::find(&arguments.bundle)?;
         let bundle = input.open_completed(asked.check(), &arguments.base)?;
         verify(&input, &bundle)?;
-        let (bom, bom_source) = bom(&input, &bundle, policy.asks_for_content())?;
+        let Inside { bom, bom_source, privileged } = Inside::of(&input, &bundle, &policy)?;
         let time = Moment::now();
         let evidence = Evidence {
             list: bundle.list(),
             list_digest: Digest::of(&bundle.head().list_bytes),
             signers: bundle.list().signers().to_vec(),
+            key_days: key_days(&asked, bundle.list().signers()),
             users: users(&input, &bundle)?,
+            privileged,
+            objects: if policy.asks_for_objects() { objects(&input, &bundle)? } else { Vec::new() },
             advisories: reader.map(|(name, reader)| match_advisories(name, reader, &bom)).transpose()?,
             bom: &bom,
             bom_source,
             today: time.day(),
         };
         input.warn_of_mended()?;
-        let (verdicts, unused) = judge(&policy, &evidence);
-        let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest };
+        let (verdicts, unused) = judge(&policy, &evidence).usage().hint("correct the rules; nothing was judged")?;
+        let rego = policy.rego_files();
+        let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest, rego };
         let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
         Ok(Self { provenance: asked.provenance(bundle.head()).explained()?, bundle, bom, report })
     }
 }
 
-/// What an error of a policy means on a command line.
-fn found<T>(result: Result<T, PolicyError>) -> anyhow::Result<T> {
-    result.usage().hint("correct the file; `baseline` and `strict` are built in")
+/// The first days of use of the keys that signed.
+fn key_days(asked: &Asked, signers: &[KeyId]) -> BTreeMap<KeyId, Day> {
+    let signers = asked.signers(signers).into_iter();
+    signers.filter_map(|signer| Some((signer.key_id, signer.notes.valid_from()?))).collect()
 }
 
 /// Opens the file of advisories. Who signed it is asked whether or not anybody asks who signed the bundle.
@@ -113,21 +120,48 @@ fn verify(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<()> {
     input.refuse_damage(bundle, damage)
 }
 
-/// The list of packages, made from the content where the bundle carries none or the policy asks for that.
-fn bom(input: &Input, bundle: &IndexedBundle, from_content: bool) -> anyhow::Result<(Bom, BomSource)> {
-    let carried = sbom::carried(input, bundle, CYCLONEDX_PATH)?;
-    match carried {
-        None => Ok((sbom::computed(input, bundle)?, BomSource::Computed)),
-        Some(bytes) if from_content => {
-            let made = sbom::computed(input, bundle)?;
-            let source = if made.to_bytes() == bytes { BomSource::MadeAgain } else { BomSource::Differs };
-            Ok((made, source))
+/// What is inside of a bundle's images and files.
+struct Inside {
+    bom: Bom,
+    bom_source: BomSource,
+    /// Files that give rights, by the manifest of their image, where the content was looked into.
+    privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
+}
+
+impl Inside {
+    /// Looks into the content where the bundle carries no list of packages or the policy asks for what only the content says.
+    fn of(input: &Input, bundle: &IndexedBundle, policy: &Policy) -> anyhow::Result<Self> {
+        let carried = sbom::carried(input, bundle, CYCLONEDX_PATH)?;
+        if let Some(bytes) = &carried
+            && !policy.asks_for_list_again()
+            && !policy.asks_for_files()
+        {
+            let bom = Bom::parse(bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))?;
+            return Ok(Self { bom, bom_source: BomSource::Carried, privileged: None });
         }
-        Some(bytes) => {
-            let read = Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))?;
-            Ok((read, BomSource::Carried))
-        }
+        let inventory = sbom::look_inside(input, bundle)?;
+        let bom = describe(bundle.list(), &inventory);
+        let bom_source = match carried {
+            None => BomSource::Computed,
+            Some(bytes) if bom.to_bytes() == bytes => BomSource::MadeAgain,
+            Some(_) => BomSource::Differs,
+        };
+        let images = inventory.images.into_iter().map(|found| (found.image.manifest, found.view.privileged));
+        Ok(Self { bom, bom_source, privileged: Some(images.collect()) })
     }
+}
+
+/// The Kubernetes objects of all manifests.
+fn objects(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Vec<FoundObject>> {
+    let mut found = Vec::new();
+    for entry in bundle.list().entries.iter().filter(|entry| entry.kind == EntryKind::Manifest) {
+        let bytes = bundle.read_entry(entry).map_err(|error| input.refusal(error))?;
+        let (path, digest) = (entry.path.clone(), entry.digest);
+        let objects = parse_objects(&String::from_utf8_lossy(&bytes), Path::new(path.as_str()));
+        let objects = objects.with_context(|| format!("cannot judge the manifests of {}", input.name))?;
+        found.extend(objects.into_iter().map(|object| FoundObject { path: path.clone(), digest, object }));
+    }
+    Ok(found)
 }
 
 /// The user of each image, as its config states it.

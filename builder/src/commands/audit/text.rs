@@ -18,6 +18,9 @@ pub fn text(report: &Report) -> String {
     let _ = writeln!(text, "{}: {allowed} by the policy {}", report.bundle, report.policy.name);
     let _ = writeln!(text, "  list       {}", report.list_digest);
     let _ = writeln!(text, "  policy     {}", report.policy.digest);
+    for rego in &report.policy.rego {
+        let _ = writeln!(text, "  rules      {} {}", rego.name, rego.digest);
+    }
     if let Some(recorded) = &report.record {
         let _ = writeln!(text, "  record     {}, signed by {}", recorded.file, recorded.signer);
     }
@@ -77,6 +80,7 @@ fn signed_by(signers: &[KeyId]) -> String {
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Refused => "REFUSED",
+        Outcome::Warned => "WARNED",
         Outcome::Waived => "waived",
         Outcome::Skipped => "skipped",
         Outcome::Passed => "passed",

@@ -108,7 +108,10 @@ fn summary(contents: &Contents<'_>) -> Markup {
                 @if signers.is_empty() { "nobody asked who signed it" } @else { code { (signers.join(", ")) } }
             }
             dt { "Provenance" } dd { (contents.provenance) }
-            dt { "Policy" } dd { (report.policy.name) ", " code { (report.policy.digest) } }
+            dt { "Policy" } dd {
+                (report.policy.name) ", " code { (report.policy.digest) }
+                @for rego in &report.policy.rego { "; " (rego.name) ", " code { (rego.digest) } }
+            }
             dt { "Advisories" } dd { (advisories(report)) }
             dt { "Time" } dd { (report.time) ", by the clock of the machine that made this page" }
             dt { "Made by" } dd { "kbundle " (env!("CARGO_PKG_VERSION")) }

@@ -39,6 +39,7 @@ fn listed(items: &[Markup]) -> Markup {
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Refused => "refused",
+        Outcome::Warned => "warned",
         Outcome::Waived => "waived",
         Outcome::Skipped => "skipped",
         Outcome::Passed => "passed",
@@ -49,7 +50,7 @@ fn word(outcome: Outcome) -> &'static str {
 pub fn counts(verdicts: &[Verdict]) -> String {
     let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
     let of = |outcome| format!("{} {}", count(outcome), word(outcome));
-    let all = [Outcome::Refused, Outcome::Waived, Outcome::Skipped, Outcome::Passed];
+    let all = [Outcome::Refused, Outcome::Warned, Outcome::Waived, Outcome::Skipped, Outcome::Passed];
     format!("Verdicts: {}.", all.map(of).join(", "))
 }
 

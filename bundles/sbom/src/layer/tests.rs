@@ -1,7 +1,10 @@
 use std::io::Write as _;
 
+use tar::EntryType;
+
 use super::*;
-use crate::fixtures::tar;
+use crate::fixtures::{tar, tar_of};
+use crate::tar_files::GZIP_MAGIC;
 
 const STATUS: &[u8] = b"Package: a\nVersion: 1\n";
 
@@ -72,6 +75,22 @@ fn an_archive_that_breaks_off_says_so_and_keeps_what_was_found() {
 fn unread_databases_are_named() {
     let found = layer(&[("var/lib/rpm/Packages", b"\0\0\0\0")]).found;
     assert!(matches!(&found["var/lib/rpm/Packages"], Finding::NotRead(reason) if reason.contains("Berkeley DB")));
+}
+
+#[test]
+fn files_that_give_more_rights_are_found_by_mode_and_by_capability() {
+    let bytes = tar_of(&[
+        ("bin/su", 0o4755, false),
+        ("bin/wall", 0o2755, false),
+        ("bin/ping", 0o755, true),
+        ("bin/ls", 0o755, false),
+    ]);
+    let layer = Layer::read(&mut &bytes[..]).unwrap();
+    let found: Vec<_> =
+        layer.privileged.iter().map(|(path, privilege)| (path.as_str(), privilege.to_string())).collect();
+    let text = |text: &str| text.to_owned();
+    let expected = [("bin/ping", text("file capabilities")), ("bin/su", text("setuid")), ("bin/wall", text("setgid"))];
+    assert_eq!(found, expected);
 }
 
 proptest::proptest! {

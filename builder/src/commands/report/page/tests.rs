@@ -78,11 +78,14 @@ fn made(packages: usize) -> String {
         signers: Vec::new(),
         bom: &bom,
         bom_source: BomSource::Carried,
+        key_days: BTreeMap::new(),
         users: BTreeMap::new(),
+        privileged: None,
+        objects: Vec::new(),
         advisories: None,
         today: "2026-11-28".parse().unwrap(),
     };
-    let policy = AppliedPolicy { name: HOSTILE.to_owned(), digest: Digest::of(b"policy") };
+    let policy = AppliedPolicy { name: HOSTILE.to_owned(), digest: Digest::of(b"policy"), rego: vec![] };
     let time = "2026-11-28T07:00:00Z".parse().unwrap();
     let report = Report::new(HOSTILE.to_owned(), policy, time, vec![verdict], &[], evidence);
     page(&Contents { list: &list, bom: &bom, report: &report, provenance: HOSTILE })
