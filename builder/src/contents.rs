@@ -9,6 +9,7 @@ use crate::resolve::Selection;
 #[must_use]
 pub fn of_lock(lock: &Lock) -> BundleContents {
     let mut contents = BundleContents::new(lock.kubernetes, lock.platforms.clone());
+    contents.after = lock.after.clone();
     for file in &lock.artifacts {
         contents.add_file(ContentFile {
             path: &file.path,
@@ -29,6 +30,7 @@ pub fn of_lock(lock: &Lock) -> BundleContents {
 #[must_use]
 pub fn of_selection(selection: &Selection) -> BundleContents {
     let mut contents = BundleContents::new(selection.kubernetes, selection.platforms.clone());
+    contents.after = selection.after.clone();
     for file in &selection.artifacts {
         contents.add_file(ContentFile {
             path: &file.path,

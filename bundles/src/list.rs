@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform};
+use crate::prerequisites::circle_words;
+use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform, Prerequisites};
 
 pub use crate::entry_kind::EntryKind;
 
@@ -41,6 +42,9 @@ pub struct BundleList {
     pub sources: Vec<Source>,
     /// The images, by reference.
     pub images: Vec<Image>,
+    /// Add-ons that need others first.
+    #[serde(default, skip_serializing_if = "Prerequisites::is_empty")]
+    pub after: Prerequisites,
     /// Everything the bundle holds, in the order of the file.
     pub entries: Vec<Entry>,
 }
@@ -258,6 +262,12 @@ pub enum ListError {
         /// The digest it lists.
         digest: Digest,
     },
+    /// Add-ons that cannot be put into an order.
+    #[error("bundle.json has add-ons that need each other first: {}", circle_words(names))]
+    Circle {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// An image whose manifest is not an entry.
     #[error("bundle.json names image {reference}, but no image manifest {digest}")]
     NoManifest {
@@ -302,6 +312,9 @@ impl BundleList {
     fn validate(&self) -> Result<(), ListError> {
         if self.entries.len() > MAX_ENTRIES {
             return Err(ListError::TooManyEntries { found: self.entries.len() });
+        }
+        if let Some(circle) = self.after.circle() {
+            return Err(ListError::Circle { names: circle.into_iter().map(str::to_owned).collect() });
         }
         let mut seen = HashSet::new();
         let mut manifests = HashSet::new();
@@ -399,6 +412,7 @@ mod tests {
                 pinned: manifest,
                 roles: [Role::Worker].into(),
             }],
+            after: Prerequisites::default(),
             entries: vec![
                 entry("bin/kubelet".parse().unwrap(), Digest::of(b"kubelet"), EntryKind::Binary),
                 entry(EntryPath::blob(&manifest), manifest, EntryKind::ImageManifest),
@@ -478,6 +492,18 @@ mod tests {
     fn refuses_an_image_without_its_manifest() {
         let error = refusal(|list| list.images[0].manifest = Digest::of(b"other"));
         assert!(error.contains("names image registry.k8s.io/pause:3.8"), "{error}");
+    }
+
+    #[test]
+    fn needs_of_add_ons_are_kept_and_a_circle_of_them_is_refused() {
+        let mut list = list();
+        list.after.add("shop", ["metallb".to_owned()]);
+        assert_eq!(BundleList::parse(&list.to_bytes()).unwrap(), list);
+        let error = refusal(|list| {
+            list.after.add("shop", ["metallb".to_owned()]);
+            list.after.add("metallb", ["shop".to_owned()]);
+        });
+        assert!(error.ends_with("need each other first: metallb needs shop, shop needs metallb"), "{error}");
     }
 
     #[test]

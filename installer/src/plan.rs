@@ -7,10 +7,10 @@ use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::stage::Phase;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
-    ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
-    LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles, Step,
-    Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
+    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
+    Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet, LoadBalancer,
+    Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles, Step, Swap, Sysctls,
+    Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -47,7 +47,6 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &ImageKeeper),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
-    (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
 
