@@ -131,26 +131,26 @@ pub enum Unpinned {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SpecFile {
-    /// Version of the file's form; always 1.
+    /// Version of the file format; always 1.
     pub schema: u32,
     /// The Kubernetes release, such as `1.36.3`, or a minor in quotes, such as `"1.36"`, for its newest one (`--k8s`).
     pub kubernetes: Option<VersionRequest>,
-    /// Architectures of the hosts, `amd64` and `arm64`; `amd64` where absent (`--arch`).
+    /// Architectures of the hosts, `amd64` and `arm64`. Default: `amd64` (`--arch`).
     #[serde(default)]
     pub arch: Vec<String>,
     /// Take versions from this file or directory of `*.yaml` as well; a list for several (`--catalog`).
     #[serde(default)]
     #[schemars(with = "OneOrMany")]
     pub catalog: Paths,
-    /// Whether the built-in catalog counts; `true` where absent (`--no-builtin-catalog`).
+    /// Whether the built-in catalog counts. Default: `true` (`--no-builtin-catalog`).
     pub builtin_catalog: Option<bool>,
     /// Where the content of an upstream host or registry is fetched instead, by its name: an address, or several, the first one first (`--mirror`).
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, OneOrMany>")]
     pub mirrors: BTreeMap<MirrorHost, MirrorAddresses>,
-    /// The pod network: an add-on of the catalog, or `bridge`; `calico` where absent (`--cni`).
+    /// The pod network: an add-on of the catalog, or `bridge`. Default: `calico` (`--cni`).
     pub cni: Option<String>,
-    /// The load balancer on workers: an add-on of the catalog, or `none`; `haproxy` where absent (`--load-balancer`).
+    /// The load balancer on workers: an add-on of the catalog, or `none`. Default: `haproxy` (`--load-balancer`).
     pub load_balancer: Option<String>,
     /// Add-ons of the catalog (`--addon`).
     #[serde(default)]
@@ -184,11 +184,11 @@ pub struct SpecFile {
     pub trust_on_first_use: bool,
     /// Sign with this private key (`--key`).
     pub key: Option<PathBuf>,
-    /// The zstd level, 1 to 22; 9 where absent (`--level`).
+    /// The zstd level, 1 to 22. Default: 9 (`--level`).
     #[serde(default, deserialize_with = "level")]
     #[schemars(range(min = 1, max = 22))]
     pub level: Option<i32>,
-    /// The bundle's file; `k8s-VERSION-ARCH.tar.zst` where absent (`--out`).
+    /// The bundle's file. Default: `k8s-VERSION-ARCH.tar.zst` (`--out`).
     pub out: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file as well (`--ca-file`).
     pub ca_file: Option<PathBuf>,

@@ -2,7 +2,7 @@
 //!
 //! The content is this program's own machine code, repeated with changes, which compresses about as Kubernetes' binaries do.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is no library")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is not a library")]
 
 use std::io::Cursor;
 

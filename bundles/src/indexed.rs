@@ -329,7 +329,7 @@ impl IndexedBundle {
         };
         if stray != last {
             let offset = self.frames.locations[stray].offset;
-            return Err(ReadError::Layout { offset, reason: "what lies here is no entry of the list" });
+            return Err(ReadError::Layout { offset, reason: "what lies here is not an entry of the list" });
         }
         match TarReader::new(Sequence::starting_at(&self.frames, last)?).header()? {
             None => Ok(()),

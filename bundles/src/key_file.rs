@@ -176,7 +176,7 @@ struct Block<'a> {
     label: &'a str,
     /// Whether OpenSSL's header says that the content is encrypted.
     encrypted: bool,
-    /// What it holds; `None` where that is no base64 or the block has no end.
+    /// What it holds; `None` where that is not base64 or the block has no end.
     der: Option<Zeroizing<Vec<u8>>>,
 }
 

@@ -112,7 +112,7 @@ impl ReadError {
         }
     }
 
-    /// The same of an error that is given away.
+    /// The same for an error that is passed on.
     #[must_use]
     pub fn into_plain(self) -> Self {
         match self {

@@ -80,7 +80,7 @@ fn feed(mut input: impl Read, intake: &Intake<Job, Decoded>) -> Result<(), ReadE
                 break;
             }
             Some(RawFrame::Skippable { offset, .. }) => {
-                return Err(ReadError::Layout { offset, reason: "a skippable frame that is no seek table" });
+                return Err(ReadError::Layout { offset, reason: "a skippable frame that is not a seek table" });
             }
             None => return Err(ReadError::CutOff { missing: "before its seek table".to_owned() }),
         }

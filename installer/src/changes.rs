@@ -14,7 +14,7 @@ pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
     let reasons = others.fold(anyhow!(last.clone()), |error, reason| error.context(reason.clone()));
     Err(reasons.context(format!("{what} cannot change on a standing cluster; nothing was changed")))
         .refused()
-        .hint("put what is named back to the former value, then run the same command again")
+        .hint("put these keys back to their former values, then run the same command again")
 }
 
 /// The lines that show `changes` to people.
@@ -57,7 +57,7 @@ mod tests {
         error: settings of cluster.yaml cannot change on a standing cluster; nothing was changed
           caused by: network.dns-domain was cluster.local and is plant.example now: cannot change, since pods look names up in it, and certificates have it; set up a new cluster with it and move the applications there
           caused by: network.pod-cidr was 10.244.0.0/16 and is 10.1.0.0/16 now: cannot change, since every pod has its address from it; set up a new cluster with it and move the applications there
-        hint: put what is named back to the former value, then run the same command again
+        hint: put these keys back to their former values, then run the same command again
         ");
         insta::assert_snapshot!(text(&found[..1]), @"
         cluster.yaml differs from what the cluster stands by:

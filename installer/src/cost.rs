@@ -26,9 +26,9 @@ const LOG_BYTES: u64 = 1 << 30;
 const STATE_BYTES: u64 = 128 << 20;
 /// Resident memory of a control plane with etcd, kubelet and containerd before any user's pod; 430 to 510 MB were measured.
 const CONTROL_PLANE_MEMORY_BYTES: u64 = 640 << 20;
-/// The same of a host that only runs pods: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
+/// The same for a host that only runs pods: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
 const WORKER_MEMORY_BYTES: u64 = 192 << 20;
-/// The same of a host that has etcd alone; about 90 MB.
+/// The same for a host that has only etcd; about 90 MB.
 const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 
 /// Of a file system with less left than this percentage the kubelet evicts pods and deletes images. Defaults of

@@ -23,7 +23,7 @@ pub enum Purpose {
     Upgrade,
 }
 
-/// Moves a node's pods away by evictions, and lets no new ones come. A node that is gone already is no error.
+/// Moves a node's pods away by evictions, and lets no new ones come. A node that is gone already is not an error.
 ///
 /// # Errors
 /// Where pods are still there after `within`, such as for a `PodDisruptionBudget`.

@@ -62,7 +62,7 @@ impl Inputs<'_> {
         self.profile_of(self.topology.this())
     }
 
-    /// The same of another host of the cluster, taken to have this one's platform.
+    /// The same for another host of the cluster, assumed to have this one's platform.
     #[must_use]
     pub fn profile_of<'a>(&'a self, member: &'a Member) -> HostProfile<'a> {
         HostProfile {

@@ -179,7 +179,7 @@ impl<'a> Kubectl<'a> {
         self.readiness_by(&["get", "--raw=/readyz"])
     }
 
-    /// The same of whatever API server is reached at `server`, such as `https://127.0.0.1:6443`.
+    /// The same for whatever API server is reached at `server`, such as `https://127.0.0.1:6443`.
     pub fn readiness_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
     }

@@ -68,7 +68,7 @@ impl Holder {
         file.read_to_string(&mut process)?;
         let line = fs::read(format!("/proc/{process}/cmdline")).ok().filter(|line| !line.is_empty());
         let words = |line: Vec<u8>| String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
-        // A clock that was set back meanwhile is no reason to fail.
+        // A clock that was set back meanwhile is not a reason to fail.
         let held_for = file.metadata()?.modified()?.elapsed().unwrap_or_default();
         Ok(Self { process, command: line.map(words), held_for })
     }
@@ -133,7 +133,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A file that stays is no lock: only holding it is.
+        // A file that stays is not a lock: only holding it is.
         let _ = fs::remove_file(&self.path);
     }
 }

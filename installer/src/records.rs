@@ -69,7 +69,7 @@ impl Records {
         Self::read_in(host, OWN)
     }
 
-    /// The same of records in a directory below kinstall's own.
+    /// The same for records in a directory below kinstall's own.
     pub fn read_in(host: &Host, directory: &str) -> Result<Option<Self>, RecordsError> {
         let below = |name: &str| Path::new(ledger::DIRECTORY).join(directory).join(name).to_string_lossy().into_owned();
         let text = |name: &str| host.read(&below(name));
@@ -90,7 +90,7 @@ impl Records {
         Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
     }
 
-    /// The same of a host that was begun with; before its first step nothing binds it to what was kept.
+    /// The same for a host whose setup was begun; before its first step nothing binds it to what was kept.
     pub fn read_begun(host: &Host) -> Result<Option<Self>, RecordsError> {
         if host.ledger().has_begun() { Self::read(host) } else { Ok(None) }
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use kbundle_format::{BundleList, KubeVersion, Role};
 
-use crate::certificates::restart::stop_containers;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
@@ -18,6 +17,7 @@ use crate::kubeadm::{KUBELET_UNIT, STATIC_PODS};
 use crate::kubectl::Kubectl;
 use crate::plan;
 use crate::records::Records;
+use crate::static_pods::stop_containers;
 use crate::step_progress::StepProgress;
 use crate::steps::etcd::snapshot::{self, restore};
 use crate::steps::upgrade::{not_reported, snapshot_path};

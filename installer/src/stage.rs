@@ -17,7 +17,7 @@ pub enum Phase {
     ControlPlane,
     /// Hosts that only run pods join; those that joined before get what their own pods need.
     Worker,
-    /// What connects pods.
+    /// The pod network.
     Network,
     /// What needs a cluster that runs.
     Finish,

@@ -1,4 +1,4 @@
-//! Waiting for something that others do: looking again and again, for a bounded time and for as long as somebody asks for it.
+//! Waits for something that others do: checks repeatedly, for a bounded time, and only while somebody still wants the answer.
 
 use std::thread;
 use std::time::{Duration, Instant};

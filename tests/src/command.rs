@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 pub struct Output {
     /// How it ended. Over SSH, 255 also stands for a connection that failed.
     pub status: ExitStatus,
-    /// Standard output; bytes that are no UTF-8 are replaced.
+    /// Standard output; bytes that are not UTF-8 are replaced.
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,

@@ -26,7 +26,7 @@ pub(crate) fn create(image: &Path, mount_point: &Path, hosts: usize) -> Result<(
     Ok(())
 }
 
-/// Unmounts and removes what [`create`] made; it is no error that some of it is gone.
+/// Unmounts and removes what [`create`] made; it is not an error that some of it is gone.
 pub(crate) fn remove(image: &Path, mount_point: &Path) -> Result<()> {
     let words = format!("umount {}", mount_point.display());
     wait_until(Duration::from_secs(10), || !is_mounted(mount_point) || run(&words).is_ok())

@@ -91,7 +91,7 @@ fn signal(pid: i32, signal: Signal) -> Result<()> {
     }
 }
 
-/// Asks again and again until the answer is yes.
+/// Asks repeatedly until the answer is yes.
 pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + limit;
     while !done() {

@@ -82,7 +82,7 @@ fn port(index: usize) -> String {
     format!("port{index}")
 }
 
-/// Removes a namespace and what is in it; it is no error that it is gone.
+/// Removes a namespace and what is in it; it is not an error that it is gone.
 pub(crate) fn remove(netns: &str) -> Result<()> {
     if Path::new("/run/netns").join(netns).exists() {
         run(&format!("ip netns delete {netns}"))?;

@@ -91,7 +91,7 @@ impl Addons {
     fn choose_load_balancer(&mut self, fact: &AddonFact, minors: &[&Pairing]) -> anyhow::Result<()> {
         let (_, name) = LOAD_BALANCER;
         let of_name = |value: &serde_yaml::Value| value.get(name).and_then(text);
-        // What is in brackets is no SPDX expression.
+        // What is in brackets is not an SPDX expression.
         let licence = of_name(&fact.licence).and_then(|words| Some(words.split(" (").next()?.to_owned()));
         let mut versions = BTreeMap::new();
         for pairing in minors {

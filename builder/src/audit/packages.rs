@@ -88,7 +88,7 @@ fn unlicensed(rule: &Licences, component: &Component) -> Option<String> {
         LicenceChoice::Named { license } if is_listed(&rule.deny, &license.name) => Some(license.name.clone()),
         LicenceChoice::Named { license } if is_listed(&rule.allow, &license.name) => None,
         LicenceChoice::Named { license } => {
-            (rule.not_spdx == Choice::Refuse).then(|| format!("`{}` is no SPDX expression", license.name))
+            (rule.not_spdx == Choice::Refuse).then(|| format!("`{}` is not an SPDX expression", license.name))
         }
     })
 }

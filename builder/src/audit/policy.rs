@@ -118,7 +118,7 @@ pub struct Licences {
     pub deny: Vec<String>,
     /// Packages without a licence.
     pub unstated: Choice,
-    /// Licences that are no SPDX expression, and in neither list.
+    /// Licences that are not SPDX expression, and in neither list.
     pub not_spdx: Choice,
 }
 

@@ -39,7 +39,7 @@ pub enum DraftError {
         version: KubeVersion,
     },
     /// An address or tag does not hold the version, so that nobody knows the new one.
-    #[error("{what} does not name Kubernetes {nearest}, so where {version} lies is not known")]
+    #[error("{what} does not name Kubernetes {nearest}, so the address of {version} is unknown")]
     NoVersion {
         /// The address or image.
         what: String,

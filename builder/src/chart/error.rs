@@ -35,7 +35,7 @@ pub enum ChartSettingsError {
 #[non_exhaustive]
 pub enum ChartError {
     /// The repository's index cannot be used.
-    #[error("{url} is no index of a chart repository")]
+    #[error("{url} is not an index of a chart repository")]
     Index {
         /// Its address.
         url: String,
@@ -117,7 +117,7 @@ pub enum ChartError {
         /// Why.
         reason: String,
     },
-    /// What helm rendered are no Kubernetes objects.
+    /// What helm rendered are not Kubernetes objects.
     #[error("what helm rendered of the chart cannot be read")]
     Objects {
         /// The cause.

@@ -50,7 +50,7 @@ pub struct ChartSettings {
     pub version: Option<String>,
     /// The digest of the chart's archive, `sha256:…`, for a chart of a repository or registry.
     pub digest: Option<Digest>,
-    /// The namespace of the release, made where it is missing; `default` where absent.
+    /// The namespace of the release, made where it is missing. Default: `default`.
     pub namespace: Option<SiteName>,
     /// Files of values; later ones win.
     #[serde(default)]

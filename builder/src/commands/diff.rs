@@ -115,7 +115,7 @@ fn bom(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Bom> {
 fn settings(opened: &Opened, other: &Opened, manifest: &Digest) -> anyhow::Result<ImageSettings> {
     let parsed = Document::parse(&blob(opened, other, manifest)?);
     let Ok(Document::Manifest { config, layers, .. }) = parsed else {
-        return Err(anyhow!("{} has an image whose manifest {manifest} is none", opened.input.name));
+        return Err(anyhow!("{} has an image whose manifest {manifest} is not an image manifest", opened.input.name));
     };
     let layers = layers.into_iter().map(|layer| layer.digest).collect();
     Ok(ImageSettings::of(layers, &blob(opened, other, &config.digest)?))

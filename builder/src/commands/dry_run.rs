@@ -124,14 +124,14 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
     output::result(output, &text(&report), &report)?;
     if !report.charts_to_render.is_empty() {
         output::note(&format!(
-            "images of charts come on top, which the build finds by rendering them: {}",
+            "images of charts are not counted; the build finds them by rendering the charts: {}",
             report.charts_to_render.join(", ")
         ))?;
     }
     if !report.os_packages_to_look_up.is_empty() {
         let names: Vec<_> = report.os_packages_to_look_up.iter().map(DistributionName::as_str).collect();
         output::note(&format!(
-            "packages of distributions come on top, which the build looks up in signed indexes: {}",
+            "packages of distributions are not counted; the build looks them up in signed indexes: {}",
             names.join(", ")
         ))?;
     }

@@ -18,7 +18,7 @@ pub use side::{ImageSettings, Side};
 pub enum Topic {
     /// The Kubernetes release, and the platforms
     Kubernetes,
-    /// Programs and add-ons, by version, and what of them needs what first
+    /// Programs and add-ons, by version, and what they need first
     Components,
     /// Files, by content
     Files,

@@ -101,7 +101,7 @@ fn layer(members: &Members, name: &str, tar: Digest) -> Result<(&'static str, Di
     }
     let mut unpacked = Hasher::new(io::sink());
     let bytes = io::copy(&mut MultiGzDecoder::new(members.reader(name)?).take(MAX_ENTRY_BYTES + 1), &mut unpacked)
-        .map_err(|error| Fault::Refused(format!("{name} is no gzip: {error}")))?;
+        .map_err(|error| Fault::Refused(format!("{name} is not gzip: {error}")))?;
     if bytes > MAX_ENTRY_BYTES {
         return Err(Fault::Refused(format!("{name} is larger than a bundle may carry")));
     }

@@ -27,7 +27,7 @@ pub(super) fn find(
     name: Option<&str>,
     platforms: &BTreeSet<Platform>,
 ) -> Result<(Digest, BTreeMap<Digest, Piece>), Fault> {
-    let no_layout = |error: String| Fault::Refused(format!("it is no OCI image layout: {error}"));
+    let no_layout = |error: String| Fault::Refused(format!("it is not an OCI image layout: {error}"));
     if members.size("oci-layout")?.is_none() {
         return Err(no_layout("it lacks the file oci-layout".to_owned()));
     }

@@ -100,7 +100,7 @@ pub enum ImageFileError {
         /// The cause.
         source: io::Error,
     },
-    /// It is no layout or archive, or one that nobody should trust.
+    /// It is not a layout or archive, or one that nobody should trust.
     #[error("{file}: {reason}")]
     Refused {
         /// Where it lies.

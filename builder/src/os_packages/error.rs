@@ -110,7 +110,7 @@ pub enum OsPackageError {
         relation: String,
     },
     /// Two packages that cannot be installed together.
-    #[error("{package} cannot be installed beside {other}, by its own word: {relation}")]
+    #[error("{package} conflicts with {other}: {relation}")]
     Conflict {
         /// The package that says so.
         package: String,

@@ -44,15 +44,15 @@ pub struct OsPackageSettings {
     /// The file with the archive's public keys, such as `debian-archive-keyring.gpg`.
     #[schemars(with = "String")]
     pub keyring: PathBuf,
-    /// The address of the archive; the distribution's own where absent.
+    /// The address of the archive. Default: the distribution's own.
     pub mirror: Option<String>,
-    /// Suites of the archive; where absent those of the release and its updates.
+    /// Suites of the archive. Default: those of the release and its updates.
     #[serde(default)]
     pub suites: Vec<String>,
-    /// Components of each suite; where absent `main`, and for Ubuntu `universe` too.
+    /// Components of each suite. Default: `main`, and `universe` too for Ubuntu.
     #[serde(default)]
     pub components: Vec<String>,
-    /// The packages; `conntrack`, `ethtool`, `iptables` and `socat` where absent. What they depend on comes along.
+    /// The packages. Default: `conntrack`, `ethtool`, `iptables` and `socat`. What they depend on comes along.
     #[serde(default)]
     pub packages: Vec<String>,
     /// A file with the names of packages that all hosts have, one on a line. Where absent, they have those of the priorities `required` and `important`.

@@ -52,7 +52,8 @@ impl Release {
         let fields: Paragraph = text.trim_start().parse().map_err(|error| refuse(format!("{error}")))?;
         let sums = fields.get("SHA256").ok_or_else(|| refuse("it has no SHA256 digests".to_owned()))?;
         let lines = sums.lines().map(str::trim).filter(|line| !line.is_empty());
-        let files = lines.map(|line| file(line).ok_or_else(|| refuse(format!("`{line}` is no digest, size and name"))));
+        let files =
+            lines.map(|line| file(line).ok_or_else(|| refuse(format!("`{line}` is not a digest, size and name"))));
         Ok(Self {
             names: ["Suite", "Codename"].iter().filter_map(|field| fields.get(field)).map(str::to_owned).collect(),
             valid_until: fields.get("Valid-Until").map(str::to_owned),
@@ -74,7 +75,7 @@ impl Release {
         let Some(until) = &self.valid_until else { return Ok(()) };
         // Dates are those of RFC 5322 with `UTC`, HTTP's have `GMT` in its place.
         let end = httpdate::parse_http_date(&until.replace("UTC", "GMT"))
-            .map_err(|_| OsPackageError::Release { url: url.to_owned(), reason: format!("`{until}` is no date") })?;
+            .map_err(|_| OsPackageError::Release { url: url.to_owned(), reason: format!("`{until}` is not a date") })?;
         if end < now {
             return Err(OsPackageError::Expired { url: url.to_owned(), until: until.clone() });
         }

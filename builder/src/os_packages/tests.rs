@@ -89,9 +89,9 @@ fn packages_that_exclude_each_other_are_refused() {
     ]);
     assert_eq!(resolved(&index, &["exim"], &Base::ByPriority).unwrap(), "exim");
     let error = resolved(&index, &["exim", "postfix"], &Base::ByPriority).unwrap_err();
-    assert_eq!(error, "exim cannot be installed beside postfix, by its own word: mail");
+    assert_eq!(error, "exim conflicts with postfix: mail");
     let error = resolved(&index, &["tool"], &Base::ByPriority).unwrap_err();
-    assert_eq!(error, "shell cannot be installed beside tool, by its own word: tool (<< 2)");
+    assert_eq!(error, "shell conflicts with tool: tool (<< 2)");
 }
 
 #[test]

@@ -19,14 +19,14 @@ pub struct FileSettings {
     pub file: PathBuf,
     /// Its absolute path on hosts.
     pub path: HostPath,
-    /// The hosts that get it: `control-plane`, `etcd`, `worker`; all where absent.
+    /// The hosts that get it: `control-plane`, `etcd`, `worker`. Default: all.
     #[serde(default)]
     pub roles: BTreeSet<Role>,
-    /// Whom it belongs to: `USER` or `USER:GROUP`; `root` where absent.
+    /// Whom it belongs to: `USER` or `USER:GROUP`. Default: `root`.
     #[serde(default)]
     #[schemars(default)]
     pub owner: FileOwner,
-    /// Its permission bits, in quotes; `"0644"` where absent.
+    /// Its permission bits, in quotes. Default: `"0644"`.
     #[serde(default)]
     #[schemars(default)]
     pub mode: FileMode,

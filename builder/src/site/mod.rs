@@ -55,8 +55,8 @@ pub enum SiteError {
         /// serde's words, with line and column.
         source: serde_yaml::Error,
     },
-    /// A document that is no Kubernetes object.
-    #[error("document {number} of {} is no Kubernetes object: it has no {field}", path.display())]
+    /// A document that is not a Kubernetes object.
+    #[error("document {number} of {} is not a Kubernetes object: it has no {field}", path.display())]
     NoObject {
         /// The file.
         path: PathBuf,

@@ -322,7 +322,7 @@ fn the_flags_of_every_command_are_followed() {
     success(&upstream.build(&["--unsigned", "--out=bundle.tar.zst"]));
     let quiet = upstream.kbundle(["keygen", "--out=quiet.key", "-q"]);
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{quiet:?}");
-    // A warning is no note.
+    // A warning is not a note.
     let warned = upstream.kbundle(["inspect", "bundle.tar.zst", "--quiet"]);
     assert!(failure(&warned).1.contains("NOTHING WAS VERIFIED"));
     let colored = failure(&upstream.kbundle(["verify", "missing", "--key=signing.pub", "--color=always"])).1;

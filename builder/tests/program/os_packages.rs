@@ -290,5 +290,5 @@ fn a_package_that_no_suite_has_is_a_mistake_of_the_file() {
     assert!(text.contains("no suite has the package contrack for amd64"), "{text}");
     let shown = archive.build(&["--dry-run"]);
     success(&shown);
-    assert!(failure(&shown).1.contains("packages of distributions come on top"));
+    assert!(failure(&shown).1.contains("packages of distributions are not counted"));
 }

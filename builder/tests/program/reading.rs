@@ -182,7 +182,7 @@ fn damaged_and_foreign_bundles_are_not_unpacked() {
     assert!(left.map(|item| item.unwrap().file_name()).all(|name| !name.to_string_lossy().starts_with(".incomplete-")));
 }
 
-/// skopeo has to be installed (`ci/test` does that): a test that cannot run is no test that passed.
+/// skopeo has to be installed (`ci/test` does that): a test that cannot run is not a test that passed.
 #[test]
 fn skopeo_takes_the_exported_layout_with_the_upstream_digests() {
     let upstream = built(&[]);

@@ -142,7 +142,7 @@ fn images_are_found_alone() {
     assert!(text.starts_with("registry.k8s.io/other:1\nregistry.k8s.io/team:1\n"), "{text}");
     let output = upstream.kbundle(["images", "find", "bundle.yaml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(failure(&output).1.contains("document 1 of bundle.yaml is no Kubernetes object"), "{output:?}");
+    assert!(failure(&output).1.contains("document 1 of bundle.yaml is not a Kubernetes object"), "{output:?}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub enum PackError {
         /// What is wrong.
         reason: String,
     },
-    /// A file that is no VEX document.
+    /// A file that is not a VEX document.
     #[error("{name} cannot be used as VEX")]
     Vex {
         /// The file.

@@ -28,7 +28,7 @@ pub enum AdvisoriesError {
         /// The cause.
         source: io::Error,
     },
-    /// It ends too early, or is no zstd.
+    /// It ends too early, or is not zstd.
     #[error("the file ends too early, or is not what `kbundle advisories pack` writes")]
     Content {
         /// The cause.

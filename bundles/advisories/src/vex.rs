@@ -38,12 +38,12 @@ impl Status {
     }
 }
 
-/// Why bytes are no VEX document.
+/// Why bytes are not VEX document.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VexError {
     /// Not JSON, or not of the shape.
-    #[error("it is no OpenVEX document")]
+    #[error("it is not an OpenVEX document")]
     Syntax {
         /// serde's words.
         source: serde_json::Error,
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn documents_that_say_nothing_usable_are_refused() {
         let parse = |text: &str| Document::parse(text.as_bytes()).unwrap_err().to_string();
-        assert_eq!(parse("{}"), "it is no OpenVEX document");
+        assert_eq!(parse("{}"), "it is not an OpenVEX document");
         assert!(parse(r#"{"@context":"https://example.org","statements":[]}"#).contains("https://example.org"));
         let statement = |fields: &str| {
             parse(&format!(
@@ -277,6 +277,6 @@ mod tests {
         };
         assert!(statement(r#""products":["a"],"status":"not_affected""#).contains("statement 1 says `not_affected`"));
         assert!(statement(r#""status":"fixed""#).contains("names no product"));
-        assert_eq!(statement(r#""products":["a"],"status":"harmless""#), "it is no OpenVEX document");
+        assert_eq!(statement(r#""products":["a"],"status":"harmless""#), "it is not an OpenVEX document");
     }
 }

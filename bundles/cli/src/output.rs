@@ -43,7 +43,7 @@ pub fn begin_content() {
     CONTENT.store(true, Ordering::Relaxed);
 }
 
-/// Prints a result: `text` for people, `value` for programs. A reader such as `head` that has closed the pipe is no error.
+/// Prints a result: `text` for people, `value` for programs. A reader such as `head` that has closed the pipe is not an error.
 pub fn result(format: OutputFormat, text: &str, value: &impl Serialize) -> io::Result<()> {
     match format {
         OutputFormat::Text => line(text.trim_end()),
@@ -76,7 +76,7 @@ pub struct TextDocument<'a> {
     text: &'a str,
 }
 
-/// Prints text that is the result itself: as it is, or as a [`TextDocument`]. A closed pipe is no error.
+/// Prints text that is the result itself: as it is, or as a [`TextDocument`]. A closed pipe is not an error.
 pub fn text(format: OutputFormat, text: &str) -> io::Result<()> {
     match format {
         OutputFormat::Text => quiet_when_closed(print_text(text)),
@@ -84,7 +84,7 @@ pub fn text(format: OutputFormat, text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints content as it is. A closed pipe is no error.
+/// Prints content as it is. A closed pipe is not an error.
 pub fn content(content: &mut dyn io::Read) -> io::Result<()> {
     begin_content();
     let mut stdout = io::stdout().lock();
@@ -105,7 +105,7 @@ pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     print_text(&line)
 }
 
-/// Prints a line that is no result to standard error; nothing with `--quiet`.
+/// Prints a line that is not a result to standard error; nothing with `--quiet`.
 pub fn note(text: &str) -> io::Result<()> {
     if is_quiet() { Ok(()) } else { warning(text) }
 }
@@ -115,7 +115,7 @@ pub fn warning(text: &str) -> io::Result<()> {
     quiet_when_closed(writeln!(io::stderr().lock(), "{text}"))
 }
 
-/// A reader such as `head` that has seen enough is no failure.
+/// A reader such as `head` that has seen enough is not a failure.
 fn quiet_when_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

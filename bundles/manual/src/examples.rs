@@ -5,7 +5,7 @@ use std::env;
 use clap::Command;
 use fs_err as fs;
 
-/// The README is no page of the manual, and its commands have to be as true.
+/// The README is not a page of the manual, and its commands have to be as true.
 const README: &str = include_str!("../../../README.md");
 
 /// Compares the file `name` of the manual with what it should be. With `UPDATE_SCHEMA` in the environment it writes it.

@@ -83,7 +83,7 @@ fn yaml_examples_name_their_file_and_can_be_read() {
     for block in yaml {
         let first = block.text.lines().next().unwrap_or_default();
         let named = first.strip_prefix("# ").is_some_and(|rest| rest.contains(".yaml"));
-        assert!(named, "{}: the first line is no comment with the file's name: {first}", block.place);
+        assert!(named, "{}: the first line is not a comment with the file's name: {first}", block.place);
         serde_yaml::from_str::<serde_yaml::Value>(&block.text)
             .unwrap_or_else(|error| panic!("{}: {error}", block.place));
     }

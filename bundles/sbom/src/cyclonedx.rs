@@ -97,7 +97,7 @@ pub enum Kind {
     Application,
     /// An image.
     Container,
-    /// A file that is no program.
+    /// A file that is not a program.
     File,
     /// A package.
     #[default]
@@ -138,7 +138,7 @@ pub enum LicenceChoice {
     },
 }
 
-/// A licence that is no SPDX expression.
+/// A licence that is not an SPDX expression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedLicence {
     /// As the package's metadata states it.

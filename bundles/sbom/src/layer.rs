@@ -266,7 +266,7 @@ fn too_large(size: u64, most: u64) -> Finding {
     Finding::NotRead(format!("it has {size} bytes, at most {most} are read"))
 }
 
-/// A temporary file cannot be written. That is no property of what is read.
+/// A temporary file cannot be written. That is not a property of what is read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write a temporary file")]
 struct SpoolError(#[source] io::Error);

@@ -162,7 +162,7 @@ impl TryFrom<&image::Descriptor> for Blob {
         let digest = descriptor.digest().to_string();
         Ok(Self {
             media_type: descriptor.media_type().to_string(),
-            digest: digest.parse().map_err(|_| format!("names content by {digest}, which is no SHA-256"))?,
+            digest: digest.parse().map_err(|_| format!("names content by {digest}, which is not a SHA-256"))?,
             size: descriptor.size(),
         })
     }

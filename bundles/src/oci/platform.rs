@@ -83,7 +83,7 @@ impl ConfigFit {
     /// Judges an image by what its config states, and by whether an index has it for `wanted`.
     ///
     /// Images for arm64 have been published whose config says amd64 (kubernetes/kubernetes issues 98229 and 113543). A pull goes by
-    /// the index, and so does containerd (`Manifest` in `images/image.go`). Another operating system is no such slip.
+    /// the index, and so does containerd (`Manifest` in `images/image.go`). Another operating system is not such a slip.
     #[must_use]
     pub fn of(stated: &StatedPlatform, wanted: &Platform, index_has_it: bool) -> Self {
         if stated.is(wanted) {
@@ -115,7 +115,7 @@ pub fn config_platform(bytes: &[u8]) -> Result<StatedPlatform, String> {
 pub fn config_layers(bytes: &[u8]) -> Result<Vec<Digest>, String> {
     let Layers { rootfs } =
         serde_json::from_slice(bytes).map_err(|error| format!("is not an image config: {error}"))?;
-    let digest = |text: &String| text.parse().map_err(|_| format!("names layer {text}, which is no SHA-256"));
+    let digest = |text: &String| text.parse().map_err(|_| format!("names layer {text}, which is not a SHA-256"));
     rootfs.diff_ids().iter().map(digest).collect()
 }
 

@@ -4,10 +4,12 @@ use super::leader_link::LeaderLink;
 use super::questions::{AddSans, PreviewRenewal, RenewCertificates};
 use super::work::wait_for_lock;
 use crate::certificates::look::Moment;
-use crate::certificates::renew::{Renewal, plan};
-use crate::certificates::sans::{self, SansReport};
-use crate::certificates::{CertificateReport, RenewalReport, Standing, look};
+use crate::certificates::{CertificateReport, look};
 use crate::host::Host;
+use crate::renewal::RenewalReport;
+use crate::renewal::renew::{Renewal, plan};
+use crate::renewal::sans::{self, SansReport};
+use crate::standing::Standing;
 
 pub fn list(warn_days: u32) -> anyhow::Result<Vec<CertificateReport>> {
     let host = Host::local()?;

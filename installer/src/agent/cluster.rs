@@ -74,7 +74,7 @@ pub fn check_etcd_member(asked: &CheckEtcdMember) -> anyhow::Result<Option<Strin
     etcd::illness(&Host::local()?, asked.here)
 }
 
-/// Deletes a node. A node that is gone already is no error.
+/// Deletes a node. A node that is gone already is not an error.
 pub fn delete(name: &DnsName) -> anyhow::Result<()> {
     Kubectl::on(&Host::local()?).run(&["delete", "node", name.as_str(), "--ignore-not-found"]).map(|_| ())
 }

@@ -7,13 +7,14 @@ use kbundle_format::{Digest, KubeVersion, Role};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::certificates::sans::SansReport;
-use crate::certificates::{CertificateReport, RenewalReport, Selection};
+use crate::certificates::CertificateReport;
 use crate::config::{ClusterSpec, DnsName};
 use crate::drain::Purpose;
 use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
+use crate::renewal::sans::SansReport;
+use crate::renewal::{RenewalReport, Selection};
 use crate::stage::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;

@@ -5,13 +5,13 @@ use kbundle_format::{ComponentName, Digest, Role};
 
 use super::list::{BackupEntry, BackupList, SCHEMA, name_of};
 use super::{SNAPSHOT, SPEC};
-use crate::certificates::Standing;
 use crate::etcd_layout as layout;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_file::Moment;
 use crate::restoration_records;
+use crate::standing::Standing;
 use crate::steps::etcd::snapshot::EtcdSnapshot;
 use crate::steps::{ControlPlane, Etcd, Step, shared_keys};
 

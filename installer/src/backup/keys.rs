@@ -106,7 +106,7 @@ pub fn sign_key(path: &Path) -> anyhow::Result<SigningKey> {
     SigningKey::from_pem(&pem).map_err(|error| match error {
         KeyError::Encrypted => {
             let error: anyhow::Result<()> =
-                Err(anyhow!("{} cannot be used as a key: {error}, which nobody types for a timer", path.display()));
+                Err(anyhow!("{} cannot be used as a key: {error}, and a timer has nobody to type it", path.display()));
             let advised =
                 error.usage().hint("give a key for backups alone that has no passphrase, in a file of root alone");
             advised.expect_err("made from an error")

@@ -17,7 +17,7 @@ const MAX_ENTRIES: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackupList {
-    /// Version of the file's form; always 1.
+    /// Version of the file format; always 1.
     pub schema: u32,
     /// When it was made, by the host's clock.
     pub created: Moment,

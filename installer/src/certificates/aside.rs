@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, bail};
 
 use super::look::read;
-use super::place::{PKI, Renewable};
+use super::place::Renewable;
 use crate::host::{Command, Host};
 use crate::kubeadm::run::PROGRAM;
-use crate::kubeadm::{CONFIG_PATH, DIRECTORY};
+use crate::kubeadm::{CONFIG_PATH, DIRECTORY, PKI};
 use crate::pki::Signature;
 
 /// Below kubeadm's directory, which a reset removes.
@@ -111,7 +111,7 @@ fn has_extension(file: &str, extension: &str) -> bool {
     file.rsplit_once('.').is_some_and(|(_, found)| found == extension)
 }
 
-/// Refuses what is no certificate of the authority that signed the one in place, or lacks a name that it has.
+/// Refuses what is not a certificate of the authority that signed the one in place, or lacks a name that it has.
 fn refuse_unfit(host: &Host, present: &str, made: &str, names: Names<'_>) -> anyhow::Result<()> {
     let new = read(host, made).map_err(anyhow::Error::msg)?;
     let signed = AUTHORITIES.iter().any(|authority| {

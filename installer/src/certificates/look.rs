@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::place::{Authority, CertificatePlace, RenewedBy, places};
+use super::place::{Authority, CertificatePlace, KUBECONFIG_COPY, RenewedBy, places};
 use crate::host::Host;
 use crate::kubeadm::{Part, credential};
 use crate::pki::{Certificate, Signature};
-use crate::steps::kubeconfig;
 use crate::topology::Member;
 
 /// How a certificate is.
@@ -203,7 +202,7 @@ pub fn certificate_of(kubeconfig: &str) -> Option<Certificate> {
 }
 
 fn is_kubeconfig(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf") || path.ends_with(kubeconfig::COPY_SUFFIX)
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf") || path.ends_with(KUBECONFIG_COPY)
 }
 
 /// The certificate that a kubeconfig holds or names, PEM.

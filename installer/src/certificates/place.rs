@@ -8,15 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::etcd_layout as etcd;
-use crate::host::{Host, HostError};
-use crate::kubeadm::{Part, credential};
-use crate::kubectl::KUBELET_KUBECONFIG;
-use crate::steps::join::AUTHORITY_PATH;
-use crate::steps::kubeconfig;
+use crate::host::{Change, Host, HostError};
+use crate::kubeadm::{self, AUTHORITY_PATH, PKI, Part, credential};
+use crate::kubectl::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
-/// kubeadm's certificates and keys.
-pub const PKI: &str = "/etc/kubernetes/pki";
+/// What ends the path of a copy of the administrator's kubeconfig.
+pub const KUBECONFIG_COPY: &str = "/.kube/config";
 const FRONT_PROXY_AUTHORITY: &str = "/etc/kubernetes/pki/front-proxy-ca.crt";
 /// The certificate that a kubelet signs for itself when it has none to serve with.
 pub const KUBELET_SERVER: &str = "/var/lib/kubelet/pki/kubelet.crt";
@@ -195,9 +193,8 @@ pub fn places(host: &Host, this: &Member) -> Result<Vec<CertificatePlace>, HostE
 
 fn of_control_plane(host: &Host) -> Vec<CertificatePlace> {
     let below = |name: &str| format!("{PKI}/{name}.crt");
-    let kubeconfig = |name: Renewable| {
-        CertificatePlace::renewable(name, format!("{}/{name}", crate::kubeadm::DIRECTORY), AUTHORITY_PATH)
-    };
+    let kubeconfig =
+        |name: Renewable| CertificatePlace::renewable(name, format!("{}/{name}", kubeadm::DIRECTORY), AUTHORITY_PATH);
     let mut places = vec![
         CertificatePlace::authority("front-proxy-ca", FRONT_PROXY_AUTHORITY),
         CertificatePlace::authority("apiserver-etcd-ca", etcd::CLIENT_CA_PATH),
@@ -220,13 +217,24 @@ fn of_control_plane(host: &Host) -> Vec<CertificatePlace> {
     // Only the first control plane has it, in newer versions, and administrators are told to put it away.
     let super_admin = kubeconfig(Renewable::SuperAdminConf);
     places.extend(host.exists(&super_admin.path).then_some(super_admin));
-    let copies = kubeconfig::copies(host).into_iter();
+    let copies = kubeconfig_copies(host).into_iter();
     places.extend(
         copies.map(|path| {
             CertificatePlace::new("kubeconfig", path, Authority::File(AUTHORITY_PATH), RenewedBy::Kinstall)
         }),
     );
     places
+}
+
+/// Copies of the administrator's kubeconfig that kinstall wrote and that are still there.
+#[must_use]
+pub fn kubeconfig_copies(host: &Host) -> Vec<String> {
+    let written = host.ledger().changes().iter().filter_map(|change| match change {
+        Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => Some(path),
+        _ => None,
+    });
+    let written = written.filter(|path| path.ends_with(KUBECONFIG_COPY) && *path != ADMIN_KUBECONFIG);
+    written.filter(|path| host.exists(path)).cloned().collect()
 }
 
 fn of_kubelet(host: &Host) -> Result<Vec<CertificatePlace>, HostError> {

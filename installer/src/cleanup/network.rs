@@ -24,7 +24,7 @@ pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes the address that moves between control planes, where this host was left with it.
+/// Removes the control planes' virtual IP from this host, if it was left here.
 pub fn remove_virtual_address(host: &Host) -> Result<(), HostError> {
     let Some((address, interface)) = virtual_address::held(host)? else { return Ok(()) };
     let shown = host.run_if_installed(&Command::new("ip", ["-oneline", "address", "show", "dev", &interface]))?;

@@ -49,7 +49,7 @@ pub struct BackupArguments {
 /// What else to do with backups.
 #[derive(Debug, Subcommand)]
 pub enum BackupCommand {
-    /// Back up into a folder again and again, by a timer of systemd
+    /// Back up into a folder regularly, by a systemd timer
     ///
     /// The folder may be a mounted share: the timer waits for its mount. The newest backups of the cluster stay, older ones are deleted once
     /// a new one is whole. `kinstall status` shows the last one, and reports a failure until the next success. A further call replaces the
@@ -199,7 +199,7 @@ impl FromStr for Recipient {
         }
         text.parse()
             .map(Self)
-            .map_err(|_| "it is no age recipient, such as `age1` and 58 more letters and digits".to_owned())
+            .map_err(|_| "it is not an age recipient, such as `age1` and 58 more letters and digits".to_owned())
     }
 }
 

@@ -107,7 +107,7 @@ pub struct KubeconfigArguments {
     /// How long the user's credential works: a number and `m`, `h` or `d`; at most 3650d
     #[arg(long, value_name = "TIME", requires = "user", default_value_t)]
     pub ttl: UserLife,
-    /// Where to write the file; `NAME.kubeconfig` here where absent
+    /// Where to write the file; default: `NAME.kubeconfig` in the current folder
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use super::ClusterArguments;
 /// Arguments of `support`.
 #[derive(Debug, Args)]
 pub struct SupportArguments {
-    /// Where to write the file; support-CLUSTER-TIME.tar.zst here where absent
+    /// Where to write the file; default: support-CLUSTER-TIME.tar.zst in the current folder
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Collect the logs of this many hours

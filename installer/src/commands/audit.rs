@@ -104,7 +104,7 @@ fn refuse_another(records: &Records, bundle: &IndexedBundle, host: &Host) -> any
     if unfinished::target(host)?.is_some() {
         return Err(anyhow!("the upgrade of this host is not finished"))
             .refused()
-            .hint("finish it with the bundle that it leads to: `kinstall upgrade BUNDLE --key KEY`");
+            .hint("finish it with the bundle that it upgrades to: `kinstall upgrade BUNDLE --key KEY`");
     }
     let given = Digest::of(&bundle.head().list_bytes);
     if records.list_digest() == given {
@@ -202,7 +202,7 @@ mod tests {
             findings: vec![
                 Finding::as_approved(Group::Programs, "/usr/local/bin/kubelet"),
                 Finding::drifted(Group::Programs, "/opt/cni/bin/bridge", "x", "y"),
-                Finding::unknown(Group::Rights, "administrators of the cluster", "the API server does not tell"),
+                Finding::unknown(Group::Rights, "administrators of the cluster", "the API server does not say"),
             ],
         };
         insta::assert_snapshot!(describe(&audit, false).replace(&digest, "DIGEST"), @"
@@ -213,7 +213,7 @@ mod tests {
             expected: x
             found: y
         rights: 1 unknown
-          unknown: administrators of the cluster: the API server does not tell
+          unknown: administrators of the cluster: the API server does not say
         the host is not as approved: 1 as approved, 1 drifted, 1 unknown
         ");
         assert!(describe(&audit, true).contains("  as approved: /usr/local/bin/kubelet\n"));

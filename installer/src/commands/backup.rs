@@ -18,12 +18,12 @@ use super::{explain_interrupts, require_root, take_lock, wait_for_lock};
 use crate::backup::collect::{self, Collected};
 use crate::backup::schedule::{self, LastBackup, Schedule};
 use crate::backup::{BackupList, Seal, keys, series, write};
-use crate::certificates::Standing;
 use crate::cli::{BackupArguments, BackupCommand, MakeArguments, ScheduleArguments};
 use crate::failure::Advise;
 use crate::host::{Host, ledger};
 use crate::join_file::Moment;
 use crate::report::SCHEMA;
+use crate::standing::Standing;
 use crate::steps::etcd::snapshot;
 
 /// Where the snapshot lies while it goes into the backup, below kinstall's own directory.

@@ -7,14 +7,16 @@ use kbundle_cli::OutputFormat;
 use kbundle_cli::output;
 
 use super::{explain_interrupts, fleet, require_root, take_lock};
+use crate::certificates::look;
 use crate::certificates::look::Moment;
-use crate::certificates::renew::{Renewal, plan, refuse_absent};
-use crate::certificates::{Selection, Standing, look, sans};
 use crate::cli::{CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments};
 use crate::config::ClusterSpec;
 use crate::failure::{Advise, FailureReport};
 use crate::host::Host;
+use crate::renewal::renew::{Renewal, plan, refuse_absent};
+use crate::renewal::{Selection, sans};
 use crate::report::Reporter;
+use crate::standing::Standing;
 mod documents;
 
 pub use documents::{AddedSans, CertificateList, Renewed};

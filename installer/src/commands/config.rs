@@ -57,7 +57,7 @@ pub fn read_inventory(path: &Path, beside: Option<&Path>) -> anyhow::Result<Clus
     }
     let (form, imported) = read_other(path)?;
     if form != Form::Inventory {
-        return Err(anyhow!("{} is {} and no inventory", path.display(), form.name()))
+        return Err(anyhow!("{} is {}, not an inventory", path.display(), form.name()))
             .usage()
             .hint(format!("turn it into a cluster.yaml: `kinstall config import {} > cluster.yaml`", word(path)));
     }

@@ -14,7 +14,6 @@ use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
 use super::{require_root, secret_file};
-use crate::certificates::Standing;
 use crate::certificates::look::certificate_of;
 use crate::cli::KubeconfigArguments;
 use crate::failure::Advise;
@@ -23,6 +22,7 @@ use crate::kubeadm::CONFIG_PATH;
 use crate::kubeadm::run::PROGRAM;
 use crate::kubectl::ADMIN_KUBECONFIG;
 use crate::report::SCHEMA;
+use crate::standing::Standing;
 
 /// What was made. Nothing in it is secret.
 #[derive(Debug, Serialize, JsonSchema)]

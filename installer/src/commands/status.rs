@@ -37,10 +37,10 @@ pub struct Status {
     units: BTreeMap<String, UnitState>,
     /// Units that kinstall made and that no longer exist.
     missing_units: Vec<String>,
-    /// The cluster's nodes, or just this host's where it is not a control plane; absent where the API server does not tell them, and
+    /// The cluster's nodes, or just this host's where it is not a control plane; absent if the API server did not list them, and
     /// on a host that has etcd alone.
     nodes: Option<Vec<Node>>,
-    /// Why the API server does not tell them.
+    /// Why the API server did not list them.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_error: Option<String>,
     /// Regular backups; absent where none are scheduled.
@@ -63,7 +63,7 @@ struct Installed {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnfinishedUpgrade {
-    /// The version of Kubernetes that it leads to.
+    /// The version of Kubernetes that it upgrades to.
     kubernetes_version: String,
     /// Whether anything that runs was changed yet.
     changes_begun: bool,
@@ -231,7 +231,7 @@ fn describe(status: &Status) -> String {
         .extend(status.units.iter().map(|(name, state)| format!("  {name}: {}, {} at boot", state.active, state.file)));
     lines.extend(status.missing_units.iter().map(|name| format!("  {name}: gone")));
     if let Some(said) = &status.api_error {
-        lines.push(format!("nodes: the API server does not tell them: {}", said.lines().last().unwrap_or_default()));
+        lines.push(format!("nodes: the API server did not list them: {}", said.lines().last().unwrap_or_default()));
     }
     match &status.nodes {
         None => {}
@@ -249,7 +249,7 @@ fn describe(status: &Status) -> String {
         None => {}
         Some([]) => lines.push("unpacked images: whole".to_owned()),
         Some(faults) => {
-            lines.push(format!("unpacked images: {} files are not as they should be", faults.len()));
+            lines.push(format!("unpacked images: {} files differ from their layers", faults.len()));
             lines.extend(faults.iter().map(|fault| format!("  {fault}")));
         }
     }
@@ -298,7 +298,7 @@ mod tests {
         steps: 0 of 1 done
           control-plane: interrupted; `kinstall run` resumes it
         services:
-        nodes: the API server does not tell them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
+        nodes: the API server did not list them: Error from server (Forbidden): nodes is forbidden: User "kubernetes-admin" cannot list resource
         something differs from what kinstall writes
         "#);
     }

@@ -14,12 +14,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{fleet, require_root, secret_file};
-use crate::certificates::Standing;
 use crate::cli::SupportArguments;
 use crate::failure::FailureReport;
 use crate::host::Host;
 use crate::join_file::Moment;
 use crate::report::SCHEMA;
+use crate::standing::Standing;
 use crate::support::{self, Contents, HostContents, HostSupport};
 use crate::version::version;
 

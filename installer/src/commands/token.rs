@@ -66,7 +66,7 @@ fn newcomer(arguments: &TokenCreateArguments) -> anyhow::Result<HostSpec> {
     }
 }
 
-/// Where the join file is to go.
+/// Where the join file is written.
 enum Destination {
     Standard,
     File(PathBuf),
@@ -138,7 +138,7 @@ impl ControlPlaneHost {
         if !host.ledger().is_done(ControlPlane.id()) {
             return Err(anyhow!("the control plane of this host was never completed"))
                 .refused()
-                .hint("`kinstall run` goes on with it");
+                .hint("`kinstall run` resumes it");
         }
         Ok(Self { list_digest, gathered })
     }

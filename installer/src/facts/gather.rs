@@ -171,7 +171,7 @@ pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
         .collect())
 }
 
-/// The file comes with its module. A host that has modules to load will have it, and is no container, where it is read-only: the
+/// The file comes with its module. A host that has modules to load will have it, and is not a container, where it is read-only: the
 /// answer has to be the same before the first installation and after it.
 fn is_conntrack_max_writable(host: &Host, kernel: &Kernel) -> bool {
     let will_be_loaded = kernel.has_modules && !kernel.features.contains(NF_CONNTRACK.0);

@@ -60,7 +60,7 @@ mod tests {
         let memory_of = memory("MemTotal:       2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n");
         assert_eq!(memory_of, Memory { total_bytes: Some(2 << 20), available_bytes: Some(1 << 20) });
         for text in ["", "MemTotal: much kB\nMemAvailable: 5\n"] {
-            assert_eq!(memory(text), Memory { total_bytes: None, available_bytes: None }, "{text:?} is no zero");
+            assert_eq!(memory(text), Memory { total_bytes: None, available_bytes: None }, "{text:?} is not a zero");
         }
     }
 }

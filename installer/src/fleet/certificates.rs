@@ -10,12 +10,13 @@ use super::host::FleetHost;
 use super::hosts::{Fleet, FleetOptions};
 use super::index::HostIndex;
 use crate::agent::questions::{AddSans, IssueEtcdClient, ListCertificates, PreviewRenewal, RenewCertificates};
-use crate::certificates::renew::refuse_absent as refuse_absent_names;
-use crate::certificates::sans::SansReport;
-use crate::certificates::{CertificateReport, RenewalReport, Selection};
+use crate::certificates::CertificateReport;
 use crate::config::{ClusterSpec, DnsName};
 use crate::failure::{Advise, FailureReport};
 use crate::join_material::EtcdClient;
+use crate::renewal::renew::refuse_absent as refuse_absent_names;
+use crate::renewal::sans::SansReport;
+use crate::renewal::{RenewalReport, Selection};
 use crate::stage::Stage;
 
 /// Looks at the certificates of every host. `begun` gets the fleet before kinstall connects to any host.

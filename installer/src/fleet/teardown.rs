@@ -145,7 +145,7 @@ impl Removal<'_> {
             return Ok(Some(keeper));
         }
         Err(anyhow!(
-            "only {running} of etcd's {left} other members were reached, which is no majority; nothing was changed"
+            "only {running} of etcd's {left} other members were reached, which is not a majority; nothing was changed"
         ))
         .refused()
         .hint("start the other members first")

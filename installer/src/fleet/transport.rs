@@ -202,7 +202,7 @@ impl Masters {
             let path = escaped(&socket.display().to_string());
             let mut exit = Command::new("ssh");
             exit.args(["-O", "exit", "-o", &format!("ControlPath={path}"), "--", "host"]);
-            // A connection that ended by itself is no failure.
+            // A connection that ended by itself is not a failure.
             exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot run ssh")
         });
         results.into_iter().try_for_each(|ended| ended.map(drop))?;

@@ -40,7 +40,7 @@ impl Host {
         self.path(path).symlink_metadata().is_ok()
     }
 
-    /// What the symbolic link at `path` leads to, as an absolute path; `path` itself where it is no link.
+    /// What the symbolic link at `path` leads to, as an absolute path; `path` itself where it is not a link.
     #[must_use]
     pub fn followed(&self, path: &str) -> String {
         let Ok(target) = fs::read_link(self.path(path)) else { return path.to_owned() };

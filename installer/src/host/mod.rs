@@ -283,7 +283,7 @@ impl Host {
             .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
-    /// Removes a file of kinstall's own records; one that is gone is no error.
+    /// Removes a file of kinstall's own records; one that is gone is not an error.
     pub fn remove_record(&self, name: &str) -> Result<(), HostError> {
         self.delete_file(&format!("{}/{name}", ledger::DIRECTORY)).map(drop)
     }

@@ -15,7 +15,7 @@ const OWN: [(&str, &str); 2] =
 /// Compares the bindings with those of Kubernetes itself.
 pub(super) fn look(api: &Kubectl<'_>) -> anyhow::Result<Vec<Finding>> {
     let bindings =
-        api.list(&["clusterrolebindings"])?.map_err(|said| anyhow!("the API server does not tell: {said}"))?;
+        api.list(&["clusterrolebindings"])?.map_err(|said| anyhow!("the API server does not say: {said}"))?;
     let all = bindings["items"].as_array().ok_or_else(|| anyhow!("the API server's answer has no list"))?;
     Ok(all.iter().filter(|binding| binding["roleRef"]["name"] == ROLE).map(finding).collect())
 }

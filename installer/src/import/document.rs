@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         if let Some(address) = found {
             self.remark(line, format!("`{text}` has the address that its name resolves to here, {address}"));
         } else {
-            self.problem(line, format!("`{text}` is no IPv4 address, and resolves to none here"));
+            self.problem(line, format!("`{text}` is not an IPv4 address, and resolves to none here"));
         }
         found
     }

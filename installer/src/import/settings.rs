@@ -27,7 +27,7 @@ impl Settings {
         let mut map = &mut self.0;
         for section in sections.split('.').filter(|section| !section.is_empty()) {
             let inner = map.entry(section).or_insert_with(|| Value::Object(Map::new()));
-            map = inner.as_object_mut().expect("a section is no value");
+            map = inner.as_object_mut().expect("a section is not a value");
         }
         map.insert(key.to_owned(), value);
     }
@@ -81,7 +81,7 @@ fn overlay(lower: &mut Value, upper: Value) {
     }
 }
 
-/// Leaves in `whole` what `wanted` has, too; a value of `wanted` that is no section wants all below it.
+/// Leaves in `whole` what `wanted` has, too; a value of `wanted` that is not a section wants all below it.
 fn keep(whole: &mut serde_yaml::Value, wanted: &Value) {
     let (serde_yaml::Value::Mapping(whole), Value::Object(wanted)) = (whole, wanted) else { return };
     whole.retain(|key, _| key.as_str().is_some_and(|key| wanted.contains_key(key)));

@@ -179,7 +179,7 @@ spec:
     lines 5, 11: this host has no address; add `privateAddress`
     line 6: `spec.hosts[].ssh.address` is filled in from elsewhere, `$CONTROLLER`; write the value itself
     line 7: role `server` is none of controller, controller+worker, single and worker
-    line 9: `nowhere.example.com` is no IPv4 address, and resolves to none here
+    line 9: `nowhere.example.com` is not an IPv4 address, and resolves to none here
     line 13: `A_b` cannot name a node; lowercase letters, digits, `-` and `.` can
     line 15: `spec.hosts[].ssh.port` is not a number between 0 and 65535
     ");

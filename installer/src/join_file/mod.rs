@@ -37,7 +37,7 @@ const HEAD: &str = "# Made by `kinstall token create`, for `kinstall run --join`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct JoinFile {
-    /// Version of the file's form; always 1.
+    /// Version of the file format; always 1.
     pub schema: u32,
     /// The host's name in the cluster.
     pub host: DnsName,

@@ -7,12 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::DIRECTORY;
 use super::credential::credential;
+use super::{DIRECTORY, PKI};
 use crate::host::{Host, HostError};
 use crate::kubectl::KUBELET_KUBECONFIG;
 
-const PKI: &str = "/etc/kubernetes/pki";
 /// What kubeadm writes; `super-admin.conf` where `SUPER_ADMIN_KUBECONFIG` holds. On a host that joins, the kubelet writes its own.
 const KUBECONFIGS: [&str; 5] =
     ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"];

@@ -39,6 +39,10 @@ pub use registration::kubelet_may_set;
 
 /// Where kubeadm and the API server find their files.
 pub const DIRECTORY: &str = "/etc/kubernetes";
+/// Its certificates and keys.
+pub const PKI: &str = "/etc/kubernetes/pki";
+/// The certificate of the cluster's authority.
+pub const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// The configuration.
 pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
 /// What a host joins with; holds a secret, and is there while kubeadm reads it.

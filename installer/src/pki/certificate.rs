@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(leaf.signature_by(&own), Signature::Good);
         assert_eq!(own.signature_by(&own), Signature::Good);
         assert_eq!(leaf.signature_by(&other), Signature::Foreign);
-        assert_eq!(leaf.signature_by(&leaf), Signature::Foreign, "what is no authority signs nothing");
+        assert_eq!(leaf.signature_by(&leaf), Signature::Foreign, "what is not an authority signs nothing");
     }
 
     /// As kubeadm's are, which p256 does not verify.

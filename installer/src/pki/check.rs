@@ -64,7 +64,7 @@ pub fn check(pem: &str, key: &PrivateKey, authority: &[u8], identity: &Identity)
     if missing.is_empty() { Ok(()) } else { Err(Unfit::Lacks { missing }) }
 }
 
-/// The public key in a certificate, as SEC1 has it; `None` where the text is no certificate.
+/// The public key in a certificate, as SEC1 has it; `None` where the text is not a certificate.
 #[must_use]
 pub fn public_key(pem: &str) -> Option<Vec<u8>> {
     let (_, pem) = parse_x509_pem(pem.as_bytes()).ok()?;

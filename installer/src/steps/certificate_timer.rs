@@ -32,7 +32,7 @@ impl Step for CertificateTimer {
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         for (path, content) in files(context) {
             if !context.host.has_file(path, content.as_bytes(), 0o644)? {
-                return needed(format!("{path} is not as it should be"));
+                return needed(format!("{path} differs from what kinstall writes"));
             }
         }
         if !context.host.unit_is_up(TIMER)? {

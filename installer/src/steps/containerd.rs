@@ -139,7 +139,7 @@ enum CniPlugins {
 }
 
 impl Form {
-    /// That of a version which is none of upstream's is the newest.
+    /// A version that is not upstream's gets the newest.
     fn of(version: &str) -> Self {
         let holds =
             |rule: &Rule<Release>| Release::read(version).map_or(rule.until.is_none(), |found| rule.holds(found));

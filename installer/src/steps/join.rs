@@ -12,13 +12,11 @@ use crate::host::{Command, Host, HostError};
 use crate::inputs::Inputs;
 use crate::join_material::JoinCredentials;
 use crate::kubeadm::run::{Kubeadm, create_token};
-use crate::kubeadm::{CRI_SOCKET, JOIN_PATH, KUBELET_UNIT, join_configuration, kubelet_is_told};
+use crate::kubeadm::{AUTHORITY_PATH, CRI_SOCKET, JOIN_PATH, KUBELET_UNIT, join_configuration, kubelet_is_told};
 use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::pki::public_key_hash;
 use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
-/// The certificate of the cluster's authority.
-pub const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// The kubelet's first credential: the token to join with.
 const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 /// Before kubeadm is called again, when an API server was too slow for it.

@@ -5,12 +5,10 @@ use std::env;
 use kbundle_format::Role;
 
 use super::{Check, Context, Step, needed};
-use crate::host::{Change, Host, Owner};
+use crate::certificates::place::{KUBECONFIG_COPY, kubeconfig_copies};
+use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::kubectl::ADMIN_KUBECONFIG;
-
-/// What ends the path of a copy of the administrator's kubeconfig.
-pub const COPY_SUFFIX: &str = "/.kube/config";
 
 /// Gives root a kubeconfig.
 pub struct Kubeconfig;
@@ -69,22 +67,11 @@ impl Step for Kubeconfig {
     }
 }
 
-/// Copies of the administrator's kubeconfig that kinstall wrote and that are still there.
-#[must_use]
-pub fn copies(host: &Host) -> Vec<String> {
-    let written = host.ledger().changes().iter().filter_map(|change| match change {
-        Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => Some(path),
-        _ => None,
-    });
-    let written = written.filter(|path| path.ends_with(COPY_SUFFIX) && *path != ADMIN_KUBECONFIG);
-    written.filter(|path| host.exists(path)).cloned().collect()
-}
-
 /// Brings the copies of the administrator's kubeconfig up to it, each of which keeps its owner. One that somebody changed stays as
 /// it is.
 pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
     let Some(content) = host.read_text(ADMIN_KUBECONFIG)? else { anyhow::bail!("there is no {ADMIN_KUBECONFIG}") };
-    for path in copies(host) {
+    for path in kubeconfig_copies(host) {
         let (Some(copy), Some(owner)) = (host.read_text(&path)?, host.owner(&path)?) else { continue };
         if copy == content {
             continue;
@@ -117,7 +104,7 @@ struct Account {
 
 impl Account {
     fn kubeconfig(&self) -> String {
-        format!("{}/.kube/config", self.home)
+        format!("{}{KUBECONFIG_COPY}", self.home)
     }
 }
 
@@ -162,7 +149,7 @@ mod tests {
         let bench = crate::fixture::bench::Bench::new();
         let mut host = bench.host();
         for home in ["root", "home/ana", "home/eva"] {
-            host.write_file(&format!("/{home}{COPY_SUFFIX}"), b"", 0o600).unwrap();
+            host.write_file(&format!("/{home}{KUBECONFIG_COPY}"), b"", 0o600).unwrap();
         }
         bench.file("etc/kubernetes/admin.conf", &kubeconfig("bmV3"));
         bench.file("root/.kube/config", &kubeconfig("b2xk"));

@@ -1,5 +1,5 @@
 //! The node-local load balancer: `HAProxy` as a static pod on every host that only runs pods, so that the loss of a control
-//! plane is no loss to them. Control planes turn to their own API server first, and need none; nor do workers of a single
+//! plane is not a loss to them. Control planes turn to their own API server first, and need none; nor do workers of a single
 //! control plane, which go without where the bundle has none.
 
 use std::time::Duration;

@@ -104,7 +104,7 @@ fn lacking<'a>(host: &Host, inputs: &Inputs<'a>) -> anyhow::Result<Vec<(&'a Entr
         let wanted: Version = version
             .parse()
             .ok()
-            .with_context(|| format!("{} has the version `{version}`, which is none", entry.path))?;
+            .with_context(|| format!("{} has the version `{version}`, which is not a version", entry.path))?;
         match installed.get(name) {
             None => lacking.push((entry, format!("{name} is not installed"))),
             Some(found) if *found < wanted => {

@@ -3,13 +3,12 @@
 use anyhow::{Context as _, bail};
 use kbundle_format::Role;
 
-use super::join::AUTHORITY_PATH;
 use super::{Check, Context, Step, control_plane, needed};
 use crate::config::{ClusterSpec, Switch};
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_material::SharedFile;
-use crate::kubeadm::{self, ENCRYPTION_PATH};
+use crate::kubeadm::{self, AUTHORITY_PATH, ENCRYPTION_PATH};
 
 /// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
 const SHARED: [&str; 6] = [

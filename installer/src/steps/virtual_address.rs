@@ -1,4 +1,4 @@
-//! The address that moves between the control planes: `kube-vip` as a static pod on each of them. The pods choose one of
+//! The virtual IP of the control planes: `kube-vip` as a static pod on each of them. The pods choose one of
 //! themselves by a lease in the API; its host has the address, and tells the network so by ARP, or for IPv6 by neighbour discovery.
 
 use std::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ impl Step for VirtualAddress {
 fn wait(context: &Context<'_>) -> anyhow::Result<()> {
     context.progress.detail("waiting for the address to be held");
     let (api, server) = (Kubectl::on(&context.host), server(context)?);
-    until(context.progress, "an API server at the address that moves", HELD_WITHIN, || {
+    until(context.progress, "an API server at the virtual IP", HELD_WITHIN, || {
         Ok(match api.readiness_at(&server)? {
             Ok(()) => Look::Ready(()),
             Err(said) => Look::NotYet(said),
@@ -101,7 +101,7 @@ fn manifest_path() -> String {
 }
 
 fn address(inputs: &Inputs<'_>) -> anyhow::Result<IpAddr> {
-    inputs.spec.api.address.context("the address that moves is not given as api.address")
+    inputs.spec.api.address.context("no virtual IP is given as api.address")
 }
 
 fn server(inputs: &Inputs<'_>) -> anyhow::Result<String> {

@@ -105,7 +105,7 @@ impl Redactor {
     }
 }
 
-/// Whether a value is no secret though its name says so: nothing, a switch, or a file that holds it.
+/// Whether a value is not a secret though its name says so: nothing, a switch, or a file that holds it.
 fn is_plain(value: &str) -> bool {
     let inner = value.trim_matches(['"', '\'']);
     ["", "true", "false", "null", "{}", "[]", "|", "<none>", "<nil>", REMOVED].contains(&inner)
@@ -211,7 +211,7 @@ secret:
         );
         bench.file("etc/kubernetes/encryption.yaml", "      - aescbc:\n          keys:\n          - name: key1\n            secret: c2VjcmV0IG9mIDMyIGJ5dGVzIQ==\n");
         bench.file("etc/kubernetes/admin.conf", "users:\n- user:\n    client-key-data: QUJDREVGR0hJSktMTU5PUA==\n");
-        // What has a key in the sense of a label or a taint is no secret.
+        // What has a key in the sense of a label or a taint is not a secret.
         bench.file("etc/kubernetes/kubeadm.yaml", "taints:\n- key: node-role.kubernetes.io/control-plane\n");
         let redactor = Redactor::knowing(&bench.host());
         assert_eq!(redactor.clean("has node-role.kubernetes.io/control-plane").1, 0);

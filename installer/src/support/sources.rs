@@ -2,11 +2,11 @@
 
 use kbundle_format::Role;
 
-use crate::certificates::Standing;
 use crate::etcd_layout;
 use crate::host::{Command, Host, HostError, Output};
 use crate::kubeadm::{CONFIG_PATH, JOIN_PATH, MANIFESTS};
 use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
+use crate::standing::Standing;
 use crate::steps::etcd::etcdctl;
 
 const POD_LOGS: &str = "/var/log/pods";

@@ -16,7 +16,7 @@ pub enum Part {
     Etcd,
     /// Everything else that runs on the host changes.
     Node,
-    /// What connects pods.
+    /// The pod network.
     Network,
     /// What needs the whole cluster in its new version.
     Finish,

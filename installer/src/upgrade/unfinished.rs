@@ -53,7 +53,7 @@ pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
     Records::read_in(host, UPGRADE)
 }
 
-/// Begins an upgrade to what `target` says, or goes on with it. A snapshot of an earlier try counts only when that try changed something.
+/// Begins an upgrade to `target`, or resumes it. A snapshot of an earlier try counts only when that try changed something.
 pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     host.claim_tree(DIRECTORY)?;
     if self::target(host)?.is_none() {

@@ -51,7 +51,7 @@ fn verify(folder: &Folder, more: &[&str]) -> Said {
     folder.kinstall(&[&demand[..], more].concat())
 }
 
-/// A dry run, which ends at the first refusal; this machine is no host.
+/// A dry run, which ends at the first refusal; this machine is not a host.
 fn run(folder: &Folder, auditor: &str, more: &[&str]) -> Said {
     let demand = ["run", "good.tar.zst", "--dry-run", "--key", "signing.pub", "--require-audit", auditor];
     folder.kinstall(&[&demand[..], more].concat())

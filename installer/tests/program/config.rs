@@ -245,7 +245,7 @@ fn an_inventory_becomes_a_cluster_yaml() {
     --- stdout
     --- stderr
     error: wrong.ini cannot be used
-      caused by: line 3: `1` is no IPv4 address
+      caused by: line 3: `1` is not an IPv4 address
     ");
     assert_snapshot!(folder.kinstall(&["config", "import", "absent.ini"]), @"
     exit code 2
@@ -323,7 +323,7 @@ fn files_of_other_tools_become_a_cluster_yaml() {
     exit code 2
     --- stdout
     --- stderr
-    error: k0sctl.yaml is k0sctl's cluster file and no inventory
+    error: k0sctl.yaml is k0sctl's cluster file, not an inventory
     hint: turn it into a cluster.yaml: `kinstall config import k0sctl.yaml > cluster.yaml`
     ");
 }

@@ -72,7 +72,7 @@ fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> an
     site.down()
 }
 
-/// A single cut is no failure: the hosts go on by themselves, and kinstall goes there once more.
+/// A single cut is not a failure: the hosts go on by themselves, and kinstall goes there once more.
 fn cut_once(site: &Site, stage: &str) -> anyhow::Result<()> {
     let (ran, came) = site.run_until(
         |event| stage_begins(event, stage),

@@ -101,7 +101,7 @@ fn an_address_that_moves_is_taken_over_when_its_holders_plug_is_pulled() -> anyh
     std::thread::sleep(Duration::from_secs(30));
     let silence = writes.longest_silence(start)?;
     eprintln!(
-        "measured: writes to an address that moves fail for at most {:.1} s after its holder's plug is pulled",
+        "measured: writes to the virtual IP fail for at most {:.1} s after its holder's plug is pulled",
         silence.as_secs_f64()
     );
     ensure!(silence <= MOVES_WITHIN, "the address was silent for {silence:?}");

@@ -1,4 +1,4 @@
-//! The same installation again and again, each time on a new host: what fails once in many runs shows here.
+//! The same installation many times, each on a new host: a failure that happens once in many runs shows here.
 
 use anyhow::Context as _;
 use lab::Lab;

@@ -43,7 +43,7 @@ pub struct Metallb {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LocalPathProvisioner {
-    /// The folder on every node; the add-on's own where absent.
+    /// The folder on every node. Default: the add-on's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Whether claims that name no storage class get its volumes.

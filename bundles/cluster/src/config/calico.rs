@@ -11,13 +11,13 @@ use super::Cidr;
 pub struct Calico {
     /// What carries packets to the pods of other hosts.
     pub mode: CalicoMode,
-    /// When packets are wrapped; with `bgp` never.
+    /// When packets are encapsulated; never with `bgp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encapsulation: Option<Encapsulation>,
-    /// The largest packet of a pod, in bytes; what fits into the host's own where absent.
+    /// The largest packet of a pod, in bytes. Default: what fits into the host's own packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// The network whose address of each host carries the pods' packets; that of its address as a node where absent.
+    /// The network whose addresses carry the pods' packets between hosts. Default: that of the hosts' addresses as nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_cidr: Option<Cidr>,
 }
@@ -26,22 +26,22 @@ pub struct Calico {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CalicoMode {
-    /// UDP to port 4789 of the other host. Needs nothing else of the network.
+    /// VXLAN: UDP to port 4789 of the other host. The network needs nothing else.
     #[default]
     Vxlan,
     /// IP in IP (protocol 4), and BGP between the hosts (TCP port 179).
     Ipip,
-    /// Routes that BGP tells the hosts and the site's routers (TCP port 179).
+    /// Routes that the hosts and the site's routers exchange by BGP (TCP port 179).
     Bgp,
 }
 
-/// When packets are wrapped.
+/// When packets are encapsulated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encapsulation {
-    /// Between hosts of different networks alone: within one, the hosts have routes to each other's pods.
+    /// Only between hosts of different networks. Within one network, the hosts have routes to each other's pods.
     #[default]
     CrossSubnet,
-    /// Always, for networks that let no packet through but those of the hosts' own addresses.
+    /// Always, for networks that drop packets with addresses of pods.
     Always,
 }

@@ -98,13 +98,13 @@ pub struct ApiServer {
     /// Users of an `OpenID` Connect provider may log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
-    /// Which admission plugins it has, beside its defaults.
+    /// Admission plugins, beside its defaults.
     #[serde(skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
-    /// The site's own audit policy, a document of the kind `Policy`; kinstall's own where absent.
+    /// The site's own audit policy, a document of the kind `Policy`. Default: kinstall's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_policy: Option<Fields>,
-    /// Issuers of service account tokens: the first one signs, all are accepted. kubeadm's own where absent.
+    /// Issuers of service account tokens: the first one signs, all are accepted. Default: kubeadm's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub service_account_issuers: Vec<String>,
     /// The ports of Services on nodes, such as `30000-32767`, which is the default of Kubernetes.
@@ -133,15 +133,15 @@ pub struct Component {
 pub struct ExtraVolume {
     /// Its name in the pod.
     pub name: String,
-    /// Where it lies on the host. The site puts it there, on every control plane.
+    /// Its path on the host. The site puts it there, on every control plane.
     pub host_path: String,
-    /// Where the program sees it; `host-path` where absent.
+    /// Its path in the pod. Default: `host-path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_path: Option<String>,
     /// Whether the program may only read it.
     #[serde(default = "yes")]
     pub read_only: bool,
-    /// What has to be there, such as `File` or `DirectoryOrCreate`, as Kubernetes names types of `hostPath`; anything where absent.
+    /// Kubernetes' type of the `hostPath`, such as `File` or `DirectoryOrCreate`. Default: no check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_type: Option<String>,
 }
@@ -156,27 +156,27 @@ fn yes() -> bool {
 pub struct Oidc {
     /// Its address: a URL that begins with `https://`.
     pub issuer_url: String,
-    /// What tokens have to be issued for.
+    /// The client id that tokens have to be issued for.
     pub client_id: String,
-    /// The claim that names the user; `sub` where absent.
+    /// The claim that names the user. Default: `sub`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username_claim: Option<String>,
-    /// What stands before the names of users; `-` is nothing.
+    /// The prefix of user names; `-` is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username_prefix: Option<String>,
     /// The claim that names the user's groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_claim: Option<String>,
-    /// What stands before the names of groups.
+    /// The prefix of group names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_prefix: Option<String>,
     /// Claims that a token has to have, with their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub required_claims: BTreeMap<String, String>,
-    /// Algorithms that tokens may be signed with; `RS256` where absent.
+    /// Algorithms that tokens may be signed with. Default: `RS256`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signing_algs: Vec<String>,
-    /// Certificates of the authorities that vouch for the provider, PEM; those that the API server's image trusts where absent.
+    /// CA certificates that sign for the provider, PEM. Default: those that the API server's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }

@@ -14,11 +14,11 @@ use super::{DnsName, HostKubelet, KubeadmPatch};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HostSpec {
-    /// Its name as a node and as a member of etcd. The host itself may be named otherwise.
+    /// Its name as a node and as a member of etcd. The host's own name may differ.
     pub name: DnsName,
     /// Where the other hosts reach it: the address of its kubelet, API server and etcd member.
     pub address: IpAddr,
-    /// Its address of the other IP family, where pods and Services have addresses of both.
+    /// Its address of the other IP family, if pods and Services have addresses of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_address: Option<IpAddr>,
     /// The architecture of its processor, so that a bundle is checked for it before it is carried to the site.
@@ -35,7 +35,7 @@ pub struct HostSpec {
     /// Taints for its node, such as `dedicated=database:NoSchedule`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<String>,
-    /// What its kubelet has otherwise than those of other hosts.
+    /// Settings of its kubelet that differ from those of the cluster.
     #[serde(default, skip_serializing_if = "HostKubelet::is_default")]
     pub kubelet: HostKubelet,
     /// Changes to what kubeadm writes on this host, after those for all hosts.
@@ -70,11 +70,11 @@ impl Architecture {
     }
 }
 
-/// How hosts are reached. What is absent is OpenSSH's own business: its configuration, agent and known hosts.
+/// How hosts are reached. OpenSSH's own configuration, agent and known hosts decide what is not given here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Ssh {
-    /// Address or name to connect to; the host's `address` where absent.
+    /// Address or name to connect to. Default: the host's `address`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// TCP port.
@@ -89,7 +89,7 @@ pub struct Ssh {
     /// Hosts to go through, as `ssh -J` takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jump: Option<String>,
-    /// A private key for the host to go through, where OpenSSH's agent and configuration have none.
+    /// A private key for the `jump` hosts, if OpenSSH's agent and configuration have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jump_key: Option<PathBuf>,
     /// A file of known hosts.

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Fields;
 
-/// What brings requests to Services to their pods.
+/// kube-proxy, which brings requests to Services to their pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct KubeProxy {
-    /// How kube-proxy does it.
+    /// How kube-proxy works.
     pub mode: KubeProxyMode,
     /// With `ipvs`: a host answers ARP for its own addresses only, as `MetalLB` needs it.
     pub strict_arp: bool,
@@ -22,14 +22,14 @@ pub struct KubeProxy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KubeProxyMode {
-    /// By rules of iptables, which every kernel has.
+    /// iptables rules, which every kernel has.
     #[default]
     Iptables,
-    /// By the kernel's load balancer; deprecated from Kubernetes 1.35 on.
+    /// The kernel's load balancer (IPVS); deprecated from Kubernetes 1.35 on.
     Ipvs,
-    /// By rules of nftables; from Kubernetes 1.31 on, with kernel 5.13 or later.
+    /// nftables rules; from Kubernetes 1.31 on, with kernel 5.13 or later.
     Nftables,
-    /// There is no kube-proxy: the site brings what does its work.
+    /// No kube-proxy: the site installs a replacement.
     None,
 }
 

@@ -9,7 +9,7 @@ use super::Fields;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Kubelet {
-    /// Most pods on a host.
+    /// The largest number of pods on a host.
     pub max_pods: u16,
     /// Further fields of `KubeletConfiguration`, as Kubernetes names them; those that kinstall sets itself are refused.
     #[serde(skip_serializing_if = "Fields::is_empty")]
@@ -27,10 +27,10 @@ impl Default for Kubelet {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct HostKubelet {
-    /// Most pods on this host.
+    /// The largest number of pods on this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_pods: Option<u16>,
-    /// Fields of `KubeletConfiguration` that this host has otherwise.
+    /// Fields of `KubeletConfiguration` for this host, over those of the cluster.
     #[serde(skip_serializing_if = "Fields::is_empty")]
     pub config: Fields,
 }

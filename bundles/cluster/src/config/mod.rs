@@ -56,11 +56,11 @@ pub const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClusterSpec {
-    /// Version of the file's form; always 1.
+    /// Version of the file format; always 1.
     pub schema: u32,
-    /// Names the cluster in kubeconfigs and in the API's default name.
+    /// The cluster's name in kubeconfigs and in the default name of the API.
     pub name: DnsName,
-    /// The hosts; none where the cluster is this host alone.
+    /// The hosts. Absent: the cluster is the host that kinstall runs on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostSpec>,
     /// How the hosts are reached.
@@ -79,7 +79,7 @@ pub struct ClusterSpec {
     pub addon_settings: AddonSettings,
     /// How the API server is reached.
     pub api: Api,
-    /// What hardening is in force.
+    /// Hardening.
     pub security: Security,
     /// Settings of the kubelet.
     pub kubelet: Kubelet,
@@ -92,14 +92,14 @@ pub struct ClusterSpec {
     /// Settings of the scheduler.
     #[serde(skip_serializing_if = "Component::is_default")]
     pub scheduler: Component,
-    /// Where the cluster keeps its state.
+    /// Where the cluster's data is.
     #[serde(skip_serializing_if = "EtcdSpec::is_default")]
     pub etcd: EtcdSpec,
-    /// Changes to what kubeadm writes, for what no other key can say.
+    /// Changes to what kubeadm writes, for settings that have no key here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kubeadm_patches: Vec<KubeadmPatch>,
-    /// Whether kinstall makes hosts fit where something of theirs is in the way: opens the ports of their roles in the firewall, keeps
-    /// `NetworkManager` off the interfaces of pods, comments out settings that undo a cluster's at boot. As `run --prepare`.
+    /// Whether kinstall prepares hosts: opens the ports of their roles in the firewall, keeps
+    /// `NetworkManager` off the interfaces of pods, comments out settings that would undo kinstall's at boot. The same as `run --prepare`.
     #[serde(skip_serializing_if = "Switch::is_disabled")]
     pub host_preparation: Switch,
 }
@@ -119,18 +119,18 @@ pub struct Network {
     pub node_cidr_mask_size_ipv6: u8,
     /// The DNS domain of Services and pods.
     pub dns_domain: DnsName,
-    /// What connects pods; the network that the bundle has where absent, which is the bridge where it has none.
+    /// The pod network. Default: the one that the bundle has, or `bridge` if it has none.
     pub cni: Option<Cni>,
     /// How Calico carries packets between hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calico: Option<Calico>,
-    /// What brings requests to Services to their pods.
+    /// kube-proxy, which brings requests to Services to their pods.
     pub kube_proxy: KubeProxy,
 }
 
 /// Parts of nodes that the controller manager cuts without being told, as the length of the prefix: of IPv4.
 pub const USUAL_NODE_PART: u8 = 24;
-/// The same of IPv6.
+/// The same for IPv6.
 pub const USUAL_NODE_PART_IPV6: u8 = 64;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -161,7 +161,7 @@ impl Network {
     }
 }
 
-/// What connects pods.
+/// The pod network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cni {
@@ -171,7 +171,7 @@ pub enum Cni {
     Flannel,
     /// Calico, from the bundle.
     Calico,
-    /// Nothing: the site brings it, and until then nodes are not ready and most pods wait.
+    /// None: the site installs one. Until then nodes are not ready and most pods wait.
     None,
 }
 
@@ -192,16 +192,16 @@ impl Cni {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Api {
-    /// The name clients use; `api.<cluster name>.internal` where absent.
+    /// The name clients use. Default: `api.<cluster name>.internal`.
     pub endpoint: Option<DnsName>,
-    /// The address that a single host advertises; that of the default route's interface where absent. Several hosts have
+    /// The address that a single host advertises. Default: that of the default route's interface. Several hosts have
     /// their own each, and this is the address of an `external` load balancer, or the `vip`. An `external` one without an
     /// address is known by the name `endpoint` alone, which the site's DNS resolves.
     pub address: Option<IpAddr>,
-    /// The network interface that a `vip` is put on; the one in whose network it lies where absent.
+    /// The network interface that gets the `vip`. Default: the one whose network it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// What spreads requests over several control planes.
+    /// What distributes requests over several control planes.
     pub load_balancer: LoadBalancer,
     /// Its TCP port.
     pub port: u16,
@@ -209,16 +209,16 @@ pub struct Api {
     pub certificate_sans: Vec<String>,
 }
 
-/// What spreads requests over several control planes.
+/// What distributes requests over several control planes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadBalancer {
-    /// `HAProxy` on every worker, for that worker.
+    /// `HAProxy` on every worker, for that worker alone.
     #[default]
     NodeLocal,
     /// One of the site's own, at `address`, or known by the name `endpoint` alone.
     External,
-    /// Nothing spreads them: `address` is one that moves between the control planes, by `kube-vip`.
+    /// A virtual IP, `address`, which `kube-vip` moves between the control planes. It does not distribute requests.
     Vip,
 }
 
@@ -234,7 +234,7 @@ impl LoadBalancer {
     }
 }
 
-/// What hardening is in force. All of it, by default.
+/// Hardening. All of it is on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Security {
@@ -248,9 +248,9 @@ pub struct Security {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
-    /// In force.
+    /// On.
     Enabled,
-    /// Not in force.
+    /// Off.
     Disabled,
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct KubeadmPatch {
     /// What is changed.
     pub target: PatchTarget,
-    /// How `patch` is to be understood.
+    /// The format of `patch`.
     #[serde(rename = "type", default)]
     pub kind: PatchKind,
     /// The change: an excerpt of the manifest, or a list of operations for `json`.
@@ -45,7 +45,7 @@ impl PatchTarget {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PatchKind {
-    /// A strategic merge patch of Kubernetes, which knows lists by the names of their entries.
+    /// A strategic merge patch of Kubernetes, which merges lists by the names of their entries.
     #[default]
     Strategic,
     /// A JSON merge patch (RFC 7386).

@@ -12,10 +12,10 @@ pub const EVERY_OTHER: &str = "*";
 pub struct Registry {
     /// The registry that images name, with a port where they name one, such as `docker.io`; `*` is every other.
     pub host: String,
-    /// Where its images come from instead, tried in this order: URLs that begin with `https://`, or with `http://` where the way
-    /// there is trusted. The registry itself is never asked, unless it is listed here.
+    /// Where its images come from instead, tried in this order: `https://` URLs, or `http://` if you trust the network in
+    /// between. The registry itself is asked only if it is listed here.
     pub mirrors: Vec<String>,
-    /// Certificates of the authorities that vouch for the mirrors, PEM; those that the host trusts where absent.
+    /// CA certificates that sign for the mirrors, PEM. Default: those that the host trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }

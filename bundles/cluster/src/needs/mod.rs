@@ -61,7 +61,7 @@ impl HostProfile<'_> {
         is_worker && spec.api.load_balancer == LoadBalancer::NodeLocal && chooses()
     }
 
-    /// Whether it may hold the address that moves.
+    /// Whether it may hold the virtual IP.
     #[must_use]
     pub fn may_hold_address(&self, spec: &ClusterSpec) -> bool {
         self.roles.contains(&Role::ControlPlane) && spec.api.load_balancer == LoadBalancer::Vip

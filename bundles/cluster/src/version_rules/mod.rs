@@ -22,9 +22,9 @@ pub const OLDEST_KUBERNETES: KubeVersion = KubeVersion::new(1, 25, 0);
 pub struct Rule<Version> {
     /// What holds, for people.
     pub what: &'static str,
-    /// The first version that it holds for; all older ones too where absent.
+    /// The first version that it holds for. Absent: all older ones too.
     pub since: Option<Version>,
-    /// The first version that it does not hold for any more; it still holds where absent.
+    /// The first version that it no longer holds for. Absent: it still holds.
     pub until: Option<Version>,
     /// By whose word.
     pub source: &'static str,

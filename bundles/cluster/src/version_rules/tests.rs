@@ -53,7 +53,10 @@ fn rows_hold_from_their_first_version_until_the_first_that_is_otherwise() {
 fn every_row_is_of_a_version_that_is_installed_and_names_its_source() {
     for rule in kubernetes::RULES {
         assert!(rule.source.contains(['.', '/']) && !rule.what.is_empty(), "{rule:?}");
-        assert!(rule.since.is_some() || rule.until.is_some(), "holds for all, so it is no rule by version: {rule:?}");
+        assert!(
+            rule.since.is_some() || rule.until.is_some(),
+            "holds for all, so it is not a rule by version: {rule:?}"
+        );
         assert!(rule.since.is_none_or(|since| since > OLDEST_KUBERNETES), "holds for all installed: {rule:?}");
         assert!(rule.until.is_none_or(|until| until > OLDEST_KUBERNETES), "holds for nothing installed: {rule:?}");
     }

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::certificates::look::Content;
-use crate::certificates::sans::SansReport;
-use crate::certificates::{CertificateReport, RenewalReport, State};
+use crate::certificates::{CertificateReport, State};
 use crate::failure::FailureReport;
+use crate::renewal::RenewalReport;
+use crate::renewal::sans::SansReport;
 use crate::report::SCHEMA;
 
 /// The certificates of some hosts.

@@ -110,7 +110,7 @@ impl Assignment {
         };
         let has = |role| this.roles.contains(&role);
         let done = |step: &dyn Step| host.ledger().is_done(step.id());
-        let begun_only = if has(Role::Etcd) && !done(&Etcd) {
+        let missing = if has(Role::Etcd) && !done(&Etcd) {
             "its member of etcd was never completed"
         } else if has(Role::ControlPlane) && !done(&ControlPlane) {
             "its control plane was never completed"
@@ -119,12 +119,16 @@ impl Assignment {
         } else {
             return Ok(());
         };
-        Err(anyhow!("this host was begun as {} of the cluster {}, and {begun_only}", this.name, self.spec.name))
-            .refused()
-            .hint(
-                "run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which \
+        Err(anyhow!(
+            "the setup of this host as {} of the cluster {} is not complete: {missing}",
+            this.name,
+            self.spec.name
+        ))
+        .refused()
+        .hint(
+            "run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which \
                  `kinstall token create` on a control plane makes: `--join FILE`",
-            )
+        )
     }
 
     /// Guards 6 and 7. They stand behind the bundle's signatures: before them, a list could claim any digest.
@@ -182,15 +186,15 @@ impl Assignment {
         let cluster = &self.spec.name;
         let Some(name) = &self.name else {
             return format!(
-                "\nThe cluster `{cluster}` stands. Next:\n  \
-                 kubectl get nodes,pods -A      what runs\n  \
-                 kinstall status                whether this host is well\n  \
-                 kinstall reset                 remove it all again\n"
+                "\nThe cluster `{cluster}` is ready. Next:\n  \
+                 kubectl get nodes,pods -A      show nodes and pods\n  \
+                 kinstall status                check this host\n  \
+                 kinstall reset                 remove the cluster from this host\n"
             );
         };
         let used = match &self.source {
             Source::JoinFile { path, .. } if path != Path::new(STANDARD_INPUT) => {
-                format!("{} is of no more use; delete it.\n", path.display())
+                format!("{} is used up; delete it.\n", path.display())
             }
             _ => String::new(),
         };
@@ -198,8 +202,8 @@ impl Assignment {
         let again = if by_hand { again_on_others(name) } else { String::new() };
         format!(
             "\nThis host is {name} of the cluster `{cluster}`. Next:\n  \
-             kinstall status                whether this host is well\n  \
-             kubectl get nodes              on a control plane: all hosts\n\
+             kinstall status                check this host\n  \
+             kubectl get nodes              on a control plane: show all nodes\n\
              {used}{again}"
         )
     }
@@ -264,7 +268,7 @@ mod tests {
         let bench = Bench::new();
         let refusal = failure::message(&recorded("w1").refuse_without_bundle(&bench.host()).unwrap_err());
         insta::assert_snapshot!(refusal, @"
-        error: this host was begun as w1 of the cluster kubernetes, and it never joined
+        error: the setup of this host as w1 of the cluster kubernetes is not complete: it never joined
         hint: run `kinstall run` again where the cluster is led; a worker that joins by hand needs its join file, which `kinstall token create` on a control plane makes: `--join FILE`
         ");
         bench.file("etc/kubernetes/kubelet.conf", "");

@@ -47,9 +47,9 @@ fn next_steps(spec: &ClusterSpec) -> String {
     let first = spec.hosts.iter().find(|host| host.roles.contains(&kbundle_format::Role::ControlPlane));
     let first = first.map_or("a control plane", |host| host.name.as_str());
     format!(
-        "\nThe cluster `{}` stands. Next, as root on {first}:\n  \
-         kubectl get nodes,pods -A      what runs\n  \
-         kinstall status                whether that host is well\n",
+        "\nThe cluster `{}` is ready. Next, as root on {first}:\n  \
+         kubectl get nodes,pods -A      show nodes and pods\n  \
+         kinstall status                check that host\n",
         spec.name
     )
 }

@@ -141,7 +141,7 @@ fn ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
     let found = reading.text(host, &["ip6", "access_ip6"])?;
     let address = found.text.parse::<Ipv6Addr>();
     if address.is_err() {
-        reading.problems.add(&found.place, format!("`{}` is no IPv6 address", found.text));
+        reading.problems.add(&found.place, format!("`{}` is not an IPv6 address", found.text));
     }
     address.ok().map(IpAddr::from)
 }
@@ -161,7 +161,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
             let what = if found.text.parse::<IpAddr>().is_ok() {
                 "IPv6, and `ipv6_stack` is not on; `ip` and `access_ip` are IPv4, and `ip6` is the other"
             } else {
-                "no IPv4 address"
+                "not an IPv4 address"
             };
             reading.problems.add(&found.place, format!("`{}` is {what}", found.text));
         }

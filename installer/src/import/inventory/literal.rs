@@ -292,7 +292,7 @@ fn plain_digits(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The value in Rust's notation, or `text` where it is no literal.
+    /// The value in Rust's notation, or `text` where it is not a literal.
     fn read(text: &str) -> String {
         fn shown(value: &Value) -> String {
             match value {

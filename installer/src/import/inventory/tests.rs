@@ -264,7 +264,7 @@ fn what_cannot_be_is_refused_all_at_once() {
     ), @"
     refused
     line 2: `A_b` cannot name a node; lowercase letters, digits, `-` and `.` can
-    line 3: `192.0.2` is no IPv4 address
+    line 3: `192.0.2` is not an IPv4 address
     line 4: host `c` has no address that other hosts reach it by, and `c` resolves to none here; add `ip=`
     line 5: `ip` is a template that only Ansible can fill in; write the value itself
     line 6: `0` is not a TCP port

@@ -167,7 +167,7 @@ fn without_switched_off(fields: Fields) -> Fields {
     fields.into_iter().filter_map(says).collect()
 }
 
-/// The same of settings of logs, where a number that is zero is the default too.
+/// The same for settings of logs, where zero is the default too.
 fn saying_of_logging(fields: Fields) -> Fields {
     let inner = |(name, value)| match value {
         Value::Object(inner) => (name, Value::Object(saying_of_logging(inner))),

@@ -64,7 +64,7 @@ fn kubeadm_takes_what_is_written_for_it() {
                 panic!("kubeadm {version} objects: {objection}\n{text}");
             }
         }
-        // It is no judge that takes everything.
+        // It is not a judge that takes everything.
         let text = fs_err::read_to_string(&file).unwrap().replacen("controlPlaneEndpoint:", "controlPlaneEndpont:", 1);
         fs_err::write(&file, text).unwrap();
         assert!(objection(&kubeadm, &file).is_some(), "kubeadm {version} takes a field that it does not know");

@@ -119,7 +119,7 @@ fn kubeadms_own_defaults_say_nothing() {
     assert_eq!(found.spec.network.kube_proxy, KubeProxy::default());
 }
 
-/// A flag that cluster.yaml gives as kinstall does anyway is no setting of the site's.
+/// A flag that cluster.yaml gives as kinstall does anyway is not a setting of the site's.
 fn without_what_is_said_anyway(mut spec: ClusterSpec) -> ClusterSpec {
     let usual = ClusterSpec { security: spec.security, ..ClusterSpec::default() };
     for (program, flags) in [

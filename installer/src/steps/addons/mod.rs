@@ -110,7 +110,7 @@ impl Step for Addons {
         let api = Kubectl::on(&context.host);
         let kept = KeptAddon::read_all(&api)?;
         if let Some(leaving) = leaving(context, &kept).first() {
-            return needed(format!("{} {} is to go", leaving.name, leaving.version));
+            return needed(format!("{} {} is no longer listed", leaving.name, leaving.version));
         }
         for one in listed(context)? {
             let reason = match one {
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn an_add_on_that_is_listed_no_longer_goes() {
         let bench = bench(&[object("Service", "first"), object("ConfigMap", "second")]);
-        assert_eq!(checked(&bench), Check::Needed("app 1 is to go".into()));
+        assert_eq!(checked(&bench), Check::Needed("app 1 is no longer listed".into()));
         bench.work(&[&Addons], |_, context, _| Addons.apply(context).unwrap());
         assert_eq!(bench.read("deleted"), "second\nfirst\n");
         assert_eq!(checked(&bench), Check::Done);

@@ -68,7 +68,7 @@ pub fn members(host: &Host, address: IpAddr) -> anyhow::Result<Vec<EtcdMember>> 
 }
 
 /// Makes room for a member with this name at this peer URL, and returns all members then, itself included. It has to be
-/// started next: until then it counts as one that is down. A member that is there already is no error.
+/// started next: until then it counts as one that is down. A member that is there already is not an error.
 pub fn add_member(host: &Host, address: IpAddr, name: &str, peer_url: &str) -> anyhow::Result<Vec<EtcdMember>> {
     if !members(host, address)?.iter().any(|member| member.peer_url == peer_url) {
         host.run(&etcdctl(address, &["member", "add", name, &format!("--peer-urls={peer_url}")]))?;
@@ -80,7 +80,7 @@ pub fn add_member(host: &Host, address: IpAddr, name: &str, peer_url: &str) -> a
     Ok(all)
 }
 
-/// Removes the member with this peer URL; one that is gone already is no error.
+/// Removes the member with this peer URL; one that is gone already is not an error.
 pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Result<()> {
     let all = members(host, address)?;
     let Some(member) = all.iter().find(|member| member.peer_url == peer_url) else { return Ok(()) };

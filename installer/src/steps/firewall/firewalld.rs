@@ -55,7 +55,7 @@ fn policies(host: &Host) -> anyhow::Result<Vec<String>> {
     let said = host.try_run(&Command::new("firewall-cmd", ["--get-policies"]))?;
     if said.code != Some(0) {
         return Err(anyhow!(
-            "firewalld does not tell its policies, which it has since version 0.9: {}",
+            "firewalld did not list its policies, which need version 0.9 or later: {}",
             said.stderr.trim()
         ))
         .hint("open the ports by hand, as `kinstall preflight` says, and run without `--prepare`");

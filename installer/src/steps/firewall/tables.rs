@@ -85,7 +85,7 @@ pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check
         return needed(format!("{} blocks {}", chain.name(), port.name()));
     }
     if let Some(chain) = closed.chains.first() {
-        return needed(format!("{} lets nothing of pods through", chain.name()));
+        return needed(format!("{} lets no packets of pods through", chain.name()));
     }
     // A host that was never closed gets nothing; one that was opened keeps its files up to date.
     for file in RulesFile::on(host) {

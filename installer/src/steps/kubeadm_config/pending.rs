@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::certificates::Component;
 use crate::host::{Host, ledger};
+use crate::static_pods::StaticPod;
 
 const NAME: &str = "settings.json";
 
@@ -21,7 +21,7 @@ pub struct Pending {
     /// The names that the certificate loses.
     pub names_gone: BTreeSet<String>,
     /// Static pods to make again, in this order.
-    pub pods: BTreeSet<Component>,
+    pub pods: BTreeSet<StaticPod>,
     /// What the cluster keeps for hosts that join, and for upgrades.
     pub uploads: BTreeSet<Upload>,
     /// Whether kube-proxy has to read another configuration.

@@ -10,10 +10,11 @@ use serde_yaml::{Mapping, Value};
 
 use super::pending::{Pending, Upload};
 use super::{files, stale_patches, write};
-use crate::certificates::{Component, aside, remake_static_pod};
+use crate::certificates::aside;
 use crate::failure::Advise;
 use crate::kubeadm::{self, CONFIG_PATH, PATCHES_DIRECTORY};
 use crate::kubectl::Kubectl;
+use crate::static_pods::{self, StaticPod};
 use crate::steps::Context;
 use crate::steps::workloads::workload_unready;
 use crate::wait::{Look, until};
@@ -24,10 +25,10 @@ const HINT: &str = "correct cluster.yaml or put the former value back, then run 
 const KUBE_PROXY_WITHIN: std::time::Duration = std::time::Duration::from_mins(10);
 const CLUSTER: &str = "ClusterConfiguration";
 /// Parts of [`CLUSTER`] that are made into static pods, with the phase of kubeadm.
-const PODS: [(&str, Component, &str); 3] = [
-    ("apiServer", Component::KubeApiserver, "apiserver"),
-    ("controllerManager", Component::KubeControllerManager, "controller-manager"),
-    ("scheduler", Component::KubeScheduler, "scheduler"),
+const PODS: [(&str, StaticPod, &str); 3] = [
+    ("apiServer", StaticPod::KubeApiserver, "apiserver"),
+    ("controllerManager", StaticPod::KubeControllerManager, "controller-manager"),
+    ("scheduler", StaticPod::KubeScheduler, "scheduler"),
 ];
 
 /// Brings the settings of cluster.yaml to this control plane.
@@ -59,10 +60,10 @@ fn differences(context: &Context<'_>) -> anyhow::Result<Pending> {
 }
 
 /// The program that a file of a control plane is for.
-fn reader_of(path: &str) -> Component {
+fn reader_of(path: &str) -> StaticPod {
     let patch = path.strip_prefix(PATCHES_DIRECTORY).map(|name| name.trim_start_matches('/'));
-    let of_patch = patch.and_then(|name| PODS.iter().find(|(_, component, _)| name.starts_with(component.as_str())));
-    of_patch.map_or(Component::KubeApiserver, |(_, component, _)| *component)
+    let of_patch = patch.and_then(|name| PODS.iter().find(|(_, pod, _)| name.starts_with(pod.as_str())));
+    of_patch.map_or(StaticPod::KubeApiserver, |(_, pod, _)| *pod)
 }
 
 /// What has to be done where kubeadm's configuration was `found` and is `wanted`.
@@ -78,9 +79,9 @@ fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
     let [names_before, names_after] = [&mut before, &mut after].map(take_names);
     pending.certificate = names_before != names_after;
     pending.names_gone = &names_before - &names_after;
-    for (key, component, _) in PODS {
+    for (key, pod, _) in PODS {
         if before.remove(key) != after.remove(key) {
-            pending.pods.insert(component);
+            pending.pods.insert(pod);
         }
     }
     // Members of etcd come and go; the control plane's own step makes that known.
@@ -88,7 +89,7 @@ fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
         remove_endpoints(configuration);
     }
     if pending.certificate {
-        pending.pods.insert(Component::KubeApiserver);
+        pending.pods.insert(StaticPod::KubeApiserver);
     }
     if !pending.pods.is_empty() {
         pending.uploads.insert(Upload::Kubeadm);
@@ -149,10 +150,10 @@ fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()>
         pending.names_gone.clear();
         pending.keep(&context.host)?;
     }
-    for (_, component, phase) in PODS {
-        if pending.pods.contains(&component) {
-            remake(context, component, phase)?;
-            pending.pods.remove(&component);
+    for (_, pod, phase) in PODS {
+        if pending.pods.contains(&pod) {
+            remake(context, pod, phase)?;
+            pending.pods.remove(&pod);
             pending.keep(&context.host)?;
         }
     }
@@ -171,12 +172,12 @@ fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()>
     Ok(())
 }
 
-fn remake(context: &mut Context<'_>, component: Component, phase: &str) -> anyhow::Result<()> {
+fn remake(context: &mut Context<'_>, pod: StaticPod, phase: &str) -> anyhow::Result<()> {
     let (inputs, progress) = (context.inputs, context.progress);
-    progress.detail(&format!("restarting {} with other settings", component.as_str()));
+    progress.detail(&format!("restarting {} with other settings", pod.as_str()));
     let kubeadm = context.kubeadm();
-    let written = remake_static_pod(kubeadm.host, &inputs, component, progress, || kubeadm.write_static_pod(phase));
-    written.with_context(|| format!("{} is not well with the new settings", component.as_str()))
+    let written = static_pods::remake(kubeadm.host, &inputs, pod, progress, || kubeadm.write_static_pod(phase));
+    written.with_context(|| format!("{} is not well with the new settings", pod.as_str()))
 }
 
 fn renew_kube_proxy(context: &mut Context<'_>) -> anyhow::Result<()> {

@@ -36,7 +36,7 @@ impl Installed {
         Self::read_at(host, PATH)
     }
 
-    /// The same of a record at another path.
+    /// The same for a record at another path.
     pub fn read_at(host: &Host, path: &str) -> anyhow::Result<Self> {
         let Some(bytes) = host.read(path)? else { return Ok(Self::default()) };
         serde_json::from_slice(&bytes).with_context(|| format!("while reading {path}"))

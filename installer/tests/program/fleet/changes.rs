@@ -84,7 +84,7 @@ fn a_refusal_names_the_reason_and_what_to_do() {
     assert_snapshot!(said.end(), @"
     error: a setting of cluster.yaml cannot change on a standing cluster; nothing was changed
       caused by: network.dns-domain was cluster.local and is plant.example now: cannot change, since pods look names up in it, and certificates have it; set up a new cluster with it and move the applications there
-    hint: put what is named back to the former value, then run the same command again
+    hint: put these keys back to their former values, then run the same command again
     ");
 }
 

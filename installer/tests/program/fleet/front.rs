@@ -1,4 +1,4 @@
-//! What stands in front of the API servers: a load balancer of the site's own, or an address that moves.
+//! In front of the API servers: a load balancer of the site's own, or a virtual IP.
 
 use fs_err as fs;
 use insta::assert_snapshot;

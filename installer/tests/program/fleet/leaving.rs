@@ -71,7 +71,7 @@ fn a_host_that_the_cluster_needs_is_not_removed() {
     let said = remove(&stubs, "h1", &[]);
     assert_eq!((said.code, stubs.requests(1)), (Some(3), "survey".to_owned()));
     assert_snapshot!(said.end(), @"
-    error: only 1 of etcd's 2 other members were reached, which is no majority; nothing was changed
+    error: only 1 of etcd's 2 other members were reached, which is not a majority; nothing was changed
     hint: start the other members first
     ");
     assert_snapshot!(remove(&stubs, "h9", &[]).end(), @"error: cluster.yaml has no host h9");

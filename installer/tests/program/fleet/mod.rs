@@ -115,7 +115,7 @@ fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     ");
 }
 
-/// A program that cannot be run is no key that the host refuses, though both are told by the same words.
+/// A program that cannot be run is not a key that the host refuses, though both are told by the same words.
 #[test]
 fn a_mount_without_exec_is_named_with_what_to_do() {
     let stubs = three();

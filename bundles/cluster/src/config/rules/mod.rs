@@ -133,7 +133,7 @@ fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
     }
 }
 
-/// A load balancer beside an API server would take its port, and an address that moves can be no host's own.
+/// A load balancer beside an API server would take its port, and a virtual IP cannot be a host's own address.
 fn of_nobody_else(spec: &ClusterSpec, address: IpAddr, problems: &mut Problems) {
     let is_taken = |host: &&HostSpec| {
         host.address == address

@@ -51,7 +51,7 @@ fn each(
     for (key, value) in config.get(field).and_then(Value::as_object).into_iter().flatten() {
         let place = format!("{place}.{field}.{key}");
         if !known.contains(&key.as_str()) {
-            problems.add(&place, format!("{field} has `{key}`, which is none of {}", known.join(", ")));
+            problems.add(&place, format!("{field} has `{key}`, not one of {}", known.join(", ")));
         } else if let Some(text) = value.as_str().filter(|text| !fits(text)) {
             problems.add(&place, format!("{field} has `{key}: {text}`, which is not {what}"));
         }

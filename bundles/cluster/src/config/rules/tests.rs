@@ -30,9 +30,9 @@ api-server:
 network:
   kube-proxy: {config: {ipvs: {shceduler: rr}}}
 "), @"
-    line 4, column 40: systemReserved has `memry`, which is none of cpu, memory, ephemeral-storage, pid
+    line 4, column 40: systemReserved has `memry`, not one of cpu, memory, ephemeral-storage, pid
     line 6, column 25: evictionHard has `memory.available: 500MB`, which is not a quantity or a part, such as `500Mi` or `10%`
-    line 7, column 20: evictionHard has `nodefs.free`, which is none of memory.available, allocatableMemory.available, nodefs.available, nodefs.inodesFree, imagefs.available, imagefs.inodesFree, containerfs.available, containerfs.inodesFree, pid.available
+    line 7, column 20: evictionHard has `nodefs.free`, not one of memory.available, allocatableMemory.available, nodefs.available, nodefs.inodesFree, imagefs.available, imagefs.inodesFree, containerfs.available, containerfs.inodesFree, pid.available
     line 8, column 18: `podPidLimit`: no kubelet of Kubernetes 1.25 to 1.36 has a field `podPidLimit`; did you mean `podPidsLimit`?
     line 11, column 27: no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `max-request-inflight`; did you mean `max-requests-inflight`?
     line 12, column 10: write the flag without `--`: `v`

@@ -168,7 +168,7 @@ fn imported(host: &HostSpec) -> HostFacts {
 fn compare(path: &Path, answer: &Answer) -> Result<bool, String> {
     let (groups, hosts) = match (answer, own(path)) {
         (Answer::Refused { .. }, Err(_)) => return Ok(false),
-        // What is no inventory in a folder is left out with a note.
+        // What is not an inventory in a folder is left out with a note.
         (Answer::Refused { .. }, Ok((_, hosts))) if path.is_dir() && hosts.is_empty() => return Ok(false),
         (Answer::Refused { error }, Ok(_)) => {
             return Err(format!("Ansible refuses it, {error}, and kinstall does not"));

@@ -76,7 +76,7 @@ impl Cluster<'_, '_> {
         self.settings.set("api.address", address);
     }
 
-    /// An address that moves between the control planes, which Kubespray may name as an external load balancer too.
+    /// A virtual IP of the control planes, which Kubespray may name as an external load balancer too.
     fn vip(&mut self) -> bool {
         let on = |found: Option<(bool, SourceLine)>| found.is_some_and(|(on, _)| on);
         if !on(self.truth("kube_vip_enabled")) || !on(self.truth("kube_vip_controlplane_enabled")) {

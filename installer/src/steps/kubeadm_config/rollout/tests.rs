@@ -52,7 +52,7 @@ fn material() -> JoinMaterial {
 
 fn standing(cluster: &Cluster) -> Bench {
     let bench = Bench::with_programs(programs);
-    for (name, _, _) in PODS.map(|(_, component, phase)| (component.as_str(), component, phase)) {
+    for (name, _, _) in PODS.map(|(_, pod, phase)| (pod.as_str(), pod, phase)) {
         bench.file(manifest_path(name).trim_start_matches('/'), "of kubeadm init");
     }
     bench.file("proc/uptime", "");
@@ -180,13 +180,13 @@ fn compared(text: &str) -> anyhow::Result<Pending> {
 fn each_setting_has_its_own_work() {
     assert_eq!(compared("").unwrap(), Pending::default());
     let names = compared("api: {certificate-sans: [k8s.example]}").unwrap();
-    assert!(names.certificate && names.pods == [Component::KubeApiserver].into(), "{names:?}");
+    assert!(names.certificate && names.pods == [StaticPod::KubeApiserver].into(), "{names:?}");
     let kubelet = compared("kubelet: {max-pods: 60}").unwrap();
     assert_eq!(kubelet, Pending { uploads: [Upload::Kubelet].into(), ..Pending::default() });
     let proxy = compared("network: {kube-proxy: {config: {metricsBindAddress: '0.0.0.0'}}}").unwrap();
     assert_eq!(proxy, Pending { kube_proxy: true, ..Pending::default() });
     let manager = compared("controller-manager: {feature-gates: {A: true}}").unwrap();
-    assert_eq!(manager.pods, [Component::KubeControllerManager].into());
+    assert_eq!(manager.pods, [StaticPod::KubeControllerManager].into());
 }
 
 #[test]

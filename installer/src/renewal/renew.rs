@@ -6,11 +6,12 @@ use anyhow::{Context as _, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{self, Names};
-use super::look::{Moment, judge};
 use super::pending::Pending;
-use super::place::{KUBELET_SERVER, KUBELET_SERVER_KEY, Renewable, places};
 use super::restart::{Component, refuse_loss_of_majority, restart};
+use crate::certificates::aside::{self, Names};
+use crate::certificates::look::{Moment, judge};
+use crate::certificates::place::{CertificatePlace, KUBELET_SERVER, KUBELET_SERVER_KEY, places};
+use crate::certificates::{Renewable, State};
 use crate::failure::Advise;
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
@@ -78,10 +79,10 @@ pub fn refuse_absent<'a>(
 
 fn selected(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::Result<Vec<Renewable>> {
     let places = places(host, inputs.topology.this()).context("while looking for certificates")?;
-    let is_selected = |place: &super::place::CertificatePlace, name: Renewable| match selection {
+    let is_selected = |place: &CertificatePlace, name: Renewable| match selection {
         Selection::All => true,
         Selection::Named(names) => names.contains(&name),
-        Selection::Due { days } => judge(host, place, Moment::now(*days)).state != super::look::State::Good,
+        Selection::Due { days } => judge(host, place, Moment::now(*days)).state != State::Good,
     };
     let places = places.iter().filter_map(|place| Some((place, place.as_renewable()?)));
     Ok(places.filter(|(place, name)| is_selected(place, *name)).map(|(_, name)| name).collect())

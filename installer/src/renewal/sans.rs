@@ -8,17 +8,17 @@ use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::look::read;
 use super::pending::Pending;
-use super::place::{PKI, Renewable};
 use super::renew::Renewal;
 use super::restart::Component;
-use super::standing::Standing;
+use crate::certificates::Renewable;
+use crate::certificates::look::read;
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
 use crate::host::Host;
-use crate::kubeadm::CONFIG_PATH;
+use crate::kubeadm::{CONFIG_PATH, PKI};
 use crate::records::Records;
+use crate::standing::Standing;
 use crate::step_progress::StepProgress;
 use crate::steps::{ControlPlane, Step, kubeadm_config};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::place::Renewable;
 use super::restart::Component;
+use crate::certificates::Renewable;
 use crate::host::{Host, ledger};
 
 const NAME: &str = "renewal.json";
