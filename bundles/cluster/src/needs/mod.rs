@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use kbundle_format::prerequisites::Need;
 use kbundle_format::{ComponentName, Platform, Role};
 
-use crate::config::{ClusterSpec, Cni, KubeProxyMode, LoadBalancer};
+use crate::config::{ClusterSpec, Cni, DnsName, KubeProxyMode, LoadBalancer};
 use crate::contents::BundleContents;
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -105,7 +105,7 @@ pub fn mismatches(spec: &ClusterSpec, contents: &BundleContents, host: &HostProf
 
 /// What listed add-ons need first and cluster.yaml does not list.
 fn unlisted(spec: &ClusterSpec, contents: &BundleContents) -> Vec<Mismatch> {
-    let listed: Vec<_> = spec.addons.iter().map(|name| name.as_str()).collect();
+    let listed: Vec<_> = spec.addons.iter().map(DnsName::as_str).collect();
     let mismatch = |need: Need<'_>| Mismatch::NotListed {
         of: need.of.to_owned(),
         name: need.name.to_owned(),
