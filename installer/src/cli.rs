@@ -116,11 +116,11 @@ pub enum Command {
     /// minor at the most and never back. If it is interrupted, run it again to finish.
     #[command(after_long_help = upgrade::EXAMPLES)]
     Upgrade(UpgradeArguments),
-    /// Take this host back to what it ran before an upgrade that failed or was interrupted
+    /// Take this host, or the hosts of cluster.yaml, back to what ran before an upgrade that failed or was interrupted
     ///
-    /// Only for a cluster of one host, and only until the upgrade is finished. Brings back programs, configuration and static pods, which
-    /// the upgrade copied before it changed anything, and etcd's snapshot where the former etcd cannot read the data any more. Needs no
-    /// bundle. If it is interrupted, run it again to finish.
+    /// Only until the upgrade is finished. Brings back programs, configuration and static pods, which the upgrade copied before it changed
+    /// anything. On a cluster of one host it also brings back etcd's snapshot, if the former etcd can no longer read the data. Of several
+    /// hosts, one is rolled back after another. Needs no bundle. If it is interrupted, run it again to finish.
     #[command(after_long_help = upgrade::ROLLBACK_EXAMPLES)]
     Rollback(RollbackArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]

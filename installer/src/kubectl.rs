@@ -1,6 +1,8 @@
 //! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use kbundle_format::Role;
@@ -16,6 +18,9 @@ pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const PROGRAM: &str = "/usr/local/bin/kubectl";
 /// kubectl would keep its cache in root's home otherwise.
 const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";
+/// How long an API server that has just started is waited for, in pauses.
+const READY_WITHIN: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Speaks to the cluster's API.
 #[derive(Clone, Copy)]
@@ -51,14 +56,35 @@ impl<'a> Kubectl<'a> {
         Command::new(PROGRAM, common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned())))
     }
 
+    /// Runs kubectl. An API server that has just started does not know all roles yet, and forbids the administrator what is allowed a moment
+    /// later: then it is run once more, when the server is ready.
+    fn try_command(&self, command: &Command) -> Result<Output, HostError> {
+        let output = self.host.try_run(command)?;
+        let is_forbidden = output.code != Some(0) && output.stderr.contains("(Forbidden)");
+        if !is_forbidden || self.kubeconfig != ADMIN_KUBECONFIG {
+            return Ok(output);
+        }
+        for _ in 0..READY_WITHIN {
+            if self.host.try_run(&self.command(&["get", "--raw=/readyz"]))?.code == Some(0) {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+        self.host.try_run(command)
+    }
+
+    fn run_command(&self, command: &Command) -> Result<Output, HostError> {
+        Ok(self.try_command(command)?.success(command)?)
+    }
+
     /// Runs it and fails when it does.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        Ok(self.host.run(&self.command(arguments))?)
+        Ok(self.run_command(&self.command(arguments))?)
     }
 
     /// Runs it and gives what it said, also where it fails.
     pub fn try_run(&self, arguments: &[&str]) -> Result<Output, HostError> {
-        self.host.try_run(&self.command(arguments))
+        self.try_command(&self.command(arguments))
     }
 
     /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
@@ -74,13 +100,13 @@ impl<'a> Kubectl<'a> {
 
     /// Whether this credential may do all in the cluster.
     pub fn may_do_all(&self) -> anyhow::Result<bool> {
-        Ok(self.host.try_run(&self.command(&["auth", "can-i", "*", "*", "--quiet"]))?.code == Some(0))
+        Ok(self.try_command(&self.command(&["auth", "can-i", "*", "*", "--quiet"]))?.code == Some(0))
     }
 
     /// A list of objects, as JSON; if the API did not give it, what it or kubectl says.
     pub fn list(&self, arguments: &[&str]) -> anyhow::Result<Result<Value, String>> {
         let all: Vec<_> = ["get"].iter().chain(arguments).chain(&["--output=json"]).copied().collect();
-        let output = self.host.try_run(&self.command(&all))?;
+        let output = self.try_command(&self.command(&all))?;
         if output.code != Some(0) {
             return Ok(Err(output.stderr.trim().to_owned()));
         }
@@ -110,7 +136,7 @@ impl<'a> Kubectl<'a> {
     /// Whether the API has an object with the kind, name and namespace of `object`.
     pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
         let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
-        let output = self.host.try_run(&command.input(serde_json::to_vec(object)?))?;
+        let output = self.try_command(&command.input(serde_json::to_vec(object)?))?;
         // An object of a kind that the API does not know yet is not there either.
         Ok(output.code == Some(0) && !output.stdout.trim().is_empty())
     }
@@ -122,7 +148,7 @@ impl<'a> Kubectl<'a> {
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
-        let output = self.host.try_run(&command.input(serde_json::to_vec(&list)?))?;
+        let output = self.try_command(&command.input(serde_json::to_vec(&list)?))?;
         Ok(output.code == Some(0) && output.stdout.lines().count() == objects.len())
     }
 
@@ -133,7 +159,7 @@ impl<'a> Kubectl<'a> {
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         let command = self.command(&["get", "--ignore-not-found", "--output=json", "--filename=-"]);
-        let output = self.host.try_run(&command.input(serde_json::to_vec(&list)?))?;
+        let output = self.try_command(&command.input(serde_json::to_vec(&list)?))?;
         if output.code != Some(0) || output.stdout.trim().is_empty() {
             return Ok(Vec::new());
         }
@@ -144,7 +170,7 @@ impl<'a> Kubectl<'a> {
 
     /// What kubectl prints; if it fails, what it or the API says.
     pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Result<String, String>> {
-        let output = self.host.try_run(&self.command(arguments))?;
+        let output = self.try_command(&self.command(arguments))?;
         Ok(if output.code == Some(0) { Ok(output.stdout) } else { Err(output.stderr.trim().to_owned()) })
     }
 
@@ -153,7 +179,7 @@ impl<'a> Kubectl<'a> {
     pub fn delete(&self, object: &Value) -> anyhow::Result<()> {
         let command = self.command(&["delete", "--ignore-not-found", "--wait=false", "--filename=-"]);
         let command = command.input(serde_json::to_vec(object)?);
-        let output = self.host.try_run(&command)?;
+        let output = self.try_command(&command)?;
         if output.code != Some(0) && !output.stderr.contains("no matches for kind") {
             output.success(&command)?;
         }
@@ -162,7 +188,7 @@ impl<'a> Kubectl<'a> {
 
     /// Replaces an object that was read before and that nobody changed since.
     pub fn replace(&self, object: &Value) -> anyhow::Result<()> {
-        self.host.run(&self.command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
+        self.run_command(&self.command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
         Ok(())
     }
 
@@ -170,7 +196,7 @@ impl<'a> Kubectl<'a> {
     pub fn apply(&self, manifests: impl Into<Vec<u8>>) -> anyhow::Result<()> {
         // The server merges; a client's last-applied annotation would double large objects and can exceed its limit.
         let arguments = ["apply", "--server-side", "--force-conflicts", "--field-manager=kinstall", "--filename=-"];
-        self.host.run(&self.command(&arguments).input(manifests))?;
+        self.run_command(&self.command(&arguments).input(manifests))?;
         Ok(())
     }
 
@@ -198,7 +224,7 @@ impl<'a> Kubectl<'a> {
     pub fn server_behind(&self, balancer: SocketAddr, name: &str) -> anyhow::Result<Result<SocketAddr, String>> {
         let (server, name) = (format!("--server=https://{balancer}"), format!("--tls-server-name={name}"));
         let arguments = [server.as_str(), &name, "get", "--raw=/api"];
-        let output = self.host.try_run(&self.command(&arguments))?;
+        let output = self.try_command(&self.command(&arguments))?;
         if output.code != Some(0) {
             return Ok(Err(output.stderr.trim().to_owned()));
         }
@@ -230,4 +256,40 @@ pub fn ready_condition(object: &Value) -> Option<&Value> {
 #[must_use]
 pub fn is_ready(object: &Value) -> bool {
     ready_condition(object).is_some_and(|condition| condition["status"] == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::bench::{Bench, FAILS};
+
+    /// An API server that has just started: it forbids until it is ready, at the second look.
+    fn starting(root: &std::path::Path, command: &Command) -> Option<String> {
+        let (looked, ready) = (root.join("looked"), root.join("ready"));
+        let is_look = command.arguments.iter().any(|argument| argument == "--raw=/readyz");
+        Some(match (is_look, ready.exists()) {
+            (false, true) => r#"{"kind": "Node"}"#.to_owned(),
+            (false, false) => format!("{FAILS}Error from server (Forbidden): nodes \"w1\" is forbidden"),
+            (true, _) if looked.exists() => {
+                fs_err::write(ready, "").unwrap();
+                "ok".to_owned()
+            }
+            (true, _) => {
+                fs_err::write(looked, "").unwrap();
+                format!("{FAILS}[-]poststarthook/rbac/bootstrap-roles failed")
+            }
+        })
+    }
+
+    #[test]
+    fn an_api_server_that_has_just_started_is_waited_for() {
+        let bench = Bench::with_programs(starting);
+        let host = bench.host();
+        assert!(Kubectl::on(&host).get(&["node", "w1"]).unwrap().is_some());
+
+        let bench = Bench::with_programs(starting);
+        let host = bench.host();
+        let refused = Kubectl::as_kubelet(&host).get(&["node", "w1"]).unwrap_err().to_string();
+        assert!(refused.contains("(Forbidden)"), "a kubelet's rights come from no role: {refused}");
+    }
 }

@@ -1,22 +1,26 @@
-//! The way back from an upgrade that failed or was cut off, on one host.
+//! The way back of a host from an upgrade that failed or was cut off.
 //!
 //! It needs no bundle: [`FormerFiles`] has the programs and the configuration, the former images are still in containerd, and etcd's
 //! snapshot was taken before. Every act may be repeated from any point. Until the last one is done, [`Mark::RollingBack`] keeps the upgrade
 //! from going on.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use kbundle_format::{BundleList, KubeVersion, Role};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Advise;
 use crate::host::Host;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, OwnedInputs};
 use crate::kubeadm::run::Kubeadm;
 use crate::kubeadm::{KUBELET_UNIT, STATIC_PODS};
 use crate::kubectl::Kubectl;
 use crate::plan;
 use crate::records::Records;
+use crate::report::{Event, Observer};
 use crate::static_pods::stop_containers;
 use crate::step_progress::StepProgress;
 use crate::steps::etcd::snapshot::{self, restore};
@@ -24,6 +28,7 @@ use crate::steps::upgrade::{not_reported, snapshot_path};
 use crate::steps::{containerd, etcd};
 use crate::upgrade::former::FormerFiles;
 use crate::upgrade::outline::versions;
+use crate::upgrade::standing::records;
 use crate::upgrade::unfinished::{self, Mark};
 use crate::version_rules::Release;
 use crate::wait::{Look, until};
@@ -33,6 +38,8 @@ const REPLACED_DATA: &str = "/var/lib/etcd/before-rollback";
 const DATA: &str = "/var/lib/etcd/member";
 /// As long as an upgrade waits for a kubelet.
 const REPORTS_WITHIN: Duration = Duration::from_mins(5);
+/// What to do when a rollback ends early.
+pub const RESUME: &str = "what came back stays; run `kinstall rollback` again to resume";
 
 /// What becomes of etcd's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +51,8 @@ pub enum Store {
 }
 
 /// A part of the way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// Stops what would use the files meanwhile.
     Stop,
@@ -130,6 +138,29 @@ impl Rollback {
         }
         self.former.withdraw_records(host, plan::is_of_upgrades_alone)?;
         Ok(unfinished::abandon(host)?)
+    }
+
+    /// Does all of it but its end, and reports each act. To be repeated where it was cut off.
+    pub fn go_back(&self, host: &mut Host, inputs: &Inputs<'_>, observer: &impl Observer) -> anyhow::Result<()> {
+        host.sweep_incomplete().context("while removing what an interrupted run left")?;
+        let of = self.acts.len();
+        for (index, &act) in self.acts.iter().enumerate() {
+            let (number, started) = (index + 1, Instant::now());
+            let (step, title) = (act.id().to_owned(), act.title().to_owned());
+            observer.event(&Event::StepStarted {
+                step: step.clone(),
+                title: title.clone(),
+                reason: format!("back to Kubernetes {}", self.to),
+                number,
+                of,
+            });
+            self.apply(act, host, inputs, observer)
+                .with_context(|| format!("step {number} of {of}, `{step}` ({title}), failed"))
+                .hint(RESUME)?;
+            let seconds = started.elapsed().as_secs_f64();
+            observer.event(&Event::StepDone { step, title, changed: true, seconds, number, of });
+        }
+        Ok(())
     }
 
     /// Does one of its acts; to be repeated where it was cut off.
@@ -269,7 +300,7 @@ fn wait_until_ready(host: &Host, inputs: &Inputs<'_>, progress: &dyn StepProgres
     let (api, name) = (Kubectl::of(host, inputs.topology.this()), inputs.node_name());
     progress.detail("waiting for the kubelet to report");
     until(progress, "the former kubelet to report that the node is ready", REPORTS_WITHIN, || {
-        if let Err(said) = api.readiness()? {
+        if let Some(said) = api_illness(&api, inputs)? {
             return Ok(Look::NotYet(said));
         }
         Ok(match api.list(&["node", &name])? {
@@ -278,6 +309,51 @@ fn wait_until_ready(host: &Host, inputs: &Inputs<'_>, progress: &dyn StepProgres
         })
     })
     .context("`journalctl -u kubelet` has its log")
+}
+
+/// What keeps the API from answering: that of this host where it has one, since those of other control planes say nothing about it.
+fn api_illness(api: &Kubectl<'_>, inputs: &Inputs<'_>) -> anyhow::Result<Option<String>> {
+    let readiness = if inputs.has(Role::ControlPlane) {
+        let here = SocketAddr::new(inputs.address(), inputs.spec.api.port);
+        api.readiness_at(&format!("https://{here}"))?
+    } else {
+        api.readiness()?
+    };
+    Ok(readiness.err())
+}
+
+/// A host by the records of before the upgrade, which stay until its end.
+pub struct FormerHost {
+    records: Records,
+    inputs: OwnedInputs<'static>,
+}
+
+impl FormerHost {
+    /// Reads the records.
+    ///
+    /// # Errors
+    /// Also where kinstall has not set the host up.
+    pub fn read(host: &Host) -> anyhow::Result<Self> {
+        let records = records(host)?;
+        let (list, _) = records.verified_list()?;
+        let spec = Cow::Owned(records.spec.clone());
+        let inputs = OwnedInputs::gather(host, spec, records.name.as_deref(), Cow::Owned(list))?;
+        Ok(Self { records, inputs })
+    }
+
+    /// What decisions about the host need.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs<'_> {
+        self.inputs.inputs()
+    }
+
+    /// Decides what the way back is.
+    ///
+    /// # Errors
+    /// As [`Rollback::decide`].
+    pub fn decide(&self, host: &Host, store: Store) -> anyhow::Result<Rollback> {
+        Rollback::decide(host, &self.records, &self.inputs(), store)
+    }
 }
 
 #[cfg(test)]

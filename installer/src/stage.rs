@@ -65,6 +65,8 @@ pub enum Stage {
     Certificates,
     /// Collecting what is needed to find a fault.
     Support,
+    /// Taking hosts back from an upgrade that is not finished.
+    Rollback,
 }
 
 impl Stage {
@@ -112,7 +114,8 @@ impl Stage {
             | Self::LoadBalancer
             | Self::Remove
             | Self::Certificates
-            | Self::Support => None,
+            | Self::Support
+            | Self::Rollback => None,
         }
     }
 }
@@ -136,6 +139,7 @@ impl fmt::Display for Stage {
             Self::Remove => "remove",
             Self::Certificates => "certificates",
             Self::Support => "support",
+            Self::Rollback => "rollback",
         })
     }
 }

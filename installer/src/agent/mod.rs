@@ -12,6 +12,7 @@ pub mod protocol;
 pub mod questions;
 mod reach;
 mod remove;
+mod rollback;
 mod store;
 mod survey;
 mod upgrade;
@@ -83,6 +84,9 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         }
         Request::CheckEtcdMember(asked) => leader.answer(&asked, cluster::check_etcd_member),
         Request::ApplyPart(asked) => leader.answer(&asked, |asked| upgrade::apply(asked, leader)),
+        Request::PreviewRollback(asked) => leader.answer(&asked, |_| rollback::preview()),
+        Request::RollBackHost(asked) => leader.answer(&asked, |_| rollback::roll_back(leader)),
+        Request::EndRollback(asked) => leader.answer(&asked, |_| rollback::end(leader)),
         Request::ListCertificates(asked) => leader.answer(&asked, |asked| certificates::list(asked.warn_days)),
         Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
         Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),

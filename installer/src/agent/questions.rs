@@ -15,6 +15,7 @@ use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
+use crate::rollback::Act;
 use crate::stage::Phase;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
@@ -79,6 +80,9 @@ questions! {
     ReadClusterState -> ClusterState,
     CheckEtcdMember -> Option<String>,
     ApplyPart -> Vec<String>,
+    PreviewRollback -> RollbackPreview,
+    RollBackHost -> Vec<String>,
+    EndRollback -> (),
     ListCertificates -> Vec<CertificateReport>,
     PreviewRenewal -> RenewalReport,
     RenewCertificates -> RenewalReport,
@@ -311,6 +315,30 @@ pub struct ApplyPart {
     /// The host's part.
     pub work: Box<Work>,
 }
+
+/// Reports what a rollback of the host does. Changes nothing.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PreviewRollback {}
+
+/// What a rollback of a host does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackPreview {
+    /// The Kubernetes that the upgrade led to.
+    pub from: KubeVersion,
+    /// The Kubernetes that comes back.
+    pub to: KubeVersion,
+    /// In order; none where nothing that runs was changed.
+    pub acts: Vec<Act>,
+}
+
+/// Takes the host back to what it ran before an upgrade that is not finished. The answer is the ids of what was done. The host counts as
+/// upgraded in part until [`EndRollback`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RollBackHost {}
+
+/// Forgets the upgrade of a host that was rolled back.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct EndRollback {}
 
 /// Reports every certificate that the cluster uses on the host. Changes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -54,16 +54,23 @@ pub(super) const ROLLBACK_EXAMPLES: &str = "\
 Examples:
   kinstall rollback --dry-run
   kinstall rollback
-  kinstall rollback --restore-etcd --yes";
+  kinstall rollback --restore-etcd --yes
+  kinstall rollback --config cluster.yaml";
 
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
+    /// The hosts.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+    /// Give up when the pods of a node are not moved within this time: a number and `s`, `m` or `h`
+    #[arg(long, value_name = "TIME", default_value_t, requires = "hosts_file")]
+    pub drain_timeout: DrainTimeout,
     /// Bring etcd back from the snapshot, also where its data could stay
     ///
     /// All objects are then as they were before the upgrade, those of the network and the add-ons too; what was written to the API since is
     /// lost. Without it, the snapshot is brought back only where the former etcd cannot read the data.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "hosts_file")]
     pub restore_etcd: bool,
     /// Print the plan and change nothing
     #[arg(long)]

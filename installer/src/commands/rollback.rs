@@ -1,6 +1,5 @@
-//! `kinstall rollback`.
+//! `kinstall rollback`: of this host, or of the hosts of cluster.yaml.
 
-use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,30 +7,33 @@ use anyhow::{Context as _, anyhow};
 
 use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::cli::{OutputFormat, RollbackArguments};
+use crate::config::ClusterSpec;
 use crate::failure::Advise;
+use crate::fleet::{RollbackRequest, lead_rollback};
 use crate::host::Host;
-use crate::inputs::{Inputs, OwnedInputs};
+use crate::inputs::Inputs;
 use crate::report::{Event, Observer as _, Reporter, print_text};
-use crate::rollback::{Rollback, Store};
-use crate::upgrade::standing::records;
+use crate::rollback::{FormerHost, RESUME, Rollback, Store};
 
-const RESUME: &str = "what came back stays; run `kinstall rollback` again to resume";
+/// Does what the command line says.
+pub fn rollback(arguments: &RollbackArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    if arguments.cluster.config.is_none() && arguments.cluster.inventory.is_none() {
+        return rollback_here(arguments, output);
+    }
+    rollback_hosts(arguments, output, &fleet::read_cluster(&arguments.cluster)?)
+}
 
 /// Takes this host back to what it ran before an upgrade that is not finished.
-pub fn rollback(arguments: &RollbackArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
+fn rollback_here(arguments: &RollbackArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     require_root()?;
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let reporter = Reporter::new(output);
     let mut host = Host::local()?;
-    let standing = records(&host)?;
-    let (list, _) = standing.verified_list()?;
-    let gathered =
-        OwnedInputs::gather(&host, Cow::Borrowed(&standing.spec), standing.name.as_deref(), Cow::Borrowed(&list))?;
-    let inputs = gathered.inputs();
-    refuse_several(&inputs)?;
+    let former = FormerHost::read(&host)?;
+    refuse_several(&former.inputs())?;
     let store = if arguments.restore_etcd { Store::Restored } else { Store::KeptIfReadable };
-    let rollback = Rollback::decide(&host, &standing, &inputs, store)?;
+    let rollback = former.decide(&host, store)?;
     if arguments.dry_run {
         plan(&rollback, &reporter);
         return Ok(ExitCode::SUCCESS);
@@ -42,7 +44,7 @@ pub fn rollback(arguments: &RollbackArguments, output: OutputFormat) -> anyhow::
     explain_interrupts(RESUME, || ())?;
     if !rollback.acts.is_empty() {
         rollback.begin(&host)?;
-        go_back(&rollback, &mut host, &inputs, &reporter)?;
+        rollback.go_back(&mut host, &former.inputs(), &reporter)?;
     }
     rollback.end(&mut host).context("while noting that the rollback is done").hint(RESUME)?;
     let (changed_steps, seconds) = (rollback.acts.len(), started.elapsed().as_secs_f64());
@@ -53,6 +55,17 @@ pub fn rollback(arguments: &RollbackArguments, output: OutputFormat) -> anyhow::
             "\nThis host is set up with Kubernetes {} again. `kinstall status` shows whether it is well.\n",
             rollback.to
         ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes every host of the cluster back, one after another.
+fn rollback_hosts(arguments: &RollbackArguments, output: OutputFormat, spec: &ClusterSpec) -> anyhow::Result<ExitCode> {
+    let options = fleet::options(&arguments.cluster.hosts, output, spec)?;
+    let request = RollbackRequest { spec, dry_run: arguments.dry_run, drain_within: arguments.drain_timeout.0 };
+    let to = lead_rollback(&request, &options, fleet::end_connections_when_interrupted)?;
+    if output == OutputFormat::Text && !arguments.dry_run {
+        print_text(&format!("\nThe cluster `{}` runs Kubernetes {to} again.\n", spec.name))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -75,37 +88,12 @@ fn plan(rollback: &Rollback, reporter: &Reporter) {
     }
 }
 
-fn go_back(rollback: &Rollback, host: &mut Host, inputs: &Inputs<'_>, reporter: &Reporter) -> anyhow::Result<()> {
-    host.sweep_incomplete().context("while removing what an interrupted run left")?;
-    let of = rollback.acts.len();
-    for (index, &act) in rollback.acts.iter().enumerate() {
-        let (number, started) = (index + 1, Instant::now());
-        let (step, title) = (act.id().to_owned(), act.title().to_owned());
-        reporter.event(&Event::StepStarted {
-            step: step.clone(),
-            title: title.clone(),
-            reason: format!("back to Kubernetes {}", rollback.to),
-            number,
-            of,
-        });
-        rollback
-            .apply(act, host, inputs, reporter)
-            .with_context(|| format!("step {number} of {of}, `{step}` ({title}), failed"))
-            .hint(RESUME)?;
-        let seconds = started.elapsed().as_secs_f64();
-        reporter.event(&Event::StepDone { step, title, changed: true, seconds, number, of });
-    }
-    Ok(())
-}
-
 fn refuse_several(inputs: &Inputs<'_>) -> anyhow::Result<()> {
     let hosts = inputs.topology.members().len();
     if hosts == 1 {
         return Ok(());
     }
-    Err(anyhow!(
-        "the cluster has {hosts} hosts, and kinstall rolls back clusters of one host alone; nothing was changed"
-    ))
-    .refused()
-    .hint("finish the upgrade: `kinstall upgrade BUNDLE --key KEY --config cluster.yaml`")
+    Err(anyhow!("the cluster has {hosts} hosts, which are rolled back together; nothing was changed"))
+        .refused()
+        .hint("give their description: `kinstall rollback --config cluster.yaml`")
 }

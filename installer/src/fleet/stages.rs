@@ -49,7 +49,8 @@ impl Leader<'_> {
                 | Stage::Snapshot
                 | Stage::Remove
                 | Stage::Certificates
-                | Stage::Support => {}
+                | Stage::Support
+                | Stage::Rollback => {}
             }
             if self.failed_in_turn {
                 return Some(IN_TURN);

@@ -53,8 +53,7 @@ impl Turns<'_> {
         if before != Turn::Done {
             // The pods of a host that was cut off are gone already, and what was begun on it may keep the API from answering.
             if is_drained && before == Turn::NotBegun {
-                fleet.console.line(&format!("moving the pods of {name} to other nodes"));
-                self.drain(fleet, index)?;
+                drain(fleet, self.first, index, self.drain_within)?;
             }
             let work = work(host.spec, self.shares, self.trust, JoinMaterial::default());
             changed = fleet.ask(index, ApplyPart { part: Part::Node, work }).map_err(|mut report| {
@@ -70,19 +69,25 @@ impl Turns<'_> {
         }
         Ok(changed)
     }
+}
 
-    /// Moves the pods away. Where that fails, nothing on the host was changed, and it takes pods again.
-    fn drain(&self, fleet: &Fleet<'_>, index: HostIndex) -> Result<(), FailureReport> {
-        let name = fleet.host(index).name();
-        let timeout_seconds = self.drain_within.as_secs();
-        let question = DrainNode { name: name.clone(), purpose: Purpose::Upgrade, timeout_seconds };
-        fleet.ask(self.first, question).map_err(|mut report| {
-            let reopened = fleet.ask(self.first, ReopenNode { name: name.clone() });
-            report.causes.extend(reopened.err().map(|failure| format!("it still takes no pods: {}", failure.error)));
-            report.hint.get_or_insert_with(|| {
-                format!("see which PodDisruptionBudget allows no eviction: `kubectl get poddisruptionbudgets -A`; or give more time: `--drain-timeout {}s`", timeout_seconds * 4)
-            });
-            report
-        })
-    }
+/// Has the control plane `first` move the pods of a node away. Where that fails, nothing on the host was changed, and it takes pods again.
+pub(super) fn drain(
+    fleet: &Fleet<'_>,
+    first: HostIndex,
+    index: HostIndex,
+    within: Duration,
+) -> Result<(), FailureReport> {
+    let name = fleet.host(index).name();
+    fleet.console.line(&format!("moving the pods of {name} to other nodes"));
+    let timeout_seconds = within.as_secs();
+    let question = DrainNode { name: name.clone(), purpose: Purpose::Upgrade, timeout_seconds };
+    fleet.ask(first, question).map_err(|mut report| {
+        let reopened = fleet.ask(first, ReopenNode { name: name.clone() });
+        report.causes.extend(reopened.err().map(|failure| format!("it still takes no pods: {}", failure.error)));
+        report.hint.get_or_insert_with(|| {
+            format!("see which PodDisruptionBudget allows no eviction: `kubectl get poddisruptionbudgets -A`; or give more time: `--drain-timeout {}s`", timeout_seconds * 4)
+        });
+        report
+    })
 }

@@ -134,9 +134,16 @@ impl Surroundings {
                  of etcd that is taken before"
             }
             Self::Among => {
-                "kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken \
-                 before"
+                "until the first host has finished the upgrade, `kinstall rollback --config` undoes it; afterwards going back takes a new \
+                 installation with the snapshot of etcd that is taken before"
             }
+        }
+    }
+
+    fn store(self) -> &'static str {
+        match self {
+            Self::Alone => "a rollback restores the snapshot of etcd, and what is written to the API after it is lost",
+            Self::Among => "once a member of etcd has changed, several hosts cannot be rolled back",
         }
     }
 
@@ -197,10 +204,8 @@ impl Outline {
         }
         if let Some((old, new)) = before.etcd.zip(after.etcd).filter(|(old, new)| etcd && old.series() != new.series())
         {
-            irreversible.push(format!(
-                "etcd {new} changes the store, which etcd {old} cannot read; a rollback restores the snapshot of etcd, and what is \
-                 written to the API after it is lost"
-            ));
+            irreversible
+                .push(format!("etcd {new} changes the store, which etcd {old} cannot read; {}", surroundings.store()));
         }
         let minors = before.containerd.zip(after.containerd).filter(|(old, new)| old.series() != new.series());
         if let Some((old, new)) = minors.filter(|_| containerd) {

@@ -80,6 +80,30 @@ fn assert_plan(site: &Site, newer: &Newer) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn rollback(site: &Site, options: &[&str]) -> Command {
+    let mut command = site.kinstall(&["rollback"]);
+    command.arg("--config").arg(site.config()).args(options);
+    command
+}
+
+/// An upgrade that was cut off among the control planes is taken back on every host, with what runs on it.
+fn assert_rolled_back(site: &Site, cluster: &Cluster<'_>, containerd: &str) -> anyhow::Result<()> {
+    let planned = finish(&mut rollback(site, &["--dry-run", "--output", "json"]))?.succeeded()?;
+    for line in planned.lines().filter(|line| line.starts_with('{')) {
+        document_of("kinstall", "rollback", line)?;
+    }
+    eprintln!("{}", finish(&mut rollback(site, &[]))?.succeeded()?);
+    for host in HOSTS {
+        let version = site.host(host).sh("containerd --version")?;
+        ensure!(version.contains(containerd), "{host}: {version}");
+        site.host(host).sh("test ! -e /var/lib/kinstall/upgrade && kinstall status")?;
+    }
+    assert_nodes_take_pods(cluster)?;
+    cluster.assert_web_answers()?;
+    site.run(&["--assert-no-op"])?.succeeded()?;
+    finish(&mut rollback(site, &[]))?.failed(3, &["nothing to roll back"]).map(drop)
+}
+
 fn assert_nodes_take_pods(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     cluster.assert_nodes_ready(HOSTS.len())?;
     let nodes = cluster.kubectl("get nodes -o yaml")?;
@@ -110,6 +134,8 @@ fn four_hosts_change_their_runtime_one_by_one_while_they_are_used() -> anyhow::R
         begin_load(site.host("cp1"), &cluster)?;
         is_killed_among_control_planes(&site, &newer)?;
         site.run(&[])?.failed(1, &["is not finished", "kinstall upgrade"])?;
+        assert_rolled_back(&site, &cluster, "1.7.13")?;
+        is_killed_among_control_planes(&site, &newer)?;
         eprintln!("{}", finish(&mut newer.upgrade(&site, &[]))?.succeeded()?);
         let seen = end_load(site.host("cp1"))?;
         eprintln!("{seen:?}");

@@ -7,6 +7,7 @@ mod cluster;
 mod front;
 mod kubespray;
 mod leaving;
+mod rollback;
 mod scale;
 pub mod stubs;
 mod upgrade;

@@ -11,7 +11,7 @@ use super::stubs::{Said, Stubs, answer, failed, set_up};
 use super::{SERVER, WORKER};
 
 /// A cluster of Kubernetes 1.25.1 that is well. The bundle is of 1.25.2, with another containerd.
-fn cluster(roles: &[&[Role]]) -> Stubs {
+pub fn cluster(roles: &[&[Role]]) -> Stubs {
     let stubs = Stubs::new(roles);
     let servers: Vec<_> = (1..=roles.len()).filter(|number| roles[number - 1] != WORKER).collect();
     set_up(&stubs, &servers);
@@ -27,13 +27,13 @@ fn three_and_three() -> Stubs {
 }
 
 /// The list of the bundle that is upgraded to.
-fn new_list(stubs: &Stubs) -> String {
+pub fn new_list(stubs: &Stubs) -> String {
     let bundle = IndexedBundle::open(&stubs.path("cluster.tar.zst"), SignatureCheck::Skipped).unwrap();
     String::from_utf8(bundle.head().list_bytes.clone()).unwrap()
 }
 
 /// That of the bundle that hosts were set up from: this Kubernetes, and another containerd.
-fn former_list(stubs: &Stubs, kubernetes: &str) -> String {
+pub fn former_list(stubs: &Stubs, kubernetes: &str) -> String {
     let mut list = BundleList::parse(new_list(stubs).as_bytes()).unwrap();
     list.kubernetes_version = kubernetes.parse().unwrap();
     let components = list.entries.iter_mut().filter_map(|entry| entry.component.as_mut());
@@ -44,7 +44,7 @@ fn former_list(stubs: &Stubs, kubernetes: &str) -> String {
 }
 
 /// How a host stands: its list, that of an upgrade under way, and how far its turn in that is.
-fn stand(stubs: &Stubs, number: usize, list: &str, target: Option<Digest>, turn: &str) {
+pub fn stand(stubs: &Stubs, number: usize, list: &str, target: Option<Digest>, turn: &str) {
     let standing = json!({ "list": list, "target": target, "turn": turn, "incomplete": [] });
     stubs.set(number, "standing", &answer(&standing));
 }
@@ -64,7 +64,7 @@ fn upgrade(stubs: &Stubs, more: &[&str]) -> Said {
 }
 
 /// The requests of an upgrade that a host got, without those of preflight.
-fn asked(stubs: &Stubs, number: usize) -> String {
+pub fn asked(stubs: &Stubs, number: usize) -> String {
     let of_preflight = ["survey", "connect", "listen"];
     let requests = stubs.requests(number);
     requests.split(' ').filter(|request| !of_preflight.contains(request)).collect::<Vec<_>>().join(" ")
@@ -138,7 +138,7 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
       this host's API server does not answer while it and etcd restart; the others do, unless they are reached through this host alone
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken before
+      until the first host has finished the upgrade, `kinstall rollback --config` undoes it; afterwards going back takes a new installation with the snapshot of etcd that is taken before
       containerd 3.5.6 may write its data in a way that containerd 1.6.20 cannot read; after a rollback, images may be missing
 
     h4, h5, h6:
@@ -150,7 +150,7 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
     what users notice:
       this host's pods are moved to other nodes before, as far as their PodDisruptionBudgets allow
     cannot be undone:
-      kinstall rolls back clusters of one host only: going back takes a new installation with the snapshot of etcd that is taken before
+      until the first host has finished the upgrade, `kinstall rollback --config` undoes it; afterwards going back takes a new installation with the snapshot of etcd that is taken before
       containerd 3.5.6 may write its data in a way that containerd 1.6.20 cannot read; after a rollback, images may be missing
 
     order:
