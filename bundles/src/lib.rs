@@ -50,6 +50,7 @@ pub mod os_package;
 mod pieces;
 pub mod prerequisites;
 mod read_error;
+mod role;
 pub mod seek_table;
 pub mod sha256;
 pub mod shell;
