@@ -7,10 +7,10 @@ use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::stage::Phase;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
-    ExternalEtcd, FileModes, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig,
-    Kubelet, KubeletCertificates, LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready,
-    SharedKeys, SiteFiles, Step, Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
+    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
+    FileModes, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
+    KubeletCertificates, LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys,
+    SiteFiles, Step, Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -49,7 +49,6 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &KubeletCertificates),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
-    (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
 

@@ -40,6 +40,7 @@ fn list() -> BundleList {
             pinned: manifest,
             roles: [].into(),
         }],
+        after: kbundle_format::Prerequisites::default(),
         entries: vec![
             entry("bin/kubelet".parse().unwrap(), EntryKind::Binary, "https://dl.k8s.io/kubelet", PinSource::Catalog),
             entry(

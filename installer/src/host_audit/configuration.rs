@@ -9,8 +9,8 @@ use serde_yaml::{Mapping, Value};
 use super::{Finding, Group};
 use crate::host::Host;
 use crate::inputs::Inputs;
-use crate::kubeadm::{CRI_SOCKET, MANIFESTS, host_settings};
 use crate::kubeadm::AUTHORITY_PATH;
+use crate::kubeadm::{CRI_SOCKET, MANIFESTS, host_settings};
 
 /// The file that kubeadm writes for the kubelet.
 const FILE: &str = "/var/lib/kubelet/config.yaml";

@@ -43,7 +43,7 @@ const OF_KUBEADM: [(&str, &str, &str); 10] = [
 pub(super) fn of_manifests(context: &Context<'_>) -> anyhow::Result<Vec<Finding>> {
     let api = Kubectl::on(&context.host);
     let mut findings = compared(&api, &network::objects(context)?)?;
-    for addon in addons::listed(context)? {
+    for addon in addons::listed_objects(context)? {
         let found = compared(&api, &addon.all_objects()).with_context(|| format!("while comparing {}", addon.name))?;
         findings.extend(found);
     }

@@ -59,7 +59,6 @@ use crate::step_progress::StepProgress;
 pub use addons::Addons;
 pub use boot_settings::BootSettings;
 pub use certificate_timer::CertificateTimer;
-pub use charts::Charts;
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
 pub use dns::Dns;

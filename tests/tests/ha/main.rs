@@ -19,6 +19,7 @@ mod join;
 mod life;
 mod network_manager;
 mod packages;
+mod platform;
 mod refusals;
 mod site;
 mod streams;
