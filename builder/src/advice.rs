@@ -328,6 +328,11 @@ impl Explain for ResolveError {
             Self::SiteImage { .. } => Some(
                 "name it with its registry and tag in the manifest, or leave it out of the bundle with `left-out-images` in bundle.yaml".to_owned(),
             ),
+            Self::Needed { name, is_in_catalog: true, .. } => Some(format!("add it with `--addon {name}`, or `addons: [{name}]` in bundle.yaml")),
+            Self::Needed { .. } | Self::UnknownInAfter { .. } => Some(
+                "correct the name under `after`, or add what it stands for; the pod network runs before all add-ons".to_owned(),
+            ),
+            Self::Circle { .. } => Some("remove one of them from `after` in bundle.yaml or in the catalog".to_owned()),
             Self::Unpinned { loose, pinned_networks } => Some(unpinned_hint(loose, pinned_networks)),
             _ => None,
         }

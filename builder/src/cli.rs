@@ -24,7 +24,7 @@ use kbundle_cli::CommonArguments;
 use kbundle_cli::completion::CompletionArguments;
 use kbundle_cli::documentation::{ManArguments, SchemaArguments};
 use kbundle_cli::help::EXIT_CODES;
-use kbundle_commands::arguments::{ForceArgs, SplitArgs};
+use kbundle_commands::arguments::{ForceArgs, PassphraseArgs, SplitArgs};
 use kbundle_commands::extract::ExtractArgs;
 use kbundle_commands::inspect::InspectArgs;
 use kbundle_commands::join::JoinArgs;
@@ -44,7 +44,7 @@ pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs, LicencesArgs, SbomArgs, SbomFormat};
 pub use self::sealing::SealArgs;
-pub use self::signing::{KeygenArgs, PassphraseArgs, SignArgs};
+pub use self::signing::{KeygenArgs, SignArgs};
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs

@@ -23,6 +23,7 @@ macro_rules! content_file {
 #[must_use]
 pub fn of_lock(lock: &Lock) -> BundleContents {
     let mut contents = BundleContents::new(lock.kubernetes, lock.platforms.clone());
+    contents.after = lock.after.clone();
     for file in &lock.artifacts {
         contents.add_file(content_file!(file));
     }
@@ -36,6 +37,7 @@ pub fn of_lock(lock: &Lock) -> BundleContents {
 #[must_use]
 pub fn of_selection(selection: &Selection) -> BundleContents {
     let mut contents = BundleContents::new(selection.kubernetes, selection.platforms.clone());
+    contents.after = selection.after.clone();
     for file in &selection.artifacts {
         contents.add_file(content_file!(file));
     }

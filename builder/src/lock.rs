@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use kbundle_format::oci::Blob;
 use kbundle_format::{
-    Component, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Role, Source,
-    text_file,
+    Component, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Prerequisites, Role,
+    Source, text_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct Lock {
     pub platforms: BTreeSet<Platform>,
     /// The catalog files behind the pins.
     pub sources: Vec<Source>,
+    /// Add-ons that need others first.
+    #[serde(default, skip_serializing_if = "Prerequisites::is_empty")]
+    pub after: Prerequisites,
     /// Files, in the order of the bundle.
     pub artifacts: Vec<Artifact>,
     /// Images, in the order of the bundle.
@@ -242,6 +245,7 @@ pub(crate) mod tests {
             kubernetes: "1.25.2".parse().unwrap(),
             platforms: BTreeSet::from(["linux/amd64".parse().unwrap()]),
             sources: vec![Source { name: "test catalog".to_owned(), digest: Digest::of(b"catalog") }],
+            after: Prerequisites::default(),
             artifacts: vec![Artifact {
                 path: "artifacts/linux-amd64/kubelet".parse().unwrap(),
                 url: "https://dl.k8s.io/kubelet".to_owned(),

@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::site::SiteName;
+
 /// One text or a list of texts.
 #[derive(JsonSchema)]
 #[serde(untagged)]
@@ -32,6 +34,16 @@ where
 pub struct Paths(pub Vec<PathBuf>);
 
 impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_or_many(deserializer).map(Self)
+    }
+}
+
+/// Names of add-ons: one, or a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<SiteName>);
+
+impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         one_or_many(deserializer).map(Self)
     }

@@ -81,6 +81,7 @@ impl Contents {
             compression,
             sources: lock.sources.clone(),
             images: lock.images.iter().map(image).collect(),
+            after: lock.after.clone(),
             entries,
         };
         Ok(Self { list, made })

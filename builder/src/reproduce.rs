@@ -35,6 +35,7 @@ pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetc
         kubernetes: list.kubernetes_version,
         platforms: list.platforms.clone(),
         sources: list.sources.clone(),
+        after: list.after.clone(),
         artifacts: Vec::new(),
         images: images_of(list),
         charts: None,

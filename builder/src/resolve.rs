@@ -3,13 +3,14 @@
 mod error;
 mod listed;
 mod os_packages;
+mod prerequisites;
 mod site;
 
 use std::collections::BTreeSet;
 
 use kbundle_format::{
-    Component, ComponentName, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform, Role,
-    Source,
+    Component, ComponentName, Digest, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, PinSource, Platform,
+    Prerequisites, Role, Source,
 };
 
 use crate::catalog::{AddonKind, AddonVersion, Catalog, CatalogImage, Download, Release, Thing};
@@ -31,6 +32,8 @@ pub struct Selection {
     pub platforms: BTreeSet<Platform>,
     /// The catalog files that have what was selected.
     pub sources: Vec<Source>,
+    /// Add-ons that need others first.
+    pub after: Prerequisites,
     /// Files, in the order of the bundle.
     pub artifacts: Vec<SelectedArtifact>,
     /// Images, each for every platform, in the order of the bundle.
@@ -185,6 +188,7 @@ impl Catalog {
             kubernetes: version,
             platforms: spec.platforms.clone(),
             sources: Vec::new(),
+            after: Prerequisites::default(),
             artifacts: self.components(version, release, spec)?,
             images: Vec::new(),
             charts: None,
@@ -202,6 +206,7 @@ impl Catalog {
             add_image(&mut selection.images, image(request.clone(), None))?;
         }
         self.site(&mut selection, release, spec)?;
+        selection.after = self.prerequisites(release, spec)?;
         selection.sort_images();
         Ok(selection)
     }

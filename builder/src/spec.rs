@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use kbundle_format::{ComponentName, Platform};
+use kbundle_format::{ComponentName, Platform, Prerequisites};
 use schemars::JsonSchema;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 use crate::chart::{ChartSettings, ChartSettingsError, SiteChart};
 use crate::image_file::ImageFileError;
 use crate::mirror::{Mirror, MirrorAddresses, MirrorHost, Mirrors};
-use crate::one_or_many::{OneOrMany, Paths};
+use crate::one_or_many::{Names, OneOrMany, Paths};
 use crate::os_packages::{OsPackageSettings, OsPackageSettingsError, OsPackages};
 use crate::settings_file::{self, Settings, SettingsFileError};
 use crate::site::{FileSettings, SiteError, SiteFile, SiteManifests, SiteName};
@@ -50,6 +50,8 @@ pub struct BundleSpec {
     pub manifests: Vec<SiteManifests>,
     /// Helm charts of the site itself.
     pub charts: Vec<SiteChart>,
+    /// Add-ons, manifests and charts that need others first.
+    pub after: Prerequisites,
     /// Files that hosts get.
     pub files: Vec<SiteFile>,
     /// Packages of the hosts' distributions.
@@ -73,6 +75,7 @@ impl BundleSpec {
             images: Vec::new(),
             manifests: Vec::new(),
             charts: Vec::new(),
+            after: Prerequisites::default(),
             files: Vec::new(),
             os_packages: Vec::new(),
             left_out: Vec::new(),
@@ -162,6 +165,10 @@ pub struct SpecFile {
     /// Helm charts, by the name of the release that each becomes. cluster.yaml lists the name under `addons`.
     #[serde(default)]
     pub charts: BTreeMap<SiteName, ChartSettings>,
+    /// What has to run before an add-on, manifests or a chart is applied: a name, and the names that it needs first.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, OneOrMany>")]
+    pub after: BTreeMap<SiteName, Names>,
     /// Files of the site's own that hosts get when kinstall prepares them.
     #[serde(default)]
     pub files: Vec<FileSettings>,
@@ -273,6 +280,15 @@ impl SpecFile {
         Ok(file)
     }
 
+    /// What needs what first, by the file.
+    fn prerequisites(&self) -> Prerequisites {
+        let mut after = Prerequisites::default();
+        for (of, Names(names)) in &self.after {
+            after.add(of.as_str(), names.iter().map(ToString::to_string));
+        }
+        after
+    }
+
     /// The mirrors of the file, but for hosts that `flags` has mirrors of.
     #[must_use]
     pub fn mirrors(&self, flags: &[Mirror]) -> Mirrors {
@@ -344,6 +360,7 @@ impl SpecFlags {
             images,
             manifests: manifests.collect::<Result<_, _>>()?,
             charts: charts.collect::<Result<_, _>>()?,
+            after: file.prerequisites(),
             files: SiteFile::read_all(&file.folder, &file.files)?,
             os_packages: OsPackages::read_all(&file.folder, &file.os_packages)?,
             left_out: file.left_out_images.clone(),

@@ -103,6 +103,7 @@ fn contents(version: &str, seed: u64) -> (BundleList, Vec<Content>) {
         compression: Compression::at_level(3),
         sources: vec![],
         images: vec![image],
+        after: kbundle_format::Prerequisites::default(),
         entries: contents.iter().map(|(entry, _)| entry.clone()).collect(),
     };
     (list, contents)

@@ -140,8 +140,8 @@ impl ResourceDescriptor {
         Self { name: None, uri: Some(uri.to_owned()), digest: sha256(digest) }
     }
 
-    fn of_list(list_bytes: &[u8]) -> Self {
-        Self { name: Some(LIST_PATH.to_owned()), uri: None, digest: sha256(&Digest::of(list_bytes)) }
+    fn of_list(list: &Digest) -> Self {
+        Self { name: Some(LIST_PATH.to_owned()), uri: None, digest: sha256(list) }
     }
 }
 
@@ -153,9 +153,15 @@ impl<P: Predicate> Statement<P> {
     /// States `predicate` of the bundle with these list bytes.
     #[must_use]
     pub fn about(list_bytes: &[u8], predicate: P) -> Self {
+        Self::about_lists(&[Digest::of(list_bytes)], predicate)
+    }
+
+    /// States `predicate` of the bundles with these lists.
+    #[must_use]
+    pub fn about_lists(lists: &[Digest], predicate: P) -> Self {
         Self {
             format: STATEMENT_TYPE.to_owned(),
-            subject: vec![ResourceDescriptor::of_list(list_bytes)],
+            subject: lists.iter().map(ResourceDescriptor::of_list).collect(),
             predicate_type: P::TYPE.to_owned(),
             predicate,
         }
@@ -184,6 +190,23 @@ impl<P: Predicate> Statement<P> {
         list_bytes: &[u8],
         trusted: &[VerifyingKey],
     ) -> Result<(Self, Vec<KeyId>), AttestationError> {
+        let (statement, signers) = Self::verify_signed(path, envelope, trusted)?;
+        let expected = Digest::of(list_bytes);
+        match statement.subject.as_slice() {
+            [subject] if subject.digest == sha256(&expected) => Ok((statement, signers)),
+            subjects => {
+                let found = subjects.iter().flat_map(|subject| subject.digest.values()).cloned().collect::<Vec<_>>();
+                Err(AttestationError::Subject { path: path.to_owned(), found: found.join(", "), expected })
+            }
+        }
+    }
+
+    /// The same of a statement about any list.
+    pub fn verify_signed(
+        path: &str,
+        envelope: &[u8],
+        trusted: &[VerifyingKey],
+    ) -> Result<(Self, Vec<KeyId>), AttestationError> {
         let path = || path.to_owned();
         let shape = || AttestationError::Shape { path: path() };
         let envelope: Envelope = serde_json::from_slice(envelope).map_err(|_| shape())?;
@@ -197,17 +220,7 @@ impl<P: Predicate> Statement<P> {
         }
         let statement: Self = serde_json::from_slice(&payload).map_err(|_| shape())?;
         let types = (envelope.payload_type.as_str(), statement.format.as_str(), statement.predicate_type.as_str());
-        if types != (PAYLOAD_TYPE, STATEMENT_TYPE, P::TYPE) {
-            return Err(shape());
-        }
-        let expected = Digest::of(list_bytes);
-        match statement.subject.as_slice() {
-            [subject] if subject.digest == sha256(&expected) => Ok((statement, signers)),
-            subjects => {
-                let found = subjects.iter().flat_map(|subject| subject.digest.values()).cloned().collect::<Vec<_>>();
-                Err(AttestationError::Subject { path: path(), found: found.join(", "), expected })
-            }
-        }
+        if types == (PAYLOAD_TYPE, STATEMENT_TYPE, P::TYPE) { Ok((statement, signers)) } else { Err(shape()) }
     }
 }
 

@@ -25,6 +25,7 @@ const LOST_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
+#[schemars(rename = "DamageVerdict")]
 pub enum Verdict {
     /// The medium or the copy is bad.
     Damaged,

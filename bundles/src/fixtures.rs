@@ -62,6 +62,7 @@ pub fn list(entries: Vec<Entry>) -> BundleList {
         compression: Compression::at_level(LEVEL),
         sources: vec![],
         images: vec![],
+        after: crate::Prerequisites::default(),
         entries,
     }
 }

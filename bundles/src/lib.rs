@@ -4,7 +4,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`digest`], [`names`], [`component`], [`list`] | the list: entries, images, their types and bounds |
+//! | [`digest`], [`names`], [`component`], [`prerequisites`], [`list`] | the list: entries, images, the order of add-ons, their types and bounds |
 //! | [`oci`] | the documents that images are made of |
 //! | [`sha256`] | two messages hashed at a time, for a check of all entries |
 //! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
@@ -48,7 +48,9 @@ pub mod oci;
 mod ordered;
 pub mod os_package;
 mod pieces;
+pub mod prerequisites;
 mod read_error;
+mod role;
 pub mod sealed;
 pub mod seek_table;
 pub mod sha256;
@@ -75,6 +77,7 @@ pub use key_notes::KeyNotes;
 pub use list::{BundleList, Compression, Entry, EntryKind, Image, Origin, PinSource, Role, Source};
 pub use moment::Moment;
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
+pub use prerequisites::Prerequisites;
 pub use signature::{SignatureFile, TrustPolicy, Verified};
 pub use source::BundleSource;
 pub use stream::BundleStream;

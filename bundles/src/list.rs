@@ -4,15 +4,16 @@
 //! same content, so that two lists are equal exactly when their bytes are.
 
 use std::collections::{BTreeSet, HashSet};
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_BYTES};
-use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform};
+use crate::prerequisites::circle_words;
+use crate::{Component, ComponentName, Digest, EntryPath, HostFile, ImageRef, KubeVersion, Platform, Prerequisites};
 
 pub use crate::entry_kind::EntryKind;
+pub use crate::role::{Role, RoleError};
 
 /// Name of the list in the bundle.
 pub const LIST_PATH: &str = "bundle.json";
@@ -41,6 +42,9 @@ pub struct BundleList {
     pub sources: Vec<Source>,
     /// The images, by reference.
     pub images: Vec<Image>,
+    /// Add-ons that need others first.
+    #[serde(default, skip_serializing_if = "Prerequisites::is_empty")]
+    pub after: Prerequisites,
     /// Everything the bundle holds, in the order of the file.
     pub entries: Vec<Entry>,
 }
@@ -162,49 +166,6 @@ impl PinSource {
     }
 }
 
-/// Which hosts need an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Runs the API server and its companions.
-    ControlPlane,
-    /// Runs an etcd member.
-    Etcd,
-    /// Runs pods of users.
-    Worker,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::ControlPlane, Self::Etcd, Self::Worker];
-
-    /// The name in files and on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ControlPlane => "control-plane",
-            Self::Etcd => "etcd",
-            Self::Worker => "worker",
-        }
-    }
-}
-
-/// The text names no role.
-#[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a role; expected control-plane, etcd or worker")]
-pub struct RoleError {
-    text: String,
-}
-
-impl FromStr for Role {
-    type Err = RoleError;
-
-    fn from_str(text: &str) -> Result<Self, RoleError> {
-        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        found.ok_or_else(|| RoleError { text: text.to_owned() })
-    }
-}
-
 /// Why bytes are not a list.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -258,6 +219,12 @@ pub enum ListError {
         /// The digest it lists.
         digest: Digest,
     },
+    /// Add-ons that cannot be put into an order.
+    #[error("bundle.json has add-ons that need each other first: {}", circle_words(names))]
+    Circle {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// An image whose manifest is not an entry.
     #[error("bundle.json names image {reference}, but no image manifest {digest}")]
     NoManifest {
@@ -302,6 +269,9 @@ impl BundleList {
     fn validate(&self) -> Result<(), ListError> {
         if self.entries.len() > MAX_ENTRIES {
             return Err(ListError::TooManyEntries { found: self.entries.len() });
+        }
+        if let Some(circle) = self.after.circle() {
+            return Err(ListError::Circle { names: circle.into_iter().map(str::to_owned).collect() });
         }
         let mut seen = HashSet::new();
         let mut manifests = HashSet::new();
@@ -399,6 +369,7 @@ mod tests {
                 pinned: manifest,
                 roles: [Role::Worker].into(),
             }],
+            after: Prerequisites::default(),
             entries: vec![
                 entry("bin/kubelet".parse().unwrap(), Digest::of(b"kubelet"), EntryKind::Binary),
                 entry(EntryPath::blob(&manifest), manifest, EntryKind::ImageManifest),
@@ -478,6 +449,18 @@ mod tests {
     fn refuses_an_image_without_its_manifest() {
         let error = refusal(|list| list.images[0].manifest = Digest::of(b"other"));
         assert!(error.contains("names image registry.k8s.io/pause:3.8"), "{error}");
+    }
+
+    #[test]
+    fn needs_of_add_ons_are_kept_and_a_circle_of_them_is_refused() {
+        let mut list = list();
+        list.after.add("shop", ["metallb".to_owned()]);
+        assert_eq!(BundleList::parse(&list.to_bytes()).unwrap(), list);
+        let error = refusal(|list| {
+            list.after.add("shop", ["metallb".to_owned()]);
+            list.after.add("metallb", ["shop".to_owned()]);
+        });
+        assert!(error.ends_with("need each other first: metallb needs shop, shop needs metallb"), "{error}");
     }
 
     #[test]

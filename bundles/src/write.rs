@@ -77,8 +77,8 @@ type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
 /// ```
 /// use kbundle_format::list::FORMAT_VERSION;
 /// use kbundle_format::{
-///     BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Role, SignatureCheck, SignatureFile, SigningKey,
-///     TrustPolicy, key::Algorithm,
+///     BundleList, BundleStream, BundleWriter, Compression, Digest, Entry, EntryKind, Prerequisites, Role, SignatureCheck, SignatureFile,
+///     SigningKey, TrustPolicy, key::Algorithm,
 /// };
 ///
 /// let content = b"kind: Namespace\n";
@@ -89,6 +89,7 @@ type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
 ///     compression: Compression::at_level(3),
 ///     sources: vec![],
 ///     images: vec![],
+///     after: Prerequisites::default(),
 ///     entries: vec![Entry {
 ///         path: "manifests/site/namespace.yaml".parse()?,
 ///         digest: Digest::of(content),

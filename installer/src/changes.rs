@@ -70,7 +70,7 @@ mod tests {
     type Edit = fn(&mut ClusterSpec);
 
     /// Changes of the file, and whether each is refused.
-    const EDITS: [(Edit, bool); 9] = [
+    const EDITS: [(Edit, bool); 10] = [
         (|spec| spec.network.dns_domain = "plant.example".parse().unwrap(), true),
         (|spec| spec.api.port = 7443, true),
         (|spec| spec.security.encryption_at_rest = crate::config::Switch::Disabled, true),
@@ -78,6 +78,7 @@ mod tests {
         (|spec| spec.api.certificate_sans.push("k8s.example".into()), false),
         (|spec| spec.kubelet.max_pods = 60, false),
         (|spec| spec.security.audit_log = crate::config::Switch::Disabled, false),
+        (|spec| spec.security.pod_security = crate::config::PodSecurity::Baseline, false),
         (|spec| spec.scheduler.extra_args = [("v".to_owned(), "4".into())].into(), false),
         (|spec| spec.addons.push("metallb".parse().unwrap()), false),
     ];

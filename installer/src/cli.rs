@@ -32,7 +32,7 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
-pub use audit::AuditArguments;
+pub use audit::{AuditArguments, RecordArguments};
 pub use backup::{
     BackupArguments, BackupCommand, Interval, MakeArguments, RestoreArguments, ScheduleArguments, SealingArguments,
 };
@@ -317,6 +317,36 @@ pub struct BundleArguments {
     pub audit: RequiredAuditArgs,
 }
 
+/// A bundle that may be left out, and whom to trust.
+#[derive(Clone, Debug, Args)]
+pub struct OptionalBundleArguments {
+    /// The bundle: a file, one of its volumes, or a folder with its volumes
+    #[arg(value_name = "BUNDLE")]
+    pub place: Option<PathBuf>,
+    /// Where further volumes lie.
+    #[command(flatten)]
+    pub volumes: VolumeArguments,
+    /// What opens it where it is sealed.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+    /// Bundles that complete it.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
+}
+
+impl OptionalBundleArguments {
+    /// As a bundle that is there; nothing where none was given. `audit` says whether it has to have passed one.
+    #[must_use]
+    pub fn required(&self, audit: RequiredAuditArgs) -> Option<BundleArguments> {
+        let place = self.place.clone()?;
+        let bundle = BundleArgs { bundle: place, volumes: self.volumes.clone(), opening: self.opening.clone() };
+        Some(BundleArguments { bundle, base: self.base.clone(), trust: self.trust.clone(), audit })
+    }
+}
+
 /// Whose word on a bundle counts.
 #[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
@@ -344,21 +374,9 @@ pub struct HostsArguments {
 /// Arguments of `preflight`.
 #[derive(Debug, Args)]
 pub struct PreflightArguments {
-    /// The bundle to install: a file, one of its volumes, or a folder with its volumes
-    #[arg(value_name = "BUNDLE")]
-    pub place: Option<PathBuf>,
-    /// Where further volumes lie.
+    /// The bundle to install, where one is given.
     #[command(flatten)]
-    pub volumes: VolumeArguments,
-    /// What opens it where it is sealed.
-    #[command(flatten)]
-    pub opening: OpeningArgs,
-    /// Bundles that complete it.
-    #[command(flatten)]
-    pub base: BaseArgs,
-    /// Whom to trust.
-    #[command(flatten)]
-    pub trust: TrustArguments,
+    pub bundle: OptionalBundleArguments,
     /// Whether it has to have passed an audit.
     #[command(flatten)]
     pub audit: RequiredAuditArgs,

@@ -161,6 +161,7 @@ pub fn list(version: &str) -> BundleList {
         platforms: [platform()].into(),
         compression: Compression::at_level(3),
         images,
+        after: kbundle_format::Prerequisites::default(),
         entries,
         sources: Vec::new(),
     }

@@ -15,6 +15,8 @@ use crate::topology::Member;
 pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
 /// The kubelet's own kubeconfig, there once the host has joined.
 pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// By this name the API notes what kinstall writes.
+pub const FIELD_MANAGER: &str = "kinstall";
 const PROGRAM: &str = "/usr/local/bin/kubectl";
 /// kubectl would keep its cache in root's home otherwise.
 const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";
@@ -154,11 +156,21 @@ impl<'a> Kubectl<'a> {
 
     /// Those of `objects` that the API has, as it has them. None where it does not know a kind of them yet.
     pub fn get_objects(&self, objects: &[Value]) -> anyhow::Result<Vec<Value>> {
+        self.get_each(objects, &[])
+    }
+
+    /// The same, with who manages which fields.
+    pub fn get_managed_objects(&self, objects: &[Value]) -> anyhow::Result<Vec<Value>> {
+        self.get_each(objects, &["--show-managed-fields"])
+    }
+
+    fn get_each(&self, objects: &[Value], more: &[&str]) -> anyhow::Result<Vec<Value>> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        let command = self.command(&["get", "--ignore-not-found", "--output=json", "--filename=-"]);
+        let arguments = [&["get", "--ignore-not-found", "--output=json", "--filename=-"], more].concat();
+        let command = self.command(&arguments);
         let output = self.try_command(&command.input(serde_json::to_vec(&list)?))?;
         if output.code != Some(0) || output.stdout.trim().is_empty() {
             return Ok(Vec::new());
@@ -188,14 +200,38 @@ impl<'a> Kubectl<'a> {
 
     /// Replaces an object that was read before and that nobody changed since.
     pub fn replace(&self, object: &Value) -> anyhow::Result<()> {
-        self.run_command(&self.command(&["replace", "--filename=-"]).input(serde_json::to_vec(object)?))?;
+        let manager = format!("--field-manager={FIELD_MANAGER}");
+        self.run_command(&self.command(&["replace", &manager, "--filename=-"]).input(serde_json::to_vec(object)?))?;
         Ok(())
+    }
+
+    /// What the API server would make of `objects` by [`apply`](Self::apply), with every default filled in. Changes nothing.
+    pub fn would_apply(&self, objects: &[Value]) -> anyhow::Result<Result<Vec<Value>, String>> {
+        let manager = format!("--field-manager={FIELD_MANAGER}");
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--force-conflicts",
+            &manager,
+            "--output=json",
+            "--filename=-",
+        ];
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let output = self.try_command(&self.command(&arguments).input(serde_json::to_vec(&list)?))?;
+        if output.code != Some(0) {
+            return Ok(Err(output.stderr.trim().to_owned()));
+        }
+        let answer: Value = serde_json::from_str(&output.stdout).context("while reading objects")?;
+        // One object comes alone.
+        Ok(Ok(answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer])))
     }
 
     /// Makes the objects in `manifests` (YAML or JSON) what they say there.
     pub fn apply(&self, manifests: impl Into<Vec<u8>>) -> anyhow::Result<()> {
         // The server merges; a client's last-applied annotation would double large objects and can exceed its limit.
-        let arguments = ["apply", "--server-side", "--force-conflicts", "--field-manager=kinstall", "--filename=-"];
+        let manager = format!("--field-manager={FIELD_MANAGER}");
+        let arguments = ["apply", "--server-side", "--force-conflicts", &manager, "--filename=-"];
         self.run_command(&self.command(&arguments).input(manifests))?;
         Ok(())
     }
@@ -267,18 +303,18 @@ mod tests {
     fn starting(root: &std::path::Path, command: &Command) -> Option<String> {
         let (looked, ready) = (root.join("looked"), root.join("ready"));
         let is_look = command.arguments.iter().any(|argument| argument == "--raw=/readyz");
-        Some(match (is_look, ready.exists()) {
-            (false, true) => r#"{"kind": "Node"}"#.to_owned(),
-            (false, false) => format!("{FAILS}Error from server (Forbidden): nodes \"w1\" is forbidden"),
+        match (is_look, ready.exists()) {
+            (false, true) => Some(r#"{"kind": "Node"}"#.to_owned()),
+            (false, false) => Some(format!("{FAILS}Error from server (Forbidden): nodes \"w1\" is forbidden")),
             (true, _) if looked.exists() => {
                 fs_err::write(ready, "").unwrap();
-                "ok".to_owned()
+                None
             }
             (true, _) => {
                 fs_err::write(looked, "").unwrap();
-                format!("{FAILS}[-]poststarthook/rbac/bootstrap-roles failed")
+                Some(format!("{FAILS}[-]poststarthook/rbac/bootstrap-roles failed"))
             }
-        })
+        }
     }
 
     #[test]

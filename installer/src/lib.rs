@@ -36,6 +36,7 @@ mod keep_records;
 pub mod kernel_settings;
 pub mod kubeadm;
 pub mod kubectl;
+pub mod kubelet_requests;
 pub mod lock;
 pub mod os_packages;
 pub mod pki;

@@ -7,10 +7,10 @@ use crate::host::{Host, StepState};
 use crate::inputs::Inputs;
 use crate::stage::Phase;
 use crate::steps::{
-    Addons, BootSettings, Bridge, CertificateTimer, Charts, Containerd, ControlPlane, Dns, Etcd, EtcdClient,
-    ExternalEtcd, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
-    LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys, SiteFiles, Step,
-    Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
+    Addons, BootSettings, Bridge, CertificateTimer, Containerd, ControlPlane, Dns, Etcd, EtcdClient, ExternalEtcd,
+    FileModes, Firewall, HostsFile, ImageKeeper, Images, Join, KernelModules, KubeadmConfig, Kubeconfig, Kubelet,
+    KubeletCertificates, LoadBalancer, Network, NetworkManager, NodeSettings, OsPackages, Programs, Ready, SharedKeys,
+    SiteFiles, Step, Swap, Sysctls, Taint, VirtualAddress, kubeadm_config, upgrade,
 };
 use crate::upgrade::part::Part;
 
@@ -44,10 +44,11 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Network, &Network),
     (Phase::Finish, &Taint),
     (Phase::Finish, &NodeSettings),
+    (Phase::Finish, &FileModes),
     (Phase::Finish, &ImageKeeper),
+    (Phase::Finish, &KubeletCertificates),
     (Phase::Finish, &CertificateTimer),
     (Phase::Finish, &Addons),
-    (Phase::Finish, &Charts),
     (Phase::Finish, &Ready),
 ];
 
@@ -192,6 +193,7 @@ mod tests {
         bridge: give this host's pods a bridge
         network: connect pods with those of other hosts by routes
         taint: let node-1 run pods of users
+        file-modes: close the kubelet's configuration to other users
         image-keeper: guard the images against deletion
         certificate-timer: have certificates renewed before they end
         addons: remove add-ons that are listed no longer
@@ -209,9 +211,9 @@ mod tests {
             wanted.map(|step| step.step.id()).collect::<Vec<_>>().join(" ")
         };
         let later = [Phase::ControlPlane, Phase::Worker, Phase::Network, Phase::Finish];
-        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network node-settings image-keeper certificate-timer addons ready");
-        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network image-keeper certificate-timer");
-        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network image-keeper certificate-timer ready");
+        insta::assert_snapshot!(steps(&cluster, "c1", &later), @"etcd-client kubeadm-config control-plane kubeconfig dns bridge network node-settings file-modes image-keeper certificate-timer addons ready");
+        insta::assert_snapshot!(steps(&cluster, "c2", &later), @"etcd-client shared-keys kubeadm-config control-plane kubeconfig bridge network file-modes image-keeper certificate-timer");
+        insta::assert_snapshot!(steps(&cluster, "w1", &later), @"load-balancer join bridge network file-modes image-keeper certificate-timer ready");
         assert_eq!(steps(&cluster, "w1", &[Phase::Etcd]), "");
         cluster.spec.hosts[2].roles = [kbundle_format::Role::Etcd].into();
         insta::assert_snapshot!(steps(&cluster, "c3", &Phase::ALL), @"hosts-file programs etcd");

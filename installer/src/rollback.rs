@@ -95,7 +95,7 @@ impl Rollback {
         let from = target.kubernetes_version;
         let (to, snapshot) = (inputs.list.kubernetes_version, snapshot_path(from));
         if !unfinished::has(host, Mark::Changing)? {
-            return Ok(Self { former: FormerFiles::default(), snapshot, from, to, acts: Vec::new() });
+            return Ok(Self { former: FormerFiles::unchanged(host), snapshot, from, to, acts: Vec::new() });
         }
         let former = FormerFiles::read(host).and_then(|former| {
             let former = former.context("this host has no copies of what ran before the upgrade")?;

@@ -67,6 +67,8 @@ pub enum Stage {
     Support,
     /// Taking hosts back from an upgrade that is not finished.
     Rollback,
+    /// Comparing hosts with the bundle that they were set up from.
+    Audit,
 }
 
 impl Stage {
@@ -115,7 +117,8 @@ impl Stage {
             | Self::Remove
             | Self::Certificates
             | Self::Support
-            | Self::Rollback => None,
+            | Self::Rollback
+            | Self::Audit => None,
         }
     }
 }
@@ -140,6 +143,7 @@ impl fmt::Display for Stage {
             Self::Certificates => "certificates",
             Self::Support => "support",
             Self::Rollback => "rollback",
+            Self::Audit => "audit",
         })
     }
 }

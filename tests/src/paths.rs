@@ -37,6 +37,11 @@ pub(crate) fn virtual_machine() -> Result<PathBuf> {
     filled("virtual-machine", &["--virtual-machine"])
 }
 
+/// kube-bench of a version: the program `kube-bench` and its profiles, `cfg/`. Builds it first where it is missing.
+pub(crate) fn kube_bench(version: &str) -> Result<PathBuf> {
+    filled(&format!("kube-bench-{version}"), &["--kube-bench", version])
+}
+
 fn filled(name: &str, options: &[&str]) -> Result<PathBuf> {
     let link = cache().join(name);
     if !link.exists() {

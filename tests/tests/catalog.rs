@@ -33,10 +33,10 @@ fn defaults(kubernetes: KubeVersion, platforms: &[&str]) -> BundleSpec {
 
 /// The list of the bundle that a build would make.
 fn list_of(selection: Selection) -> BundleList {
-    let Selection { kubernetes, platforms, sources, artifacts, images, charts: _, os_packages: _ } = selection;
+    let Selection { kubernetes, platforms, sources, after, artifacts, images, charts: _, os_packages: _ } = selection;
     let images = images.iter().flat_map(|image| platforms.iter().map(|platform| locked(image, platform))).collect();
     let artifacts = artifacts.into_iter().map(fetched).collect();
-    let lock = Lock { schema: SCHEMA, kubernetes, platforms, sources, artifacts, images };
+    let lock = Lock { schema: SCHEMA, kubernetes, platforms, sources, after, artifacts, images };
     let bytes = Contents::of(&lock, Compression::at_level(3)).unwrap().list.to_bytes();
     BundleList::parse(&bytes).unwrap()
 }

@@ -9,7 +9,7 @@ use kbundle::Arguments;
 use kinstall::cli::Cli;
 
 /// Options whose text says what the command at hand does with them. Only how they are written is the same.
-const OWN_TEXT: [&str; 3] = ["out", "dry-run", "k8s"];
+const OWN_TEXT: [&str; 4] = ["out", "dry-run", "k8s", "since"];
 
 /// How an option is written, what it takes, and what its help says.
 type Form = (Option<char>, Vec<String>, String);
@@ -39,8 +39,8 @@ fn values(argument: &Arg) -> Vec<String> {
 fn form(argument: &Arg) -> Form {
     let name = argument.get_long().unwrap_or_default();
     let help = argument.get_help().map(ToString::to_string).filter(|_| !OWN_TEXT.contains(&name));
-    // Where a file is written, some commands write a folder.
-    let values = if name == "out" { Vec::new() } else { values(argument) };
+    // Where a file is written, some commands write a folder. What was before is a bundle to one command, and a record to another.
+    let values = if ["out", "since"].contains(&name) { Vec::new() } else { values(argument) };
     (argument.get_short(), values, help.unwrap_or_default())
 }
 

@@ -117,7 +117,7 @@ impl Addons {
         if versions.is_empty() {
             return self.left_out.push(format!("{name}: no version goes with a Kubernetes of this catalog"));
         }
-        self.found.insert(name.to_owned(), Addon { kind, licence, project, versions });
+        self.found.insert(name.to_owned(), Addon { kind, licence, project, after: BTreeSet::new(), versions });
     }
 
     fn note_unpinned(&mut self) {

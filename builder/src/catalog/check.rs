@@ -44,7 +44,7 @@ impl Catalog {
             Some(AddonKind::LoadBalancer) => {
                 BundleSpec { load_balancer: LoadBalancer::Addon(name.clone()), ..bare.clone() }
             }
-            Some(AddonKind::Addon) | None => BundleSpec { addons: vec![name.clone()], ..bare.clone() },
+            Some(AddonKind::Addon) | None => BundleSpec { addons: self.with_prerequisites(name), ..bare.clone() },
         };
         match fault(&bare) {
             Some(message) => vec![message],

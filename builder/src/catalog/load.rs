@@ -134,7 +134,10 @@ impl Catalog {
                 Some(known) if known.kind != addon.kind => {
                     return Err(CatalogError::Unlike { what: format!("add-on {name}") });
                 }
-                Some(known) => known.versions.extend(addon.versions),
+                Some(known) => {
+                    known.after.extend(addon.after);
+                    known.versions.extend(addon.versions);
+                }
                 None => drop(self.addons.insert(name, addon)),
             }
         }
@@ -162,8 +165,11 @@ impl Catalog {
             join(&mut known.versions, family.versions)
         })
         .map_err(|what| twice(format!("component {what}")))?;
-        merge(&mut self.addons, file.addons, |known, addon| join(&mut known.versions, addon.versions))
-            .map_err(|what| twice(format!("add-on {what}")))?;
+        merge(&mut self.addons, file.addons, |known, addon| {
+            known.after.extend(addon.after);
+            join(&mut known.versions, addon.versions)
+        })
+        .map_err(|what| twice(format!("add-on {what}")))?;
         join(&mut self.releases, file.releases).map_err(|what| twice(format!("release {what}")))
     }
 }

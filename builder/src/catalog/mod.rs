@@ -199,6 +199,9 @@ pub struct Addon {
     /// The project's page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// Add-ons that have to run before this one is applied.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<String>,
     /// By version, without a leading `v`.
     pub versions: BTreeMap<String, AddonVersion>,
 }

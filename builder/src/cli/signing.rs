@@ -3,19 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use kbundle_commands::arguments::BundleArgs;
+use kbundle_commands::arguments::{BundleArgs, PassphraseArgs};
 use kbundle_format::key::Algorithm;
 use kbundle_format::key_notes::Day;
-
-/// Where the passphrase of an encrypted key comes from.
-#[derive(Debug, Args)]
-pub struct PassphraseArgs {
-    /// Read the passphrase of encrypted keys from this file descriptor, one line
-    ///
-    /// Without it, the passphrase comes from the environment variable `KBUNDLE_PASSPHRASE`, or from the terminal.
-    #[arg(long, value_name = "N")]
-    pub passphrase_fd: Option<u32>,
-}
 
 /// Create a pair of keys for signing
 ///

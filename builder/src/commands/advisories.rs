@@ -8,11 +8,11 @@ use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Advise as _, Explained as _};
 use kbundle_commands::destination::Destination;
 use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::signing_key::signing_key;
 use kbundle_format::{KeyId, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::keys;
 use crate::cli::{AdvisoriesCommand, AdvisoriesPackArgs};
 
 /// What `--output json` prints.
@@ -36,7 +36,7 @@ pub fn run(command: &AdvisoriesCommand, output: OutputFormat) -> anyhow::Result<
 }
 
 fn pack(arguments: &AdvisoriesPackArgs, output: OutputFormat, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let read = |path: &PathBuf| keys::signing_key(path, &arguments.passphrase);
+    let read = |path: &PathBuf| signing_key(path, &arguments.passphrase);
     let keys = arguments.key.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
     let mut packer = Packer::default();

@@ -14,6 +14,7 @@ use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, progress};
 use kbundle_commands::composed::{names, note_beside};
 use kbundle_commands::interrupt::{Interrupt, interrupted};
+use kbundle_commands::signing_key::signing_key;
 use kbundle_format::bases::{Base, Bases};
 use kbundle_format::head::Attestation;
 use kbundle_format::shell::word;
@@ -22,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan::{Plan, Source};
-use super::{dry_run, keys, provenance, source};
+use super::{dry_run, provenance, source};
 use crate::cli::BuildArgs;
 
 /// Higher levels gain little on layers that are compressed already, and cost minutes.
@@ -149,7 +150,7 @@ fn sign(
 }
 
 fn signing_keys(paths: Vec<PathBuf>, arguments: &BuildArgs) -> anyhow::Result<Vec<(PathBuf, SigningKey)>> {
-    paths.into_iter().map(|path| keys::signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
+    paths.into_iter().map(|path| signing_key(&path, &arguments.passphrase).map(|key| (path, key))).collect()
 }
 
 fn text(name: &str, report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {

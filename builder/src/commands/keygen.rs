@@ -7,13 +7,13 @@ use anyhow::Context as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_cli::{Explained as _, failure};
 use kbundle_commands::destination::{DestinationError, Existing, check_name, refuse_stdout};
+use kbundle_commands::signing_key::new_passphrase;
 use kbundle_format::atomic_file::AtomicFile;
 use kbundle_format::key::Algorithm;
 use kbundle_format::{KeyId, KeyNotes, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::keys;
 use crate::cli::KeygenArgs;
 
 /// What `--output json` prints.
@@ -47,11 +47,8 @@ pub fn run(arguments: &KeygenArgs, output: OutputFormat) -> anyhow::Result<()> {
         .map_err(|error| failure::usage(error.to_string(), "see `kbundle keygen --help`"))?;
     let key = SigningKey::generate(arguments.algorithm.into())?;
     let verifying = key.verifying_key();
-    let pem = if arguments.encrypt {
-        key.to_encrypted_pem(&keys::new_passphrase(&arguments.passphrase)?)?
-    } else {
-        key.to_pem()?
-    };
+    let pem =
+        if arguments.encrypt { key.to_encrypted_pem(&new_passphrase(&arguments.passphrase)?)? } else { key.to_pem()? };
     write_new(private, &pem, 0o600)?;
     write_new(&public, &format!("{notes}{}", verifying.to_pem()), 0o644)?;
     let report = Report {

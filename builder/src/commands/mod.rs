@@ -13,7 +13,6 @@ pub mod dry_run;
 pub mod export;
 pub mod images;
 pub mod keygen;
-pub mod keys;
 pub mod layout;
 pub mod licences;
 pub mod lock;

@@ -16,10 +16,10 @@ use kbundle_cli::{Explained as _, failure};
 use kbundle_cluster::contents::BundleContents;
 use kbundle_commands::destination::Destination;
 use kbundle_commands::input::Input;
+use kbundle_commands::signing_key::check_signing_key;
 use kbundle_format::{Digest, IndexedBundle, SignatureCheck};
 
 use super::check::Cluster;
-use super::keys;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
 
@@ -164,7 +164,7 @@ fn key_files(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<PathB
             "make one with `kbundle keygen` and give it with `--key signing.key`, or say `--unsigned`",
         ));
     }
-    paths.iter().try_for_each(|path| keys::check_signing_key(path))?;
+    paths.iter().try_for_each(|path| check_signing_key(path))?;
     Ok(paths)
 }
 

@@ -10,6 +10,7 @@ use kbundle_commands::arguments::BundleArgs;
 use kbundle_commands::composed::Composition;
 use kbundle_commands::destination::{Destination, Existing, check_name};
 use kbundle_commands::input::{Bundle, Input, Opened};
+use kbundle_commands::signing_key::signing_key;
 use kbundle_commands::verify::read_all;
 use kbundle_format::atomic_file::write_atomically;
 use kbundle_format::compose::NewHead;
@@ -19,7 +20,6 @@ use kbundle_format::{BundleSource, Digest, KeyId, SignatureCheck, SignatureFile}
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::keys;
 use crate::cli::SignArgs;
 
 /// What `--output json` prints of a new signature.
@@ -87,7 +87,7 @@ fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
 /// Signs, or takes the signature that was made elsewhere.
 fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(SignatureFile, KeyId)> {
     if let Some(path) = &arguments.key {
-        let key = keys::signing_key(path, &arguments.passphrase)?;
+        let key = signing_key(path, &arguments.passphrase)?;
         return Ok((SignatureFile::sign(list_bytes, &key), key.verifying_key().id()));
     }
     let (Some(attached), Some(public)) = (&arguments.attach, &arguments.public_key) else {

@@ -29,8 +29,20 @@ pub fn components(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
         side.list.entries.iter().filter_map(component).collect()
     };
     let (theirs, ours) = (versions(old), versions(new));
+    let versions = both(&theirs, &ours)
+        .filter_map(|(name, old, new)| Difference::of_versions(Topic::Components, name, old.cloned(), new.cloned()));
+    versions.chain(needs(old, new)).collect()
+}
+
+/// What has to run before what.
+fn needs(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
+    let needs = |side: &Side<'_>| -> BTreeMap<String, String> {
+        let needs = side.list.after.needs();
+        needs.map(|need| (format!("{} needs {} first", need.of, need.name), "yes".to_owned())).collect()
+    };
+    let (theirs, ours) = (needs(old), needs(new));
     both(&theirs, &ours)
-        .filter_map(|(name, old, new)| Difference::of_versions(Topic::Components, name, old.cloned(), new.cloned()))
+        .filter_map(|(name, old, new)| Difference::between(Topic::Components, name, old.cloned(), new.cloned()))
         .collect()
 }
 

@@ -18,7 +18,7 @@ pub use side::{ImageSettings, Side};
 pub enum Topic {
     /// The Kubernetes release, and the platforms
     Kubernetes,
-    /// Programs, by version
+    /// Programs and add-ons, by version, and what they need first
     Components,
     /// Files, by content
     Files,

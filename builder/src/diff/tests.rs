@@ -32,6 +32,13 @@ fn lines(old: &Side<'_>, new: &Side<'_>, topic: Topic) -> Vec<String> {
 }
 
 #[test]
+fn another_order_of_add_ons_is_a_difference() {
+    let (old, mut new) = (list(), list());
+    new.after.add("shop", ["metallb".to_owned()]);
+    assert_eq!(lines(&side(&old), &side(&new), Topic::Components), ["Added shop needs metallb first:  -> yes"]);
+}
+
+#[test]
 fn a_bundle_does_not_differ_from_itself() {
     let list = list();
     assert_eq!(compare(&side(&list), &side(&list), &Topic::ALL), []);

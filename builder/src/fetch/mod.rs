@@ -137,7 +137,7 @@ impl Fetcher {
 
     /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
     pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
-        let Selection { kubernetes, platforms, sources, artifacts, images, .. } = selection;
+        let Selection { kubernetes, platforms, sources, after, artifacts, images, .. } = selection;
         let pairs: Vec<_> = images
             .into_iter()
             .flat_map(|image| platforms.iter().map(move |platform| (image.clone(), platform.clone())))
@@ -145,7 +145,7 @@ impl Fetcher {
         let artifacts = self.all(artifacts, |this, artifact| async move { this.pin_artifact(artifact).await }).await?;
         let pin = |this: Self, (image, platform)| async move { image::PinnedImage::find(&this, image, platform).await };
         let images = self.all(pairs, pin).await?;
-        Ok(Lock { schema: SCHEMA, kubernetes, platforms, sources, artifacts, images })
+        Ok(Lock { schema: SCHEMA, kubernetes, platforms, sources, after, artifacts, images })
     }
 
     /// Fetches everything that the lock names, and notes the sizes of files in it.

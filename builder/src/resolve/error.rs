@@ -1,6 +1,7 @@
 //! Why a spec cannot be met from a catalog.
 
 use kbundle_cli::similar::{nearest, nearest_version};
+use kbundle_format::prerequisites::circle_words;
 use kbundle_format::{Component, Digest, ImageRef, KubeVersion, Platform};
 
 use crate::spec::ImageRequestError;
@@ -86,6 +87,36 @@ pub enum ResolveError {
     SameName {
         /// The name.
         name: String,
+    },
+    /// `after` in bundle.yaml is about something that the bundle does not have.
+    #[error(
+        "`after` has `{name}`, which is not in the bundle{}; the bundle has {}",
+        meant(nearest(name, texts(known))),
+        words(known)
+    )]
+    UnknownInAfter {
+        /// The name.
+        name: String,
+        /// What cluster.yaml can list.
+        known: Vec<String>,
+    },
+    /// An add-on needs another one first, which the bundle does not have.
+    #[error("{of} needs `{name}` first, which is not in the bundle{}", meant(nearest(name, texts(known)).filter(|_| !is_in_catalog)))]
+    Needed {
+        /// The add-on.
+        of: String,
+        /// What it needs.
+        name: String,
+        /// Whether `--addon` would add it.
+        is_in_catalog: bool,
+        /// What cluster.yaml can list.
+        known: Vec<String>,
+    },
+    /// Add-ons that need each other first.
+    #[error("no order is right for these add-ons: {}", circle_words(names))]
+    Circle {
+        /// Their names.
+        names: Vec<String>,
     },
     /// Charts need helm.
     #[error("the catalog has no helm for Kubernetes {release}, which charts are rendered and installed with")]

@@ -269,6 +269,7 @@ fn lock_of_one(path: &std::path::Path, name: &str) -> Digest {
         kubernetes: selection.kubernetes,
         platforms: selection.platforms,
         sources: selection.sources,
+        after: selection.after,
         artifacts: vec![artifact],
         images: Vec::new(),
     };

@@ -92,6 +92,11 @@ fn validate_reports_every_mistake_of_a_file_and_what_the_catalog_lacks() {
     exit code 2
     error: the catalog has no add-on `callico` for Kubernetes 1.25.2 (did you mean `calico`?); it has calico, cert-manager, flannel, haproxy, ingress-nginx, kube-vip, local-path-provisioner, metallb, metrics-server
     ");
+    insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\nafter: {shop: metallb}\n"), @"
+    exit code 2
+    error: `after` has `shop`, which is not in the bundle; the bundle has none
+    hint: correct the name under `after`, or add what it stands for; the pod network runs before all add-ons
+    ");
     insta::assert_snapshot!(validate("schema: 1\nkubernetes: 1.25.2\ncni: bridge\nload-balancer: none\n"), @"
     exit code 0
     bundle.yaml is good: Kubernetes 1.25.2 for linux/amd64, 8 files and 6 images

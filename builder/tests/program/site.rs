@@ -100,6 +100,36 @@ fn a_lock_keeps_to_the_files_that_it_saw() {
 }
 
 #[test]
+fn what_needs_what_is_locked_and_listed_and_a_circle_is_refused() {
+    let upstream = Upstream::new();
+    fs::write(upstream.path("a.yaml"), "{apiVersion: v1, kind: Namespace, metadata: {name: a}}").unwrap();
+    let write = |after: &str| {
+        let text = format!("schema: 1\nmanifests: {{base: a.yaml, team-app: a.yaml}}\nafter: {after}\n");
+        fs::write(upstream.path("bundle.yaml"), text).unwrap();
+    };
+    write("{team-app: base}");
+    success(&upstream.run("lock", &["--file=bundle.yaml", "--out=kbundle.lock"]));
+    let lock = fs::read_to_string(upstream.path("kbundle.lock")).unwrap();
+    assert!(lock.contains("after:\n  team-app:\n  - base\n"), "{lock}");
+    success(&upstream.build(&["--file=bundle.yaml", "--unsigned", "--out=bundle.tar.zst"]));
+    let shown = upstream.kbundle(["inspect", "bundle.tar.zst", "--output=json"]);
+    let shown: Value = serde_json::from_str(&success(&shown)).unwrap();
+    assert_eq!(shown["list"]["after"], serde_json::json!({"team-app": ["base"]}));
+
+    for (wrong, words) in [
+        ("{team-app: base, base: [team-app]}", "base needs team-app, team-app needs base"),
+        ("{team-app: bass}", "did you mean `base`?"),
+        ("{team: base}", "`after` has `team`"),
+    ] {
+        write(wrong);
+        let (code, said) = failure(&upstream.build(&["--file=bundle.yaml", "--unsigned", "--out=other.tar.zst"]));
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(words) && said.contains("hint:"), "{said}");
+        assert!(!upstream.path("other.tar.zst").exists());
+    }
+}
+
+#[test]
 fn images_are_found_alone() {
     let upstream = site();
     let found: Value =

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kbundle_format::host_file::HostPath;
 use kbundle_format::{
-    BundleList, Component, ComponentName, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, Platform, Role,
+    BundleList, Component, ComponentName, EntryKind, EntryPath, HostFile, ImageRef, KubeVersion, Platform,
+    Prerequisites, Role,
 };
 
 use crate::config::Cni;
@@ -24,6 +25,8 @@ pub struct BundleContents {
     /// Names of charts, which cluster.yaml lists in the same place.
     charts: BTreeSet<String>,
     host_files: Vec<(HostPath, BTreeSet<Role>)>,
+    /// What of the add-ons and charts needs others first.
+    pub after: Prerequisites,
 }
 
 /// A file of a bundle: an entry of its list, or what becomes one.
@@ -55,6 +58,7 @@ impl BundleContents {
             addons: BTreeSet::new(),
             charts: BTreeSet::new(),
             host_files: Vec::new(),
+            after: Prerequisites::default(),
         }
     }
 
@@ -62,6 +66,7 @@ impl BundleContents {
     #[must_use]
     pub fn of(list: &BundleList) -> Self {
         let mut contents = Self::new(list.kubernetes_version, list.platforms.clone());
+        contents.after = list.after.clone();
         for entry in &list.entries {
             contents.add_file(ContentFile {
                 path: &entry.path,

@@ -110,6 +110,16 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
+/// Where the passphrase of an encrypted key comes from.
+#[derive(Clone, Debug, Args)]
+pub struct PassphraseArgs {
+    /// Read the passphrase of encrypted keys from this file descriptor, one line
+    ///
+    /// Without it, the passphrase comes from the environment variable `KBUNDLE_PASSPHRASE`, or from the terminal.
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,7 +91,7 @@ fn yaml_examples_name_their_file_and_can_be_read() {
 
 #[test]
 fn blocks_say_what_they_hold() {
-    const KNOWN: [&str; 6] = ["", "console", "yaml", "rust", "text", "json"];
+    const KNOWN: [&str; 7] = ["", "console", "yaml", "rego", "rust", "text", "json"];
     for block in examples::blocks() {
         assert!(KNOWN.contains(&block.language.as_str()), "{}: `{}`", block.place, block.language);
     }

@@ -3,6 +3,7 @@
 //! It is the same program and the same code as on a single host; see [`protocol`] for the conversation and [`questions`] for
 //! what can be asked.
 
+mod audit;
 mod balancer;
 mod certificates;
 mod cluster;
@@ -94,6 +95,7 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::CollectSupport(asked) => {
             leader.answer(&asked, |asked| Ok(support::collect(&Host::local()?, asked.hours)))
         }
+        Request::AuditHost(asked) => leader.answer(&asked, |asked| audit::audit(asked, leader)),
         Request::ResetHost(asked) => leader.answer(&asked, |_| remove::reset(leader)),
         Request::RemoveKinstall(asked) => leader.answer(&asked, |_| remove::withdraw()),
     }

@@ -12,6 +12,7 @@ use crate::config::{ClusterSpec, DnsName};
 use crate::drain::Purpose;
 use crate::facts::HostFacts;
 use crate::host::StepState;
+use crate::host_audit::{HostAudit, ImageDepth};
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
@@ -88,6 +89,7 @@ questions! {
     RenewCertificates -> RenewalReport,
     AddSans -> SansReport,
     CollectSupport -> HostSupport,
+    AuditHost -> HostAudit,
     ResetHost -> (),
     RemoveKinstall -> (),
 }
@@ -375,6 +377,19 @@ pub struct AddSans {
 pub struct CollectSupport {
     /// How many hours of logs.
     pub hours: u32,
+}
+
+/// Compares the host with the bundle that it was set up from. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditHost {
+    /// The cluster, as far as it concerns this host, as whoever asks has it.
+    pub spec: Box<ClusterSpec>,
+    /// The keys to verify the host's part of the bundle with.
+    pub trust: Trust,
+    /// The list of the bundle that the host has to be set up from, where one was given.
+    pub list: Option<Digest>,
+    /// How far images are looked into.
+    pub depth: ImageDepth,
 }
 
 /// Removes the cluster and kinstall from the host.

@@ -3,45 +3,73 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kbundle_cli::arguments::VolumeArguments;
-use kbundle_commands::arguments::BaseArgs;
-use kbundle_commands::sealing::OpeningArgs;
+use kbundle_commands::arguments::{ForceArgs, PassphraseArgs};
 
-use super::TrustArguments;
+use super::{ClusterArguments, OptionalBundleArguments};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub
-  kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --all --output json
-  kinstall audit --key signing.pub";
+  kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --deep --all --output json
+  kinstall audit --key signing.pub
+  kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml
+  kinstall audit --key signing.pub --config cluster.yaml --record november.json --sign-key auditor.key
+  kinstall audit --key signing.pub --config cluster.yaml --since november.json --record-key auditor.pub";
 
-/// Compare this host with the bundle that it was set up from
+/// Compare this host, or the hosts of cluster.yaml, with the bundle that they were set up from
 ///
-/// Verifies the bundle and then compares what lies on this host and what runs: binaries, configuration, units and their drop-ins, processes,
-/// static pods, images, containers, kernel settings, and who may do everything in the cluster. Each finding is as approved, drifted (with what
-/// was expected and what was found) or unknown (with the reason). Changes nothing. Needs root.
+/// Verifies the bundle and then compares what lies on the host and what runs: binaries, configuration, units and their drop-ins, processes,
+/// static pods, images, containers, certificates, kernel settings, and who may do everything in the cluster. Each finding is as approved,
+/// drifted (with what was expected and what was found) or unknown (with the reason). Changes nothing. Needs root.
 ///
-/// Exits with 0 when every finding is as approved, with 4 when any has drifted, and with 1 when none has drifted and any is unknown.
+/// Hosts that were set up over SSH keep their part of the bundle, so that none has to be given there. With `--config`, every host verifies and
+/// compares itself with its part, also its settings with the file, and hosts are compared with each other. A host that does not answer is unknown.
+///
+/// Exits with 0 when everything is as approved, with 4 when anything has drifted, and with 1 when nothing has drifted and anything is unknown.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
-    /// The bundle that the host was set up from: a file, one of its volumes, or a folder with its volumes
+    /// The bundle that the hosts were set up from.
+    #[command(flatten)]
+    pub bundle: OptionalBundleArguments,
+    /// Also read the content of images in containerd again and compare it with its digests, and unpacked files with their layers
     ///
-    /// Without it, the host's own part of it, which hosts keep that were set up over SSH.
-    #[arg(value_name = "BUNDLE")]
-    pub place: Option<PathBuf>,
-    /// Where further volumes lie.
+    /// Takes as long as reading all images twice.
+    #[arg(long)]
+    pub deep: bool,
+    /// The record to write.
     #[command(flatten)]
-    pub volumes: VolumeArguments,
-    /// What opens it where it is sealed.
-    #[command(flatten)]
-    pub opening: OpeningArgs,
-    /// Bundles that complete it.
-    #[command(flatten)]
-    pub base: BaseArgs,
-    /// Whom to trust.
-    #[command(flatten)]
-    pub trust: TrustArguments,
+    pub record: RecordArguments,
+    /// Also show what changed since the audit of this record
+    ///
+    /// The exit code says what is the case now, whatever changed.
+    #[arg(long, value_name = "RECORD", requires = "record_key")]
+    pub since: Option<PathBuf>,
+    /// The public key that signed the record of --since
+    #[arg(long, value_name = "FILE", requires = "since")]
+    pub record_key: Option<PathBuf>,
     /// Also list what is as approved; with --output json it always is
     #[arg(long)]
     pub all: bool,
+    /// The hosts.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// A signed record beside what is printed.
+#[derive(Debug, Args)]
+pub struct RecordArguments {
+    /// Write a signed record of the audit to this file
+    ///
+    /// It holds every finding and what each host says of itself, and is written whatever the audit finds.
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub record: Option<PathBuf>,
+    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
+    #[arg(long, value_name = "FILE", requires = "record")]
+    pub sign_key: Option<PathBuf>,
+    /// Whether a file with the name is replaced.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Where the passphrase of the key comes from.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }

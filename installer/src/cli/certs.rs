@@ -51,6 +51,13 @@ pub enum CertsCommand {
     /// cluster.yaml as well: without them there, the next `kinstall run` with that file takes them away again.
     #[command(after_long_help = ADD_SAN_EXAMPLES)]
     AddSan(CertsAddSanArguments),
+    /// Approve the certificates that kubelets of known hosts ask for
+    ///
+    /// For clusters with `serverTLSBootstrap: true` under `kubelet.config` in cluster.yaml, on a control plane. A request is approved where it is of a
+    /// host of the cluster, or of one that a join file was made for here, and asks for exactly that host's name and addresses. The rest is
+    /// left, with the reason. `kinstall run` does the same for the hosts that it sets up, and a timer on control planes once a day.
+    #[command(after_long_help = "Examples:\n  kinstall certs approve\n  kinstall certs approve --output json")]
+    Approve,
 }
 
 /// Arguments of `certs list`.

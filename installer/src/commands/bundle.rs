@@ -13,7 +13,7 @@ use kbundle_format::bases::Bases;
 use kbundle_format::indexed::IndexedBundle;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::whole::VerifyError;
-use kbundle_format::{BundleList, Platform, Verified};
+use kbundle_format::{BundleList, Digest, Platform, Verified};
 
 use crate::agent;
 use crate::cli::{BundleArguments, TrustArguments};
@@ -103,6 +103,12 @@ pub fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
 pub fn signed_list(path: &Path, trust: &Trust) -> anyhow::Result<Verified<BundleList>> {
     let input = Input::find_file(path)?;
     Ok(input.open_indexed(trust.check())?.list().clone())
+}
+
+/// The digest of the list of a bundle, whose signatures are checked and whose content is not.
+pub fn signed_digest(arguments: &BundleArguments, trust: &Trust) -> anyhow::Result<Digest> {
+    let input = Input::find(&arguments.bundle)?;
+    Ok(Digest::of(&input.open_completed(trust.check(), &arguments.base)?.head().list_bytes))
 }
 
 /// Checks all content, and tells `progress` the bytes checked so far.

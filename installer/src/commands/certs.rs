@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use kbundle_cli::OutputFormat;
 use kbundle_cli::output;
+use kbundle_format::Role;
 
 use super::{explain_interrupts, fleet, require_root, take_lock};
 use crate::certificates::look;
@@ -13,13 +14,15 @@ use crate::cli::{CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRe
 use crate::config::ClusterSpec;
 use crate::failure::{Advise, FailureReport};
 use crate::host::Host;
+use crate::kubectl::Kubectl;
+use crate::kubelet_requests::{self, known_hosts};
 use crate::renewal::renew::{Renewal, plan, refuse_absent};
 use crate::renewal::{Selection, sans};
 use crate::report::Reporter;
 use crate::standing::Standing;
 mod documents;
 
-pub use documents::{AddedSans, CertificateList, Renewed};
+pub use documents::{AddedSans, Answered, CertificateList, Renewed};
 use documents::{HostCertificates, HostRenewal, HostSans};
 
 pub fn certs(command: &CertsCommand, output: OutputFormat) -> anyhow::Result<ExitCode> {
@@ -27,6 +30,7 @@ pub fn certs(command: &CertsCommand, output: OutputFormat) -> anyhow::Result<Exi
         CertsCommand::List(arguments) => list(arguments, output),
         CertsCommand::Renew(arguments) => renew(arguments, output),
         CertsCommand::AddSan(arguments) => add_san(arguments, output),
+        CertsCommand::Approve => approve(output),
     }
 }
 
@@ -115,13 +119,29 @@ fn add_san(arguments: &CertsAddSanArguments, output: OutputFormat) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
+fn approve(output: OutputFormat) -> anyhow::Result<ExitCode> {
+    require_root()?;
+    let host = Host::local()?;
+    let standing = Standing::find(&host)?;
+    let inputs = standing.inputs();
+    if !inputs.has(Role::ControlPlane) {
+        return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
+            .refused()
+            .hint("run it on a control plane of the cluster");
+    }
+    let known = known_hosts(&host, &inputs)?;
+    let answered = Answered::of(kubelet_requests::approve(&Kubectl::on(&host), &known)?);
+    output::result(output, &answered.text(), &answered)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn add_san_here(names: &[String]) -> anyhow::Result<HostSans> {
     sans::with_names(&ClusterSpec::default(), names).validate().usage()?;
     require_root()?;
     let lock = take_lock()?;
     let mut host = Host::local()?;
     let standing = Standing::find(&host)?;
-    let others = standing.inputs().topology.with(kbundle_format::Role::ControlPlane).count() > 1;
+    let others = standing.inputs().topology.with(Role::ControlPlane).count() > 1;
     let name = standing.inputs().node_name();
     explain_interrupts("what was done stays; run the same command again to complete it", || ())?;
     let progress = Reporter::new(OutputFormat::Text);

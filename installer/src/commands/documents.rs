@@ -35,6 +35,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs list").with::<certs::CertificateList>(),
         Documents::of("certs renew").with::<certs::Renewed>(),
         Documents::of("certs add-san").with::<certs::AddedSans>(),
+        Documents::of("certs approve").with::<certs::Answered>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
         Documents::of("backup").with::<backup::Made>(),
         Documents::of("backup schedule").with::<backup::Scheduled>(),

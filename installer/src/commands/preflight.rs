@@ -4,14 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kbundle_cli::{failure, output};
-use kbundle_commands::arguments::BundleArgs;
 use kbundle_format::BundleList;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bundle::suits_this_machine;
 use super::{bundle, fleet, read_spec};
-use crate::cli::{BundleArguments, OutputFormat, PreflightArguments};
+use crate::cli::{OutputFormat, PreflightArguments};
 use crate::facts::HostFacts;
 use crate::failure::Advise;
 use crate::fleet::Goal;
@@ -55,7 +54,7 @@ pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow
 
 /// The list of the bundle, which is verified as it is before an installation; nothing without a bundle.
 fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<BundleList>> {
-    let Some(place) = &arguments.place else {
+    let Some(given) = arguments.bundle.required(arguments.audit.clone()) else {
         if arguments.audit.require_audit.is_some() {
             return Err(failure::usage(
                 "there is no bundle that could have passed an audit",
@@ -64,22 +63,12 @@ fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyho
         }
         return Ok(None);
     };
-    let trust = bundle::read_trust(&arguments.trust)?;
+    let trust = bundle::read_trust(&given.trust)?;
     let reporter = match output {
         OutputFormat::Text => Reporter::new(OutputFormat::Text),
         OutputFormat::Json => Reporter::silent(),
     };
-    let arguments = BundleArguments {
-        bundle: BundleArgs {
-            bundle: place.clone(),
-            volumes: arguments.volumes.clone(),
-            opening: arguments.opening.clone(),
-        },
-        base: arguments.base.clone(),
-        trust: arguments.trust.clone(),
-        audit: arguments.audit.clone(),
-    };
-    let bundle = bundle::verify(&arguments, &trust, &reporter, suits_this_machine)?;
+    let bundle = bundle::verify(&given, &trust, &reporter, suits_this_machine)?;
     Ok(Some(BundleList::clone(bundle.list())))
 }
 

@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::inputs::{Inputs, OwnedInputs};
 use crate::join_file::{self, IssueError, JoinFile, Moment, STANDARD_INPUT, cluster_for, foreign_label};
 use crate::kubectl::Kubectl;
+use crate::kubelet_requests;
 use crate::plan::plan;
 use crate::records::Records;
 use crate::report::{SCHEMA, print_text};
@@ -41,6 +42,7 @@ fn create(arguments: &TokenCreateArguments, output: OutputFormat) -> anyhow::Res
     let cluster = control_plane.cluster_with(&host, &newcomer)?;
     let out = place.open()?;
     let file = control_plane.issue(&host, &newcomer, cluster, arguments)?;
+    kubelet_requests::invite(&host, &newcomer)?;
     out.write(&file)?;
     tell(&file, &place, output)?;
     Ok(ExitCode::SUCCESS)

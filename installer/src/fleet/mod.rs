@@ -3,6 +3,7 @@
 
 mod advice;
 mod answers;
+mod audit;
 mod balancer;
 mod certificates;
 mod connection;
@@ -33,6 +34,7 @@ mod upgrade;
 mod upgrade_plan;
 
 pub use answers::Answers;
+pub use audit::{AuditGoal, audit};
 pub use certificates::{add_sans, list_certificates, preview_renewal, renew_certificates};
 pub use hosts::{Fleet, FleetOptions, needs_password};
 pub use lead::{InstallRequest, Outcome, lead};

@@ -117,7 +117,7 @@ fn completed(fleet: &Fleet<'_>) -> Completed {
 }
 
 /// The host that acts for the whole cluster: the first control plane that an earlier run completed, or else the first in the file.
-fn first(fleet: &Fleet<'_>) -> HostIndex {
+pub(super) fn first(fleet: &Fleet<'_>) -> HostIndex {
     let planned = || fleet.find(|host| host.has(Role::ControlPlane));
     fleet.find(FleetHost::is_control_plane).or_else(planned).unwrap_or(HostIndex(0))
 }

@@ -50,7 +50,8 @@ impl Leader<'_> {
                 | Stage::Remove
                 | Stage::Certificates
                 | Stage::Support
-                | Stage::Rollback => {}
+                | Stage::Rollback
+                | Stage::Audit => {}
             }
             if self.failed_in_turn {
                 return Some(IN_TURN);

@@ -5,9 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use kbundle_format::Digest;
 
 use super::{Finding, Group};
+use crate::etcd_layout;
 use crate::host::{Change, Host, HostError, Owner};
+use crate::kubeadm;
 use crate::steps::programs::approved::MODE;
 
+/// Directories with private keys, passwords and credentials.
+const SECRET_DIRECTORIES: [&str; 4] =
+    [kubeadm::DIRECTORY, kubeadm::PKI, etcd_layout::PKI_DIRECTORY, "/var/lib/kubelet/pki"];
+/// How names of such files end: keys, kubeconfigs, a certificate with its key.
+const SECRET_ENDINGS: [&str; 3] = [".key", ".conf", ".pem"];
+/// Permission bits of group and others.
+const OTHERS: u32 = 0o077;
 /// Permission bits by which group and others may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -46,6 +55,26 @@ pub(super) fn access(host: &Host, of_site: &BTreeSet<&str>) -> anyhow::Result<Ve
             Some(format!("mode {mode:04o}"))
         };
         findings.push(Finding::compared(Group::Files, *path, "only root and kinstall's own users may write it", found));
+    }
+    Ok(findings)
+}
+
+/// Looks who may read keys and kubeconfigs, whoever wrote them.
+pub(super) fn secrets(host: &Host) -> anyhow::Result<Vec<Finding>> {
+    let owners = own_users(host)?;
+    let mut findings = Vec::new();
+    for directory in SECRET_DIRECTORIES {
+        let names = host.names_in(directory)?;
+        for name in names.iter().filter(|name| SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))) {
+            let path = format!("{directory}/{name}");
+            let Some(mode) = host.permissions(&path)? else { continue };
+            let found = if mode & OTHERS == 0 {
+                foreign_owner(host, &path, &owners)?
+            } else {
+                Some(format!("mode {mode:04o}"))
+            };
+            findings.push(Finding::compared(Group::Files, path, "only its owner may read it", found));
+        }
     }
     Ok(findings)
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of thing was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
+    /// What the host's record says of the cluster, compared with a cluster.yaml that was given.
+    Settings,
     /// Whether a step of the installation would change anything: configuration, units, kernel settings, swap, add-ons.
     Steps,
     /// Files of the bundle's programs: content, mode, owner.
@@ -25,13 +27,20 @@ pub enum Group {
     Images,
     /// Containers in containerd.
     Containers,
+    /// The kubelet's configuration and flags.
+    Configuration,
+    /// Objects of the API: of add-ons and the network by their manifests, of kubeadm by who wrote them.
+    Objects,
+    /// Certificates: by which authority, and until when.
+    Certificates,
     /// Who may do everything in the cluster.
     Rights,
 }
 
 impl Group {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
+        Self::Settings,
         Self::Steps,
         Self::Programs,
         Self::Files,
@@ -40,6 +49,9 @@ impl Group {
         Self::StaticPods,
         Self::Images,
         Self::Containers,
+        Self::Configuration,
+        Self::Objects,
+        Self::Certificates,
         Self::Rights,
     ];
 }
@@ -47,6 +59,7 @@ impl Group {
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Settings => "settings",
             Self::Steps => "steps",
             Self::Programs => "programs",
             Self::Files => "files",
@@ -55,14 +68,18 @@ impl fmt::Display for Group {
             Self::StaticPods => "static pods",
             Self::Images => "images",
             Self::Containers => "containers",
+            Self::Configuration => "configuration",
+            Self::Objects => "objects",
+            Self::Certificates => "certificates",
             Self::Rights => "rights",
         })
     }
 }
 
 /// How a thing compares to what was approved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
+#[schemars(rename = "AuditVerdict")]
 pub enum Verdict {
     /// It is what was approved.
     AsApproved,
@@ -81,7 +98,7 @@ pub enum Verdict {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What kind of thing it is.
     pub group: Group,
@@ -124,7 +141,7 @@ impl Finding {
 }
 
 /// All findings in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overall {
     /// Every finding is as approved.

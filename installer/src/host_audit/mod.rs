@@ -4,13 +4,22 @@
 //! (configuration, units, kernel settings). The host's records are asked where nothing else knows: the description of the cluster, and the
 //! manifests that kubeadm wrote.
 
+mod certificates;
+mod configuration;
 mod containers;
+mod content;
+mod differences;
 mod files;
 mod finding;
+mod host;
+mod objects;
 mod processes;
+mod record;
 mod rights;
+mod settings;
 mod static_pods;
 mod steps;
+mod traits;
 mod units;
 
 use std::collections::BTreeSet;
@@ -21,11 +30,15 @@ use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::steps::{Context, programs};
 
+pub use differences::{Difference, DifferenceKind, between};
 pub use finding::{Finding, Group, Overall, Verdict};
+pub use host::{AuditScope, AuditedHost, HostAudit, ImageDepth, records};
+pub use record::{Change, HostAuditRecord, HostChanges, Since, auditor};
+pub use traits::HostTraits;
 
 /// Looks at everything, and gives each finding, in the order of the groups. What cannot be looked at is a finding too.
 #[must_use]
-pub fn audit(context: &Context<'_>) -> Vec<Finding> {
+pub fn audit(context: &Context<'_>, depth: ImageDepth) -> Vec<Finding> {
     let (host, inputs) = (&context.host, &context.inputs);
     let mut findings = steps::look(context);
     let mut add = |group, subject: &str, found: anyhow::Result<Vec<Finding>>| match found {
@@ -41,11 +54,21 @@ pub fn audit(context: &Context<'_>) -> Vec<Finding> {
     }
     add(Group::Processes, processes::PRELOAD, processes::preload(host));
     add(Group::Files, "files that kinstall wrote", files::access(host, &of_site(inputs)));
+    add(Group::Files, "secret files", files::secrets(host));
     add(Group::Units, "units", units::look(host, inputs, &of_site(inputs)));
     if inputs.topology.this().is_node() {
         add(Group::StaticPods, "static pods", static_pods::look(host, inputs, &of_site(inputs)));
         add(Group::Images, "images", containers::images(host, inputs));
+        if depth == ImageDepth::Content {
+            add(Group::Images, "content of images", content::look(host));
+        }
+        add(Group::Configuration, "the kubelet's configuration", configuration::look(host, inputs, &of_site(inputs)));
         add(Group::Containers, "containers", containers::look(host, inputs));
+    }
+    add(Group::Certificates, "certificates", certificates::look(host, inputs));
+    if inputs.leads() {
+        add(Group::Objects, "objects of manifests", objects::of_manifests(context));
+        add(Group::Objects, "objects of kubeadm", objects::of_kubeadm(&Kubectl::on(host)));
     }
     if inputs.has(Role::ControlPlane) {
         add(Group::Rights, "administrators of the cluster", rights::look(&Kubectl::on(host)));

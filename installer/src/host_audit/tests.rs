@@ -6,11 +6,15 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use super::*;
+use crate::certificates::place::RenewedBy;
+use crate::certificates::{CertificateReport, State};
+use crate::config::ClusterSpec;
 use crate::fixture::bench::{Bench, Script};
 use crate::fixture::{self, Cluster};
 use crate::host::{Change, Command};
 use crate::join_material::JoinMaterial;
 use crate::kubeadm::written::Recording;
+use crate::records::Records;
 use crate::steps::Swap;
 
 /// A worker, or with `c1` a control plane, of three and two.
@@ -74,6 +78,81 @@ fn a_file_of_kinstall_that_others_may_write_has_drifted() {
     set_mode(&bench, "etc/containerd/config.toml", 0o644);
     let is_root = bench.host().owner("/etc/containerd/config.toml").unwrap().unwrap().user == 0;
     assert_eq!(look().is_empty(), is_root);
+}
+
+#[test]
+fn a_key_that_others_may_read_has_drifted() {
+    let bench = Bench::new();
+    let secrets = ["etc/kubernetes/admin.conf", "etc/kubernetes/pki/ca.key", "etc/etcd/pki/peer.key"];
+    for path in secrets {
+        bench.file(path, "secret");
+        set_mode(&bench, path, 0o600);
+    }
+    bench.file("etc/kubernetes/pki/ca.crt", "everybody may read it");
+    let of_tests = bench.host().owner("/etc/kubernetes/admin.conf").unwrap().unwrap();
+    let look = || drifts(&files::secrets(&bench.host()).unwrap());
+    if of_tests.user == 0 {
+        assert_eq!(look(), NONE);
+    }
+    set_mode(&bench, "etc/kubernetes/pki/ca.key", 0o640);
+    assert!(look().contains(&"/etc/kubernetes/pki/ca.key: mode 0640".to_owned()));
+}
+
+/// As containerd keeps it: a file is named by the digest of what it holds.
+#[test]
+fn content_that_was_altered_has_drifted() {
+    let bench = Bench::new();
+    let kept = |content: &[u8]| {
+        format!("var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/{}", Digest::of(content).hex())
+    };
+    bench.file(&kept(b"layer"), "layer");
+    bench.file(&kept(b"configuration"), "configuration");
+    let look = || drifts(&content::look(&bench.host()).unwrap());
+    assert_eq!(look(), NONE);
+    bench.file(&kept(b"layer"), "another layer");
+    assert_eq!(look(), [format!("content {}: {}", Digest::of(b"layer"), Digest::of(b"another layer"))]);
+}
+
+#[test]
+fn a_certificate_drifts_by_its_end_and_by_its_authority() {
+    let report = |state, problem: Option<&str>| CertificateReport {
+        name: "apiserver".into(),
+        path: "/etc/kubernetes/pki/apiserver.crt".into(),
+        state,
+        problem: problem.map(str::to_owned),
+        content: None,
+        authority: "/etc/kubernetes/pki/ca.crt".into(),
+        verified: None,
+        renewed_by: RenewedBy::Kinstall,
+    };
+    let look = |state, problem| drifts(&[certificates::finding(report(state, problem))]);
+    assert_eq!(look(State::Good, None), NONE);
+    assert_eq!(look(State::Expiring, Some("it ends in 9 days")), NONE);
+    let subject = "apiserver, /etc/kubernetes/pki/apiserver.crt";
+    assert_eq!(look(State::Expired, Some("it ended on 2026-11-27")), [format!("{subject}: it ended on 2026-11-27")]);
+    let foreign = "its authority did not sign it";
+    assert_eq!(look(State::Invalid, Some(foreign)), [format!("{subject}: {foreign}")]);
+    assert_eq!(look(State::Unknown, Some("it is not there")), [format!("{subject} unknown: it is not there")]);
+}
+
+#[test]
+fn other_settings_than_those_of_the_given_description_are_drifts() {
+    let given = cluster().spec;
+    let records = |spec: ClusterSpec| Records {
+        list_bytes: vec![],
+        signatures: vec![],
+        keys: vec![],
+        spec,
+        name: Some("c1".into()),
+    };
+    let list = fixture::list("1.25.2");
+    assert_eq!(drifts(&settings::look(&records(given.clone()), &given, &list)), NONE);
+    let mut named = given.clone();
+    named.network.cni = Some(crate::config::Cni::Bridge);
+    assert_eq!(drifts(&settings::look(&records(named), &given, &list)), NONE, "a record names what the bundle brings");
+    let mut standing = given.clone();
+    standing.kubelet.max_pods = 60;
+    assert_eq!(drifts(&settings::look(&records(standing), &given, &list)), ["kubelet.max-pods: 60"]);
 }
 
 #[test]
@@ -362,7 +441,8 @@ fn a_step_that_would_change_something_has_drifted() {
 #[test]
 fn a_host_without_anything_is_neither_approved_nor_changed() {
     let (bench, cluster) = (Bench::new(), cluster());
-    let findings = bench.look_as(&cluster, "w1", &JoinMaterial::default(), audit);
+    let findings =
+        bench.look_as(&cluster, "w1", &JoinMaterial::default(), |context| audit(context, ImageDepth::Content));
     assert_eq!(Overall::of(&findings), Overall::Drifted);
     assert!(findings.iter().any(|finding| matches!(finding.verdict, Verdict::Unknown { .. })));
     let groups: BTreeSet<_> = findings.iter().map(|finding| finding.group).collect();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{ADMISSION_CONFIGURATION_PATH, ADMISSION_DIRECTORY, OIDC_CA_PATH};
-use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, CIPHER_SUITES, ENCRYPTION_PATH, LOWEST_TLS};
+use super::files::{ADMISSION_CONFIGURATION_PATH, ADMISSION_DIRECTORY, OIDC_CA_PATH, admission_plugins};
+use super::kubelet::kubelets_are_signed;
+use super::{AUDIT_LOG_DIRECTORY, AUDIT_POLICY_PATH, AUTHORITY_PATH, CIPHER_SUITES, ENCRYPTION_PATH, LOWEST_TLS};
 use crate::config::{
-    Admission, ApiServer, ClusterSpec, Component, ExtraVolume, Flags, IpFamily, Network, Oidc, Switch, USUAL_NODE_PART,
-    USUAL_NODE_PART_IPV6,
+    ClusterSpec, Component, ExtraVolume, Flags, IpFamily, Network, Oidc, Switch, USUAL_NODE_PART, USUAL_NODE_PART_IPV6,
 };
 use crate::kube_types::Program;
 
@@ -24,6 +24,9 @@ fn api_server_flags(spec: &ClusterSpec) -> Flags {
     set("profiling", "false".to_owned());
     set("tls-min-version", LOWEST_TLS.to_owned());
     set("tls-cipher-suites", CIPHER_SUITES.join(","));
+    if kubelets_are_signed(spec) {
+        set("kubelet-certificate-authority", AUTHORITY_PATH.to_owned());
+    }
     if spec.security.encryption_at_rest == Switch::Enabled {
         set("encryption-provider-config", ENCRYPTION_PATH.to_owned());
     }
@@ -38,7 +41,7 @@ fn api_server_flags(spec: &ClusterSpec) -> Flags {
     if let Some(ports) = &server.service_node_ports {
         set("service-node-port-range", ports.clone());
     }
-    admission_flags(&server.admission, &mut set);
+    admission_flags(spec, &mut set);
     if !server.service_account_issuers.is_empty() {
         flags.insert("service-account-issuer".to_owned(), server.service_account_issuers.iter().cloned().collect());
     }
@@ -48,7 +51,8 @@ fn api_server_flags(spec: &ClusterSpec) -> Flags {
     with_those_of_the_site(flags, &server.extra_args, &server.feature_gates)
 }
 
-fn admission_flags(admission: &Admission, set: &mut impl FnMut(&str, String)) {
+fn admission_flags(spec: &ClusterSpec, set: &mut impl FnMut(&str, String)) {
+    let admission = &spec.api_server.admission;
     if !admission.enable.is_empty() {
         let others = admission.enable.iter().map(String::as_str).filter(|name| *name != BY_KUBEADM);
         set("enable-admission-plugins", [BY_KUBEADM].into_iter().chain(others).collect::<Vec<_>>().join(","));
@@ -56,7 +60,7 @@ fn admission_flags(admission: &Admission, set: &mut impl FnMut(&str, String)) {
     if !admission.disable.is_empty() {
         set("disable-admission-plugins", admission.disable.join(","));
     }
-    if !admission.configuration.is_empty() {
+    if !admission_plugins(spec).is_empty() {
         set("admission-control-config-file", ADMISSION_CONFIGURATION_PATH.to_owned());
     }
 }
@@ -155,7 +159,7 @@ pub fn own_volumes(spec: &ClusterSpec) -> Vec<ExtraVolume> {
         read_only,
         path_type: Some(path_type.to_owned()),
     };
-    let ApiServer { oidc, admission, .. } = &spec.api_server;
+    let oidc = &spec.api_server.oidc;
     let mut volumes = Vec::new();
     if spec.security.encryption_at_rest == Switch::Enabled {
         volumes.push(volume("encryption", ENCRYPTION_PATH, true, "File"));
@@ -167,7 +171,7 @@ pub fn own_volumes(spec: &ClusterSpec) -> Vec<ExtraVolume> {
     if oidc.as_ref().is_some_and(|oidc| oidc.ca.is_some()) {
         volumes.push(volume("oidc", OIDC_CA_PATH, true, "File"));
     }
-    if !admission.configuration.is_empty() {
+    if !admission_plugins(spec).is_empty() {
         volumes.push(volume("admission", ADMISSION_DIRECTORY, true, "Directory"));
     }
     volumes

@@ -1,11 +1,14 @@
 //! Files of every control plane whose content cluster.yaml decides, besides kubeadm's own configuration.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::json;
 
 use super::host_settings::PATCHES_DIRECTORY;
 use super::{AUDIT_POLICY_PATH, document};
-use crate::config::{ApiServer, ClusterSpec, Fields, KubeadmPatch, Switch};
+use crate::config::{ApiServer, ClusterSpec, Fields, KubeadmPatch, PodSecurity, Switch};
 
 /// The certificates that vouch for the provider of users.
 pub const OIDC_CA_PATH: &str = "/etc/kubernetes/oidc-ca.crt";
@@ -13,6 +16,9 @@ pub const OIDC_CA_PATH: &str = "/etc/kubernetes/oidc-ca.crt";
 pub const ADMISSION_DIRECTORY: &str = "/etc/kubernetes/admission";
 /// Which plugin has which configuration.
 pub const ADMISSION_CONFIGURATION_PATH: &str = "/etc/kubernetes/admission/configuration.yaml";
+
+/// Namespaces of pods that need the host: of kubeadm and Calico, and of add-ons in the built-in catalog.
+const EXEMPT_NAMESPACES: [&str; 4] = ["kube-flannel", "kube-system", "local-path-storage", "metallb-system"];
 
 const OWN_AUDIT_POLICY: &str = include_str!("../../../manifests/templates/audit-policy.yaml");
 
@@ -47,9 +53,9 @@ pub fn control_plane_files(spec: &ClusterSpec, name: &str) -> Vec<ControlPlaneFi
     if let Some(ca) = oidc.as_ref().and_then(|oidc| oidc.ca.as_ref()) {
         add(OIDC_CA_PATH, 0o644, ca.clone());
     }
-    if !admission.configuration.is_empty() {
-        let plugins: Vec<_> = admission
-            .configuration
+    let configured = admission_plugins(spec);
+    if !configured.is_empty() {
+        let plugins: Vec<_> = configured
             .iter()
             .map(|(name, configuration)| json!({ "name": name, "configuration": configuration }))
             .collect();
@@ -70,6 +76,33 @@ pub fn control_plane_files(spec: &ClusterSpec, name: &str) -> Vec<ControlPlaneFi
         add(&path, 0o600, document(patch));
     }
     files
+}
+
+/// The admission plugins that have a configuration, with it: those of cluster.yaml, and the one that `security.pod-security` stands for.
+pub(super) fn admission_plugins(spec: &ClusterSpec) -> BTreeMap<&str, Cow<'_, Fields>> {
+    let of_site = spec.api_server.admission.configuration.iter();
+    let mut plugins: BTreeMap<_, _> = of_site.map(|(name, fields)| (name.as_str(), Cow::Borrowed(fields))).collect();
+    plugins.extend(pod_security(spec.security.pod_security).map(|fields| ("PodSecurity", Cow::Owned(fields))));
+    plugins
+}
+
+/// `PodSecurityConfiguration`. Source: staging/src/k8s.io/pod-security-admission/admission/api/v1 of Kubernetes.
+fn pod_security(level: PodSecurity) -> Option<Fields> {
+    let level = match level {
+        PodSecurity::Privileged => return None,
+        PodSecurity::Baseline => "baseline",
+        PodSecurity::Restricted => "restricted",
+    };
+    let modes = ["enforce", "audit", "warn"].into_iter();
+    let defaults =
+        modes.flat_map(|mode| [(mode.to_owned(), level.into()), (format!("{mode}-version"), "latest".into())]);
+    let configuration = json!({
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+        "defaults": defaults.collect::<Fields>(),
+        "exemptions": { "namespaces": EXEMPT_NAMESPACES },
+    });
+    configuration.as_object().cloned()
 }
 
 /// The patches of a control plane: those for all, and its own.

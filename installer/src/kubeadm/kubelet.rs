@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_yaml::Mapping;
 
 use super::{CIPHER_SUITES, LOWEST_TLS, overlay};
-use crate::config::{Fields, Kubelet};
+use crate::config::{ClusterSpec, Fields, Kubelet};
 use crate::inputs::Inputs;
 
 /// Settings of every kubelet of the cluster.
@@ -53,6 +53,13 @@ pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Mapping {
     let mut configuration = overlay::mapping(&KubeletConfiguration::new(inputs.spec.kubelet.max_pods));
     overlay::merge(&mut configuration, overlay::mapping(&inputs.spec.kubelet.config));
     configuration
+}
+
+/// Whether all kubelets ask the cluster for the certificates that they serve with, so that the API server can verify them.
+#[must_use]
+pub fn kubelets_are_signed(spec: &ClusterSpec) -> bool {
+    let asks = |config: &Fields| config.get("serverTLSBootstrap").and_then(Value::as_bool);
+    asks(&spec.kubelet.config) == Some(true) && spec.hosts.iter().all(|host| asks(&host.kubelet.config) != Some(false))
 }
 
 /// What kinstall writes of its own into the configuration.

@@ -34,7 +34,7 @@ pub use files::{ControlPlaneFile, control_plane_files, own_audit_policy, patches
 pub use half_written::kubelet_is_told;
 pub use host_settings::PATCHES_DIRECTORY;
 pub use join::join_configuration;
-pub use kubelet::own_kubelet_configuration;
+pub use kubelet::{kubelets_are_signed, own_kubelet_configuration};
 pub use registration::kubelet_may_set;
 
 /// Where kubeadm and the API server find their files.

@@ -129,6 +129,42 @@ fn a_flag_is_written_as_often_as_it_has_values() {
 }
 
 #[test]
+fn a_level_of_pod_security_is_a_configuration_of_its_plugin() {
+    let spec = ClusterSpec::parse("security: {audit-log: disabled, pod-security: baseline}").unwrap();
+    let [file] = <[_; 1]>::try_from(control_plane_files(&spec, "node-1")).unwrap();
+    insta::assert_snapshot!(format!("{:o} {}\n{}", file.mode, file.path, file.content), @"
+    600 /etc/kubernetes/admission/configuration.yaml
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: AdmissionConfiguration
+    plugins:
+    - configuration:
+        apiVersion: pod-security.admission.config.k8s.io/v1
+        defaults:
+          audit: baseline
+          audit-version: latest
+          enforce: baseline
+          enforce-version: latest
+          warn: baseline
+          warn-version: latest
+        exemptions:
+          namespaces:
+          - kube-flannel
+          - kube-system
+          - local-path-storage
+          - metallb-system
+        kind: PodSecurityConfiguration
+      name: PodSecurity
+    ");
+    let facts = fixture::facts();
+    let topology = fixture::topology();
+    let inputs = Inputs { spec: &spec, facts: &facts, list: &fixture::list("1.36.3"), topology: &topology };
+    let text = configuration(&inputs).unwrap();
+    assert!(text.contains("value: /etc/kubernetes/admission/configuration.yaml"), "{text}");
+    assert!(text.contains("hostPath: /etc/kubernetes/admission\n"), "{text}");
+    assert_eq!(control_plane_files(&ClusterSpec::parse("security: {audit-log: disabled}").unwrap(), "node-1"), []);
+}
+
+#[test]
 fn files_of_control_planes_are_for_root_alone_and_patches_come_in_order() {
     let spec = ClusterSpec::parse(OF_THE_SITE).unwrap();
     let files = control_plane_files(&spec, "node-1");

@@ -84,10 +84,12 @@ impl Certificate {
 fn names(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
     let extension = certificate.subject_alternative_name().ok()?;
     let names = extension.iter().flat_map(|extension| &extension.value.general_names);
-    Some(names.filter_map(name).collect())
+    Some(names.filter_map(general_name).collect())
 }
 
-fn name(name: &GeneralName<'_>) -> Option<String> {
+/// A DNS name or an address as text; nothing for names of other kinds.
+#[must_use]
+pub fn general_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {

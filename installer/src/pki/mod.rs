@@ -17,7 +17,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-pub use certificate::{Certificate, Signature};
+pub use certificate::{Certificate, Signature, general_name};
 pub use check::{Unfit, check, public_key, public_key_hash};
 pub use key::PrivateKey;
 

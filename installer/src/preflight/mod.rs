@@ -75,6 +75,7 @@ impl Subject<'_> {
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "CheckVerdict")]
 pub enum Verdict {
     /// Fit, or kinstall will make it fit.
     Pass,

@@ -179,12 +179,17 @@ fn a_rollback_that_was_cut_off_anywhere_is_finished_by_the_next() {
 fn an_upgrade_that_changed_nothing_that_runs_is_forgotten() {
     let bench = Bench::with_programs(programs);
     let (before, after) = (list("1.35.4", "3.6.8"), list("1.36.3", "3.6.9"));
-    records(&before).keep(&bench.host()).unwrap();
+    let mut host = bench.host();
+    host.write_file("/usr/local/bin/etcd", b"etcd of before", 0o755).unwrap();
+    records(&before).keep(&host).unwrap();
+    let ledger = host.ledger().changes().to_vec();
+    drop(host);
     unfinished::begin(&mut bench.host(), &records(&after)).unwrap();
     let rollback = decide(&bench, &before, Store::KeptIfReadable).unwrap();
     assert_eq!(rollback.acts, []);
     rollback.end(&mut bench.host()).unwrap();
     assert!(unfinished::target(&bench.host()).unwrap().is_none());
+    assert!(bench.host().ledger().changes().starts_with(&ledger), "a reset needs all of it");
     assert_eq!(bench.ran(), Vec::<String>::new());
 }
 

@@ -56,6 +56,7 @@ pub fn parse(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
 }
 
 /// A value's text, empty where it has none.
+#[must_use]
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

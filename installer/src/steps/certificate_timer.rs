@@ -5,13 +5,13 @@ use kbundle_format::Role;
 use super::{Check, Context, Step, needed};
 use crate::host::Host;
 use crate::inputs::Inputs;
+use crate::kubeadm::kubelets_are_signed;
 use crate::template::render;
 
 const TIMER: &str = "kinstall-certificates.timer";
 const SERVICE: &str = "kinstall-certificates.service";
 const SERVICE_PATH: &str = "/etc/systemd/system/kinstall-certificates.service";
 const TIMER_PATH: &str = "/etc/systemd/system/kinstall-certificates.timer";
-const SERVICE_TEXT: &str = include_str!("../../../manifests/templates/kinstall-certificates.service");
 
 /// Has certificates renewed before they end. The program that the timer runs is put in place by [`ImageKeeper`](super::ImageKeeper).
 pub struct CertificateTimer;
@@ -57,7 +57,17 @@ impl Step for CertificateTimer {
 
 fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
     let template = include_str!("../../../manifests/templates/kinstall-certificates.timer");
-    [(SERVICE_PATH, SERVICE_TEXT.to_owned()), (TIMER_PATH, render(template, &[("hour", &hour(inputs))]))]
+    let service = include_str!("../../../manifests/templates/kinstall-certificates.service");
+    [
+        (SERVICE_PATH, render(service, &[("approve", approve(inputs))])),
+        (TIMER_PATH, render(template, &[("hour", &hour(inputs))])),
+    ]
+}
+
+/// The line by which control planes answer kubelets, which ask again before their certificates end.
+fn approve(inputs: &Inputs<'_>) -> &'static str {
+    let answers = inputs.has(Role::ControlPlane) && kubelets_are_signed(inputs.spec);
+    if answers { "ExecStart=/usr/local/bin/kinstall certs approve\n" } else { "" }
 }
 
 /// The hour of the day in which this host renews. Workers, on which only the kubelet restarts, share the first.
@@ -71,6 +81,17 @@ fn hour(inputs: &Inputs<'_>) -> String {
 mod tests {
     use super::*;
     use crate::fixture::Cluster;
+
+    #[test]
+    fn control_planes_answer_kubelets_that_ask_the_cluster() {
+        let mut cluster = Cluster::of_three_and_two();
+        let service = |cluster: &Cluster, name: &str| files(&cluster.inputs(&cluster.seen_from(name)))[0].1.clone();
+        let usual = service(&cluster, "c2");
+        assert!(usual.ends_with("ExecStart=/usr/local/bin/kinstall certs renew --due 30d\n"), "{usual}");
+        cluster.spec.kubelet.config.insert("serverTLSBootstrap".to_owned(), true.into());
+        assert_eq!(service(&cluster, "c2"), format!("{usual}ExecStart=/usr/local/bin/kinstall certs approve\n"));
+        assert_eq!(service(&cluster, "w1"), usual);
+    }
 
     #[test]
     fn control_planes_renew_in_hours_of_their_own() {

@@ -3,13 +3,9 @@
 //! A revision's description holds the digests of its chart and values: by it a second run sees that there is nothing to do. After a rollback, or an
 //! upgrade by somebody else, the description is another one, and the chart of the bundle is installed again.
 
-use std::collections::BTreeSet;
+use kbundle_format::{Entry, EntryKind};
 
-use anyhow::Context as _;
-use kbundle_format::{ComponentName, Entry, EntryKind};
-
-use super::{Check, Context, Step, needed};
-use crate::config::DnsName;
+use super::Context;
 use crate::helm::{Helm, ReleaseRequest};
 use crate::host::Host;
 use crate::inputs::Inputs;
@@ -17,11 +13,8 @@ use crate::inputs::Inputs;
 /// Where charts and values lie for helm.
 const DIRECTORY: &str = "/var/lib/kinstall/charts";
 
-/// Installs the charts that cluster.yaml lists.
-pub struct Charts;
-
 /// A chart of the bundle: `charts/NAMESPACE/RELEASE/chart.tgz`, and `values-01.yaml` and so on beside it.
-struct Chart<'a> {
+pub struct Chart<'a> {
     namespace: &'a str,
     release: &'a str,
     archive: &'a Entry,
@@ -30,7 +23,9 @@ struct Chart<'a> {
 }
 
 impl<'a> Chart<'a> {
-    fn find(inputs: &Inputs<'a>, name: &str) -> Option<Self> {
+    /// The chart whose release has this name.
+    #[must_use]
+    pub fn find(inputs: &Inputs<'a>, name: &str) -> Option<Self> {
         let of_kind = |kind| inputs.list.entries.iter().filter(move |entry| entry.kind == kind);
         let (archive, namespace, release) = of_kind(EntryKind::Chart).find_map(|entry| {
             let mut parts = entry.path.as_str().split('/').skip(1);
@@ -45,7 +40,8 @@ impl<'a> Chart<'a> {
     }
 
     /// The name and the version of the chart.
-    fn title(&self) -> String {
+    #[must_use]
+    pub fn title(&self) -> String {
         let version = self.archive.component.as_ref().map(|component| component.version.as_str());
         format!("{} {}", self.release, version.unwrap_or("of an unknown version"))
     }
@@ -66,51 +62,8 @@ impl<'a> Chart<'a> {
     }
 }
 
-/// The charts among the add-ons that the description lists, in its order.
-fn listed<'a>(inputs: &Inputs<'a>) -> Vec<Chart<'a>> {
-    inputs.spec.addons.iter().map(DnsName::as_str).filter_map(|name| Chart::find(inputs, name)).collect()
-}
-
-impl Step for Charts {
-    fn id(&self) -> &'static str {
-        "charts"
-    }
-
-    fn title(&self, inputs: &Inputs<'_>) -> String {
-        let charts: Vec<_> = listed(inputs).iter().map(Chart::title).collect();
-        let helm = inputs.version_of(ComponentName::Helm).map(|version| format!(" {version}")).unwrap_or_default();
-        let word = if charts.len() == 1 { "chart" } else { "charts" };
-        format!("install the {word} {} with helm{helm}", charts.join(", "))
-    }
-
-    fn concerns(&self, inputs: &Inputs<'_>) -> bool {
-        inputs.leads() && !listed(inputs).is_empty()
-    }
-
-    fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        for chart in listed(context) {
-            if let Some(reason) = unlike(&context.host, &chart)? {
-                return needed(reason);
-            }
-        }
-        Ok(Check::Done)
-    }
-
-    fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
-        let inputs = context.inputs;
-        for chart in listed(&inputs) {
-            if unlike(&context.host, &chart)?.is_none() {
-                continue;
-            }
-            context.progress.detail(&format!("{}, until all of it is ready", chart.title()));
-            install(context, &chart).with_context(|| format!("while installing the chart {}", chart.title()))?;
-        }
-        Ok(())
-    }
-}
-
 /// Why the cluster does not have the chart as the bundle has it.
-fn unlike(host: &Host, chart: &Chart<'_>) -> anyhow::Result<Option<String>> {
+pub fn unlike(host: &Host, chart: &Chart<'_>) -> anyhow::Result<Option<String>> {
     let helm = Helm::on(host);
     let release = chart.release;
     if !helm.is_installed() {
@@ -126,7 +79,9 @@ fn unlike(host: &Host, chart: &Chart<'_>) -> anyhow::Result<Option<String>> {
     })
 }
 
-fn install(context: &mut Context<'_>, chart: &Chart<'_>) -> anyhow::Result<()> {
+/// Installs the chart, or makes its release what the bundle has, and waits until all of it is ready.
+pub fn install(context: &mut Context<'_>, chart: &Chart<'_>) -> anyhow::Result<()> {
+    context.progress.detail(&format!("{}, until all of it is ready", chart.title()));
     let archive = Chart::place(context, chart.archive)?;
     let values = chart.values.iter().map(|entry| Chart::place(context, entry)).collect::<anyhow::Result<Vec<_>>>()?;
     let helm = Helm::on(&context.host);
@@ -140,12 +95,6 @@ fn install(context: &mut Context<'_>, chart: &Chart<'_>) -> anyhow::Result<()> {
         values: &values,
         description: &chart.description(),
     })
-}
-
-/// Names of add-ons that are charts.
-#[must_use]
-pub fn names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
-    listed(inputs).into_iter().map(|chart| chart.release).collect()
 }
 
 #[cfg(test)]
@@ -168,22 +117,23 @@ mod tests {
         cluster
     }
 
-    fn check(bench: &Bench, cluster: &Cluster) -> Check {
-        bench.look_as(cluster, "c1", &JoinMaterial::default(), |context| Charts.check(context)).unwrap()
+    /// Why the chart has to be installed.
+    fn reason(bench: &Bench, cluster: &Cluster) -> Option<String> {
+        bench
+            .look_as(cluster, "c1", &JoinMaterial::default(), |context| {
+                unlike(&context.host, &Chart::find(&context.inputs, "shop").unwrap())
+            })
+            .unwrap()
     }
 
     #[test]
-    fn the_first_control_plane_alone_installs_them() {
+    fn a_chart_needs_helm() {
         let cluster = cluster();
-        for (name, concerned) in [("c1", true), ("c2", false), ("w1", false)] {
-            assert_eq!(Charts.concerns(&cluster.inputs(&cluster.seen_from(name))), concerned, "{name}");
-        }
         let topology = cluster.seen_from("c1");
         let inputs = cluster.inputs(&topology);
-        assert_eq!(Charts.title(&inputs), "install the chart shop 1.2.3 with helm");
+        assert_eq!(Chart::find(&inputs, "shop").unwrap().title(), "shop 1.2.3");
         let refusals = crate::plan::refusals(&inputs);
         assert!(refusals.iter().any(|found| matches!(found, Mismatch::NoHelm)), "{refusals:?}");
-        assert_eq!(names(&inputs), BTreeSet::from(["shop"]));
     }
 
     #[test]
@@ -199,25 +149,24 @@ mod tests {
     #[test]
     fn what_runs_as_the_bundle_has_it_is_unchanged() {
         let cluster = cluster();
-        let missing = check(&Bench::new(), &cluster);
-        assert_eq!(missing, Check::Needed("helm is not installed".to_owned()));
+        assert_eq!(reason(&Bench::new(), &cluster).unwrap(), "helm is not installed");
         let with = |script: Script| {
             let bench = Bench::with_programs(script);
             bench.file("usr/local/bin/helm", "");
-            check(&bench, &cluster)
+            reason(&bench, &cluster)
         };
         let rolled_back =
             with(|_, _| Some(r#"{"info": {"status": "deployed", "description": "Rollback to 1"}}"#.into()));
-        assert_eq!(rolled_back, Check::Needed("shop is another revision than the bundle's: Rollback to 1".to_owned()));
+        assert_eq!(rolled_back.unwrap(), "shop is another revision than the bundle's: Rollback to 1");
         let cut_off =
             with(|_, _| Some(r#"{"info": {"status": "pending-upgrade", "description": "Preparing upgrade"}}"#.into()));
-        assert_eq!(cut_off, Check::Needed("shop is pending-upgrade: Preparing upgrade".to_owned()));
+        assert_eq!(cut_off.unwrap(), "shop is pending-upgrade: Preparing upgrade");
         let same = with(|_, _| {
             let cluster = super::tests::cluster();
             let topology = cluster.seen_from("c1");
             let description = Chart::find(&cluster.inputs(&topology), "shop").unwrap().description();
             Some(serde_json::json!({"info": {"status": "deployed", "description": description}}).to_string())
         });
-        assert_eq!(same, Check::Done);
+        assert_eq!(same, None);
     }
 }

@@ -17,7 +17,10 @@ const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
 pub const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
 /// Its data.
 pub const DIRECTORY: &str = "/var/lib/kubelet";
-const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";
+/// What kubeadm tells it.
+pub const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";
+/// Its unit and what belongs to that are for root alone, by the CIS Kubernetes Benchmark (4.1.1).
+const UNIT_MODE: u32 = 0o600;
 /// What the kubelet, kubeadm, the control plane and kube-proxy fill.
 const TREES: [&str; 6] = [
     kubeadm::DIRECTORY,
@@ -46,8 +49,8 @@ impl Step for Kubelet {
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let host = &context.host;
-        for (path, content) in files(context) {
-            if !host.has_file(path, content.as_bytes(), 0o644)? {
+        for (path, mode, content) in files(context) {
+            if !host.has_file(path, content.as_bytes(), mode)? {
                 return needed(format!("{path} differs from what kinstall writes"));
             }
         }
@@ -86,8 +89,8 @@ impl Step for Kubelet {
         }
         // kube-proxy mounts it, and a host without modules may not have it.
         host.make_directory("/lib/modules", 0o755)?;
-        for (path, content) in files {
-            host.write_file(path, content.as_bytes(), 0o644)?;
+        for (path, mode, content) in files {
+            host.write_file(path, content.as_bytes(), mode)?;
         }
         if is_configured(host) {
             return settings::restart_with(context, configuration);
@@ -107,14 +110,14 @@ fn is_configured(host: &Host) -> bool {
     host.exists(CONFIG_PATH)
 }
 
-fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 3] {
+fn files(inputs: &Inputs<'_>) -> [(&'static str, u32, String); 3] {
     let version = inputs.list.kubernetes_version.to_string();
     let unit = include_str!("../../../manifests/templates/kubelet.service");
     let drop_in = include_str!("../../../manifests/templates/kubelet-kubeadm.conf");
     [
-        (UNIT_PATH, render(unit, &[("version", &version)])),
-        (DROP_IN_PATH, drop_in.to_owned()),
-        (host_settings::PATCH_PATH, host_settings::patch(inputs)),
+        (UNIT_PATH, UNIT_MODE, render(unit, &[("version", &version)])),
+        (DROP_IN_PATH, UNIT_MODE, drop_in.to_owned()),
+        (host_settings::PATCH_PATH, 0o644, host_settings::patch(inputs)),
     ]
 }
 

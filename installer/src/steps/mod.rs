@@ -5,7 +5,7 @@
 //!
 //! Steps hold no data. They work with [`Inputs`], so that `reset` can undo them without a bundle.
 
-mod addon;
+pub mod addon;
 pub mod addons;
 mod boot_settings;
 mod certificate_timer;
@@ -15,6 +15,7 @@ mod control_plane;
 mod dns;
 pub mod etcd;
 mod external_etcd;
+mod file_modes;
 mod firewall;
 mod hosts_file;
 mod image_keeper;
@@ -24,6 +25,7 @@ mod kernel_modules;
 pub mod kubeadm_config;
 pub mod kubeconfig;
 pub mod kubelet;
+mod kubelet_certificates;
 pub mod load_balancer;
 pub mod network;
 pub mod network_manager;
@@ -57,12 +59,12 @@ use crate::step_progress::StepProgress;
 pub use addons::Addons;
 pub use boot_settings::BootSettings;
 pub use certificate_timer::CertificateTimer;
-pub use charts::Charts;
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
 pub use dns::Dns;
 pub use etcd::{Etcd, EtcdClient};
 pub use external_etcd::ExternalEtcd;
+pub use file_modes::FileModes;
 pub use firewall::Firewall;
 pub use hosts_file::HostsFile;
 pub use image_keeper::ImageKeeper;
@@ -72,6 +74,7 @@ pub use kernel_modules::KernelModules;
 pub use kubeadm_config::KubeadmConfig;
 pub use kubeconfig::Kubeconfig;
 pub use kubelet::Kubelet;
+pub use kubelet_certificates::KubeletCertificates;
 pub use load_balancer::LoadBalancer;
 pub use network::{Bridge, Network};
 pub use network_manager::NetworkManager;

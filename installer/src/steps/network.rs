@@ -10,7 +10,7 @@ use super::{Check, Context, Step, needed};
 use crate::config::Cni;
 use crate::host::Host;
 use crate::inputs::Inputs;
-pub use addon::{mounts, trees};
+pub use addon::{mounts, objects, trees};
 pub use bridge::Bridge;
 pub use given::{pod_networks, present_networks};
 

@@ -24,7 +24,7 @@ const OF_KUBELET: [&str; 3] =
     ["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/instance-config.yaml"];
 
 /// The files of a host before an upgrade.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FormerFiles {
     /// By absolute path.
@@ -48,6 +48,12 @@ impl FormerFiles {
         let path = format!("{}/{RECORD}", ledger::DIRECTORY);
         let Some(bytes) = host.read(&path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{path} is damaged"))
+    }
+
+    /// Of a host on which nothing that runs was changed: all that is on its ledger was there before.
+    #[must_use]
+    pub fn unchanged(host: &Host) -> Self {
+        Self { files: BTreeMap::new(), changes: host.ledger().changes().len() }
     }
 
     /// Copies what is there now. The record is written when all copies are on the disk.

@@ -191,6 +191,7 @@ fn print_fills_in_every_default() {
         security:
           encryption-at-rest: enabled
           audit-log: enabled
+          pod-security: privileged
         kubelet:
           max-pods: 110
         --- stderr

@@ -146,6 +146,7 @@ fn list(platform: &Platform, contents: &[(&str, Vec<u8>)]) -> BundleList {
         compression: Compression::at_level(3),
         sources: vec![],
         images: vec![],
+        after: kbundle_format::Prerequisites::default(),
         entries: contents.iter().map(entry).collect(),
     }
 }

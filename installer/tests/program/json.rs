@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 34] = [
+const CASES: [Case; 35] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -68,7 +68,12 @@ const CASES: [Case; 34] = [
     case("repair", Success::Lines(&["repair sticks"]), 2, "repair absent"),
     case("preflight", Success::Lines(&["preflight --config cluster.yaml"]), 2, "preflight --config absent.yaml"),
     case("status", Success::Lab("tests/tests/one_host/install.rs"), 2, "status --nothing"),
-    case("audit", Success::Lab("tests/tests/one_host/audit.rs"), 2, "audit cluster.tar.zst"),
+    case(
+        "audit",
+        Success::Lines(&["audit cluster.tar.zst --key signing.pub --config cluster.yaml"]),
+        2,
+        "audit cluster.tar.zst",
+    ),
     case("reset", Success::Lines(&["reset --all --config cluster.yaml --yes"]), 3, "reset --all --config cluster.yaml"),
     case(
         "remove",
@@ -98,6 +103,7 @@ const CASES: [Case; 34] = [
         2,
         "certs add-san --config cluster.yaml",
     ),
+    case("certs approve", Success::Lab("tests/tests/one_host/hardening.rs"), 2, "certs approve --nothing"),
     case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
     case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
     case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),

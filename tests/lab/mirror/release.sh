@@ -66,7 +66,9 @@ HELM=
 ADDONS=()
 
 # Every add-on beside those, at the newest version that the Go module proxy serves and the lab was used with.
-addon_parts() { printf '%s\n' metrics-server@0.8.0 metallb@0.15.2 local-path-provisioner@0.0.30; }
+addon_parts() {
+    printf '%s\n' metrics-server@0.8.0 metallb@0.15.2 local-path-provisioner@0.0.30 traefik@3.7.13 prometheus@3.16.0
+}
 
 # All parts of a mirror with these releases, one a line; the longest builds first.
 mirrored_parts() { # VERSION...

@@ -8,6 +8,7 @@
 
 mod addons;
 mod apart;
+mod audit;
 mod cut;
 mod cut_joins;
 mod external_etcd;
@@ -18,6 +19,7 @@ mod join;
 mod life;
 mod network_manager;
 mod packages;
+mod platform;
 mod refusals;
 mod site;
 mod streams;

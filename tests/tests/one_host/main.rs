@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod certificates;
 mod changes;
+mod hardening;
 mod install;
 mod interrupted;
 mod minors;

@@ -1,7 +1,6 @@
 //! `kbundle audit`
 
 pub mod judging;
-mod recording;
 mod text;
 
 use std::collections::BTreeMap;
@@ -11,14 +10,16 @@ use kbundle::audit::{Evidence, Waiver, junit, sarif};
 use kbundle_advisories::{Finding, Uncompared};
 use kbundle_cli::Advise as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
-use kbundle_format::audit_record::{AppliedPolicy, AuditResult, BomSource, Outcome, Verdict};
+use kbundle_commands::recording::{Recorded, Recording};
+use kbundle_format::audit_record::{
+    AppliedPolicy, AuditResult, AuditedAdvisories, BomSource, Outcome, Verdict, auditor,
+};
 use kbundle_format::key_notes::Day;
-use kbundle_format::{Digest, KeyId, Moment};
+use kbundle_format::{AuditRecord, Digest, KeyId, Moment};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::judging::Judged;
-use self::recording::{Recorded, Recording};
 use self::text::text;
 use crate::cli::{AuditArgs, AuditFormat};
 
@@ -75,13 +76,40 @@ pub struct AdvisoriesReport {
 }
 
 pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
-    let recording = Recording::prepare(arguments)?;
+    let recording = recording(arguments)?;
     let judged = Judged::of(&arguments.judging)?;
-    let record = recording.map(|recording| recording.write(&judged)).transpose()?;
+    let list = &judged.bundle.head().list_bytes;
+    let record =
+        recording.map(|recording| recording.write(|key| judged.report.record().sign(list, key))).transpose()?;
     print(&Report { record, ..judged.report }, arguments.format, output)
 }
 
+/// The record to write; nothing where none is asked for.
+fn recording(arguments: &AuditArgs) -> anyhow::Result<Option<Recording>> {
+    let (Some(path), Some(key)) = (&arguments.record, &arguments.sign_key) else { return Ok(None) };
+    Recording::prepare(path, key, &arguments.passphrase, arguments.force.existing()).map(Some)
+}
+
 impl Report {
+    /// What is signed of it.
+    fn record(&self) -> AuditRecord {
+        AuditRecord {
+            auditor: auditor(env!("CARGO_PKG_VERSION")),
+            time: self.time,
+            result: AuditResult::of(&self.verdicts),
+            policy: self.policy.clone(),
+            signers: self.signers.clone(),
+            packages_from: self.packages_from,
+            advisories: self.advisories.as_ref().map(|advisories| AuditedAdvisories {
+                digest: advisories.digest,
+                signers: advisories.signers.clone(),
+                day: advisories.day,
+                age_days: advisories.age_days,
+            }),
+            verdicts: self.verdicts.clone(),
+        }
+    }
+
     /// What is said of `evidence`.
     pub fn new(
         bundle: String,

@@ -21,6 +21,7 @@ mod networks;
 mod patches;
 mod registries;
 mod rules;
+mod security;
 mod share;
 
 use std::net::IpAddr;
@@ -44,6 +45,7 @@ pub use names::{Cidr, DnsName};
 pub use patches::{KubeadmPatch, PatchKind, PatchTarget};
 pub use registries::{EVERY_OTHER, Registry};
 pub use rules::{Problem, owned};
+pub use security::{PodSecurity, Security};
 pub use share::Difference;
 
 /// Fields of a configuration of Kubernetes, as it names them.
@@ -234,16 +236,6 @@ impl LoadBalancer {
     }
 }
 
-/// Hardening. All of it is on by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Security {
-    /// Secrets are encrypted before etcd stores them.
-    pub encryption_at_rest: Switch,
-    /// The API server writes an audit log.
-    pub audit_log: Switch,
-}
-
 /// On or off, in words that YAML does not turn into something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -311,12 +303,6 @@ impl Default for Api {
             port: 6443,
             certificate_sans: Vec::new(),
         }
-    }
-}
-
-impl Default for Security {
-    fn default() -> Self {
-        Self { encryption_at_rest: Switch::Enabled, audit_log: Switch::Enabled }
     }
 }
 
@@ -427,6 +413,7 @@ mod tests {
         security:
           encryption-at-rest: enabled
           audit-log: enabled
+          pod-security: privileged
         kubelet:
           max-pods: 110
         ");

@@ -193,6 +193,7 @@ mod tests {
         security:
           encryption-at-rest: enabled
           audit-log: enabled
+          pod-security: privileged
         kubelet:
           max-pods: 110
         ");

@@ -79,6 +79,16 @@ pub enum Mismatch {
         /// Its place under `addons`.
         index: usize,
     },
+    /// An add-on needs another one first, which is not listed.
+    #[error("{of} needs {name} first, which addons does not list; add {name} to addons in cluster.yaml")]
+    NotListed {
+        /// The add-on.
+        of: String,
+        /// What it needs.
+        name: String,
+        /// The place of `of` under `addons`.
+        index: usize,
+    },
     /// A file of the site would go where kinstall has its own.
     #[error(
         "the bundle has a file of the site for {path}, which is kinstall's own; choose another path in bundle.yaml, or a setting of cluster.yaml"
@@ -148,7 +158,7 @@ impl Mismatch {
             Self::NoArchitecture { index, .. } | Self::OtherArchitecture { index, .. } => {
                 format!("hosts[{index}].arch")
             }
-            Self::NoAddon { index, .. } => format!("addons[{index}]"),
+            Self::NoAddon { index, .. } | Self::NotListed { index, .. } => format!("addons[{index}]"),
             Self::Network(NetworkError::Settings { .. }) => "network.calico".to_owned(),
             Self::Network(NetworkError::Another { .. }) => "network.cni".to_owned(),
             Self::NoNftables { .. } => "network.kube-proxy.mode".to_owned(),

@@ -8,9 +8,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use kbundle_format::prerequisites::Need;
 use kbundle_format::{ComponentName, Platform, Role};
 
-use crate::config::{ClusterSpec, Cni, KubeProxyMode, LoadBalancer};
+use crate::config::{ClusterSpec, Cni, DnsName, KubeProxyMode, LoadBalancer};
 use crate::contents::BundleContents;
 use crate::version_rules::kubernetes::NFTABLES_PROXY;
 use crate::version_rules::{OLDEST_KUBERNETES, pairing};
@@ -85,6 +86,7 @@ pub fn mismatches(spec: &ClusterSpec, contents: &BundleContents, host: &HostProf
     found.extend(refuse_contradiction(&spec.network, contents).err().map(Mismatch::from));
     let addons = spec.addons.iter().enumerate().filter(|(_, name)| !contents.has_addon(name.as_str()));
     found.extend(addons.map(|(index, name)| Mismatch::NoAddon { name: name.to_string(), index }));
+    found.extend(unlisted(spec, contents));
     let own = |path: &&_| OWN_TREES.iter().any(|tree| kbundle_format::host_file::HostPath::is_in(path, tree));
     found.extend(contents.host_files(host.roles).find(own).map(|path| Mismatch::OwnPath { path: path.clone() }));
     let has_charts = spec.addons.iter().any(|name| contents.has_chart(name.as_str()));
@@ -99,6 +101,17 @@ pub fn mismatches(spec: &ClusterSpec, contents: &BundleContents, host: &HostProf
         found.push(Mismatch::NoVirtualAddress);
     }
     found
+}
+
+/// What listed add-ons need first and cluster.yaml does not list.
+fn unlisted(spec: &ClusterSpec, contents: &BundleContents) -> Vec<Mismatch> {
+    let listed: Vec<_> = spec.addons.iter().map(DnsName::as_str).collect();
+    let mismatch = |need: Need<'_>| Mismatch::NotListed {
+        of: need.of.to_owned(),
+        name: need.name.to_owned(),
+        index: listed.iter().position(|name| *name == need.of).unwrap_or_default(),
+    };
+    contents.after.unlisted(&listed).map(mismatch).collect()
 }
 
 /// cluster.yaml may say of a host what it is.

@@ -104,6 +104,19 @@ fn a_chart_needs_helm_for_each_architecture() {
 }
 
 #[test]
+fn what_an_add_on_needs_first_has_to_be_listed_too() {
+    let mut contents = bundle();
+    for path in ["manifests/metallb/a.yaml", "manifests/team-app/a.yaml"] {
+        contents.add_file(file(path, EntryKind::Manifest));
+    }
+    contents.after.add("team-app", ["metallb".to_owned()]);
+    let found = check(&cluster(HOSTS, "addons: [team-app]"), &contents);
+    insta::assert_snapshot!(told(&found), @"c1,c2,c3,w1: team-app needs metallb first, which addons does not list; add metallb to addons in cluster.yaml");
+    assert_eq!(told(&check(&cluster(HOSTS, "addons: [team-app, metallb]"), &contents)), "");
+    assert_eq!(told(&check(&cluster(HOSTS, "addons: [metallb]"), &contents)), "");
+}
+
+#[test]
 fn a_host_is_checked_for_the_architecture_that_it_has() {
     let spec = cluster(&HOSTS.replace("name: w1,", "name: w1, arch: arm64,"), "");
     assert_eq!(told(&check(&spec, &bundle_without(&BOTH, &[]))), "");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::certificates::look::Content;
 use crate::certificates::{CertificateReport, State};
 use crate::failure::FailureReport;
+use crate::kubelet_requests::Approval;
 use crate::renewal::RenewalReport;
 use crate::renewal::sans::SansReport;
 use crate::report::SCHEMA;
@@ -206,5 +207,34 @@ impl AddedSans {
             });
         }
         text
+    }
+}
+
+/// What `certs approve` did.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    schema: u32,
+    /// What became of the requests.
+    #[serde(flatten)]
+    approval: Approval,
+}
+
+impl Answered {
+    /// What became of the requests.
+    pub fn of(approval: Approval) -> Self {
+        Self { schema: SCHEMA, approval }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let Approval { approved, left } = &self.approval;
+        if approved.is_empty() && left.is_empty() {
+            return "unchanged, no kubelet asks for a certificate\n".to_owned();
+        }
+        let approved = approved.iter().map(|asked| format!("{}: approved for {}\n", asked.request, asked.user));
+        let left =
+            left.iter().map(|left| format!("{}: left, of {}: {}\n", left.asked.request, left.asked.user, left.reason));
+        approved.chain(left).collect()
     }
 }

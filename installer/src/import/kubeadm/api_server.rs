@@ -48,6 +48,13 @@ impl Import<'_> {
         self.rest(section);
     }
 
+    /// Flags that kinstall gives for what kubelets are told, which is read later.
+    pub(super) fn leave_out_what_follows(&mut self) {
+        let ClusterSpec { security, kubelet, .. } = self.spec.clone();
+        let own = flags_of(Program::ApiServer, &ClusterSpec { security, kubelet, ..ClusterSpec::default() });
+        self.spec.api_server.extra_args.retain(|name, value| own.get(name) != Some(value));
+    }
+
     fn encryption(&mut self, given: &mut Flags) {
         match given.get("encryption-provider-config").map(|path| path.all().join(",")) {
             Some(path) if path == ENCRYPTION_PATH => drop(given.remove("encryption-provider-config")),

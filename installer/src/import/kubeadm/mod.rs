@@ -111,6 +111,7 @@ pub fn import(text: &str, read_file: ReadFile<'_>) -> Result<Imported, KubeadmEr
         import.document(document)?;
     }
     import.place_node();
+    import.leave_out_what_follows();
     import.leave_out_what_is_unknown();
     Ok(Imported { spec: import.spec, remarks: import.remarks })
 }

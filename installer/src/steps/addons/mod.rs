@@ -1,5 +1,5 @@
-//! The add-ons of the bundle that the description lists: applied one after another, each waited for before the next, and removed when they are
-//! listed no longer. [`kept`] is how the cluster knows what was applied.
+//! The add-ons and charts of the bundle that the description lists: applied one after another, each waited for before the next, in the order of
+//! the list but behind what they need. Add-ons are removed when they are listed no longer; [`kept`] is how the cluster knows what was applied.
 
 mod foreign;
 mod kept;
@@ -14,13 +14,16 @@ use anyhow::Context as _;
 use kbundle_format::Digest;
 use serde_json::Value;
 
-use super::{Check, Context, Step, addon, charts, needed};
+use super::charts::{self, Chart};
+use super::{Check, Context, Step, addon, needed};
 use crate::addon_data::AddonData;
 use crate::config::DnsName;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
-use kept::{AddonState, KeptAddon, ObjectName};
+use kept::{AddonState, KeptAddon};
+
+pub use kept::ObjectName;
 
 /// Slow disks and two cores need about one minute for an add-on.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -51,7 +54,9 @@ impl ClusterAddon {
         Ok(addon)
     }
 
-    fn all_objects(&self) -> Vec<Value> {
+    /// Everything that the API is given.
+    #[must_use]
+    pub fn all_objects(&self) -> Vec<Value> {
         self.objects.iter().chain(&self.admitted_by_itself).cloned().collect()
     }
 
@@ -74,6 +79,12 @@ fn flat(objects: Vec<Value>) -> Vec<Value> {
     objects.into_iter().flat_map(inside).collect()
 }
 
+/// What the bundle has under a name that cluster.yaml lists.
+enum Listed<'a> {
+    Objects(ClusterAddon),
+    Chart(Chart<'a>),
+}
+
 /// Applies the add-ons that cluster.yaml lists, and removes those that it no longer lists.
 pub struct Addons;
 
@@ -83,11 +94,12 @@ impl Step for Addons {
     }
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
-        let named = |name: &str| match inputs.version_of_addon(name) {
-            Some(version) => format!("{name} {version}"),
-            None => name.to_owned(),
+        let named = |name: &str| match (Chart::find(inputs, name), inputs.version_of_addon(name)) {
+            (Some(chart), _) => format!("chart {}", chart.title()),
+            (None, Some(version)) => format!("{name} {version}"),
+            (None, None) => name.to_owned(),
         };
-        let names: Vec<_> = of_manifests(inputs).map(|name| named(name.as_str())).collect();
+        let names: Vec<_> = in_order(inputs).into_iter().map(named).collect();
         if names.is_empty() {
             return "remove add-ons that are listed no longer".to_owned();
         }
@@ -104,14 +116,13 @@ impl Step for Addons {
         if let Some(leaving) = leaving(context, &kept).first() {
             return needed(format!("{} {} is no longer listed", leaving.name, leaving.version));
         }
-        for addon in listed(context)? {
-            match kept.get(&addon.name) {
-                Some(known) if known.is(&addon) => {}
-                Some(known) => return needed(difference(known, &addon)),
-                None => return needed(format!("{} was not applied yet", addon.name)),
-            }
-            if !api.has_objects(&addon.all_objects())? {
-                return needed(format!("objects of {} are missing", addon.name));
+        for one in listed(context)? {
+            let reason = match one {
+                Listed::Objects(addon) => lacking(&api, &addon, kept.get(&addon.name))?,
+                Listed::Chart(chart) => charts::unlike(&context.host, &chart)?,
+            };
+            if let Some(reason) = reason {
+                return needed(reason);
             }
         }
         Ok(Check::Done)
@@ -123,15 +134,33 @@ impl Step for Addons {
         for gone in leaving {
             remove(context, &gone, &mut kept).with_context(|| format!("{} was not removed", gone.name))?;
         }
-        for addon in listed(context)? {
-            let is_there = kept.get(&addon.name).is_some_and(|known| known.is(&addon))
-                && Kubectl::on(&context.host).has_objects(&addon.all_objects())?;
-            if !is_there {
-                bring(context, &addon, &mut kept).with_context(|| format!("{} was not applied", addon.name))?;
+        for one in listed(context)? {
+            match one {
+                Listed::Objects(addon) => {
+                    if lacking(&Kubectl::on(&context.host), &addon, kept.get(&addon.name))?.is_some() {
+                        bring(context, &addon, &mut kept).with_context(|| format!("{} was not applied", addon.name))?;
+                    }
+                }
+                Listed::Chart(chart) => {
+                    if charts::unlike(&context.host, &chart)?.is_some() {
+                        charts::install(context, &chart)
+                            .with_context(|| format!("while installing the chart {}", chart.title()))?;
+                    }
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Why an add-on has to be applied.
+fn lacking(api: &Kubectl<'_>, addon: &ClusterAddon, known: Option<&KeptAddon>) -> anyhow::Result<Option<String>> {
+    Ok(match known {
+        Some(known) if !known.is(addon) => Some(difference(known, addon)),
+        Some(_) if api.has_objects(&addon.all_objects())? => None,
+        Some(_) => Some(format!("objects of {} are missing", addon.name)),
+        None => Some(format!("{} was not applied yet", addon.name)),
+    })
 }
 
 /// Why an add-on that is known has to be applied again.
@@ -147,15 +176,28 @@ fn difference(known: &KeptAddon, addon: &ClusterAddon) -> String {
     }
 }
 
-/// The add-ons of the description, in its order.
-fn listed(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
-    of_manifests(&context.inputs).map(|name| ClusterAddon::of(context, name.as_str())).collect()
+/// The add-ons of the description that are manifests, in the order of application.
+pub fn listed_objects(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>> {
+    let objects = |listed| match listed {
+        Listed::Objects(addon) => Some(addon),
+        Listed::Chart(_) => None,
+    };
+    Ok(listed(context)?.into_iter().filter_map(objects).collect())
 }
 
-/// The listed add-ons that are not charts.
-fn of_manifests<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a DnsName> + use<'a> {
-    let charts = charts::names(inputs);
-    inputs.spec.addons.iter().filter(move |name| !charts.contains(name.as_str()))
+/// What the description lists, in the order of application.
+fn listed<'a>(context: &Context<'a>) -> anyhow::Result<Vec<Listed<'a>>> {
+    let one = |name| match Chart::find(&context.inputs, name) {
+        Some(chart) => Ok(Listed::Chart(chart)),
+        None => ClusterAddon::of(context, name).map(Listed::Objects),
+    };
+    in_order(&context.inputs).into_iter().map(one).collect()
+}
+
+/// The names that the description lists, each behind what it needs by the bundle.
+fn in_order<'a>(inputs: &Inputs<'a>) -> Vec<&'a str> {
+    let names: Vec<_> = inputs.spec.addons.iter().map(DnsName::as_str).collect();
+    inputs.list.after.in_order(&names)
 }
 
 /// The add-ons that are known and listed no longer. What one that was removed left behind stays until it is to be deleted.
@@ -217,7 +259,10 @@ pub fn namespaces(context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
     let runs_pods = |object: &&Value| ["Deployment", "DaemonSet"].contains(&addon::text(&object["kind"]));
     let namespace = |object: &Value| object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
     let listed = listed(context)?;
-    let objects = listed.iter().flat_map(|addon| &addon.objects);
+    let objects = listed.iter().flat_map(|one| match one {
+        Listed::Objects(addon) => addon.objects.as_slice(),
+        Listed::Chart(_) => &[],
+    });
     Ok(objects.filter(runs_pods).map(namespace).collect())
 }
 
@@ -226,10 +271,12 @@ mod tests {
     use std::path::Path;
 
     use fs_err as fs;
+    use kbundle_format::EntryKind;
     use serde_json::json;
 
     use super::*;
     use crate::fixture::bench::Bench;
+    use crate::fixture::{Cluster, chart};
     use crate::host::Command;
 
     const LEFT: &str = "left.json";
@@ -295,6 +342,21 @@ mod tests {
         assert_eq!(checked(&bench), Check::Done, "it was removed as far as it is to be");
         let left: KeptAddon = serde_json::from_str(&bench.read(LEFT)).unwrap();
         assert_eq!((left.state, left.objects.len()), (AddonState::Removed, 1));
+    }
+
+    #[test]
+    fn what_is_needed_first_is_applied_first_charts_too() {
+        let mut cluster = Cluster::of_three_and_two();
+        cluster.spec.addons = ["team", "shop", "metallb"].map(|name| name.parse().unwrap()).into();
+        cluster.list.entries.push(chart("charts/web/shop/chart.tgz", EntryKind::Chart));
+        cluster.list.after.add("shop", ["metallb".to_owned()]);
+        cluster.list.after.add("team", ["shop".to_owned()]);
+        let topology = cluster.seen_from("c1");
+        let inputs = cluster.inputs(&topology);
+        assert_eq!(Addons.title(&inputs), "add metallb, chart shop 1.2.3, team to the cluster");
+        for (name, concerned) in [("c1", true), ("c2", false), ("w1", false)] {
+            assert_eq!(Addons.concerns(&cluster.inputs(&cluster.seen_from(name))), concerned, "{name}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::ClusterAddon;
 use crate::config::{ClusterSpec, LocalPathProvisioner, Metallb, Switch};
+use crate::kubeadm::kubelets_are_signed;
 use crate::steps::addon::text;
 
 /// The name of what kinstall makes of the settings.
@@ -32,7 +33,7 @@ pub fn set(addon: &mut ClusterAddon, spec: &ClusterSpec) -> anyhow::Result<()> {
 /// kubeadm's kubelets have certificates that they signed themselves, unless they ask the cluster for them.
 fn trust_kubelets(objects: &mut [Value], spec: &ClusterSpec) {
     const TRUST: &str = "--kubelet-insecure-tls";
-    if spec.kubelet.config.get("serverTLSBootstrap") == Some(&Value::Bool(true)) {
+    if kubelets_are_signed(spec) {
         return;
     }
     let servers = objects.iter_mut().filter(|object| object["kind"] == "Deployment");

@@ -113,6 +113,23 @@ fn chains(layers: &[Digest]) -> Vec<Digest> {
     layers.iter().scan(None, next).collect()
 }
 
+/// Reads all content that containerd keeps, and gives the digest by which it is kept and that of what is there.
+///
+/// # Errors
+/// Also where a file's name is no digest.
+pub fn content_digests(host: &Host) -> anyhow::Result<Vec<(Digest, Digest)>> {
+    let directory = format!("{CONTAINERD_DIRECTORY}/{CONTENT}");
+    let mut found = Vec::new();
+    for name in host.names_in(&directory)? {
+        let path = format!("{directory}/{name}");
+        let kept: Digest =
+            format!("sha256:{name}").parse().with_context(|| format!("{path} is not named by a digest"))?;
+        // The collector may have taken it since.
+        found.extend(host.digest(&path)?.map(|(read, _)| (kept, read)));
+    }
+    Ok(found)
+}
+
 /// Where containerd keeps a blob.
 fn content(digest: &Digest) -> String {
     format!("{CONTAINERD_DIRECTORY}/{CONTENT}/{}", digest.hex())

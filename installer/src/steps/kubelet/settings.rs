@@ -60,12 +60,12 @@ pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
 pub fn restart_with(context: &mut Context<'_>, configuration: Option<String>) -> anyhow::Result<()> {
     let former = context.host.read_text(CONFIG_PATH)?;
     if let Some(text) = &configuration {
-        context.host.write_file(CONFIG_PATH, text.as_bytes(), 0o644)?;
+        context.host.write_file(CONFIG_PATH, text.as_bytes(), 0o600)?;
     }
     let started = restart(context);
     if let (Err(error), Some(_), Some(former)) = (&started, configuration, former) {
         tracing::warn!(error = format!("{error:#}"), "the kubelet gets its former configuration back");
-        context.host.write_file(CONFIG_PATH, former.as_bytes(), 0o644)?;
+        context.host.write_file(CONFIG_PATH, former.as_bytes(), 0o600)?;
         context.host.restart_unit(KUBELET_UNIT)?;
         return started.context("the kubelet is not well with the new settings, and has its former ones again");
     }

@@ -35,7 +35,8 @@ pub fn apply(context: &Context<'_>) -> anyhow::Result<()> {
     addon::apply(context, objects(context)?)
 }
 
-fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
+/// The objects of the network's manifests; none of a network without manifests.
+pub fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
     let network = &context.spec.network;
     let mut objects = addon::objects(context, context.cni().as_str())?;
     match context.cni() {

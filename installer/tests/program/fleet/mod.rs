@@ -1,6 +1,7 @@
 //! `kinstall run` with several hosts, which a stub of `ssh` stands for: what goes wrong on the way there, who goes on, and what
 //! is sent to whom. What hosts do themselves is tested on real ones.
 
+mod audit;
 mod certificates;
 mod changes;
 mod cluster;

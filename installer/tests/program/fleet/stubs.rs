@@ -158,4 +158,20 @@ pub fn set_up(stubs: &Stubs, servers: &[usize]) {
     };
     let members: Vec<_> = servers.iter().map(member).collect();
     fs::write(stubs.path("hosts/members"), answer(&json!(members))).unwrap();
+    fs::write(stubs.path("hosts/audit"), answer(&audit())).unwrap();
+}
+
+/// What a host that is as approved answers to an audit.
+pub fn audit() -> Value {
+    let (os, architecture) = ("linux", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
+    json!({
+        "kubernetesVersion": "1.25.2",
+        "listDigest": format!("sha256:{}", "0".repeat(64)),
+        "signers": [],
+        "traits": {
+            "node": "h1", "roles": ["worker"], "platform": format!("{os}/{architecture}"), "distribution": "Debian GNU/Linux 12",
+            "kernel": "6.1.0-18-amd64", "kernelSettings": {"kernel.panic": "10"}, "sharedFiles": {}
+        },
+        "findings": [{ "group": "programs", "subject": "/usr/local/bin/kubelet", "verdict": "as-approved" }]
+    })
 }

@@ -34,6 +34,7 @@ fn list() -> BundleList {
         compression: Compression::at_level(3),
         sources: vec![],
         images: vec![],
+        after: kbundle_format::Prerequisites::default(),
         entries: vec![entry],
     }
 }

@@ -86,6 +86,7 @@ pub const RULES: &[(&str, Effect)] = &[
     ("api.certificate-sans", rolled_out("the certificates of the API servers", API_SERVERS)),
     ("security.encryption-at-rest", refused("Secrets in etcd were stored the former way", NEW_CLUSTER)),
     ("security.audit-log", API_SERVER),
+    ("security.pod-security", API_SERVER),
     ("kubelet", rolled_out("the configuration of the kubelets", KUBELETS)),
     ("api-server", API_SERVER),
     (

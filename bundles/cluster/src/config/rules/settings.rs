@@ -10,7 +10,7 @@ use super::registries::are_certificates;
 use super::{Problems, owned};
 use crate::config::{
     ApiServer, ClusterSpec, Component, DnsName, ExtraVolume, Fields, Flags, KubeProxyMode, KubeadmPatch, PatchKind,
-    Switch,
+    PodSecurity, Switch,
 };
 use crate::kube_types::{self, Program, Structure, unknown_flag, unknown_plugin};
 use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
@@ -37,6 +37,7 @@ const PATH_TYPES: [&str; 7] =
 pub(super) fn check(spec: &ClusterSpec, version: Option<KubeVersion>, problems: &mut Problems) {
     let look = &mut Look { version, problems };
     look.api_server(&spec.api_server, spec.security.audit_log);
+    look.pod_security(spec);
     for (place, component, program) in [
         ("controller-manager", &spec.controller_manager, Program::ControllerManager),
         ("scheduler", &spec.scheduler, Program::Scheduler),
@@ -155,6 +156,23 @@ impl Look<'_> {
         if !admission.files.is_empty() && admission.configuration.is_empty() {
             self.problems
                 .add("api-server.admission.files", "files are for what `configuration` names, and there is none");
+        }
+    }
+
+    /// kinstall gives the plugin its configuration, where a level is set.
+    fn pod_security(&mut self, spec: &ClusterSpec) {
+        const PLUGIN: &str = "PodSecurity";
+        let admission = &spec.api_server.admission;
+        if spec.security.pod_security == PodSecurity::Privileged {
+            return;
+        }
+        if admission.configuration.contains_key(PLUGIN) {
+            let message = "`security.pod-security` sets a level as well; remove one of the two";
+            self.problems.add(format!("api-server.admission.configuration.{PLUGIN}"), message);
+        }
+        if admission.disable.iter().any(|name| name == PLUGIN) {
+            let message = "it is what `security.pod-security` works by; remove one of the two";
+            self.problems.add("api-server.admission.disable", message);
         }
     }
 

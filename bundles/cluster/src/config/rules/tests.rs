@@ -65,6 +65,17 @@ network: {kube-proxy: {config: {mode: ipvs, ipvs: {strictARP: true}}}}
 }
 
 #[test]
+fn the_level_of_pods_is_set_once() {
+    insta::assert_snapshot!(told("\
+security: {pod-security: baseline}
+api-server: {admission: {disable: [PodSecurity], configuration: {PodSecurity: {}}}}
+"), @"
+    line 2, column 35: it is what `security.pod-security` works by; remove one of the two
+    line 2, column 79: `security.pod-security` sets a level as well; remove one of the two
+    ");
+}
+
+#[test]
 fn settings_contradict_nothing() {
     insta::assert_snapshot!(told("\
 security: {audit-log: disabled}

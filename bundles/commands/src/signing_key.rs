@@ -10,7 +10,7 @@ use kbundle_cli::{Explained as _, failure};
 use kbundle_format::key::KeyError;
 use kbundle_format::{SigningKey, text_file};
 
-use crate::cli::PassphraseArgs;
+use crate::arguments::PassphraseArgs;
 
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
