@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::Remote;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually};
 
 /// Asks the Service ten times a second, and writes to the API about once a second.
 const LOAD: &str = r"
@@ -40,6 +40,13 @@ pub fn begin_load(host: &Remote, cluster: &Cluster<'_>) -> anyhow::Result<()> {
         format!(r#"{{"spec": {{"template": {{"spec": {{"terminationGracePeriodSeconds": {GRACE_SECONDS}}}}}}}}}"#);
     cluster.kubectl(&format!("patch deployment web --patch '{template}'"))?;
     cluster.kubectl("rollout status deployment/web --timeout=120s")?;
+    // The pods of before end at once, and kube-proxy learns that later.
+    eventually("the pods of before to be gone", || {
+        let pods = cluster.kubectl("get pods -l app=web -o name")?;
+        ensure!(pods.lines().count() == 2, "{pods}");
+        Ok(())
+    })?;
+    cluster.assert_web_answers()?;
     host.sh(&LOAD.replace("ADDRESS", &cluster.web_address()?)).map(drop)
 }
 

@@ -75,7 +75,7 @@ fn a_worker_joins_by_hand_and_works() -> anyhow::Result<()> {
     before.assert_same(&Snapshot::of(second)?, "after refusals and dry runs");
 
     is_cut_off(second)?;
-    refused(second, RUN, &["w1 of the cluster kubernetes, and it never joined"])?;
+    refused(second, RUN, &["w1 of the cluster kubernetes is not complete: it never joined"])?;
     let command = said.lines().find_map(|line| line.strip_prefix("  kinstall run BUNDLE")).context(said.clone())?;
     let joined = on_stick(second, &format!("./kinstall run bundle.tar.zst{command} 2>&1"))?.success()?;
     ensure!(joined.contains("This host is w1 of the cluster") && joined.contains("delete it"), "{joined}");
