@@ -13,7 +13,7 @@ use kbundle_commands::sealing::Recipient;
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("readers").required(true).args(["recipients", "passphrase_file"]),
-    after_long_help = "Examples:\n  kbundle seal bundle.tar.zst --to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n  kbundle verify bundle.tar.zst.age --identity identity.txt --key signing.pub"
+    after_long_help = "Examples:\n  kbundle seal bundle.tar.zst --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n  kbundle verify bundle.tar.zst.age --identity identity.txt --key signing.pub"
 )]
 pub struct SealArgs {
     /// The bundle: a file, one of its volumes, or a folder with its volumes
@@ -22,7 +22,7 @@ pub struct SealArgs {
     /// Encrypt to this age recipient, `age1…`; repeatable
     ///
     /// Each of them can open the bundle alone, with its identity. `age-keygen` makes both.
-    #[arg(long = "to", value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
+    #[arg(long = "recipient", alias = "to", value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
     pub recipients: Vec<Recipient>,
     /// Encrypt to the passphrase in the first line of this file, of at least 12 characters
     #[arg(long, value_name = "FILE")]

@@ -110,7 +110,7 @@ pub struct SealingArguments {
     /// Each of them can open the backup alone, with its identity. `age-keygen` makes both.
     #[arg(long = "recipient", value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
     pub recipients: Vec<Recipient>,
-    /// Encrypt to the passphrase in the first line of this file
+    /// Encrypt to the passphrase in the first line of this file, of at least 12 characters
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
