@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use anyhow::anyhow;
+use kbundle_format::Role;
 
 use crate::failure::Advise;
 use crate::host::Host;
@@ -37,5 +38,16 @@ impl Standing {
     #[must_use]
     pub fn inputs(&self) -> Inputs<'_> {
         self.gathered.inputs()
+    }
+
+    /// Refuses a host that is not a control plane.
+    pub fn refuse_other_than_control_plane(&self) -> anyhow::Result<()> {
+        let inputs = self.inputs();
+        if inputs.has(Role::ControlPlane) {
+            return Ok(());
+        }
+        Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
+            .refused()
+            .hint("run it on a control plane of the cluster")
     }
 }

@@ -123,13 +123,8 @@ fn approve(output: OutputFormat) -> anyhow::Result<ExitCode> {
     require_root()?;
     let host = Host::local()?;
     let standing = Standing::find(&host)?;
-    let inputs = standing.inputs();
-    if !inputs.has(Role::ControlPlane) {
-        return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
-            .refused()
-            .hint("run it on a control plane of the cluster");
-    }
-    let known = known_hosts(&host, &inputs)?;
+    standing.refuse_other_than_control_plane()?;
+    let known = known_hosts(&host, &standing.inputs())?;
     let answered = Answered::of(kubelet_requests::approve(&Kubectl::on(&host), &known)?);
     output::result(output, &answered.text(), &answered)?;
     Ok(ExitCode::SUCCESS)

@@ -5,10 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use kbundle_cli::OutputFormat;
 use kbundle_cli::output;
-use kbundle_format::Role;
 use schemars::JsonSchema;
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
@@ -16,7 +15,6 @@ use time::format_description::well_known::Rfc3339;
 use super::{require_root, secret_file};
 use crate::certificates::look::certificate_of;
 use crate::cli::KubeconfigArguments;
-use crate::failure::Advise;
 use crate::host::{Command, Host};
 use crate::kubeadm::CONFIG_PATH;
 use crate::kubeadm::run::PROGRAM;
@@ -46,12 +44,7 @@ pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyh
     require_root()?;
     let host = Host::local()?;
     let standing = Standing::find(&host)?;
-    let inputs = standing.inputs();
-    if !inputs.has(Role::ControlPlane) {
-        return Err(anyhow!("this host, {}, is not a control plane", inputs.node_name()))
-            .refused()
-            .hint("run it on a control plane of the cluster");
-    }
+    standing.refuse_other_than_control_plane()?;
     let name = arguments.user.as_deref().unwrap_or("admin");
     let path = arguments.out.clone().unwrap_or_else(|| format!("{}.kubeconfig", name.replace(['/', ':'], "-")).into());
     let mut file = secret_file::begin(&path, "the kubeconfig")?;

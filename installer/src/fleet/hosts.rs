@@ -233,6 +233,15 @@ impl<'a> Fleet<'a> {
         lines.join("\n")
     }
 
+    /// Refuses to begin while a host is away: it would keep other versions than the rest, and its member of etcd may be one too many.
+    pub(super) fn refuse_absent(&self) -> anyhow::Result<()> {
+        let absent = self.hosts().find_map(|(_, host)| Some((host, host.failure.as_ref()?)));
+        let Some((host, failure)) = absent else { return Ok(()) };
+        Err(anyhow!("{} cannot be reached: {}; nothing was changed", host.name(), failure.report.error)).refused().hint(
+            format!("bring the host up first; or, if it will not come back: `kinstall remove {} --dead`", host.name()),
+        )
+    }
+
     /// Removes kinstall from the hosts that an earlier run has not changed.
     pub(super) fn withdraw(&mut self) {
         let untouched = self.alive(FleetHost::is_new);

@@ -90,7 +90,7 @@ struct WayBack {
 
 impl WayBack {
     fn decide(fleet: &mut Fleet<'_>, request: &RollbackRequest<'_>) -> anyhow::Result<Self> {
-        refuse_unreached(fleet)?;
+        fleet.refuse_absent()?;
         let first = fleet.find(FleetHost::is_control_plane);
         let first = first.or_else(|| fleet.find(|host| host.has(Role::ControlPlane)));
         let Some(first) = first else {
@@ -199,15 +199,6 @@ fn refuse_loss_of_majority(fleet: &Fleet<'_>, index: HostIndex) -> Result<(), Fa
         }
     }
     Ok(())
-}
-
-/// A host that is left out would keep the newer versions.
-fn refuse_unreached(fleet: &Fleet<'_>) -> anyhow::Result<()> {
-    let absent = fleet.hosts().find_map(|(_, host)| Some((host, host.failure.as_ref()?)));
-    let Some((host, failure)) = absent else { return Ok(()) };
-    Err(anyhow!("{} cannot be reached: {}; nothing was changed", host.name(), failure.report.error)).refused().hint(
-        format!("bring the host up first; or, if it will not come back: `kinstall remove {} --dead`", host.name()),
-    )
 }
 
 fn read_standings(

@@ -25,7 +25,7 @@ impl Upgrade<'_> {
     /// # Errors
     /// When the upgrade cannot be; nothing was changed then.
     pub(super) fn decide(&mut self) -> anyhow::Result<()> {
-        self.refuse_unreached()?;
+        self.leader.session.fleet.refuse_absent()?;
         let standings = self.read_standings()?;
         let is_resumed = self.note_pending(standings)?;
         if self.pending.is_empty() {
@@ -39,16 +39,6 @@ impl Upgrade<'_> {
         let state = self.look_at_cluster(&former, is_resumed)?;
         self.show(&former, &state);
         Ok(())
-    }
-
-    /// A host that is left out would keep its versions, and a member of etcd that is down may be one too many.
-    fn refuse_unreached(&self) -> anyhow::Result<()> {
-        let fleet = &self.leader.session.fleet;
-        let absent = fleet.hosts().find_map(|(_, host)| Some((host, host.failure.as_ref()?)));
-        let Some((host, failure)) = absent else { return Ok(()) };
-        Err(anyhow!("{} cannot be reached: {}; nothing was changed", host.name(), failure.report.error)).refused().hint(
-            format!("bring the host up first; or, if it will not come back: `kinstall remove {} --dead`", host.name()),
-        )
     }
 
     fn read_standings(&mut self) -> anyhow::Result<Vec<(HostIndex, Standing)>> {
