@@ -116,8 +116,8 @@ pub enum Command {
 
 /// Build a bundle
 ///
-/// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted
-/// downloads resume where they stopped. Content that is not what its pin says stops the build.
+/// Takes what the catalog pins for a Kubernetes version, fetches it in parallel into a cache, and writes one file. Interrupted downloads
+/// resume where they stopped. A build stops at content that does not match its pin.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle build --k8s 1.25.2 --key signing.key\n  kbundle build --k8s 1.25.2 --unsigned --dry-run\n  kbundle build --locked kbundle.lock --key signing.key --split 3900MiB --parity 1"
@@ -125,10 +125,9 @@ pub enum Command {
 pub struct BuildArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Refuse to build what this cluster could not be set up with
+    /// Refuse to build a bundle that lacks what this cluster needs
     ///
-    /// cluster.yaml, as kinstall reads it. What is going to be packed is compared with it before anything is fetched, as `kbundle check` does
-    /// with a bundle.
+    /// A cluster.yaml as kinstall reads it. The comparison is that of `kbundle check`, and comes before anything is fetched.
     #[arg(long, value_name = "CLUSTER.YAML")]
     pub cluster: Option<PathBuf>,
     /// Sign with this private key
@@ -161,9 +160,9 @@ pub struct BuildArgs {
     pub since: Vec<PathBuf>,
     #[command(flatten)]
     pub split: SplitArgs,
-    /// Build again what this bundle lists, and say whether the result is the same, byte for byte
+    /// Build this bundle again from its own list, and tell whether the result is the same, byte for byte
     ///
-    /// Nothing is written. Everything in the list is fetched; signatures and attestations come from the bundle.
+    /// Fetches everything in the list and writes nothing. Signatures and attestations come from the bundle.
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["kubernetes", "catalog", "no_builtin_catalog", "cni", "load_balancer", "addons", "images", "arch", "trust_on_first_use", "locked", "key", "level", "out", "force", "since", "split", "dry_run", "cluster"])]
     pub reproduce: Option<PathBuf>,
     #[command(flatten)]
@@ -231,9 +230,7 @@ pub struct SpecArgs {
     pub kubernetes: Option<VersionRequest>,
     /// Read settings from this file; flags win
     ///
-    /// YAML with the fields schema (1), kubernetes, arch, catalog, builtin-catalog, mirrors, cni, load-balancer,
-    /// addons, images, trust-on-first-use, key, level,
-    /// out, ca-file, certs-dir and registry-config. Paths in it are relative to it.
+    /// `kbundle config init` prints one with every key. Paths in it are relative to it.
     #[arg(short, long, value_name = "BUNDLE.YAML")]
     pub file: Option<PathBuf>,
     /// Architecture of the hosts, amd64 or arm64; repeat for both [default: amd64]
@@ -243,9 +240,10 @@ pub struct SpecArgs {
     pub catalogs: CatalogArgs,
     /// Fetch what is at FROM from TO; repeatable
     ///
-    /// FROM is a host or registry, TO an http or https address with an optional path. Several of one FROM are asked in their order, and
-    /// FROM itself only if it is one of them. A registry without TLS is named so: --mirror HOST=http://HOST. A FROM that neither the catalog nor the bundle
-    /// names is refused. Names inside the bundle stay the upstream ones. Example: --mirror dl.k8s.io=https://mirror.example/dl.k8s.io
+    /// FROM is a host or registry, TO an http or https address with an optional path. Mirrors of the same FROM are tried in order; FROM
+    /// itself is tried only if it is one of them. For a registry without TLS: --mirror HOST=http://HOST. A FROM that neither the catalog
+    /// nor the bundle names is refused. Names inside the bundle stay the upstream ones. Example: --mirror
+    /// dl.k8s.io=https://mirror.example/dl.k8s.io
     #[arg(long = "mirror", value_name = "FROM=TO")]
     pub mirrors: Vec<Mirror>,
     /// Pod network: an add-on of the catalog, or bridge [default: calico]
@@ -268,9 +266,9 @@ pub struct SpecArgs {
     /// writes. NAME is what the image is called in the bundle. Example: --add-image registry.example/team/app:1.2=oci:images/app:1.2
     #[arg(long = "add-image", value_name = "REF@DIGEST")]
     pub images: Vec<ImageRequest>,
-    /// Take content that nothing pins as it comes
+    /// Accept content that has no pin
     ///
-    /// The bundle's list holds its digest and says how it was obtained. A lock (`kbundle lock`) pins it for later builds.
+    /// The bundle's list records its digest, and that nothing pinned it. `kbundle lock` pins it for later builds.
     #[arg(long)]
     pub trust_on_first_use: bool,
 }
@@ -293,9 +291,10 @@ impl SpecArgs {
 /// Where versions and pins come from.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CatalogArgs {
-    /// Take versions from this file or directory of *.yaml as well; repeatable
+    /// Add versions from this file or directory of *.yaml; repeatable
     ///
-    /// Versions and roles in it win over those of the built-in catalog. No two of these catalogs may have the same version of the same thing.
+    /// Versions and roles in it win over those of the built-in catalog. Two added catalogs must not have the same version of the same
+    /// component.
     #[arg(long, value_name = "PATH")]
     pub catalog: Vec<PathBuf>,
     /// Leave the built-in catalog out

@@ -178,7 +178,7 @@ pub struct SpecFile {
     /// Images that manifests and charts name and the bundle need not have, as they name them.
     #[serde(default)]
     pub left_out_images: Vec<String>,
-    /// Take content that nothing pins as it comes (`--trust-on-first-use`).
+    /// Accept content that has no pin (`--trust-on-first-use`).
     #[serde(default)]
     pub trust_on_first_use: bool,
     /// Sign with this private key (`--key`).

@@ -106,10 +106,10 @@ pub struct KeyNotes {
     /// Whose key it is and what for.
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
-    /// The first day of its use.
+    /// First day on which the key is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_from: Option<Day>,
-    /// The last day of its use.
+    /// Last day on which the key is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_until: Option<Day>,
 }
@@ -165,7 +165,7 @@ impl KeyNotes {
         self
     }
 
-    /// The first day of its use, where that is stated.
+    /// First day on which the key is valid, where that is stated.
     #[must_use]
     pub fn valid_from(&self) -> Option<Day> {
         self.valid_from

@@ -75,8 +75,8 @@ Examples:
 
 /// Set up Kubernetes from a signed bundle, on this host or on many, without the internet
 ///
-/// Nothing is fetched and nothing is used unverified: the signature of the bundle's list is checked first, then the digest of
-/// every entry, and only then the host is changed.
+/// Fetches nothing, and uses nothing that is not verified: first the signature of the bundle's list, then the digest of every entry. Only
+/// then is the host changed.
 #[derive(Debug, Parser)]
 #[command(
     name = "kinstall",
@@ -100,27 +100,26 @@ pub struct Cli {
 pub enum Command {
     /// Set up a cluster on this host, or on the hosts of cluster.yaml
     ///
-    /// Verifies the bundle, checks whether the host is fit for a cluster, says what the installation needs, and then runs one step after
-    /// the other. Each step first checks whether it is done already. So the same command resumes after a failure or a power cut, and
-    /// changes nothing on a finished host. Once an installation has begun, the host keeps its configuration: later runs need only the
-    /// bundle and the key. With another cluster.yaml, a run on a standing cluster shows what differs, refuses what cannot change, and brings
-    /// the rest to the hosts.
+    /// Verifies the bundle, runs the preflight checks, says what the installation needs, and then runs one step after another. Each step
+    /// first checks whether it is done, so the same command resumes after a failure or a power cut, and changes nothing on a finished host.
+    /// The host keeps its configuration: later runs need only the bundle and the key. With a changed cluster.yaml, a run on a standing
+    /// cluster shows what differs, refuses what cannot change, and applies the rest.
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Change a cluster to the versions of another bundle
+    /// Upgrade a cluster to the versions of another bundle
     ///
-    /// Of this host, whose cluster has no other, or of the hosts of cluster.yaml. Unpacks the new programs and loads the new images on every
-    /// host before anything that runs is changed, takes a snapshot of etcd, and then changes containerd, etcd, the control plane, the
-    /// kubelet, the network and the add-ons one after another, each only when the one before is well. Of several hosts, members of etcd have
-    /// their turn one by one, then control planes, then workers; the pods of a node are moved to others before. Kubernetes goes ahead by one
-    /// minor at the most and never back. If it is interrupted, run it again to finish.
+    /// Upgrades a cluster of this one host, or the hosts of cluster.yaml. First unpacks the new binaries and loads the new images on every
+    /// host, and takes a snapshot of etcd; nothing that runs has changed by then. Then upgrades containerd, etcd, the control plane, the
+    /// kubelet, the network and the add-ons, each only when the one before is healthy. With several hosts, members of etcd come first, one
+    /// by one, then control planes, then workers; each node is drained before its turn. Kubernetes moves up by one minor at most, and never
+    /// down. If it is interrupted, run it again to finish.
     #[command(after_long_help = upgrade::EXAMPLES)]
     Upgrade(UpgradeArguments),
-    /// Take this host, or the hosts of cluster.yaml, back to what ran before an upgrade that failed or was interrupted
+    /// Roll back an upgrade that failed or was interrupted, on this host or on the hosts of cluster.yaml
     ///
-    /// Only until the upgrade is finished. Brings back programs, configuration and static pods, which the upgrade copied before it changed
-    /// anything. On a cluster of one host it also brings back etcd's snapshot, if the former etcd can no longer read the data. Of several
-    /// hosts, one is rolled back after another. Needs no bundle. If it is interrupted, run it again to finish.
+    /// Works until the upgrade is finished. Restores binaries, configuration and static pods from the copies that the upgrade made first.
+    /// On a cluster of one host it also restores the snapshot of etcd, if the former etcd can no longer read the data. Several hosts are
+    /// rolled back one after another. Needs no bundle. If it is interrupted, run it again to finish.
     #[command(after_long_help = upgrade::ROLLBACK_EXAMPLES)]
     Rollback(RollbackArguments),
     #[command(after_long_help = VERIFY_EXAMPLES)]
@@ -135,11 +134,11 @@ pub enum Command {
     Join(JoinArgs),
     #[command(after_long_help = "Examples:\n  kinstall repair /media/stick1 /media/stick2")]
     Repair(RepairArgs),
-    /// Check whether this host, or the hosts of cluster.yaml, are fit for a cluster
+    /// Check whether this host, or the hosts of cluster.yaml, can run a cluster
     ///
-    /// Shows all findings at once. Each says what was found, what is required, which source requires it, and what to do. Changes nothing.
-    /// With a bundle it also checks what that version of Kubernetes requires; without one it says what depends on the version. Exits
-    /// with 3 when anything would stop an installation.
+    /// Shows all findings together. Each says what was found, what is required and by which source, and what to do. With a bundle it also
+    /// checks what that version of Kubernetes requires; without one it says what depends on the version. Changes nothing. Exits with 3 if a
+    /// finding would stop an installation.
     #[command(
         after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
     )]
@@ -157,10 +156,10 @@ pub enum Command {
     /// swap and services. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall reset\n  kinstall reset --all --config cluster.yaml")]
     Reset(ResetArguments),
-    /// Take a host out of the cluster, and restore what was there before
+    /// Remove a host from the cluster, and restore what was there before
     ///
-    /// Moves its pods to other nodes, removes its member of etcd and its node, and resets it. Refuses what a cluster cannot do
-    /// without: its last control plane, the majority of etcd. If it is interrupted, run it again to finish.
+    /// Drains its node, removes its member of etcd and its node, and resets it. Refuses to remove the last control plane or the majority of
+    /// etcd. If it is interrupted, run it again to finish.
     #[command(after_long_help = "Examples:\n  kinstall remove worker-3 --config cluster.yaml")]
     Remove(RemoveArguments),
     /// Let a host join this cluster by hand
@@ -171,8 +170,8 @@ pub enum Command {
     Certs(CertsCommand),
     /// Write a kubeconfig for the administrator or for a user
     ///
-    /// On a control plane, as root. The file holds a secret and is written for root alone. With `--user`, the cluster's authority signs
-    /// a client certificate for that user; what the user may do, roles say. Such a certificate cannot be taken back before its time is over.
+    /// On a control plane, as root. The file holds a secret and is written for root alone. With `--user`, the cluster's authority signs a
+    /// client certificate for that user. Roles decide what the user may do. Such a certificate cannot be revoked before it expires.
     #[command(
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
@@ -181,11 +180,11 @@ pub enum Command {
     Backup(BackupArguments),
     #[command(after_long_help = backup::RESTORE_EXAMPLES)]
     Restore(RestoreArguments),
-    /// Collect what others need to find a fault into one file, without secrets
+    /// Collect logs and states for a support case in one file, without secrets
     ///
-    /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the
-    /// API and the system's pods. Keys, tokens and passwords are removed on the host that has them. Secrets, other objects with settings of
-    /// users, and logs of users' pods are not collected. A host that does not answer is named in the file. Changes nothing.
+    /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the API
+    /// and the system's pods. Each host removes keys, tokens and passwords before it sends anything. Secrets, other objects with settings
+    /// of users, and logs of users' pods are not collected. A host that does not answer is named in the file. Changes nothing.
     #[command(
         after_long_help = "Examples:\n  kinstall support\n  kinstall support --config cluster.yaml --hours 72 --out plant-7.tar.zst"
     )]
@@ -219,7 +218,7 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Print a cluster.yaml to start from
     ///
-    /// It has every key, commented out: its default, or an example of three control planes and two workers.
+    /// Every key is in it, commented out, with its default or an example.
     #[command(after_long_help = "Examples:\n  kinstall config init > cluster.yaml")]
     Init,
     /// Print the JSON Schema of cluster.yaml, or of what a command prints with --output json
@@ -232,8 +231,8 @@ pub enum ConfigCommand {
     /// Check a cluster.yaml
     ///
     /// Reports all errors together, each with its line and column. Settings that are passed on to Kubernetes are checked against every
-    /// minor that kinstall knows, and with `--k8s` against that of one version. With a bundle it also reports what the bundle lacks. Exits
-    /// with 2 when there are any.
+    /// minor that kinstall knows, or with `--k8s` against one version. With a bundle it also reports what the bundle lacks. Exits with 2 if
+    /// there are errors.
     #[command(
         after_long_help = "Examples:\n  kinstall config validate cluster.yaml\n  kinstall config validate cluster.yaml --k8s 1.36.3\n  kinstall config validate cluster.yaml --bundle k8s-1.25.2-amd64.tar.zst --key signing.pub"
     )]
@@ -246,10 +245,10 @@ pub enum ConfigCommand {
     },
     /// Turn another tool's description of a cluster into a cluster.yaml
     ///
-    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, the cluster file
-    /// of `KubeKey`, and kubeadm's configuration (v1beta2, v1beta3, v1beta4). Files that kubeadm's configuration names, such as an audit
-    /// policy, are looked for beside it, and then at their own paths. The result comes on standard output. Whatever is left out is noted
-    /// on standard error, with the reason. Passwords are not copied.
+    /// Reads Kubespray's inventory (INI, YAML or JSON, or its folder, with `group_vars` and `host_vars`), k0sctl.yaml, the cluster file of
+    /// KubeKey, and kubeadm's configuration (v1beta2, v1beta3, v1beta4). Files that kubeadm's configuration names, such as an audit
+    /// policy, are looked for beside it, and then at their own paths. The result goes to standard output; what is left out goes to standard
+    /// error, with the reason. Passwords are not copied.
     #[command(
         after_long_help = "Examples:\n  kinstall config import inventory/mycluster > cluster.yaml\n  kinstall config import k0sctl.yaml > cluster.yaml\n  kinstall config import kubeadm.yaml > cluster.yaml"
     )]
@@ -257,16 +256,16 @@ pub enum ConfigCommand {
         /// The file or folder.
         file: PathBuf,
     },
-    /// Print a configuration for a HAProxy of the site's own in front of the API servers
+    /// Print a configuration for the site's own HAProxy in front of the API servers
     ///
-    /// For `api.load-balancer: external`. It is complete, for `/etc/haproxy/haproxy.cfg` on the host that has `api.address`, and
-    /// uses only API servers that report that they are ready. Any other load balancer that passes TCP through works as well.
+    /// For `api.load-balancer: external`. The output is a complete `/etc/haproxy/haproxy.cfg` for the host that has `api.address`. It uses
+    /// only API servers that report that they are ready. Any other load balancer that passes TCP through works as well.
     #[command(after_long_help = "Examples:\n  kinstall config load-balancer --config cluster.yaml > haproxy.cfg")]
     LoadBalancer {
         /// The cluster's description (cluster.yaml)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+        /// Take the cluster from Kubespray's inventory, a file or a folder; settings in `--config` win
         #[arg(long, value_name = "PATH")]
         inventory: Option<PathBuf>,
     },
@@ -283,7 +282,7 @@ pub struct ValidateArguments {
     /// Check for this version of Kubernetes
     #[arg(long = "k8s", value_name = "VERSION")]
     pub kubernetes: Option<KubeVersion>,
-    /// Check as well whether this bundle has what the file asks for; needs a key
+    /// Also check whether this bundle has what the file asks for; needs a key
     #[arg(long, value_name = "BUNDLE")]
     pub bundle: Option<PathBuf>,
     /// Whom to trust.
@@ -294,9 +293,9 @@ pub struct ValidateArguments {
 /// What to do with images. For the timer that `run` sets up.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ImagesCommand {
-    /// Put back images that were removed and cannot be pulled here
+    /// Restore images that were removed and cannot be pulled here
     ///
-    /// Their content was kept, so only names are restored. Prints the names; prints nothing when none was missing.
+    /// Their content was kept, so only their names are restored. Prints the names that were missing, or nothing.
     Restore,
 }
 
@@ -383,7 +382,7 @@ pub struct PreflightArguments {
     /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    /// Take the cluster from Kubespray's inventory, a file or a folder; settings in `--config` win
     #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// How hosts are worked on.
@@ -397,7 +396,7 @@ pub struct PreflightArguments {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Also compare the files of every unpacked image with its layers; takes as long as reading all images
+    /// Also compare the files of every unpacked image with its layers; reads all images
     #[arg(long)]
     pub deep: bool,
 }
@@ -421,7 +420,7 @@ pub struct ResetArguments {
 pub struct RemoveArguments {
     /// The host, by its name in cluster.yaml
     pub host: DnsName,
-    /// Remove a host that will not come back: leave out the steps that run on it
+    /// Remove a host that is lost: leave out the steps that run on it
     #[arg(long)]
     pub dead: bool,
     /// Do not ask

@@ -26,7 +26,7 @@ pub enum Purpose {
 /// Moves a node's pods away by evictions, and lets no new ones come. A node that is gone already is not an error.
 ///
 /// # Errors
-/// Where pods are still there after `within`, such as for a `PodDisruptionBudget`.
+/// Where pods are still there after `within`, such as for a PodDisruptionBudget.
 pub fn drain(host: &Host, name: &DnsName, purpose: Purpose, within: Duration) -> anyhow::Result<()> {
     let (api, name) = (Kubectl::on(host), name.as_str());
     let Some(node) = api.get(&["node", name])? else { return Ok(()) };

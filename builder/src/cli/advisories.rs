@@ -26,15 +26,15 @@ pub enum AdvisoriesCommand {
 pub struct AdvisoriesPackArgs {
     /// Take the OSV records of this folder or zip; repeatable
     ///
-    /// Every file whose name ends in .json has to be a record. Of two records of one name, the one that was changed last counts.
+    /// Every *.json file has to be a record. Of two records with the same ID, the one modified last counts.
     #[arg(long, value_name = "DIR|ZIP", required = true)]
     pub osv: Vec<PathBuf>,
     /// Add this OpenVEX document; repeatable
     #[arg(long, value_name = "FILE")]
     pub vex: Vec<PathBuf>,
-    /// The day that the data is of [default: that of the newest change in it]
+    /// Date of the data [default: that of the newest change in it]
     ///
-    /// `kbundle audit` shows the age of the data by it, and a policy may demand one.
+    /// `kbundle audit` shows how old the data is, and a policy may set a limit.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub date: Option<Day>,
     /// Sign with this private key; repeatable
@@ -42,7 +42,7 @@ pub struct AdvisoriesPackArgs {
     pub key: Vec<PathBuf>,
     /// Write the file without a signature
     ///
-    /// `kbundle audit` then takes it with `--advisories-unsigned` only.
+    /// `kbundle audit` then accepts it only with `--advisories-unsigned`.
     #[arg(long, conflicts_with = "key")]
     pub unsigned: bool,
     /// Write to this file, or - for standard output

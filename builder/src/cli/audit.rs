@@ -9,9 +9,10 @@ use super::{ForceArgs, PassphraseArgs};
 
 /// Check a bundle against a policy
 ///
-/// Reads all content and compares every digest, as `kbundle verify` does, and then answers each rule of the policy: signers, pins, origins, completeness of
-/// the list of packages, images, licences, packages and advisories. Each answer names what was looked at with its digest, what the policy expects and what was
-/// found. No network is used. Exit code: 0 where the policy allows the bundle, 3 where it does not.
+/// Reads all content and compares every digest, as `kbundle verify` does. Then it applies each rule of the policy: signers, pins, origins,
+/// a complete list of packages, images, manifests, licences, versions of packages, and advisories. Each verdict names what was looked at
+/// with its digest, what the policy expects, and what was found. Needs no network. Exit code: 0 if the policy accepts the bundle, 3 if it
+/// refuses it.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml\n  kbundle audit bundle.tar.zst --policy strict --key signing.pub --record bundle.tar.zst.audit.json --sign-key auditor.key"
@@ -24,7 +25,8 @@ pub struct AuditArgs {
     pub format: AuditFormat,
     /// Write a signed record of the audit to this file
     ///
-    /// `kinstall --require-audit` finds it as BUNDLE.audit.json beside the bundle. It is written for a bundle that the policy refuses, too, and says so.
+    /// `kinstall --require-audit` looks for BUNDLE.audit.json beside the bundle. A record is also written when the policy refuses the
+    /// bundle, and says so.
     #[arg(long, value_name = "FILE", requires = "sign_key")]
     pub record: Option<PathBuf>,
     /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM

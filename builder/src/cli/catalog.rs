@@ -21,8 +21,8 @@ pub enum CatalogCommand {
 
 /// List the Kubernetes versions that can be built
 ///
-/// One line for each, from the oldest to the newest, with the components and add-ons that go with it. A `*` marks an add-on that has
-/// content without a digest: a build takes it with `--trust-on-first-use` only.
+/// One line for each, from the oldest to the newest, with the components and add-ons that go with it. A `*` marks an add-on with content
+/// that has no pin: a build needs `--trust-on-first-use` for it.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle catalog list\n  kbundle catalog list --catalog site.yaml --output json"
@@ -63,8 +63,8 @@ pub struct CatalogExportArgs {
 
 /// Check that every version of the catalog can be built
 ///
-/// Reads the files, and selects every Kubernetes version with each of its add-ons, for each architecture. No server is asked. All that is wrong is
-/// listed; the exit code is 1 then.
+/// Selects every Kubernetes version with each of its add-ons, for each architecture, and lists all errors. No server is asked. Exits with 1
+/// if there are errors.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle catalog check --catalog site.yaml")]
 pub struct CatalogCheckArgs {
@@ -74,9 +74,9 @@ pub struct CatalogCheckArgs {
 
 /// Write a catalog of a version that the catalog lacks, with pins from upstream
 ///
-/// Programs are pinned by the checksums that upstream publishes beside them, Kubernetes' images by the digests that the registry names. The rest
-/// (containerd, etcd, CoreDNS, add-ons) is what goes with the newest release of the same minor, or of the minor before. Read the file before it is
-/// used: whoever answers for those servers today decides what is in it.
+/// Programs are pinned by the checksums that upstream publishes beside them, Kubernetes' images by the digests that the registry names. The
+/// rest (containerd, etcd, CoreDNS, add-ons) is what goes with the newest release of the same minor, or of the minor before. Review the
+/// file before you use it: whoever controls those servers today decides what it says.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle catalog add kubernetes 1.34.11 --from-upstream --out site.yaml\n  kbundle build --catalog site.yaml --k8s 1.34.11 --key signing.key"
@@ -88,7 +88,7 @@ pub struct CatalogAddArgs {
     /// The version, such as 1.34.11
     #[arg(value_name = "VERSION")]
     pub version: KubeVersion,
-    /// Ask upstream for the pins, today
+    /// Fetch the pins from upstream
     #[arg(long, required = true)]
     pub from_upstream: bool,
     #[command(flatten)]

@@ -34,8 +34,9 @@ pub struct ConnectionArgs {
     pub certs_dir: Option<PathBuf>,
     /// Read credentials for registries from this file alone [default: Podman's auth.json, then Docker's config.json]
     ///
-    /// Of several entries for one registry that of the longest namespace counts. Credential helpers are asked. Or `$REGISTRY_AUTH_FILE`;
-    /// without either `$XDG_RUNTIME_DIR/containers/auth.json`, ~/.config/containers/auth.json and `$DOCKER_CONFIG/config.json`.
+    /// The entry with the longest matching namespace counts. Credential helpers are asked. `$REGISTRY_AUTH_FILE` names the file as well.
+    /// Without either, kbundle reads `$XDG_RUNTIME_DIR/containers/auth.json`, ~/.config/containers/auth.json and
+    /// `$DOCKER_CONFIG/config.json`.
     #[arg(long, value_name = "FILE")]
     pub registry_config: Option<PathBuf>,
 }

@@ -9,9 +9,9 @@ use crate::diff::Topic;
 
 /// Show what differs between two bundles
 ///
-/// Compares releases, files, images and how they are run, packages, licences, signers and pins. Only lists, image configurations and lists of packages are
-/// read. From a bundle that carries no list of packages it is made from the content, which takes longer. Exit code: 0 where nothing differs, 4 where something
-/// does.
+/// Compares releases, files, images and their configurations, packages, licences, signers and pins. Reads only lists and image
+/// configurations. If a bundle carries no list of packages, it is made from the content, which takes longer. Exit code: 0 if nothing
+/// differs, 4 if something does.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle diff k8s-1.25.2-amd64.tar.zst k8s-1.25.3-amd64.tar.zst --key signing.pub\n  kbundle diff old.tar.zst new.tar.zst --only images --only packages --unsigned\n  kbundle diff old.tar.zst new.tar.zst --format markdown --key signing.pub > changes.md"

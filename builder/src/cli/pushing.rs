@@ -9,10 +9,10 @@ use super::connection::ConnectionArgs;
 /// Copy the images of a bundle into a registry
 ///
 /// Images keep their path and tag: registry.k8s.io/coredns/coredns:v1.12 becomes REGISTRY/PREFIX/coredns/coredns:v1.12, by the same digest.
-/// What the registry has is not sent again, so that a run that was cut off continues, and a second one changes nothing. Blobs that another
-/// repository of the registry has are mounted.
+/// Content that the registry has is not sent again: an interrupted run resumes, and a second run changes nothing. Blobs in another
+/// repository of the registry are mounted.
 ///
-/// Many registries take an index only with the manifests of all its platforms. There the tag stands for the platforms that the bundle
+/// Many registries accept an index only with the manifests of all its platforms. There the tag points to the platforms that the bundle
 /// carries, and the output says so.
 #[derive(Debug, Args)]
 #[command(

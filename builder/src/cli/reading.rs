@@ -43,8 +43,8 @@ pub struct ExportArgs {
 
 /// List the packages inside of a bundle's images and programs
 ///
-/// A bundle carries this list as CycloneDX and SPDX, made when it was built and signed with the rest. From an older bundle without one it is made now,
-/// from the content, and a warning says so.
+/// A bundle carries this list as CycloneDX and SPDX, made when it was built and signed with the rest. If an older bundle has none, it is
+/// made from the content, with a warning.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle sbom bundle.tar.zst --key signing.pub\n  kbundle sbom bundle.tar.zst --format cyclonedx --key signing.pub > bundle.cdx.json\n  kbundle sbom bundle.tar.zst --verify --key signing.pub"
@@ -62,7 +62,7 @@ pub struct SbomArgs {
     pub format: SbomFormat,
     /// Make the documents again from the content, and compare them with those that the bundle carries
     ///
-    /// All content is read. Whoever built the bundle need not be trusted for what its packages are.
+    /// Reads all content, so an auditor does not have to trust the list of the builder.
     #[arg(long)]
     pub verify: bool,
     #[command(flatten)]
@@ -82,8 +82,8 @@ pub enum SbomFormat {
 
 /// List the licences of everything in a bundle
 ///
-/// Files and packages by their licence, with where each was told: the bundle's list, or a file of an image. What is an SPDX expression is shown apart
-/// from other names, and what states no licence is listed at the end. It is what packages say of themselves.
+/// Lists files and packages by licence, with the source of each statement: the bundle's list, or a file of an image. SPDX expressions come
+/// first, then other names, then what states no licence. The licences are those that the packages state.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle licences bundle.tar.zst --key signing.pub\n  kbundle licences bundle.tar.zst --texts licences --key signing.pub"
@@ -95,8 +95,8 @@ pub struct LicencesArgs {
     pub base: BaseArgs,
     /// Write the licence texts that images and archives carry to this folder, which must not exist yet
     ///
-    /// With a file NOTICE that lists what has which licence and where each text was found. All images and archives are read. The folder gets its name only when
-    /// it is complete.
+    /// The file NOTICE in it lists each licence, what has it, and where its text was found. Reads all images and archives. The folder gets
+    /// its name only when it is complete.
     #[arg(long, value_name = "DIR")]
     pub texts: Option<PathBuf>,
     #[command(flatten)]

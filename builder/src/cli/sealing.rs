@@ -8,8 +8,8 @@ use kbundle_commands::sealing::Recipient;
 
 /// Encrypt a bundle for its journey
 ///
-/// The sealed file is in the format of the program age. Commands that read a bundle open it with `--identity` or `--passphrase-file` and decrypt
-/// it while they read; no plain copy is written. A seal hides the content and does not say who made it: the signatures are inside.
+/// The sealed file is in the format of the program age. Commands that read a bundle open it with `--identity` or `--passphrase-file` and
+/// decrypt it while they read; no plain copy is written. A seal hides the content. It does not prove who made it; the signatures inside do.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("readers").required(true).args(["recipients", "passphrase_file"]),

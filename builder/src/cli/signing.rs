@@ -12,8 +12,8 @@ use kbundle_format::key_notes::Day;
 /// Writes the private key with mode 0600 and the public key beside it as FILE with the ending .pub. Existing files are never
 /// replaced. Keep the private key off the build host where you can; kinstall needs only the public one.
 ///
-/// Comment and days are written above the public key, where OpenSSL and cosign pass over them; `kbundle verify` shows them, and warns
-/// outside these days. They are words of whoever keeps the file and decide nothing.
+/// Comment and days are written above the public key, where OpenSSL and cosign ignore them. `kbundle verify` shows them, and warns of a key
+/// that is not valid today; with `--strict` it refuses. Nothing protects them: whoever keeps the file can edit them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  kbundle keygen --comment 'releases of site A' --valid-until 2027-12-31")]
 pub struct KeygenArgs {
@@ -26,13 +26,13 @@ pub struct KeygenArgs {
     /// Encrypt the private key with a passphrase
     #[arg(long)]
     pub encrypt: bool,
-    /// Note whose key it is and what it is for
+    /// Write this comment above the public key, such as whose key it is
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
-    /// The first day of its use
+    /// First day on which the key is valid
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub valid_from: Option<Day>,
-    /// The last day of its use
+    /// Last day on which the key is valid
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub valid_until: Option<Day>,
     #[command(flatten)]

@@ -28,7 +28,7 @@ pub struct BundleArgs {
 pub struct BaseArgs {
     /// Take what the bundle leaves out from this older bundle; repeatable
     ///
-    /// Everything left out has to be in it, by digest, and is read and compared there.
+    /// It has to hold everything that is left out, by digest; that content is read and compared.
     #[arg(long, value_name = "BUNDLE")]
     pub base: Vec<PathBuf>,
 }

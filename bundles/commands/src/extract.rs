@@ -22,8 +22,8 @@ use crate::unpack::unpack;
 
 /// Unpack entries of a bundle into a folder
 ///
-/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced: nothing
-/// is written outside it.
+/// Each file gets its name only after its digest was compared. Symbolic links in the folder are neither followed nor replaced, so nothing
+/// is written outside the folder.
 #[derive(Debug, Args)]
 pub struct ExtractArgs {
     /// The bundle.

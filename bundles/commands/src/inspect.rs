@@ -46,7 +46,7 @@ enum Signature {
 
 /// Show what a bundle holds
 ///
-/// Reads only the list at its head. With --key the signatures are checked; without, nothing is, and the output says so.
+/// Reads only the list at its head. Verifies the signatures with --key; without it, verifies nothing and says so.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// The bundle.

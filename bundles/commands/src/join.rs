@@ -18,9 +18,8 @@ use crate::interrupt::{Interrupt, interrupted, nothing_written};
 
 /// Join volumes, or a differential bundle and its base, into one bundle
 ///
-/// Volumes give the bundle that was cut, byte for byte. A differential bundle and its bases give the full bundle, byte for byte, with the
-/// signatures of the differential one. What is taken is compared with the list first. This is about files; it does not make a host join a
-/// cluster.
+/// From volumes it writes the bundle that was split, byte for byte; from a differential bundle and its bases the full bundle, with the
+/// signatures of the differential one. Content is compared with the list before it is written. This joins files, not hosts to a cluster.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
     /// The bundle.

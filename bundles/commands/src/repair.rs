@@ -15,8 +15,8 @@ use crate::composed::names;
 
 /// Rebuild lost and damaged volumes from the others and parity
 ///
-/// Writes lost and damaged volumes again, parity as well, or nothing where parity does not suffice. The rebuilt bundle is compared with
-/// the digest that every volume bears. Damaged files in other folders are named and left alone; commands that read volumes take those of
+/// Writes lost and damaged volumes again, parity volumes included; writes nothing if there is too little parity. The rebuilt bundle is
+/// compared with the digest in every volume. Damaged volumes in other folders are named and left alone; commands that read volumes prefer
 /// the folder that is named first.
 #[derive(Debug, Args)]
 pub struct RepairArgs {

@@ -23,9 +23,9 @@ use crate::arguments::BundleArgs;
 /// Whether a bundle has to have passed an audit.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RequiredAuditArgs {
-    /// Refuse the bundle unless a record says that it passed an audit, signed by this public key
+    /// Refuse the bundle unless a record signed with this key says that it passed an audit
     ///
-    /// The record has to be about exactly this list.
+    /// The record has to name exactly this bundle's list.
     #[arg(long, value_name = "FILE")]
     pub require_audit: Option<PathBuf>,
     /// The record of the audit [default: BUNDLE.audit.json beside the bundle]

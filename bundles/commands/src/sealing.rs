@@ -20,12 +20,12 @@ const MAX_BYTES: u64 = 1 << 20;
 /// What opens sealed files.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OpeningArgs {
-    /// Open what is sealed with the age identity in this file; repeatable
+    /// Open a sealed file with the age identity in this file; repeatable
     ///
-    /// What it holds is decrypted while it is read, and no plain copy is written.
+    /// The content is decrypted while it is read; no plain copy is written.
     #[arg(long = "identity", value_name = "FILE", conflicts_with = "passphrase_file")]
     pub identities: Vec<PathBuf>,
-    /// Open what is sealed with the passphrase in the first line of this file
+    /// Open a sealed file with the passphrase in the first line of this file
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }

@@ -47,8 +47,8 @@ pub struct Report {
 
 /// Check the signatures and every digest of a bundle
 ///
-/// Reads the whole file once with bounded memory, on all cores. Exits with 0 only when enough trusted keys signed the list and every entry is
-/// there and is what the list says. Damage is named by volume and entry.
+/// Reads the whole file once with bounded memory, on all cores. Exits with 0 only when enough trusted keys signed the list, and every entry
+/// is there and matches the list. Damage is named by volume and entry.
 ///
 /// A differential bundle is checked against its base with --base, a bundle for one role with --role.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub struct VerifyArgs {
     /// Bundles that complete it.
     #[command(flatten)]
     pub base: BaseArgs,
-    /// Demand only what hosts of this role need, control-plane, etcd or worker; repeatable
+    /// Check only what hosts of this role need, control-plane, etcd or worker; repeatable
     #[arg(long, value_name = "ROLE", conflicts_with = "base")]
     pub role: Vec<Role>,
     /// Whether it has to have passed an audit.

@@ -18,20 +18,21 @@ Examples:
 
 /// Compare this host, or the hosts of cluster.yaml, with the bundle that they were set up from
 ///
-/// Verifies the bundle and then compares what lies on the host and what runs: binaries, configuration, units and their drop-ins, processes,
-/// static pods, images, containers, certificates, kernel settings, and who may do everything in the cluster. Each finding is as approved,
-/// drifted (with what was expected and what was found) or unknown (with the reason). Changes nothing. Needs root.
+/// Verifies the bundle, then compares the files on the host and what runs: binaries, configuration, units and their drop-ins, processes,
+/// static pods, images, containers, certificates, kernel settings, and who is cluster-admin. Each finding is as approved, drifted (with
+/// what was expected and what was found) or unknown (with the reason). Changes nothing. Needs root.
 ///
-/// Hosts that were set up over SSH keep their part of the bundle, so that none has to be given there. With `--config`, every host verifies and
-/// compares itself with its part, also its settings with the file, and hosts are compared with each other. A host that does not answer is unknown.
+/// Hosts that were set up over SSH keep their part of the bundle, so an audit there needs no bundle argument. With `--config`, every host
+/// compares itself with its part of the bundle and with cluster.yaml, and the hosts are compared with each other. A host that does not
+/// answer is unknown.
 ///
-/// Exits with 0 when everything is as approved, with 4 when anything has drifted, and with 1 when nothing has drifted and anything is unknown.
+/// Exits with 0 if everything is as approved, with 4 if anything has drifted, and with 1 if nothing has drifted but something is unknown.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
     /// The bundle that the hosts were set up from.
     #[command(flatten)]
     pub bundle: OptionalBundleArguments,
-    /// Also read the content of images in containerd again and compare it with its digests, and unpacked files with their layers
+    /// Also compare the content of images in containerd with its digests, and unpacked files with their layers
     ///
     /// Takes as long as reading all images twice.
     #[arg(long)]
@@ -41,13 +42,13 @@ pub struct AuditArguments {
     pub record: RecordArguments,
     /// Also show what changed since the audit of this record
     ///
-    /// The exit code says what is the case now, whatever changed.
+    /// The exit code depends on the state now, not on what changed.
     #[arg(long, value_name = "RECORD", requires = "record_key")]
     pub since: Option<PathBuf>,
     /// The public key that signed the record of --since
     #[arg(long, value_name = "FILE", requires = "since")]
     pub record_key: Option<PathBuf>,
-    /// Also list what is as approved; with --output json it always is
+    /// Also list what is as approved; --output json always does
     #[arg(long)]
     pub all: bool,
     /// The hosts.
@@ -60,7 +61,7 @@ pub struct AuditArguments {
 pub struct RecordArguments {
     /// Write a signed record of the audit to this file
     ///
-    /// It holds every finding and what each host says of itself, and is written whatever the audit finds.
+    /// It holds every finding and the facts of each host. It is written whatever the audit finds.
     #[arg(long, value_name = "FILE", requires = "sign_key")]
     pub record: Option<PathBuf>,
     /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM

@@ -53,9 +53,9 @@ pub struct BackupArguments {
 pub enum BackupCommand {
     /// Back up into a folder regularly, by a systemd timer
     ///
-    /// The folder may be a mounted share: the timer waits for its mount. The newest backups of the cluster stay, older ones are deleted once
-    /// a new one is whole. `kinstall status` shows the last one, and reports a failure until the next success. A further call replaces the
-    /// schedule.
+    /// The folder may be a mounted share: the timer waits for its mount. The newest backups of the cluster stay; older ones are deleted
+    /// once a new one is complete. `kinstall status` shows the last one, and reports a failure until the next success. Another call
+    /// replaces the schedule.
     #[command(after_long_help = SCHEDULE_EXAMPLES)]
     Schedule(ScheduleArguments),
     /// Stop regular backups; those that were written stay
@@ -70,7 +70,7 @@ pub struct MakeArguments {
     /// Where to write the backup
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write it into this folder, named after the cluster and the time, and delete the oldest ones there
+    /// Write it into this folder, named after the cluster and the time, and delete the oldest backups there
     #[arg(long, value_name = "FOLDER", conflicts_with = "force")]
     pub to: Option<PathBuf>,
     /// With `--to`: how many backups of the cluster stay in the folder
@@ -90,7 +90,7 @@ pub struct ScheduleArguments {
     /// Write backups into this folder
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
-    /// Between two backups: a number and `m`, `h` or `d`; at least 10m
+    /// Time between two backups: a number and `m`, `h` or `d`; at least 10m
     #[arg(long, value_name = "TIME")]
     pub every: Interval,
     /// How many backups of the cluster stay in the folder

@@ -32,30 +32,31 @@ const SHORTEST: Duration = Duration::from_mins(10);
 pub enum CertsCommand {
     /// List every certificate that the cluster uses on this host, or on the hosts of cluster.yaml
     ///
-    /// Certificates of kubeadm, etcd and the kubelet, and those in kubeconfigs: how many days each has left, and whether its authority
-    /// signed it. Exits with 1 when a certificate has too few days left, is not valid, or cannot be read. Changes nothing.
+    /// Certificates of kubeadm, etcd and the kubelet, and those in kubeconfigs, with the days that each has left and whether its authority
+    /// signed it. Exits with 1 if a certificate has too few days left, is not valid, or cannot be read. Changes nothing.
     #[command(
         after_long_help = "Examples:\n  kinstall certs list\n  kinstall certs list --config cluster.yaml --warn-days 90 --output json"
     )]
     List(CertsListArguments),
-    /// Renew certificates with the same authority, and restart what uses them
+    /// Renew certificates from the same authority, and restart what uses them
     ///
-    /// The member of etcd, the API server, the controller manager and the scheduler of a host are restarted one after another, each
-    /// when the one before is well; with several hosts, one host after another. Pods of users go on. Cut off anywhere, the next
-    /// renewal completes it. A timer on every node runs `kinstall certs renew --due 30d` once a day.
+    /// Restarts a host's member of etcd, API server, controller manager and scheduler one after another, each when the one before is
+    /// healthy; with several hosts, one host after another. Users' pods keep running. If it is interrupted, the next renewal completes it.
+    /// A timer on every node runs `kinstall certs renew --due 30d` once a day.
     #[command(after_long_help = RENEW_EXAMPLES)]
     Renew(CertsRenewArguments),
     /// Add names or addresses to the certificate of the API server
     ///
-    /// The names also go into the cluster's configuration, so that joins and renewals keep them. Add them to `api.certificate-sans` of
-    /// cluster.yaml as well: without them there, the next `kinstall run` with that file takes them away again.
+    /// The names are also written to the cluster's configuration, so that joins and renewals keep them. Add them to `api.certificate-sans`
+    /// of cluster.yaml as well, or the next `kinstall run` with that file removes them.
     #[command(after_long_help = ADD_SAN_EXAMPLES)]
     AddSan(CertsAddSanArguments),
     /// Approve the certificates that kubelets of known hosts ask for
     ///
-    /// For clusters with `serverTLSBootstrap: true` under `kubelet.config` in cluster.yaml, on a control plane. A request is approved where it is of a
-    /// host of the cluster, or of one that a join file was made for here, and asks for exactly that host's name and addresses. The rest is
-    /// left, with the reason. `kinstall run` does the same for the hosts that it sets up, and a timer on control planes once a day.
+    /// For clusters with `serverTLSBootstrap: true` under `kubelet.config` in cluster.yaml, on a control plane. A request is approved if it
+    /// comes from a host of the cluster, or from one that a join file was made for here, and asks for exactly that host's name and
+    /// addresses. Other requests stay pending, and the reason is printed. `kinstall run` does the same for the hosts that it sets up, and a
+    /// timer on control planes does so once a day.
     #[command(after_long_help = "Examples:\n  kinstall certs approve\n  kinstall certs approve --output json")]
     Approve,
 }
@@ -74,13 +75,13 @@ pub struct CertsListArguments {
 /// Arguments of `certs renew`.
 #[derive(Debug, Args)]
 pub struct CertsRenewArguments {
-    /// A certificate, by its name in `kinstall certs list`
+    /// A certificate, named as in `kinstall certs list`
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "due"], conflicts_with_all = ["all", "due"])]
     pub names: Vec<Renewable>,
     /// Renew every certificate that kinstall renews
     #[arg(long, conflicts_with = "due")]
     pub all: bool,
-    /// Renew those that have less time left, and those that are not valid; a number of days and `d`
+    /// Renew those with less time left than this, such as 30d, and those that are not valid
     #[arg(long, value_name = "TIME")]
     pub due: Option<Days>,
     /// Print what would be renewed and restarted, and change nothing

@@ -18,31 +18,31 @@ pub struct RunArguments {
     /// Read the cluster's description from this file (cluster.yaml); without it, every setting has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take the cluster from Kubespray's inventory, a file or a folder; what `--config` says beside it wins
+    /// Take the cluster from Kubespray's inventory, a file or a folder; settings in `--config` win
     #[arg(long, value_name = "PATH")]
     pub inventory: Option<PathBuf>,
     /// Join the cluster of this join file as a worker; `-` is standard input
     ///
-    /// `kinstall token create` on a control plane makes it. It is needed once: the host keeps its content.
+    /// `kinstall token create` on a control plane writes it. It is needed once: the host keeps its content.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "inventory"])]
     pub join: Option<PathBuf>,
     /// Print the plan and change nothing
     ///
-    /// Verifies the bundle, runs the checks and lists the steps in order, each with its reason. Exits with 0 also when there is
+    /// Verifies the bundle, runs the preflight checks and lists the steps in order, each with its reason. Exits with 0 also if there is
     /// nothing to do.
     #[arg(long)]
     pub dry_run: bool,
-    /// Make the hosts fit: open the ports of their roles in their firewalls, and what else is in the way
+    /// Prepare the hosts: open the ports of their roles in their firewalls, and change other settings that are in the way
     ///
-    /// In firewalld, ufw or plain rules of nft and iptables; only what the roles need, and to the hosts of the cluster alone where
-    /// others need no access. `NetworkManager` is kept off the interfaces of pods, and files that undo kernel settings at boot are
-    /// edited. `--dry-run` shows it, and `kinstall reset` takes it back. Same as `host-preparation: enabled` in cluster.yaml.
+    /// Opens only the ports that the roles need, in firewalld, ufw or plain rules of nft and iptables, and only to hosts of the cluster
+    /// unless others need them. Keeps NetworkManager off the interfaces of pods, and edits files that undo kernel settings at boot.
+    /// `--dry-run` shows the changes, and `kinstall reset` undoes them. Same as `host-preparation: enabled` in cluster.yaml.
     #[arg(long)]
     pub prepare: bool,
-    /// Delete the data of add-ons that cluster.yaml no longer lists, too
+    /// Also delete the data of add-ons that cluster.yaml no longer lists
     ///
-    /// Without it their volume claims stay, and so do namespaces and kinds of objects that others use as well; kinstall keeps a list of
-    /// them in the cluster, and a later run with this option deletes them.
+    /// Without it, their volume claims stay, and so do namespaces and custom resource definitions that others use. kinstall keeps a list of
+    /// them in the cluster; a later run with this option deletes them.
     #[arg(long)]
     pub prune_data: bool,
     /// Continue although this preflight check rejects; repeatable
@@ -50,7 +50,7 @@ pub struct RunArguments {
     pub ignored: Vec<CheckId>,
     /// Fail when any step changes something
     ///
-    /// For tests and for monitoring a cluster: the steps still run, and the error names them.
+    /// For tests and monitoring. The steps still run, and the error names them.
     #[arg(long)]
     pub assert_no_op: bool,
     /// How hosts are worked on.

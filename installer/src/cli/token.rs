@@ -28,9 +28,9 @@ const SHORTEST: Duration = Duration::from_mins(1);
 pub enum TokenCommand {
     /// Make a file that lets a host join this cluster as a worker
     ///
-    /// On a control plane, as root. The file holds a secret and is written for root alone; standard output says what to type on the
-    /// other host, which needs the same bundle, kinstall and the key. Control planes and members of etcd join another way: add them to
-    /// cluster.yaml and run `kinstall run` on the host that leads.
+    /// On a control plane, as root. The file holds a secret, and only root can read it. Standard output says what to type on the other
+    /// host, which needs the same bundle, kinstall and the key. To add a control plane or a member of etcd, add the host to cluster.yaml
+    /// and run `kinstall run` with it.
     ///
     /// `kubeadm token list` and `kubeadm token delete` know the tokens too.
     #[command(after_long_help = TOKEN_CREATE_EXAMPLES)]
@@ -40,16 +40,16 @@ pub enum TokenCommand {
 /// Arguments of `token create`.
 #[derive(Debug, Args)]
 pub struct TokenCreateArguments {
-    /// The host's name as a node of the cluster, which no other node has
+    /// Name of the host's node, which no other node has
     #[arg(long, value_name = "NAME")]
     pub host: DnsName,
-    /// The host's address, where the other hosts reach it
+    /// Address at which the other hosts reach the host
     #[arg(long, value_name = "ADDRESS")]
     pub address: IpAddr,
     /// Its address of the other IP family, in a cluster that has both
     #[arg(long, value_name = "ADDRESS")]
     pub second_address: Option<IpAddr>,
-    /// Time until the file expires: a number and `s`, `m`, `h` or `d`; at most 7d
+    /// Let the file expire after this time: a number and `s`, `m`, `h` or `d`; at most 7d
     #[arg(long, value_name = "TIME", default_value_t)]
     pub ttl: TimeToLive,
     /// A label for its node; repeatable

@@ -29,20 +29,19 @@ pub struct UpgradeArguments {
     pub cluster: ClusterArguments,
     /// Upgrade this many workers at the same time, as a number or as a share of them such as `25%`
     ///
-    /// A share is rounded down, and at least one worker is upgraded at a time. Control planes and members of etcd always have their turn one
-    /// after another.
+    /// A share is rounded down, to one worker at least. Control planes and members of etcd are always upgraded one by one.
     #[arg(long, value_name = "N", default_value_t, requires = "hosts_file")]
     pub max_unavailable: MaxUnavailable,
     /// Give up when the pods of a node are not moved within this time: a number and `s`, `m` or `h`
     ///
-    /// The pods are evicted, so that no `PodDisruptionBudget` is broken; one that allows no eviction lets the time run out. The node then takes
-    /// pods again, and the upgrade stops.
+    /// Pods are evicted, so every PodDisruptionBudget is respected. If one allows no eviction, the time runs out: the node takes pods
+    /// again, and the upgrade stops.
     #[arg(long, value_name = "TIME", default_value_t, requires = "hosts_file")]
     pub drain_timeout: DrainTimeout,
     /// Print the plan and change nothing
     ///
-    /// Verifies the bundle and shows every version before and after, what is restarted, what users notice, what cannot be undone, and which
-    /// deprecated APIs are asked for; of one host the steps, of several the order in which they have their turn.
+    /// Verifies the bundle and shows every version before and after, what restarts, what users notice, what cannot be undone, and which
+    /// deprecated APIs are in use; for one host the steps, for several the order of hosts.
     #[arg(long)]
     pub dry_run: bool,
     /// Continue although this preflight check rejects; repeatable
@@ -66,10 +65,10 @@ pub struct RollbackArguments {
     /// Give up when the pods of a node are not moved within this time: a number and `s`, `m` or `h`
     #[arg(long, value_name = "TIME", default_value_t, requires = "hosts_file")]
     pub drain_timeout: DrainTimeout,
-    /// Bring etcd back from the snapshot, also where its data could stay
+    /// Restore etcd from the snapshot even if its data could stay
     ///
-    /// All objects are then as they were before the upgrade, those of the network and the add-ons too; what was written to the API since is
-    /// lost. Without it, the snapshot is brought back only where the former etcd cannot read the data.
+    /// All objects are then as they were before the upgrade, those of the network and the add-ons too, and later writes to the API are
+    /// lost. Without it, the snapshot is restored only if the former etcd cannot read the data.
     #[arg(long, conflicts_with = "hosts_file")]
     pub restore_etcd: bool,
     /// Print the plan and change nothing

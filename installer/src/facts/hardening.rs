@@ -21,7 +21,7 @@ pub struct Hardening {
     pub at_work: BTreeSet<String>,
     /// Files that set a kernel setting at boot to what does not suit, after kinstall's own file or where that leaves it alone.
     pub boot_conflicts: Vec<BootConflict>,
-    /// Whether `NetworkManager` is told to leave the interfaces of pods alone.
+    /// Whether NetworkManager is told to leave the interfaces of pods alone.
     pub network_manager_keeps_off: bool,
     /// Whether ufw is told to filter; its unit runs on Ubuntu also where it is not.
     pub ufw_enabled: bool,
@@ -62,9 +62,9 @@ pub const AT_WORK: &[&str] = &[
     "wicked.service",
 ];
 
-/// The file by which kinstall keeps `NetworkManager` off the interfaces of pods.
+/// The file by which kinstall keeps NetworkManager off the interfaces of pods.
 pub const NETWORK_MANAGER_FILE: &str = "/etc/NetworkManager/conf.d/kinstall.conf";
-/// The interfaces of pods and of what connects them, as `NetworkManager` lists devices.
+/// The interfaces of pods and of what connects them, as NetworkManager lists devices.
 pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:vxlan.calico;interface-name:vxlan-v6.calico;\
     interface-name:tunl*;interface-name:wireguard.cali;interface-name:wg-v6.cali;interface-name:flannel*;interface-name:cni0;\
     interface-name:veth*;interface-name:kube-ipvs0";
@@ -101,7 +101,7 @@ fn ufw_enabled(text: &str) -> bool {
     text.lines().any(|line| line.trim().trim_matches('"').eq_ignore_ascii_case("ENABLED=yes"))
 }
 
-/// Whether `NetworkManager` is told to leave Calico's interfaces alone, and so, as all instructions for it say, the others'.
+/// Whether NetworkManager is told to leave Calico's interfaces alone, and so, as all instructions for it say, the others'.
 fn network_manager_keeps_off(host: &Host) -> Result<bool, HostError> {
     // NetworkManager.conf(5): packages have theirs in /usr/lib.
     const DIRECTORIES: [&str; 3] =

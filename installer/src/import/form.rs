@@ -16,7 +16,7 @@ pub enum Form {
     Inventory,
     /// `k0sctl.yaml`.
     K0sctl,
-    /// `KubeKey`'s cluster file.
+    /// KubeKey's cluster file.
     KubeKey,
     /// kubeadm's configuration.
     Kubeadm,

@@ -1,4 +1,4 @@
-//! `KubeKey`'s cluster file, by the fields that its documentation and its types name (`kubekey.kubesphere.io/v1alpha2`, 2.x and 3.x).
+//! KubeKey's cluster file, by the fields that its documentation and its types name (`kubekey.kubesphere.io/v1alpha2`, 2.x and 3.x).
 
 use std::collections::{BTreeMap, BTreeSet};
 

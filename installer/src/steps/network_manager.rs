@@ -1,6 +1,6 @@
-//! Keeps `NetworkManager` off the interfaces of pods, which it would otherwise take, rename or take down.
+//! Keeps NetworkManager off the interfaces of pods, which it would otherwise take, rename or take down.
 //!
-//! Sources: the pages on `NetworkManager` in the requirements of Calico and RKE2; `NetworkManager.conf(5)`.
+//! Sources: the pages on NetworkManager in the requirements of Calico and RKE2; `NetworkManager.conf(5)`.
 
 use super::{Check, Context, Step, needed};
 use crate::config::Switch;
@@ -10,7 +10,7 @@ use crate::inputs::Inputs;
 
 const UNIT: &str = "NetworkManager.service";
 
-/// Tells `NetworkManager` which interfaces are none of its business.
+/// Tells NetworkManager which interfaces are none of its business.
 pub struct NetworkManager;
 
 impl Step for NetworkManager {

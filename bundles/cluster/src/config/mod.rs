@@ -101,7 +101,7 @@ pub struct ClusterSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kubeadm_patches: Vec<KubeadmPatch>,
     /// Whether kinstall prepares hosts: opens the ports of their roles in the firewall, keeps
-    /// `NetworkManager` off the interfaces of pods, comments out settings that would undo kinstall's at boot. The same as `run --prepare`.
+    /// NetworkManager off the interfaces of pods, comments out settings that would undo kinstall's at boot. The same as `run --prepare`.
     #[serde(skip_serializing_if = "Switch::is_disabled")]
     pub host_preparation: Switch,
 }
