@@ -76,10 +76,10 @@ pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) -> anyh
             Ok(Check::Done) => None,
             Ok(Check::Needed(reason)) => Some(reason),
             Err(error) if ahead => {
-                tracing::debug!(step, error = format!("{error:#}"), "cannot tell yet");
-                Some("it builds on the steps ahead of it".to_owned())
+                tracing::debug!(step, error = format!("{error:#}"), "state unknown before the steps ahead of it");
+                Some("it depends on the steps ahead of it".to_owned())
             }
-            Err(error) => return Err(error.context(format!("while looking at step `{step}`"))),
+            Err(error) => return Err(error.context(format!("cannot check step `{step}`"))),
         };
         ahead |= reason.is_some();
         observer.event(&Event::StepPlanned { step: step.to_owned(), title: planned.title.clone(), reason });

@@ -246,7 +246,7 @@ impl<'a> Kubectl<'a> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
     }
 
-    /// Whether a kubelet, reached at `server` such as `http://127.0.0.1:10248`, says that it is well. A host that has no credential yet has no kubelet
+    /// Whether a kubelet, reached at `server` such as `http://127.0.0.1:10248`, says that it is healthy. A host that has no credential yet has no kubelet
     /// to ask.
     pub fn health_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
         if !self.host.exists(self.kubeconfig) {

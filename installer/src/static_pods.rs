@@ -44,7 +44,7 @@ impl StaticPod {
     }
 }
 
-/// Restarts the program and waits until it is well.
+/// Restarts the program and waits until it is healthy.
 pub fn restart(host: &Host, inputs: &Inputs<'_>, pod: StaticPod, progress: &dyn StepProgress) -> anyhow::Result<()> {
     restart_container(host, pod, progress)?;
     wait_until_well(host, inputs, pod, progress)
@@ -56,7 +56,7 @@ fn restart_container(host: &Host, pod: StaticPod, progress: &dyn StepProgress) -
     wait_for_new_container(host, pod, &former, progress)
 }
 
-/// Has a static pod made again by `write`, which writes its manifest, and waits until it is well. Where the manifest stays as it was, the pod has
+/// Has a static pod made again by `write`, which writes its manifest, and waits until it is healthy. Where the manifest stays as it was, the pod has
 /// other files to read, and its container is restarted.
 pub fn remake(
     host: &Host,

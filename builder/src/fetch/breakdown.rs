@@ -62,7 +62,7 @@ impl Breakdown {
         let outermost: &(dyn Error + 'static) = error;
         let causes: Vec<_> = std::iter::successors(Some(outermost), |cause| (*cause).source()).collect();
         // The outermost cause has the address, which may be a signed one that a registry redirected to.
-        tracing::debug!(chain = ?causes.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(), "no answer");
+        tracing::debug!(chain = ?causes.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(), "connection failed");
         if error.is_redirect() {
             return Self::Redirects;
         }

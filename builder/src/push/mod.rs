@@ -171,7 +171,7 @@ impl Pusher {
         match self.whole_index(copy).await? {
             Ok(()) => Ok(copy.outcome(state, previous, copy.pinned.digest, IndexKept::Whole)),
             Err(refusal) if refusal.is_for_missing_content() => {
-                tracing::info!(image = %copy.reference, %refusal, "the registry wants all that an index names");
+                tracing::info!(image = %copy.reference, %refusal, "the registry demands every manifest of the index");
                 self.remote.put_manifest(&copy.repository, &copy.name_of(reduced), reduced).await??;
                 Ok(copy.outcome(state, previous, reduced.digest, IndexKept::Reduced))
             }

@@ -29,7 +29,7 @@ impl Challenges {
         let mut challenges = Self::default();
         for value in headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()) {
             let Ok(parsed) = http_auth::parse_challenges(value) else {
-                tracing::debug!("a challenge that cannot be read");
+                tracing::debug!("malformed authentication challenge");
                 continue;
             };
             for challenge in parsed {

@@ -356,7 +356,7 @@ pub struct PreviewRenewal {
     pub selection: Selection,
 }
 
-/// Renews certificates, restarts the programs that use them one after another, and waits until each is well.
+/// Renews certificates, restarts the programs that use them one after another, and waits until each is healthy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RenewCertificates {
     /// Which certificates.
@@ -365,7 +365,7 @@ pub struct RenewCertificates {
     pub etcd_client: Option<EtcdClient>,
 }
 
-/// Adds names and addresses to the certificate of the API server, restarts it, and waits until it is well.
+/// Adds names and addresses to the certificate of the API server, restarts it, and waits until it is healthy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AddSans {
     /// The names and addresses.

@@ -73,7 +73,7 @@ fn remove_tree(host: &Host, group: &str) -> Result<(), HostError> {
     }
     if !host.remove_runtime_directory(group)? && host.exists(group) {
         // An empty group that stays does no harm, and goes at the next boot.
-        tracing::warn!(group, "a control group stays");
+        tracing::warn!(group, "cannot remove a control group");
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ pub fn remove_routes(host: &Host) -> Result<(), HostError> {
         Ok(Some(records)) => records.spec.network.pod_cidr,
         Ok(None) => return Ok(()),
         Err(error) => {
-            tracing::warn!(%error, "Calico's routes stay, since it is not known where pods were");
+            tracing::warn!(%error, "left Calico's routes: the addresses of pods are unknown");
             return Ok(());
         }
     };

@@ -52,7 +52,7 @@ fn rollback_here(arguments: &RollbackArguments, output: OutputFormat) -> anyhow:
     drop(lock);
     if output == OutputFormat::Text {
         print_text(&format!(
-            "\nThis host is set up with Kubernetes {} again. `kinstall status` shows whether it is well.\n",
+            "\nThis host is set up with Kubernetes {} again. `kinstall status` shows whether it is healthy.\n",
             rollback.to
         ))?;
     }

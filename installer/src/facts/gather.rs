@@ -200,7 +200,7 @@ fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
             Err(error) => {
                 tracing::warn!(
                     error = format!("{:#}", anyhow::Error::from(error)),
-                    "the room of a file system is unknown"
+                    "free space of the file system unknown"
                 );
                 None
             }

@@ -51,7 +51,7 @@ pub fn preview_renewal(
     Ok(by_name(&fleet, found))
 }
 
-/// Renews certificates on every host: on one that serves the cluster only when the one before is well again, then on workers.
+/// Renews certificates on every host: on one that serves the cluster only when the one before is healthy again, then on workers.
 ///
 /// # Errors
 /// When it was refused and nothing was changed, or when a host failed; those after it keep what they have.
@@ -130,7 +130,7 @@ fn one_by_one<T: Send>(
     for (number, &index) in hosts.iter().enumerate() {
         done.extend(fleet.on_each(&[index], 1, &work));
         if done.len() <= number {
-            fleet.summary(Some("a host is changed only while the one before it is well"))?;
+            fleet.summary(Some("a host is changed only while the one before it is healthy"))?;
         }
     }
     Ok(done)

@@ -248,7 +248,7 @@ impl<'a> Fleet<'a> {
         let results = pool::each(&untouched, self.parallel, |&index| self.ask(index, RemoveKinstall {}));
         for (&index, result) in untouched.iter().zip(results) {
             if let Err(failure) = result {
-                tracing::warn!(host = %self.host(index).name(), error = failure.error, "kinstall stays on the host");
+                tracing::warn!(host = %self.host(index).name(), error = failure.error, "cannot remove kinstall from the host");
             }
         }
     }

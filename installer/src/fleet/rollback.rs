@@ -26,7 +26,7 @@ use crate::stage::Stage;
 use crate::upgrade::standing::{Standing, Turn};
 
 /// Why the others do not go on after one that failed.
-const NOT_WELL: &str = "a host is rolled back only while those before it are well";
+const UNHEALTHY: &str = "a host is rolled back only while those before it are healthy";
 const FINISH: &str =
     "finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY --config cluster.yaml`";
 
@@ -136,7 +136,7 @@ impl WayBack {
             for (index, acts) in done {
                 fleet.host_mut(index).changed.extend(acts);
             }
-            fleet.summary(Some(NOT_WELL))?;
+            fleet.summary(Some(UNHEALTHY))?;
         }
         Ok(())
     }

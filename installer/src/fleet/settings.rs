@@ -9,7 +9,7 @@ use crate::join_material::JoinMaterial;
 use crate::report::Event;
 
 /// Why the others stop when a host fails in its turn.
-pub(super) const IN_TURN: &str = "a host is changed only while the one before it is well";
+pub(super) const IN_TURN: &str = "a host is changed only while the one before it is healthy";
 
 impl Leader<'_> {
     /// Shows in what cluster.yaml differs from what the hosts stand by, and refuses what cannot change.

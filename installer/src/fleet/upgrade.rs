@@ -22,7 +22,7 @@ use crate::upgrade::standing::Standing;
 const NOT_PRELOADED: &str =
     "every host has to have the new programs and images, and etcd to be saved, before anything that runs is changed";
 /// Why the others stop later.
-const NOT_WELL: &str = "a host is upgraded only while those before it are well";
+const UNHEALTHY: &str = "a host is upgraded only while those before it are healthy";
 
 /// What is to be upgraded, and how.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ impl Upgrade<'_> {
                 _ => {}
             }
             if self.leader.session.fleet.hosts().any(|(_, host)| !host.is_alive()) {
-                return Some(if stage <= Stage::Snapshot { NOT_PRELOADED } else { NOT_WELL });
+                return Some(if stage <= Stage::Snapshot { NOT_PRELOADED } else { UNHEALTHY });
             }
         }
         None

@@ -117,7 +117,7 @@ impl Upgrade<'_> {
             if nodes > 1 { self.members(is_node).into_iter().filter(disturbs).collect() } else { BTreeSet::new() };
     }
 
-    /// A cluster that is not well is not upgraded, unless an upgrade is resumed: then it may be what the upgrade left it.
+    /// A cluster that is not healthy is not upgraded, unless an upgrade is resumed: then it may be what the upgrade left it.
     fn look_at_cluster(&self, former: &BundleList, is_resumed: bool) -> anyhow::Result<ClusterState> {
         let question = ReadClusterState { kubernetes: self.request.install.bundle.list().kubernetes_version };
         let state = self.leader.ask(self.leader.session.first, question).map_err(|report| failed(&report)).refused()?;
@@ -130,7 +130,7 @@ impl Upgrade<'_> {
             let said = report.causes.last().unwrap_or(&report.error).clone();
             return Err(anyhow!("the member of etcd on {name} is not healthy: {said}; nothing was changed"))
                 .refused()
-                .hint("a cluster has to be well before it is upgraded: `journalctl -u etcd` on the host");
+                .hint("a cluster has to be healthy before it is upgraded: `journalctl -u etcd` on the host");
         }
         self.refuse_versions(former, &state)?;
         self.refuse_lone_pods(&state)?;

@@ -54,7 +54,7 @@ impl Host {
     fn remove_empty_directory(&self, path: &str) -> Result<bool, HostError> {
         match fs::remove_dir(self.path(path)) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                tracing::warn!(path, "left in place, since others have files in it");
+                tracing::warn!(path, "left a folder in which others have files");
                 Ok(false)
             }
             result => Ok(absent(result, || format!("remove directory {path}"))?.is_some()),
@@ -110,7 +110,7 @@ impl Host {
         match now.as_deref().map(str::trim) {
             Some(now) if now == theirs => self.restore_sysctl(key, was),
             Some(now) if now != was => {
-                tracing::warn!(key, now, was, "left as it is, since somebody set it after the cluster was set up");
+                tracing::warn!(key, now, was, "left a kernel setting that was changed after the installation");
                 Ok(false)
             }
             _ => Ok(false),

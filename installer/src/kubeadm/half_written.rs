@@ -42,7 +42,7 @@ pub(super) fn remove(host: &mut Host, leads: bool) -> anyhow::Result<()> {
     }
     for path in &broken {
         if host.remove_file(path)? {
-            tracing::info!(path, "removed, since it was half written");
+            tracing::info!(path, "removed a half-written file");
         }
     }
     Ok(())

@@ -126,7 +126,7 @@ impl Renewal<'_> {
         }
         for component in pending.restart.clone() {
             restart(self.host, &self.inputs, component, self.progress)
-                .with_context(|| format!("{} was restarted, and is not well", component.as_str()))?;
+                .with_context(|| format!("{} was restarted, and is not healthy", component.as_str()))?;
             pending.restart.remove(&component);
             pending.keep(self.host)?;
         }

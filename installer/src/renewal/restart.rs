@@ -1,4 +1,4 @@
-//! Has the programs of a host read their new certificates or settings: one after another, each only when the one before is well.
+//! Has the programs of a host read their new certificates or settings: one after another, each only when the one before is healthy.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Component {
     }
 }
 
-/// Restarts the program and waits until it is well.
+/// Restarts the program and waits until it is healthy.
 pub fn restart(
     host: &mut Host,
     inputs: &Inputs<'_>,

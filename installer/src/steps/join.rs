@@ -111,7 +111,7 @@ pub(super) fn remove_credential(context: &mut Context<'_>) -> anyhow::Result<boo
         return Ok(false);
     }
     if let Err(said) = Kubectl::as_kubelet(host).list(&["node", &context.node_name()])? {
-        tracing::info!(said, path = BOOTSTRAP_KUBECONFIG, "left, since the kubelet's own credential does not work yet");
+        tracing::info!(said, path = BOOTSTRAP_KUBECONFIG, "kept: the kubelet's own credential does not work yet");
         return Ok(false);
     }
     Ok(context.host.remove_file(BOOTSTRAP_KUBECONFIG)?)

@@ -60,7 +60,7 @@ impl Step for Kubeconfig {
             host.write_file(&path, &content, 0o600)?;
             host.own(&path, account.owner)?;
             if is_others {
-                tracing::warn!(%path, "was there before and is kept; `kinstall reset` puts it back");
+                tracing::warn!(%path, "replaced an existing file; `kinstall reset` restores it");
             }
         }
         Ok(())
@@ -77,7 +77,7 @@ pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
             continue;
         }
         if without_credential(&copy) != without_credential(&content) {
-            tracing::warn!(path, "not renewed, since somebody changed it; it has the credential from before");
+            tracing::warn!(path, "not renewed: the file was changed; it holds the former credential");
             continue;
         }
         host.write_file(&path, content.as_bytes(), 0o600)?;

@@ -26,7 +26,7 @@ fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     };
     let listed = host.try_run(&crictl(&["ps", "-q"]))?;
     if listed.code != Some(0) {
-        tracing::warn!(said = %listed.stderr.trim(), "containerd does not answer; its containers are ended without it");
+        tracing::warn!(said = %listed.stderr.trim(), "containerd does not answer; ending its containers without it");
         return Ok(());
     }
     let containers: Vec<_> = listed.stdout.split_whitespace().collect();
@@ -35,7 +35,7 @@ fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     }
     let output = host.try_run(&crictl(&[&["stop", "--timeout=0"], &containers[..]].concat()))?;
     if output.code != Some(0) {
-        tracing::warn!(said = %output.stderr.trim(), "not every container was ended by containerd");
+        tracing::warn!(said = %output.stderr.trim(), "containerd did not end every container");
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl ClusterState {
         Ok(Self { silence: None, nodes, deprecated_apis: deprecated::read(&api.raw("/metrics")?, to) })
     }
 
-    /// Why the cluster is not well; nothing where it is.
+    /// Why the cluster is not healthy; nothing where it is.
     fn illness(&self) -> Option<String> {
         if let Some(said) = &self.silence {
             return Some(format!("the API server is not ready: {said}"));
@@ -55,12 +55,12 @@ impl ClusterState {
         self.nodes.iter().find(|node| !node.is_ready).map(|node| format!("node {} is not ready", node.name))
     }
 
-    /// Refuses to upgrade a cluster that is not well.
+    /// Refuses to upgrade a cluster that is not healthy.
     pub fn refuse_ill(&self) -> anyhow::Result<()> {
         let Some(illness) = self.illness() else { return Ok(()) };
         Err(anyhow!("{illness}; nothing was changed"))
             .refused()
-            .hint("a cluster has to be well before it is upgraded; `kinstall status` shows what is not")
+            .hint("a cluster has to be healthy before it is upgraded; `kinstall status` shows what is not")
     }
 
     /// Every node that tells the version of its kubelet, with that.

@@ -78,7 +78,7 @@ pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust
     drop(lock);
     if output == OutputFormat::Text {
         print_text(&format!(
-            "\nThis host's cluster runs Kubernetes {}. `kinstall status` shows whether it is well.\n",
+            "\nThis host's cluster runs Kubernetes {}. `kinstall status` shows whether it is healthy.\n",
             bundle.list().kubernetes_version
         ))?;
     }
@@ -124,7 +124,7 @@ fn decide(
     plan_upgrade(inputs).context("no plan could be made; nothing was changed").refused()
 }
 
-/// The outline of the upgrade, with what the cluster tells. A cluster that is not well is not upgraded, unless an upgrade is resumed: then it
+/// The outline of the upgrade, with what the cluster tells. A cluster that is not healthy is not upgraded, unless an upgrade is resumed: then it
 /// may be what the upgrade left it.
 fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_resumed: bool) -> anyhow::Result<Outline> {
     let platform = &inputs.facts.platform;

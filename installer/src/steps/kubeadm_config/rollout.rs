@@ -1,5 +1,5 @@
 //! Other settings for a control plane that stands: what differs is worked out from kubeadm's configuration on the host, noted, and done one
-//! program after another, each only when the one before is well.
+//! program after another, each only when the one before is healthy.
 //!
 //! It works from the files on the host and not from its record of cluster.yaml, so that the next run completes one that was cut off anywhere.
 
@@ -177,7 +177,7 @@ fn remake(context: &mut Context<'_>, pod: StaticPod, phase: &str) -> anyhow::Res
     progress.detail(&format!("restarting {} with other settings", pod.as_str()));
     let kubeadm = context.kubeadm();
     let written = static_pods::remake(kubeadm.host, &inputs, pod, progress, || kubeadm.write_static_pod(phase));
-    written.with_context(|| format!("{} is not well with the new settings", pod.as_str()))
+    written.with_context(|| format!("{} is not healthy with the new settings", pod.as_str()))
 }
 
 fn renew_kube_proxy(context: &mut Context<'_>) -> anyhow::Result<()> {

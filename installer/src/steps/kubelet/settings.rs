@@ -16,8 +16,8 @@ use crate::wait::{Look, until};
 
 /// What was brought to the kubelet last, below kinstall's directory.
 const BROUGHT: &str = "kubelet.yaml";
-/// How long a kubelet takes at most until it says that it is well.
-const WELL_WITHIN: Duration = Duration::from_mins(2);
+/// How long a kubelet takes at most until it says that it is healthy.
+const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
 /// Where a kubelet says it, unless its configuration has it otherwise. Source: `staging/src/k8s.io/kubelet/config/v1beta1/types.go`.
 const HEALTH_PORT: u64 = 10248;
 
@@ -53,7 +53,7 @@ pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     Ok(mended.or(changed))
 }
 
-/// Starts the kubelet again with this configuration, or with the one that is there, and waits until it is well.
+/// Starts the kubelet again with this configuration, or with the one that is there, and waits until it is healthy.
 ///
 /// # Errors
 /// Where it is not. It has its former configuration again then.
@@ -64,10 +64,10 @@ pub fn restart_with(context: &mut Context<'_>, configuration: Option<String>) ->
     }
     let started = restart(context);
     if let (Err(error), Some(_), Some(former)) = (&started, configuration, former) {
-        tracing::warn!(error = format!("{error:#}"), "the kubelet gets its former configuration back");
+        tracing::warn!(error = format!("{error:#}"), "restoring the kubelet's former configuration");
         context.host.write_file(CONFIG_PATH, former.as_bytes(), 0o600)?;
         context.host.restart_unit(KUBELET_UNIT)?;
-        return started.context("the kubelet is not well with the new settings, and has its former ones again");
+        return started.context("the kubelet is not healthy with the new settings; its former ones are restored");
     }
     started?;
     if brought(&context.host)?.is_some() {
@@ -82,7 +82,7 @@ fn restart(context: &mut Context<'_>) -> anyhow::Result<()> {
     let Some(server) = health_server(&context.host)? else { return Ok(()) };
     context.progress.detail("waiting for the kubelet");
     let api = Kubectl::of(&context.host, context.topology.this());
-    until(context.progress, "the kubelet to say that it is well", WELL_WITHIN, || {
+    until(context.progress, "the kubelet to say that it is healthy", HEALTHY_WITHIN, || {
         Ok(match api.health_at(&server)? {
             Ok(()) => Look::Ready(()),
             Err(said) => Look::NotYet(said),
@@ -91,7 +91,7 @@ fn restart(context: &mut Context<'_>) -> anyhow::Result<()> {
     .context(LOG)
 }
 
-/// Where the kubelet of this host says whether it is well; nothing where it is told not to, or has not joined yet.
+/// Where the kubelet of this host says whether it is healthy; nothing where it is told not to, or has not joined yet.
 fn health_server(host: &Host) -> anyhow::Result<Option<String>> {
     let text = host.read_text(CONFIG_PATH)?.unwrap_or_default();
     let settings: Mapping = serde_yaml::from_str(&text).unwrap_or_default();

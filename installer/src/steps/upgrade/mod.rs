@@ -1,5 +1,5 @@
 //! The steps of an upgrade that an installation does not have: they change versions, one program after another, in the order that Kubernetes
-//! asks for. Each is begun only when the one before is well, and does nothing where its program has the new version already.
+//! asks for. Each is begun only when the one before is healthy, and does nothing where its program has the new version already.
 //!
 //! They work with the [`Inputs`] of the new bundle, while the host's records are those of the old one.
 

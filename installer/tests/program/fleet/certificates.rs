@@ -80,14 +80,14 @@ fn hosts_are_renewed_one_after_another_and_the_first_failure_ends_it() {
     ");
 
     let stubs = cluster();
-    let ill = json!({ "error": "kube-apiserver was restarted, and is not well", "causes": [], "hint": null });
+    let ill = json!({ "error": "kube-apiserver was restarted, and is not healthy", "causes": [], "hint": null });
     stubs.set(2, "reply-renew", &failed(&ill));
     let said = certs(&stubs, &["renew", "--all"]);
     assert_eq!(said.code, Some(1));
     assert_eq!(requests(&stubs), ["survey preview renew", "survey preview renew", "survey preview", "survey preview"]);
     assert_snapshot!(said.end(), @"
-    h2 failed in stage `certificates`: kube-apiserver was restarted, and is not well
-    error: 1 of 4 hosts failed: h2; the others stopped, since a host is changed only while the one before it is well
+    h2 failed in stage `certificates`: kube-apiserver was restarted, and is not healthy
+    error: 1 of 4 hosts failed: h2; the others stopped, since a host is changed only while the one before it is healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
 }

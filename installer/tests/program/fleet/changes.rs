@@ -102,13 +102,13 @@ fn a_difference_is_one_event_for_all_hosts() {
 
 #[test]
 fn a_host_that_fails_in_its_turn_stops_the_others() {
-    let ill = json!({ "error": "the kubelet is not well", "causes": [], "hint": null });
+    let ill = json!({ "error": "the kubelet is not healthy", "causes": [], "hint": null });
     let stubs = standing();
     stubs.write_spec("kubelet: {max-pods: 60}");
     stubs.set(2, "reply-prepare", &failed(&ill));
     let said = stubs.run(&[]);
     assert_eq!(said.code, Some(1));
-    assert!(said.end().contains("a host is changed only while the one before it is well"), "{}", said.stderr);
+    assert!(said.end().contains("a host is changed only while the one before it is healthy"), "{}", said.stderr);
     let [first, second, others @ ..] = requests(&stubs);
     assert!(first.contains("prepare") && second.ends_with("prepare"), "{first}; {second}");
     assert!(others.iter().all(|asked| !asked.contains("prepare")), "{others:?}");
@@ -116,7 +116,7 @@ fn a_host_that_fails_in_its_turn_stops_the_others() {
 
 #[test]
 fn standing_control_planes_have_their_turn_one_after_another() {
-    let ill = json!({ "error": "kube-apiserver is not well", "causes": [], "hint": null });
+    let ill = json!({ "error": "kube-apiserver is not healthy", "causes": [], "hint": null });
     let stubs = standing();
     stubs.write_spec("api: {certificate-sans: [k8s.plant.example]}");
     stubs.set(2, "reply-control-plane", &failed(&ill));

@@ -76,7 +76,7 @@ fn after_a_host_that_is_not_well_no_other_goes_back_and_the_same_command_resumes
     assert_snapshot!(said.end(), @"
     h2 failed in stage `rollback`: step 5 of 5, `ready`, failed
       caused by: its node is not ready yet
-    error: 1 of 5 hosts failed: h2; the others stopped, since a host is rolled back only while those before it are well
+    error: 1 of 5 hosts failed: h2; the others stopped, since a host is rolled back only while those before it are healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
     assert!(!asked(&stubs, 1).contains("roll-back") && !asked(&stubs, 2).contains("end-rollback"));
@@ -141,7 +141,7 @@ fn no_member_of_etcd_stops_while_another_is_not_healthy() {
     h3 failed in stage `rollback`: the member of etcd on h2 is not healthy, and no other may stop
       caused by: context deadline exceeded
       hint: `journalctl -u etcd` on that host says more
-    error: 1 of 5 hosts failed: h3; the others stopped, since a host is rolled back only while those before it are well
+    error: 1 of 5 hosts failed: h3; the others stopped, since a host is rolled back only while those before it are healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
 }

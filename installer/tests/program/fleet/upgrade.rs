@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::stubs::{Said, Stubs, answer, failed, set_up};
 use super::{SERVER, WORKER};
 
-/// A cluster of Kubernetes 1.25.1 that is well. The bundle is of 1.25.2, with another containerd.
+/// A cluster of Kubernetes 1.25.1 that is healthy. The bundle is of 1.25.2, with another containerd.
 pub fn cluster(roles: &[&[Role]]) -> Stubs {
     let stubs = Stubs::new(roles);
     let servers: Vec<_> = (1..=roles.len()).filter(|number| roles[number - 1] != WORKER).collect();
@@ -178,7 +178,7 @@ fn after_a_host_that_is_not_well_no_other_is_touched() {
     h2 failed in stage `other control planes`: step 5 of 20, `upgrade-kubelet`, failed; the node h2 takes no pods until the upgrade is resumed
       caused by: its node is not ready yet
       hint: resume
-    error: 1 of 6 hosts failed: h2; the others stopped, since a host is upgraded only while those before it are well
+    error: 1 of 6 hosts failed: h2; the others stopped, since a host is upgraded only while those before it are healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
     assert!(asked(&stubs, 3).ends_with("etcd"), "{}", asked(&stubs, 3));
@@ -220,7 +220,7 @@ fn a_node_whose_pods_cannot_move_takes_pods_again_and_is_not_changed() {
     h1 failed in stage `first control plane`: the pods of h1 could not be moved to other nodes
       caused by: Cannot evict pod as it would violate the pod's disruption budget.
       hint: see which PodDisruptionBudget allows no eviction: `kubectl get poddisruptionbudgets -A`; or give more time: `--drain-timeout 120s`
-    error: 1 of 2 hosts failed: h1; the others stopped, since a host is upgraded only while those before it are well
+    error: 1 of 2 hosts failed: h1; the others stopped, since a host is upgraded only while those before it are healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
     assert!(asked(&stubs, 1).ends_with("drain reopen"), "{}", asked(&stubs, 1));
@@ -267,7 +267,7 @@ fn a_cluster_that_is_not_well_or_lacks_a_host_is_refused_and_nothing_is_changed(
     state(&stubs, 6, |state| state["nodes"][4]["is_ready"] = json!(false));
     assert_snapshot!(refused(&stubs), @"
     error: node h5 is not ready; nothing was changed
-    hint: a cluster has to be well before it is upgraded; `kinstall status` shows what is not
+    hint: a cluster has to be healthy before it is upgraded; `kinstall status` shows what is not
     ");
     state(&stubs, 6, |state| state["nodes"][4]["lone_pods"] = json!(["default/tool"]));
     assert_snapshot!(refused(&stubs), @"
@@ -278,7 +278,7 @@ fn a_cluster_that_is_not_well_or_lacks_a_host_is_refused_and_nothing_is_changed(
     stubs.set(3, "reply-etcd-health", &answer(&json!("context deadline exceeded")));
     assert_snapshot!(refused(&stubs), @"
     error: the member of etcd on h3 is not healthy: context deadline exceeded; nothing was changed
-    hint: a cluster has to be well before it is upgraded: `journalctl -u etcd` on the host
+    hint: a cluster has to be healthy before it is upgraded: `journalctl -u etcd` on the host
     ");
     fs::remove_file(stubs.host(3, "reply-etcd-health")).unwrap();
     stand(&stubs, 5, &former_list(&stubs, "1.25.0"), None, "not-begun");
@@ -316,7 +316,7 @@ fn a_member_of_etcd_that_is_not_healthy_comes_first_and_the_others_wait() {
     h3 failed in stage `etcd`: its member of etcd is not healthy; no other member is stopped meanwhile
       caused by: context deadline exceeded
       hint: `journalctl -u etcd` on the host says more
-    error: 1 of 6 hosts failed: h3; the others stopped, since a host is upgraded only while those before it are well
+    error: 1 of 6 hosts failed: h3; the others stopped, since a host is upgraded only while those before it are healthy
     hint: fix what each host reports, then run the same command again to resume
     ");
     let has_changed = |number| asked(&stubs, number).split(' ').any(|request| request == "etcd");

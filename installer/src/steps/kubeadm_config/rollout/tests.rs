@@ -108,7 +108,7 @@ fn a_run_that_failed_or_was_cut_off_is_completed_by_the_next() {
     bench.file("broken", "kube-scheduler");
     let error = apply(&bench, &cluster).unwrap_err();
     let said = crate::failure::message(&error);
-    assert!(said.contains("kube-scheduler is not well with the new settings"), "{said}");
+    assert!(said.contains("kube-scheduler is not healthy with the new settings"), "{said}");
     assert!(said.contains("hint: correct cluster.yaml"), "{said}");
     assert_eq!(check(&bench, &cluster), Check::Needed("a run that changed settings was cut off".into()));
     bench.ran();
