@@ -337,7 +337,7 @@ pub struct OptionalBundleArguments {
 }
 
 impl OptionalBundleArguments {
-    /// As a bundle that is there; nothing where none was given. `audit` says whether it has to have passed one.
+    /// As a bundle that is there; `None` if none was given. `audit` says whether it has to have passed one.
     #[must_use]
     pub fn required(&self, audit: RequiredAuditArgs) -> Option<BundleArguments> {
         let place = self.place.clone()?;

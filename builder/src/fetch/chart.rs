@@ -162,7 +162,7 @@ impl Fetcher {
         Ok(Archive { url, digest, pin })
     }
 
-    /// The download of `oci://REGISTRY/REPOSITORY@DIGEST`; nothing for other addresses.
+    /// The download of `oci://REGISTRY/REPOSITORY@DIGEST`; `None` for other addresses.
     pub(super) fn blob(&self, url: &str, size: Option<u64>) -> Option<Download> {
         let reference: ImageRef = url.strip_prefix(REGISTRY_SCHEME)?.parse().ok()?;
         let digest = reference.digest()?;

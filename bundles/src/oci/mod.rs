@@ -87,7 +87,7 @@ pub struct Blob {
 pub struct IndexEntry {
     /// The manifest, or an index again.
     pub blob: Blob,
-    /// The platform; absent where the index says nothing of it.
+    /// The platform; absent if the index does not say.
     pub platform: Option<StatedPlatform>,
     /// Whether it is a statement about another manifest, and no image.
     pub is_attestation: bool,

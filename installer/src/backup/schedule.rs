@@ -121,7 +121,7 @@ pub fn note(host: &Host, last: &LastBackup) -> anyhow::Result<()> {
     Ok(host.keep_record(LAST, &serde_json::to_vec(last)?)?)
 }
 
-/// How scheduled backups are; nothing where none are scheduled.
+/// How scheduled backups are; `None` if none are scheduled.
 pub fn look(host: &Host) -> anyhow::Result<Option<ScheduledBackups>> {
     if !is_there(host) {
         return Ok(None);

@@ -194,7 +194,7 @@ pub fn read(host: &Host, path: &str) -> Result<Vec<Certificate>, String> {
     chain.ok_or_else(|| "it holds no certificate that can be read".to_owned())
 }
 
-/// The client certificate that a kubeconfig holds itself; nothing where it holds none that can be read.
+/// The client certificate that a kubeconfig holds itself; `None` if it holds none that can be read.
 #[must_use]
 pub fn certificate_of(kubeconfig: &str) -> Option<Certificate> {
     let [Part::Here(data), _] = credential(kubeconfig)? else { return None };

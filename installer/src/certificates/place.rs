@@ -154,7 +154,7 @@ impl CertificatePlace {
         Self::new(name, path, Authority::Own, RenewedBy::Nobody)
     }
 
-    /// What `certs renew` calls it; nothing for what it does not renew.
+    /// What `certs renew` calls it; `None` for what it does not renew.
     #[must_use]
     pub fn as_renewable(&self) -> Option<Renewable> {
         self.name.parse().ok().filter(|_| self.renewed_by == RenewedBy::Kinstall)

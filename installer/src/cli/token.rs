@@ -110,7 +110,7 @@ impl std::fmt::Display for TimeToLive {
 /// Seconds of a unit, and its letter; the largest first.
 pub(super) const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
 
-/// A number and the letter of a unit; nothing of other text.
+/// A number and the letter of a unit; `None` for other text.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     UNITS.into_iter().find_map(|(seconds, letter)| {
         let count: u64 = text.strip_suffix(letter)?.parse().ok()?;

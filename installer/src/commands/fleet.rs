@@ -54,7 +54,7 @@ pub fn confirm(yes: bool, what: &str) -> anyhow::Result<()> {
     if answer.trim() == "yes" { Ok(()) } else { refused("not confirmed") }
 }
 
-/// The cluster that the command line names; nothing where the command is for this host.
+/// The cluster that the command line names; `None` if the command is for this host.
 pub fn cluster(arguments: &ClusterArguments) -> anyhow::Result<Option<(ClusterSpec, FleetOptions)>> {
     if arguments.config.is_none() && arguments.inventory.is_none() {
         return Ok(None);

@@ -78,7 +78,7 @@ impl Leader<'_> {
         Ok(members.iter().any(|member| member.peer_url == peer_url(address)))
     }
 
-    /// What the API server of a host without etcd needs to connect to it; nothing where it has that already.
+    /// What the API server of a host without etcd needs to connect to it; `None` if it has that already.
     pub(super) fn etcd_client(&self, index: HostIndex) -> Result<Option<EtcdClient>, FailureReport> {
         let has_client = |host: &FleetHost<'_>| host.has(Role::Etcd) || host.is_control_plane();
         let members = self.alive(|host| host.has(Role::Etcd));

@@ -170,7 +170,7 @@ impl Leader<'_> {
         Ok((files, self.credentials(joining)?))
     }
 
-    /// Credentials to join with; nothing where no host joins, since they hold a token that works for a while.
+    /// Credentials to join with; `None` if no host joins, since they hold a token that works for a while.
     fn credentials(&self, joining: &[HostIndex]) -> Result<Option<JoinCredentials>, FailureReport> {
         if joining.is_empty() {
             return Ok(None);

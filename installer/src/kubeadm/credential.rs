@@ -23,7 +23,7 @@ impl Part {
     }
 }
 
-/// The certificate and the key of the one user in a kubeconfig; nothing of one that ends early. It is written with its keys in the
+/// The certificate and the key of the one user in a kubeconfig; `None` for one that ends early. It is written with its keys in the
 /// order of the alphabet, so that `users` comes last.
 #[must_use]
 pub fn credential(kubeconfig: &str) -> Option<[Part; 2]> {

@@ -70,14 +70,14 @@ pub fn patch(inputs: &Inputs<'_>) -> String {
 
 /// The first key of the kubelet's `configuration` (`/var/lib/kubelet/config.yaml`) that is not as this host needs it.
 ///
-/// Nothing for text that is not a mapping: a kubeadm that was cut off left it, and writes it again when it is repeated.
+/// `None` for text that is not a mapping: a kubeadm that was cut off left it, and writes it again when it is repeated.
 #[must_use]
 pub fn disagreement(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let found = read(configuration)?;
     overlay::first_missing(&found, &values(inputs))
 }
 
-/// The same configuration with what this host needs; nothing for text that is not a mapping.
+/// The same configuration with what this host needs; `None` for text that is not a mapping.
 #[must_use]
 pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let mut settings = read(configuration)?;
@@ -94,7 +94,7 @@ pub fn whole(inputs: &Inputs<'_>) -> String {
 }
 
 /// The kubelet's `configuration` without what `former` has and `wanted` has not, and with all that `wanted` has; both are as [`whole`] gives
-/// them. Nothing where one of them is not a mapping.
+/// them. `None` if one of them is not a mapping.
 #[must_use]
 pub fn changed(configuration: &str, former: &str, wanted: &str) -> Option<String> {
     let (mut settings, wanted) = (read(configuration)?, read(wanted)?);

@@ -43,7 +43,7 @@ struct Ipvs {
     strict_arp: bool,
 }
 
-/// The configuration, with the fields of cluster.yaml over it; nothing where the site brings what does its work.
+/// The configuration, with the fields of cluster.yaml over it; `None` if the site brings what does its work.
 pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Option<Mapping> {
     super::has_kube_proxy(inputs).then(|| {
         let mut configuration = overlay::mapping(&KubeProxyConfiguration::new(inputs));

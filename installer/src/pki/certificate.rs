@@ -87,7 +87,7 @@ fn names(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
     Some(names.filter_map(general_name).collect())
 }
 
-/// A DNS name or an address as text; nothing for names of other kinds.
+/// A DNS name or an address as text; `None` for names of other kinds.
 #[must_use]
 pub fn general_name(name: &GeneralName<'_>) -> Option<String> {
     match name {

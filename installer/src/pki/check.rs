@@ -99,7 +99,7 @@ fn subject_alternative_names(certificate: &X509Certificate<'_>) -> (BTreeSet<Str
     (names, addresses)
 }
 
-/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; nothing of what is none.
+/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; `None` for what is none.
 #[must_use]
 pub fn public_key_hash(certificate: &str) -> Option<String> {
     let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;

@@ -116,7 +116,7 @@ fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {
 }
 
 /// The first difference between kubeadm's configuration on the host and the one that is wanted, but for the further names of the API server: a
-/// run that adds some may have been cut off. Nothing where there is none yet.
+/// run that adds some may have been cut off. `None` if there is none yet.
 pub fn other_settings(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Option<String>> {
     let Some(found) = host.read_text(CONFIG_PATH)? else { return Ok(None) };
     let wanted = kubeadm::configuration(inputs)?;

@@ -86,7 +86,7 @@ pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A kubeconfig without what its user proves itself by; nothing of what is none.
+/// A kubeconfig without what its user proves itself by; `None` for what is none.
 fn without_credential(kubeconfig: &str) -> Option<serde_yaml::Value> {
     let mut config: serde_yaml::Value = serde_yaml::from_str(kubeconfig).ok()?;
     let user = config.get_mut("users")?.get_mut(0)?.get_mut("user")?.as_mapping_mut()?;

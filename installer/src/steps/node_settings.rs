@@ -82,7 +82,7 @@ impl Given {
 
 /// What a node has otherwise than cluster.yaml says, as `kubectl` is told of it.
 struct Difference {
-    /// For people; nothing where the node is as it should be.
+    /// For people; `None` if the node is as it should be.
     reason: Option<String>,
     labels: Vec<String>,
     taints: Vec<String>,

@@ -7,7 +7,7 @@ use crate::config::{Cni, KubeProxyMode};
 use crate::inputs::Inputs;
 use crate::kubectl::ready_condition;
 
-/// What pods wait for, as `cluster.yaml` says it; nothing where all of it is set up here.
+/// What pods wait for, as `cluster.yaml` says it; `None` if all of it is set up here.
 #[must_use]
 pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
     let network = &inputs.spec.network;

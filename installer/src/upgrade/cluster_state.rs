@@ -47,7 +47,7 @@ impl ClusterState {
         Ok(Self { silence: None, nodes, deprecated_apis: deprecated::read(&api.raw("/metrics")?, to) })
     }
 
-    /// Why the cluster is not healthy; nothing where it is.
+    /// Why the cluster is not healthy; `None` if it is.
     fn illness(&self) -> Option<String> {
         if let Some(said) = &self.silence {
             return Some(format!("the API server is not ready: {said}"));

@@ -43,7 +43,7 @@ struct FormerFile {
 }
 
 impl FormerFiles {
-    /// What was kept; nothing where it was not kept to the end.
+    /// What was kept; `None` if it was not kept to the end.
     pub fn read(host: &Host) -> anyhow::Result<Option<Self>> {
         let path = format!("{}/{RECORD}", ledger::DIRECTORY);
         let Some(bytes) = host.read(&path)? else { return Ok(None) };

@@ -84,7 +84,7 @@ pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
     print(&Report { record, ..judged.report }, arguments.format, output)
 }
 
-/// The record to write; nothing where none is asked for.
+/// The record to write; `None` if none is asked for.
 fn recording(arguments: &AuditArgs) -> anyhow::Result<Option<Recording>> {
     let (Some(path), Some(key)) = (&arguments.record, &arguments.sign_key) else { return Ok(None) };
     Recording::prepare(path, key, &arguments.passphrase, arguments.force.existing()).map(Some)

@@ -33,7 +33,7 @@ pub fn is_quantity(text: &str) -> bool {
     SUFFIXES.contains(&suffix) || exponent.is_some_and(is_power)
 }
 
-/// What follows a decimal number at the beginning; nothing where there is none.
+/// What follows a decimal number at the beginning; `None` if there is none.
 fn after_number(text: &str) -> Option<&str> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);

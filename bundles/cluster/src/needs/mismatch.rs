@@ -167,7 +167,7 @@ impl Mismatch {
         }
     }
 
-    /// What adds it to a bundle; nothing where another bundle would not help, or where no single setting does.
+    /// What adds it to a bundle; `None` if another bundle would not help, or where no single setting does.
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         Some(match self {

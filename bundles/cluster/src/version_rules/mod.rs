@@ -59,7 +59,7 @@ impl Release {
     }
 
     /// Read from a component's version: three numbers, and what a distribution or builder appends to them is left out
-    /// (`1.6.20~ds1`, `2.3.4+unknown`). Nothing for other text.
+    /// (`1.6.20~ds1`, `2.3.4+unknown`). `None` for other text.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix('v').unwrap_or(text).splitn(3, '.');

@@ -49,7 +49,7 @@ pub const CONTAINERD_FLOORS: [Floor; 3] = [
     floor((36, 0), Release::new(2, 0, 0), CONTAINERD),
 ];
 
-/// The row of `floors` that holds for a version of Kubernetes; nothing for one older than all rows.
+/// The row of `floors` that holds for a version of Kubernetes; `None` for one older than all rows.
 #[must_use]
 pub fn floor_of(floors: &[Floor], version: KubeVersion) -> Option<&Floor> {
     floors.iter().rev().find(|floor| floor.kubernetes <= version)

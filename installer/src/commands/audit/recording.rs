@@ -10,13 +10,13 @@ use crate::cli::{AuditArguments, RecordArguments};
 use crate::failure::{Advise, Explained};
 use crate::host_audit::HostAuditRecord;
 
-/// Reads the key and looks at the name; nothing where no record is asked for.
+/// Reads the key and looks at the name; `None` if no record is asked for.
 pub fn prepare(arguments: &RecordArguments) -> anyhow::Result<Option<Recording>> {
     let (Some(path), Some(key)) = (&arguments.record, &arguments.sign_key) else { return Ok(None) };
     Recording::prepare(path, key, &arguments.passphrase, arguments.force.existing()).map(Some)
 }
 
-/// The record of the earlier audit, and who signed it; nothing where none was given.
+/// The record of the earlier audit, and who signed it; `None` if none was given.
 pub fn read_former(arguments: &AuditArguments) -> anyhow::Result<Option<(HostAuditRecord, KeyId)>> {
     let (Some(path), Some(key)) = (&arguments.since, &arguments.record_key) else { return Ok(None) };
     let file = fs::read(path).explained()?;

@@ -23,7 +23,7 @@ pub(crate) struct Node {
 }
 
 impl Value {
-    /// What Python's `str` makes of a plain value; nothing of lists, mappings, null and what is encrypted.
+    /// What Python's `str` makes of a plain value; `None` for lists, mappings, null and what is encrypted.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),

@@ -21,7 +21,7 @@ pub(crate) struct YamlError {
     pub message: String,
 }
 
-/// Reads a text of one document; nothing where it is empty.
+/// Reads a text of one document; `None` if it is empty.
 pub(crate) fn load(text: &str) -> Result<Option<Node>, YamlError> {
     let mut documents = load_all(text)?;
     let first = (!documents.is_empty()).then(|| documents.remove(0));

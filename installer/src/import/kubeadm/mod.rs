@@ -21,7 +21,7 @@ use super::Settings;
 use crate::config::{ClusterSpec, Fields};
 use section::Section;
 
-/// Reads the content of a file that kubeadm's configuration names by its path on a host; nothing where it is not to be had.
+/// Reads the content of a file that kubeadm's configuration names by its path on a host; `None` if it is not to be had.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What became of a file.

@@ -23,7 +23,7 @@ pub(super) struct Node {
     second_address: Option<IpAddr>,
     pub(super) port: Option<u16>,
     labels: BTreeMap<String, String>,
-    /// Nothing where kubeadm's own taint holds.
+    /// `None` if kubeadm's own taint holds.
     taints: Option<Vec<String>>,
 }
 

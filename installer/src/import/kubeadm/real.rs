@@ -18,7 +18,7 @@ use crate::topology::Topology;
 /// How many clusters each version judges.
 const CLUSTERS: usize = 25;
 
-/// What kubeadm says against a configuration; nothing where it takes it without a word.
+/// What kubeadm says against a configuration; `None` if it takes it without a word.
 fn objection(kubeadm: &Path, file: &Path) -> Option<String> {
     let config = |arguments: &[&str]| Command::new(kubeadm).arg("config").args(arguments).arg(file).output().unwrap();
     let can_validate =

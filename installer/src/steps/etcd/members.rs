@@ -43,7 +43,7 @@ pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
     })
 }
 
-/// What keeps the member at `address` from its work; nothing where it does it.
+/// What keeps the member at `address` from its work; `None` if it does it.
 pub fn illness(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
     Ok(match health(host, address)? {
         Health::Good => None,

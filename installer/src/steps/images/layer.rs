@@ -114,7 +114,7 @@ pub fn compare(archive: impl Read, directory: &Path) -> io::Result<BTreeMap<Path
     Ok(faults)
 }
 
-/// What an entry puts where; nothing for the root, marks of directories, and kinds that containerd leaves out.
+/// What an entry puts where; `None` for the root, marks of directories, and kinds that containerd leaves out.
 fn expectation(path: &Path, kind: EntryType, size: u64) -> Option<(PathBuf, Expected)> {
     let name = path.file_name()?.as_encoded_bytes();
     if name.starts_with(WHITEOUT_META.as_bytes()) {

@@ -40,7 +40,7 @@ pub fn differ(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(super::is_configured(&context.host) && brought.is_some_and(|text| text != host_settings::whole(context)))
 }
 
-/// The configuration to write; nothing where the one that is there stays.
+/// The configuration to write; `None` if the one that is there stays.
 pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let Some(found) = context.host.read_text(CONFIG_PATH)? else { return Ok(None) };
     let whole = host_settings::whole(context);
@@ -91,7 +91,7 @@ fn restart(context: &mut Context<'_>) -> anyhow::Result<()> {
     .context(LOG)
 }
 
-/// Where the kubelet of this host says whether it is healthy; nothing where it is told not to, or has not joined yet.
+/// Where the kubelet of this host says whether it is healthy; `None` if it is told not to, or has not joined yet.
 fn health_server(host: &Host) -> anyhow::Result<Option<String>> {
     let text = host.read_text(CONFIG_PATH)?.unwrap_or_default();
     let settings: Mapping = serde_yaml::from_str(&text).unwrap_or_default();

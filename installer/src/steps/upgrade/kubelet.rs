@@ -106,13 +106,13 @@ pub fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     (ready["status"] != "True" && !lacks_network).then(|| "its node is not ready yet".to_owned())
 }
 
-/// kubeadm's flags without those that the new kubelet does not start with; nothing where they are all right.
+/// kubeadm's flags without those that the new kubelet does not start with; `None` if they are all right.
 fn flags_to_write(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let text = context.host.read_text(FLAGS_PATH)?;
     Ok(text.and_then(|text| without_removed(&text, context.list.kubernetes_version)))
 }
 
-/// The line `KUBELET_KUBEADM_ARGS="…"` without the flags that a kubelet of `version` refuses; nothing where it has none.
+/// The line `KUBELET_KUBEADM_ARGS="…"` without the flags that a kubelet of `version` refuses; `None` if it has none.
 fn without_removed(text: &str, version: KubeVersion) -> Option<String> {
     let removed = [
         (KUBELET_CONTAINER_RUNTIME, "--container-runtime="),

@@ -97,7 +97,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What a run makes of the key `place`, such as `hosts[].labels`, on a standing cluster; nothing where the keys in it have rules of their own.
+/// What a run makes of the key `place`, such as `hosts[].labels`, on a standing cluster; `None` if the keys in it have rules of their own.
 #[must_use]
 pub fn effect_of(place: &str) -> Option<Effect> {
     let covers = |rule: &str| {

@@ -114,7 +114,7 @@ pub const KUBE_PROXY: Owned = &[
     ("mode", "it is `network.kube-proxy.mode`"),
 ];
 
-/// Why a flag of `program` cannot be given by its name; nothing where it can.
+/// Why a flag of `program` cannot be given by its name; `None` if it can.
 #[must_use]
 pub fn flag(program: Program, name: &str) -> Option<&'static str> {
     reason(

@@ -209,7 +209,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
     TAKEN.iter().chain(LEFT)
 }
 
-/// What becomes of the variable of this name; nothing where it is unknown.
+/// What becomes of the variable of this name; `None` if it is unknown.
 #[must_use]
 pub fn fate(name: &str) -> Option<Fate> {
     let matches = |pattern: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
