@@ -45,6 +45,12 @@ impl Moment {
     pub fn after(self, duration: Duration) -> Self {
         Self::of(self.0 + duration)
     }
+
+    /// Whole days from this moment to `later`; negative when that was before.
+    #[must_use]
+    pub fn days_until(self, later: Self) -> i64 {
+        (later.0 - self.0).whole_seconds().div_euclid(24 * 60 * 60)
+    }
 }
 
 impl fmt::Display for Moment {
@@ -74,6 +80,9 @@ mod tests {
         let moment: Moment = "2026-11-21T13:40:10.5+01:00".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-11-21T12:40:10Z");
         assert_eq!(moment.after(Duration::from_hours(12)).to_string(), "2026-11-22T00:40:10Z");
+        let [soon, past] = ["2026-11-22T12:40:09Z", "2026-11-21T12:40:09Z"].map(|text| text.parse::<Moment>().unwrap());
+        assert_eq!([moment, soon, past].map(|later| moment.days_until(later)), [0, 0, -1]);
+        assert_eq!(moment.days_until(moment.after(Duration::from_hours(30 * 24))), 30);
         for wrong in ["", "2026-11-21", "2026-13-21T12:40:10Z", "2026-11-21 12:40:10", "9999-12-31T23:59:59Z"] {
             assert!(wrong.parse::<Moment>().is_err(), "{wrong}");
         }

@@ -37,7 +37,8 @@ pub use backup::{
     BackupArguments, BackupCommand, Interval, MakeArguments, RestoreArguments, ScheduleArguments, SealingArguments,
 };
 pub use certs::{
-    CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments, UserLife,
+    CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRenewArguments, Days, KubeconfigArguments,
+    UserCommand, UserLife,
 };
 pub use kbundle_cli::OutputFormat;
 pub use run::RunArguments;
@@ -176,6 +177,9 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall kubeconfig --out /root/plant-7.kubeconfig\n  kinstall kubeconfig --user ana --group developers --ttl 30d"
     )]
     Kubeconfig(KubeconfigArguments),
+    /// Show who may use the cluster
+    #[command(subcommand)]
+    User(UserCommand),
     #[command(after_long_help = backup::EXAMPLES)]
     Backup(BackupArguments),
     #[command(after_long_help = backup::RESTORE_EXAMPLES)]

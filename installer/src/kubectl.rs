@@ -1,5 +1,7 @@
 //! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
 
+pub mod chunks;
+
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;

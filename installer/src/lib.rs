@@ -64,5 +64,6 @@ pub mod trust;
 #[cfg(test)]
 mod unlike;
 pub mod upgrade;
+pub mod users;
 mod version;
 pub mod wait;

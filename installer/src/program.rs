@@ -20,6 +20,7 @@ impl Program for Cli {
                     "audit",
                     "certs",
                     "kubeconfig",
+                    "user",
                     "upgrade",
                     "rollback",
                     "backup",

@@ -164,7 +164,7 @@ fn content(certificate: &Certificate, now: OffsetDateTime) -> Content {
         issuer: certificate.issuer.clone(),
         serial: certificate.serial.clone(),
         not_after: ends.format(&Rfc3339).unwrap_or_else(|_| ends.to_string()),
-        days_left: (ends - now).whole_seconds().div_euclid(24 * 60 * 60),
+        days_left: kbundle_format::Moment::of(now).days_until(kbundle_format::Moment::of(ends)),
     }
 }
 

@@ -61,6 +61,18 @@ pub enum CertsCommand {
     Approve,
 }
 
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// List the users that `kinstall kubeconfig --user` made credentials for, and everybody who may do everything
+    ///
+    /// On a control plane, as root. Of each user: groups, when the credential expires, how many days are left, and by which bindings the user is an
+    /// administrator of the whole cluster. Then all bindings of `cluster-admin`, and of roles that allow as much, with their users, groups and service
+    /// accounts. Changes nothing.
+    #[command(after_long_help = "Examples:\n  kinstall user list\n  kinstall user list --output json")]
+    List,
+}
+
 /// Arguments of `certs list`.
 #[derive(Debug, Args)]
 pub struct CertsListArguments {

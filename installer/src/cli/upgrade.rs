@@ -41,7 +41,7 @@ pub struct UpgradeArguments {
     /// Print the plan and change nothing
     ///
     /// Verifies the bundle and shows every version before and after, what restarts, what users notice, what cannot be undone, and which
-    /// deprecated APIs are in use; for one host the steps, for several the order of hosts.
+    /// APIs that Kubernetes removes are in use, also by stored objects; for one host the steps, for several the order of hosts.
     #[arg(long)]
     pub dry_run: bool,
     /// Continue although this preflight check rejects; repeatable

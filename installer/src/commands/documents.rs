@@ -7,7 +7,7 @@ use kbundle_cli::schema::SchemaDocument;
 use kbundle_commands::damage::DamageDetails;
 use kbundle_commands::{composed, extract, inspect, repair, verify};
 
-use super::{audit, backup, certs, config, images, kubeconfig, manual, preflight, status, support, token};
+use super::{audit, backup, certs, config, images, kubeconfig, manual, preflight, status, support, token, user};
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
@@ -37,6 +37,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("certs add-san").with::<certs::AddedSans>(),
         Documents::of("certs approve").with::<certs::Answered>(),
         Documents::of("kubeconfig").with::<kubeconfig::Made>(),
+        Documents::of("user list").with::<user::UserList>(),
         Documents::of("backup").with::<backup::Made>(),
         Documents::of("backup schedule").with::<backup::Scheduled>(),
         Documents::of("backup unschedule").with::<backup::Unscheduled>(),

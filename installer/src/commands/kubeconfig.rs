@@ -8,19 +8,22 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use kbundle_cli::OutputFormat;
 use kbundle_cli::output;
+use kbundle_format::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
-use time::format_description::well_known::Rfc3339;
 
 use super::{require_root, secret_file};
 use crate::certificates::look::certificate_of;
 use crate::cli::KubeconfigArguments;
+use crate::failure::Advise;
 use crate::host::{Command, Host};
 use crate::kubeadm::CONFIG_PATH;
 use crate::kubeadm::run::PROGRAM;
-use crate::kubectl::ADMIN_KUBECONFIG;
+use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
+use crate::pki::Certificate;
 use crate::report::SCHEMA;
 use crate::standing::Standing;
+use crate::users::issued::{self, IssuedCertificate};
 
 /// What was made. Nothing in it is secret.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -37,7 +40,7 @@ pub struct Made {
     /// Where it reaches the API.
     server: String,
     /// When it ends to work.
-    not_after: String,
+    not_after: Moment,
 }
 
 pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
@@ -52,7 +55,22 @@ pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyh
         None => host.read_text(ADMIN_KUBECONFIG)?.with_context(|| format!("this host has no {ADMIN_KUBECONFIG}"))?,
         Some(user) => for_user(&host, user, arguments)?,
     };
-    let made = describe(&text, path, arguments)?;
+    let Some(certificate) = certificate_of(&text) else { bail!("the kubeconfig has no client certificate") };
+    let made = describe(&text, &certificate, path, arguments)?;
+    if let Some(user) = &arguments.user {
+        let issued = IssuedCertificate {
+            user: user.clone(),
+            groups: arguments.groups.clone(),
+            serial: certificate.serial.clone(),
+            issued: Moment::now(),
+            not_after: made.not_after,
+            issued_on: standing.inputs().node_name(),
+        };
+        let noted = issued::note(&Kubectl::on(&host), &certificate.fingerprint(), &issued);
+        noted.context("no kubeconfig was written").hint(
+            "a credential is only made while the cluster can list it: `kinstall status` shows why the API does not answer",
+        )?;
+    }
     let written = file.write_all(text.as_bytes()).and_then(|()| file.commit_new());
     written.context("cannot write the kubeconfig")?;
     output::result(output, &tell(&made, arguments.user.is_some())?, &made)?;
@@ -70,17 +88,21 @@ fn for_user(host: &Host, user: &str, arguments: &KubeconfigArguments) -> anyhow:
 }
 
 /// What a kubeconfig is, for whoever made it.
-fn describe(text: &str, file: PathBuf, arguments: &KubeconfigArguments) -> anyhow::Result<Made> {
+fn describe(
+    text: &str,
+    certificate: &Certificate,
+    file: PathBuf,
+    arguments: &KubeconfigArguments,
+) -> anyhow::Result<Made> {
     let config: serde_json::Value = serde_yaml::from_str(text).context("kubeadm wrote no kubeconfig")?;
     let server = config["clusters"][0]["cluster"]["server"].as_str().context("the kubeconfig names no server")?;
-    let Some(certificate) = certificate_of(text) else { bail!("the kubeconfig has no client certificate") };
     Ok(Made {
         schema: SCHEMA,
         file,
         user: arguments.user.clone().unwrap_or_else(|| "kubernetes-admin".to_owned()),
         groups: arguments.groups.clone(),
         server: server.to_owned(),
-        not_after: certificate.ends.format(&Rfc3339)?,
+        not_after: Moment::of(certificate.ends),
     })
 }
 

@@ -22,6 +22,7 @@ mod status;
 mod support;
 mod token;
 mod upgrade;
+mod user;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -59,6 +60,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::token(command, output),
         Command::Certs(command) => certs::certs(command, output),
         Command::Kubeconfig(arguments) => kubeconfig::kubeconfig(arguments, output),
+        Command::User(command) => user::user(command, output),
         Command::Backup(arguments) => backup::backup(arguments, output),
         Command::Restore(arguments) => restore::restore(arguments, output),
         Command::Support(arguments) => support::support(arguments, output),

@@ -1,6 +1,5 @@
 //! All that is decided before an upgrade of several hosts changes anything, and how it is shown.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
@@ -14,6 +13,7 @@ use crate::config::DnsName;
 use crate::failure::{Advise, FailureReport};
 use crate::report::Event;
 use crate::stage::Stage;
+use crate::upgrade::api_use::ApiUse;
 use crate::upgrade::cluster_state::{ClusterState, NodeState};
 use crate::upgrade::outline::{Outline, Surroundings, disturbs_pods, versions};
 use crate::upgrade::rules;
@@ -192,9 +192,9 @@ impl Upgrade<'_> {
     fn outline(&self, former: &BundleList, index: HostIndex, state: &ClusterState) -> Outline {
         let (host, new) = (self.leader.host(index), self.request.install.bundle.list());
         let is_control_plane = host.has(Role::ControlPlane);
-        let apis = if is_control_plane { Cow::Borrowed(&state.deprecated_apis) } else { Cow::Owned(Vec::new()) };
+        let apis = if is_control_plane { state.apis.clone() } else { ApiUse::default() };
         let roles = &host.spec.roles;
-        Outline::of_host(former, new, &host.facts().platform, roles, Surroundings::Among, apis.into_owned())
+        Outline::of_host(former, new, &host.facts().platform, roles, Surroundings::Among, apis)
     }
 }
 

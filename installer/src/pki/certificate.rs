@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kbundle_format::Digest;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
@@ -62,6 +63,12 @@ impl Certificate {
         };
         drop(found);
         Some(Self { der, ..read })
+    }
+
+    /// SHA-256 of the certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(&self.der)
     }
 
     /// Whether `authority`, which may sign, signed this certificate. An authority signed itself.

@@ -5,7 +5,7 @@ use kbundle_format::KubeVersion;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::deprecated::{self, DeprecatedApi};
+use super::api_use::ApiUse;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::kubectl::{Kubectl, is_ready};
@@ -17,8 +17,9 @@ pub struct ClusterState {
     pub silence: Option<String>,
     /// The nodes.
     pub nodes: Vec<NodeState>,
-    /// Deprecated APIs that were asked for since the API server started.
-    pub deprecated_apis: Vec<DeprecatedApi>,
+    /// APIs that Kubernetes removes, and what uses them.
+    #[serde(flatten)]
+    pub apis: ApiUse,
 }
 
 /// A node before an upgrade.
@@ -44,7 +45,7 @@ impl ClusterState {
         let pods = api.get(&["pods", "--all-namespaces"])?.unwrap_or_default();
         let pods = pods["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let nodes = api.nodes()?.iter().map(|node| NodeState::of(node, pods)).collect();
-        Ok(Self { silence: None, nodes, deprecated_apis: deprecated::read(&api.raw("/metrics")?, to) })
+        Ok(Self { silence: None, nodes, apis: ApiUse::read(&api, to)? })
     }
 
     /// Why the cluster is not healthy; `None` if it is.

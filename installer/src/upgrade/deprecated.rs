@@ -3,6 +3,8 @@
 //! Source: the metric `apiserver_requested_deprecated_apis`, staging/src/k8s.io/apiserver/pkg/endpoints/metrics/metrics.go. It tells what
 //! was asked for since the API server started.
 
+use std::fmt;
+
 use kbundle_format::KubeVersion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,17 @@ pub struct DeprecatedApi {
     pub removed_in: Option<String>,
     /// Whether the new version lacks it.
     pub goes_now: bool,
+}
+
+impl fmt::Display for DeprecatedApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}: ", self.resource, self.api)?;
+        match (&self.removed_in, self.goes_now) {
+            (Some(minor), true) => write!(f, "Kubernetes {minor} does not have it; whoever asks for it will fail"),
+            (Some(minor), false) => write!(f, "goes with Kubernetes {minor}"),
+            (None, _) => f.write_str("deprecated"),
+        }
+    }
 }
 
 /// Reads them from the API server's metrics, for an upgrade to Kubernetes `to`.

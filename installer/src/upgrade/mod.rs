@@ -2,13 +2,16 @@
 //! what the host keeps of one that is under way ([`unfinished`], [`former`]). What changes the host are steps, `steps/upgrade/`; the way back
 //! from an upgrade is `rollback`.
 
+pub mod api_use;
 pub mod cluster_state;
 pub mod deprecated;
 pub mod former;
 pub mod outline;
 pub mod part;
+pub mod removed_apis;
 pub mod rules;
 pub mod standing;
+pub mod stored;
 pub mod unfinished;
 
 /// What to do when a step failed on the only host of a cluster.

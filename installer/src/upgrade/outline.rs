@@ -8,7 +8,7 @@ use kbundle_format::{BundleList, ComponentName, EntryKind, Platform, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::deprecated::DeprecatedApi;
+use super::api_use::ApiUse;
 use super::rules::Versions;
 use crate::kubeadm::images::ClusterImages;
 use crate::version_rules::Release;
@@ -25,8 +25,9 @@ pub struct Outline {
     pub noticed: Vec<String>,
     /// What cannot be undone.
     pub irreversible: Vec<String>,
-    /// Deprecated APIs that somebody asked for since the API server started.
-    pub deprecated_apis: Vec<DeprecatedApi>,
+    /// APIs that Kubernetes removes, and what uses them.
+    #[serde(flatten)]
+    pub apis: ApiUse,
 }
 
 /// Something that the bundles have in different versions.
@@ -176,7 +177,7 @@ impl Outline {
         platform: &Platform,
         roles: &BTreeSet<Role>,
         surroundings: Surroundings,
-        deprecated_apis: Vec<DeprecatedApi>,
+        apis: ApiUse,
     ) -> Self {
         let (is_control_plane, is_node) = (roles.contains(&Role::ControlPlane), *roles != BTreeSet::from([Role::Etcd]));
         let component = |name| changes_component(from, to, name, platform);
@@ -226,7 +227,7 @@ impl Outline {
             restarts: told(&programs),
             noticed: told(&noticed),
             irreversible,
-            deprecated_apis,
+            apis,
         }
     }
 }
@@ -273,22 +274,13 @@ impl fmt::Display for Outline {
             let side = |version: &Option<String>| version.clone().unwrap_or_else(nothing);
             format!("{}: {} → {}", change.name, side(&change.from), side(&change.to))
         });
-        let apis = self.deprecated_apis.iter().map(|api| {
-            let when = match (&api.removed_in, api.goes_now) {
-                (Some(minor), true) => format!("Kubernetes {minor} does not have it; whoever asks for it will fail"),
-                (Some(minor), false) => format!("goes with Kubernetes {minor}"),
-                (None, _) => "deprecated".to_owned(),
-            };
-            format!("{} in {}: {when}", api.resource, api.api)
-        });
-        let parts: [(&str, Vec<String>); 5] = [
+        let parts: [(&str, Vec<String>); 4] = [
             ("versions", changes.collect()),
             ("restarts", self.restarts.clone()),
             ("what users notice", self.noticed.clone()),
             ("cannot be undone", self.irreversible.clone()),
-            ("deprecated APIs that were asked for since the API server started", apis.collect()),
         ];
-        let parts = parts.into_iter().filter(|(_, lines)| !lines.is_empty());
+        let parts = parts.into_iter().chain(self.apis.parts()).filter(|(_, lines)| !lines.is_empty());
         let text = parts.map(|(heading, lines)| {
             lines.into_iter().fold(format!("{heading}:"), |text, line| format!("{text}\n  {line}"))
         });
@@ -300,17 +292,19 @@ impl fmt::Display for Outline {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::upgrade::deprecated::DeprecatedApi;
     use kbundle_format::Digest;
 
-    fn alone(from: &BundleList, to: &BundleList, apis: Vec<DeprecatedApi>) -> Outline {
+    fn alone(from: &BundleList, to: &BundleList, apis: ApiUse) -> Outline {
         Outline::of_host(from, to, &fixture::platform(), &Role::ALL.into(), Surroundings::Alone, apis)
     }
 
     #[test]
     fn another_minor_is_outlined_with_every_version() {
         let (from, to) = (fixture::list("1.35.4"), fixture::list("1.36.3"));
-        let apis =
-            vec![DeprecatedApi { api: "v1".into(), resource: "endpoints".into(), removed_in: None, goes_now: false }];
+        let endpoints =
+            DeprecatedApi { api: "v1".into(), resource: "endpoints".into(), removed_in: None, goes_now: false };
+        let apis = ApiUse { deprecated_apis: vec![endpoints], ..ApiUse::default() };
         insta::assert_snapshot!(alone(&from, &to, apis));
     }
 
@@ -319,13 +313,13 @@ mod tests {
         let (from, to, platform) = (fixture::list("1.35.4"), fixture::list("1.36.3"), fixture::platform());
         let restarts = |roles: &[Role]| {
             let roles = roles.iter().copied().collect();
-            Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, vec![]).restarts
+            Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, ApiUse::default()).restarts
         };
         assert_eq!(restarts(&[Role::Worker]), ["kubelet"]);
         assert_eq!(restarts(&[Role::Etcd]), Vec::<String>::new());
         assert_eq!(restarts(&[Role::ControlPlane]).len(), 3);
         let roles = [Role::Worker].into();
-        let outline = Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, vec![]);
+        let outline = Outline::of_host(&from, &to, &platform, &roles, Surroundings::Among, ApiUse::default());
         assert_eq!(outline.noticed.len(), 1);
         assert!(outline.noticed[0].starts_with("this host's pods are moved"), "{outline}");
         assert!(disturbs_pods(&from, &to, &platform) && !disturbs_pods(&from, &from, &platform));
@@ -342,10 +336,10 @@ mod tests {
         entry.digest = Digest::of(b"another");
         entry.component.as_mut().unwrap().version = "2.3.9".into();
         assert!(!changes_control_plane(&from, &to, &fixture::platform()));
-        let outline = alone(&from, &to, vec![]);
+        let outline = alone(&from, &to, ApiUse::default());
         assert_eq!(outline.restarts, ["containerd"]);
         let named: Vec<_> = outline.changes.iter().map(|change| (change.name.as_str(), change.to.as_deref())).collect();
         assert_eq!(named, [("containerd", Some("2.3.9"))]);
-        assert_eq!(alone(&from, &from, vec![]).to_string(), "");
+        assert_eq!(alone(&from, &from, ApiUse::default()).to_string(), "");
     }
 }

@@ -84,9 +84,13 @@ fn certificates_of_a_host_that_was_not_set_up_are_refused() {
     let list = folder.kinstall(&["certs", "list", "--output", "json"]);
     let value: Value = serde_json::from_str(&list.stdout).unwrap();
     assert_eq!((list.code, &value["error"]["kind"]), (Some(3), &Value::from("refused")), "{list}");
-    for command in
-        [&["certs", "renew", "--all"][..], &["certs", "add-san", "k8s.example"], &["certs", "approve"], &["kubeconfig"]]
-    {
+    for command in [
+        &["certs", "renew", "--all"][..],
+        &["certs", "add-san", "k8s.example"],
+        &["certs", "approve"],
+        &["kubeconfig"],
+        &["user", "list"],
+    ] {
         assert_eq!(folder.kinstall(command).code, Some(3), "{command:?}");
     }
     for wrong in [

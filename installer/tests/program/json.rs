@@ -105,6 +105,7 @@ const CASES: [Case; 35] = [
     ),
     case("certs approve", Success::Lab("tests/tests/one_host/hardening.rs"), 2, "certs approve --nothing"),
     case("kubeconfig", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "kubeconfig --user system:admin"),
+    case("user list", Success::Lab("tests/tests/one_host/certificates.rs"), 2, "user list --nothing"),
     case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
     case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),
     case("backup unschedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup unschedule --nothing"),

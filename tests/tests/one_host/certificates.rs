@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, eventually};
 use lab::{Host, document_of};
+use serde_json::json;
 
 const NAME: &str = "k8s.plant-7.example";
 const ADDRESS: &str = "192.0.2.80";
@@ -100,5 +101,36 @@ fn a_user_may_do_what_a_role_says(host: &Host, cluster: &Cluster<'_>) -> anyhow:
         ensure!(allowed.status.success(), "{}", allowed.stderr);
         Ok(())
     })?;
-    host.sh("rm /root/ana.kubeconfig").map(drop)
+    host.sh("rm /root/ana.kubeconfig")?;
+    users_are_listed(host, cluster)
+}
+
+/// The user of the kubeconfig is listed, before and after a binding makes an administrator of the group.
+fn users_are_listed(host: &Host, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    host.sh("cd /root && kinstall kubeconfig --user bob --ttl 90d && rm bob.kubeconfig")?;
+    let listed = || document_of("kinstall", "user list", &host.sh("kinstall user list --output json")?);
+    let list = listed()?;
+    let users = list["users"].as_array().context("no users")?;
+    let told: Vec<_> = users
+        .iter()
+        .map(|user| {
+            (user["user"].clone(), user["groups"].clone(), user["daysLeft"].clone(), user["administratorBy"].clone())
+        })
+        .collect();
+    let expected =
+        [(json!("bob"), json!([]), json!(89), json!([])), (json!("ana"), json!(["developers"]), json!(0), json!([]))];
+    ensure!(told == expected && list["unreadable"] == json!([]), "{list:#}");
+    let masters = json!({"name": "cluster-admin", "role": "cluster-admin", "subjects": [{"kind": "Group", "name": "system:masters"}]});
+    ensure!(list["administrators"].as_array().is_some_and(|all| all.contains(&masters)), "{list:#}");
+
+    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "site-admin"}, "rules": everything});
+    host.sh(&format!("echo '{role}' | kubectl apply -f -"))?;
+    cluster.kubectl("create clusterrolebinding site --clusterrole=site-admin --group=developers")?;
+    let list = listed()?;
+    ensure!(list["users"][1]["administratorBy"] == json!(["site"]), "{list:#}");
+    let text = host.sh("kinstall user list")?;
+    ensure!(text.contains("site (role site-admin): Group developers"), "{text}");
+    cluster.kubectl("delete clusterrolebinding site")?;
+    cluster.kubectl("delete clusterrole site-admin").map(drop)
 }

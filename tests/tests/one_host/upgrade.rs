@@ -10,7 +10,7 @@ use lab::connected::{Carried, OLDEST, STICK, carried, copy_in};
 use lab::files::Snapshot;
 use lab::load::{begin_load, end_load};
 use lab::{Host, Lab, document_of, mirror_tree, repository};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::minors::chosen;
 
@@ -119,6 +119,58 @@ fn an_upgrade_that_was_killed_is_rolled_back_and_the_rollback_is_killed_too() ->
     lab.down()
 }
 
+/// The stored objects that a dry run names.
+fn stored_objects(host: &Host, upgrade: &str) -> anyhow::Result<Vec<Value>> {
+    let planned = planned(host, upgrade)?;
+    let outline = planned.iter().find(|event| event["event"] == "outlined").context("no outline")?;
+    let stored = &outline["storedObjects"];
+    ensure!(stored["unknown"] == json!([]), "something was not searched: {stored}");
+    Ok(stored["objects"].as_array().context("no objects")?.clone())
+}
+
+/// Applies a `HorizontalPodAutoscaler` through this version of `autoscaling`.
+fn apply_scaler(host: &Host, version: &str) -> anyhow::Result<()> {
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let scaler = json!({
+        "apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler", "metadata": {"name": "old"},
+        "spec": {"maxReplicas": 2, "scaleTargetRef": target}});
+    host.sh(&format!("echo '{scaler}' | kubectl apply -f -")).map(drop)
+}
+
+#[test]
+#[ignore = "three minutes: ./ci/test nightly"]
+fn objects_written_through_a_removed_api_version_are_named() -> anyhow::Result<()> {
+    let lab = Lab::boot("one-stored", 1)?;
+    let host = &lab.hosts()[0];
+    carry_with_newer_runtime(host)?;
+    install(host)?;
+    let cluster = Cluster::new(host);
+    let upgrade = "./kinstall upgrade newer.tar.zst --key signing.pub";
+    let fresh = stored_objects(host, upgrade)?;
+    ensure!(fresh.is_empty(), "a new cluster writes through removed API versions: {fresh:?}");
+
+    apply_scaler(host, "v2beta2")?;
+    cluster.kubectl("create poddisruptionbudget budget --selector=app=web --min-available=1")?;
+    // Kubernetes 1.25 does not serve the version: such a manifest was applied before.
+    let manifest = r#"{"apiVersion":"policy/v1beta1","kind":"PodDisruptionBudget","metadata":{"name":"budget"}}"#;
+    let annotation = "kubectl.kubernetes.io/last-applied-configuration";
+    cluster.kubectl(&format!("annotate poddisruptionbudget budget {annotation}='{manifest}'"))?;
+    let found = stored_objects(host, upgrade)?;
+    let expected = [
+        json!({"kind": "PodDisruptionBudget", "namespace": "default", "name": "budget", "api": "policy/v1beta1",
+               "removedIn": "1.25", "goesNow": true, "managers": [], "inLastApplied": true}),
+        json!({"kind": "HorizontalPodAutoscaler", "namespace": "default", "name": "old", "api": "autoscaling/v2beta2",
+               "removedIn": "1.26", "goesNow": false, "managers": ["kubectl-client-side-apply"], "inLastApplied": true}),
+    ];
+    ensure!(found == expected, "{found:#?}");
+
+    apply_scaler(host, "v2")?;
+    cluster.kubectl("delete poddisruptionbudget budget")?;
+    let left = stored_objects(host, upgrade)?;
+    ensure!(left.is_empty(), "what was written again is still named: {left:?}");
+    lab.down()
+}
+
 #[test]
 #[ignore = "five minutes: ./ci/test nightly"]
 fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<()> {
@@ -133,7 +185,7 @@ fn containerd_runc_and_plugins_change_under_pods_that_go_on() -> anyhow::Result<
 
     let planned = planned(host, upgrade)?;
     let outline = planned.iter().find(|event| event["event"] == "outlined").context("no outline")?;
-    ensure!(outline["restarts"] == serde_json::json!(["containerd"]), "{outline}");
+    ensure!(outline["restarts"] == json!(["containerd"]), "{outline}");
     for (name, version) in NEWER_RUNTIME {
         let is_told = |change: &Value| change["name"] == name && change["to"] == version;
         ensure!(outline["changes"].as_array().context("no changes")?.iter().any(is_told), "{name}: {outline}");

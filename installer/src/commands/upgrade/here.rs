@@ -26,6 +26,7 @@ use crate::records::Records;
 use crate::report::{Event, Observer, Reporter, print_text};
 use crate::steps::Context;
 use crate::trust::Trust;
+use crate::upgrade::api_use::ApiUse;
 use crate::upgrade::cluster_state::ClusterState;
 use crate::upgrade::outline::{Outline, Surroundings, versions};
 use crate::upgrade::standing::{records, refuse_incomplete, resumes};
@@ -131,7 +132,7 @@ fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_res
     let roles = inputs.roles();
     let outline = |apis| Outline::of_host(former, inputs.list, platform, roles, Surroundings::Alone, apis);
     if is_resumed {
-        return Ok(outline(Vec::new()));
+        return Ok(outline(ApiUse::default()));
     }
     let state = ClusterState::read(host, inputs.list.kubernetes_version)?;
     state.refuse_ill()?;
@@ -142,7 +143,7 @@ fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_res
     rules::refuse(
         &rules::refusals(&before, &after, &state.kubelets()).iter().map(ToString::to_string).collect::<Vec<_>>(),
     )?;
-    Ok(outline(state.deprecated_apis))
+    Ok(outline(state.apis))
 }
 
 #[cfg(test)]
@@ -249,6 +250,6 @@ mod tests {
         assert!(look(false).unwrap_err().contains("the kubelet of a is 1.32.0"));
         nodes(&[node("a", "v1.35.4", "True")]);
         let outline = look(false).unwrap();
-        assert_eq!(outline.deprecated_apis[0].resource, "endpoints");
+        assert_eq!(outline.apis.deprecated_apis[0].resource, "endpoints");
     }
 }

@@ -53,7 +53,8 @@ pub fn stand(stubs: &Stubs, number: usize, list: &str, target: Option<Digest>, t
 fn state(stubs: &Stubs, nodes: usize, change: impl FnOnce(&mut Value)) {
     let node = |number| json!({ "name": format!("h{number}"), "is_ready": true, "kubelet": "1.25.1", "lone_pods": [] });
     let nodes: Vec<_> = (1..=nodes).map(node).collect();
-    let mut state = json!({ "silence": null, "nodes": nodes, "deprecated_apis": [] });
+    let mut state = json!({ "silence": null, "nodes": nodes, "deprecatedApis": [],
+                            "storedObjects": { "objects": [], "count": 0, "unknown": [] } });
     change(&mut state);
     fs::write(stubs.path("hosts/state"), answer(&state)).unwrap();
 }
@@ -165,6 +166,39 @@ fn a_dry_run_shows_every_hosts_versions_and_the_order() {
     assert_eq!((outlined.len(), &outlined[5]["host"]), (6, &json!("h6")));
     let order = events.iter().find(|event| event["event"] == "order-planned").unwrap();
     assert_eq!((&order["workers"], &order["maxUnavailable"]), (&json!(["h4", "h5", "h6"]), &json!(1)));
+}
+
+#[test]
+fn removed_apis_are_told_once_for_the_control_planes() {
+    let stubs = cluster(&[SERVER, WORKER]);
+    state(&stubs, 2, |state| {
+        state["deprecatedApis"] = json!([
+            { "api": "v1", "resource": "componentstatuses", "removedIn": null, "goesNow": false }]);
+        state["storedObjects"] = json!({ "count": 2, "unknown": ["FlowSchema in flowcontrol.apiserver.k8s.io/v1: timed out"], "objects": [
+            { "removedIn": "1.25", "goesNow": true, "api": "policy/v1beta1", "kind": "PodDisruptionBudget", "namespace": "shop",
+              "name": "web", "managers": ["helm"], "inLastApplied": true },
+            { "removedIn": "1.26", "goesNow": false, "api": "autoscaling/v2beta2", "kind": "HorizontalPodAutoscaler",
+              "namespace": "shop", "name": "web", "managers": ["operator"], "inLastApplied": false }] });
+    });
+    let said = upgrade(&stubs, &["--dry-run"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (_, told) = said.stdout.split_once("deprecated APIs").unwrap();
+    let (told, workers) = told.split_once("\n\n").unwrap();
+    assert_snapshot!(told, @"
+     that were asked for since the API server started:
+      componentstatuses in v1: deprecated
+    stored objects last written through an API version that Kubernetes removes:
+      PodDisruptionBudget shop/web in policy/v1beta1, written by helm, in the manifest that was applied last: Kubernetes 1.25 does not have it; change what writes it
+      HorizontalPodAutoscaler shop/web in autoscaling/v2beta2, written by operator: goes with Kubernetes 1.26
+    kinds that could not be searched for such objects:
+      FlowSchema in flowcontrol.apiserver.k8s.io/v1: timed out
+    ");
+    assert!(!workers.contains("stored objects"), "{workers}");
+    let said = upgrade(&stubs, &["--dry-run", "--output", "json"]);
+    let events = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let outlined: Vec<_> = events.filter(|event| event["event"] == "outlined").collect();
+    assert_eq!(outlined[0]["storedObjects"]["objects"][0]["managers"], json!(["helm"]));
+    assert_eq!(outlined[1]["storedObjects"]["count"], 0);
 }
 
 #[test]
