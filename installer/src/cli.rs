@@ -144,10 +144,14 @@ pub enum Command {
         after_long_help = "Examples:\n  kinstall preflight\n  kinstall preflight k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml"
     )]
     Preflight(PreflightArguments),
-    /// Show what is installed on this host and whether it works
+    /// Show what is installed on this host, or on the hosts of cluster.yaml, and whether it works
     ///
-    /// Exits with 0 when the installation is complete, its services run and the node is ready; with 1 otherwise.
-    #[command(after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json")]
+    /// With cluster.yaml, it also shows in what the file differs from what each host was set up from, as `kinstall run --dry-run` does, and
+    /// whether hosts were set up from different bundles. Exits with 0 when on every host the installation is complete, its services run and
+    /// the node is ready; with 1 otherwise. Differences do not change the exit code. Changes nothing.
+    #[command(
+        after_long_help = "Examples:\n  kinstall status\n  kinstall status --deep --output json\n  kinstall status --config cluster.yaml"
+    )]
     Status(StatusArguments),
     #[command(after_long_help = audit::EXAMPLES)]
     Audit(AuditArguments),
@@ -403,6 +407,9 @@ pub struct StatusArguments {
     /// Also compare the files of every unpacked image with its layers; reads all images
     #[arg(long)]
     pub deep: bool,
+    /// The hosts.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
 }
 
 /// Arguments of `reset`.

@@ -55,6 +55,7 @@ pub mod rollback;
 pub mod stage;
 pub mod standing;
 pub mod static_pods;
+pub mod status;
 pub mod step_progress;
 pub mod steps;
 pub mod support;

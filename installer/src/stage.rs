@@ -69,6 +69,8 @@ pub enum Stage {
     Rollback,
     /// Comparing hosts with the bundle that they were set up from.
     Audit,
+    /// Asking hosts how they are.
+    Status,
 }
 
 impl Stage {
@@ -118,7 +120,8 @@ impl Stage {
             | Self::Certificates
             | Self::Support
             | Self::Rollback
-            | Self::Audit => None,
+            | Self::Audit
+            | Self::Status => None,
         }
     }
 }
@@ -144,6 +147,7 @@ impl fmt::Display for Stage {
             Self::Support => "support",
             Self::Rollback => "rollback",
             Self::Audit => "audit",
+            Self::Status => "status",
         })
     }
 }

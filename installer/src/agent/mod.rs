@@ -27,6 +27,7 @@ use crate::drain;
 use crate::failure::Advise;
 use crate::host::Host;
 use crate::report::print_text;
+use crate::status::Status;
 use crate::support;
 use crate::upgrade::cluster_state::ClusterState;
 use leader_link::LeaderLink;
@@ -94,6 +95,9 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::AddSans(asked) => leader.answer(&asked, |asked| certificates::add_sans(asked, leader)),
         Request::CollectSupport(asked) => {
             leader.answer(&asked, |asked| Ok(support::collect(&Host::local()?, asked.hours)))
+        }
+        Request::ReadStatus(asked) => {
+            leader.answer(&asked, |asked| Status::read(&Host::local()?, Some(&asked.spec), asked.deep))
         }
         Request::AuditHost(asked) => leader.answer(&asked, |asked| audit::audit(asked, leader)),
         Request::ResetHost(asked) => leader.answer(&asked, |_| remove::reset(leader)),

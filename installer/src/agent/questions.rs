@@ -18,6 +18,7 @@ use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
 use crate::rollback::Act;
 use crate::stage::Phase;
+use crate::status::Status;
 use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
 use crate::trust::Trust;
@@ -89,6 +90,7 @@ questions! {
     RenewCertificates -> RenewalReport,
     AddSans -> SansReport,
     CollectSupport -> HostSupport,
+    ReadStatus -> Status,
     AuditHost -> HostAudit,
     ResetHost -> (),
     RemoveKinstall -> (),
@@ -377,6 +379,15 @@ pub struct AddSans {
 pub struct CollectSupport {
     /// How many hours of logs.
     pub hours: u32,
+}
+
+/// Reports how the host is, and in what cluster.yaml differs from what it was set up from. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadStatus {
+    /// The cluster, as far as it concerns this host, as whoever asks has it.
+    pub spec: Box<ClusterSpec>,
+    /// Whether unpacked images are compared with their layers.
+    pub deep: bool,
 }
 
 /// Compares the host with the bundle that it was set up from. Changes nothing.

@@ -47,7 +47,7 @@ pub struct LastBackup {
 }
 
 /// How regular backups are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduledBackups {
     /// Whether the last one that the timer began failed.

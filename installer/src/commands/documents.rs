@@ -27,7 +27,7 @@ pub fn documents() -> Vec<Documents> {
             .with::<preflight::Examination<'_>>()
             .with::<EventLine<'_>>()
             .with_details::<preflight::Examination<'_>>(),
-        Documents::of("status").with::<status::Status>(),
+        Documents::of("status").with::<crate::status::Status>().with::<status::ClusterStatus>(),
         Documents::of("audit").with::<audit::Audit>(),
         Documents::of("reset").with::<EventLine<'_>>(),
         Documents::of("remove").with::<EventLine<'_>>(),

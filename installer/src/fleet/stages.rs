@@ -51,7 +51,8 @@ impl Leader<'_> {
                 | Stage::Certificates
                 | Stage::Support
                 | Stage::Rollback
-                | Stage::Audit => {}
+                | Stage::Audit
+                | Stage::Status => {}
             }
             if self.failed_in_turn {
                 return Some(IN_TURN);

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use lab::cluster::{Cluster, eventually};
 use lab::connected::{NEWEST, STICK, carried, copy_in};
-use lab::{Host, Lab, Output};
+use lab::{Host, Lab, Output, document_of};
 
 use crate::certificates::serves_as;
 
@@ -28,6 +28,13 @@ fn succeed(host: &Host, more: &str) -> anyhow::Result<String> {
     let output = run(host, more)?;
     ensure!(output.status.success(), "{RUN} {more}: {}{}", output.stdout, output.stderr);
     Ok(output.stdout + &output.stderr)
+}
+
+/// What the status says of the hosts of cluster.yaml, all of which are healthy; its form for programs is validated.
+fn status(host: &Host) -> anyhow::Result<String> {
+    let status = format!("cd {STICK} && ./kinstall status --config cluster.yaml");
+    document_of("kinstall", "status", &host.sh(&format!("{status} --output json"))?)?;
+    host.sh(&status)
 }
 
 fn label(cluster: &Cluster<'_>, key: &str) -> anyhow::Result<String> {
@@ -69,6 +76,7 @@ fn a_standing_cluster_takes_other_settings() -> anyhow::Result<()> {
 
     describe(host, "{rack: r1}", OTHERS)?;
     let planned = succeed(host, "--dry-run")?;
+    let differences = status(host)?;
     for line in [
         "change kubelet.max-pods was 110 and is 60 now",
         "change api.certificate-sans was [] and is [\"k8s.plant-7.example\"] now",
@@ -76,10 +84,13 @@ fn a_standing_cluster_takes_other_settings() -> anyhow::Result<()> {
         "change scheduler.extra-args.v was absent and is 3 now",
     ] {
         ensure!(planned.contains(line), "the dry run does not say `{line}`: {planned}");
+        ensure!(differences.contains(line), "the status does not say `{line}`: {differences}");
     }
     ensure!(label(&cluster, "disk")? == "ssd" && serves_as(host, NAME).is_err(), "the dry run changed something");
 
     succeed(host, "")?;
+    let now = status(host)?;
+    ensure!(now.contains("cluster.yaml is what the cluster stands by"), "{now}");
     serves_as(host, NAME)?;
     ensure!((label(&cluster, "disk")?, label(&cluster, "rack")?) == ("absent".into(), "r1".into()));
     may_have_pods(&cluster, "60")?;

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tar::{Archive, EntryType};
 
 /// By which a layer says that a file of a lower one is gone.
@@ -22,7 +22,7 @@ const WHITEOUT_META: &str = ".wh..wh.";
 const MAX_LINKS: usize = 40;
 
 /// What is wrong with a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "kind")]
 pub enum Fault {
     /// It is not there.

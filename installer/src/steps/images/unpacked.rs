@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use kbundle_format::Digest;
 use kbundle_format::oci::{Blob, Document, config_layers};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::archive::Index;
 use super::layer::{self, Fault};
@@ -30,7 +30,7 @@ const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// A file that an image has and its snapshot has not, or not so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageFault {
     /// The image's name.
     pub image: String,

@@ -10,6 +10,7 @@ mod kubespray;
 mod leaving;
 mod rollback;
 mod scale;
+mod status;
 pub mod stubs;
 mod upgrade;
 

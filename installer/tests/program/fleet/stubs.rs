@@ -159,6 +159,16 @@ pub fn set_up(stubs: &Stubs, servers: &[usize]) {
     let members: Vec<_> = servers.iter().map(member).collect();
     fs::write(stubs.path("hosts/members"), answer(&json!(members))).unwrap();
     fs::write(stubs.path("hosts/audit"), answer(&audit())).unwrap();
+    fs::write(stubs.path("hosts/status"), answer(&status())).unwrap();
+}
+
+/// What a healthy host says of itself.
+pub fn status() -> Value {
+    json!({
+        "schema": 1, "healthy": true, "steps": [{ "id": "ready", "state": "done" }], "units": {}, "missingUnits": [], "nodes": null,
+        "installed": { "kubernetesVersion": "1.25.2", "cluster": "kubernetes", "listDigest": "sha256:1", "signers": ["key"] },
+        "settings": []
+    })
 }
 
 /// What a host that is as approved answers to an audit.
