@@ -28,7 +28,7 @@ pub struct UserList {
     users: Vec<UserReport>,
     /// The cluster-wide bindings by which somebody may do everything.
     administrators: Vec<AdministratorBinding>,
-    /// Keys of the ConfigMap `kube-system/kinstall-users` whose content is not kinstall's.
+    /// Keys of the `ConfigMap` `kube-system/kinstall-users` whose content is not kinstall's.
     unreadable: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Which API versions of stored objects Kubernetes removes with which minor, from 1.25 on.
 //!
 //! Source: the functions `APILifecycleRemoved` in `zz_generated.prerelease-lifecycle.go` of <https://github.com/kubernetes/api>, v0.25.2 and
-//! v0.36.3, which the API server obeys (staging/src/k8s.io/apiserver/pkg/server/deleted_kinds.go). People read the same in
+//! v0.36.3, which the API server obeys (`staging/src/k8s.io/apiserver/pkg/server/deleted_kinds.go`). People read the same in
 //! <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>. Left out are kinds that are not stored, such as reviews and evictions,
 //! and events, which last an hour.
 

@@ -19,7 +19,7 @@ use crate::kubectl::chunks::ApiResource;
 const NAMED: usize = 500;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// They write with what their own version prefers, and become the new version. The last two are the API server as well
-/// (staging/src/k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go, pkg/registry/flowcontrol/rest/storage_flowcontrol.go).
+/// (`staging/src/k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go`, `pkg/registry/flowcontrol/rest/storage_flowcontrol.go`).
 const OF_KUBERNETES: [&str; 6] = [
     "kube-apiserver",
     "kube-controller-manager",

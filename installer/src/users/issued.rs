@@ -1,6 +1,6 @@
 //! The certificates that kinstall had signed for users, noted in the cluster.
 //!
-//! `kinstall kubeconfig --user` has kubeadm sign them with the cluster's authority, of which the API learns nothing. The notes are in a ConfigMap, one key
+//! `kinstall kubeconfig --user` has kubeadm sign them with the cluster's authority, of which the API learns nothing. The notes are in a `ConfigMap`, one key
 //! for each certificate: the SHA-256 of the certificate. What is noted is public. A note goes when its certificate has ended long ago.
 
 use std::collections::BTreeMap;
