@@ -201,6 +201,12 @@ pub enum FetchError {
         /// The checksum file.
         url: String,
     },
+    /// An answer without the length of its content.
+    #[error("{url} does not tell its size")]
+    NoLength {
+        /// What was asked for.
+        url: String,
+    },
     /// The cache could not be used.
     #[error("cannot use the cache at {}", path.display())]
     Cache {
