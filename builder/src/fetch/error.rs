@@ -263,6 +263,16 @@ impl FetchError {
         }
     }
 
+    /// Whether every server that was asked answered that it has no such content. Stores of objects say 403 where they do not list their content.
+    #[must_use]
+    pub fn is_not_there(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status.as_u16(), 403 | 404 | 410),
+            Self::NoMirror { failed } => failed.iter().all(Self::is_not_there),
+            _ => false,
+        }
+    }
+
     /// Whether a server gave no answer at all, as without a network.
     #[must_use]
     pub fn is_breakdown(&self) -> bool {
