@@ -182,11 +182,12 @@ impl OsPackages {
         };
         let suites = or_known(&settings.suites, |known| known.suites, "suites")?;
         let main = Archive { mirror: address(distribution, mirror)?, suites };
+        let archives = [main].into_iter().chain(security(settings, known)?).collect();
         let keyring = base.join(&settings.keyring);
         Ok(Self {
             distribution: distribution.clone(),
             keyring: Keyring::parse(&keyring, &read_file(&keyring)?)?,
-            archives: [main].into_iter().chain(security(settings, known)?).collect(),
+            archives,
             components: or_known(&settings.components, |known| known.components, "components")?,
             packages,
             base: settings.installed.as_ref().map_or(Ok(Base::ByPriority), |file| installed(&base.join(file)))?,
