@@ -58,7 +58,7 @@ pub struct Report {
     output: Option<Place>,
 }
 
-/// Sizes of all files and images, as far as they are known without asking a server.
+/// Sizes of all files and images, as far as they are known.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Total {

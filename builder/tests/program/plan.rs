@@ -6,7 +6,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use crate::server::Answer;
-use crate::upstream::{KUBELET, Upstream, failure, kbundle_in, success};
+use crate::upstream::{Image, KUBELET, Upstream, failure, kbundle_in, noise, success};
 
 /// Builds with these flags, for real and dry; both have to end with `code` and say `words` before the server is asked.
 fn refused(upstream: &Upstream, flags: &[&str], code: i32, words: &str) {
@@ -109,7 +109,7 @@ fn servers_are_asked_for_sizes_and_for_no_content() {
     upstream.add_image("3.10", &large);
     let dry = |more: &[&str]| -> serde_json::Value {
         let flags = ["--unsigned", "--dry-run", "--output=json"];
-        serde_json::from_str(&success(&upstream.build(&[&flags, more].concat()))).unwrap()
+        serde_json::from_str(&success(&upstream.build(&[&flags[..], more].concat()))).unwrap()
     };
     let blind = dry(&["--split=1MiB"]);
     assert!(blind["bundle"].get("mostBytes").is_none() && blind["bundle"]["volumes"].get("most").is_none());
