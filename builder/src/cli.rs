@@ -173,10 +173,17 @@ pub struct BuildArgs {
     pub passphrase: PassphraseArgs,
     /// Show what would be fetched, from where, how large it is and what pins it, and change nothing
     ///
-    /// No server is asked, so only sizes of what is in a lock or in the cache are known. Key, output, cache and settings are checked as in a
+    /// It estimates the size of the bundle and of its volumes too, and what disk and memory hosts need. No server is asked without `--ask-sizes`, so
+    /// only sizes of what is in a lock or in the cache are known. Key, output, cache and settings are checked as in a
     /// build. Content that nothing pins is shown as well; a build refuses it without `--trust-on-first-use`.
     #[arg(long)]
     pub dry_run: bool,
+    /// With --dry-run, ask servers for the sizes that are unknown
+    ///
+    /// Web servers are asked for the head of their answer, registries for manifests, which are kept in the cache. A size that no server tells stays
+    /// unknown, with the reason.
+    #[arg(long, requires = "dry_run")]
+    pub ask_sizes: bool,
     #[command(flatten)]
     pub fetch: FetchArgs,
 }

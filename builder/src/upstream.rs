@@ -64,7 +64,8 @@ impl Upstream {
             ChartOrigin::Registry(reference) => Some(reference),
             ChartOrigin::Repository { .. } | ChartOrigin::Local(_) => None,
         });
-        let archives = selection.os_packages.iter().map(|packages| packages.mirror.as_str());
+        let archives =
+            selection.os_packages.iter().flat_map(|packages| &packages.archives).map(|archive| &*archive.mirror);
         let images = selection.images.iter().filter(|image| image.file.is_none()).map(|image| &image.reference);
         Self {
             has_charts: selection.charts.is_some(),

@@ -1,35 +1,19 @@
 //! What an installation costs this host, told before anything is changed: disk by file system, memory.
 //!
-//! Sizes come from the signed list. What is unpacked is estimated from above, by factors whose source is named.
+//! Sizes come from the signed list. What a role takes of them is [`kbundle_cluster::cost`].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use indicatif::HumanBytes;
-use kbundle_format::{ComponentName, Entry, EntryKind, Role};
+use kbundle_cluster::cost::{DiskUse, HostContent, Unpacked, memory_bytes};
+use kbundle_format::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Mount;
 use crate::host::ledger;
 use crate::inputs::Inputs;
-
-/// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
-/// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.
-const GZIP_FACTOR: u64 = 4;
-/// etcd preallocates its log, 64 MB a segment and two of them, and its database grows with the cluster.
-const ETCD_BYTES: u64 = 512 << 20;
-/// The audit log's and the containers' logs' room.
-const LOG_BYTES: u64 = 1 << 30;
-/// What the kubelet keeps for pods, and records of kinstall.
-const STATE_BYTES: u64 = 128 << 20;
-/// Resident memory of a control plane with etcd, kubelet and containerd before any user's pod; 430 to 510 MB were measured.
-const CONTROL_PLANE_MEMORY_BYTES: u64 = 640 << 20;
-/// The same for a host that only runs pods: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
-const WORKER_MEMORY_BYTES: u64 = 192 << 20;
-/// The same for a host that has only etcd; about 90 MB.
-const ETCD_MEMORY_BYTES: u64 = 192 << 20;
 
 /// Of a file system with less left than this percentage the kubelet evicts pods and deletes images. Defaults of
 /// `evictionHard`: imagefs.available and nodefs.available (Kubernetes, "Node-pressure Eviction").
@@ -63,16 +47,6 @@ pub struct DiskCost {
     pub left_over_bytes: u64,
     /// What for.
     pub uses: Vec<DiskUse>,
-}
-
-/// What one directory has to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DiskUse {
-    /// The directory.
-    pub directory: Cow<'static, str>,
-    /// What is needed there.
-    pub needed_bytes: u64,
 }
 
 impl DiskCost {
@@ -158,7 +132,7 @@ pub fn cost(inputs: &Inputs<'_>, steps: usize, kept_bytes: u64) -> Cost {
     Cost {
         steps,
         disks: disks.into_values().map(disk).collect(),
-        memory_bytes: memory(inputs),
+        memory_bytes: memory_bytes(inputs.roles()),
         memory_available_bytes: facts.memory.available_bytes,
     }
 }
@@ -169,60 +143,22 @@ fn left_over_percent(uses: &[DiskUse]) -> u64 {
     demanded.map(|(_, percent)| *percent).max().unwrap_or(0)
 }
 
-fn memory(inputs: &Inputs<'_>) -> u64 {
-    if inputs.has(Role::ControlPlane) {
-        CONTROL_PLANE_MEMORY_BYTES
-    } else if inputs.has(Role::Worker) {
-        WORKER_MEMORY_BYTES
-    } else {
-        ETCD_MEMORY_BYTES
-    }
-}
-
 fn disk_uses(inputs: &Inputs<'_>) -> Vec<DiskUse> {
     let Inputs { list, facts, .. } = *inputs;
     let suits = |entry: &Entry| entry.platform.as_ref().is_none_or(|found| *found == facts.platform);
     let ours = |entry: &&Entry| suits(entry) && !entry.roles.is_disjoint(inputs.roles());
-    let mut programs = 0;
-    let mut plugins = 0;
-    let mut images = 0;
+    let mut unpacked = Unpacked::default();
     for entry in list.entries.iter().filter(ours) {
-        match entry.kind {
-            EntryKind::Binary => programs += entry.size,
-            EntryKind::Archive if entry.component.as_ref().is_some_and(|of| of.is(ComponentName::CniPlugins)) => {
-                plugins += entry.size * GZIP_FACTOR;
-            }
-            EntryKind::Archive => programs += entry.size * GZIP_FACTOR,
-            // Kept as it came, for its digest, and unpacked beside.
-            EntryKind::ImageLayer if entry.media_type.ends_with("gzip") => images += entry.size * (1 + GZIP_FACTOR),
-            EntryKind::ImageLayer => images += entry.size * 2,
-            EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => images += entry.size,
-            EntryKind::OciLayout
-            | EntryKind::Manifest
-            | EntryKind::Chart
-            | EntryKind::ChartValues
-            | EntryKind::HostFile
-            | EntryKind::OsPackage
-            | EntryKind::Sbom => {}
-        }
+        let (component, media_type) = (entry.component.as_ref(), entry.media_type.as_str());
+        unpacked.add(HostContent { kind: entry.kind, component, media_type, size_bytes: entry.size });
     }
-    let use_of = |directory: &'static str, needed_bytes| DiskUse { directory: directory.into(), needed_bytes };
-    let (is_node, has_etcd) = (inputs.topology.this().is_node(), inputs.has(Role::Etcd));
-    let uses = [
-        (true, use_of("/usr/local/bin", programs)),
-        (is_node, use_of("/opt/cni/bin", plugins)),
-        (is_node, use_of("/var/lib/containerd", images)),
-        (has_etcd, use_of("/var/lib/etcd", ETCD_BYTES)),
-        (is_node, use_of("/var/lib/kubelet", STATE_BYTES)),
-        (is_node, use_of("/var/log", LOG_BYTES)),
-    ];
-    uses.into_iter().filter_map(|(is_used, use_of)| is_used.then_some(use_of)).collect()
+    unpacked.disk_uses(inputs.roles())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kbundle_format::BundleList;
+    use kbundle_format::{BundleList, EntryKind, Role};
 
     use crate::config::ClusterSpec;
     use crate::facts::HostFacts;

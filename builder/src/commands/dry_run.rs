@@ -1,25 +1,34 @@
-//! `kbundle build --dry-run`: what a build would fetch, and what pins each of it. No server is asked, and nothing is written.
+//! `kbundle build --dry-run`: what a build would fetch, what pins each of it, and what the bundle costs. Nothing is written, and no server is asked
+//! unless for sizes.
 
-use std::collections::BTreeSet;
+mod cost;
+
+use std::collections::{BTreeSet, HashSet};
 use std::iter::zip;
 use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 use kbundle::catalog::Catalog;
 use kbundle::demand::{Demand, Size};
+use kbundle::fetch::Cache;
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::registry::manifest_url;
 use kbundle::resolve::{Pin, SelectedArtifact, SelectedImage, Selection};
 use kbundle::spec::SpecFile;
+use kbundle_cli::Explained as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_commands::destination::free_bytes;
+use kbundle_commands::interrupt::Interrupt;
 use kbundle_format::os_package::DistributionName;
+use kbundle_format::volume::Split;
 use kbundle_format::{Component, Digest, EntryKind, EntryPath, ImageRef, KubeVersion, PinSource, Platform, Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::cost::{BundleCost, HostCost};
 use super::plan::{Plan, Source};
+use super::source;
 use crate::cli::BuildArgs;
 
 /// What `--output json` prints.
@@ -39,13 +48,17 @@ pub struct Report {
     /// What no catalog and no project pins: addresses and image references.
     pinned_at_first_build: Vec<String>,
     total: Total,
+    bundle: BundleCost,
+    hosts: Vec<HostCost>,
+    /// Why servers that were asked for sizes did not tell them.
+    sizes_not_told: Vec<String>,
     cache: Place,
     /// Absent for standard output.
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Place>,
 }
 
-/// Sizes of all files and images, as far as they are known without asking a server.
+/// Sizes of all files and images, as far as they are known.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Total {
@@ -118,8 +131,9 @@ struct Image {
 }
 
 pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyhow::Result<()> {
-    let plan = Plan::of(arguments, file, Catalog::select)?;
-    let report = Report::of(plan)?;
+    let mut plan = Plan::of(arguments, file, Catalog::select)?;
+    let sizes_not_told = if arguments.ask_sizes { ask_sizes(&mut plan, arguments, file)? } else { Vec::new() };
+    let report = Report::of(plan, arguments.split.split(), sizes_not_told)?;
     output::note("dry run: nothing is fetched and nothing is written")?;
     output::result(output, &text(&report), &report)?;
     if !report.charts_to_render.is_empty() {
@@ -135,6 +149,12 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
             names.join(", ")
         ))?;
     }
+    for reason in &report.sizes_not_told {
+        output::note(&format!("size unknown: {reason}"))?;
+    }
+    if report.total.unknown > 0 && !arguments.ask_sizes {
+        output::note("`--ask-sizes` asks servers for the sizes that are unknown")?;
+    }
     if !report.pinned_at_first_build.is_empty() {
         output::note(&format!(
             "pinned at the first build, which needs `--trust-on-first-use`: {}",
@@ -144,9 +164,21 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
     Ok(())
 }
 
+/// Asks for the sizes that are unknown, and notes them in the plan. Returns why some were not told.
+fn ask_sizes(plan: &mut Plan, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<String>> {
+    let cache = Cache::open(plan.cache.directory()).explained()?;
+    let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, file, plan.mirrors.clone(), &cache)?;
+    let questions = plan.source.questions(&plan.demand);
+    let answers = source::online(&fetcher, &plan.upstream, &Interrupt::watch()?, fetcher.ask_sizes(questions))?;
+    progress.finish();
+    plan.demand = plan.source.demand(&cache, &answers);
+    Ok(answers.failed)
+}
+
 impl Report {
-    fn of(plan: Plan) -> anyhow::Result<Self> {
-        let Plan { source, mirrors, path, destination, cache, demand, .. } = plan;
+    fn of(plan: Plan, split: Option<Split>, sizes_not_told: Vec<String>) -> anyhow::Result<Self> {
+        let Plan { source, mirrors, path, destination, bases, cache, demand, .. } = plan;
+        let in_a_base: HashSet<_> = bases.iter().flat_map(|base| base.carried().into_keys()).collect();
         let total = Total {
             known_bytes: demand.known_bytes(),
             to_fetch_bytes: demand.to_fetch_bytes(),
@@ -180,6 +212,7 @@ impl Report {
             Source::Selected(selection) => of_selection(selection, &demand, &mirrors),
         };
         let output = output.transpose()?;
+        let hosts = HostCost::all(&demand, &platforms);
         Ok(Self {
             schema: SCHEMA,
             kubernetes_version,
@@ -190,6 +223,9 @@ impl Report {
             os_packages_to_look_up,
             pinned_at_first_build,
             total,
+            bundle: BundleCost::of(&demand, &in_a_base, split)?,
+            hosts,
+            sizes_not_told,
             cache,
             output,
         })
@@ -273,6 +309,8 @@ fn text(report: &Report) -> String {
         HumanBytes(known_bytes),
         HumanBytes(to_fetch_bytes)
     ));
+    lines.extend(report.bundle.lines());
+    lines.extend(report.hosts.iter().map(HostCost::line));
     let place = |what: &str, place: &Place| {
         format!("{what:<7} {}: {} free", place.path.display(), HumanBytes(place.free_bytes))
     };

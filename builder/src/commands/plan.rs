@@ -1,11 +1,12 @@
 //! What a build is going to do, checked before any server is asked. A dry run shows it.
 
+use std::iter::zip;
 use std::path::{Path, PathBuf};
 
 use kbundle::catalog::Catalog;
 use kbundle::contents;
-use kbundle::demand::Demand;
-use kbundle::fetch::{Cache, keep_image_files, keep_local_files};
+use kbundle::demand::{Demand, Size};
+use kbundle::fetch::{Answers, Cache, Questions, keep_image_files, keep_local_files};
 use kbundle::lock::Lock;
 use kbundle::mirror::Mirrors;
 use kbundle::pack;
@@ -59,6 +60,34 @@ impl Source {
         }
     }
 
+    /// What it asks for, with the sizes that servers told.
+    pub fn demand(&self, cache: &Cache, answers: &Answers) -> Demand {
+        match self {
+            Self::Locked(lock) => Demand::of_lock(lock, cache, answers),
+            Self::Selected(selection) => Demand::of_selection(selection, cache, answers),
+        }
+    }
+
+    /// What servers can be asked for: the files and images of unknown size that do not lie on this machine.
+    pub fn questions(&self, demand: &Demand) -> Questions {
+        let is_unknown = |size: &Size| size.bytes.is_none();
+        let is_on_the_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        let urls: Vec<&str> = match self {
+            Self::Locked(lock) => lock.artifacts.iter().map(|file| file.url.as_str()).collect(),
+            Self::Selected(selection) => selection.artifacts.iter().map(|file| file.url.as_str()).collect(),
+        };
+        let files = zip(urls, &demand.files).filter(|(url, size)| is_unknown(size) && is_on_the_web(url));
+        let (images, platforms) = match self {
+            Self::Locked(lock) => (Vec::new(), lock.platforms.clone()),
+            Self::Selected(Selection { images, platforms, .. }) => {
+                let unknown =
+                    zip(images, &demand.images).filter(|(image, size)| is_unknown(size) && image.file.is_none());
+                (unknown.map(|(image, _)| image.clone()).collect(), platforms.clone())
+            }
+        };
+        Questions { files: files.map(|(url, _)| url.to_owned()).collect(), images, platforms }
+    }
+
     /// Files of the site's own, by address and digest, among others.
     fn files(&self) -> Vec<(&str, Digest)> {
         match self {
@@ -109,10 +138,7 @@ impl Plan {
         source::check_connection(&arguments.fetch.connection, file)?;
         let bases = open_bases(&arguments.since)?;
         let cache = Cache::look_at(&source::cache_directory(&arguments.fetch)?).explained()?;
-        let demand = match &source {
-            Source::Locked(lock) => Demand::of_lock(lock, &cache),
-            Source::Selected(selection) => Demand::of_selection(selection, &cache),
-        };
+        let demand = source.demand(&cache, &Answers::default());
         let least = if bases.is_empty() { demand.least_bundle_bytes() } else { 0 };
         source::check_room(demand.to_fetch_bytes(), &cache, least, &destination)?;
         Ok(Self { source, upstream, mirrors, keys, path, destination, bases, cache, demand })

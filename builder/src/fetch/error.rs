@@ -201,6 +201,12 @@ pub enum FetchError {
         /// The checksum file.
         url: String,
     },
+    /// An answer without the length of its content.
+    #[error("{url} does not tell its size")]
+    NoLength {
+        /// What was asked for.
+        url: String,
+    },
     /// The cache could not be used.
     #[error("cannot use the cache at {}", path.display())]
     Cache {
@@ -253,6 +259,16 @@ impl FetchError {
             }
             Self::Transport { source, .. } => source.may_pass(),
             Self::ShortBody { .. } | Self::NotContinued { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether every server that was asked answered that it has no such content. Stores of objects say 403 where they do not list their content.
+    #[must_use]
+    pub fn is_not_there(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status.as_u16(), 403 | 404 | 410),
+            Self::NoMirror { failed } => failed.iter().all(Self::is_not_there),
             _ => false,
         }
     }

@@ -8,6 +8,7 @@
 //! | `chart` | charts: their archives, and the images that they name |
 //! | `os_packages` | packages of distributions, from their signed indexes |
 //! | `local_file`, `image_file` | local files and images of the site |
+//! | `sizes` | how large content is, without fetching it |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
 //! | `progress` | what is shown meanwhile |
 
@@ -23,6 +24,7 @@ mod os_packages;
 pub mod progress;
 mod reach;
 mod retry;
+mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -49,6 +51,7 @@ pub use image_file::{KeepImageError, keep_image_files};
 pub use local_file::{LocalFileError, keep_local_files};
 pub use retry::RetryPolicy;
 pub(crate) use retry::{Insistence, retry_after};
+pub use sizes::{Answers, Questions};
 
 /// Most bytes of a checksum file.
 const MAX_CHECKSUM_BYTES: u64 = 64 << 10;

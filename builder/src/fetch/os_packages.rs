@@ -9,7 +9,9 @@ use kbundle_format::{Digest, Platform};
 
 use super::http::{Download, beside_the_network};
 use super::{FetchError, Fetcher};
-use crate::os_packages::{Index, OsPackageError, OsPackages, Package, Release, debian_architecture, resolve};
+use crate::os_packages::{
+    Archive, Index, OsPackageError, OsPackages, Package, Release, SignedText, debian_architecture, resolve,
+};
 use crate::resolve::Selection;
 
 /// Most bytes of the document of a suite; Debian's have about 150 kB.
@@ -19,6 +21,8 @@ const MAX_INDEX_BYTES: u64 = 256 << 20;
 
 /// The verified document of a suite.
 struct Suite {
+    /// The address of its archive.
+    mirror: Arc<str>,
     /// Its address, without the document's name.
     address: String,
     /// The document's address.
@@ -51,17 +55,43 @@ impl Fetcher {
     /// Fetches the documents of the suites, and verifies that they count.
     async fn suites(&self, packages: &OsPackages) -> Result<Vec<Suite>, FetchError> {
         let mut suites = Vec::new();
-        for name in &packages.suites {
-            let address = format!("{}/dists/{name}", packages.mirror);
-            let url = format!("{address}/InRelease");
-            let wanted = self.web(&url, None, MAX_RELEASE_BYTES);
-            let (digest, _) = self.downloader.fetch(&wanted, &self.progress.step(&url, None)).await?;
-            let document = self.cache().read(&digest, MAX_RELEASE_BYTES)?;
-            let (release, fingerprint) = verified(packages, name, &url, &document, SystemTime::now())
-                .map_err(|error| of_distribution(packages, error))?;
-            suites.push(Suite { address, url, release, fingerprint });
+        for archive in &packages.archives {
+            for name in &archive.suites {
+                suites.push(self.suite(packages, archive, name).await?);
+            }
         }
         Ok(suites)
+    }
+
+    /// Fetches the document of a suite: `InRelease`, which bears its signatures, or `Release` with those in `Release.gpg`.
+    async fn suite(&self, packages: &OsPackages, archive: &Archive, name: &str) -> Result<Suite, FetchError> {
+        let address = format!("{}/dists/{name}", archive.mirror);
+        let now = SystemTime::now();
+        let inline = format!("{address}/InRelease");
+        let (url, signed) = match self.small_file(&inline).await {
+            Ok(document) => (inline, text_of(&document).and_then(|text| packages.keyring.verify(text, now))),
+            Err(error) if error.is_not_there() => {
+                let url = format!("{address}/Release");
+                let document = match self.small_file(&url).await {
+                    Err(also) if also.is_not_there() => return Err(error),
+                    document => document?,
+                };
+                let signatures = self.small_file(&format!("{url}.gpg")).await?;
+                let verify = |text| packages.keyring.verify_detached(text, &signatures, now);
+                (url, text_of(&document).and_then(verify))
+            }
+            Err(error) => return Err(error),
+        };
+        let (release, fingerprint) =
+            checked(packages, name, &url, signed, now).map_err(|error| of_distribution(packages, error))?;
+        Ok(Suite { mirror: Arc::clone(&archive.mirror), address, url, release, fingerprint })
+    }
+
+    /// The content of a document that nothing pins.
+    async fn small_file(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let wanted = self.web(url, None, MAX_RELEASE_BYTES);
+        let (digest, _) = self.downloader.fetch(&wanted, &self.progress.step(url, None)).await?;
+        self.cache().read(&digest, MAX_RELEASE_BYTES)
     }
 
     /// The packages for hosts of a platform.
@@ -85,6 +115,7 @@ impl Fetcher {
                 let urls: Vec<_> = file.paths.iter().map(|path| format!("{}/{path}", suite.address)).collect();
                 self.fetch_index(&urls, file.digest, file.size).await?;
                 files.push((
+                    Arc::clone(&suite.mirror),
                     urls.last().cloned().unwrap_or_default(),
                     self.cache().path(&file.digest),
                     file.compression,
@@ -95,12 +126,13 @@ impl Fetcher {
         beside_the_network(move || {
             let failed = |error| of_distribution(&packages, error);
             let mut index = Index::default();
-            for (url, path, compression) in files {
+            for (mirror, url, path, compression) in files {
                 let file = fs::File::open(&path).map_err(|source| FetchError::Cache { path: path.clone(), source })?;
                 let wrong = |reason| failed(OsPackageError::Index { url: url.clone(), reason });
-                index.add(file, compression).map_err(wrong)?;
+                index.add(&mirror, file, compression).map_err(wrong)?;
             }
-            let wrong = |reason| failed(OsPackageError::Index { url: packages.mirror.clone(), reason });
+            let mirrors: Vec<_> = packages.archives.iter().map(|archive| &*archive.mirror).collect();
+            let wrong = |reason| failed(OsPackageError::Index { url: mirrors.join(" with "), reason });
             index.link().map_err(wrong)?;
             let chosen = resolve(&index, &packages.packages, &packages.base, &architecture).map_err(failed)?;
             Ok(chosen.into_iter().cloned().collect())
@@ -120,21 +152,23 @@ impl Fetcher {
     }
 }
 
+fn text_of(document: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(document).map_err(|_| "it is not text".to_owned())
+}
+
 /// What a document says, and who signed it.
-fn verified(
+fn checked(
     packages: &OsPackages,
     suite: &str,
     url: &str,
-    document: &[u8],
+    signed: Result<SignedText, String>,
     now: SystemTime,
 ) -> Result<(Release, String), OsPackageError> {
-    let unsigned = |reason: String| OsPackageError::Signature {
+    let signed = signed.map_err(|reason| OsPackageError::Signature {
         url: url.to_owned(),
         keyring: packages.keyring.path.clone(),
         reason,
-    };
-    let document = std::str::from_utf8(document).map_err(|_| unsigned("it is not text".to_owned()))?;
-    let signed = packages.keyring.verify(document, now).map_err(unsigned)?;
+    })?;
     let release = Release::parse(&signed.text, url)?;
     release.check(suite, url, now)?;
     Ok((release, signed.fingerprint))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 use deb822_fast::{Paragraph, ParagraphReader};
 use debian_control::lossy::{Relation, Relations};
@@ -26,7 +27,9 @@ pub struct Package {
     pub version: Version,
     /// Debian's name of its architecture; `all` where it suits every one.
     pub architecture: String,
-    /// The path of its file below the mirror.
+    /// The address of its archive, without a slash at its end.
+    pub mirror: Arc<str>,
+    /// The path of its file below the archive.
     pub file: String,
     /// The digest of the file.
     pub digest: Digest,
@@ -51,17 +54,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// Adds the packages of an index.
+    /// Adds the packages of an index of the archive at `mirror`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn add(&mut self, packed: impl Read, compression: Compression) -> Result<(), String> {
+    pub fn add(&mut self, mirror: &Arc<str>, packed: impl Read, compression: Compression) -> Result<(), String> {
         let reader: Box<dyn Read> = match compression {
             Compression::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_XZ_MEMORY_KIB)),
             Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
         };
         for paragraph in ParagraphReader::new(BufReader::new(reader.take(MAX_INDEX_BYTES))) {
-            let package = Package::of(&paragraph.map_err(|error| error.to_string())?)?;
+            let package = Package::of(mirror, &paragraph.map_err(|error| error.to_string())?)?;
             let known = self.packages.get(&package.name);
             if known.is_none_or(|known| known.version < package.version) {
                 self.packages.insert(package.name.clone(), package);
@@ -103,7 +106,7 @@ impl Index {
 }
 
 impl Package {
-    fn of(fields: &Paragraph) -> Result<Self, String> {
+    fn of(mirror: &Arc<str>, fields: &Paragraph) -> Result<Self, String> {
         let name = fields.get("Package").ok_or("a package has no name")?.to_owned();
         let field = |key: &str| fields.get(key).ok_or_else(|| format!("{name} has no field {key}"));
         let wrong = |key: &str| format!("{name} has a field {key} that cannot be read");
@@ -113,6 +116,7 @@ impl Package {
         Ok(Self {
             version: field("Version")?.parse().map_err(|_| wrong("Version"))?,
             architecture: field("Architecture")?.to_owned(),
+            mirror: Arc::clone(mirror),
             file: field("Filename")?.to_owned(),
             digest: Digest::from_hex(field("SHA256")?).map_err(|_| wrong("SHA256"))?,
             size: field("Size")?.parse().map_err(|_| wrong("Size"))?,

@@ -1,9 +1,11 @@
-//! Whether a document bears the signature of an archive (RFC 9580, the cleartext signature framework).
+//! Whether a document bears the signature of an archive (RFC 9580: the cleartext signature framework, or detached signatures).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey, SignedPublicSubKey};
+use pgp::composed::{
+    CleartextSignedMessage, Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey,
+};
 use pgp::packet::{Signature, SignatureType};
 use pgp::types::{KeyDetails, Tag, Timestamp, VerifyingKey};
 
@@ -48,14 +50,33 @@ impl Keyring {
     pub fn verify(&self, document: &str, now: SystemTime) -> Result<SignedText, String> {
         let (message, _) = CleartextSignedMessage::from_string(document).map_err(|error| error.to_string())?;
         let text = message.signed_text();
+        let fingerprint = self.signer_of(message.signatures(), &text, now)?;
+        Ok(SignedText { text: text.replace("\r\n", "\n"), fingerprint })
+    }
+
+    /// The same for a text whose signatures lie beside it, armoured or not.
+    ///
+    /// # Errors
+    /// Why no signature counts.
+    pub fn verify_detached(&self, text: &str, signatures: &[u8], now: SystemTime) -> Result<SignedText, String> {
+        let (found, _) = DetachedSignature::from_reader_many(signatures).map_err(|error| error.to_string())?;
+        let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        let fingerprint = self.signer_of(found.iter().map(|found| &found.signature), text, now)?;
+        Ok(SignedText { text: text.to_owned(), fingerprint })
+    }
+
+    /// The fingerprint of the primary key behind the first signature that counts.
+    fn signer_of<'a>(
+        &self,
+        signatures: impl IntoIterator<Item = &'a Signature>,
+        text: &str,
+        now: SystemTime,
+    ) -> Result<String, String> {
         let mut reasons = Vec::new();
-        for signature in message.signatures() {
+        for signature in signatures {
             for key in &self.keys {
-                match signer(key, signature, &text, now) {
-                    Ok(true) => {
-                        let fingerprint = key.primary_key.fingerprint().to_string();
-                        return Ok(SignedText { text: text.replace("\r\n", "\n"), fingerprint });
-                    }
+                match signer(key, signature, text, now) {
+                    Ok(true) => return Ok(key.primary_key.fingerprint().to_string()),
                     Ok(false) => {}
                     Err(reason) => reasons.push(reason),
                 }

@@ -19,6 +19,7 @@ mod resolver;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kbundle_format::os_package::DistributionName;
 use schemars::JsonSchema;
@@ -28,7 +29,7 @@ use crate::site::read_regular;
 
 pub use error::{OsPackageError, OsPackageSettingsError};
 pub use index::{Index, Package};
-pub use keyring::Keyring;
+pub use keyring::{Keyring, SignedText};
 pub use release::{IndexFile, Release};
 pub use resolver::resolve;
 
@@ -49,6 +50,11 @@ pub struct OsPackageSettings {
     /// Suites of the archive. Default: those of the release and its updates.
     #[serde(default)]
     pub suites: Vec<String>,
+    /// The address of the archive with security updates, where it is another one. Default: Debian's, unless `mirror` is given.
+    pub security_mirror: Option<String>,
+    /// Suites of that archive. Default: that of the release.
+    #[serde(default)]
+    pub security_suites: Vec<String>,
     /// Components of each suite. Default: `main`, and `universe` too for Ubuntu.
     #[serde(default)]
     pub components: Vec<String>,
@@ -67,16 +73,23 @@ pub struct OsPackages {
     pub distribution: DistributionName,
     /// The keys that the archive signs with.
     pub keyring: Keyring,
-    /// The address of the archive, without a slash at its end.
-    pub mirror: String,
-    /// Suites.
-    pub suites: Vec<String>,
+    /// Where its packages are. Of each the newest version counts, whichever has it.
+    pub archives: Vec<Archive>,
     /// Components of each suite.
     pub components: Vec<String>,
     /// What hosts are to have.
     pub packages: Vec<String>,
     /// What they have already.
     pub base: Base,
+}
+
+/// Suites at one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The address, without a slash at its end.
+    pub mirror: Arc<str>,
+    /// The suites.
+    pub suites: Vec<String>,
 }
 
 /// What hosts have before anything is installed.
@@ -94,31 +107,43 @@ struct Known {
     distribution: &'static str,
     mirror: &'static str,
     suites: &'static [&'static str],
+    /// Of the archive for security updates, where that is another one.
+    security_suites: &'static [&'static str],
     components: &'static [&'static str],
 }
 
 const DEBIAN: &str = "https://deb.debian.org/debian";
+const DEBIAN_SECURITY: &str = "https://deb.debian.org/debian-security";
 const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
 
-/// Addresses and suites: sources.list(5) as each distribution installs it. Debian's security archive has another address.
+/// Addresses and suites: sources.list(5) as each distribution installs it.
 const KNOWN: [Known; 4] = [
     Known {
         distribution: "debian-12",
         mirror: DEBIAN,
         suites: &["bookworm", "bookworm-updates"],
+        security_suites: &["bookworm-security"],
         components: &["main"],
     },
-    Known { distribution: "debian-13", mirror: DEBIAN, suites: &["trixie", "trixie-updates"], components: &["main"] },
+    Known {
+        distribution: "debian-13",
+        mirror: DEBIAN,
+        suites: &["trixie", "trixie-updates"],
+        security_suites: &["trixie-security"],
+        components: &["main"],
+    },
     Known {
         distribution: "ubuntu-22.04",
         mirror: UBUNTU,
         suites: &["jammy", "jammy-updates", "jammy-security"],
+        security_suites: &[],
         components: &["main", "universe"],
     },
     Known {
         distribution: "ubuntu-24.04",
         mirror: UBUNTU,
         suites: &["noble", "noble-updates", "noble-security"],
+        security_suites: &[],
         components: &["main", "universe"],
     },
 ];
@@ -146,12 +171,6 @@ impl OsPackages {
             wrong(distribution, &format!("it needs `{key}`, which is known for {} alone", names.join(", ")))
         };
         let mirror = settings.mirror.as_deref().or(known.map(|known| known.mirror)).ok_or_else(|| lacking("mirror"))?;
-        if !mirror.starts_with("https://") && !mirror.starts_with("http://") {
-            return Err(wrong(
-                distribution,
-                &format!("`{mirror}` is not an address that begins with https:// or http://"),
-            ));
-        }
         let or_known = |given: &[String], of: fn(&Known) -> &'static [&'static str], key: &str| match (given, known) {
             ([], None) => Err(lacking(key)),
             ([], Some(known)) => Ok(of(known).iter().map(|&name| name.to_owned()).collect()),
@@ -161,17 +180,48 @@ impl OsPackages {
             [] => DEFAULT_PACKAGES.map(str::to_owned).into(),
             packages => packages.iter().map(|name| plain(distribution, name)).collect::<Result<_, _>>()?,
         };
+        let suites = or_known(&settings.suites, |known| known.suites, "suites")?;
+        let main = Archive { mirror: address(distribution, mirror)?, suites };
+        let archives = [main].into_iter().chain(security(settings, known)?).collect();
         let keyring = base.join(&settings.keyring);
         Ok(Self {
             distribution: distribution.clone(),
             keyring: Keyring::parse(&keyring, &read_file(&keyring)?)?,
-            mirror: mirror.trim_end_matches('/').to_owned(),
-            suites: or_known(&settings.suites, |known| known.suites, "suites")?,
+            archives,
             components: or_known(&settings.components, |known| known.components, "components")?,
             packages,
             base: settings.installed.as_ref().map_or(Ok(Base::ByPriority), |file| installed(&base.join(file)))?,
         })
     }
+}
+
+/// The archive with security updates, where it is another one. Whoever names a mirror of the archive names one for this too: kbundle asks nobody else.
+fn security(settings: &OsPackageSettings, known: Option<&Known>) -> Result<Option<Archive>, OsPackageSettingsError> {
+    let distribution = &settings.distribution;
+    let by_default: &[&str] = known.map_or(&[], |known| known.security_suites);
+    let default_mirror = (settings.mirror.is_none() && !by_default.is_empty()).then_some(DEBIAN_SECURITY);
+    let Some(mirror) = settings.security_mirror.as_deref().or(default_mirror) else {
+        return match settings.security_suites.as_slice() {
+            [] => Ok(None),
+            _ => Err(wrong(distribution, "it needs `security-mirror`, the address that has `security-suites`")),
+        };
+    };
+    let suites: Vec<_> = match settings.security_suites.as_slice() {
+        [] => by_default.iter().map(|&name| name.to_owned()).collect(),
+        given => given.iter().map(|name| plain(distribution, name)).collect::<Result<_, _>>()?,
+    };
+    if suites.is_empty() {
+        return Err(wrong(distribution, "it needs `security-suites`, the suites at `security-mirror`"));
+    }
+    Ok(Some(Archive { mirror: address(distribution, mirror)?, suites }))
+}
+
+/// The address of an archive.
+fn address(distribution: &DistributionName, mirror: &str) -> Result<Arc<str>, OsPackageSettingsError> {
+    if mirror.starts_with("https://") || mirror.starts_with("http://") {
+        return Ok(mirror.trim_end_matches('/').into());
+    }
+    Err(wrong(distribution, &format!("`{mirror}` is not an address that begins with https:// or http://")))
 }
 
 fn wrong(distribution: &DistributionName, reason: &str) -> OsPackageSettingsError {

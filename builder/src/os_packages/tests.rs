@@ -19,7 +19,7 @@ fn index(packages: &[(&str, &str, &str)]) -> Index {
         .unwrap();
     }
     let mut index = Index::default();
-    index.add(packed.finish().unwrap().as_slice(), Compression::Gzip).unwrap();
+    index.add(&"https://x/debian".into(), packed.finish().unwrap().as_slice(), Compression::Gzip).unwrap();
     index.link().unwrap();
     index
 }
@@ -96,7 +96,7 @@ fn packages_that_exclude_each_other_are_refused() {
 
 #[test]
 fn an_index_that_is_none_is_refused() {
-    let add = |text: &str, compression| Index::default().add(text.as_bytes(), compression).is_err();
+    let add = |text: &str, compression| Index::default().add(&"u".into(), text.as_bytes(), compression).is_err();
     assert!(add("not packed", Compression::Gzip) && add("not packed", Compression::Xz));
 }
 
@@ -137,6 +137,12 @@ fn settings_have_the_defaults_of_their_distribution() {
         ("[{distribution: debian-12, keyring: k, mirror: 'ftp://x'}]", "`ftp://x` is not an address"),
         ("[{distribution: debian-12, keyring: k, packages: ['../x']}]", "`../x` is not the name of a package"),
         ("[{distribution: mint-21, keyring: k}]", "it needs `mirror`, which is known for debian-12, debian-13"),
+        ("[{distribution: debian-12, keyring: k, security-mirror: x}]", "`x` is not an address"),
+        ("[{distribution: ubuntu-24.04, keyring: k, security-mirror: 'http://x'}]", "it needs `security-suites`"),
+        (
+            "[{distribution: debian-12, keyring: k, mirror: 'http://x', security-suites: [s]}]",
+            "it needs `security-mirror`",
+        ),
         ("[{distribution: debian-12, keyring: k}, {distribution: debian-12, keyring: k}]", "it is there twice"),
     ] {
         let error = read(text);
@@ -148,12 +154,36 @@ fn settings_have_the_defaults_of_their_distribution() {
     let settings = "[{distribution: ubuntu-24.04, keyring: k, installed: i, mirror: 'https://x/ubuntu/'}]";
     let settings: Vec<OsPackageSettings> = serde_yaml::from_str(settings).unwrap();
     let read = &OsPackages::read_all(folder.path(), &settings).unwrap()[0];
-    assert_eq!((read.mirror.as_str(), read.suites.len()), ("https://x/ubuntu", 3));
+    assert_eq!((&*read.archives[0].mirror, read.archives[0].suites.len()), ("https://x/ubuntu", 3));
+    assert_eq!(read.archives.len(), 1);
     assert_eq!(
         (read.components.join(" "), read.packages.join(" ")),
         ("main universe".into(), DEFAULT_PACKAGES.join(" "))
     );
     assert_eq!(read.base, Base::Listed(["dpkg".to_owned(), "libc6".to_owned()].into()));
+    let archives = |settings: &str| {
+        let settings: Vec<OsPackageSettings> = serde_yaml::from_str(settings).unwrap();
+        let read = OsPackages::read_all(folder.path(), &settings).unwrap().remove(0).archives;
+        read.into_iter().map(|archive| format!("{} {}", archive.mirror, archive.suites.join(","))).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        archives("[{distribution: debian-12, keyring: k}]"),
+        [
+            "https://deb.debian.org/debian bookworm,bookworm-updates",
+            "https://deb.debian.org/debian-security bookworm-security"
+        ]
+    );
+    assert_eq!(
+        archives("[{distribution: debian-12, keyring: k, mirror: 'http://x/debian'}]"),
+        ["http://x/debian bookworm,bookworm-updates"],
+        "a site's mirror does not make kbundle ask elsewhere"
+    );
+    assert_eq!(
+        archives(
+            "[{distribution: debian-13, keyring: k, mirror: 'http://x/debian', security-mirror: 'http://x/sec/'}]"
+        ),
+        ["http://x/debian trixie,trixie-updates", "http://x/sec trixie-security"]
+    );
     for known in &KNOWN {
         assert!(known.distribution.parse::<DistributionName>().is_ok(), "{}", known.distribution);
     }

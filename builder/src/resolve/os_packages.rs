@@ -26,7 +26,7 @@ impl Selection {
         }
         self.artifacts.push(SelectedArtifact {
             path,
-            url: format!("{}/{}", of.mirror, package.file),
+            url: format!("{}/{}", package.mirror, package.file),
             pin: Pin::Fetched(package.digest, PinSource::UpstreamChecksum),
             kind: EntryKind::OsPackage,
             component: Component { name: package.name.clone(), version: package.version.to_string() },

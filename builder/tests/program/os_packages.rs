@@ -1,6 +1,5 @@
 //! Packages of distributions, from an archive whose packages dpkg-deb made, whose index xz packed, and whose suite gpg signed.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -8,6 +7,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 use serde_json::Value;
 
+use crate::server::Answer;
 use crate::upstream::{Upstream, failure, success};
 
 /// A package: its fields beside name, architecture and priority.
@@ -30,6 +30,9 @@ const DEBS: [Deb; 6] = [
     Deb { name: "netbase", version: "6.4", architecture: "all", more: "Priority: optional" },
     deb("xterm", "379-1", "Provides: terminal-emulator"),
 ];
+
+/// Where the suite lies.
+const DISTS: &str = "/debian/dists/bookworm";
 
 /// An archive of one suite, and the folder with its key.
 struct Archive {
@@ -107,6 +110,12 @@ impl Archive {
     }
 
     fn add(&mut self, deb: &Deb) {
+        let paragraph = self.make("/debian", deb);
+        self.packages.push_str(&paragraph);
+    }
+
+    /// Makes a package and serves it below `root`. Returns its paragraph for an index.
+    fn make(&self, root: &str, deb: &Deb) -> String {
         let folder = tempfile::tempdir().unwrap();
         let control = format!(
             "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: Test <test@example.com>\n{}\nDescription: made for a test\n long text\n",
@@ -118,23 +127,33 @@ impl Archive {
         run(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(folder.path()).arg(&file));
         let content = fs::read(&file).unwrap();
         let path = format!("pool/main/{}.deb", deb.name);
-        write!(
-            self.packages,
-            "{control}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
-            content.len(),
-            Digest::of(&content).hex()
-        )
-        .unwrap();
-        self.upstream.server.serve(&format!("/debian/{path}"), &content);
+        self.upstream.server.serve(&format!("{root}/{path}"), &content);
+        format!("{control}Filename: {path}\nSize: {}\nSHA256: {}\n\n", content.len(), Digest::of(&content).hex())
     }
 
     /// Serves the index and the document of the suite.
     fn publish(&self) {
-        let index = filter(Command::new("xz").arg("-9"), self.packages.as_bytes());
-        let line = format!("{} {} main/binary-amd64/Packages.xz", Digest::of(&index).hex(), index.len());
-        self.upstream.server.serve("/debian/dists/bookworm/main/binary-amd64/Packages.xz", &index);
-        let release = format!("{}Date: Sat, 28 Nov 2026 00:00:00 UTC\nSHA256:\n {line}\n", self.fields);
+        let release = self.release(DISTS, &self.fields, &self.packages);
         self.serve_release(&self.sign(&release));
+    }
+
+    /// Serves an index of `packages` below `suite`. Returns the document that has its digest, unsigned.
+    fn release(&self, suite: &str, fields: &str, packages: &str) -> String {
+        let index = filter(Command::new("xz").arg("-9"), packages.as_bytes());
+        let line = format!("{} {} main/binary-amd64/Packages.xz", Digest::of(&index).hex(), index.len());
+        self.upstream.server.serve(&format!("{suite}/main/binary-amd64/Packages.xz"), &index);
+        format!("{fields}Date: Sat, 28 Nov 2026 00:00:00 UTC\nSHA256:\n {line}\n")
+    }
+
+    /// Serves the document of the suite and its signatures as two files, as old archives do.
+    fn serve_detached(&self, release: &str, signature: &[u8]) {
+        self.upstream.server.answer(&format!("{DISTS}/InRelease"), [Answer::Status(404)]);
+        self.upstream.server.serve(&format!("{DISTS}/Release"), release.as_bytes());
+        self.upstream.server.serve(&format!("{DISTS}/Release.gpg"), signature);
+    }
+
+    fn sign_detached(&self, text: &str, more: &[&str]) -> Vec<u8> {
+        filter(gpg(self.keys.path()).args(more).arg("--detach-sign"), text.as_bytes())
     }
 
     fn sign(&self, text: &str) -> Vec<u8> {
@@ -142,7 +161,7 @@ impl Archive {
     }
 
     fn serve_release(&self, document: &[u8]) {
-        self.upstream.server.serve("/debian/dists/bookworm/InRelease", document);
+        self.upstream.server.serve(&format!("{DISTS}/InRelease"), document);
     }
 
     fn build(&self, more: &[&str]) -> Output {
@@ -263,6 +282,71 @@ fn what_the_archive_did_not_sign_is_refused() {
     archive.publish();
     let text = archive.refused();
     assert!(text.contains(&format!("{release} was valid until Thu, 01 Jan 2026 00:00:00 UTC")), "{text}");
+}
+
+#[test]
+fn signatures_may_lie_beside_the_document() {
+    let mut archive = Archive::new();
+    let release = archive.release(DISTS, &archive.fields, &archive.packages);
+    for more in [&["--armor"][..], &[]] {
+        archive.serve_detached(&release, &archive.sign_detached(&release, more));
+        success(&archive.build(&["--force"]));
+        assert!(listed(&archive.upstream).iter().any(|line| line.contains("/conntrack_")), "{more:?}");
+    }
+    fs::remove_file(archive.upstream.path("bundle.tar.zst")).unwrap();
+
+    let signature = archive.sign_detached(&release, &[]);
+    archive.serve_detached(&release.replace("oldstable", "stable"), &signature);
+    let text = archive.refused();
+    assert!(
+        text.contains(&format!("{DISTS}/Release has no signature by a key of archive.gpg: the signature by ")),
+        "{text}"
+    );
+    assert!(text.contains("is not of this content"), "{text}");
+    archive.serve_detached(&release, b"no signature");
+    assert!(archive.refused().contains(&format!("{DISTS}/Release has no signature by a key of archive.gpg")));
+    archive.serve_detached(&release, b"");
+    assert!(archive.refused().contains(&format!("{DISTS}/Release has no signature by a key of archive.gpg")));
+
+    let other = new_key();
+    let own = std::mem::replace(&mut archive.keys, other);
+    archive.serve_detached(&release, &archive.sign_detached(&release, &["--armor"]));
+    assert!(archive.refused().contains("archive.gpg: other keys signed it"));
+    stop_agent(archive.keys.path());
+    archive.keys = own;
+
+    archive.upstream.server.answer(&format!("{DISTS}/Release.gpg"), [Answer::Status(404)]);
+    let (code, text) = failure(&archive.build(&[]));
+    assert!(code == 1 && text.contains("/Release.gpg") && text.contains("404"), "{text}");
+    archive.upstream.server.answer(&format!("{DISTS}/Release"), [Answer::Status(404)]);
+    let (code, text) = failure(&archive.build(&[]));
+    assert!(code == 1 && text.contains("/InRelease") && text.contains("404"), "{text}");
+    assert!(!archive.upstream.path("bundle.tar.zst").exists());
+}
+
+#[test]
+fn the_newest_package_of_all_archives_counts() {
+    let archive = Archive::new();
+    let suite = "/security/dists/bookworm-security";
+    let newer = archive.make("/security", &deb("conntrack", "1:1.4.7-1+deb12u3", "Depends: libmnl0"));
+    let older = archive.make("/security", &deb("libmnl0", "1.0.3-1", "Priority: optional"));
+    let fields = "Suite: oldstable-security\nCodename: bookworm-security\n";
+    let release = archive.release(suite, fields, &format!("{newer}{older}"));
+    archive.upstream.server.serve(&format!("{suite}/InRelease"), &archive.sign(&release));
+    let file = archive.upstream.path("bundle.yaml");
+    let security = format!("security-mirror: 'http://127.0.0.1:{}/security', suites", archive.upstream.server.port());
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("suites", &security)).unwrap();
+    success(&archive.build(&[]));
+    let packages = listed(&archive.upstream);
+    let has = |name: &str| packages.iter().any(|line| line.contains(name));
+    assert!(has("/conntrack_1-1.4.7-1+deb12u3_") && has("/libmnl0_1.0.4-deb12u1_"), "{packages:?}");
+    let asked = |path: &str| archive.upstream.server.requests(path).len();
+    assert_eq!((asked("/security/pool/main/conntrack.deb"), asked("/debian/pool/main/conntrack.deb")), (1, 0));
+
+    // Each archive has to sign for itself.
+    fs::remove_file(archive.upstream.path("bundle.tar.zst")).unwrap();
+    archive.upstream.server.serve(&format!("{suite}/InRelease"), release.as_bytes());
+    assert!(archive.refused().contains(&format!("{suite}/InRelease has no signature by a key of archive.gpg")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use fs_err as fs;
 use kbundle_format::Digest;
 
 use crate::server::Answer;
-use crate::upstream::{KUBELET, Upstream, failure, kbundle_in, success};
+use crate::upstream::{Image, KUBELET, Upstream, failure, kbundle_in, noise, success};
 
 /// Builds with these flags, for real and dry; both have to end with `code` and say `words` before the server is asked.
 fn refused(upstream: &Upstream, flags: &[&str], code: i32, words: &str) {
@@ -98,6 +98,68 @@ fn a_dry_run_says_sizes_and_the_address_that_is_asked() {
     assert!(after["total"]["knownBytes"].as_u64().unwrap() > whole);
     assert_eq!((&after["total"]["toFetchBytes"], &after["total"]["unknown"]), (&0.into(), &0.into()));
     assert_eq!(after["files"][0]["cachedBytes"], upstream.kubelet.len());
+}
+
+#[test]
+fn servers_are_asked_for_sizes_and_for_no_content() {
+    let upstream = Upstream::new();
+    let config =
+        serde_json::json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] } });
+    let large = Image::of(&config, noise(3, 8_000_000));
+    upstream.add_image("3.10", &large);
+    let dry = |more: &[&str]| -> serde_json::Value {
+        let flags = ["--unsigned", "--dry-run", "--output=json"];
+        serde_json::from_str(&success(&upstream.build(&[&flags[..], more].concat()))).unwrap()
+    };
+    let blind = dry(&["--split=1MiB"]);
+    assert!(blind["bundle"].get("mostBytes").is_none() && blind["bundle"]["volumes"].get("most").is_none());
+    assert_eq!(blind["hosts"][0]["unknown"], 3);
+
+    let report = dry(&["--ask-sizes", "--split=1MiB", "--parity=2"]);
+    let content = (upstream.kubelet.len() + upstream.image.layer.len() + large.layer.len()) as u64;
+    assert_eq!(report["files"][0]["sizeBytes"], upstream.kubelet.len());
+    assert_eq!((&report["total"]["unknown"], &report["total"]["toFetchBytes"]), (&0.into(), &content.into()));
+    assert_eq!(report["sizesNotTold"], serde_json::json!([]));
+    let methods: Vec<_> = upstream.server.requests(KUBELET).into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["HEAD"]);
+    assert!(upstream.server.requests(&Image::path("blobs", &large.layer)).is_empty());
+
+    // Control planes get both images, workers the small one; a program takes its size, a layer five times its own.
+    let of = |host: usize, directory: &str| {
+        let uses = report["hosts"][host]["disk"].as_array().unwrap();
+        uses.iter().find(|found| found["directory"] == directory).map(|found| found["neededBytes"].as_u64().unwrap())
+    };
+    assert_eq!(of(0, "/usr/local/bin"), Some(upstream.kubelet.len() as u64));
+    assert!(of(0, "/var/lib/containerd") > Some(5 * large.layer.len() as u64));
+    assert!(of(1, "/var/lib/containerd") < Some(6 * upstream.image.layer.len() as u64));
+    assert_eq!(of(2, "/var/lib/containerd"), None);
+
+    success(&upstream.build(&["--unsigned", "--out=b.tar.zst"]));
+    let size = fs::metadata(upstream.path("b.tar.zst")).unwrap().len();
+    let bound = |key: &str| report["bundle"][key].as_u64().unwrap();
+    assert!(bound("leastBytes") <= size && size <= bound("mostBytes"), "{size}: {}", report["bundle"]);
+    assert!(bound("leastBytes") < bound("likelyBytes") && bound("likelyBytes") < bound("mostBytes"));
+    let volumes = &report["bundle"]["volumes"];
+    success(&upstream.build(&["--unsigned", "--out=cut.tar.zst", "--split=1MiB", "--parity=2"]));
+    let count = (1..).take_while(|number| upstream.path(&format!("cut.tar.zst.{number:03}")).exists()).count() as u64;
+    assert!(volumes["least"].as_u64().unwrap() <= count && count <= volumes["most"].as_u64().unwrap(), "{volumes}");
+    assert_eq!(volumes["parity"], 2);
+}
+
+#[test]
+fn a_size_that_no_server_tells_stays_unknown() {
+    let upstream = Upstream::new();
+    upstream.server.answer(KUBELET, [Answer::Status(405)]);
+    let output = upstream.build(&["--unsigned", "--dry-run", "--ask-sizes"]);
+    let text = success(&output);
+    assert!(text.contains("bundle  at least ") && text.contains("of memory; not counted: 1 of unknown size"), "{text}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("size unknown: ") && said.contains("405") && said.contains(KUBELET), "{said}");
+
+    let (code, text) = failure(&upstream.build(&["--unsigned", "--ask-sizes"]));
+    assert!(code == 2 && text.contains("--dry-run"), "{text}");
+    let (code, text) = failure(&upstream.build(&["--unsigned", "--dry-run", "--split=100"]));
+    assert!(code == 2 && text.contains("a volume of 100 bytes has no room beside its header"), "{text}");
 }
 
 /// The server stalls in the middle of a file; the signal comes there.

@@ -1,7 +1,7 @@
 //! An HTTP server on loopback that answers each request as it was told to, lies included.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -31,6 +31,7 @@ pub enum Answer {
 /// A request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub range: Option<String>,
     pub if_range: Option<String>,
@@ -110,7 +111,15 @@ fn handle(
         }
     };
     let mut stream = stream;
-    give(&mut stream, port, &request, answer.unwrap_or(Answer::Status(404)))?;
+    let answer = answer.unwrap_or(Answer::Status(404));
+    if request.method == "HEAD" {
+        let mut whole = Vec::new();
+        give(&mut whole, port, &request, answer)?;
+        let end = whole.windows(4).position(|four| four == b"\r\n\r\n").map_or(whole.len(), |at| at + 4);
+        stream.write_all(&whole[..end])?;
+    } else {
+        give(&mut stream, port, &request, answer)?;
+    }
     stream.flush()?;
     stream.shutdown(Shutdown::Both)
 }
@@ -118,9 +127,10 @@ fn handle(
 fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     let mut first = String::new();
     reader.read_line(&mut first)?;
-    let Some(target) = first.split(' ').nth(1) else { return Ok(None) };
+    let Some((method, rest)) = first.split_once(' ') else { return Ok(None) };
+    let Some(target) = rest.split(' ').next() else { return Ok(None) };
     let path = target.split('?').next().unwrap_or(target).to_owned();
-    let mut request = Request { path, range: None, if_range: None, authorization: None };
+    let mut request = Request { method: method.to_owned(), path, range: None, if_range: None, authorization: None };
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -135,7 +145,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
     }
 }
 
-fn give(stream: &mut TcpStream, port: u16, request: &Request, answer: Answer) -> std::io::Result<()> {
+fn give(stream: &mut impl Write, port: u16, request: &Request, answer: Answer) -> std::io::Result<()> {
     match answer {
         Answer::Content(content) => content_answer(stream, request, &content),
         Answer::WithoutRange(content) => {
@@ -167,7 +177,7 @@ fn give(stream: &mut TcpStream, port: u16, request: &Request, answer: Answer) ->
     }
 }
 
-fn content_answer(stream: &mut TcpStream, request: &Request, content: &[u8]) -> std::io::Result<()> {
+fn content_answer(stream: &mut impl Write, request: &Request, content: &[u8]) -> std::io::Result<()> {
     let start =
         request.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     match start {
@@ -183,6 +193,6 @@ fn content_answer(stream: &mut TcpStream, request: &Request, content: &[u8]) -> 
     }
 }
 
-fn head(stream: &mut TcpStream, status: u16, length: usize, more: &str) -> std::io::Result<()> {
+fn head(stream: &mut impl Write, status: u16, length: usize, more: &str) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\nConnection: close\r\n{more}\r\n")
 }

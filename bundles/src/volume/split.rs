@@ -25,8 +25,31 @@ pub struct Split {
 /// Payloads are cut at multiples of this, the grain of the parity code.
 const PAYLOAD_GRAIN: u64 = 64;
 
-fn payload_room(split: Split) -> u64 {
-    (split.file_bytes - HEADER_BYTES as u64) / PAYLOAD_GRAIN * PAYLOAD_GRAIN
+impl Split {
+    /// Bytes of a bundle that a volume takes.
+    fn payload_room(self) -> Result<u64, VolumeError> {
+        let room = self.file_bytes.saturating_sub(HEADER_BYTES as u64) / PAYLOAD_GRAIN * PAYLOAD_GRAIN;
+        if room == 0 {
+            let reason = format!("a volume of {} bytes has no room beside its header", self.file_bytes);
+            return Err(VolumeError::Unusable { reason });
+        }
+        Ok(room)
+    }
+
+    /// How many volumes a bundle of `bundle_bytes` is cut into, apart from parity.
+    ///
+    /// ```
+    /// use kbundle_format::volume::Split;
+    ///
+    /// assert_eq!(Split { file_bytes: 1000, parity: 1 }.data_volumes(2000)?, 3);
+    /// # Ok::<(), kbundle_format::volume::VolumeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`VolumeError::Unusable`]: volumes of this size hold nothing.
+    pub fn data_volumes(self, bundle_bytes: u64) -> Result<u64, VolumeError> {
+        Ok(bundle_bytes.div_ceil(self.payload_room()?))
+    }
 }
 
 /// What lies beside `bundle` under names of its volumes, sorted.
@@ -75,6 +98,8 @@ struct Open {
 pub struct VolumeWriter {
     bundle: PathBuf,
     split: Split,
+    /// Bytes of the bundle in each volume.
+    room: u64,
     whole: Hasher<io::Sink>,
     open: Option<Open>,
     closed: Vec<Closed>,
@@ -83,16 +108,9 @@ pub struct VolumeWriter {
 impl VolumeWriter {
     /// Starts volumes beside `bundle`, a name that itself is not written.
     pub fn new(bundle: &Path, split: Split) -> Result<Self, VolumeError> {
-        if split.file_bytes < HEADER_BYTES as u64 + PAYLOAD_GRAIN {
-            let reason = format!("a volume of {} bytes has no room beside its header", split.file_bytes);
-            return Err(VolumeError::Unusable { reason });
-        }
+        let room = split.payload_room()?;
         let whole = Hasher::new(io::sink());
-        Ok(Self { bundle: bundle.to_owned(), split, whole, open: None, closed: Vec::new() })
-    }
-
-    fn room(&self) -> u64 {
-        payload_room(self.split)
+        Ok(Self { bundle: bundle.to_owned(), split, room, whole, open: None, closed: Vec::new() })
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -114,7 +132,7 @@ impl VolumeWriter {
         }
         let (identity, bundle_bytes, _) = self.whole.finish();
         // A single volume need not be longer than the bundle.
-        let volume_bytes = payload_room(self.split).min(bundle_bytes.next_multiple_of(PAYLOAD_GRAIN));
+        let volume_bytes = self.room.min(bundle_bytes.next_multiple_of(PAYLOAD_GRAIN));
         let header = Header {
             kind: Kind::Data,
             number: 1,
@@ -148,7 +166,7 @@ fn numbered(volumes: Vec<Closed>, kind: Kind, header: Header) -> impl Iterator<I
 
 impl Write for VolumeWriter {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let room = self.room();
+        let room = self.room;
         if self.open.as_ref().is_some_and(|open| open.payload_bytes == room) {
             self.close()?;
         }

@@ -8,13 +8,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use kbundle_cluster::cost::RECORDS_DIRECTORY;
 use kbundle_format::Digest;
 use kbundle_format::atomic_file::write_atomically;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the ledger lies on a host.
-pub const DIRECTORY: &str = "/var/lib/kinstall";
+pub const DIRECTORY: &str = RECORDS_DIRECTORY;
 const FILE: &str = "ledger.jsonl";
 
 /// One change.
