@@ -20,7 +20,7 @@ use kbundle_format::{
 };
 
 use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
-use crate::origin;
+use crate::provenance;
 use crate::sealing::OpeningArgs;
 use crate::signers::{self, Signer, Trusted};
 
@@ -259,6 +259,12 @@ pub struct Asked {
 impl Asked {
     /// Reads the keys and signatures that the arguments name.
     pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
+        if arguments.unsigned && !arguments.signatures.revocations.is_empty() {
+            return Err(failure::usage(
+                "a list of revocations was given, and no key to verify it with",
+                "give the public key of whoever signs your bundles with `--key`, and leave out `--unsigned`",
+            ));
+        }
         let trusted =
             if arguments.unsigned { None } else { Some(Trusted::read(&arguments.key, &arguments.signatures)?) };
         Ok(Self { trusted, detached: signers::detached(&arguments.signatures)? })
@@ -285,7 +291,7 @@ impl Asked {
     /// One that a trusted key signed, but that is malformed or about another list.
     pub fn provenance(&self, head: &BundleHead) -> Result<String, AttestationError> {
         match &self.trusted {
-            Some(trusted) => Ok(origin::check(head, trusted)?.to_string()),
+            Some(trusted) => Ok(provenance::check(head, trusted)?.to_string()),
             None => Ok("nobody asked who signed it".to_owned()),
         }
     }
