@@ -103,7 +103,9 @@ impl Restoration {
         spec.same_cluster_as(&standing)
             .context("the description given with `--config` is not of the cluster in the backup; nothing was changed")
             .refused()
-            .hint("change nothing but the hosts and `api.address`; `kinstall config print` shows every setting of a file")
+            .hint(
+                "change nothing but the hosts and `api.address`; `kinstall config print` shows every setting of a file",
+            )
     }
 
     /// The keys that the host gets instead of making them.

@@ -48,7 +48,10 @@ fn receive(
         bail!("the snapshot of etcd ended after {size_bytes} of {} bytes", entry.size_bytes);
     }
     if digest != entry.digest {
-        bail!("the snapshot of etcd that arrived is not the backup's: its digest is {digest} instead of {}", entry.digest);
+        bail!(
+            "the snapshot of etcd that arrived is not the backup's: its digest is {digest} instead of {}",
+            entry.digest
+        );
     }
     Ok(())
 }
@@ -56,8 +59,8 @@ fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::list::{BackupEntry, SCHEMA};
     use crate::backup::SNAPSHOT;
+    use crate::backup::list::{BackupEntry, SCHEMA};
     use crate::fixture;
     use kbundle_format::Digest;
 

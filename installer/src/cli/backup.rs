@@ -9,8 +9,8 @@ use clap::{ArgGroup, Args, Subcommand};
 use kbundle_commands::sealing::{Recipient, seal};
 use kbundle_format::sealed::Seal;
 
-use super::{BundleArguments, HostsArguments};
 use super::token::duration;
+use super::{BundleArguments, HostsArguments};
 use crate::preflight::CheckId;
 
 /// A backup of a large cluster takes minutes.

@@ -24,9 +24,13 @@ pub fn restore(arguments: &RestoreArguments, output: OutputFormat) -> anyhow::Re
     let restoration = Restoration::verify(file, opener, keys)?;
     let standing = restoration.spec()?;
     if config.is_none() && !standing.hosts.is_empty() {
-        return Err(anyhow!("the backup is of a cluster of several hosts, and the new ones are not described; nothing was changed"))
-            .refused()
-            .hint("write a cluster.yaml with the same settings and the new hosts, and give it with `--config cluster.yaml`");
+        return Err(anyhow!(
+            "the backup is of a cluster of several hosts, and the new ones are not described; nothing was changed"
+        ))
+        .refused()
+        .hint(
+            "write a cluster.yaml with the same settings and the new hosts, and give it with `--config cluster.yaml`",
+        );
     }
     let spec = config.unwrap_or(standing);
     let run = RunArguments {

@@ -71,9 +71,8 @@ impl Leader<'_> {
         let host = self.host(index);
         let (here, address) = (self.host(running).spec.address, host.spec.address);
         let has_data = |mark: &RestorationMark| mark.share.data;
-        let begun = host.surveyed(|survey| {
-            survey.etcd != StepState::NotBegun || survey.restoration.as_ref().is_some_and(has_data)
-        });
+        let begun = host
+            .surveyed(|survey| survey.etcd != StepState::NotBegun || survey.restoration.as_ref().is_some_and(has_data));
         if !begun && self.is_listed(running, address)? {
             // It has lost its data, so it must not come back as the same member.
             self.ask(running, RemoveEtcdMember { here, address })?;

@@ -31,16 +31,18 @@ impl Leader<'_> {
         if self.request.restoration.is_none() {
             return Ok(());
         }
-        let is_other = |host: &FleetHost<'_>| {
-            host.surveyed(|survey| survey.installed.is_some()) && self.mark(host).is_none()
-        };
+        let is_other =
+            |host: &FleetHost<'_>| host.surveyed(|survey| survey.installed.is_some()) && self.mark(host).is_none();
         let others = self.alive(is_other);
         if !others.is_empty() {
             let names: Vec<_> = others.iter().map(|&index| self.host(index).name()).collect();
             let verb = if names.len() == 1 { "is" } else { "are" };
-            return Err(anyhow!("{} {verb} set up already, and not from this backup; nothing was changed", few(&names)))
-                .refused()
-                .hint("restore on new hosts, or give up what is on these with `kinstall reset` on each");
+            return Err(anyhow!(
+                "{} {verb} set up already, and not from this backup; nothing was changed",
+                few(&names)
+            ))
+            .refused()
+            .hint("restore on new hosts, or give up what is on these with `kinstall reset` on each");
         }
         let first = self.host(self.session.first);
         if first.has(Role::Etcd) {

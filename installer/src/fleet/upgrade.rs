@@ -134,7 +134,13 @@ impl Upgrade<'_> {
         session.fleet.announce(hosts.len());
         let (shares, trust) = (&session.shares, self.request.install.trust);
         let done = session.fleet.on_each(hosts, usize::MAX, |fleet, index| {
-            fleet.ask(index, ApplyPart { part, work: work(fleet.host(index).spec, shares, Origin::Installation, trust, material.clone()) })
+            fleet.ask(
+                index,
+                ApplyPart {
+                    part,
+                    work: work(fleet.host(index).spec, shares, Origin::Installation, trust, material.clone()),
+                },
+            )
         });
         self.note(done);
     }

@@ -167,8 +167,7 @@ fn data_and_keys_come_before_what_would_make_them_anew() {
     let cluster = fixture::Cluster::of_three_and_two();
     let ids = |name: &str, share: Share| -> Vec<_> {
         let topology = Topology::of(&cluster.spec, name).unwrap();
-        let inputs =
-            Inputs { spec: &cluster.spec, facts: &cluster.facts, list: &cluster.list, topology: &topology };
+        let inputs = Inputs { spec: &cluster.spec, facts: &cluster.facts, list: &cluster.list, topology: &topology };
         let plan = Restoration::extend(crate::plan::plan(&inputs).unwrap(), &inputs, share);
         plan.steps.iter().map(|planned| planned.step.id()).collect()
     };

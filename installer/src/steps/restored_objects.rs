@@ -71,8 +71,7 @@ impl Gone {
     fn find(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Self> {
         let api = Kubectl::on(host);
         let this = inputs.node_name();
-        let foreign =
-            |names: Vec<String>| -> Vec<String> { names.into_iter().filter(|name| *name != this).collect() };
+        let foreign = |names: Vec<String>| -> Vec<String> { names.into_iter().filter(|name| *name != this).collect() };
         let nodes = names(&api.nodes()?);
         let leases = items(&api, &["leases", "--namespace=kube-node-lease"])?;
         let tokens = items(&api, &TOKENS)?;

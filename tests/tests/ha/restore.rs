@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use lab::backed_up::{BACKUP, assert_filled, assert_revisions_are_higher, fill, give_backup_key, write_passphrase};
 use lab::connected::STICK;
-use lab::files::Snapshot;
 use lab::document_of;
+use lab::files::Snapshot;
 
 use crate::site::{Member, Ran, Site, finish, stage_begins};
 use crate::traffic::{assert_all_works, assert_etcd_healthy};
@@ -127,7 +127,9 @@ fn is_whole(site: &Site, token: &str) -> anyhow::Result<()> {
     assert_revisions_are_higher(&cluster)?;
     assert_etcd_healthy(site.host("cp3"), 3)?;
     for member in ["cp1", "new2", "cp3", "w1"] {
-        site.host(member).sh("kinstall status && test ! -e /var/lib/kinstall/restore/snapshot.db && test ! -e /var/lib/etcd/restored")?;
+        site.host(member).sh(
+            "kinstall status && test ! -e /var/lib/kinstall/restore/snapshot.db && test ! -e /var/lib/etcd/restored",
+        )?;
     }
     Ok(())
 }

@@ -60,7 +60,8 @@ impl Site {
     }
 
     fn restore(&self, more: &[&str]) -> Said {
-        let words = ["restore", "plant.backup", "cluster.tar.zst", "--key", "signing.pub", "--backup-key", "backup.pub"];
+        let words =
+            ["restore", "plant.backup", "cluster.tar.zst", "--key", "signing.pub", "--backup-key", "backup.pub"];
         self.stubs.kinstall(&[&words, ["--identity", "identity.txt"].as_slice(), more].concat(), &[])
     }
 
