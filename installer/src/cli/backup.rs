@@ -138,8 +138,9 @@ impl SealingArguments {
 /// Set up the cluster of a backup on this host, or on the hosts of cluster.yaml
 ///
 /// Verifies all of the backup and of the bundle first, and refuses what is damaged, signed by others or of another bundle before
-/// anything is changed. Then it sets up this host, which may have another name and address, with the keys and the data of the
-/// backup; or, as `kinstall run`, new hosts that `--config` describes. Nodes that are gone, their leases and old tokens are removed. If it is interrupted, run it again to finish.
+/// anything is changed. Then it sets up this host, or the new hosts that `--config` describes, with the keys and the data of the backup.
+/// They may have other names and addresses. Nodes that are gone, their leases and old tokens are removed. If it is interrupted, run it
+/// again to finish.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("opener").required(true).args(["identities", "passphrase_file"]))]
 pub struct RestoreArguments {
