@@ -154,7 +154,10 @@ fn hosts_of_a_standing_cluster_are_refused_and_none_is_changed() {
     });
     let said = site.onto_the_hosts(&[]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert_snapshot!(said.end(), @"");
+    assert_snapshot!(said.end(), @"
+    error: h2, h4 are set up already, and not from this backup; nothing was changed
+    hint: restore on new hosts, or give up what is on these with `kinstall reset` on each
+    ");
     assert_nothing_was_done(&site);
 }
 
@@ -175,7 +178,10 @@ fn another_cluster_and_another_form_are_refused_before_any_host_is_asked() {
     }
     let said = Site::new().restore(&[]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert_snapshot!(said.end(), @"");
+    assert_snapshot!(said.end(), @"
+    error: the backup is of a cluster of several hosts, and the new ones are not described; nothing was changed
+    hint: write a cluster.yaml with the same settings and the new hosts, and give it with `--config cluster.yaml`
+    ");
 }
 
 #[test]
