@@ -20,6 +20,9 @@ pub const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
 /// Where the snapshot lies until etcd's data was made from it.
 pub const SNAPSHOT_PATH: &str = "/var/lib/kinstall/restore/snapshot.db";
 
+/// Where the records and the snapshot lie.
+pub const DIRECTORY: &str = "/var/lib/kinstall/restore";
+
 /// What of a backup a host gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
