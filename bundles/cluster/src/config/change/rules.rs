@@ -54,8 +54,14 @@ pub const RULES: &[(&str, Effect)] = &[
     ("hosts[].arch", without_restart("it is compared with the host")),
     ("hosts[].roles", refused("other programs would have to run there", ADD_AGAIN)),
     ("hosts[].ssh", without_restart("kinstall connects by it")),
-    ("hosts[].labels", without_restart("the node's labels; one that kinstall gave and that is listed no longer goes")),
-    ("hosts[].taints", without_restart("the node's taints; one that kinstall gave and that is listed no longer goes")),
+    (
+        "hosts[].labels",
+        without_restart("the node's labels; one that kinstall gave is removed when it is no longer listed"),
+    ),
+    (
+        "hosts[].taints",
+        without_restart("the node's taints; one that kinstall gave is removed when it is no longer listed"),
+    ),
     ("hosts[].kubelet", rolled_out("the configuration of this host's kubelet", "this host's kubelet; pods live on")),
     ("hosts[].kubeadm-patches", PATCHES),
     ("ssh", without_restart("kinstall connects by it")),
@@ -70,7 +76,7 @@ pub const RULES: &[(&str, Effect)] = &[
     ("network.kube-proxy.strict-arp", rolled_out("kube-proxy's configuration", "kube-proxy, host by host")),
     ("network.kube-proxy.config", rolled_out("kube-proxy's configuration", "kube-proxy, host by host")),
     ("registries", rolled_out("containerd's registries", "containerd; containers live on")),
-    ("addons", without_restart("add-ons are applied and removed; charts that are listed no longer stay")),
+    ("addons", without_restart("add-ons are applied and removed; charts that are no longer listed stay")),
     ("addon-settings", without_restart("the add-ons are applied again")),
     (
         "api.endpoint",
