@@ -366,7 +366,7 @@ pub struct TrustArguments {
 }
 
 /// How the hosts of cluster.yaml are worked on.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct HostsArguments {
     /// Work on this many hosts at the same time
     #[arg(long, value_name = "N", default_value = "32")]

@@ -1,15 +1,18 @@
-//! Setting a cluster up again from a backup, on this host.
+//! Setting a cluster up again from a backup, on this host or on others.
 //!
 //! A [`Restoration`] goes the way of `kinstall run`, with three more steps: the data of etcd from the snapshot, the keys that all control
 //! planes share, and the objects that tell of what is gone. It verifies all of the backup before anything is changed; then the snapshot
 //! is copied to where the first of the steps takes it. Records on the host say which backup was begun with, so that the same command
 //! resumes and no other one goes on with half of it.
+//!
+//! With several hosts, the first control plane goes through all three, and every other member of etcd through the first, so that all
+//! members start with the same data. What else the hosts need, they get as in any installation: [`crate::fleet`].
 
-use std::io::{self, Seek as _};
+use std::io::{self, Seek as _, Write};
 
 use anyhow::{Context as _, anyhow, bail};
 use fs_err as fs;
-use kbundle_format::{BundleList, VerifyingKey};
+use kbundle_format::{BundleList, Digest, VerifyingKey};
 
 use crate::backup::list::name_of;
 use crate::backup::{BackupList, Opened, Opener, SPEC, read};
@@ -20,8 +23,7 @@ use crate::host::{Host, ledger};
 use crate::inputs::Inputs;
 use crate::join_material::{JoinMaterial, Pair};
 use crate::plan::{Plan, PlannedStep};
-use crate::records::Records;
-use crate::restoration_records::{AWAITS_KUBEADM, LIST, RESTORED_DATA, SNAPSHOT_PATH};
+use crate::restoration_records::{AWAITS_KUBEADM, JOINED_LIST, LIST, RESTORED_DATA, SNAPSHOT_PATH, Share};
 use crate::stage::Phase;
 use crate::steps::{ControlPlane, Etcd, KubeadmConfig, RestoredData, RestoredObjects, SharedKeys, Step, shared_keys};
 
@@ -72,12 +74,12 @@ impl Restoration {
     }
 
     /// Refuses to go on with another bundle than the cluster was set up from.
-    pub fn refuse_another_bundle(&self, records: &Records) -> anyhow::Result<()> {
-        let (list, bundle) = (self.list(), records.list_digest());
+    pub fn refuse_another_bundle(&self, list_bytes: &[u8]) -> anyhow::Result<()> {
+        let (list, bundle) = (self.list(), Digest::of(list_bytes));
         if bundle == list.bundle {
             return Ok(());
         }
-        let version = BundleList::parse(&records.list_bytes)?.kubernetes_version;
+        let version = BundleList::parse(list_bytes)?.kubernetes_version;
         let (was, is) = if version == list.kubernetes_version {
             (format!("list {}", list.bundle), format!("list {bundle}"))
         } else {
@@ -90,14 +92,20 @@ impl Restoration {
         .hint("give the bundle that the cluster was set up from; the backup holds none")
     }
 
-    /// Refuses a description of another cluster than the backup's. The address of the API may change.
+    /// Refuses a description of another cluster than the backup's. The address of the API may change, and so may the hosts, but not
+    /// from one that nobody describes to several.
     pub fn refuse_another_cluster(&self, spec: &ClusterSpec) -> anyhow::Result<()> {
         let mut standing = self.spec()?;
         standing.api.address = spec.api.address;
+        if !standing.hosts.is_empty() && !spec.hosts.is_empty() {
+            standing.hosts.clone_from(&spec.hosts);
+        }
         spec.same_cluster_as(&standing)
             .context("the description given with `--config` is not of the cluster in the backup; nothing was changed")
             .refused()
-            .hint("change nothing but `api.address`; `kinstall config print` shows every setting of a file")
+            .hint(
+                "change nothing but the hosts and `api.address`; `kinstall config print` shows every setting of a file",
+            )
     }
 
     /// The keys that the host gets instead of making them.
@@ -114,16 +122,18 @@ impl Restoration {
         })
     }
 
-    /// The plan of an installation, with what a restoration does besides.
+    /// The plan of an installation, with what a restoration does besides on a host with this share.
     #[must_use]
-    pub fn extend(plan: Plan, inputs: &Inputs<'_>) -> Plan {
+    pub fn extend(plan: Plan, inputs: &Inputs<'_>, share: Share) -> Plan {
         let mut steps = plan.steps;
-        let added: [(Phase, &'static (dyn Step + Sync), &str, usize); 3] = [
-            (Phase::Etcd, &RestoredData, Etcd.id(), 0),
-            (Phase::ControlPlane, &SharedKeys, KubeadmConfig.id(), 0),
-            (Phase::ControlPlane, &RestoredObjects, ControlPlane.id(), 1),
+        // A host may have begun to begin the cluster, and another one have done it since.
+        let begins = share.begins && inputs.leads();
+        let added: [(bool, Phase, &'static (dyn Step + Sync), &str, usize); 3] = [
+            (share.data, Phase::Etcd, &RestoredData, Etcd.id(), 0),
+            (begins, Phase::ControlPlane, &SharedKeys, KubeadmConfig.id(), 0),
+            (begins, Phase::ControlPlane, &RestoredObjects, ControlPlane.id(), 1),
         ];
-        for (phase, step, beside, after) in added {
+        for (_, phase, step, beside, after) in added.into_iter().filter(|(is_its, ..)| *is_its) {
             let place =
                 steps.iter().position(|planned| planned.step.id() == beside).map_or(steps.len(), |at| at + after);
             steps.insert(place, PlannedStep { phase, title: step.title(inputs), step });
@@ -131,25 +141,51 @@ impl Restoration {
         Plan { steps }
     }
 
-    /// Copies the snapshot to where [`RestoredData`] takes it, unless that was done, and records which backup it is of. The backup is
-    /// verified once more on the way.
+    /// Begins the restoration of this host, unless that was done. The backup is verified once more on the way.
     pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
-        if host.ledger().is_done(RESTORED_DATA) {
-            return Ok(());
-        }
-        host.keep_record(AWAITS_KUBEADM, b"")?;
-        host.keep_record(LIST, &self.list().to_bytes())?;
+        begin(host, self.list(), Share::ALL, |snapshot| self.copy_snapshot(snapshot))
+    }
+
+    /// Copies the snapshot of etcd into `to`, and verifies the backup once more on the way. One at a time.
+    pub fn copy_snapshot(&self, to: &mut dyn Write) -> anyhow::Result<()> {
         let mut file = &self.file;
         file.rewind().context("cannot read the backup once more")?;
-        host.write_file_with(SNAPSHOT_PATH, 0o600, |snapshot| {
-            let again =
-                read::read(file, &self.opener, &self.keys, snapshot).context("cannot read the backup once more")?;
-            if again.list != *self.list() {
-                bail!("the backup was changed while it was read");
-            }
-            anyhow::Ok(())
-        })
+        let again = read::read(file, &self.opener, &self.keys, to).context("cannot read the backup once more")?;
+        if again.list != *self.list() {
+            bail!("the backup was changed while it was read");
+        }
+        Ok(())
     }
+}
+
+/// Records on this host which backup it is set up from. Where it gets the data of etcd, `copy` writes the snapshot to where
+/// [`RestoredData`] takes it, unless that was done.
+pub fn begin(
+    host: &mut Host,
+    list: &BackupList,
+    share: Share,
+    copy: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if !host.ledger().has_begun() {
+        forget(host)?;
+    }
+    if share.begins && !host.ledger().is_done(RESTORED_DATA) {
+        host.keep_record(AWAITS_KUBEADM, b"")?;
+    }
+    host.keep_record(share.record(), &list.to_bytes())?;
+    if !share.data || host.ledger().is_done(RESTORED_DATA) {
+        return Ok(());
+    }
+    host.write_file_with(SNAPSHOT_PATH, 0o600, |snapshot| copy(snapshot))
+}
+
+/// Removes what another restoration left that was given up before its first step.
+fn forget(host: &mut Host) -> anyhow::Result<()> {
+    for record in [AWAITS_KUBEADM, LIST, JOINED_LIST] {
+        host.remove_record(record)?;
+    }
+    host.remove_file(SNAPSHOT_PATH)?;
+    Ok(())
 }
 
 /// The list of the backup that this host was begun to be restored from.

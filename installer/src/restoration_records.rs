@@ -1,21 +1,79 @@
 //! How far the restoration of this host is, by records on it. Steps and other commands ask here.
 
 use anyhow::{Context as _, anyhow};
-use serde::Deserialize;
+use kbundle_format::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Advise;
-use crate::host::{Host, HostError, ledger};
+use crate::host::{Host, HostError, StepState, ledger};
 
 /// The step that makes etcd's data from the snapshot.
 pub const RESTORED_DATA: &str = "restored-data";
 /// The step that removes what is gone, the last one of a restoration.
 pub const RESTORED_OBJECTS: &str = "restored-objects";
-/// The list of the backup that was begun with, below kinstall's own directory.
+/// The list of the backup that was begun with, below kinstall's own directory, on the host that begins the cluster.
 pub const LIST: &str = "restore/backup.json";
+/// The same on a host that joins it.
+pub const JOINED_LIST: &str = "restore/joined-backup.json";
 /// Is there until kubeadm has set up the control plane on the restored data.
 pub const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
 /// Where the snapshot lies until etcd's data was made from it.
 pub const SNAPSHOT_PATH: &str = "/var/lib/kinstall/restore/snapshot.db";
+
+/// Where the records and the snapshot lie.
+pub const DIRECTORY: &str = "/var/lib/kinstall/restore";
+
+/// What of a backup a host gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its member of etcd starts with the data.
+    pub data: bool,
+    /// It begins the cluster: it gets the keys, and removes the objects of what is gone.
+    pub begins: bool,
+}
+
+impl Share {
+    /// Of the only host, and of the first of several.
+    pub const ALL: Self = Self { data: true, begins: true };
+
+    /// What this host has got.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        let data = host.exists(SNAPSHOT_PATH) || host.ledger().state_of(RESTORED_DATA) != StepState::NotBegun;
+        Self { data, begins: host.exists(&path_of(LIST)) }
+    }
+
+    /// Where the host keeps which backup it is.
+    #[must_use]
+    pub fn record(self) -> &'static str {
+        if self.begins { LIST } else { JOINED_LIST }
+    }
+}
+
+/// The restoration that a host is part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorationMark {
+    /// The digest of the backup's list.
+    pub list: Digest,
+    /// What of the backup the host has got.
+    pub share: Share,
+    /// Whether etcd's data was made from it.
+    pub is_data_made: bool,
+}
+
+impl RestorationMark {
+    /// Reads it; `None` on a host that was not set up from a backup.
+    pub fn read(host: &Host) -> Result<Option<Self>, HostError> {
+        let share = Share::of(host);
+        let list = host.read(&path_of(share.record()))?;
+        let is_data_made = host.ledger().is_done(RESTORED_DATA);
+        Ok(list.map(|list| Self { list: Digest::of(&list), share, is_data_made }))
+    }
+}
+
+fn path_of(record: &str) -> String {
+    format!("{}/{record}", ledger::DIRECTORY)
+}
 
 /// What a refusal says of the backup that the restoration began with. The whole list is `BackupList` of `backup`.
 #[derive(Deserialize)]
@@ -27,7 +85,7 @@ struct Begun {
 /// Whether a restoration was begun here and not completed.
 #[must_use]
 pub fn is_unfinished(host: &Host) -> bool {
-    host.exists(&format!("{}/{LIST}", ledger::DIRECTORY)) && !host.ledger().is_done(RESTORED_OBJECTS)
+    host.exists(&path_of(LIST)) && !host.ledger().is_done(RESTORED_OBJECTS)
 }
 
 /// Refuses to make something else of a host that is half restored: an installation would make a new cluster without the data.
@@ -35,7 +93,7 @@ pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
     if !is_unfinished(host) {
         return Ok(());
     }
-    let path = format!("{}/{LIST}", ledger::DIRECTORY);
+    let path = path_of(LIST);
     let list = host.read(&path)?.with_context(|| format!("{path} is gone"))?;
     let Begun { cluster, created } = serde_json::from_slice(&list).with_context(|| format!("{path} is damaged"))?;
     Err(anyhow!("a restoration was begun on this host, from the backup of {cluster} of {created}, and is not complete"))
@@ -46,7 +104,7 @@ pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
 /// Whether kubeadm has still to set up the control plane on restored data. What it makes last is there already, from before.
 #[must_use]
 pub fn awaits_kubeadm(host: &Host) -> bool {
-    host.exists(&format!("{}/{AWAITS_KUBEADM}", ledger::DIRECTORY))
+    host.exists(&path_of(AWAITS_KUBEADM))
 }
 
 /// Notes that it has.

@@ -4,6 +4,7 @@
 //! machines in systemd-nspawn on a switch of their own that leads nowhere; [`Host`] is one of them.
 //! Both need root and clean up when dropped. `./ci/lab` is the same for people.
 
+pub mod backed_up;
 pub mod benchmark;
 mod cgroups;
 pub mod cluster;

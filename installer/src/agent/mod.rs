@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod questions;
 mod reach;
 mod remove;
+mod restoration;
 mod rollback;
 mod store;
 mod survey;
@@ -63,6 +64,7 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
     match request {
         Request::SurveyHost(asked) => leader.answer(&asked, survey::survey),
         Request::ReceiveBundle(asked) => leader.answer(&asked, |asked| store::receive(rest, &asked.trust, leader)),
+        Request::BeginRestoration(asked) => leader.answer(&asked, |asked| restoration::begin(asked, rest, leader)),
         Request::PreviewPlan(asked) => leader.answer(&asked, |asked| work::look(&asked.work, leader)),
         Request::ApplyPhase(asked) => leader.answer(&asked, |asked| work::apply(&asked.work, asked.phase, leader)),
         Request::ListenOnPorts(asked) => leader.answer(&asked, |asked| reach::listen(&asked.ports, rest, leader)),

@@ -7,6 +7,7 @@ use kbundle_format::{Digest, KubeVersion, Role};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::BackupList;
 use crate::certificates::CertificateReport;
 use crate::config::{ClusterSpec, DnsName};
 use crate::drain::Purpose;
@@ -16,6 +17,7 @@ use crate::host_audit::{HostAudit, ImageDepth};
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
+use crate::restoration_records::{RestorationMark, Share};
 use crate::rollback::Act;
 use crate::stage::Phase;
 use crate::status::Status;
@@ -61,6 +63,7 @@ macro_rules! questions {
 questions! {
     SurveyHost -> Survey,
     ReceiveBundle -> (),
+    BeginRestoration -> (),
     PreviewPlan -> (),
     ApplyPhase -> Vec<String>,
     ListenOnPorts -> (),
@@ -125,6 +128,8 @@ pub struct Survey {
     pub etcd: StepState,
     /// How far it is with joining as a worker.
     pub join: StepState,
+    /// The restoration that it is part of.
+    pub restoration: Option<RestorationMark>,
 }
 
 /// Verifies and keeps the part of the bundle that follows the question on standard input.
@@ -134,6 +139,27 @@ pub struct ReceiveBundle {
     pub trust: Trust,
 }
 
+/// Records which backup the host is set up from. Where its share has the data of etcd, the snapshot follows the question on standard
+/// input; it is verified before it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BeginRestoration {
+    /// The backup's list.
+    pub list: Box<BackupList>,
+    /// What of the backup the host gets.
+    pub share: Share,
+}
+
+/// Where a cluster comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It is made, or stands already.
+    #[default]
+    Installation,
+    /// A backup.
+    Backup,
+}
+
 /// What a host has to know to do its part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Work {
@@ -141,6 +167,8 @@ pub struct Work {
     pub host: DnsName,
     /// The cluster, as far as it concerns this host.
     pub spec: ClusterSpec,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The keys to verify the bundle with.
     pub trust: Trust,
     /// Keys, credentials and addresses that come from other hosts.
@@ -438,12 +466,13 @@ mod tests {
         let spec = Cluster::of_three_and_two().spec;
         let trust = Trust::new(vec![fixtures::key().0.verifying_key()], 1, vec![]).unwrap();
         let material = JoinMaterial { absent: ["w2".to_owned()].into(), ..JoinMaterial::default() };
-        let work = Work { host: "w1".parse().unwrap(), spec, trust, material };
+        let work = Work { host: "w1".parse().unwrap(), spec, origin: Origin::Backup, trust, material };
         let question = ApplyPhase { phase: Phase::Worker, work: Box::new(work.clone()) };
         let Request::ApplyPhase(read) = serde_json::from_str(&sent(question)).unwrap() else {
             panic!("another question")
         };
         assert_eq!((read.phase, &read.work.host), (Phase::Worker, &work.host));
         assert_eq!((&read.work.spec, &read.work.material), (&work.spec, &work.material));
+        assert_eq!(read.work.origin, Origin::Backup);
     }
 }

@@ -11,6 +11,7 @@ use super::work::wait_for_lock;
 use crate::failure::Advise;
 use crate::host::{Host, ledger};
 use crate::reset::undo_all;
+use crate::restoration_records;
 
 /// Removes the cluster, and kinstall itself.
 pub fn reset(leader: &LeaderLink) -> anyhow::Result<()> {
@@ -30,6 +31,8 @@ pub fn withdraw() -> anyhow::Result<()> {
 
 fn remove_all() -> anyhow::Result<()> {
     absent(fs::remove_dir_all(store::DIRECTORY))?;
+    // A restoration may have been cut off before its first change.
+    absent(fs::remove_dir_all(restoration_records::DIRECTORY))?;
     // Other files in it are not kinstall's.
     match fs::remove_dir(Path::new(ledger::DIRECTORY)) {
         Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Ok(absent(Err(error))?),

@@ -7,6 +7,7 @@ use super::store;
 use crate::facts::HostFacts;
 use crate::host::Host;
 use crate::records::Records;
+use crate::restoration_records::RestorationMark;
 use crate::steps::{ControlPlane, Etcd, Join, Step as _};
 
 /// Surveys the host. Changes nothing.
@@ -22,6 +23,7 @@ pub fn survey(asked: &SurveyHost) -> anyhow::Result<Survey> {
         control_plane: host.ledger().state_of(ControlPlane.id()),
         etcd: host.ledger().state_of(Etcd.id()),
         join: host.ledger().state_of(Join.id()),
+        restoration: RestorationMark::read(&host)?,
         facts,
         // Last, since it is compared with a clock that is read when the answer arrives.
         clock_milliseconds: milliseconds(),

@@ -10,18 +10,19 @@ use kbundle_cluster::needs::Mismatch;
 use kbundle_format::IndexedBundle;
 
 use super::leader_link::LeaderLink;
-use super::questions::Work;
+use super::questions::{Origin, Work};
 use super::store;
 use crate::executor;
 use crate::failure::Advise;
 use crate::host::Host;
-use crate::inputs::{InputsError, OwnedInputs};
+use crate::inputs::{Inputs, InputsError, OwnedInputs};
 use crate::keep_records::keep_records;
 use crate::lock::{self, Lock};
 use crate::plan::{Plan, plan};
 use crate::records::Records;
 use crate::report::{Event, Observer as _};
-use crate::restoration_records;
+use crate::restoration::Restoration;
+use crate::restoration_records::{self, Share};
 use crate::stage::Phase;
 use crate::step_progress::StepProgress as _;
 use crate::steps::Context;
@@ -55,17 +56,28 @@ pub fn records(work: &Work, bundle: &IndexedBundle) -> Records {
     Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.to_string()))
 }
 
+/// The plan of this host; of a restoration, with what the host does besides.
+fn whole_plan(work: &Work, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
+    let plan = plan_of(plan(inputs))?;
+    match work.origin {
+        Origin::Installation => Ok(plan),
+        Origin::Backup => Ok(Restoration::extend(plan, inputs, Share::of(host))),
+    }
+}
+
 /// Does what `phase` asks of this host, and returns the steps that changed something.
 pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<Vec<String>> {
     let lock = wait_for_lock(leader)?;
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;
     let records = records(work, &bundle);
-    restoration_records::refuse_unfinished(&host)?;
+    if work.origin == Origin::Installation {
+        restoration_records::refuse_unfinished(&host)?;
+    }
     records.refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
-    let plan = plan_of(plan(&inputs))?.of_phase(phase);
+    let plan = whole_plan(work, &host, &inputs)?.of_phase(phase);
     keep_records(&records, &host, &inputs)?;
     let mut context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
     let changed = executor::execute(&plan, &mut context, leader)?;
@@ -80,6 +92,7 @@ pub fn look(work: &Work, leader: &LeaderLink) -> anyhow::Result<()> {
     records(work, &bundle).refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();
+    let plan = whole_plan(work, &host, &inputs)?;
     let context = Context { host, bundle: &bundle, inputs, material: &work.material, progress: leader };
-    executor::look(&plan_of(plan(&inputs))?, &context, leader)
+    executor::look(&plan, &context, leader)
 }

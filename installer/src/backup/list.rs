@@ -111,6 +111,12 @@ impl BackupList {
         Ok(())
     }
 
+    /// The snapshot of etcd.
+    #[must_use]
+    pub fn snapshot(&self) -> &BackupEntry {
+        self.entries.last().expect("a list without a snapshot is refused")
+    }
+
     /// Bytes of all entries.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {

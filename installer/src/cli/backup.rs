@@ -9,8 +9,8 @@ use clap::{ArgGroup, Args, Subcommand};
 use kbundle_commands::sealing::{Recipient, seal};
 use kbundle_format::sealed::Seal;
 
-use super::BundleArguments;
 use super::token::duration;
+use super::{BundleArguments, HostsArguments};
 use crate::preflight::CheckId;
 
 /// A backup of a large cluster takes minutes.
@@ -30,7 +30,8 @@ Examples:
 pub const RESTORE_EXAMPLES: &str = "\
 Examples:
   kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --identity identity.txt
-  kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --passphrase-file /root/passphrase --dry-run";
+  kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --passphrase-file /root/passphrase --dry-run
+  kinstall restore plant-7.backup k8s-1.36.3-amd64.tar.zst --key signing.pub --backup-key backup.pub --identity identity.txt --config cluster.yaml";
 
 /// Write a backup of the cluster: etcd, the keys of the cluster, and its description
 ///
@@ -134,11 +135,12 @@ impl SealingArguments {
     }
 }
 
-/// Set up the cluster of a backup on this host
+/// Set up the cluster of a backup on this host, or on the hosts of cluster.yaml
 ///
 /// Verifies all of the backup and of the bundle first, and refuses what is damaged, signed by others or of another bundle before
-/// anything is changed. Then it sets up this host, which may have another name and address, with the keys and the data of the
-/// backup. Nodes that are gone, their leases and old tokens are removed. If it is interrupted, run it again to finish.
+/// anything is changed. Then it sets up this host, or the new hosts that `--config` describes, with the keys and the data of the backup.
+/// They may have other names and addresses. Nodes that are gone, their leases and old tokens are removed. If it is interrupted, run it
+/// again to finish.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("opener").required(true).args(["identities", "passphrase_file"]))]
 pub struct RestoreArguments {
@@ -151,7 +153,7 @@ pub struct RestoreArguments {
     /// Trust backups that this public key signed; repeatable
     #[arg(long = "backup-key", value_name = "FILE", required = true)]
     pub backup_keys: Vec<PathBuf>,
-    /// Read the cluster's description from this file (cluster.yaml) instead of the backup, where `api.address` has to change
+    /// Read the cluster's description from this file (cluster.yaml) instead of the backup, with the new hosts or `api.address`
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Verify the backup and the bundle, print the plan and change nothing
@@ -160,6 +162,9 @@ pub struct RestoreArguments {
     /// Continue although this preflight check rejects; repeatable
     #[arg(long = "ignore", value_name = "CHECK")]
     pub ignored: Vec<CheckId>,
+    /// How hosts are worked on.
+    #[command(flatten)]
+    pub hosts: HostsArguments,
 }
 
 /// How often a backup is made.

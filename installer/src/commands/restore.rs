@@ -1,6 +1,5 @@
-//! `kinstall restore`: a cluster from a backup, on a new host.
+//! `kinstall restore`: a cluster from a backup, on a new host or on new hosts.
 
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
@@ -9,9 +8,9 @@ use kbundle_cli::OutputFormat;
 
 use super::bundle;
 use super::config::read_file;
-use super::run::{Assignment, here};
+use super::run::{Assignment, here, hosts};
 use crate::backup::keys;
-use crate::cli::{HostsArguments, RestoreArguments, RunArguments};
+use crate::cli::{RestoreArguments, RunArguments};
 use crate::failure::{Advise, Explained};
 use crate::restoration::Restoration;
 
@@ -23,16 +22,17 @@ pub fn restore(arguments: &RestoreArguments, output: OutputFormat) -> anyhow::Re
     let config = arguments.config.as_deref().map(read_file).transpose()?;
     let file = fs::File::open(&arguments.backup).explained().context("cannot read the backup")?;
     let restoration = Restoration::verify(file, opener, keys)?;
-    let spec = restoration.spec()?;
-    if !spec.hosts.is_empty() {
+    let standing = restoration.spec()?;
+    if config.is_none() && !standing.hosts.is_empty() {
         return Err(anyhow!(
-            "the backup is of a cluster of several hosts, which kinstall does not restore yet; nothing was changed"
+            "the backup is of a cluster of several hosts, and the new ones are not described; nothing was changed"
         ))
         .refused()
-        .hint("`kinstall manual how-to/backup` says how to take etcd's snapshot and the keys out of it by hand");
+        .hint(
+            "write a cluster.yaml with the same settings and the new hosts, and give it with `--config cluster.yaml`",
+        );
     }
-    let spec = config.unwrap_or(spec);
-    let assignment = Assignment::restoring(spec, restoration);
+    let spec = config.unwrap_or(standing);
     let run = RunArguments {
         prune_data: false,
         bundle: arguments.bundle.clone(),
@@ -43,7 +43,11 @@ pub fn restore(arguments: &RestoreArguments, output: OutputFormat) -> anyhow::Re
         prepare: false,
         ignored: arguments.ignored.clone(),
         assert_no_op: false,
-        hosts: HostsArguments { parallel: NonZeroUsize::MIN, sudo_password_fd: None },
+        hosts: arguments.hosts.clone(),
     };
-    here::run(&run, output, &trust, &assignment)
+    if spec.hosts.is_empty() {
+        here::run(&run, output, &trust, &Assignment::restoring(spec, restoration))
+    } else {
+        hosts::run(&run, output, &trust, &spec, Some(&restoration))
+    }
 }

@@ -12,19 +12,26 @@ use crate::agent::questions::{AddEtcdMember, IssueEtcdClient, ListEtcdMembers, M
 use crate::failure::FailureReport;
 use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinMaterial};
+use crate::restoration_records::RestorationMark;
 use crate::stage::Stage;
 use crate::steps::etcd::layout::peer_url;
 
 impl Leader<'_> {
     /// Sets up all members of a new etcd at the same time, or adds the missing ones to an etcd that runs.
+    ///
+    /// In a restoration, the authority of etcd is the backup's.
     pub(super) fn etcd(&mut self) {
         let members = self.alive(|host| host.has(Role::Etcd));
         let running = members.iter().copied().find(|&index| self.host(index).has_etcd());
         let Some(asked) = running.or(members.first().copied()) else { return };
-        let mut material = JoinMaterial::default();
+        let restored = match self.restored_material() {
+            Ok(restored) => restored,
+            Err(report) => return self.fail(asked, Stage::Etcd, report),
+        };
+        let mut material = JoinMaterial { etcd_authority: restored.etcd_authority, ..JoinMaterial::default() };
         // A single host that is everything makes its authority itself.
         let is_single = members.len() == 1 && self.alive(|host| host.has(Role::ControlPlane)) == members;
-        if !is_single {
+        if !is_single && material.etcd_authority.is_none() {
             match self.ask(asked, MakeEtcdAuthority {}) {
                 Ok(authority) => material.etcd_authority = Some(authority),
                 Err(report) => return self.fail(asked, Stage::Etcd, report),
@@ -63,7 +70,9 @@ impl Leader<'_> {
     fn make_room(&self, running: HostIndex, index: HostIndex) -> Result<BTreeMap<String, String>, FailureReport> {
         let host = self.host(index);
         let (here, address) = (self.host(running).spec.address, host.spec.address);
-        let begun = host.surveyed(|survey| survey.etcd != StepState::NotBegun);
+        let has_data = |mark: &RestorationMark| mark.share.data;
+        let begun = host
+            .surveyed(|survey| survey.etcd != StepState::NotBegun || survey.restoration.as_ref().is_some_and(has_data));
         if !begun && self.is_listed(running, address)? {
             // It has lost its data, so it must not come back as the same member.
             self.ask(running, RemoveEtcdMember { here, address })?;

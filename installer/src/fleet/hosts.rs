@@ -21,7 +21,7 @@ use super::pool;
 use super::program::Programs;
 use super::text::few;
 use super::transport::{Masters, Transport};
-use crate::agent::questions::{Ask, ReceiveBundle, RemoveKinstall, SurveyHost};
+use crate::agent::questions::{Ask, RemoveKinstall, SurveyHost};
 use crate::config::{ClusterSpec, HostSpec, Sudo};
 use crate::failure::{Advise, FailureReport};
 use crate::report::{Console, Event, Observer as _};
@@ -180,14 +180,14 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Sends a host its part of the bundle, `total` bytes of content that `body` writes.
-    pub(super) fn send(
+    /// Sends a host what belongs to a question, `total` bytes of content that `body` writes.
+    pub(super) fn send<Q: Ask>(
         &self,
         index: HostIndex,
-        question: ReceiveBundle,
+        question: Q,
         total: u64,
         body: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
-    ) -> Result<(), FailureReport> {
+    ) -> Result<Q::Answer, FailureReport> {
         let reporter = self.console.reporter(self.host(index).name(), self.stage);
         reporter.show_bytes(total);
         let connection = &self.host(index).reached().connection;

@@ -12,13 +12,14 @@ use super::index::HostIndex;
 use super::session::{Goal, Session};
 use super::shares::{Parts, Shares};
 use crate::addon_data::AddonData;
-use crate::agent::questions::{ApplyPhase, Ask, Work};
+use crate::agent::questions::{ApplyPhase, Ask, Origin, Work};
 use crate::config::{ClusterSpec, DnsName, HostSpec};
 use crate::failure::{Advise, FailureReport};
 use crate::join_material::JoinMaterial;
 use crate::os_packages::BroughtPackages;
 use crate::preflight::CheckId;
 use crate::report::Event;
+use crate::restoration::Restoration;
 use crate::stage::Stage;
 use crate::trust::Trust;
 
@@ -37,6 +38,8 @@ pub struct InstallRequest<'a> {
     pub dry_run: bool,
     /// What happens to the data of add-ons that go.
     pub addon_data: AddonData,
+    /// The backup that the cluster comes from, where it does.
+    pub restoration: Option<&'a Restoration>,
 }
 
 /// How an installation went.
@@ -128,6 +131,7 @@ impl<'a> Leader<'a> {
     /// Everything that is decided before anything is changed.
     fn decide(&mut self) -> anyhow::Result<()> {
         self.session.check()?;
+        self.refuse_unrestorable()?;
         self.compare_settings()?;
         self.plan()?;
         if self.request.dry_run { self.dry_run() } else { Ok(()) }
@@ -156,7 +160,8 @@ impl<'a> Leader<'a> {
 
     /// A host's part of the installation, without anything from other hosts.
     pub(super) fn work_of(&self, index: HostIndex) -> Box<Work> {
-        work(self.host(index).spec, &self.session.shares, self.request.trust, JoinMaterial::default())
+        let (host, shares) = (self.host(index).spec, &self.session.shares);
+        work(host, shares, self.origin(), self.request.trust, JoinMaterial::default())
     }
 
     /// The hosts that have something to do in the current stage.
@@ -176,9 +181,9 @@ impl<'a> Leader<'a> {
     /// Has these hosts do their part of the current stage at the same time.
     pub(super) fn apply_quietly(&mut self, hosts: &[HostIndex], material: impl Fn(HostIndex) -> JoinMaterial + Sync) {
         let Some(phase) = self.session.fleet.stage().phase() else { return };
-        let (shares, trust) = (&self.session.shares, self.request.trust);
+        let (shares, trust, origin) = (&self.session.shares, self.request.trust, self.origin());
         let done = self.session.fleet.on_each(hosts, usize::MAX, |fleet, index| {
-            let work = work(fleet.host(index).spec, shares, trust, material(index));
+            let work = work(fleet.host(index).spec, shares, origin, trust, material(index));
             fleet.ask(index, ApplyPhase { phase, work })
         });
         for (index, changed) in done {
@@ -188,6 +193,12 @@ impl<'a> Leader<'a> {
 }
 
 /// A host's part, as it is told.
-pub(super) fn work(host: &HostSpec, shares: &Shares, trust: &Trust, material: JoinMaterial) -> Box<Work> {
-    Box::new(Work { host: host.name.clone(), spec: shares.of(host), trust: trust.clone(), material })
+pub(super) fn work(
+    host: &HostSpec,
+    shares: &Shares,
+    origin: Origin,
+    trust: &Trust,
+    material: JoinMaterial,
+) -> Box<Work> {
+    Box::new(Work { host: host.name.clone(), spec: shares.of(host), origin, trust: trust.clone(), material })
 }

@@ -20,6 +20,7 @@ mod pool;
 mod preflight;
 mod program;
 mod reach;
+mod restore;
 mod rollback;
 mod session;
 mod settings;

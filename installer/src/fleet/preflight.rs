@@ -18,7 +18,6 @@ use crate::cost::cost;
 use crate::facts::Installation;
 use crate::failure::Advise;
 use crate::inputs::{Inputs, OwnedInputs};
-use crate::plan::plan;
 use crate::preflight::between::{self, HostFinding, Visited};
 use crate::preflight::{self, Subject, examine};
 use crate::report::{Event, Observer as _};
@@ -82,8 +81,9 @@ impl Leader<'_> {
         let mut shortages = Vec::new();
         for index in self.alive(|_| true) {
             let kept_bytes = self.parts.for_host(self.host(index).spec).size_bytes();
+            let kept_bytes = kept_bytes + self.snapshot_bytes(index);
             let (phases, lacks) = self.with_inputs(index, |inputs| {
-                let plan = plan(inputs)?;
+                let plan = self.plan_of(index, inputs)?;
                 let lacks = cost(inputs, plan.steps.len(), kept_bytes).shortages();
                 Ok((plan.steps.iter().map(|planned| planned.phase).collect(), lacks))
             })?;
@@ -123,7 +123,7 @@ impl Leader<'_> {
                 }
                 continue;
             }
-            let plan = self.with_inputs(index, plan)?;
+            let plan = self.with_inputs(index, |inputs| self.plan_of(index, inputs))?;
             let reporter = self.session.fleet.console.reporter(host.name(), Stage::Preflight);
             for planned in &plan.steps {
                 reporter.event(&Event::StepPlanned {

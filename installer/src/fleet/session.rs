@@ -12,6 +12,7 @@ use crate::config::{ClusterSpec, HostSpec};
 use crate::failure::Advise;
 use crate::os_packages::BroughtPackages;
 use crate::preflight::CheckId;
+use crate::restoration_records::RestorationMark;
 use crate::stage::Stage;
 
 /// A cluster and its hosts.
@@ -116,8 +117,14 @@ fn completed(fleet: &Fleet<'_>) -> Completed {
     }
 }
 
-/// The host that acts for the whole cluster: the first control plane that an earlier run completed, or else the first in the file.
+fn begins_cluster(mark: &RestorationMark) -> bool {
+    mark.share.begins
+}
+
+/// The host that acts for the whole cluster: the first control plane that an earlier run completed, or else the one that a restoration
+/// began with, or else the first in the file.
 pub(super) fn first(fleet: &Fleet<'_>) -> HostIndex {
     let planned = || fleet.find(|host| host.has(Role::ControlPlane));
-    fleet.find(FleetHost::is_control_plane).or_else(planned).unwrap_or(HostIndex(0))
+    let begins = || fleet.find(|host| host.surveyed(|survey| survey.restoration.as_ref().is_some_and(begins_cluster)));
+    fleet.find(FleetHost::is_control_plane).or_else(begins).or_else(planned).unwrap_or(HostIndex(0))
 }

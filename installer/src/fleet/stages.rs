@@ -34,7 +34,10 @@ impl Leader<'_> {
         for stage in Stage::INSTALLATION {
             self.session.fleet.enter(stage);
             match stage {
-                Stage::Bundle => self.send_bundle(),
+                Stage::Bundle => {
+                    self.send_bundle();
+                    self.begin_restoration();
+                }
                 Stage::Prepare => self.prepare(),
                 Stage::Etcd => self.etcd(),
                 Stage::FirstControlPlane => self.first_control_plane(),
@@ -124,7 +127,11 @@ impl Leader<'_> {
         match self.etcd_client(first) {
             Err(report) => self.fail(first, Stage::FirstControlPlane, report),
             Ok(etcd_client) => {
-                let material = JoinMaterial { etcd_client, ..JoinMaterial::default() };
+                let restored = match self.restored_material() {
+                    Ok(restored) => restored,
+                    Err(report) => return self.fail(first, Stage::FirstControlPlane, report),
+                };
+                let material = JoinMaterial { etcd_client, ..restored };
                 self.apply(&[first], |_| material.clone());
             }
         }

@@ -8,7 +8,7 @@ use super::hosts::Fleet;
 use super::index::HostIndex;
 use super::lead::work;
 use super::shares::Shares;
-use crate::agent::questions::{ApplyPart, DrainNode, ReopenNode};
+use crate::agent::questions::{ApplyPart, DrainNode, Origin, ReopenNode};
 use crate::drain::Purpose;
 use crate::failure::FailureReport;
 use crate::join_material::JoinMaterial;
@@ -55,7 +55,7 @@ impl Turns<'_> {
             if is_drained && before == Turn::NotBegun {
                 drain(fleet, self.first, index, self.drain_within)?;
             }
-            let work = work(host.spec, self.shares, self.trust, JoinMaterial::default());
+            let work = work(host.spec, self.shares, Origin::Installation, self.trust, JoinMaterial::default());
             changed = fleet.ask(index, ApplyPart { part: Part::Node, work }).map_err(|mut report| {
                 if is_drained {
                     report.error =

@@ -11,7 +11,7 @@ use super::hosts::{Fleet, FleetOptions};
 use super::index::HostIndex;
 use super::lead::{InstallRequest, Leader, Outcome, work};
 use super::turns::Turns;
-use crate::agent::questions::{ApplyPart, CheckEtcdMember};
+use crate::agent::questions::{ApplyPart, CheckEtcdMember, Origin};
 use crate::failure::FailureReport;
 use crate::join_material::JoinMaterial;
 use crate::stage::Stage;
@@ -134,7 +134,13 @@ impl Upgrade<'_> {
         session.fleet.announce(hosts.len());
         let (shares, trust) = (&session.shares, self.request.install.trust);
         let done = session.fleet.on_each(hosts, usize::MAX, |fleet, index| {
-            fleet.ask(index, ApplyPart { part, work: work(fleet.host(index).spec, shares, trust, material.clone()) })
+            fleet.ask(
+                index,
+                ApplyPart {
+                    part,
+                    work: work(fleet.host(index).spec, shares, Origin::Installation, trust, material.clone()),
+                },
+            )
         });
         self.note(done);
     }

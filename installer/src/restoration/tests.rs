@@ -10,7 +10,9 @@ use crate::failure;
 use crate::fixture;
 use crate::fixture::bench::Bench;
 use crate::host::Change;
-use crate::restoration_records::{awaits_kubeadm, refuse_unfinished};
+use crate::records::Records;
+use crate::restoration_records::{RestorationMark, awaits_kubeadm, refuse_unfinished};
+use crate::topology::Topology;
 
 /// A backup of a cluster from a bundle of this version.
 fn restoration(version: &str, spec: &str) -> Restoration {
@@ -48,6 +50,14 @@ fn records(version: &str, spec: &str) -> Records {
     Records { list_bytes, signatures: vec![], keys: vec![], spec: ClusterSpec::parse(spec).unwrap(), name: None }
 }
 
+/// A cluster of three whose hosts have addresses of this network.
+fn several(network: u8) -> String {
+    let host = |number: u8| {
+        format!("- {{name: c{number}, address: 192.0.{network}.{number}, roles: [control-plane, etcd]}}\n")
+    };
+    format!("hosts:\n{}", (1..=3).map(host).collect::<String>())
+}
+
 fn said(result: anyhow::Result<()>) -> String {
     failure::message(&result.unwrap_err())
 }
@@ -55,15 +65,36 @@ fn said(result: anyhow::Result<()>) -> String {
 #[test]
 fn another_bundle_or_cluster_is_refused() {
     let of = restoration("1.36.3", "api: {address: 192.0.2.1}");
-    of.refuse_another_bundle(&records("1.36.3", "")).unwrap();
-    insta::assert_snapshot!(said(of.refuse_another_bundle(&records("1.25.2", ""))), @"
+    of.refuse_another_bundle(&records("1.36.3", "").list_bytes).unwrap();
+    insta::assert_snapshot!(said(of.refuse_another_bundle(&records("1.25.2", "").list_bytes)), @"
     error: the backup is of a cluster from the bundle with Kubernetes 1.36.3, and this one has Kubernetes 1.25.2; nothing was changed
     hint: give the bundle that the cluster was set up from; the backup holds none
     ");
     of.refuse_another_cluster(&records("1.36.3", "api: {address: 192.0.2.2}").spec).unwrap();
+    let refusal = said(of.refuse_another_cluster(&records("1.36.3", &several(2)).spec));
+    assert!(refusal.contains("the list of hosts was absent and is given now"), "{refusal}");
     let wider = records("1.36.3", "{api: {address: 192.0.2.1}, network: {pod-cidr: 10.1.0.0/16}}").spec;
     let refusal = said(of.refuse_another_cluster(&wider));
     assert!(refusal.contains("network.pod-cidr was 10.244.0.0/16 and is 10.1.0.0/16 now"), "{refusal}");
+}
+
+#[test]
+fn several_hosts_may_be_others_and_the_cluster_may_not() {
+    let of = restoration("1.36.3", &several(2));
+    of.refuse_another_cluster(&records("1.36.3", &several(3)).spec).unwrap();
+    let fewer = "hosts: [{name: new, address: 192.0.3.9, roles: [control-plane, etcd, worker]}]";
+    of.refuse_another_cluster(&records("1.36.3", fewer).spec).unwrap();
+    for (changed, why) in [
+        ("network: {service-cidr: 10.80.0.0/16}", "network.service-cidr was 10.96.0.0/12 and is 10.80.0.0/16 now"),
+        ("network: {dns-domain: plant.example}", "network.dns-domain was cluster.local and is plant.example now"),
+        ("name: plant-8", "name was kubernetes and is plant-8 now"),
+    ] {
+        let other = records("1.36.3", &format!("{changed}\n{}", several(3))).spec;
+        let refusal = said(of.refuse_another_cluster(&other));
+        assert!(refusal.contains(why) && refusal.contains("nothing was changed"), "{refusal}");
+    }
+    let refusal = said(of.refuse_another_cluster(&records("1.36.3", "").spec));
+    assert!(refusal.contains("the list of hosts was given and is absent now"), "{refusal}");
 }
 
 #[test]
@@ -115,15 +146,43 @@ fn a_host_with_another_cluster_is_not_restored() {
 }
 
 #[test]
+fn a_host_that_joins_the_restored_cluster_keeps_which_backup_it_is_of() {
+    let (bench, of) = (Bench::new(), restoration("1.36.3", &several(2)));
+    assert_eq!(RestorationMark::read(&bench.host()).unwrap(), None);
+    let list = Digest::of(&of.list().to_bytes());
+    let begun = |share: Share| {
+        begin(&mut bench.host(), of.list(), share, |to| of.copy_snapshot(to)).unwrap();
+        RestorationMark::read(&bench.host()).unwrap()
+    };
+    // What was given up before its first step leaves nothing.
+    for share in [Share::ALL, Share { data: true, begins: false }, Share { data: false, begins: false }] {
+        assert_eq!(begun(share), Some(RestorationMark { list, share, is_data_made: false }));
+        assert_eq!(awaits_kubeadm(&bench.host()), share.begins);
+    }
+    refuse_unfinished(&bench.host()).unwrap();
+}
+
+#[test]
 fn data_and_keys_come_before_what_would_make_them_anew() {
-    let (spec, facts, list, topology) =
-        (ClusterSpec::default(), fixture::facts(), fixture::list("1.36.3"), fixture::topology());
-    let inputs = Inputs { spec: &spec, facts: &facts, list: &list, topology: &topology };
-    let plan = Restoration::extend(crate::plan::plan(&inputs).unwrap(), &inputs);
-    let ids: Vec<_> = plan.steps.iter().map(|planned| planned.step.id()).collect();
-    let from = ids.iter().position(|id| *id == "restored-data").unwrap();
+    let cluster = fixture::Cluster::of_three_and_two();
+    let ids = |name: &str, share: Share| -> Vec<_> {
+        let topology = Topology::of(&cluster.spec, name).unwrap();
+        let inputs = Inputs { spec: &cluster.spec, facts: &cluster.facts, list: &cluster.list, topology: &topology };
+        let plan = Restoration::extend(crate::plan::plan(&inputs).unwrap(), &inputs, share);
+        plan.steps.iter().map(|planned| planned.step.id()).collect()
+    };
+    let first = ids("c1", Share::ALL);
+    let from = first.iter().position(|id| *id == "restored-data").unwrap();
     assert_eq!(
-        ids[from..from + 7],
+        first[from..from + 7],
         ["restored-data", "etcd", "etcd-client", "shared-keys", "kubeadm-config", "control-plane", "restored-objects"]
     );
+    // Another member has the data too, and leaves the objects to the first, whatever it was before.
+    for begins in [false, true] {
+        let other = ids("c2", Share { data: true, begins });
+        assert!(other.contains(&"restored-data") && !other.contains(&"restored-objects"), "{other:?}");
+        assert_eq!(other.iter().filter(|id| **id == "shared-keys").count(), 1, "{other:?}");
+    }
+    let worker = ids("w1", Share { data: false, begins: false });
+    assert!(!worker.iter().any(|id| id.starts_with("restored")), "{worker:?}");
 }

@@ -1,8 +1,6 @@
 //! Objects of a restored cluster that tell of what is gone: nodes, their pods and leases, tokens to join with. Only in the plan of a
 //! restoration.
 
-use std::collections::BTreeSet;
-
 use anyhow::Context as _;
 use serde_json::Value;
 
@@ -14,7 +12,8 @@ use crate::restoration_records::RESTORED_OBJECTS;
 
 const TOKENS: [&str; 3] = ["secrets", "--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token"];
 
-/// Deletes them, so that the controllers replace the pods at once and nobody joins with a token from before.
+/// Deletes them, so that the controllers replace the pods at once and nobody joins with a token from before. No other host has joined
+/// yet, so every other node is gone, also one with the name of a host that joins later.
 pub struct RestoredObjects;
 
 impl Step for RestoredObjects {
@@ -32,10 +31,10 @@ impl Step for RestoredObjects {
         }
         let gone = Gone::find(&context.host, context)?;
         if let Some(node) = gone.nodes.first() {
-            return needed(format!("{node} is a node, and is not among the hosts"));
+            return needed(format!("the node {node} is from before the restoration"));
         }
         if let Some(lease) = gone.leases.first() {
-            return needed(format!("there is a lease of the node {lease}, which is gone"));
+            return needed(format!("there is a lease of the node {lease} from before the restoration"));
         }
         if gone.tokens { needed("there are tokens to join with from before the backup") } else { Ok(Check::Done) }
     }
@@ -61,7 +60,7 @@ impl Step for RestoredObjects {
     }
 }
 
-/// What a restored cluster has and the hosts have not.
+/// What a restored cluster has and is gone.
 struct Gone {
     nodes: Vec<String>,
     leases: Vec<String>,
@@ -71,10 +70,8 @@ struct Gone {
 impl Gone {
     fn find(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Self> {
         let api = Kubectl::on(host);
-        let hosts: BTreeSet<_> = inputs.topology.members().iter().map(|member| member.name.as_str()).collect();
-        let foreign = |names: Vec<String>| -> Vec<String> {
-            names.into_iter().filter(|name| !hosts.contains(name.as_str())).collect()
-        };
+        let this = inputs.node_name();
+        let foreign = |names: Vec<String>| -> Vec<String> { names.into_iter().filter(|name| *name != this).collect() };
         let nodes = names(&api.nodes()?);
         let leases = items(&api, &["leases", "--namespace=kube-node-lease"])?;
         let tokens = items(&api, &TOKENS)?;
@@ -119,8 +116,8 @@ mod tests {
         if said.contains("get secrets") {
             return list(if is_gone { &[] } else { &["bootstrap-token-abcdef"] });
         }
-        let all = ["c1", "c2", "c3", "w1", "w2", "lost"];
-        list(if is_gone { &all[..5] } else { &all })
+        let all = ["c1", "c2"];
+        list(if is_gone { &all[..1] } else { &all })
     }
 
     #[test]
@@ -130,7 +127,7 @@ mod tests {
         let check = || {
             bench.look_as(&cluster, "c1", &JoinMaterial::default(), |context| RestoredObjects.check(context).unwrap())
         };
-        assert_eq!(check(), Check::Needed("lost is a node, and is not among the hosts".into()));
+        assert_eq!(check(), Check::Needed("the node c2 is from before the restoration".into()));
         bench.ran();
         bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| RestoredObjects.apply(context)).unwrap();
         let deleted: Vec<_> = bench
@@ -142,9 +139,9 @@ mod tests {
         assert_eq!(
             deleted,
             [
-                "pods --all-namespaces --field-selector=spec.nodeName=lost --force --grace-period=0 --wait=false",
-                "node lost --ignore-not-found",
-                "lease lost --namespace=kube-node-lease --ignore-not-found",
+                "pods --all-namespaces --field-selector=spec.nodeName=c2 --force --grace-period=0 --wait=false",
+                "node c2 --ignore-not-found",
+                "lease c2 --namespace=kube-node-lease --ignore-not-found",
                 "secrets --namespace=kube-system --field-selector=type=bootstrap.kubernetes.io/token",
             ]
         );

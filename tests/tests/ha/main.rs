@@ -21,6 +21,7 @@ mod network_manager;
 mod packages;
 mod platform;
 mod refusals;
+mod restore;
 mod site;
 mod streams;
 mod traffic;

@@ -11,6 +11,8 @@ use lab::cluster::Cluster;
 use lab::connected::{Carried, NEWEST, carried, program};
 use lab::files::Snapshot;
 use lab::{Host, Lab};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// A registry of the site that nobody has: an address for documentation (RFC 5737).
@@ -187,6 +189,14 @@ impl Site {
         &self.folder
     }
 
+    /// Kills every kinstall on the management place, as the end of its machine would.
+    pub fn kill_kinstall(&self) -> anyhow::Result<()> {
+        for pid in self.lab.management_processes("kinstall")? {
+            kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
     /// The host of this member.
     pub fn host(&self, member: &str) -> &Host {
         let member = self.members.iter().find(|one| one.name == member).expect("a member of this name");
@@ -227,8 +237,17 @@ impl Site {
         when: impl Fn(&Value) -> bool,
         interfere: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<(Ran, bool)> {
+        self.watch(self.run_command(&["--output", "json"]), when, interfere)
+    }
+
+    /// The same with another command, which prints its events as JSON.
+    pub fn watch(
+        &self,
+        mut command: Command,
+        when: impl Fn(&Value) -> bool,
+        interfere: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<(Ran, bool)> {
         let errors = self.folder.join("errors.log");
-        let mut command = self.run_command(&["--output", "json"]);
         let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&errors)?.into_file()).spawn()?;
         let mut interfere = Some(interfere);
         let mut said = String::new();

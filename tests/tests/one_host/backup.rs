@@ -6,14 +6,12 @@ use std::process::Stdio;
 
 use anyhow::ensure;
 use fs_err as fs;
+use lab::backed_up::{BACKUP, assert_filled, assert_revisions_are_higher, fill, give_backup_key, write_passphrase};
 use lab::cluster::{Cluster, assert_a_second_run_changes_nothing, install};
-use lab::connected::{Carried, NEWEST, STICK, carried, copy_in, kbundle};
+use lab::connected::{Carried, NEWEST, STICK, carried, copy_in};
 use lab::files::Snapshot;
 use lab::{Host, Lab, document_of};
 
-const OBJECTS: usize = 200;
-const PASSPHRASE: &str = "of the lab and of nothing else";
-const BACKUP: &str = "./kinstall backup --out plant.backup --passphrase-file passphrase --sign-key backup.key";
 const RESTORE: &str = "./kinstall restore plant.backup bundle.tar.zst --key signing.pub --backup-key backup.pub --passphrase-file passphrase";
 
 #[test]
@@ -67,33 +65,21 @@ fn a_restoration_killed_after_each_step_in_turn_is_completed_by_the_next() -> an
 /// Sets up a cluster with something in it, and backs it up. Returns the id of a token to join with.
 fn cluster_with_a_backup(host: &Host, carried: &Carried) -> anyhow::Result<String> {
     carried.carry_into(host)?;
-    let key = carried.file("backup.key");
-    for file in [&key, &carried.file("backup.pub")] {
-        drop(fs::remove_file(file));
-    }
-    kbundle(&["keygen", "--out", &key.display().to_string()])?;
-    copy_in(host, &key, "backup.key")?;
-    host.sh(&format!("echo '{PASSPHRASE}' > {STICK}/passphrase && chmod 600 {STICK}/passphrase {STICK}/backup.key"))?;
+    give_backup_key(host, carried)?;
     install(host)?;
-    let cluster = Cluster::new(host);
-    cluster.deploy_web()?;
-    let objects = (0..OBJECTS).map(|number| {
-        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: object-{number}, labels: {{of: test}}}}, data: {{number: '{number}'}}}}\n")
-    });
-    cluster.apply(&objects.collect::<Vec<_>>().join("---\n"))?;
-    cluster.kubectl("create secret generic kept --from-literal=word=kept-secret")?;
+    fill(&Cluster::new(host))?;
     let token = host.sh("kubeadm token create")?;
 
-    let made = document_of("kinstall", "backup", &host.sh(&format!("cd {STICK} && {BACKUP} --output json"))?)?;
+    let made = document_of("kinstall", "backup", &host.sh(&format!("cd {STICK} && ./{BACKUP} --output json"))?)?;
     ensure!(made["kubernetesVersion"] == carried.kubernetes && made["host"] == host.name(), "{made}");
     ensure!(host.sh(&format!("stat -c %a {STICK}/plant.backup"))? == "600");
     host.sh("test ! -e /var/lib/kinstall/etcd/backup.db")?;
     let plain =
         host.exec(&["grep", "-c", "-a", "-e", "PRIVATE KEY", "-e", "ConfigMap", &format!("{STICK}/plant.backup")])?;
     ensure!(plain.status.code() == Some(1), "a part of the backup is not encrypted");
-    let again = host.exec(&["sh", "-c", &format!("cd {STICK} && {BACKUP}")])?;
+    let again = host.exec(&["sh", "-c", &format!("cd {STICK} && ./{BACKUP}")])?;
     ensure!(again.status.code() == Some(3) && again.stderr.contains("is not replaced"), "{}", again.stderr);
-    host.sh(&format!("cd {STICK} && {BACKUP} --force"))?;
+    host.sh(&format!("cd {STICK} && ./{BACKUP} --force"))?;
     assert_a_second_run_changes_nothing(host)?;
     Ok(token.split('.').next().unwrap_or_default().to_owned())
 }
@@ -144,7 +130,7 @@ fn move_to(lost: &Host, new: &Host, carried: &Carried) -> anyhow::Result<()> {
     copy_in(new, &carried.file("backup.pub"), "backup.pub")?;
     copy_in(new, &carried.file("stranger.pub"), "stranger.pub")?;
     let passphrase = folder.path().join("passphrase");
-    fs::write(&passphrase, format!("{PASSPHRASE}\n"))?;
+    write_passphrase(&passphrase)?;
     copy_in(new, &passphrase, "passphrase")
 }
 
@@ -207,20 +193,8 @@ fn is_whole(host: &Host, lost: &str, token: &str) -> anyhow::Result<()> {
     ensure!(!leases.contains(lost), "{leases}");
     let tokens = host.sh("kubeadm token list")?;
     ensure!(!token.is_empty() && !tokens.contains(token), "{tokens}");
-    let objects = cluster.json("get configmaps -l of=test")?;
-    let objects = objects["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    ensure!(objects.len() == OBJECTS, "{} objects are there", objects.len());
-    let word = cluster.kubectl("get secret kept -o 'jsonpath={.data.word}' | base64 -d")?;
-    ensure!(word == "kept-secret", "{word}");
-    // A list that kubectl prints has no revision of its own.
-    let list: serde_json::Value =
-        serde_json::from_str(&cluster.kubectl("get --raw /api/v1/namespaces/default/configmaps?limit=1")?)?;
-    let revision = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-    ensure!(revision.parse::<u64>()? > 1_000_000_000, "watches would not notice the restoration: {revision}");
-    cluster.assert_web_answers()?;
-    cluster.assert_names_resolve()?;
-    cluster.assert_logs_and_exec()?;
-    cluster.assert_secrets_are_encrypted()?;
+    assert_filled(&cluster)?;
+    assert_revisions_are_higher(&cluster)?;
     let status = document_of("kinstall", "status", &host.sh("kinstall status --output json")?)?;
     ensure!(status["healthy"] == true, "{status}");
     host.sh("test ! -e /var/lib/kinstall/restore/snapshot.db && test ! -e /var/lib/etcd/restored").map(drop)

@@ -29,7 +29,7 @@ use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::plan::Plan;
 use crate::records::Records;
 use crate::restoration::Restoration;
-use crate::restoration_records;
+use crate::restoration_records::{self, Share};
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 
 /// Which host of which cluster this host becomes.
@@ -134,7 +134,7 @@ impl Assignment {
     /// Guards 6 and 7. They stand behind the bundle's signatures: before them, a list could claim any digest.
     pub fn refuse_unsuitable(&self, records: &Records, facts: &HostFacts) -> anyhow::Result<()> {
         if let Source::Backup(restoration) = &self.source {
-            restoration.refuse_another_bundle(records)?;
+            restoration.refuse_another_bundle(&records.list_bytes)?;
             return restoration.refuse_another_cluster(&records.spec);
         }
         let Source::JoinFile { file, .. } = &self.source else { return Ok(()) };
@@ -173,7 +173,7 @@ impl Assignment {
 
     /// The plan of an installation, as this source needs it.
     pub fn extend(&self, plan: Plan, inputs: &Inputs<'_>) -> Plan {
-        if matches!(self.source, Source::Backup(_)) { Restoration::extend(plan, inputs) } else { plan }
+        if matches!(self.source, Source::Backup(_)) { Restoration::extend(plan, inputs, Share::ALL) } else { plan }
     }
 
     /// Puts onto the host what steps take from there. The first change to it.

@@ -1,4 +1,4 @@
-//! `kinstall run` for the hosts of cluster.yaml.
+//! `kinstall run` and `kinstall restore` for the hosts of cluster.yaml.
 
 use std::process::ExitCode;
 
@@ -9,19 +9,25 @@ use crate::cli::{OutputFormat, RunArguments};
 use crate::config::ClusterSpec;
 use crate::fleet::{InstallRequest, lead};
 use crate::report::{Reporter, print_text};
+use crate::restoration::Restoration;
 use crate::trust::Trust;
 
-/// Leads the installation on all of them.
+/// Leads the installation on all of them, from a backup where there is one.
 pub fn run(
     arguments: &RunArguments,
     output: OutputFormat,
     trust: &Trust,
     spec: &ClusterSpec,
+    restoration: Option<&Restoration>,
 ) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(output);
     let bundle = bundle::verify(&arguments.bundle, trust, &reporter, suits_this_machine)?;
     drop(reporter);
     let spec = &spec.with_network_of(bundle.list());
+    if let Some(restoration) = restoration {
+        restoration.refuse_another_bundle(&bundle.head().list_bytes)?;
+        restoration.refuse_another_cluster(spec)?;
+    }
     let options = fleet::options(&arguments.hosts, output, spec)?;
     let request = InstallRequest {
         spec,
@@ -30,6 +36,7 @@ pub fn run(
         ignored: &arguments.ignored,
         dry_run: arguments.dry_run,
         addon_data: arguments.addon_data(),
+        restoration,
     };
     let outcome = lead(&request, &options, fleet::end_connections_when_interrupted)?;
     if arguments.assert_no_op && !outcome.changed.is_empty() {

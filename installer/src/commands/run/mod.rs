@@ -2,7 +2,7 @@
 
 mod assignment;
 pub(super) mod here;
-mod hosts;
+pub(super) mod hosts;
 
 use std::process::ExitCode;
 
@@ -30,7 +30,7 @@ pub fn run(arguments: &RunArguments, output: OutputFormat) -> anyhow::Result<Exi
     if spec.hosts.is_empty() {
         here::run(arguments, output, &trust, &Assignment::alone(spec))
     } else {
-        hosts::run(arguments, output, &trust, &spec)
+        hosts::run(arguments, output, &trust, &spec, None)
     }
 }
 

@@ -34,6 +34,7 @@ pub fn upgrade(
             ignored: &arguments.ignored,
             dry_run: arguments.dry_run,
             addon_data: AddonData::Kept,
+            restoration: None,
         },
         max_unavailable: arguments.max_unavailable.of(spec.hosts.iter().filter(is_worker).count()),
         drain_within: arguments.drain_timeout.0,

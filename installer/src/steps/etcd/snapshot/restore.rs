@@ -1,7 +1,7 @@
 //! Making the data of a new member from a snapshot, with `etcdutl snapshot restore`, which etcd has since 3.5.0; `etcdctl` has lost it in 3.6.
 
 use anyhow::Context as _;
-use kbundle_format::ComponentName;
+use kbundle_format::{ComponentName, Role};
 
 use crate::etcd_layout as layout;
 use crate::host::{Command, Host, HostError, Owner};
@@ -25,8 +25,9 @@ fn member_directory() -> String {
     format!("{}/member", layout::DATA_DIRECTORY)
 }
 
-/// Makes the data of this host's member, the only one of a new cluster, from the snapshot at `path`. The data directory is `owner`'s
-/// and empty, but for what a call left that was cut off. The data appears when it is whole and on the disk.
+/// Makes the data of this host's member of a new cluster from the snapshot at `path`. The data directory is `owner`'s and empty, but for
+/// what a call left that was cut off. The data appears when it is whole and on the disk. The other members make theirs from the same
+/// snapshot: etcd's documentation, "Disaster recovery".
 ///
 /// Revisions go on far above those of the snapshot, and all before are compacted: whoever watches has to list again, and nobody takes
 /// an object of before the loss for newer than the restored one.
@@ -34,12 +35,15 @@ pub fn restore(host: &mut Host, inputs: &Inputs<'_>, path: &str, owner: Owner) -
     host.remove_claimed(ASIDE)?;
     let peer = layout::peer_url(inputs.address());
     let name = inputs.node_name();
+    let members = inputs.topology.with(Role::Etcd);
+    let members: Vec<_> =
+        members.map(|member| format!("{}={}", member.name, layout::peer_url(member.address))).collect();
     let version = inputs.version_of(ComponentName::Etcd).and_then(Release::read);
     let mut words = ["snapshot", "restore", path].map(str::to_owned).to_vec();
     words.extend([
         format!("--data-dir={ASIDE}"),
         format!("--name={name}"),
-        format!("--initial-cluster={name}={peer}"),
+        format!("--initial-cluster={}", members.join(",")),
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster-token={}", inputs.spec.name),
     ]);
@@ -130,7 +134,7 @@ mod tests {
             restored(&bench, version).unwrap();
             bench.ran().remove(0)
         };
-        insta::assert_snapshot!(words("3.6.8"), @"/usr/local/bin/etcdutl snapshot restore /snapshot.db --data-dir=/var/lib/etcd/restored --name=c1 --initial-cluster=c1=https://192.0.2.1:2380 --initial-advertise-peer-urls=https://192.0.2.1:2380 --initial-cluster-token=kubernetes --bump-revision=1000000000 --mark-compacted");
+        insta::assert_snapshot!(words("3.6.8"), @"/usr/local/bin/etcdutl snapshot restore /snapshot.db --data-dir=/var/lib/etcd/restored --name=c1 --initial-cluster=c1=https://192.0.2.1:2380,c2=https://192.0.2.2:2380,c3=https://192.0.2.3:2380 --initial-advertise-peer-urls=https://192.0.2.1:2380 --initial-cluster-token=kubernetes --bump-revision=1000000000 --mark-compacted");
         assert!(words("3.5.10").ends_with("--mark-compacted"));
         assert!(words("3.5.9").ends_with("--initial-cluster-token=kubernetes"));
     }
