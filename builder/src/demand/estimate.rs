@@ -32,7 +32,10 @@ impl SizeEstimate {
     /// With one more piece of content.
     #[must_use]
     pub fn plus(self, kind: EntryKind, media_type: &str, bytes: u64) -> Self {
-        let of = |percent: u64| bytes.saturating_mul(percent).div_ceil(100);
+        let of = |percent: u64| {
+            let share = (u128::from(bytes) * u128::from(percent)).div_ceil(100);
+            u64::try_from(share).unwrap_or(u64::MAX)
+        };
         let [least, likely, most] = left(kind, media_type).map(of);
         self.and([least, likely, most])
     }

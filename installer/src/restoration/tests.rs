@@ -87,7 +87,7 @@ fn several_hosts_may_be_others_and_the_cluster_may_not() {
     for (changed, why) in [
         ("network: {service-cidr: 10.80.0.0/16}", "network.service-cidr was 10.96.0.0/12 and is 10.80.0.0/16 now"),
         ("network: {dns-domain: plant.example}", "network.dns-domain was cluster.local and is plant.example now"),
-        ("name: plant-8", "name was kubernetes and is plant-8 now"),
+        ("name: plant-8\napi: {endpoint: api.kubernetes.internal}", "name was kubernetes and is plant-8 now"),
     ] {
         let other = records("1.36.3", &format!("{changed}\n{}", several(3))).spec;
         let refusal = said(of.refuse_another_cluster(&other));

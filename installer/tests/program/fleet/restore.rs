@@ -99,8 +99,8 @@ fn members_of_etcd_get_the_data_and_the_first_control_plane_the_keys() {
     let site = Site::new();
     let said = site.onto_the_hosts(&[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert_snapshot!(site.stubs.requests(1), @"survey connect listen receive begin prepare etcd control-plane shared join join worker pods network finish");
-    assert_snapshot!(site.stubs.requests(2), @"survey connect listen receive begin prepare etcd control-plane worker network finish");
+    assert_snapshot!(site.stubs.requests(1), @"survey connect connect listen receive begin prepare etcd control-plane shared join join worker pods network finish");
+    assert_snapshot!(site.stubs.requests(2), @"survey connect connect listen receive begin prepare etcd control-plane worker network finish");
     assert_snapshot!(site.stubs.requests(4), @"survey connect listen receive begin prepare worker network finish");
     for number in 1..=3 {
         assert!(site.snapshot_of(number) == site.snapshot, "h{number} got another snapshot");
@@ -167,7 +167,7 @@ fn another_cluster_and_another_form_are_refused_before_any_host_is_asked() {
         ("network: {pod-cidr: 10.1.0.0/16}", "network.pod-cidr was 10.244.0.0/16 and is 10.1.0.0/16 now"),
         ("network: {service-cidr: 10.80.0.0/16}", "network.service-cidr was"),
         ("network: {dns-domain: plant.example}", "network.dns-domain was"),
-        ("name: plant-8", "name was kubernetes and is plant-8 now"),
+        ("name: plant-8\napi: {endpoint: api.kubernetes.internal}", "name was kubernetes and is plant-8 now"),
     ] {
         let site = Site::new();
         site.stubs.write_spec(setting);
