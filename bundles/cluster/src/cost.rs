@@ -54,6 +54,7 @@ pub struct HostContent<'a> {
 
 /// The room that content takes on a host, by where it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "names have their unit")]
 pub struct Unpacked {
     programs_bytes: u64,
     plugins_bytes: u64,
@@ -61,31 +62,28 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Counts what a host gets.
+    /// Counts what a host gets. A server may state any size, so that sums stop at the largest number.
     pub fn add(&mut self, content: HostContent<'_>) {
         let HostContent { kind, component, media_type, size_bytes } = content;
-        match kind {
-            EntryKind::Binary => self.programs_bytes += size_bytes,
+        let (room, factor) = match kind {
+            EntryKind::Binary => (&mut self.programs_bytes, 1),
             EntryKind::Archive if component.is_some_and(|of| of.is(ComponentName::CniPlugins)) => {
-                self.plugins_bytes += size_bytes * GZIP_FACTOR;
+                (&mut self.plugins_bytes, GZIP_FACTOR)
             }
-            EntryKind::Archive => self.programs_bytes += size_bytes * GZIP_FACTOR,
+            EntryKind::Archive => (&mut self.programs_bytes, GZIP_FACTOR),
             // Kept as it came, for its digest, and unpacked beside.
-            EntryKind::ImageLayer if media_type.ends_with("gzip") => {
-                self.images_bytes += size_bytes * (1 + GZIP_FACTOR)
-            }
-            EntryKind::ImageLayer => self.images_bytes += size_bytes * 2,
-            EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => {
-                self.images_bytes += size_bytes
-            }
+            EntryKind::ImageLayer if media_type.ends_with("gzip") => (&mut self.images_bytes, 1 + GZIP_FACTOR),
+            EntryKind::ImageLayer => (&mut self.images_bytes, 2),
+            EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => (&mut self.images_bytes, 1),
             EntryKind::OciLayout
             | EntryKind::Manifest
             | EntryKind::Chart
             | EntryKind::ChartValues
             | EntryKind::HostFile
             | EntryKind::OsPackage
-            | EntryKind::Sbom => {}
-        }
+            | EntryKind::Sbom => return,
+        };
+        *room = room.saturating_add(size_bytes.saturating_mul(factor));
     }
 
     /// The directories of a host with `roles`, each with what it takes of this content and by itself.

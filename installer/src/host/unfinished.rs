@@ -25,11 +25,13 @@ pub trait UnfinishedWork: Default + PartialEq + Serialize + DeserializeOwned {
     }
 
     /// Whether anything is left to do, without reading what.
+    #[must_use]
     fn is_kept(host: &Host) -> bool {
         host.exists(&path::<Self>())
     }
 
     /// Whether nothing is left to do.
+    #[must_use]
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
