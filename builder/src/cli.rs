@@ -11,6 +11,7 @@ mod images;
 pub mod offers;
 mod pushing;
 mod reading;
+mod revocations;
 mod sealing;
 mod signing;
 
@@ -43,6 +44,7 @@ pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::images::{ImagesCommand, ImagesFindArgs};
 pub use self::pushing::PushArgs;
 pub use self::reading::{CatArgs, ExportArgs, LicencesArgs, SbomArgs, SbomFormat};
+pub use self::revocations::{RevocationsAddArgs, RevocationsCommand, RevocationsShowArgs};
 pub use self::sealing::SealArgs;
 pub use self::signing::{KeygenArgs, SignArgs};
 use crate::version::version;
@@ -97,6 +99,8 @@ pub enum Command {
     Report(ReportArgs),
     #[command(subcommand)]
     Advisories(AdvisoriesCommand),
+    #[command(subcommand)]
+    Revocations(RevocationsCommand),
     Export(ExportArgs),
     #[command(
         after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"

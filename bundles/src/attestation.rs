@@ -10,12 +10,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::list::{LIST_PATH, canonical_json};
+use crate::envelope::{self, EnvelopeError};
+use crate::list::LIST_PATH;
 use crate::{Digest, KeyId, SigningKey, VerifyingKey};
 
 /// The path of the provenance in a bundle.
@@ -170,17 +169,7 @@ impl<P: Predicate> Statement<P> {
     /// The envelope with the statement, signed by `keys`.
     #[must_use]
     pub fn sign(&self, keys: &[&SigningKey]) -> Vec<u8> {
-        let payload = canonical_json(self);
-        let encoded = pre_authentication_encoding(PAYLOAD_TYPE, &payload);
-        let signatures = keys.iter().map(|key| EnvelopeSignature {
-            keyid: key.verifying_key().id().to_string(),
-            sig: BASE64.encode(key.sign(&encoded)),
-        });
-        canonical_json(&Envelope {
-            payload_type: PAYLOAD_TYPE.to_owned(),
-            payload: BASE64.encode(&payload),
-            signatures: signatures.collect(),
-        })
+        envelope::sign(PAYLOAD_TYPE, self, keys)
     }
 
     /// Reads a statement about the list from an envelope that messages call `path`, and names the keys of `trusted` that signed it.
@@ -209,64 +198,25 @@ impl<P: Predicate> Statement<P> {
     ) -> Result<(Self, Vec<KeyId>), AttestationError> {
         let path = || path.to_owned();
         let shape = || AttestationError::Shape { path: path() };
-        let envelope: Envelope = serde_json::from_slice(envelope).map_err(|_| shape())?;
-        let payload = BASE64.decode(&envelope.payload).map_err(|_| shape())?;
-        let signers = envelope.signers(&payload, trusted);
-        if signers.is_empty() {
-            return Err(match envelope.names_one_of(trusted) {
-                Some(key) => AttestationError::Altered { path: path(), key },
-                None => AttestationError::Untrusted { path: path() },
-            });
-        }
-        let statement: Self = serde_json::from_slice(&payload).map_err(|_| shape())?;
-        let types = (envelope.payload_type.as_str(), statement.format.as_str(), statement.predicate_type.as_str());
-        if types == (PAYLOAD_TYPE, STATEMENT_TYPE, P::TYPE) { Ok((statement, signers)) } else { Err(shape()) }
+        let (statement, signers): (Self, _) =
+            envelope::open(PAYLOAD_TYPE, envelope, trusted).map_err(|error| match error {
+                EnvelopeError::Shape => shape(),
+                EnvelopeError::Untrusted => AttestationError::Untrusted { path: path() },
+                EnvelopeError::Altered { key } => AttestationError::Altered { path: path(), key },
+            })?;
+        let types = (statement.format.as_str(), statement.predicate_type.as_str());
+        if types == (STATEMENT_TYPE, P::TYPE) { Ok((statement, signers)) } else { Err(shape()) }
     }
-}
-
-/// DSSE's envelope.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    payload_type: String,
-    payload: String,
-    signatures: Vec<EnvelopeSignature>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EnvelopeSignature {
-    keyid: String,
-    sig: String,
-}
-
-impl Envelope {
-    /// The keys of `trusted` that signed `payload`.
-    fn signers(&self, payload: &[u8], trusted: &[VerifyingKey]) -> Vec<KeyId> {
-        let encoded = pre_authentication_encoding(&self.payload_type, payload);
-        let signed = |key: &&VerifyingKey| {
-            let mut raw = self.signatures.iter().filter_map(|signature| BASE64.decode(&signature.sig).ok());
-            raw.any(|raw| key.verifies(&encoded, &raw))
-        };
-        trusted.iter().filter(signed).map(VerifyingKey::id).collect()
-    }
-
-    /// The first of `trusted` that is named as a signer.
-    fn names_one_of(&self, trusted: &[VerifyingKey]) -> Option<KeyId> {
-        let named = |id: &KeyId| self.signatures.iter().any(|signature| signature.keyid == id.to_string());
-        trusted.iter().map(VerifyingKey::id).find(named)
-    }
-}
-
-/// What DSSE signs: type and payload, each with its length.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
-    [head.as_bytes(), payload].concat()
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::*;
     use crate::key::Algorithm;
+    use crate::list::canonical_json;
 
     fn statement() -> Statement<Provenance> {
         let provenance = Provenance {
@@ -280,12 +230,6 @@ mod tests {
             },
         };
         Statement::about(b"list", provenance)
-    }
-
-    #[test]
-    fn the_encoding_is_that_of_the_protocol() {
-        let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
-        assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     }
 
     fn verify(envelope: &[u8], list: &[u8], trusted: &[VerifyingKey]) -> Result<Vec<KeyId>, AttestationError> {

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use time::format_description::well_known::Iso8601;
 
+use crate::text::is_plain_line;
 use crate::text_type;
 
 /// Most characters of a comment: a line that a terminal shows.
@@ -132,8 +133,7 @@ impl KeyNotes {
         valid_from: Option<Day>,
         valid_until: Option<Day>,
     ) -> Result<Self, KeyNotesError> {
-        let plain = |text: &String| text.chars().count() <= MAX_COMMENT_CHARS && !text.chars().any(char::is_control);
-        if !comment.as_ref().is_none_or(plain) {
+        if !comment.as_ref().is_none_or(|text| is_plain_line(text, MAX_COMMENT_CHARS)) {
             return Err(KeyNotesError::Comment);
         }
         match (valid_from, valid_until) {

@@ -29,6 +29,7 @@ pub mod compose;
 pub mod diagnosis;
 pub mod digest;
 mod entry_kind;
+mod envelope;
 pub mod file_kind;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
@@ -50,6 +51,7 @@ pub mod os_package;
 mod pieces;
 pub mod prerequisites;
 mod read_error;
+pub mod revocations;
 mod role;
 pub mod sealed;
 pub mod seek_table;
@@ -78,6 +80,7 @@ pub use list::{BundleList, Compression, Entry, EntryKind, Image, Origin, PinSour
 pub use moment::Moment;
 pub use names::{EntryPath, ImageRef, KubeVersion, Platform};
 pub use prerequisites::Prerequisites;
+pub use revocations::Revocations;
 pub use signature::{SignatureFile, TrustPolicy, Verified};
 pub use source::BundleSource;
 pub use stream::BundleStream;

@@ -5,11 +5,13 @@
 //! what counts is whether a trusted key verifies the content.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::{KeyId, SigningKey, VerifyingKey, text_file};
+use crate::revocations::{Reason, Revocations, RevokedBundle};
+use crate::{Digest, KeyId, SigningKey, VerifyingKey, text_file};
 
 /// One signature as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ fn decode(content: &[u8]) -> Option<Vec<u8>> {
 pub struct TrustPolicy {
     keys: BTreeMap<KeyId, VerifyingKey>,
     threshold: usize,
+    revocations: Arc<[Revocations]>,
 }
 
 /// Why signatures are not enough, or a policy makes no sense.
@@ -96,6 +99,16 @@ pub enum TrustError {
         /// Each signature file and what was found.
         carried: Vec<String>,
     },
+    /// The list is of a bundle that was revoked.
+    #[error("the bundle is revoked: {}{}", revoked.reason, superseded(revoked))]
+    Revoked {
+        /// Why, and what to use instead.
+        revoked: RevokedBundle,
+    },
+}
+
+fn superseded(revoked: &RevokedBundle) -> String {
+    revoked.superseded_by.map(|list| format!("; the bundle with the list {list} supersedes it")).unwrap_or_default()
 }
 
 impl TrustPolicy {
@@ -108,7 +121,25 @@ impl TrustPolicy {
         if !(1..=keys.len()).contains(&threshold) {
             return Err(TrustError::Threshold { threshold, keys: keys.len() });
         }
-        Ok(Self { keys, threshold })
+        Ok(Self { keys, threshold, revocations: Arc::new([]) })
+    }
+
+    /// The same, but signatures of keys in `revocations` do not count, and bundles in them are refused.
+    #[must_use]
+    pub fn revoking(self, revocations: Vec<Revocations>) -> Self {
+        Self { revocations: revocations.into(), ..self }
+    }
+
+    /// The revocations that it applies.
+    #[must_use]
+    pub fn revocations(&self) -> &[Revocations] {
+        &self.revocations
+    }
+
+    /// Why the key is revoked; `None` if it is not.
+    #[must_use]
+    pub fn revoked_key(&self, id: &KeyId) -> Option<&Reason> {
+        self.revocations.iter().find_map(|one| one.keys.get(id)).map(|revoked| &revoked.reason)
     }
 
     /// Checks the signatures over `list_bytes` and names the trusted keys that signed, each once.
@@ -119,24 +150,31 @@ impl TrustPolicy {
         let mut signers = Vec::new();
         let mut carried = Vec::new();
         for file in signatures {
-            let signer = file.decode().and_then(|raw| self.keys.iter().find(|(_, key)| key.verifies(list_bytes, &raw)));
-            match signer {
-                Some((id, _)) if signers.contains(id) => carried.push(format!("{} (key counted already)", file.name)),
-                Some((id, _)) => {
-                    signers.push(*id);
-                    carried.push(format!("{} (good)", file.name));
+            let verifies = |raw: Vec<u8>| self.keys.iter().find(|(_, key)| key.verifies(list_bytes, &raw));
+            let signer = file.decode().and_then(verifies).map(|(id, _)| *id);
+            let found = match (signer, signer.and_then(|id| self.revoked_key(&id))) {
+                (_, Some(reason)) => format!("its key is revoked: {reason}"),
+                (Some(id), None) if signers.contains(&id) => "key counted already".to_owned(),
+                (Some(id), None) => {
+                    signers.push(id);
+                    "good".to_owned()
                 }
-                None if self.is_named(file) => carried.push(format!(
-                    "{} (named after a trusted key, but not its signature over this list: one of them was changed after it was signed)",
-                    file.name
-                )),
-                None => carried.push(format!("{} (not by a trusted key over this list)", file.name)),
-            }
+                (None, None) if self.is_named(file) => {
+                    "named after a trusted key, but not its signature over this list: one of them was changed after it was signed"
+                        .to_owned()
+                }
+                (None, None) => "not by a trusted key over this list".to_owned(),
+            };
+            carried.push(format!("{} ({found})", file.name));
         }
         if signers.len() < self.threshold {
             return Err(TrustError::NotEnough { good: signers.len(), threshold: self.threshold, carried });
         }
-        Ok(signers)
+        let list = Digest::of(list_bytes);
+        match self.revocations.iter().find_map(|one| one.bundles.get(&list)) {
+            Some(revoked) => Err(TrustError::Revoked { revoked: revoked.clone() }),
+            None => Ok(signers),
+        }
     }
 
     /// Whether a file has the name that a signature by a trusted key would have. It decides nothing.
@@ -178,7 +216,9 @@ impl<T> std::ops::Deref for Verified<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Moment;
     use crate::key::Algorithm;
+    use crate::revocations::RevokedKey;
 
     fn keys<const N: usize>() -> [SigningKey; N] {
         std::array::from_fn(|index| {
@@ -235,6 +275,33 @@ mod tests {
         let said = |file| trust([&a], 1).check(b"list", &[file]).unwrap_err().to_string();
         assert!(said(SignatureFile::sign(b"other list", &a)).contains("changed after it was signed"));
         assert!(said(SignatureFile::sign(b"list", &stranger)).contains("not by a trusted key"));
+    }
+
+    #[test]
+    fn a_signature_by_a_revoked_key_does_not_count() {
+        let [a, b] = keys();
+        let signatures = [&a, &b].map(|key| SignatureFile::sign(b"list", key));
+        let mut revocations = Revocations::new(Moment::now());
+        let stolen = RevokedKey { reason: "stolen".parse().unwrap() };
+        revocations.keys.insert(a.verifying_key().id(), stolen);
+        let trust = |threshold| trust([&a, &b], threshold).revoking(vec![revocations.clone()]);
+        assert_eq!(trust(1).check(b"list", &signatures).unwrap(), [b.verifying_key().id()]);
+        let error = trust(2).check(b"list", &signatures).unwrap_err();
+        assert!(matches!(error, TrustError::NotEnough { good: 1, .. }), "{error}");
+        assert!(error.to_string().contains("its key is revoked: stolen"), "{error}");
+    }
+
+    #[test]
+    fn a_revoked_bundle_is_refused_whoever_signed_it() {
+        let [a] = keys();
+        let mut revocations = Revocations::new(Moment::now());
+        let revoked = RevokedBundle { reason: "CVE-2026-1".parse().unwrap(), superseded_by: Some(Digest::of(b"new")) };
+        revocations.bundles.insert(Digest::of(b"list"), revoked);
+        let trust = trust([&a], 1).revoking(vec![Revocations::new(Moment::now()), revocations]);
+        let error = trust.check(b"list", &[SignatureFile::sign(b"list", &a)]).unwrap_err();
+        assert!(matches!(error, TrustError::Revoked { .. }), "{error}");
+        assert!(error.to_string().contains(&Digest::of(b"new").to_string()), "{error}");
+        assert!(trust.check(b"new", &[SignatureFile::sign(b"new", &a)]).is_ok());
     }
 
     #[test]

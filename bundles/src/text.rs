@@ -10,6 +10,12 @@ use std::str::FromStr;
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
+/// Whether `text` is one line of at most `most` characters that cannot change how a terminal shows it.
+#[must_use]
+pub fn is_plain_line(text: &str, most: usize) -> bool {
+    text.chars().count() <= most && !text.chars().any(char::is_control)
+}
+
 /// What [`text_type!`](crate::text_type) names in the crate that uses it.
 #[doc(hidden)]
 pub mod made_of {

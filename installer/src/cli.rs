@@ -32,7 +32,7 @@ use crate::config::DnsName;
 use crate::preflight::CheckId;
 use crate::version::version;
 
-pub use audit::{AuditArguments, RecordArguments};
+pub use audit::AuditArguments;
 pub use backup::{
     BackupArguments, BackupCommand, Interval, MakeArguments, RestoreArguments, ScheduleArguments, SealingArguments,
 };
@@ -350,7 +350,7 @@ impl OptionalBundleArguments {
 #[derive(Clone, Debug, Args)]
 pub struct TrustArguments {
     /// Trust this public key; repeatable
-    #[arg(long = "key", value_name = "FILE")]
+    #[arg(id = "key", long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
     /// Which signatures count.
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::signature::TrustError;
-use kbundle_format::{SignatureFile, TrustPolicy, VerifyingKey};
+use kbundle_format::{Revocations, SignatureFile, TrustPolicy, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 /// Trusted keys, how many of them have to have signed, and signatures from beside the bundle.
@@ -20,6 +20,18 @@ impl Trust {
     pub fn new(keys: Vec<VerifyingKey>, threshold: usize, detached: Vec<SignatureFile>) -> Result<Self, TrustError> {
         let policy = TrustPolicy::new(keys.iter().cloned(), threshold)?;
         Ok(Self { keys, threshold, policy, detached })
+    }
+
+    /// The same, but bundles in `revocations` are refused and signatures of keys in them do not count.
+    #[must_use]
+    pub fn revoking(self, revocations: Vec<Revocations>) -> Self {
+        Self { policy: self.policy.revoking(revocations), ..self }
+    }
+
+    /// Whose signatures are asked for.
+    #[must_use]
+    pub fn policy(&self) -> &TrustPolicy {
+        &self.policy
     }
 
     /// The keys.
@@ -48,6 +60,8 @@ struct Written {
     keys: Vec<String>,
     threshold: usize,
     detached: Vec<Detached>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revocations: Vec<Revocations>,
 }
 
 /// A signature file; its content is text.
@@ -66,7 +80,8 @@ impl From<Trust> for Written {
             content: String::from_utf8_lossy(&file.content).into_owned(),
         });
         let keys = trust.keys.iter().map(VerifyingKey::to_pem).collect();
-        Self { keys, threshold: trust.threshold, detached: detached.collect() }
+        let revocations = trust.policy.revocations().to_vec();
+        Self { keys, threshold: trust.threshold, detached: detached.collect(), revocations }
     }
 }
 
@@ -77,8 +92,8 @@ impl TryFrom<Written> for Trust {
         let keys = written.keys.iter().map(|pem| VerifyingKey::from_pem(pem)).collect::<Result<Vec<_>, _>>();
         let detached = written.detached.into_iter();
         let detached = detached.map(|file| SignatureFile { name: file.name, content: file.content.into_bytes() });
-        Self::new(keys.map_err(|error| error.to_string())?, written.threshold, detached.collect())
-            .map_err(|error| error.to_string())
+        let trust = Self::new(keys.map_err(|error| error.to_string())?, written.threshold, detached.collect());
+        Ok(trust.map_err(|error| error.to_string())?.revoking(written.revocations))
     }
 }
 
@@ -98,6 +113,9 @@ mod tests {
         let SignatureCheck::Required { trust: policy, detached: arrived } = trust.check() else { unreachable!() };
         assert_eq!(policy.check(b"list", arrived).unwrap().len(), 2);
         assert_eq!(arrived, detached);
+        let revocations = vec![Revocations::new("2026-11-28T12:00:00Z".parse().unwrap())];
+        let sent_with = serde_json::to_string(&trust.clone().revoking(revocations.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<Trust>(&sent_with).unwrap().policy().revocations(), revocations);
         let lowered = sent.replace("\"threshold\":2", "\"threshold\":0");
         assert!(serde_json::from_str::<Trust>(&lowered).unwrap_err().to_string().contains("threshold of 0"));
     }

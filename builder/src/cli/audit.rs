@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use kbundle_commands::arguments::{BaseArgs, BundleArgs, TrustArgs};
+use kbundle_commands::recording::RecordArgs;
 
-use super::{ForceArgs, PassphraseArgs};
+use super::ForceArgs;
 
 /// Check a bundle against a policy
 ///
@@ -13,6 +14,8 @@ use super::{ForceArgs, PassphraseArgs};
 /// a complete list of packages, images, manifests, licences, versions of packages, and advisories. Each verdict names what was looked at
 /// with its digest, what the policy expects, and what was found. Needs no network. Exit code: 0 if the policy accepts the bundle, 3 if it
 /// refuses it.
+///
+/// `kinstall --require-audit` looks for the record of --record beside the bundle, as BUNDLE.audit.json.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml\n  kbundle audit bundle.tar.zst --policy strict --key signing.pub --record bundle.tar.zst.audit.json --sign-key auditor.key"
@@ -23,19 +26,8 @@ pub struct AuditArgs {
     /// Print this form
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: AuditFormat,
-    /// Write a signed record of the audit to this file
-    ///
-    /// `kinstall --require-audit` looks for BUNDLE.audit.json beside the bundle. A record is also written when the policy refuses the
-    /// bundle, and says so.
-    #[arg(long, value_name = "FILE", requires = "sign_key")]
-    pub record: Option<PathBuf>,
-    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
-    #[arg(long, value_name = "FILE", requires = "record")]
-    pub sign_key: Option<PathBuf>,
     #[command(flatten)]
-    pub force: ForceArgs,
-    #[command(flatten)]
-    pub passphrase: PassphraseArgs,
+    pub record: RecordArgs,
 }
 
 /// Write the audit of a bundle as one HTML page

@@ -9,7 +9,7 @@ use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
     advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, licences, lock, report,
-    reproduce, sbom, seal, sign,
+    reproduce, revocations, sbom, seal, sign,
 };
 
 /// Of every command.
@@ -40,6 +40,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),
         Documents::of("report").with::<report::Report>().with_details::<DamageDetails>(),
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
+        Documents::of("revocations add").with::<revocations::Report>(),
+        Documents::of("revocations show").with::<revocations::Report>(),
         Documents::of("export").with::<export::Report>(),
         Documents::of("join").with::<composed::Report>(),
         Documents::of("subset").with::<composed::Report>(),

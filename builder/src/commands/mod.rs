@@ -22,6 +22,7 @@ pub mod provenance;
 pub mod push;
 pub mod report;
 pub mod reproduce;
+pub mod revocations;
 pub mod sbom;
 pub mod seal;
 pub mod sign;
@@ -47,6 +48,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Diff(arguments) => return diff::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
         Command::Advisories(command) => advisories::run(&command, output),
+        Command::Revocations(command) => revocations::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Report(arguments) => report::run(&arguments, output),
         Command::Build(arguments) => match &arguments.reproduce {

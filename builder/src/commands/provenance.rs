@@ -1,4 +1,4 @@
-//! The provenance that a build states. What a reader makes of it: `kbundle_commands::origin`.
+//! The provenance that a build states. How a reader verifies it: `kbundle_commands::provenance`.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use crate::sbom::{STATUS, tar};
 use crate::upstream::{Image, Upstream, success};
 
 /// Two bundles: in the second the image has another user and a newer package.
-fn two() -> Upstream {
+pub fn two() -> Upstream {
     let upstream = Upstream::new();
     let catalog = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     let build = |status: &str, user: &str, tag: &str, out: &str| {

@@ -29,7 +29,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 35] = [
     case(
         "build",
         &[
@@ -111,6 +111,21 @@ const CASES: [Case; 33] = [
         &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
         3,
         "advisories pack --osv osv --key signing.key --out advisories.tar.zst",
+    ),
+    case(
+        "revocations add",
+        &[
+            "revocations add revocations.json --public-key ecdsa.pub --reason stolen --key signing.key",
+            "revocations add revocations.json --bundle differential.tar.zst --superseded-by new.tar.zst --reason old --key signing.key",
+        ],
+        3,
+        "revocations add revocations.json --public-key ecdsa.pub --reason stolen --key new.key",
+    ),
+    case(
+        "revocations show",
+        &["revocations show revocations.json --key signing.pub"],
+        3,
+        "revocations show revocations.json --key ecdsa.pub",
     ),
     case(
         "audit",

@@ -27,6 +27,7 @@ mod plan;
 mod reading;
 mod reference;
 mod registry;
+mod revocations;
 mod sbom;
 mod sealing;
 mod server;

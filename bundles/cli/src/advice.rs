@@ -9,6 +9,7 @@ use kbundle_format::compose::ComposeError;
 use kbundle_format::diagnosis::Diagnosed;
 use kbundle_format::key::KeyError;
 use kbundle_format::list::ListError;
+use kbundle_format::revocations::RevocationsError;
 use kbundle_format::sealed::OpenError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
@@ -144,6 +145,22 @@ impl Explain for Diagnosed {
     }
 }
 
+impl Explain for RevocationsError {
+    fn kind(&self) -> Kind {
+        Kind::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Untrusted { .. } => {
+                "add the key that signed the list with `--key`, or get the list from its signer again"
+            }
+            _ => "copy the list from its signer again",
+        };
+        Some(hint.to_owned())
+    }
+}
+
 impl Explain for TrustError {
     fn kind(&self) -> Kind {
         match self {
@@ -162,6 +179,9 @@ impl Explain for TrustError {
                     .to_owned()
             }
             (Self::NotEnough { .. }, None) => "check the key with whoever signs your bundles".to_owned(),
+            (Self::Revoked { .. }, _) => {
+                "get a newer bundle, or ask whoever signed the list of revocations; nothing was changed".to_owned()
+            }
             (Self::Threshold { .. }, _) => "give as many different `--key` files as `--threshold` asks for".to_owned(),
             _ => return None,
         };

@@ -110,4 +110,9 @@ pub struct SignatureArguments {
     /// Count this detached signature as well; repeatable
     #[arg(long = "signature", value_name = "FILE")]
     pub detached: Vec<PathBuf>,
+    /// Refuse bundles in this list of revocations, and do not count signatures of keys in it; repeatable
+    ///
+    /// `kbundle revocations add` writes it. A trusted key has to have signed it.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub revocations: Vec<PathBuf>,
 }

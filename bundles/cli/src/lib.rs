@@ -7,7 +7,7 @@
 //! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
 //! | [`schema`] | JSON Schemas of what commands print |
-//! | [`keys`] | public keys and detached signatures from files |
+//! | [`keys`], [`revocations`] | public keys, detached signatures and lists of revocations from files |
 //! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
 //! | [`help`], [`examples`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
 //! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
@@ -27,6 +27,7 @@ pub mod logging;
 pub mod output;
 pub mod program;
 pub mod progress;
+pub mod revocations;
 pub mod schema;
 pub mod similar;
 pub mod yaml;

@@ -20,7 +20,7 @@ use kbundle_format::{
 };
 
 use crate::arguments::{BaseArgs, BundleArgs, TrustArgs};
-use crate::origin;
+use crate::provenance;
 use crate::sealing::OpeningArgs;
 use crate::signers::{self, Signer, Trusted};
 
@@ -285,7 +285,7 @@ impl Asked {
     /// One that a trusted key signed, but that is malformed or about another list.
     pub fn provenance(&self, head: &BundleHead) -> Result<String, AttestationError> {
         match &self.trusted {
-            Some(trusted) => Ok(origin::check(head, trusted)?.to_string()),
+            Some(trusted) => Ok(provenance::check(head, trusted)?.to_string()),
             None => Ok("nobody asked who signed it".to_owned()),
         }
     }

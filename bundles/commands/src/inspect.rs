@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::arguments::BundleArgs;
 use crate::input::Input;
-use crate::origin::{self, Origin};
+use crate::provenance::{self, ProvenanceCheck};
 use crate::signers::{self, Signer, Trusted};
 
 /// What `--output json` prints.
@@ -31,7 +31,7 @@ pub struct Report<'a> {
     signature_files: Vec<&'a str>,
     attestations: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provenance: Option<Origin>,
+    provenance: Option<ProvenanceCheck>,
     list_digest: Digest,
     list: &'a BundleList,
 }
@@ -74,7 +74,7 @@ pub fn run(arguments: &InspectArgs, output: OutputFormat) -> anyhow::Result<()> 
     };
     let stream = input.open_stream(check)?;
     let head = stream.head();
-    let provenance = trusted.as_ref().map(|trusted| origin::check(head, trusted)).transpose();
+    let provenance = trusted.as_ref().map(|trusted| provenance::check(head, trusted)).transpose();
     let signed_by = trusted.as_ref().map(|trusted| trusted.signers(stream.list().signers()));
     let report = Report {
         schema: SCHEMA,

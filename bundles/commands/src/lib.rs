@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`arguments`] | which bundle, from which bases, whom to trust, what may be replaced |
 //! | [`input`], [`damage`] | the bundle that a command reads; the refusal of one that is damaged |
-//! | [`signers`], [`origin`], [`required_audit`] | trusted keys and who signed; what the provenance is worth; the record of an audit |
+//! | [`signers`], [`provenance`], [`required_audit`] | trusted keys and who signed; what the provenance is worth; the record of an audit |
 //! | [`signing_key`], [`recording`] | private keys and their passphrases; the signed record of an audit |
 //! | [`verify`], [`inspect`], [`extract`], [`join`], [`repair`] | one command each: its arguments, what it does, what it prints |
 //! | [`unpack`], [`target`], [`composed`] | content written to a folder; bundles made of bundles |
@@ -22,7 +22,7 @@ pub mod input;
 pub mod inspect;
 pub mod interrupt;
 pub mod join;
-pub mod origin;
+pub mod provenance;
 pub mod recording;
 pub mod repair;
 pub mod required_audit;

@@ -4,15 +4,46 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::Args;
 use kbundle_cli::Explained as _;
 use kbundle_format::{KeyId, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::arguments::PassphraseArgs;
+use crate::arguments::{ForceArgs, PassphraseArgs};
 use crate::destination::{Destination, Existing, refuse_stdout};
 use crate::interrupt::{Interrupt, interrupted, nothing_written};
 use crate::signing_key::signing_key;
+
+/// A signed record beside what an audit prints.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Write a signed record of the audit to this file
+    ///
+    /// It holds every finding, and is written whatever the audit finds.
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub record: Option<PathBuf>,
+    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
+    #[arg(long, value_name = "FILE", requires = "record")]
+    pub sign_key: Option<PathBuf>,
+    /// Whether a file with the name is replaced.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Where the passphrase of the key comes from.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}
+
+impl RecordArgs {
+    /// Reads the key and looks at the name; `None` if no record is asked for.
+    ///
+    /// # Errors
+    /// A key that cannot be used, and a name that cannot be written to.
+    pub fn prepare(&self) -> anyhow::Result<Option<Recording>> {
+        let (Some(path), Some(key)) = (&self.record, &self.sign_key) else { return Ok(None) };
+        Recording::prepare(path, key, &self.passphrase, self.force.existing()).map(Some)
+    }
+}
 
 /// A record that is written once the audit is over.
 pub struct Recording {

@@ -14,7 +14,7 @@ use kbundle_format::atomic_file::parent;
 use kbundle_format::audit_record::{AppliedPolicy, AuditedAdvisories, SUFFIX, Verdict};
 use kbundle_format::limits::MAX_AUDIT_RECORD_BYTES;
 use kbundle_format::volume::{bundle_path, is_volume};
-use kbundle_format::{AuditRecord, BundleHead, KeyId, Moment, VerifyingKey};
+use kbundle_format::{AuditRecord, BundleHead, KeyId, Moment, TrustPolicy, VerifyingKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,10 +69,21 @@ impl RequiredAuditArgs {
     /// Reads the key, and says where the record of the bundle in `bundle` lies; `None` where none is demanded.
     ///
     /// # Errors
-    /// A key that cannot be used; a bundle on standard input without `--audit-record`.
-    pub fn read(&self, bundle: &BundleArgs, signatures: &SignatureArguments) -> anyhow::Result<Option<RequiredAudit>> {
-        let Some(key) = &self.require_audit else { return Ok(None) };
-        let (key, _) = trusted_key(key, signatures)?;
+    /// A key that cannot be used or is revoked; a bundle on standard input without `--audit-record`.
+    pub fn read(
+        &self,
+        bundle: &BundleArgs,
+        signatures: &SignatureArguments,
+        trust: &TrustPolicy,
+    ) -> anyhow::Result<Option<RequiredAudit>> {
+        let Some(path) = &self.require_audit else { return Ok(None) };
+        let (key, _) = trusted_key(path, signatures)?;
+        if let Some(reason) = trust.revoked_key(&key.id()) {
+            return Err(failure::refused(
+                format!("the key of the audit, {}, is revoked: {reason}; nothing was changed", path.display()),
+                "have the bundle audited again, with another key",
+            ));
+        }
         let record = match &self.audit_record {
             Some(path) => Place::Named(path.clone()),
             None if is_standard_input(&bundle.bundle) => {

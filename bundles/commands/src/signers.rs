@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kbundle_cli::Explained as _;
 use kbundle_cli::arguments::SignatureArguments;
 use kbundle_cli::keys::{signature_file, trusted_key};
+use kbundle_cli::revocations::{AppliedRevocations, RevocationsFile};
 use kbundle_format::key::Algorithm;
 use kbundle_format::{KeyId, KeyNotes, SignatureFile, TrustPolicy, VerifyingKey};
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ pub struct Trusted {
     /// What to ask of signatures.
     pub policy: TrustPolicy,
     keys: Vec<TrustedKey>,
+    revocations: Vec<RevocationsFile>,
 }
 
 /// A public key and where it came from.
@@ -40,7 +42,7 @@ pub struct Signer {
 }
 
 impl Trusted {
-    /// Reads public keys.
+    /// Reads public keys, and the lists of revocations that they signed.
     pub fn read(paths: &[PathBuf], arguments: &SignatureArguments) -> anyhow::Result<Self> {
         let read = |path: &PathBuf| {
             let (key, notes) = trusted_key(path, arguments)?;
@@ -49,13 +51,21 @@ impl Trusted {
         let keys = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let policy =
             TrustPolicy::new(keys.iter().map(|trusted| trusted.key.clone()), arguments.threshold).explained()?;
-        Ok(Self { policy, keys })
+        let revocations = RevocationsFile::read_all(&arguments.revocations, &public_keys(&keys))?;
+        let policy = policy.revoking(revocations.iter().map(|file| file.revocations.clone()).collect());
+        Ok(Self { policy, keys, revocations })
+    }
+
+    /// The lists of revocations that were applied.
+    #[must_use]
+    pub fn revocations(&self) -> Vec<AppliedRevocations> {
+        self.revocations.iter().map(RevocationsFile::applied).collect()
     }
 
     /// The public keys.
     #[must_use]
     pub fn keys(&self) -> Vec<VerifyingKey> {
-        self.keys.iter().map(|trusted| trusted.key.clone()).collect()
+        public_keys(&self.keys)
     }
 
     /// What is known about those who signed.
@@ -64,6 +74,10 @@ impl Trusted {
         let named = |id: &KeyId| self.keys.iter().find(|trusted| trusted.key.id() == *id);
         ids.iter().filter_map(named).map(TrustedKey::signer).collect()
     }
+}
+
+fn public_keys(keys: &[TrustedKey]) -> Vec<VerifyingKey> {
+    keys.iter().map(|trusted| trusted.key.clone()).collect()
 }
 
 impl TrustedKey {

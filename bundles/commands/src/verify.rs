@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use kbundle_cli::arguments::SignatureArguments;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
+use kbundle_cli::revocations::AppliedRevocations;
 use kbundle_cli::{Explained as _, progress};
 use kbundle_format::bases::Bases;
 use kbundle_format::stream::{Carriage, Summary};
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::arguments::{BaseArgs, BundleArgs};
 use crate::input::{Bundle, Input, Opened};
-use crate::origin::{self, Origin};
+use crate::provenance::{self, ProvenanceCheck};
 use crate::required_audit::{PassedAudit, RequiredAuditArgs};
 use crate::signers::{self, Signer, Trusted};
 
@@ -39,7 +40,10 @@ pub struct Report {
     left_out: usize,
     /// Volumes that are missing or damaged and that others stand in for.
     mended_volumes: Vec<String>,
-    provenance: Origin,
+    provenance: ProvenanceCheck,
+    /// Lists of revocations that were applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revocations: Vec<AppliedRevocations>,
     /// The audit that was demanded.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<PassedAudit>,
@@ -78,7 +82,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let trusted = Trusted::read(&arguments.key, &arguments.signatures)?;
     let detached = signers::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
-    let required = arguments.audit.read(&arguments.bundle, &arguments.signatures)?;
+    let required = arguments.audit.read(&arguments.bundle, &arguments.signatures, &trusted.policy)?;
     let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
     let partial = !arguments.base.base.is_empty() || !arguments.role.is_empty();
     let carriage = if partial { Carriage::Partial } else { Carriage::Full };
@@ -87,7 +91,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let signers = head.list.signers().to_vec();
     let list_digest = Digest::of(&head.list_bytes);
     let (kubernetes_version, platforms) = (head.list.kubernetes_version, head.list.platforms.iter().cloned().collect());
-    let provenance = origin::check(head, &trusted).explained().with_context(|| input.refused())?;
+    let provenance = provenance::check(head, &trusted).explained().with_context(|| input.refused())?;
     let audit = required.map(|required| required.check(head)).transpose().with_context(|| input.refused())?;
     let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&input, &summary.left_out, arguments)?;
@@ -106,6 +110,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
         content_bytes: summary.content_bytes,
         left_out: summary.left_out.len(),
         provenance,
+        revocations: trusted.revocations(),
         audit,
     };
     output::result(output, &text(&report), &report)?;
@@ -163,6 +168,7 @@ fn text(report: &Report) -> String {
         lines.push(format!("  left out   {} entries, which --base has or --role does not need", report.left_out));
     }
     lines.push(format!("  provenance {}", report.provenance));
+    lines.extend(report.revocations.iter().map(|list| format!("  revoked    nothing of {list}")));
     lines.extend(report.audit.iter().map(|audit| format!("  audit      {audit}").replace('\n', "\n           ")));
     lines.join("\n")
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kbundle_commands::arguments::{ForceArgs, PassphraseArgs};
+use kbundle_commands::recording::RecordArgs;
 
 use super::{ClusterArguments, OptionalBundleArguments};
 
@@ -39,7 +39,7 @@ pub struct AuditArguments {
     pub deep: bool,
     /// The record to write.
     #[command(flatten)]
-    pub record: RecordArguments,
+    pub record: RecordArgs,
     /// Also show what changed since the audit of this record
     ///
     /// The exit code depends on the state now, not on what changed.
@@ -54,23 +54,4 @@ pub struct AuditArguments {
     /// The hosts.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-}
-
-/// A signed record beside what is printed.
-#[derive(Debug, Args)]
-pub struct RecordArguments {
-    /// Write a signed record of the audit to this file
-    ///
-    /// It holds every finding and the facts of each host. It is written whatever the audit finds.
-    #[arg(long, value_name = "FILE", requires = "sign_key")]
-    pub record: Option<PathBuf>,
-    /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
-    #[arg(long, value_name = "FILE", requires = "record")]
-    pub sign_key: Option<PathBuf>,
-    /// Whether a file with the name is replaced.
-    #[command(flatten)]
-    pub force: ForceArgs,
-    /// Where the passphrase of the key comes from.
-    #[command(flatten)]
-    pub passphrase: PassphraseArgs,
 }

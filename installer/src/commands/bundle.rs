@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use kbundle_cli::failure;
 use kbundle_cli::keys::{signature_file, trusted_key};
+use kbundle_cli::revocations::RevocationsFile;
 use kbundle_commands::input::Input;
 use kbundle_format::bases::Bases;
 use kbundle_format::indexed::IndexedBundle;
@@ -24,7 +25,7 @@ use crate::trust::Trust;
 /// How an error about a bundle begins that is not used.
 const REFUSED: &str = "the bundle was refused; nothing on this host was changed";
 
-/// Reads keys and detached signatures. Without a key there is nothing to go on.
+/// Reads keys, detached signatures and lists of revocations. Without a key there is nothing to go on.
 pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     if arguments.keys.is_empty() {
         return Err(failure::usage(
@@ -34,9 +35,11 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     }
     let signatures = &arguments.signatures;
     let key = |path: &PathBuf| anyhow::Ok(trusted_key(path, signatures)?.0);
-    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<_>>()?;
+    let keys = arguments.keys.iter().map(key).collect::<anyhow::Result<Vec<_>>>()?;
+    let revocations = RevocationsFile::read_all(&signatures.revocations, &keys)?;
     let detached = signatures.detached.iter().map(|path| signature_file(path)).collect::<anyhow::Result<_>>()?;
-    Trust::new(keys, signatures.threshold, detached).explained()
+    let trust = Trust::new(keys, signatures.threshold, detached).explained()?;
+    Ok(trust.revoking(revocations.into_iter().map(|file| file.revocations).collect()))
 }
 
 /// Opens the bundle once, checks its signatures once, demands the record of an audit where the arguments do, and then verifies the content
@@ -52,7 +55,7 @@ pub fn verify(
     let started = Instant::now();
     let BundleArguments { bundle, base, trust: TrustArguments { signatures, .. }, audit } = arguments;
     let input = Input::find_refusing(bundle, REFUSED.to_owned())?;
-    let required = audit.read(bundle, signatures)?;
+    let required = audit.read(bundle, signatures, trust.policy())?;
     let bundle = input.open_completed(trust.check(), base)?;
     let list = bundle.list();
     accept(list)?;

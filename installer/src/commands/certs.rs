@@ -14,6 +14,7 @@ use crate::cli::{CertsAddSanArguments, CertsCommand, CertsListArguments, CertsRe
 use crate::config::ClusterSpec;
 use crate::failure::{Advise, FailureReport};
 use crate::host::Host;
+use crate::host::unfinished::UnfinishedWork as _;
 use crate::kubectl::Kubectl;
 use crate::kubelet_requests::{self, known_hosts};
 use crate::renewal::renew::{Renewal, plan, refuse_absent};

@@ -253,7 +253,9 @@ fn describe(status: &Status) -> String {
             lines.extend(faults.iter().map(|fault| format!("  {fault}")));
         }
     }
-    lines.push(if status.healthy { "everything is healthy" } else { "something differs from what kinstall writes" }.to_owned());
+    lines.push(
+        if status.healthy { "everything is healthy" } else { "something differs from what kinstall writes" }.to_owned(),
+    );
     lines.join("\n") + "\n"
 }
 

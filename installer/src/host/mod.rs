@@ -11,6 +11,7 @@ mod processes;
 mod runtime;
 pub mod systemd;
 mod undo;
+pub mod unfinished;
 mod users;
 
 use std::collections::BTreeSet;

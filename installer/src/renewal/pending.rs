@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::restart::Component;
 use crate::certificates::Renewable;
-use crate::host::{Host, ledger};
-
-const NAME: &str = "renewal.json";
+use crate::host::unfinished::UnfinishedWork;
 
 /// What is still to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,34 +20,17 @@ pub struct Pending {
     pub restart: BTreeSet<Component>,
 }
 
+impl UnfinishedWork for Pending {
+    const FILE: &str = "renewal.json";
+    const WORK: &str = "a renewal";
+}
+
 impl Pending {
-    /// What a run that was cut off left; nothing where none was.
-    pub fn read(host: &Host) -> anyhow::Result<Self> {
-        let path = format!("{}/{NAME}", ledger::DIRECTORY);
-        let Some(text) = host.read(&path)? else { return Ok(Self::default()) };
-        serde_json::from_slice(&text)
-            .with_context(|| format!("while reading {path}, which says what a renewal has to do"))
-    }
-
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Adds certificates, and the programs that use them.
     pub fn add(&mut self, names: impl IntoIterator<Item = Renewable>) {
         for name in names {
             self.renew.insert(name);
             self.restart.extend(Component::using(name));
         }
-    }
-
-    /// Keeps it; removes it when nothing is left to do.
-    pub fn keep(&self, host: &Host) -> anyhow::Result<()> {
-        if self.is_empty() {
-            return Ok(host.remove_record(NAME)?);
-        }
-        Ok(host.keep_record(NAME, &serde_json::to_vec(self)?)?)
     }
 }

@@ -13,6 +13,7 @@ use crate::certificates::look::{Moment, judge};
 use crate::certificates::place::{CertificatePlace, KUBELET_SERVER, KUBELET_SERVER_KEY, places};
 use crate::certificates::{Renewable, State};
 use crate::failure::Advise;
+use crate::host::unfinished::UnfinishedWork as _;
 use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 use crate::join_material::EtcdClient;

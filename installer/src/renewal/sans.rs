@@ -16,6 +16,7 @@ use crate::certificates::look::read;
 use crate::config::ClusterSpec;
 use crate::failure::Advise;
 use crate::host::Host;
+use crate::host::unfinished::UnfinishedWork as _;
 use crate::kubeadm::{CONFIG_PATH, PKI};
 use crate::records::Records;
 use crate::standing::Standing;

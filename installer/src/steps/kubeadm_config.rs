@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{Check, Context, Step, control_plane, needed};
 use crate::config::Switch;
 use crate::host::Host;
+use crate::host::unfinished::UnfinishedWork as _;
 use crate::inputs::Inputs;
 use crate::kubeadm::{
     self, AUDIT_LOG_DIRECTORY, CONFIG_PATH, ControlPlaneFile, ENCRYPTION_PATH, PATCHES_DIRECTORY, STATIC_PODS,

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use insta::assert_snapshot;
-use kbundle_format::Platform;
+use kbundle_format::revocations::RevokedBundle;
+use kbundle_format::{Digest, IndexedBundle, Platform, Revocations, SignatureCheck, fixtures};
 
 use crate::folder::{Folder, Said, Signature};
 
@@ -374,5 +375,32 @@ fn mistakes_about_a_bundle_are_usage() {
     ] {
         let said = folder.kinstall(&[arguments, &key].concat());
         assert!(said.code == Some(2) && said.stderr.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_revoked_bundle_is_refused_before_the_host_is_changed() {
+    let (folder, _) = folder();
+    let revoked = |bundles: &[&[u8]]| {
+        let mut revocations = Revocations::new("2026-11-28T12:00:00Z".parse().unwrap());
+        for list in bundles {
+            let revoked = RevokedBundle { reason: "CVE-2026-1".parse().unwrap(), superseded_by: None };
+            revocations.bundles.insert(Digest::of(list), revoked);
+        }
+        fs::write(folder.path("revocations.json"), revocations.sign(&[&fixtures::key().0])).unwrap();
+    };
+    let verify = ["verify", "good.tar.zst", "--key", "signing.pub", "--revocations", "revocations.json"];
+    revoked(&[]);
+    let said = folder.kinstall(&verify);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert!(said.stdout.contains("revocations.json, number 0"), "{said}");
+
+    let head = IndexedBundle::open(&folder.path("good.tar.zst"), SignatureCheck::Skipped).unwrap();
+    revoked(&[&head.head().list_bytes]);
+    let dry_run = ["run", "good.tar.zst", "--key", "signing.pub", "--revocations", "revocations.json", "--dry-run"];
+    for line in [&verify[..], &dry_run[..]] {
+        let said = folder.kinstall(line);
+        assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{said}");
+        assert!(said.stderr.contains("the bundle is revoked: CVE-2026-1"), "{said}");
     }
 }

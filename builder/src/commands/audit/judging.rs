@@ -94,7 +94,8 @@ fn trusted(keys: &[PathBuf], arguments: &JudgingArgs) -> anyhow::Result<Trusted>
         ));
     }
     let strict = arguments.trust.signatures.strict;
-    Trusted::read(keys, &SignatureArguments { threshold: 1, strict, detached: Vec::new() })
+    // Whoever signs advisories need not be trusted for revocations: those are read with the keys of the bundle.
+    Trusted::read(keys, &SignatureArguments { threshold: 1, strict, detached: Vec::new(), revocations: Vec::new() })
 }
 
 fn match_advisories(name: String, reader: Reader, bom: &Bom) -> anyhow::Result<AdvisoriesEvidence> {

@@ -10,7 +10,7 @@ use kbundle::audit::{Evidence, Waiver, junit, sarif};
 use kbundle_advisories::{Finding, Uncompared};
 use kbundle_cli::Advise as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
-use kbundle_commands::recording::{Recorded, Recording};
+use kbundle_commands::recording::Recorded;
 use kbundle_format::audit_record::{
     AppliedPolicy, AuditResult, AuditedAdvisories, BomSource, Outcome, Verdict, auditor,
 };
@@ -76,18 +76,12 @@ pub struct AdvisoriesReport {
 }
 
 pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
-    let recording = recording(arguments)?;
+    let recording = arguments.record.prepare()?;
     let judged = Judged::of(&arguments.judging)?;
     let list = &judged.bundle.head().list_bytes;
     let record =
         recording.map(|recording| recording.write(|key| judged.report.record().sign(list, key))).transpose()?;
     print(&Report { record, ..judged.report }, arguments.format, output)
-}
-
-/// The record to write; `None` if none is asked for.
-fn recording(arguments: &AuditArgs) -> anyhow::Result<Option<Recording>> {
-    let (Some(path), Some(key)) = (&arguments.record, &arguments.sign_key) else { return Ok(None) };
-    Recording::prepare(path, key, &arguments.passphrase, arguments.force.existing()).map(Some)
 }
 
 impl Report {

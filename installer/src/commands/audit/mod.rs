@@ -28,7 +28,7 @@ const DRIFTED: u8 = 4;
 
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
-    let recording = recording::prepare(&arguments.record)?;
+    let recording = arguments.record.prepare()?;
     let former = recording::read_former(arguments)?;
     let mut audit = match fleet::cluster(&arguments.cluster)? {
         Some((spec, options)) => {

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{Host, ledger};
+use crate::host::unfinished::UnfinishedWork;
 use crate::static_pods::StaticPod;
-
-const NAME: &str = "settings.json";
 
 /// What is still to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,27 +46,12 @@ impl Upload {
     }
 }
 
+impl UnfinishedWork for Pending {
+    const FILE: &str = "settings.json";
+    const WORK: &str = "a change of settings";
+}
+
 impl Pending {
-    /// What a run that was cut off left; nothing where none was.
-    pub fn read(host: &Host) -> anyhow::Result<Self> {
-        let path = format!("{}/{NAME}", ledger::DIRECTORY);
-        let Some(text) = host.read(&path)? else { return Ok(Self::default()) };
-        serde_json::from_slice(&text)
-            .with_context(|| format!("while reading {path}, which says what a change of settings has to do"))
-    }
-
-    /// Whether anything is left to do, without reading what.
-    #[must_use]
-    pub fn is_kept(host: &Host) -> bool {
-        host.exists(&format!("{}/{NAME}", ledger::DIRECTORY))
-    }
-
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Both together.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -80,13 +62,5 @@ impl Pending {
         self.uploads.extend(other.uploads);
         self.kube_proxy |= other.kube_proxy;
         self
-    }
-
-    /// Keeps it; removes it when nothing is left to do.
-    pub fn keep(&self, host: &Host) -> anyhow::Result<()> {
-        if self.is_empty() {
-            return Ok(host.remove_record(NAME)?);
-        }
-        Ok(host.keep_record(NAME, &serde_json::to_vec(self)?)?)
     }
 }

@@ -12,6 +12,7 @@ use super::pending::{Pending, Upload};
 use super::{files, stale_patches, write};
 use crate::certificates::aside;
 use crate::failure::Advise;
+use crate::host::unfinished::UnfinishedWork as _;
 use crate::kubeadm::{self, CONFIG_PATH, PATCHES_DIRECTORY};
 use crate::kubectl::Kubectl;
 use crate::static_pods::{self, StaticPod};

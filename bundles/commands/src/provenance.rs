@@ -13,7 +13,7 @@ use crate::signers::Trusted;
 /// What a bundle's provenance is worth to whoever trusts certain keys.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Origin {
+pub enum ProvenanceCheck {
     /// The bundle carries none.
     Absent,
     /// None of the trusted keys signed it.
@@ -31,7 +31,7 @@ pub enum Origin {
     },
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ProvenanceCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("none"),
@@ -48,18 +48,18 @@ impl fmt::Display for Origin {
 ///
 /// # Errors
 /// One that a trusted key signed, but that is malformed or about another list.
-pub fn check(head: &BundleHead, trusted: &Trusted) -> Result<Origin, AttestationError> {
+pub fn check(head: &BundleHead, trusted: &Trusted) -> Result<ProvenanceCheck, AttestationError> {
     let Some(attestation) = head.attestations.iter().find(|one| one.path.as_str() == PROVENANCE_PATH) else {
-        return Ok(Origin::Absent);
+        return Ok(ProvenanceCheck::Absent);
     };
     let path = attestation.path.as_str();
     match Statement::<Provenance>::verify(path, &attestation.content, &head.list_bytes, &trusted.keys()) {
-        Err(AttestationError::Untrusted { .. } | AttestationError::Altered { .. }) => Ok(Origin::NotTrusted),
+        Err(AttestationError::Untrusted { .. } | AttestationError::Altered { .. }) => Ok(ProvenanceCheck::NotTrusted),
         Err(error) => Err(error),
         Ok((statement, signers)) => {
             let Builder { id, version } = statement.predicate.run_details.builder;
             let materials = statement.predicate.build_definition.resolved_dependencies.len();
-            Ok(Origin::Verified { signers, builder: id, versions: version, materials })
+            Ok(ProvenanceCheck::Verified { signers, builder: id, versions: version, materials })
         }
     }
 }
