@@ -1,14 +1,16 @@
 //! What the page shows, and in which order.
 
 use indicatif::HumanBytes;
-use kbundle_format::audit_record::AuditResult;
+use kbundle::diff::Difference;
 use kbundle_format::BundleList;
+use kbundle_format::audit_record::AuditResult;
 use kbundle_page::{Page, Section, Tone};
 use kbundle_sbom::Bom;
 use maud::{Markup, html};
 
 use super::super::audit::Report;
-use super::tables;
+use super::super::comparing::Compared;
+use super::{origins, tables};
 
 /// What the page shows.
 pub struct Contents<'a> {
@@ -20,6 +22,14 @@ pub struct Contents<'a> {
     pub report: &'a Report,
     /// What the provenance is worth, in words.
     pub provenance: &'a str,
+    /// The older bundle that it is compared with.
+    pub since: Option<&'a Predecessor>,
+}
+
+/// An older bundle, and what differs from it.
+pub struct Predecessor {
+    pub old: Compared,
+    pub differences: Vec<Difference>,
 }
 
 /// The page as HTML.
@@ -38,15 +48,19 @@ pub fn page(contents: &Contents<'_>) -> String {
 }
 
 fn sections(contents: &Contents<'_>) -> Vec<Section> {
-    let Contents { list, bom, report, .. } = contents;
+    let Contents { list, bom, report, since, .. } = contents;
     let mut sections = vec![Section::new("verdicts", "Verdicts", tables::verdicts(&report.verdicts))];
     if let Some(advisories) = &report.advisories {
         sections.push(Section::new("advisories", "Advisories", tables::advisories(&advisories.findings)));
         let excluded = tables::excluded(&advisories.findings);
         sections.push(Section::new("vex", "Advisories that VEX takes out", excluded));
     }
+    if let Some(Predecessor { old, differences }) = since {
+        let title = format!("What differs from {}", old.bundle);
+        sections.push(Section::new("since", title, tables::differences(differences)));
+    }
     sections.extend([
-        Section::new("origins", "Where the content came from", tables::origins(list)),
+        Section::new("origins", "Where the content came from", origins::of(list)),
         Section::new("images", "Images", tables::images(list)),
         Section::new("files", "Files", tables::files(list)),
         Section::new("packages", "Packages", tables::packages(bom)),
@@ -75,6 +89,12 @@ fn summary(contents: &Contents<'_>) -> Markup {
                 @for rego in &report.policy.rego { "; " (rego.name) ", " code { (rego.digest) } }
             }
             dt { "Advisories" } dd { (advisories(report)) }
+            @if let Some(Predecessor { old, differences }) = contents.since {
+                dt { "Compared with" } dd {
+                    (old.bundle) " (Kubernetes " (old.kubernetes_version) "), list " code { (old.list_digest) } ": "
+                    @match differences.len() { 0 => "nothing differs", 1 => "1 difference", count => { (count) " differences" } }
+                }
+            }
             dt { "Time" } dd { (report.time) ", by the clock of the machine that made this page" }
             dt { "Made by" } dd { "kbundle " (env!("CARGO_PKG_VERSION")) }
         }

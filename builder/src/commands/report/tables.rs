@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
+use kbundle::diff::{Change, Difference};
 use kbundle_advisories::{Finding, Severity, place};
 use kbundle_format::audit_record::{Looked, Outcome, Verdict};
-use kbundle_format::{BundleList, Entry, EntryKind, EntryPath};
+use kbundle_format::{BundleList, Entry, EntryPath};
 use kbundle_page::{Table, Tone, listed};
 use kbundle_sbom::Bom;
 use kbundle_sbom::cyclonedx::Kind;
@@ -105,27 +106,21 @@ pub fn excluded(findings: &[Finding]) -> Markup {
     Table::new("statements", headings).with(rows).html()
 }
 
-/// Content by the host that it came from.
-pub fn origins(list: &BundleList) -> Markup {
-    let mut hosts: BTreeMap<(&str, &str), (usize, u64)> = BTreeMap::new();
-    for entry in &list.entries {
-        let from = entry.origin.as_ref().map_or(("made by the build", "-"), |origin| {
-            let host = origin.url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-            (host.unwrap_or("the site's own files"), origin.pin.as_str())
-        });
-        let (entries, bytes) = hosts.entry(from).or_default();
-        *entries += 1;
-        *bytes += entry.size;
-    }
-    let rows = hosts.iter().map(|((host, pin), (entries, bytes))| {
+/// What differs from an older bundle.
+pub fn differences(differences: &[Difference]) -> Markup {
+    let row = |difference: &Difference| {
+        let tone = if difference.change == Change::Downgraded { Tone::Caution } else { Tone::Plain };
         html! {
-            td { (host) }
-            td { (pin) }
-            td { (entries) }
-            td data-order=(bytes) { (HumanBytes(*bytes)) }
+            td.word data-order=(difference.topic as u8) { (difference.topic.heading()) }
+            td class={ "word " (tone.class()) } { (difference.change.as_str()) }
+            td { (difference.within.as_deref().unwrap_or("-")) }
+            td { (difference.name) }
+            td { (difference.old.as_deref().unwrap_or("-")) }
+            td { (difference.new.as_deref().unwrap_or("-")) }
         }
-    });
-    Table::new("sources", ["Host or registry", "Pinned by", "Entries", "Size"]).with(rows).html()
+    };
+    let headings = ["Subject", "Change", "Inside of", "What", "Old", "New"];
+    Table::new("differences", headings).with(differences.iter().map(row)).html()
 }
 
 /// Where an entry came from and how it was pinned: two cells.
@@ -152,11 +147,7 @@ pub fn images(list: &BundleList) -> Markup {
 
 /// Everything else.
 pub fn files(list: &BundleList) -> Markup {
-    let of_image = |entry: &&Entry| {
-        use EntryKind::{ImageConfig, ImageIndex, ImageLayer, ImageManifest, OciLayout};
-        matches!(entry.kind, ImageConfig | ImageIndex | ImageLayer | ImageManifest | OciLayout)
-    };
-    let rows = list.entries.iter().filter(|entry| !of_image(entry)).map(|entry| {
+    let rows = list.entries.iter().filter(|entry| !entry.kind.is_of_images()).map(|entry| {
         html! {
             td { (entry.path) }
             td { (entry.component.as_ref().map_or("-", |component| component.version.as_str())) }

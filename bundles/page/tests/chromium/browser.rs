@@ -38,9 +38,9 @@ impl Driver {
         let command = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut driver = Self(command.expect("chromedriver: Debian's package chromium-driver"));
         let lines = BufReader::new(driver.0.stdout.take().unwrap()).lines();
-        let port = lines.map(Result::unwrap).find_map(|line| {
-            line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
-        });
+        let port = lines
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
         (driver, port.expect("chromedriver says its port"))
     }
 }
@@ -65,7 +65,8 @@ impl Browser {
         let options = json!({ "goog:chromeOptions": { "args": arguments } });
         let Value::Object(options) = options else { unreachable!("an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client = builder.capabilities(Capabilities::from_iter(options)).connect(&format!("http://127.0.0.1:{port}"));
+        let client =
+            builder.capabilities(Capabilities::from_iter(options)).connect(&format!("http://127.0.0.1:{port}"));
         Self { client: client.await.unwrap(), driver, folder }
     }
 
@@ -112,8 +113,10 @@ impl Browser {
 /// The addresses in a log of the network that are elsewhere, each once.
 pub fn requests_in(log: &str) -> Vec<String> {
     let urls = log.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let mut urls: Vec<_> =
-        urls.filter(|url| ["http", "ws", "ftp"].iter().any(|scheme| url.starts_with(scheme))).map(str::to_owned).collect();
+    let mut urls: Vec<_> = urls
+        .filter(|url| ["http", "ws", "ftp"].iter().any(|scheme| url.starts_with(scheme)))
+        .map(str::to_owned)
+        .collect();
     urls.sort();
     urls.dedup();
     urls

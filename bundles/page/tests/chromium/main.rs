@@ -90,7 +90,10 @@ async fn rows_are_found_and_sorted_by_the_keyboard_alone() {
             assert_eq!(order, json!({ "direction": direction, "wrong": 0 }), "{}", page.display());
         }
         // What has the focus can be seen.
-        assert_eq!(evaluate(&browser, "return getComputedStyle(document.activeElement).outlineStyle").await, json!("solid"));
+        assert_eq!(
+            evaluate(&browser, "return getComputedStyle(document.activeElement).outlineStyle").await,
+            json!("solid")
+        );
     }
     browser.end().await;
 }

@@ -24,7 +24,7 @@ pub fn pages() -> Vec<PathBuf> {
     let files = fs_err::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
     let mut pages: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "html")).collect();
     pages.sort();
-    for program in ["kbundle", "own"] {
+    for program in ["kbundle", "kinstall", "own"] {
         let of_program = |page: &PathBuf| page.file_stem().unwrap().to_string_lossy().starts_with(program);
         assert!(pages.iter().any(of_program), "no page of {program} in {}", folder().display());
     }
