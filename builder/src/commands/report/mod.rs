@@ -41,7 +41,6 @@ pub struct Report {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SinceReport {
-    #[serde(flatten)]
     old: Compared,
     /// How many differences the page has; `kbundle diff` has them as JSON.
     differences: usize,

@@ -1,18 +1,30 @@
 //! Chromium, driven by its own WebDriver.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
-use fantoccini::wd::{Capabilities, PrintConfigurationBuilder};
+use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 /// Keys that reach whatever there is on a page; more would go in circles.
 const MOST_KEYS: usize = 200;
+
+/// Without a way to anywhere, and without a screen.
+const SAFE: [&str; 6] = [
+    "--headless=new",
+    // Chromium's sandbox does not work for root, who runs the tests. The pages are the project's own.
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--window-size=1280,960",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+];
 
 /// A browser with a profile of its own, and the log of its network.
 pub struct Browser {
@@ -50,18 +62,9 @@ impl Browser {
         let (driver, port) = Driver::start();
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name).display().to_string();
-        let arguments = [
-            "--headless=new".to_owned(),
-            // Chromium's sandbox does not work for root, who runs the tests. The pages are the project's own.
-            "--no-sandbox".to_owned(),
-            "--disable-dev-shm-usage".to_owned(),
-            "--window-size=1280,960".to_owned(),
-            // What Chromium asks for on its own account.
-            "--disable-background-networking".to_owned(),
-            "--disable-component-update".to_owned(),
-            format!("--user-data-dir={}", inside("profile")),
-            format!("--log-net-log={}", inside("network.json")),
-        ];
+        let mut arguments = SAFE.map(str::to_owned).to_vec();
+        arguments.push(format!("--user-data-dir={}", inside("profile")));
+        arguments.push(format!("--log-net-log={}", inside("network.json")));
         let options = json!({ "goog:chromeOptions": { "args": arguments } });
         let Value::Object(options) = options else { unreachable!("an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -98,26 +101,33 @@ impl Browser {
         }
         panic!("{MOST_KEYS} keys do not lead to {condition}");
     }
-
-    /// The text of the page as it is printed.
-    pub async fn printed_text(&self) -> String {
-        let printed = self.client.print(PrintConfigurationBuilder::default().build().unwrap()).await.unwrap();
-        let file: PathBuf = self.folder.path().join("printed.pdf");
-        fs_err::write(&file, printed).unwrap();
-        let text = Command::new("pdftotext").arg(&file).arg("-").output().expect("pdftotext: Debian's poppler-utils");
-        assert!(text.status.success(), "{text:?}");
-        String::from_utf8(text.stdout).unwrap()
-    }
 }
 
-/// The addresses in a log of the network that are elsewhere, each once.
-pub fn requests_in(log: &str) -> Vec<String> {
-    let urls = log.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let mut urls: Vec<_> = urls
-        .filter(|url| ["http", "ws", "ftp"].iter().any(|scheme| url.starts_with(scheme)))
-        .map(str::to_owned)
-        .collect();
-    urls.sort();
-    urls.dedup();
-    urls
+/// The text of a page as it is printed. Chromium prints by itself: its WebDriver gives up after a time, and this must not depend on one.
+pub fn printed_text(page: &Path) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("printed.pdf");
+    let printed = Command::new("chromium")
+        .args(SAFE)
+        .args(["--no-pdf-header-footer", &format!("--user-data-dir={}", folder.path().join("profile").display())])
+        .arg(format!("--print-to-pdf={}", file.display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("chromium: Debian's package chromium");
+    assert!(printed.status.success(), "{printed:?}");
+    let text = Command::new("pdftotext").arg(&file).arg("-").output().expect("pdftotext: Debian's poppler-utils");
+    assert!(text.status.success(), "{text:?}");
+    String::from_utf8(text.stdout).unwrap()
+}
+
+/// The addresses that a page asked for, by the log of the network, each once. What the browser asks for on its own account has no origin.
+pub fn requests_in(log: &str) -> BTreeSet<String> {
+    let log: Value = serde_json::from_str(log).unwrap();
+    let started = &log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"];
+    assert!(started.is_u64(), "the log of the network does not have the form that is known");
+    let events = log["events"].as_array().unwrap().iter().filter(|event| event["type"] == *started);
+    let asked = events
+        .map(|event| &event["params"])
+        .filter(|asked| asked["initiator"].as_str().is_some_and(|origin| origin != "not an origin"));
+    asked.map(|asked| asked["url"].as_str().unwrap().to_owned()).collect()
 }

@@ -16,8 +16,11 @@ const order = (table, column) => {
   return { direction: sorted === 1 ? direction : null, wrong: wrong.length };
 };
 
-// A word of the last row.
-const rare = (table) => rows(table).at(-1).textContent.trim().split(/\s+/).at(-1);
+// The longest word of the last row's cells.
+const rare = (table) => {
+  const words = [...rows(table).at(-1).children].flatMap((cell) => cell.textContent.trim().split(/\s+/));
+  return words.reduce((one, other) => (other.length > one.length ? other : one));
+};
 
 // How many rows are shown, how many are shown or hidden against the search, and what the page says.
 const shown = (table) => {
@@ -32,9 +35,6 @@ const shown = (table) => {
     count: label.querySelector("output").textContent,
   };
 };
-
-// Text of the page's last cell.
-const last = () => [...document.querySelectorAll("td")].at(-1).innerText;
 
 // Headings in order, one of the first level; language, title, main part; tables with captions and scopes; links that lead somewhere.
 const outline = () => {

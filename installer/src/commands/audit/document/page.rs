@@ -84,7 +84,8 @@ fn hosts(hosts: &[AuditedHost]) -> Markup {
             @match &host.audit {
                 Some(audit) => (audited(audit)),
                 None => {
-                    td colspan="6" { (host.failure.as_deref().unwrap_or("it was not audited")) }
+                    td { (host.failure.as_deref().unwrap_or("it was not audited")) }
+                    @for _ in 0..5 { td { "-" } }
                 }
             }
         }
@@ -108,13 +109,13 @@ fn audited(audit: &HostAudit) -> Markup {
 
 /// Every finding with the host that has it.
 fn with_hosts(hosts: &[AuditedHost]) -> impl Iterator<Item = (&str, &Finding)> {
-    hosts.iter().flat_map(|host| findings(host).map(|finding| (host.host.as_str(), finding)))
+    hosts.iter().flat_map(|host| findings(host).map(move |finding| (host.host.as_str(), finding)))
 }
 
 fn not_approved(hosts: &[AuditedHost]) -> Markup {
     let row = |(host, finding): (&str, &Finding)| {
         let expected = match &finding.verdict {
-            Verdict::Drifted { expected, .. } => expected,
+            Verdict::Drifted { expected, .. } => expected.as_str(),
             Verdict::Unknown { .. } | Verdict::AsApproved => "-",
         };
         html! {
