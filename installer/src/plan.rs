@@ -189,14 +189,14 @@ mod tests {
         kubeadm-config: write kubeadm's configuration, an encryption key and an audit policy
         control-plane: set up the control plane with kubeadm 1.25.2
         kubeconfig: give root a kubeconfig
-        dns: let CoreDNS answer for the cluster alone, since this host knows no name server
+        dns: let CoreDNS answer only for the cluster, since this host has no name server
         bridge: give this host's pods a bridge
         network: connect pods with those of other hosts by routes
         taint: let node-1 run pods of users
         file-modes: close the kubelet's configuration to other users
-        image-keeper: guard the images against deletion
-        certificate-timer: have certificates renewed before they end
-        addons: remove add-ons that are listed no longer
+        image-keeper: keep images from being deleted
+        certificate-timer: renew certificates before they expire, by a timer
+        addons: remove add-ons that are no longer listed
         ready: wait until the node is ready and the system's pods run
         ");
     }

@@ -238,12 +238,12 @@ impl Act {
     pub fn title(self) -> &'static str {
         match self {
             Self::Stop => "stop the kubelet, and with the snapshot the control plane and etcd",
-            Self::Files => "bring back the former programs, configuration and static pods",
+            Self::Files => "restore the former binaries, configuration and static pods",
             Self::Runtime => "start the former containerd",
-            Self::Store => "put the snapshot of etcd in the place of its data",
+            Self::Store => "replace the data of etcd with the snapshot",
             Self::Etcd => "start the former etcd",
             Self::Kubelet => "start the former kubelet and control plane",
-            Self::Objects => "bring back kubeadm's settings, CoreDNS and kube-proxy",
+            Self::Objects => "restore kubeadm's settings, CoreDNS and kube-proxy",
             Self::Ready => "wait until the node is ready",
         }
     }

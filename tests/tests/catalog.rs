@@ -103,7 +103,7 @@ fn every_version_with_the_defaults_makes_a_plan() {
     let several = three_and_two();
     let mut rows = 0;
     for (version, release) in &catalog.releases {
-        let calico = format!("network: connect pods by calico {}", release.addons["calico"]);
+        let calico = format!("network: connect pods with calico {}", release.addons["calico"]);
         for platforms in [&["linux/amd64"][..], &["linux/arm64"], &["linux/amd64", "linux/arm64"]] {
             let list = list_of(catalog.select(&defaults(*version, platforms)).unwrap());
             for platform in &list.platforms {

@@ -67,7 +67,7 @@ fn add(arguments: &RevocationsAddArgs, output: OutputFormat) -> anyhow::Result<(
     write_atomically(list, &signed, 0o644).with_context(|| format!("cannot write {}", list.display()))?;
     let signers = keys.iter().map(|key| key.verifying_key().id()).collect();
     let report = Report { schema: SCHEMA, list: list.display().to_string(), signers, revocations };
-    Ok(output::done(output, &text(&report), &report)?)
+    Ok(output::result(output, &text(&report), &report)?)
 }
 
 /// The list that is there; an empty one if there is none.

@@ -259,6 +259,12 @@ pub struct Asked {
 impl Asked {
     /// Reads the keys and signatures that the arguments name.
     pub fn of(arguments: &TrustArgs) -> anyhow::Result<Self> {
+        if arguments.unsigned && !arguments.signatures.revocations.is_empty() {
+            return Err(failure::usage(
+                "a list of revocations was given, and no key to verify it with",
+                "give the public key of whoever signs your bundles with `--key`, and leave out `--unsigned`",
+            ));
+        }
         let trusted =
             if arguments.unsigned { None } else { Some(Trusted::read(&arguments.key, &arguments.signatures)?) };
         Ok(Self { trusted, detached: signers::detached(&arguments.signatures)? })

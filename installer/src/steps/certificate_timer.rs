@@ -22,7 +22,7 @@ impl Step for CertificateTimer {
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "have certificates renewed before they end".to_owned()
+        "renew certificates before they expire, by a timer".to_owned()
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {

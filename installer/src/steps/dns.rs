@@ -27,7 +27,7 @@ impl Step for Dns {
             return "go without DNS in the cluster, since the bundle has no CoreDNS".to_owned();
         }
         if servers.is_empty() {
-            return "let CoreDNS answer for the cluster alone, since this host knows no name server".to_owned();
+            return "let CoreDNS answer only for the cluster, since this host has no name server".to_owned();
         }
         let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
         format!("let CoreDNS forward other names to {}", servers.join(", "))

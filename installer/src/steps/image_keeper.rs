@@ -34,7 +34,7 @@ impl Step for ImageKeeper {
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "guard the images against deletion".to_owned()
+        "keep images from being deleted".to_owned()
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {

@@ -28,8 +28,8 @@ impl Step for Network {
         match (cni, version) {
             (Cni::None, _) => "leave the network of pods to the site".to_owned(),
             (Cni::Bridge, _) => "connect pods with those of other hosts by routes".to_owned(),
-            (_, Some(version)) => format!("connect pods by {} {version}", cni.as_str()),
-            (_, None) => format!("connect pods by {}", cni.as_str()),
+            (_, Some(version)) => format!("connect pods with {} {version}", cni.as_str()),
+            (_, None) => format!("connect pods with {}", cni.as_str()),
         }
     }
 

@@ -44,7 +44,7 @@ impl Step for OsPackages {
     fn title(&self, inputs: &Inputs<'_>) -> String {
         let names: Vec<_> = for_host(inputs.list, inputs.facts).filter_map(name).collect();
         let distribution = distribution(inputs.facts).map(|name| name.to_string()).unwrap_or_default();
-        format!("install what this host lacks of the packages for {distribution}: {}", names.join(", "))
+        format!("install missing packages for {distribution}: {}", names.join(", "))
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {
@@ -196,7 +196,7 @@ mod tests {
         };
         assert_eq!(
             title(&cluster).unwrap(),
-            "install what this host lacks of the packages for debian-12: libmnl0, conntrack, netbase"
+            "install missing packages for debian-12: libmnl0, conntrack, netbase"
         );
         cluster.facts.os.version_id = "13".to_owned();
         assert_eq!(title(&cluster), None);

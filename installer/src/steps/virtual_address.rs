@@ -34,7 +34,7 @@ impl Step for VirtualAddress {
 
     fn title(&self, inputs: &Inputs<'_>) -> String {
         let address = inputs.spec.api.address.map(|address| address.to_string()).unwrap_or_default();
-        format!("hold {address} on one of the control planes, by kube-vip")
+        format!("keep {address} on one of the control planes with kube-vip")
     }
 
     fn concerns(&self, inputs: &Inputs<'_>) -> bool {

@@ -39,6 +39,11 @@ impl Folder {
         Self { directory, signing }
     }
 
+    /// The key that signs the bundles.
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -141,7 +141,7 @@ fn neighbour(client: &Host, address: &str) -> anyhow::Result<String> {
     found.map(str::to_owned).with_context(|| format!("{address} has no neighbour: {told}"))
 }
 
-/// What is listed no longer goes, but for volumes and what others put beside it; and all of it when that is asked for.
+/// What is no longer listed goes, but for volumes and what others put beside it; and all of it when that is asked for.
 fn assert_add_ons_go(site: &mut Site) -> anyhow::Result<()> {
     let gone = |site: &Site, what: &str| site.cluster("cp1").kubectl(&format!("get {what} --ignore-not-found -o name"));
     site.cluster("cp1").kubectl("-n metallb-system create configmap theirs")?;

@@ -1,5 +1,5 @@
 //! The add-ons and charts of the bundle that the description lists: applied one after another, each waited for before the next, in the order of
-//! the list but behind what they need. Add-ons are removed when they are listed no longer; [`kept`] is how the cluster knows what was applied.
+//! the list but behind what they need. Add-ons are removed when they are no longer listed; [`kept`] is how the cluster knows what was applied.
 
 mod foreign;
 mod kept;
@@ -101,7 +101,7 @@ impl Step for Addons {
         };
         let names: Vec<_> = in_order(inputs).into_iter().map(named).collect();
         if names.is_empty() {
-            return "remove add-ons that are listed no longer".to_owned();
+            return "remove add-ons that are no longer listed".to_owned();
         }
         format!("add {} to the cluster", names.join(", "))
     }
@@ -200,7 +200,7 @@ fn in_order<'a>(inputs: &Inputs<'a>) -> Vec<&'a str> {
     inputs.list.after.in_order(&names)
 }
 
-/// The add-ons that are known and listed no longer. What one that was removed left behind stays until it is to be deleted.
+/// The add-ons that are known and no longer listed. What one that was removed left behind stays until it is to be deleted.
 fn leaving<'a>(context: &Context<'_>, kept: &'a BTreeMap<String, KeptAddon>) -> Vec<&'a KeptAddon> {
     let is_listed = |known: &&KeptAddon| context.spec.addons.iter().any(|name| name.as_str() == known.name);
     let is_over =

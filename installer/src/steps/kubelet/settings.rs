@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_that_is_not_well_gets_its_former_settings_back() {
+    fn an_unhealthy_kubelet_gets_its_former_settings_back() {
         // systemd says so.
         fn ill(root: &std::path::Path, command: &Command) -> Option<String> {
             let asked = command.arguments.join(" ");
@@ -187,7 +187,7 @@ mod tests {
         let bench = standing(&with("{}"), ill);
         let before = configuration(&bench);
         let error = apply(&bench, &with("{max-pods: 60}")).unwrap_err();
-        assert!(format!("{error:#}").contains("has its former ones again"), "{error:#}");
+        assert!(format!("{error:#}").contains("its former ones are restored"), "{error:#}");
         assert_eq!(configuration(&bench), before);
         let differs =
             bench.look_as(&with("{max-pods: 60}"), "w1", &JoinMaterial::default(), |context| differ(context).unwrap());

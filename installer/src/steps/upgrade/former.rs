@@ -14,7 +14,7 @@ impl Step for KeepFormer {
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "copy the programs and the configuration in use, for a rollback".to_owned()
+        "copy the binaries and the configuration in use, for a rollback".to_owned()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

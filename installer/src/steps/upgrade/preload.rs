@@ -13,7 +13,7 @@ impl Step for Preload {
     }
 
     fn title(&self, _inputs: &Inputs<'_>) -> String {
-        "unpack the new programs beside those that run".to_owned()
+        "unpack the new binaries beside those that run".to_owned()
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {

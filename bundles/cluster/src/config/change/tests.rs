@@ -76,8 +76,8 @@ fn what_is_rolled_out_says_what_restarts() {
     insta::assert_snapshot!(told(|spec| spec.api_server.extra_args = [("v".to_owned(), "4".into())].into()), @"api-server.extra-args.v was absent and is 4 now: the static pods of the API servers; restarts the API servers, one after another");
     insta::assert_snapshot!(told(|spec| spec.kubelet.max_pods = 120), @"kubelet.max-pods was 110 and is 120 now: the configuration of the kubelets; restarts kubelets, one after another; pods live on");
     insta::assert_snapshot!(told(|spec| spec.hosts[1].labels = [("rack".to_owned(), "r1".to_owned())].into()), @"
-    labels.disk of host w1 was ssd and is absent now: the node's labels; one that kinstall gave and that is listed no longer goes; nothing restarts
-    labels.rack of host w1 was absent and is r1 now: the node's labels; one that kinstall gave and that is listed no longer goes; nothing restarts
+    labels.disk of host w1 was ssd and is absent now: the node's labels; one that kinstall gave is removed when it is no longer listed; nothing restarts
+    labels.rack of host w1 was absent and is r1 now: the node's labels; one that kinstall gave is removed when it is no longer listed; nothing restarts
     ");
     insta::assert_snapshot!(told(|spec| spec.host_preparation = Switch::Enabled), @"host-preparation was absent and is enabled now: hosts are made fit where it is enabled; `kinstall reset` alone takes that back; nothing restarts");
 }
