@@ -204,32 +204,54 @@ go_wrapper() { # GO MODULE VERSION [STAGING-VERSION]
 }
 
 # Kubernetes' modules that lie in its own repository, at VERSION or the nearest before it that the
-# proxy serves. No program is made of the samples: empty modules stand in for them.
+# proxy serves. Of the samples any patch of the minor will do: only the conformance tests import one.
+# Where none is served, an empty module stands in.
 staging_modules() { # GO VERSION GO.MOD -> lines of a `replace` block
     local module version
     sed -nE 's,^\s*(\S+) => \./staging/src/.*,\1,p' "$3" | while read -r module; do
-        if [[ $module == */sample-* ]]; then
+        if version=$(nearest_served "$1" "$module" "$2"); then
+            [[ $version == "$2" ]] || say "$module $2 is not served, $version stands in for it"
+            printf '%s => %s v%s\n' "$module" "$module" "$version"
+        elif [[ $module != */sample-* ]]; then
+            die "the Go module proxy serves no patch of $module ${2%.*} up to $2"
+        elif version=$(first_served_after "$1" "$module" "$2"); then
+            say "$module $2 is not served, $version stands in for it"
+            printf '%s => %s v%s\n' "$module" "$module" "$version"
+        else
             mkdir -p "${module##*/}"
             printf 'module %s\n' "$module" >"${module##*/}/go.mod"
             printf '%s => ./%s\n' "$module" "${module##*/}"
-        else
-            version=$(nearest_served "$1" "$module" "$2") || exit
-            [[ $version == "$2" ]] || say "$module $2 is not served, $version stands in for it"
-            printf '%s => %s v%s\n' "$module" "$module" "$version"
         fi
     done
 }
 
-# The version, or the nearest patch before it, that the proxy serves. Asked outside any module.
+# The version, or the nearest patch before it, that the proxy serves.
 nearest_served() { # GO MODULE VERSION
     local patch
     for ((patch = ${3##*.}; patch >= 0; patch--)); do
-        if (cd / && GOTOOLCHAIN=local "$1" mod download "$2@v${3%.*}.$patch") >/dev/null 2>&1; then
+        if is_served "$1" "$2" "${3%.*}.$patch"; then
             printf '%s.%s\n' "${3%.*}" "$patch"
             return
         fi
     done
-    die "the Go module proxy serves no patch of $2 ${3%.*} up to $3"
+    return 1
+}
+
+# The nearest of the ten patches after the version that the proxy serves.
+first_served_after() { # GO MODULE VERSION
+    local patch
+    for ((patch = ${3##*.} + 1; patch <= ${3##*.} + 10; patch++)); do
+        if is_served "$1" "$2" "${3%.*}.$patch"; then
+            printf '%s.%s\n' "${3%.*}" "$patch"
+            return
+        fi
+    done
+    return 1
+}
+
+# Asked outside any module.
+is_served() { # GO MODULE VERSION
+    (cd / && GOTOOLCHAIN=local "$1" mod download "$2@v$3") >/dev/null 2>&1
 }
 
 go_build() { # GO GO-BUILD-ARGS...
