@@ -44,7 +44,11 @@ fn signatures_of_a_revoked_key_do_not_count() {
 fn a_key_that_revokes_itself_signs_nothing_more() {
     let upstream = signed_twice();
     add(&upstream, &["--public-key", "signing.pub", "--key", "signing.key"]);
-    refused(&upstream, &[&["verify", "bundle.tar.zst", "--key", "signing.pub"], &REVOKED[..]].concat(), "0 of 1 needed");
+    refused(
+        &upstream,
+        &[&["verify", "bundle.tar.zst", "--key", "signing.pub"], &REVOKED[..]].concat(),
+        "0 of 1 needed",
+    );
 }
 
 #[test]
@@ -71,13 +75,19 @@ fn a_list_is_signed_by_a_trusted_key_or_is_not_used() {
     refused(&upstream, &verify, "revocations.json has no signature by a trusted key");
     let changed = String::from_utf8(before.clone()).unwrap().replacen("\"sig\":\"", "\"sig\":\"AA", 1);
     fs::write(upstream.path("changed.json"), changed).unwrap();
-    refused(
-        &upstream,
-        &["revocations", "show", "changed.json", "--key", "second.pub"],
-        "changed.json is not what",
-    );
+    refused(&upstream, &["revocations", "show", "changed.json", "--key", "second.pub"], "changed.json is not what");
 
-    let another = ["revocations", "add", "revocations.json", "--reason", "x", "--public-key", "second.pub", "--key", "signing.key"];
+    let another = [
+        "revocations",
+        "add",
+        "revocations.json",
+        "--reason",
+        "x",
+        "--public-key",
+        "second.pub",
+        "--key",
+        "signing.key",
+    ];
     refused(&upstream, &another, "the list was not changed");
     assert_eq!(fs::read(upstream.path("revocations.json")).unwrap(), before);
     let said = success(&upstream.kbundle([&another[..], &["--signed-by", "second.pub"]].concat()));
@@ -86,7 +96,8 @@ fn a_list_is_signed_by_a_trusted_key_or_is_not_used() {
     assert!(said.contains("laptop stolen") && said.contains(": x"), "{said}");
 
     fs::write(upstream.path("notes.txt"), "mine").unwrap();
-    let line = ["revocations", "add", "notes.txt", "--reason", "x", "--public-key", "second.pub", "--key", "signing.key"];
+    let line =
+        ["revocations", "add", "notes.txt", "--reason", "x", "--public-key", "second.pub", "--key", "signing.key"];
     refused(&upstream, &line, "notes.txt is not a file of revocations");
     assert_eq!(fs::read_to_string(upstream.path("notes.txt")).unwrap(), "mine");
 }

@@ -194,10 +194,7 @@ mod tests {
             let inputs = cluster.inputs(&topology);
             OsPackages.concerns(&inputs).then(|| OsPackages.title(&inputs))
         };
-        assert_eq!(
-            title(&cluster).unwrap(),
-            "install missing packages for debian-12: libmnl0, conntrack, netbase"
-        );
+        assert_eq!(title(&cluster).unwrap(), "install missing packages for debian-12: libmnl0, conntrack, netbase");
         cluster.facts.os.version_id = "13".to_owned();
         assert_eq!(title(&cluster), None);
         cluster.facts.os.version_id = String::new();

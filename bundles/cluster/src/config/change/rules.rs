@@ -54,8 +54,14 @@ pub const RULES: &[(&str, Effect)] = &[
     ("hosts[].arch", without_restart("it is compared with the host")),
     ("hosts[].roles", refused("other programs would have to run there", ADD_AGAIN)),
     ("hosts[].ssh", without_restart("kinstall connects by it")),
-    ("hosts[].labels", without_restart("the node's labels; one that kinstall gave is removed when it is no longer listed")),
-    ("hosts[].taints", without_restart("the node's taints; one that kinstall gave is removed when it is no longer listed")),
+    (
+        "hosts[].labels",
+        without_restart("the node's labels; one that kinstall gave is removed when it is no longer listed"),
+    ),
+    (
+        "hosts[].taints",
+        without_restart("the node's taints; one that kinstall gave is removed when it is no longer listed"),
+    ),
     ("hosts[].kubelet", rolled_out("the configuration of this host's kubelet", "this host's kubelet; pods live on")),
     ("hosts[].kubeadm-patches", PATCHES),
     ("ssh", without_restart("kinstall connects by it")),
