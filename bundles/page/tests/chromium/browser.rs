@@ -1,15 +1,18 @@
 //! Chromium, driven by its own WebDriver.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 /// Keys that reach whatever there is on a page; more would go in circles.
@@ -34,23 +37,36 @@ pub struct Browser {
     folder: tempfile::TempDir,
 }
 
-/// Ends with the test, also where it fails. Its browser ends with it.
-struct Driver(Child);
+/// Ends with the test, also where it fails, and its browser with it.
+struct Driver {
+    child: Child,
+    /// The browser's processes have its other end, too.
+    stdout: BufReader<ChildStdout>,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // A driver that is killed leaves its browser behind: both are one group of processes.
+        let group = self.child.id().try_into().map(Pid::from_raw).expect("a process id");
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.child.wait();
+        // It ends when the last of them has.
+        let _ = io::copy(&mut self.stdout, &mut io::sink());
     }
 }
 
 impl Driver {
     /// Starts it on a free port, which it says.
     fn start() -> (Self, u16) {
-        let command = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut driver = Self(command.expect("chromedriver: Debian's package chromium-driver"));
-        let lines = BufReader::new(driver.0.stdout.take().unwrap()).lines();
-        let port = lines
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().expect("chromedriver: Debian's package chromium-driver");
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut driver = Self { child, stdout };
+        let port = driver
+            .stdout
+            .by_ref()
+            .lines()
             .map(Result::unwrap)
             .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
         (driver, port.expect("chromedriver says its port"))
@@ -59,8 +75,8 @@ impl Driver {
 
 impl Browser {
     pub async fn start() -> Self {
-        let (driver, port) = Driver::start();
         let folder = tempfile::tempdir().unwrap();
+        let (driver, port) = Driver::start();
         let inside = |name: &str| folder.path().join(name).display().to_string();
         let mut arguments = SAFE.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", inside("profile")));
@@ -84,6 +100,11 @@ impl Browser {
         fs_err::read_to_string(self.folder.path().join("network.json")).unwrap()
     }
 
+    /// The folder of its profile, which is in the command line of each of its processes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What has the focus.
     pub async fn active(&self) -> Element {
         self.client.active_element().await.unwrap()
@@ -101,6 +122,12 @@ impl Browser {
         }
         panic!("{MOST_KEYS} keys do not lead to {condition}");
     }
+}
+
+/// How many processes were started with this text in their command line.
+pub fn processes_with(text: &str) -> usize {
+    let processes = fs_err::read_dir("/proc").unwrap().map(|process| process.unwrap().path().join("cmdline"));
+    processes.filter_map(|path| fs_err::read(path).ok()).filter(|line| String::from_utf8_lossy(line).contains(text)).count()
 }
 
 /// The text of a page as it is printed. Chromium prints by itself: its WebDriver gives up after a time, and this must not depend on one.

@@ -9,12 +9,13 @@ mod pages;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::path::Path;
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
-use self::browser::{Browser, printed_text, requests_in};
+use self::browser::{Browser, printed_text, processes_with, requests_in};
 use self::pages::{PACKAGES, pages};
 
 /// What asks for something from elsewhere, to see that the log of the network has it.
@@ -147,6 +148,20 @@ async fn a_page_that_asks_for_something_would_be_seen() {
     browser.open(&page).await;
     let log = browser.end().await;
     assert_eq!(requests_in(&log), [format!("http://127.0.0.1:{port}/seen.png")].into());
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: ./ci/report-page"]
+async fn a_test_that_fails_leaves_no_browser_behind() {
+    let browser = Browser::start().await;
+    let folder = browser.folder().display().to_string();
+    assert!(processes_with(&folder) > 1);
+    let failed = tokio::spawn(async move {
+        browser.open(Path::new("/")).await;
+        panic!("as a test does that fails");
+    });
+    assert!(failed.await.unwrap_err().is_panic());
+    assert_eq!(processes_with(&folder), 0);
 }
 
 #[test]
