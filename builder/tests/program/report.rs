@@ -35,7 +35,7 @@ fn the_page_has_what_differs_from_the_older_bundle() {
 #[test]
 fn an_older_bundle_that_is_not_trusted_is_refused_and_no_page_is_written() {
     let upstream = two();
-    success(&upstream.build(&["--out", "bare.tar.zst"]));
+    success(&upstream.build(&["--out", "bare.tar.zst", "--unsigned"]));
     let (code, text) = failure(&upstream.kbundle([&REPORT[..], &["--since", "bare.tar.zst"]].concat()));
     assert_eq!((code, text.contains("bare.tar.zst")), (3, true), "{text}");
     let (code, text) = failure(&upstream.kbundle([&REPORT[..], &["--since", "absent.tar.zst"]].concat()));

@@ -63,12 +63,10 @@ impl Driver {
         let mut child = command.spawn().expect("chromedriver: Debian's package chromium-driver");
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut driver = Self { child, stdout };
-        let port = driver
-            .stdout
-            .by_ref()
-            .lines()
-            .map(Result::unwrap)
-            .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        let port =
+            driver.stdout.by_ref().lines().map(Result::unwrap).find_map(|line| {
+                line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
+            });
         (driver, port.expect("chromedriver says its port"))
     }
 }
@@ -84,9 +82,9 @@ impl Browser {
         let options = json!({ "goog:chromeOptions": { "args": arguments } });
         let Value::Object(options) = options else { unreachable!("an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client =
-            builder.capabilities(Capabilities::from_iter(options)).connect(&format!("http://127.0.0.1:{port}"));
-        Self { client: client.await.unwrap(), driver, folder }
+        let address = format!("http://127.0.0.1:{port}");
+        let client = builder.capabilities(Capabilities::from_iter(options)).connect(&address).await.unwrap();
+        Self { client, driver, folder }
     }
 
     pub async fn open(&self, page: &Path) {
@@ -127,7 +125,10 @@ impl Browser {
 /// How many processes were started with this text in their command line.
 pub fn processes_with(text: &str) -> usize {
     let processes = fs_err::read_dir("/proc").unwrap().map(|process| process.unwrap().path().join("cmdline"));
-    processes.filter_map(|path| fs_err::read(path).ok()).filter(|line| String::from_utf8_lossy(line).contains(text)).count()
+    processes
+        .filter_map(|path| fs_err::read(path).ok())
+        .filter(|line| String::from_utf8_lossy(line).contains(text))
+        .count()
 }
 
 /// The text of a page as it is printed. Chromium prints by itself: its WebDriver gives up after a time, and this must not depend on one.
