@@ -33,15 +33,20 @@ pub struct AuditArgs {
 /// Write the audit of a bundle as one HTML page
 ///
 /// Judges as `kbundle audit` does, and writes verdicts with their evidence, advisories, images, files and packages with licences, pins and origins as tables
-/// that sort and search. The page asks for nothing from elsewhere and opens from a stick. It is written, with exit code 0, also where the policy refuses the
-/// bundle, and says so at its top.
+/// that sort and search, and a picture of where each byte came from. With `--since`, also what differs from an older bundle. The page asks for nothing from
+/// elsewhere and opens from a stick. It is written, with exit code 0, also where the policy refuses the bundle, and says so at its top.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  kbundle report bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub --out report.html"
+    after_long_help = "Examples:\n  kbundle report bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub --out report.html\n  kbundle report k8s-1.25.3-amd64.tar.zst --since k8s-1.25.2-amd64.tar.zst --key signing.pub"
 )]
 pub struct ReportArgs {
     #[command(flatten)]
     pub judging: JudgingArgs,
+    /// Also show what differs from this older bundle, as `kbundle diff` does
+    ///
+    /// A file, one of its volumes, or a folder with its volumes. It has to be signed like the bundle.
+    #[arg(long, value_name = "OLD")]
+    pub since: Option<PathBuf>,
     /// Write to this file, or - for standard output
     #[arg(short = 'o', long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,

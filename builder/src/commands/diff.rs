@@ -1,21 +1,15 @@
 //! `kbundle diff`
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
-use kbundle::diff::{Change, Difference, ImageSettings, Side, Topic, compare};
+use kbundle::diff::{Change, Difference, Topic};
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
-use kbundle_commands::input::{Asked, Input};
-use kbundle_format::oci::Document;
-use kbundle_format::{Digest, Entry, EntryPath, IndexedBundle, KeyId, KubeVersion};
-use kbundle_sbom::{Bom, CYCLONEDX_PATH};
+use kbundle_commands::input::Asked;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::sbom;
+use super::comparing::{Compared, Opened, differences};
 use crate::cli::{DiffArgs, DiffFormat};
 
 /// What the program exits with where something differs. A script so can tell it from a failure.
@@ -35,35 +29,15 @@ pub struct Report {
     differences: Vec<Difference>,
 }
 
-/// One of the two bundles.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Compared {
-    bundle: String,
-    kubernetes_version: KubeVersion,
-    list_digest: Digest,
-}
-
-/// A bundle that was opened.
-struct Opened {
-    input: Input,
-    bundle: IndexedBundle,
-}
-
 pub fn run(arguments: &DiffArgs, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let asked = Asked::of(&arguments.trust)?;
-    let open = |path: &Path| {
-        let input = Input::find_file(path)?;
-        let bundle = input.open_indexed(asked.check())?;
-        anyhow::Ok(Opened { input, bundle })
-    };
-    let (old, new) = (open(&arguments.old)?, open(&arguments.new)?);
+    let (old, new) = (Opened::open(&arguments.old, &asked)?, Opened::open(&arguments.new, &asked)?);
     let topics = if arguments.only.is_empty() { Topic::ALL.to_vec() } else { arguments.only.clone() };
-    let differences = compare(&side(&old, &new, &topics)?, &side(&new, &old, &topics)?, &topics);
+    let differences = differences(&old, &new, &topics)?;
     let report = Report {
         schema: SCHEMA,
-        old: compared(&old),
-        new: compared(&new),
+        old: old.compared(),
+        new: new.compared(),
         identical: differences.is_empty(),
         compared: topics,
         differences,
@@ -74,65 +48,6 @@ pub fn run(arguments: &DiffArgs, output: OutputFormat) -> anyhow::Result<ExitCod
     };
     output::result(output, &text, &report)?;
     Ok(if report.identical { ExitCode::SUCCESS } else { DIFFERS.into() })
-}
-
-fn compared(Opened { input, bundle }: &Opened) -> Compared {
-    Compared {
-        bundle: input.name.clone(),
-        kubernetes_version: bundle.list().kubernetes_version,
-        list_digest: Digest::of(&bundle.head().list_bytes),
-    }
-}
-
-/// What the topics need of a bundle. A differential one leaves out what the `other` has.
-fn side<'a>(opened: &'a Opened, other: &Opened, topics: &[Topic]) -> anyhow::Result<Side<'a>> {
-    let Opened { input, bundle } = opened;
-    let asks = |wanted: &[Topic]| topics.iter().any(|topic| wanted.contains(topic));
-    let bom = if asks(&[Topic::Packages, Topic::Licences]) { Some(bom(input, bundle)?) } else { None };
-    let mut images = BTreeMap::new();
-    if asks(&[Topic::Images, Topic::Settings]) {
-        for image in &bundle.list().images {
-            images.insert(image.manifest, settings(opened, other, &image.manifest)?);
-        }
-    }
-    let signers = bundle
-        .head()
-        .signatures
-        .iter()
-        .filter_map(|file| file.name.as_str().strip_suffix(".sig")?.parse::<KeyId>().ok());
-    Ok(Side { list: bundle.list(), signers: signers.collect(), bom, images })
-}
-
-fn bom(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Bom> {
-    if let Some(bytes) = sbom::carried(input, bundle, CYCLONEDX_PATH)? {
-        Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))
-    } else {
-        output::note(&format!("{} carries no list of packages; making it from its content", input.name))?;
-        sbom::computed(input, bundle)
-    }
-}
-
-fn settings(opened: &Opened, other: &Opened, manifest: &Digest) -> anyhow::Result<ImageSettings> {
-    let parsed = Document::parse(&blob(opened, other, manifest)?);
-    let Ok(Document::Manifest { config, layers, .. }) = parsed else {
-        return Err(anyhow!("{} has an image whose manifest {manifest} is not an image manifest", opened.input.name));
-    };
-    let layers = layers.into_iter().map(|layer| layer.digest).collect();
-    Ok(ImageSettings::of(layers, &blob(opened, other, &config.digest)?))
-}
-
-/// A small blob of a bundle, from the bundle itself or from the other one.
-fn blob(opened: &Opened, other: &Opened, digest: &Digest) -> anyhow::Result<Vec<u8>> {
-    let path = EntryPath::blob(digest);
-    let entry_of = |bundle: &IndexedBundle| -> Option<Entry> {
-        bundle.list().entry(path.as_str()).filter(|entry| bundle.carries(entry)).cloned()
-    };
-    for Opened { input, bundle } in [opened, other] {
-        if let Some(entry) = entry_of(bundle) {
-            return bundle.read_entry(&entry).map_err(|error| input.refusal(error));
-        }
-    }
-    Err(anyhow!("{} does not carry {path}, and neither does {}", opened.input.name, other.input.name))
 }
 
 fn sign(change: Change) -> &'static str {

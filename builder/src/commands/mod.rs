@@ -6,6 +6,7 @@ pub mod build;
 pub mod cat;
 pub mod catalog;
 pub mod check;
+mod comparing;
 pub mod config;
 pub mod diff;
 mod documents;

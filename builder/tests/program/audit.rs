@@ -27,7 +27,7 @@ pub fn write_osv(upstream: &Upstream) {
     }
 }
 
-const PACK: [&str; 6] = ["advisories", "pack", "--osv", "osv", "--key", "signing.key"];
+pub const PACK: [&str; 6] = ["advisories", "pack", "--osv", "osv", "--key", "signing.key"];
 
 #[test]
 fn advisories_are_packed_the_same_way_twice_and_other_tools_read_them() {

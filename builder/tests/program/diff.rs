@@ -22,7 +22,7 @@ pub fn two() -> Upstream {
     upstream
 }
 
-fn diff(upstream: &Upstream, more: &[&str]) -> (Option<i32>, String) {
+pub fn diff(upstream: &Upstream, more: &[&str]) -> (Option<i32>, String) {
     let output = upstream.kbundle([&["diff"], more, &["--key", "signing.pub"]].concat());
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }

@@ -139,7 +139,10 @@ const CASES: [Case; 35] = [
     ),
     case(
         "report",
-        &["report new.tar.zst --key signing.pub --out report.html"],
+        &[
+            "report new.tar.zst --key signing.pub --out report.html",
+            "report new.tar.zst --since new.tar.zst --key signing.pub --out since.html",
+        ],
         3,
         "report new.tar.zst --key signing.pub --out signing.pub",
     ),

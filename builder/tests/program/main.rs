@@ -27,6 +27,7 @@ mod plan;
 mod reading;
 mod reference;
 mod registry;
+mod report;
 mod revocations;
 mod sbom;
 mod sealing;

@@ -8,7 +8,7 @@
 //! | [`signing_key`], [`recording`] | private keys and their passphrases; the signed record of an audit |
 //! | [`verify`], [`inspect`], [`extract`], [`join`], [`repair`] | one command each: its arguments, what it does, what it prints |
 //! | [`unpack`], [`target`], [`composed`] | content written to a folder; bundles made of bundles |
-//! | [`destination`], [`interrupt`] | where output goes and what it may replace; what a signal does to it |
+//! | [`destination`], [`interrupt`], [`small_file`] | where output goes and what it may replace; what a signal does to it; a file that is written at once |
 //!
 //! Why it is a crate of its own: `docs/decisions/shared-commands.md`.
 
@@ -29,6 +29,7 @@ pub mod required_audit;
 pub mod sealing;
 pub mod signers;
 pub mod signing_key;
+pub mod small_file;
 pub mod target;
 pub mod unpack;
 pub mod verify;

@@ -1,19 +1,16 @@
 //! Signed records of audits: the key is read and the name looked at before the audit, and the record is written after it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use kbundle_cli::Explained as _;
 use kbundle_format::{KeyId, SigningKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::arguments::{ForceArgs, PassphraseArgs};
-use crate::destination::{Destination, Existing, refuse_stdout};
-use crate::interrupt::{Interrupt, interrupted, nothing_written};
+use crate::destination::Existing;
 use crate::signing_key::signing_key;
+use crate::small_file::SmallFile;
 
 /// A signed record beside what an audit prints.
 #[derive(Debug, Args)]
@@ -47,9 +44,8 @@ impl RecordArgs {
 
 /// A record that is written once the audit is over.
 pub struct Recording {
-    path: PathBuf,
     key: SigningKey,
-    destination: Destination,
+    file: SmallFile,
 }
 
 /// The record that was written.
@@ -64,23 +60,14 @@ pub struct Recorded {
 impl Recording {
     /// Reads the key and looks at the name.
     pub fn prepare(path: &Path, key: &Path, passphrase: &PassphraseArgs, existing: Existing) -> anyhow::Result<Self> {
-        refuse_stdout(path, "the record of an audit").explained()?;
-        let key = signing_key(key, passphrase)?;
-        let destination = Destination::find(path, None, existing).explained()?;
-        Ok(Self { path: path.to_owned(), key, destination })
+        let file = SmallFile::beside_output(path, "the record of an audit", existing)?;
+        Ok(Self { key: signing_key(key, passphrase)?, file })
     }
 
     /// Writes the record that `sign` makes with the key.
     pub fn write(self, sign: impl FnOnce(&SigningKey) -> Vec<u8>) -> anyhow::Result<Recorded> {
-        let interrupt = Interrupt::watch()?;
-        let (file, signer) = (self.path.display().to_string(), self.key.verifying_key().id());
-        let record = sign(&self.key);
-        let write = |destination: Destination| {
-            let mut writing = destination.start(&interrupt).explained()?;
-            writing.write_all(&record).with_context(|| format!("cannot write {file}"))?;
-            writing.commit().explained()
-        };
-        interrupted(&interrupt, write(self.destination), nothing_written)?;
+        let (file, signer) = (self.file.name().to_owned(), self.key.verifying_key().id());
+        self.file.write(&sign(&self.key))?;
         Ok(Recorded { file, signer })
     }
 }

@@ -13,6 +13,7 @@ Examples:
   kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --deep --all --output json
   kinstall audit --key signing.pub
   kinstall audit k8s-1.25.2-amd64.tar.zst --key signing.pub --config cluster.yaml
+  kinstall audit --key signing.pub --config cluster.yaml --all --report november.html
   kinstall audit --key signing.pub --config cluster.yaml --record november.json --sign-key auditor.key
   kinstall audit --key signing.pub --config cluster.yaml --since november.json --record-key auditor.pub";
 
@@ -48,6 +49,12 @@ pub struct AuditArguments {
     /// The public key that signed the record of --since
     #[arg(long, value_name = "FILE", requires = "since")]
     pub record_key: Option<PathBuf>,
+    /// Also write the audit as one HTML page to this file
+    ///
+    /// Hosts, what is not as approved, and what hosts differ in, as tables that sort and search; with `--all`, also what is as approved. It is
+    /// written whatever the audit finds, and asks for nothing from elsewhere.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Also list what is as approved; --output json always does
     #[arg(long)]
     pub all: bool,

@@ -20,16 +20,15 @@ use kbundle_format::{Digest, EntryKind, EntryPath, IndexedBundle, KeyId, Moment,
 use kbundle_sbom::{Bom, CYCLONEDX_PATH, PrivilegedFile, describe};
 
 use super::super::advisories::reading;
+use super::super::comparing::Opened;
 use super::super::sbom;
 use super::Report;
 use crate::cli::JudgingArgs;
 
 /// A bundle that was judged.
 pub struct Judged {
-    /// The bundle, all of whose content was verified.
-    pub bundle: IndexedBundle,
-    /// What is inside.
-    pub bom: Bom,
+    /// The bundle, all of whose content was verified, and what is inside.
+    pub opened: Opened,
     /// What the provenance is worth, in words.
     pub provenance: String,
     /// What came out.
@@ -65,7 +64,8 @@ impl Judged {
         let rego = policy.rego_files();
         let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest, rego };
         let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
-        Ok(Self { provenance: asked.provenance(bundle.head()).explained()?, bundle, bom, report })
+        let provenance = asked.provenance(bundle.head()).explained()?;
+        Ok(Self { opened: Opened { input, bundle, bom: Some(bom) }, provenance, report })
     }
 }
 

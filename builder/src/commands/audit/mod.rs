@@ -78,7 +78,7 @@ pub struct AdvisoriesReport {
 pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
     let recording = arguments.record.prepare()?;
     let judged = Judged::of(&arguments.judging)?;
-    let list = &judged.bundle.head().list_bytes;
+    let list = &judged.opened.bundle.head().list_bytes;
     let record =
         recording.map(|recording| recording.write(|key| judged.report.record().sign(list, key))).transpose()?;
     print(&Report { record, ..judged.report }, arguments.format, output)

@@ -1,22 +1,23 @@
 //! `kbundle report`
 
+mod origins;
 mod page;
 mod tables;
 
-use std::io::Write as _;
+use std::path::Path;
 
-use anyhow::Context as _;
-use kbundle_cli::Explained as _;
+use kbundle::diff::Topic;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
-use kbundle_commands::destination::Destination;
-use kbundle_commands::interrupt::{Interrupt, interrupted, nothing_written};
+use kbundle_commands::input::Asked;
+use kbundle_commands::small_file::SmallFile;
 use kbundle_format::Digest;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::page::{Contents, page};
+use self::page::{Contents, Predecessor, page};
 use super::audit::judging::Judged;
-use crate::cli::ReportArgs;
+use super::comparing::{Compared, Opened, differences};
+use crate::cli::{JudgingArgs, ReportArgs};
 
 /// What `--output json` prints.
 #[derive(Serialize, JsonSchema)]
@@ -31,20 +32,34 @@ pub struct Report {
     /// The page, or `-` for standard output.
     page: String,
     size_bytes: u64,
+    /// The older bundle that it was compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<SinceReport>,
+}
+
+/// An older bundle, and how much differs from it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SinceReport {
+    old: Compared,
+    /// How many differences the page has; `kbundle diff` has them as JSON.
+    differences: usize,
 }
 
 pub fn run(arguments: &ReportArgs, output: OutputFormat) -> anyhow::Result<()> {
-    let destination = Destination::find(&arguments.out, None, arguments.force.existing()).explained()?;
-    let Judged { bundle, bom, provenance, report } = Judged::of(&arguments.judging)?;
-    let html = page(&Contents { list: bundle.list(), bom: &bom, report: &report, provenance: &provenance });
-    let name = arguments.out.display().to_string();
-    let interrupt = Interrupt::watch()?;
-    let write = |destination: Destination| {
-        let mut writing = destination.start(&interrupt).explained()?;
-        writing.write_all(html.as_bytes()).with_context(|| format!("cannot write {name}"))?;
-        writing.commit().explained()
-    };
-    let written = interrupted(&interrupt, write(destination), nothing_written)?;
+    let file = SmallFile::prepare(&arguments.out, arguments.force.existing())?;
+    let old = arguments.since.as_ref().map(|old| open_old(old, &arguments.judging)).transpose()?;
+    let Judged { opened, provenance, report } = Judged::of(&arguments.judging)?;
+    let since = old.map(|old| Predecessor::of(&old, &opened)).transpose()?;
+    let html = page(&Contents {
+        list: opened.bundle.list(),
+        bom: opened.bom.as_ref().expect("what was judged was looked into"),
+        report: &report,
+        provenance: &provenance,
+        since: since.as_ref(),
+    });
+    let name = file.name().to_owned();
+    let size_bytes = file.write(html.as_bytes())?;
     let allowed = if report.allowed { "allows" } else { "REFUSES" };
     let text = format!("{name}: the policy {} {allowed} {}", report.policy.name, report.bundle);
     let done = Report {
@@ -53,7 +68,19 @@ pub fn run(arguments: &ReportArgs, output: OutputFormat) -> anyhow::Result<()> {
         list_digest: report.list_digest,
         allowed: report.allowed,
         page: name,
-        size_bytes: written.size_bytes,
+        size_bytes,
+        since: since.map(|since| SinceReport { old: since.old, differences: since.differences.len() }),
     };
     Ok(output::done(output, &text, &done)?)
+}
+
+/// Looked at first: a mistake in its name is told before a long audit.
+fn open_old(old: &Path, judging: &JudgingArgs) -> anyhow::Result<Opened> {
+    Opened::open(old, &Asked::of(&judging.trust)?)
+}
+
+impl Predecessor {
+    fn of(old: &Opened, new: &Opened) -> anyhow::Result<Self> {
+        Ok(Self { old: old.compared(), differences: differences(old, new, &Topic::ALL)? })
+    }
 }

@@ -1,20 +1,16 @@
-//! The page: one file that asks for nothing from elsewhere.
-//!
-//! Names in a bundle are whatever its builder wrote. The templates escape all of them, and the page's policy lets no script run but its own.
+//! What the page shows, and in which order.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use indicatif::HumanBytes;
+use kbundle::diff::Difference;
+use kbundle_format::BundleList;
 use kbundle_format::audit_record::AuditResult;
-use kbundle_format::{BundleList, Digest};
+use kbundle_page::{Page, Section, Tone};
 use kbundle_sbom::Bom;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::super::audit::Report;
-use super::tables;
-
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+use super::super::comparing::Compared;
+use super::{origins, tables};
 
 /// What the page shows.
 pub struct Contents<'a> {
@@ -26,77 +22,57 @@ pub struct Contents<'a> {
     pub report: &'a Report,
     /// What the provenance is worth, in words.
     pub provenance: &'a str,
+    /// The older bundle that it is compared with.
+    pub since: Option<&'a Predecessor>,
+}
+
+/// An older bundle, and what differs from it.
+pub struct Predecessor {
+    pub old: Compared,
+    pub differences: Vec<Difference>,
 }
 
 /// The page as HTML.
 pub fn page(contents: &Contents<'_>) -> String {
-    let sections = sections(contents);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Audit of " (contents.report.bundle) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    h1 { "Audit of " (contents.report.bundle) }
-                    (summary(contents))
-                    nav aria-label="Sections" {
-                        ul { @for (id, title, _) in &sections { li { a href={ "#" (id) } { (title) } } } }
-                    }
-                }
-                main {
-                    @for (id, title, table) in &sections {
-                        section id=(id) { h2 { (title) } (table) }
-                    }
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+    let answer = match AuditResult::of(&contents.report.verdicts) {
+        AuditResult::Passed => (Tone::Good, "The policy allows this bundle"),
+        AuditResult::Refused => (Tone::Bad, "The policy refuses this bundle"),
     };
-    page.into_string()
+    let page = Page {
+        title: format!("Audit of {}", contents.report.bundle),
+        answer: (answer.0, answer.1.to_owned()),
+        summary: summary(contents),
+        sections: sections(contents),
+    };
+    page.html()
 }
 
-fn sections(contents: &Contents<'_>) -> Vec<(&'static str, &'static str, Markup)> {
-    let Contents { list, bom, report, .. } = contents;
-    let mut sections = vec![("verdicts", "Verdicts", tables::verdicts(&report.verdicts))];
+fn sections(contents: &Contents<'_>) -> Vec<Section> {
+    let Contents { list, bom, report, since, .. } = contents;
+    let mut sections = vec![Section::new("verdicts", "Verdicts", tables::verdicts(&report.verdicts))];
     if let Some(advisories) = &report.advisories {
-        sections.push(("advisories", "Advisories", tables::advisories(&advisories.findings)));
-        sections.push(("vex", "Advisories that VEX takes out", tables::excluded(&advisories.findings)));
+        sections.push(Section::new("advisories", "Advisories", tables::advisories(&advisories.findings)));
+        let excluded = tables::excluded(&advisories.findings);
+        sections.push(Section::new("vex", "Advisories that VEX takes out", excluded));
+    }
+    if let Some(Predecessor { old, differences }) = since {
+        let title = format!("What differs from {}", old.bundle);
+        sections.push(Section::new("since", title, tables::differences(differences)));
     }
     sections.extend([
-        ("origins", "Where the content came from", tables::origins(list)),
-        ("images", "Images", tables::images(list)),
-        ("files", "Files", tables::files(list)),
-        ("packages", "Packages", tables::packages(bom)),
+        Section::new("origins", "Where the content came from", origins::of(list)),
+        Section::new("images", "Images", tables::images(list)),
+        Section::new("files", "Files", tables::files(list)),
+        Section::new("packages", "Packages", tables::packages(bom)),
     ]);
     sections
 }
 
-/// What a browser lets the page do: its own style and script, and nothing else.
-fn policy() -> String {
-    let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(Digest::of(text.as_bytes()).as_bytes()));
-    format!(
-        "default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
-}
-
 fn summary(contents: &Contents<'_>) -> Markup {
     let Contents { list, report, .. } = contents;
-    let (class, answer) = match AuditResult::of(&report.verdicts) {
-        AuditResult::Passed => ("answer passed", "The policy allows this bundle"),
-        AuditResult::Refused => ("answer refused", "The policy refuses this bundle"),
-    };
     let platforms: Vec<_> = list.platforms.iter().map(ToString::to_string).collect();
     let signers: Vec<_> = report.signers.iter().map(ToString::to_string).collect();
     html! {
-        p class=(class) { (answer) }
         p { (tables::counts(&report.verdicts)) }
         dl {
             dt { "Kubernetes" } dd { (list.kubernetes_version) " for " (platforms.join(", ")) }
@@ -113,6 +89,12 @@ fn summary(contents: &Contents<'_>) -> Markup {
                 @for rego in &report.policy.rego { "; " (rego.name) ", " code { (rego.digest) } }
             }
             dt { "Advisories" } dd { (advisories(report)) }
+            @if let Some(Predecessor { old, differences }) = contents.since {
+                dt { "Compared with" } dd {
+                    (old.bundle) " (Kubernetes " (old.kubernetes_version) "), list " code { (old.list_digest) } ": "
+                    @match differences.len() { 0 => "nothing differs", 1 => "1 difference", count => { (count) " differences" } }
+                }
+            }
             dt { "Time" } dd { (report.time) ", by the clock of the machine that made this page" }
             dt { "Made by" } dd { "kbundle " (env!("CARGO_PKG_VERSION")) }
         }

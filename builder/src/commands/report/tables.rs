@@ -3,38 +3,14 @@
 use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
+use kbundle::diff::{Change, Difference};
 use kbundle_advisories::{Finding, Severity, place};
 use kbundle_format::audit_record::{Looked, Outcome, Verdict};
-use kbundle_format::{BundleList, Entry, EntryKind, EntryPath};
+use kbundle_format::{BundleList, Entry, EntryPath};
+use kbundle_page::{Table, Tone, listed};
 use kbundle_sbom::Bom;
 use kbundle_sbom::cyclonedx::Kind;
 use maud::{Markup, html};
-
-/// How many places of a row are shown; `kbundle audit --output json` has all.
-const SHOWN_PLACES: usize = 10;
-
-fn table(what: &str, headings: &[&str], rows: &[Markup]) -> Markup {
-    if rows.is_empty() {
-        return html! { p { "No " (what) "." } };
-    }
-    html! {
-        table {
-            caption { (rows.len()) " " (what) }
-            thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-            tbody { @for row in rows { tr { (row) } } }
-        }
-    }
-}
-
-/// A few of many.
-fn listed(items: &[Markup]) -> Markup {
-    html! {
-        ul {
-            @for item in items.iter().take(SHOWN_PLACES) { li { (item) } }
-            @if items.len() > SHOWN_PLACES { li { "and " (items.len() - SHOWN_PLACES) " more" } }
-        }
-    }
-}
 
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
@@ -43,6 +19,15 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Waived => "waived",
         Outcome::Skipped => "skipped",
         Outcome::Passed => "passed",
+    }
+}
+
+fn tone(outcome: Outcome) -> Tone {
+    match outcome {
+        Outcome::Refused => Tone::Bad,
+        Outcome::Warned | Outcome::Waived => Tone::Caution,
+        Outcome::Skipped => Tone::Plain,
+        Outcome::Passed => Tone::Good,
     }
 }
 
@@ -62,7 +47,7 @@ fn looked(looked: &Looked) -> Markup {
 pub fn verdicts(verdicts: &[Verdict]) -> Markup {
     let row = |verdict: &Verdict| {
         html! {
-            td class={ "word " (word(verdict.outcome)) } data-order=(verdict.outcome as u8) { (word(verdict.outcome)) }
+            td class={ "word " (tone(verdict.outcome).class()) } data-order=(verdict.outcome as u8) { (word(verdict.outcome)) }
             td.word { (verdict.rule.as_str()) }
             td { (verdict.subject) }
             td { (verdict.expected) }
@@ -76,7 +61,7 @@ pub fn verdicts(verdicts: &[Verdict]) -> Markup {
         }
     };
     let headings = ["Outcome", "Rule", "Subject", "Expected", "Found", "Looked at"];
-    table("verdicts", &headings, &verdicts.iter().map(row).collect::<Vec<_>>())
+    Table::new("verdicts", headings).with(verdicts.iter().map(row)).html()
 }
 
 fn severity(severity: Option<Severity>) -> Markup {
@@ -100,7 +85,7 @@ pub fn advisories(findings: &[Finding]) -> Markup {
     };
     let rows: Vec<_> = findings.iter().filter(|finding| !finding.places.is_empty()).map(row).collect();
     let headings = ["Advisory", "Severity", "Package", "Version", "Fixed in", "Summary", "Images and files"];
-    table("advisories", &headings, &rows)
+    Table::new("advisories", headings).with(rows).html()
 }
 
 /// What VEX documents take out.
@@ -118,30 +103,24 @@ pub fn excluded(findings: &[Finding]) -> Markup {
         })
     });
     let headings = ["Advisory", "Severity", "Package", "Image or file", "Status", "Reason"];
-    table("statements", &headings, &rows.collect::<Vec<_>>())
+    Table::new("statements", headings).with(rows).html()
 }
 
-/// Content by the host that it came from.
-pub fn origins(list: &BundleList) -> Markup {
-    let mut hosts: BTreeMap<(&str, &str), (usize, u64)> = BTreeMap::new();
-    for entry in &list.entries {
-        let from = entry.origin.as_ref().map_or(("made by the build", "-"), |origin| {
-            let host = origin.url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-            (host.unwrap_or("the site's own files"), origin.pin.as_str())
-        });
-        let (entries, bytes) = hosts.entry(from).or_default();
-        *entries += 1;
-        *bytes += entry.size;
-    }
-    let rows = hosts.iter().map(|((host, pin), (entries, bytes))| {
+/// What differs from an older bundle.
+pub fn differences(differences: &[Difference]) -> Markup {
+    let row = |difference: &Difference| {
+        let tone = if difference.change == Change::Downgraded { Tone::Caution } else { Tone::Plain };
         html! {
-            td { (host) }
-            td { (pin) }
-            td { (entries) }
-            td data-order=(bytes) { (HumanBytes(*bytes)) }
+            td.word data-order=(difference.topic as u8) { (difference.topic.heading()) }
+            td class={ "word " (tone.class()) } { (difference.change.as_str()) }
+            td { (difference.within.as_deref().unwrap_or("-")) }
+            td { (difference.name) }
+            td { (difference.old.as_deref().unwrap_or("-")) }
+            td { (difference.new.as_deref().unwrap_or("-")) }
         }
-    });
-    table("sources", &["Host or registry", "Pinned by", "Entries", "Size"], &rows.collect::<Vec<_>>())
+    };
+    let headings = ["Subject", "Change", "Inside of", "What", "Old", "New"];
+    Table::new("differences", headings).with(differences.iter().map(row)).html()
 }
 
 /// Where an entry came from and how it was pinned: two cells.
@@ -163,16 +142,12 @@ pub fn images(list: &BundleList) -> Markup {
             td { code { (image.manifest) } }
         }
     });
-    table("images", &["Image", "Platform", "Origin", "Pinned by", "Manifest"], &rows.collect::<Vec<_>>())
+    Table::new("images", ["Image", "Platform", "Origin", "Pinned by", "Manifest"]).with(rows).html()
 }
 
 /// Everything else.
 pub fn files(list: &BundleList) -> Markup {
-    let of_image = |entry: &&Entry| {
-        use EntryKind::{ImageConfig, ImageIndex, ImageLayer, ImageManifest, OciLayout};
-        matches!(entry.kind, ImageConfig | ImageIndex | ImageLayer | ImageManifest | OciLayout)
-    };
-    let rows = list.entries.iter().filter(|entry| !of_image(entry)).map(|entry| {
+    let rows = list.entries.iter().filter(|entry| !entry.kind.is_of_images()).map(|entry| {
         html! {
             td { (entry.path) }
             td { (entry.component.as_ref().map_or("-", |component| component.version.as_str())) }
@@ -183,7 +158,7 @@ pub fn files(list: &BundleList) -> Markup {
         }
     });
     let headings = ["File", "Version", "Licence", "Size", "Origin", "Pinned by", "Digest"];
-    table("files", &headings, &rows.collect::<Vec<_>>())
+    Table::new("files", headings).with(rows).html()
 }
 
 /// Packages, each once, with the images and files that have it.
@@ -210,5 +185,5 @@ pub fn packages(bom: &Bom) -> Markup {
             td { (listed(places)) }
         }
     });
-    table("packages", &["Package", "Version", "Kind", "Licence", "Images and files"], &rows.collect::<Vec<_>>())
+    Table::new("packages", ["Package", "Version", "Kind", "Licence", "Images and files"]).with(rows).html()
 }

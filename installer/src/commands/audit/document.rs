@@ -1,9 +1,12 @@
 //! What `kinstall audit` prints.
 
+mod page;
+
 use std::fmt::{self, Write as _};
 
 use anyhow::anyhow;
 use kbundle_commands::recording::{Recorded, Recording};
+use kbundle_commands::small_file::SmallFile;
 use kbundle_format::{KeyId, Moment};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -35,6 +38,9 @@ pub struct Audit {
     /// The signed record that was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Recorded>,
+    /// The page that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 impl Audit {
@@ -44,7 +50,7 @@ impl Audit {
             hosts.iter().filter_map(|host| Some((host.host.as_str(), host.audit.as_ref()?))).collect();
         let differences = between(&audited);
         let verdict = overall(&hosts, &differences);
-        Self { schema: SCHEMA, verdict, cluster, hosts, differences, since: None, record: None }
+        Self { schema: SCHEMA, verdict, cluster, hosts, differences, since: None, record: None, page: None }
     }
 
     /// Compares it with an earlier one, where there is one.
@@ -73,6 +79,14 @@ impl Audit {
         Ok(())
     }
 
+    /// Writes the page of it. `all` also lists what is as approved.
+    pub fn write_page(&mut self, file: SmallFile, all: bool) -> anyhow::Result<()> {
+        let name = file.name().to_owned();
+        file.write(page::of(self, Moment::now(), all).as_bytes())?;
+        self.page = Some(name);
+        Ok(())
+    }
+
     /// For people. `all` also lists what is as approved.
     pub fn text(&self, all: bool) -> String {
         let mut text = format!("cluster {}\n", self.cluster);
@@ -82,7 +96,6 @@ impl Audit {
             self.differences.iter().for_each(|difference| text.push_str(&difference_text(difference)));
         }
         text.push_str(&self.since.as_ref().map(since_text).unwrap_or_default());
-        let subject = if self.hosts.len() == 1 { "the host" } else { "the cluster" };
         let counts = if self.hosts.len() == 1 {
             Counts::of(self.hosts.iter().flat_map(findings).map(|finding| word_of(&finding.verdict)))
         } else {
@@ -90,11 +103,20 @@ impl Audit {
         };
         let of_hosts = if self.hosts.len() == 1 { "" } else { "of the hosts, " };
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{subject} is {}: {of_hosts}{counts}", word(self.verdict));
+        let _ = writeln!(text, "{}: {of_hosts}{counts}", self.answer());
         if let Some(Recorded { file, signer }) = &self.record {
             let _ = writeln!(text, "recorded in {file}, signed by {signer}");
         }
+        if let Some(page) = &self.page {
+            let _ = writeln!(text, "the page is in {page}");
+        }
         text
+    }
+
+    /// All of it in a sentence.
+    fn answer(&self) -> String {
+        let subject = if self.hosts.len() == 1 { "the host" } else { "the cluster" };
+        format!("{subject} is {}", word(self.verdict))
     }
 }
 

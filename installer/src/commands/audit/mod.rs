@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use kbundle_cli::output;
 use kbundle_commands::required_audit::RequiredAuditArgs;
+use kbundle_commands::small_file::SmallFile;
 use kbundle_format::{Digest, IndexedBundle};
 use nix::unistd::geteuid;
 
@@ -29,6 +30,7 @@ const DRIFTED: u8 = 4;
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
     let recording = arguments.record.prepare()?;
+    let page = page_file(arguments)?;
     let former = recording::read_former(arguments)?;
     let mut audit = match fleet::cluster(&arguments.cluster)? {
         Some((spec, options)) => {
@@ -45,12 +47,21 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
     if let Some(recording) = recording {
         audit.keep(recording)?;
     }
+    if let Some(page) = page {
+        audit.write_page(page, arguments.all)?;
+    }
     output::result(output, &audit.text(arguments.all), &audit)?;
     Ok(match audit.verdict {
         Overall::AsApproved => ExitCode::SUCCESS,
         Overall::Drifted => DRIFTED.into(),
         Overall::Unknown => ExitCode::FAILURE,
     })
+}
+
+/// The page that is asked for. Its name is looked at before the audit.
+fn page_file(arguments: &AuditArguments) -> anyhow::Result<Option<SmallFile>> {
+    let Some(path) = &arguments.report else { return Ok(None) };
+    SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing()).map(Some)
 }
 
 fn depth(arguments: &AuditArguments) -> ImageDepth {

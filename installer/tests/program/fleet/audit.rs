@@ -139,6 +139,35 @@ fn a_record_is_signed_and_a_later_audit_shows_what_changed() {
 }
 
 #[test]
+fn the_page_is_written_whatever_the_audit_finds_and_is_not_replaced() {
+    let stubs = cluster();
+    stubs.set(3, "says", "ssh: connect to host: Connection timed out\n");
+    stubs.set(3, "code", "255");
+    let drift = json!({"group": "files", "subject": "/etc/a", "verdict": "drifted", "expected": "x", "found": "<y>"});
+    stubs.set(2, "reply-audit", &answer(&with(drift)));
+    let said = audited(&stubs, &["--report", "audit.html", "--output", "json"]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(document["page"], "audit.html");
+    let page = fs_err::read_to_string(stubs.path("audit.html")).unwrap();
+    for part in ["The cluster is not as approved", "<td>x</td><td>&lt;y&gt;</td>", "timed out", "1 as approved"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("What is as approved"), "{page}");
+
+    let asked = stubs.requests(1);
+    let said = audited(&stubs, &["--report", "audit.html", "--all"]);
+    assert_eq!((said.code, stubs.requests(1)), (Some(3), asked), "{}", said.stderr);
+    assert!(said.stderr.contains("audit.html"), "{}", said.stderr);
+    assert_eq!(fs_err::read_to_string(stubs.path("audit.html")).unwrap(), page);
+    let said = audited(&stubs, &["--report", "audit.html", "--all", "--force"]);
+    assert!(said.stdout.ends_with("the page is in audit.html\n"), "{}", said.stdout);
+    assert!(fs_err::read_to_string(stubs.path("audit.html")).unwrap().contains("What is as approved"));
+    let said = audited(&stubs, &["--report", "-"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
 fn there_is_no_record_of_an_audit_of_nothing() {
     let stubs = cluster();
     let refused = json!({"error": "the upgrade of this host is not finished", "causes": [], "hint": null});

@@ -4,7 +4,7 @@ use super::*;
 use crate::failure::FailureReport;
 use crate::host_audit::HostTraits;
 
-fn traits(kernel: &str, roles: &[Role]) -> HostTraits {
+pub fn traits(kernel: &str, roles: &[Role]) -> HostTraits {
     HostTraits {
         node: "w1".into(),
         roles: roles.iter().copied().collect(),
@@ -17,7 +17,7 @@ fn traits(kernel: &str, roles: &[Role]) -> HostTraits {
     }
 }
 
-fn host(name: &str, traits: HostTraits, findings: Vec<Finding>) -> AuditedHost {
+pub fn host(name: &str, traits: HostTraits, findings: Vec<Finding>) -> AuditedHost {
     let audit = HostAudit {
         kubernetes_version: "1.36.3".into(),
         list_digest: Digest::of(b"list"),
@@ -28,7 +28,7 @@ fn host(name: &str, traits: HostTraits, findings: Vec<Finding>) -> AuditedHost {
     AuditedHost::of(name.to_owned(), Ok(audit))
 }
 
-fn unreached(name: &str) -> AuditedHost {
+pub fn unreached(name: &str) -> AuditedHost {
     let report = FailureReport::from(&anyhow::anyhow!("connection timed out").context("cannot connect to 192.0.2.3"));
     AuditedHost::of(name.to_owned(), Err(report))
 }

@@ -1,0 +1,54 @@
+//! Tables. The page's script adds to each a search, and buttons that sort.
+
+use maud::{Markup, html};
+
+/// How many of many are shown in a cell; what programs print as JSON has all.
+const SHOWN_IN_CELL: usize = 10;
+
+/// Rows below headings. Where a cell sorts by something else than its text, it has that in the attribute `data-order`.
+pub struct Table<'a> {
+    what: &'a str,
+    headings: Vec<&'a str>,
+    rows: Vec<Markup>,
+}
+
+impl<'a> Table<'a> {
+    /// An empty one. `what` is what its rows are, in the plural.
+    #[must_use]
+    pub fn new(what: &'a str, headings: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { what, headings: headings.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// With these rows too: each is one `td` for each heading.
+    #[must_use]
+    pub fn with(mut self, rows: impl IntoIterator<Item = Markup>) -> Self {
+        self.rows.extend(rows);
+        self
+    }
+
+    /// The table, or a sentence where it has no rows.
+    #[must_use]
+    pub fn html(&self) -> Markup {
+        if self.rows.is_empty() {
+            return html! { p { "No " (self.what) "." } };
+        }
+        html! {
+            table {
+                caption { (self.rows.len()) " " (self.what) }
+                thead { tr { @for heading in &self.headings { th scope="col" { (heading) } } } }
+                tbody { @for row in &self.rows { tr { (row) } } }
+            }
+        }
+    }
+}
+
+/// A few of many, in a cell.
+#[must_use]
+pub fn listed(items: &[Markup]) -> Markup {
+    html! {
+        ul {
+            @for item in items.iter().take(SHOWN_IN_CELL) { li { (item) } }
+            @if items.len() > SHOWN_IN_CELL { li { "and " (items.len() - SHOWN_IN_CELL) " more" } }
+        }
+    }
+}
