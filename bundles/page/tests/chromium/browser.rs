@@ -1,4 +1,4 @@
-//! Chromium, driven by its own WebDriver.
+//! Chromium, driven by its own `WebDriver`.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -131,7 +131,7 @@ pub fn processes_with(text: &str) -> usize {
         .count()
 }
 
-/// The text of a page as it is printed. Chromium prints by itself: its WebDriver gives up after a time, and this must not depend on one.
+/// The text of a page as it is printed. Chromium prints by itself: its `WebDriver` gives up after a time, and this must not depend on one.
 pub fn printed_text(page: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("printed.pdf");
