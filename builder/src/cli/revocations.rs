@@ -19,20 +19,20 @@ pub enum RevocationsCommand {
 /// Makes the list if there is none. Every command that takes --key takes the list with `--revocations`: it refuses the bundles in it, and
 /// does not count signatures of the keys in it. Carry the list to all sites the same way as public keys.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("revoked").required(true).args(["public_key", "bundle"]))]
+#[command(group = ArgGroup::new("revoked").required(true).args(["revoke_key", "revoke_bundle"]))]
 #[command(
-    after_long_help = "Examples:\n  kbundle revocations add revocations.json --public-key stolen.pub --reason 'laptop stolen' --key signing.key\n  kbundle revocations add revocations.json --bundle old.tar.zst --superseded-by new.tar.zst --reason CVE-2025-0001 --key signing.key"
+    after_long_help = "Examples:\n  kbundle revocations add revocations.json --revoke-key stolen.pub --reason 'laptop stolen' --key signing.key\n  kbundle revocations add revocations.json --revoke-bundle old.tar.zst --superseded-by new.tar.zst --reason CVE-2025-0001 --key signing.key"
 )]
 pub struct RevocationsAddArgs {
     /// The list, which is written again with one more entry
     #[arg(value_name = "LIST")]
     pub list: PathBuf,
     /// Revoke this public key, a file or the key's 64 hex digits
-    #[arg(long, value_name = "FILE|ID", conflicts_with_all = ["bundle", "superseded_by"])]
-    pub public_key: Option<String>,
+    #[arg(long, value_name = "FILE|ID", conflicts_with_all = ["revoke_bundle", "superseded_by"])]
+    pub revoke_key: Option<String>,
     /// Revoke this bundle, a file or the digest of its list; repeatable
     #[arg(long, value_name = "BUNDLE|DIGEST")]
-    pub bundle: Vec<String>,
+    pub revoke_bundle: Vec<String>,
     /// Name the bundle to use instead, a file or the digest of its list
     #[arg(long, value_name = "BUNDLE|DIGEST")]
     pub superseded_by: Option<String>,

@@ -47,11 +47,11 @@ fn add(arguments: &RevocationsAddArgs, output: OutputFormat) -> anyhow::Result<(
     let keys = keys.collect::<anyhow::Result<Vec<_>>>()?;
     let mut revocations = existing(arguments, &keys)?;
     let reason = &arguments.reason;
-    if let Some(revoked) = &arguments.public_key {
+    if let Some(revoked) = &arguments.revoke_key {
         revocations.keys.insert(key_id(revoked)?, RevokedKey { reason: reason.clone() });
     }
     let superseded_by = arguments.superseded_by.as_deref().map(list_digest).transpose()?;
-    for bundle in &arguments.bundle {
+    for bundle in &arguments.revoke_bundle {
         let digest = list_digest(bundle)?;
         if superseded_by == Some(digest) {
             return Err(failure::usage(

@@ -115,11 +115,11 @@ const CASES: [Case; 35] = [
     case(
         "revocations add",
         &[
-            "revocations add revocations.json --public-key ecdsa.pub --reason stolen --key signing.key",
-            "revocations add revocations.json --bundle differential.tar.zst --superseded-by new.tar.zst --reason old --key signing.key",
+            "revocations add revocations.json --revoke-key ecdsa.pub --reason stolen --key signing.key",
+            "revocations add revocations.json --revoke-bundle differential.tar.zst --superseded-by new.tar.zst --reason old --key signing.key",
         ],
         3,
-        "revocations add revocations.json --public-key ecdsa.pub --reason stolen --key new.key",
+        "revocations add revocations.json --revoke-key ecdsa.pub --reason stolen --key new.key",
     ),
     case(
         "revocations show",

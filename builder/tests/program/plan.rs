@@ -141,7 +141,8 @@ fn servers_are_asked_for_sizes_and_for_no_content() {
     assert!(bound("leastBytes") < bound("likelyBytes") && bound("likelyBytes") < bound("mostBytes"));
     let volumes = &report["bundle"]["volumes"];
     success(&upstream.build(&["--unsigned", "--out=cut.tar.zst", "--split=1MiB", "--parity=2"]));
-    let count = (1..=99).take_while(|number| upstream.path(&format!("cut.tar.zst.{number:03}")).exists()).count() as u64;
+    let count =
+        (1..=99).take_while(|number| upstream.path(&format!("cut.tar.zst.{number:03}")).exists()).count() as u64;
     assert!(volumes["least"].as_u64().unwrap() <= count && count <= volumes["most"].as_u64().unwrap(), "{volumes}");
     assert_eq!(volumes["parity"], 2);
 }

@@ -28,7 +28,7 @@ fn refused(upstream: &Upstream, line: &[&str], part: &str) {
 #[test]
 fn signatures_of_a_revoked_key_do_not_count() {
     let upstream = signed_twice();
-    let said = add(&upstream, &["--public-key", "second.pub", "--key", "signing.key"]);
+    let said = add(&upstream, &["--revoke-key", "second.pub", "--key", "signing.key"]);
     assert!(said.contains("number 1") && said.contains("laptop stolen"), "{said}");
     let both = [&["verify", "bundle.tar.zst", "--key", "signing.pub", "--key", "second.pub"], &REVOKED[..]].concat();
     let said = success(&upstream.kbundle(both.clone()));
@@ -43,7 +43,7 @@ fn signatures_of_a_revoked_key_do_not_count() {
 #[test]
 fn a_key_that_revokes_itself_signs_nothing_more() {
     let upstream = signed_twice();
-    add(&upstream, &["--public-key", "signing.pub", "--key", "signing.key"]);
+    add(&upstream, &["--revoke-key", "signing.pub", "--key", "signing.key"]);
     refused(
         &upstream,
         &[&["verify", "bundle.tar.zst", "--key", "signing.pub"], &REVOKED[..]].concat(),
@@ -55,13 +55,13 @@ fn a_key_that_revokes_itself_signs_nothing_more() {
 fn a_revoked_bundle_is_refused_and_names_the_one_that_supersedes_it() {
     let upstream = two();
     let newer = ["--superseded-by", "new.tar.zst", "--key", "signing.key"];
-    let said = add(&upstream, &[&["--bundle", "old.tar.zst"], &newer[..]].concat());
+    let said = add(&upstream, &[&["--revoke-bundle", "old.tar.zst"], &newer[..]].concat());
     let digest = said.split("superseded by ").nth(1).unwrap().trim().to_owned();
     let verify = |bundle| [&["verify", bundle, "--key", "signing.pub"], &REVOKED[..]].concat();
     refused(&upstream, &verify("old.tar.zst"), "the bundle is revoked: laptop stolen");
     refused(&upstream, &verify("old.tar.zst"), &digest);
     success(&upstream.kbundle(verify("new.tar.zst")));
-    let line = ["revocations", "add", "revocations.json", "--reason", "x", "--bundle", "new.tar.zst"];
+    let line = ["revocations", "add", "revocations.json", "--reason", "x", "--revoke-bundle", "new.tar.zst"];
     let (code, text) = failure(&upstream.kbundle([&line[..], &newer[..]].concat()));
     assert_eq!((code, text.contains("cannot supersede itself")), (2, true), "{text}");
 }
@@ -69,7 +69,7 @@ fn a_revoked_bundle_is_refused_and_names_the_one_that_supersedes_it() {
 #[test]
 fn a_list_is_signed_by_a_trusted_key_or_is_not_used() {
     let upstream = signed_twice();
-    add(&upstream, &["--public-key", "signing.pub", "--key", "second.key"]);
+    add(&upstream, &["--revoke-key", "signing.pub", "--key", "second.key"]);
     let before = fs::read(upstream.path("revocations.json")).unwrap();
     let verify = [&["verify", "bundle.tar.zst", "--key", "signing.pub"], &REVOKED[..]].concat();
     refused(&upstream, &verify, "revocations.json has no signature by a trusted key");
@@ -83,7 +83,7 @@ fn a_list_is_signed_by_a_trusted_key_or_is_not_used() {
         "revocations.json",
         "--reason",
         "x",
-        "--public-key",
+        "--revoke-key",
         "second.pub",
         "--key",
         "signing.key",
@@ -97,7 +97,7 @@ fn a_list_is_signed_by_a_trusted_key_or_is_not_used() {
 
     fs::write(upstream.path("notes.txt"), "mine").unwrap();
     let line =
-        ["revocations", "add", "notes.txt", "--reason", "x", "--public-key", "second.pub", "--key", "signing.key"];
+        ["revocations", "add", "notes.txt", "--reason", "x", "--revoke-key", "second.pub", "--key", "signing.key"];
     refused(&upstream, &line, "notes.txt is not a file of revocations");
     assert_eq!(fs::read_to_string(upstream.path("notes.txt")).unwrap(), "mine");
 }
@@ -109,14 +109,14 @@ fn an_audit_by_a_revoked_key_is_refused() {
     success(&upstream.kbundle([&["audit", "bundle.tar.zst", "--key", "signing.pub"], &record[..]].concat()));
     let demanded = ["verify", "bundle.tar.zst", "--key", "signing.pub", "--require-audit", "second.pub"];
     success(&upstream.kbundle(demanded));
-    add(&upstream, &["--public-key", "second.pub", "--key", "signing.key"]);
+    add(&upstream, &["--revoke-key", "second.pub", "--key", "signing.key"]);
     refused(&upstream, &[&demanded[..], &REVOKED[..]].concat(), "the key of the audit, second.pub, is revoked");
 }
 
 #[test]
 fn revocations_need_a_key() {
     let upstream = signed_twice();
-    add(&upstream, &["--public-key", "second.pub", "--key", "signing.key"]);
+    add(&upstream, &["--revoke-key", "second.pub", "--key", "signing.key"]);
     let line = [&["licences", "bundle.tar.zst", "--unsigned"], &REVOKED[..]].concat();
     let (code, text) = failure(&upstream.kbundle(line));
     assert_eq!((code, text.contains("--key")), (2, true), "{text}");
