@@ -16,7 +16,7 @@ pub enum RevocationsCommand {
 
 /// Add a key or bundles to a signed list of revocations
 ///
-/// Makes the list if there is none. Every command that takes --key takes the list with `--revocations`: it refuses the bundles in it, and
+/// Makes the list if there is none. Every command that verifies a bundle takes the list with `--revocations`: it refuses the bundles in it, and
 /// does not count signatures of the keys in it. Carry the list to all sites the same way as public keys.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("revoked").required(true).args(["revoke_key", "revoke_bundle"]))]
