@@ -38,6 +38,13 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# ignored_tests ARGUMENTS...: cargo test, with tests that need a program or data from outside. That none ran is a failure.
+ignored_tests() {
+    local log="target/ignored-tests.log"
+    cargo test --locked "$@" 2>&1 | tee "$log" || return
+    grep -q '^test result: ok\. [1-9]' "$log" || fail "no test ran: cargo test $*"
+}
+
 # lab_release OLDEST|NEWEST: the Kubernetes release that the tests call so.
 lab_release() {
     sed -n "s/^pub const $1: &str = \"\(.*\)\";/\1/p" tests/src/connected.rs
