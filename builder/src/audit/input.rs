@@ -2,48 +2,59 @@
 
 use std::collections::BTreeMap;
 
-use kbundle_advisories::Finding;
+use kbundle_advisories::{Feed, Finding};
 use kbundle_format::audit_record::BomSource;
 use kbundle_format::key_notes::Day;
 use kbundle_format::{BundleList, Digest, EntryPath, Image, KeyId};
 use kbundle_sbom::PrivilegedFile;
 use kbundle_sbom::cyclonedx::Component;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Evidence;
 
 /// The schema of the document.
 pub const SCHEMA: u32 = 1;
 
-/// The document.
-#[derive(Serialize)]
+/// What rules in Rego read as `input`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AuditInput")]
 pub struct Input<'a> {
+    /// Always 1.
     schema: u32,
+    /// The day of the audit by this machine's clock.
     day: Day,
+    /// Trusted keys that signed the bundle.
     signers: Vec<Signer>,
     list_digest: Digest,
     /// `bundle.json`.
     list: &'a BundleList,
+    /// Where `components` come from.
     packages_from: BomSource,
     /// Images and files with their packages, as in CycloneDX 1.6.
+    #[schemars(with = "Vec<Map<String, Value>>")]
     components: &'a [Component],
     images: Vec<ImageInput<'a>>,
+    /// Kubernetes objects of manifests.
     objects: Vec<ObjectInput<'a>>,
+    /// `null` without advisories.
     advisories: Option<AdvisoriesInput<'a>>,
 }
 
 /// A trusted key that signed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "InputSigner")]
 struct Signer {
     key_id: KeyId,
+    /// As the key's file states it.
     valid_from: Option<Day>,
 }
 
 /// An image.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ImageInput<'a> {
     reference: String,
@@ -57,28 +68,32 @@ struct ImageInput<'a> {
 }
 
 /// A file that gives rights.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FileInput<'a> {
     path: &'a str,
+    /// `setuid`, `setgid` or `file capabilities`.
     privilege: String,
 }
 
 /// A Kubernetes object.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ObjectInput<'a> {
     /// The manifest that has it.
     path: &'a EntryPath,
     digest: Digest,
+    #[schemars(with = "Map<String, Value>")]
     object: &'a Value,
 }
 
 /// The file of advisories.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct AdvisoriesInput<'a> {
     file: &'a str,
     digest: Digest,
     day: Option<Day>,
     findings: &'a [Finding],
+    kubernetes_feed: Option<&'a Feed>,
 }
 
 impl<'a> Input<'a> {
@@ -105,6 +120,7 @@ impl<'a> Input<'a> {
                 digest: advisories.digest,
                 day: advisories.day,
                 findings: &advisories.findings.findings,
+                kubernetes_feed: advisories.findings.feed.as_ref(),
             }),
         }
     }

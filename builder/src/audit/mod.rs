@@ -20,6 +20,7 @@ use kbundle_format::key_notes::Day;
 use kbundle_format::{BundleList, Digest, KeyId};
 use kbundle_sbom::{Bom, PrivilegedFile};
 
+pub use input::Input;
 pub use manifests::FoundObject;
 pub use policy::{Advisories, ListOfPackages, Policy, PolicyError, Waiver};
 pub use rego::RegoError;

@@ -1,7 +1,10 @@
 //! Rules of a site's own in Rego, which get what was read of a bundle and say what they deny and what they warn of.
 //!
 //! A rule is an element of `deny` or `warn` in the package `kbundle`: a text, or an object with `message` and, where it is about one thing,
-//! `subject`. `docs/audit-input.md` says what `input` holds. The interpreter reads no clock, no file and no network, and has [`TIME_LIMIT`].
+//! `subject`. `docs/audit-input.md` says what `input` holds. The interpreter reads no clock, no file and no network, and has [`TIME_LIMIT`] and
+//! [`MEMORY_LIMIT_BYTES`].
+
+mod bounds;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,11 +15,16 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
 
+use self::bounds::Bounds;
 use super::input::Input;
 use super::{Breach, Checked, Evidence, Outcome, Policy, Rule};
 
 /// How long all rules together may take.
 pub const TIME_LIMIT: Duration = Duration::from_mins(1);
+/// How much memory all rules together may take, beside `input`.
+pub const MEMORY_LIMIT_BYTES: u64 = 256 << 20;
+/// What the interpreter cannot end by itself, such as one call of a function, is ended this much later.
+const GRACE: Duration = Duration::from_secs(5);
 /// How many steps of the interpreter pass between two looks at the time.
 const STEPS: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 const PACKAGE: &str = "data.kbundle";
@@ -152,9 +160,12 @@ pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Result<Vec<Checked>, R
         |error: &dyn std::fmt::Display| RegoError::Evaluate { rule: PACKAGE.to_owned(), reason: error.to_string() };
     let input = serde_json::to_value(Input::of(evidence)).map_err(|error| failed(&error))?;
     let input = Value::from(input);
+    let bounds = Bounds { time: TIME_LIMIT + GRACE, memory_bytes: MEMORY_LIMIT_BYTES };
+    let rules = rego.clone();
+    let sets = bounds.run(move || [Set::Deny, Set::Warn].map(|set| (set, rules.said(set, &input))));
     let mut checked = Vec::new();
-    for set in [Set::Deny, Set::Warn] {
-        let Some(said) = rego.said(set, &input)? else { continue };
+    for (set, said) in sets.map_err(|exceeded| failed(&exceeded))? {
+        let Some(said) = said? else { continue };
         let breaches = said.into_iter().map(|said| breach(said, evidence)).collect();
         let (expected, broken) = match set {
             Set::Deny => (format!("nothing that {} denies", names(&rego.files)), Outcome::Refused),

@@ -13,7 +13,7 @@ pub enum AdvisoriesCommand {
     Pack(AdvisoriesPackArgs),
 }
 
-/// Put OSV records and VEX documents into one signed file
+/// Put OSV records, VEX documents and Kubernetes' CVEs into one signed file
 ///
 /// Takes the folders and zips that osv.dev and the databases behind it publish. Records of Go, Debian, Ubuntu, Alpine, Wolfi, Chainguard, PyPI, npm and crates.io
 /// are kept; withdrawn ones and other ecosystems are left out and counted. The same input gives the same file, byte for byte.
@@ -21,7 +21,7 @@ pub enum AdvisoriesCommand {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("signer").required(true).args(["key", "unsigned"]))]
 #[command(
-    after_long_help = "Examples:\n  kbundle advisories pack --osv Go.zip --osv Debian.zip --vex site.vex.json --key signing.key --out advisories.tar.zst"
+    after_long_help = "Examples:\n  kbundle advisories pack --osv Go.zip --osv Debian.zip --vex site.vex.json --key signing.key --out advisories.tar.zst\n  kbundle advisories pack --osv Go.zip --kubernetes-feed index.json --key signing.key"
 )]
 pub struct AdvisoriesPackArgs {
     /// Take the OSV records of this folder or zip; repeatable
@@ -29,9 +29,17 @@ pub struct AdvisoriesPackArgs {
     /// Every *.json file has to be a record. Of two records with the same ID, the one modified last counts.
     #[arg(long, value_name = "DIR|ZIP", required = true)]
     pub osv: Vec<PathBuf>,
-    /// Add this OpenVEX document; repeatable
+    /// Add this VEX document, OpenVEX or CSAF 2.0; repeatable
+    ///
+    /// At most 64 documents of 16 MiB each. A CSAF document has to be of the profile csaf_vex and no draft.
     #[arg(long, value_name = "FILE")]
     pub vex: Vec<PathBuf>,
+    /// Add Kubernetes' official CVE feed, as JSON
+    ///
+    /// The file behind https://kubernetes.io/docs/reference/issues-security/official-cve-feed/index.json. It gives severities to flaws that records of Go
+    /// name, and `kbundle audit` shows the CVEs that no such record names. Its affected versions are prose and not compared.
+    #[arg(long, value_name = "FILE")]
+    pub kubernetes_feed: Option<PathBuf>,
     /// Date of the data [default: that of the newest change in it]
     ///
     /// `kbundle audit` shows how old the data is, and a policy may set a limit.

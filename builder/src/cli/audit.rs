@@ -18,7 +18,7 @@ use super::ForceArgs;
 /// `kinstall --require-audit` looks for the record of --record beside the bundle, as BUNDLE.audit.json.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml\n  kbundle audit bundle.tar.zst --policy strict --key signing.pub --record bundle.tar.zst.audit.json --sign-key auditor.key"
+    after_long_help = "Examples:\n  kbundle audit bundle.tar.zst --policy strict --advisories advisories.tar.zst --key signing.pub\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --format junit > audit.xml\n  kbundle audit bundle.tar.zst --policy policy.yaml --key signing.pub --print-input > input.json\n  kbundle audit bundle.tar.zst --policy strict --key signing.pub --record bundle.tar.zst.audit.json --sign-key auditor.key"
 )]
 pub struct AuditArgs {
     #[command(flatten)]
@@ -26,6 +26,11 @@ pub struct AuditArgs {
     /// Print this form
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: AuditFormat,
+    /// Print what rules in Rego get as `input`, and judge nothing
+    ///
+    /// One JSON document, whatever --output says. The bundle is verified, and the policy says whether images are looked into, as for an audit.
+    #[arg(long, conflicts_with_all = ["format", "record"])]
+    pub print_input: bool,
     #[command(flatten)]
     pub record: RecordArgs,
 }

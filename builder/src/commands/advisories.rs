@@ -27,6 +27,8 @@ pub struct Report<'a> {
     signers: Vec<KeyId>,
     /// What the file holds.
     manifest: &'a Manifest,
+    /// Products of VEX documents that nothing is compared with: what is said of them takes no finding out.
+    unidentified_products: usize,
 }
 
 pub fn run(command: &AdvisoriesCommand, output: OutputFormat) -> anyhow::Result<()> {
@@ -47,6 +49,9 @@ fn pack(arguments: &AdvisoriesPackArgs, output: OutputFormat, interrupt: &Interr
     for path in &arguments.vex {
         packing(packer.add_vex(path))?;
     }
+    if let Some(path) = &arguments.kubernetes_feed {
+        packing(packer.set_feed(path))?;
+    }
     let mut packed = packing(packer.finish(arguments.date))?;
     let mut writing = destination.start(interrupt).explained()?;
     packing(packed.write(&keys.iter().collect::<Vec<_>>(), &mut writing))?;
@@ -57,6 +62,7 @@ fn pack(arguments: &AdvisoriesPackArgs, output: OutputFormat, interrupt: &Interr
         size_bytes: written.size_bytes,
         signers: keys.iter().map(SigningKey::verifying_key).map(|key| key.id()).collect(),
         manifest: &packed.manifest,
+        unidentified_products: packed.unidentified_products,
     };
     Ok(output::done(output, &text(&report), &report)?)
 }
@@ -68,6 +74,9 @@ fn packing<T>(result: Result<T, PackError>) -> anyhow::Result<T> {
         Err(error @ PackError::Record { .. }) => {
             Err(error).usage().hint("give folders and zips that have nothing but OSV records")
         }
+        Err(error @ PackError::Feed { .. }) => Err(error)
+            .usage()
+            .hint("fetch https://kubernetes.io/docs/reference/issues-security/official-cve-feed/index.json again"),
         Err(error @ PackError::Nothing) => {
             Err(error).usage().hint("give records of an ecosystem that `kbundle advisories pack --help` names")
         }
@@ -105,7 +114,17 @@ fn text(report: &Report<'_>) -> String {
         "\n  left out         {} withdrawn, {} of other ecosystems",
         manifest.withdrawn, manifest.elsewhere
     );
-    let _ = write!(text, "\n  VEX documents    {}", manifest.files.len().saturating_sub(1));
+    let _ = write!(text, "\n  VEX documents    {}", manifest.documents());
+    if report.unidentified_products > 0 {
+        let _ = write!(text, ", with {} products that nothing is compared with", report.unidentified_products);
+    }
+    if let Some(feed) = &manifest.kubernetes_feed {
+        let _ = write!(
+            text,
+            "\n  Kubernetes' feed {} CVEs, {} of them named by records of Go",
+            feed.entries, feed.compared
+        );
+    }
     for signer in &report.signers {
         let _ = write!(text, "\n  signed by        {signer}");
     }

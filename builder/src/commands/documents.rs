@@ -1,5 +1,6 @@
 //! What each command prints with `--output json`.
 
+use kbundle::audit::Input;
 use kbundle_cli::Documents;
 use kbundle_cli::documentation::ManDocument;
 use kbundle_cli::output::TextDocument;
@@ -37,7 +38,11 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("licences").with::<licences::Report>(),
         Documents::of("diff").with::<diff::Report>(),
         Documents::of("check").with::<check::Report>().with_details::<check::Findings>(),
-        Documents::of("audit").with::<audit::Report>().with_details::<audit::Report>().with_details::<DamageDetails>(),
+        Documents::of("audit")
+            .with::<audit::Report>()
+            .with::<Input<'_>>()
+            .with_details::<audit::Report>()
+            .with_details::<DamageDetails>(),
         Documents::of("report").with::<report::Report>().with_details::<DamageDetails>(),
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("revocations add").with::<revocations::Report>(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::sbom::{STATUS, tar};
 use crate::upstream::{Image, Upstream, failure, success};
 
-/// A record of glibc in Debian 12, and one that was withdrawn.
+/// A record of glibc in Debian 12, one that was withdrawn, and Kubernetes' feed, in `feed.json`.
 pub fn write_osv(upstream: &Upstream) {
     fs::create_dir(upstream.path("osv")).unwrap();
     let record = |id: &str, cve: &str| {
@@ -25,6 +25,14 @@ pub fn write_osv(upstream: &Upstream) {
     for (name, record) in [("a", record("DEBIAN-CVE-2025-0001", "CVE-2025-0001")), ("b", withdrawn)] {
         fs::write(upstream.path("osv").join(format!("{name}.json")), record.to_string()).unwrap();
     }
+    let feed = json!({
+        "version": "https://jsonfeed.org/version/1.1", "_kubernetes_io": { "updated_at": "2026-08-19T00:00:00Z" },
+        "items": [{
+            "id": "CVE-2025-0003", "summary": "a flaw of the kubelet", "status": "fixed", "date_published": "2025-03-24T22:07:21Z",
+            "content_text": "Rated CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H. Affected: kubelet <= v1.32.2", "_kubernetes_io": { "issue_number": 7 },
+        }],
+    });
+    fs::write(upstream.path("feed.json"), feed.to_string()).unwrap();
 }
 
 pub const PACK: [&str; 6] = ["advisories", "pack", "--osv", "osv", "--key", "signing.key"];
@@ -158,6 +166,80 @@ fn advisories_count_unless_vex_or_a_waiver_says_otherwise() {
     policy(&upstream, section);
     let (code, text, _) = audit(&upstream, &WITH_ADVISORIES);
     assert_eq!((code, text.contains("VEX      CVE-2025-0001")), (Some(0), true), "{text}");
+}
+
+/// A statement about glibc that counts in one image alone, with a product that nothing is compared with.
+fn csaf(status: &str) -> Value {
+    let product =
+        |id: &str, helper: Value| json!({ "product_id": id, "name": id, "product_identification_helper": helper });
+    json!({
+        "document": {
+            "category": "csaf_vex", "csaf_version": "2.0", "title": "VEX of site A",
+            "publisher": { "category": "vendor", "name": "Site A", "namespace": "https://example.org" },
+            "tracking": { "id": "A-1", "status": "final", "version": "1", "current_release_date": "2026-09-01T00:00:00Z" },
+        },
+        "product_tree": { "full_product_names": [
+            product("glibc", json!({ "purl": "pkg:deb/debian/libc6" })), product("debian", json!({ "cpe": "cpe:/o:debian:debian_linux:12" })),
+        ] },
+        "vulnerabilities": [{
+            "cve": "CVE-2025-0001", "product_status": { status: ["glibc", "debian"] },
+            "flags": [{ "label": "vulnerable_code_not_in_execute_path", "product_ids": ["glibc", "debian"] }],
+        }],
+    })
+}
+
+#[test]
+fn csaf_takes_findings_out_and_the_feed_of_kubernetes_is_shown() {
+    let upstream = audited();
+    policy(&upstream, "advisories: {max-severity: high}\n");
+    let pack = |status: &str| {
+        fs::write(upstream.path("a.csaf.json"), csaf(status).to_string()).unwrap();
+        upstream.kbundle([&PACK[..], &["--force", "--vex", "a.csaf.json", "--kubernetes-feed", "feed.json"]].concat())
+    };
+    let output = pack("known_affected");
+    success(&output);
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in
+        ["VEX documents    1, with 1 products that nothing is compared with", "Kubernetes' feed 1 CVEs, 0 of them"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(audit(&upstream, &WITH_ADVISORIES).0, Some(3));
+    success(&pack("known_not_affected"));
+    let (code, text, _) = audit(&upstream, &WITH_ADVISORIES);
+    let shown = "not affected, vulnerable_code_not_in_execute_path";
+    assert_eq!((code, text.contains(shown)), (Some(0), true), "{text}");
+    assert!(text.contains("Kubernetes' feed of 2026-08-19: 1 CVEs, 1 not compared"), "{text}");
+    let (_, json, _) = audit(&upstream, &[&WITH_ADVISORIES[..], &["--output", "json"]].concat());
+    let entry = &serde_json::from_str::<Value>(&json).unwrap()["advisories"]["kubernetesFeed"]["entries"][0];
+    assert_eq!(
+        (&entry["id"], &entry["severity"], &entry["compared"]),
+        (&json!("CVE-2025-0003"), &json!("critical"), &json!(false))
+    );
+    let page =
+        success(&upstream.kbundle(
+            [&["report", "bundle.tar.zst", "--key", "signing.pub", "--out", "-"][..], &WITH_ADVISORIES].concat(),
+        ));
+    assert!(page.contains("a flaw of the kubelet"), "the page lists what was not compared");
+}
+
+#[test]
+fn documents_and_feeds_that_cannot_be_used_are_refused_and_nothing_is_written() {
+    let upstream = Upstream::new();
+    write_osv(&upstream);
+    let mut draft = csaf("fixed");
+    draft["document"]["tracking"]["status"] = json!("draft");
+    fs::write(upstream.path("draft.json"), draft.to_string()).unwrap();
+    for (more, part) in [
+        (["--vex", "draft.json"], "its tracking.status is `draft`"),
+        (["--vex", "feed.json"], "it is neither an OpenVEX nor a CSAF document"),
+        (["--kubernetes-feed", "draft.json"], "draft.json is not Kubernetes' feed of CVEs: missing field"),
+        (["--kubernetes-feed", "absent.json"], "cannot read absent.json"),
+    ] {
+        let (code, text) = failure(&upstream.kbundle([&PACK[..], &more].concat()));
+        assert_eq!((code, text.contains(part)), (2, true), "{text}");
+        assert!(!upstream.path("advisories.tar.zst").exists());
+    }
 }
 
 #[test]

@@ -107,3 +107,44 @@ fn a_rule_that_cannot_be_used_judges_nothing() {
     let (code, _, errors) = audit(&upstream, &["--policy", "policy.yaml"]);
     assert_eq!((code, errors.contains("cannot read site.rego")), (Some(2), true), "{errors}");
 }
+
+/// Ends soon also where nothing bounds it: it then has an answer, which is not expected.
+#[test]
+fn a_rule_that_takes_too_much_memory_judges_nothing() {
+    let upstream = built();
+    policy(&upstream, "rego: [site.rego]\n");
+    let rules = "package kbundle\ndeny contains \"a\" if { some i in numbers.range(1, 40000000); i < 0 }\n";
+    fs::write(upstream.path("site.rego"), rules).unwrap();
+    let (code, text, errors) = audit(&upstream, &["--policy", "policy.yaml"]);
+    assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
+    assert!(errors.contains("it takes more than 256 MiB of memory"), "{errors}");
+}
+
+#[test]
+fn what_rules_get_can_be_printed() {
+    let upstream = built();
+    let printed = |more: &[&str]| {
+        let (code, text, errors) = audit(&upstream, &[&["--print-input"], more].concat());
+        assert_eq!(code, Some(0), "{errors}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let input = printed(&[]);
+    assert_eq!(input, printed(&["--output", "json"]));
+    assert_eq!((&input["schema"], &input["objects"][0]["object"]["kind"]), (&json!(1), &json!("DaemonSet")));
+    assert_eq!(input["list"]["images"].as_array().unwrap().len(), input["images"].as_array().unwrap().len());
+    // The rules say what they see.
+    let rules = "package kbundle\ndeny contains name if some name, _ in input\ndeny contains input.objects[0].digest\n";
+    fs::write(upstream.path("site.rego"), rules).unwrap();
+    policy(&upstream, "rego: [site.rego]\n");
+    let (_, text, _) = audit(&upstream, &["--policy", "policy.yaml", "--output", "json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let mut found: Vec<_> =
+        report["verdicts"].as_array().unwrap().iter().map(|verdict| verdict["found"].as_str().unwrap()).collect();
+    let mut expected: Vec<_> = input.as_object().unwrap().keys().map(String::as_str).collect();
+    expected.push(input["objects"][0]["digest"].as_str().unwrap());
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let (code, _, errors) = audit(&upstream, &["--print-input", "--format", "junit"]);
+    assert_eq!((code, errors.contains("cannot be used with")), (Some(2), true), "{errors}");
+}

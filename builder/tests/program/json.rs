@@ -108,7 +108,7 @@ const CASES: [Case; 35] = [
     ),
     case(
         "advisories pack",
-        &["advisories pack --osv osv --key signing.key --out advisories.tar.zst"],
+        &["advisories pack --osv osv --kubernetes-feed feed.json --key signing.key --out advisories.tar.zst"],
         3,
         "advisories pack --osv osv --key signing.key --out advisories.tar.zst",
     ),
@@ -133,6 +133,7 @@ const CASES: [Case; 35] = [
             "audit new.tar.zst --key signing.pub",
             "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub",
             "audit new.tar.zst --key signing.pub --record new.tar.zst.audit.json --sign-key signing.key",
+            "audit new.tar.zst --advisories advisories.tar.zst --key signing.pub --print-input",
         ],
         3,
         "audit new.tar.zst --policy strict --key signing.pub",

@@ -1,11 +1,12 @@
-//! Advisories for sites without a network: one signed file made of OSV records and OpenVEX documents, and which of them are about a bundle.
+//! Advisories for sites without a network: one signed file made of OSV records, VEX documents and Kubernetes' feed
+//! of CVEs, and which of them are about a bundle.
 //!
 //! ```text
 //! folders and zips of OSV ──▶ record: the part that matching needs ──▶ pack: one signed file
 //!                                                                        │
 //! list of packages (SBOM) ──▶ subject ──▶ matching ◀── read: signature, digests, one record at a time
 //!                                            │
-//!                         finding: aliases merged, VEX applied
+//!                  finding: aliases merged, VEX and the feed applied
 //! ```
 //!
 //! The file's form is in `docs/advisories-format.md`; `docs/how-to/audit.md` is the page for users. Packing holds one record at a time and an index
@@ -13,6 +14,7 @@
 
 mod apk_version;
 mod ecosystem;
+mod feed;
 mod finding;
 pub mod limits;
 mod manifest;
@@ -26,15 +28,17 @@ mod record;
 mod severity;
 mod sources;
 mod subject;
+mod text;
 mod vex;
 
+pub use feed::{Feed, FeedCount, FeedEntry};
 pub use finding::{Excluded, Finding};
 pub use manifest::{Manifest, Stored};
 pub use matching::{Findings, Matching};
 pub use order::Order;
 pub use pack::{Packed, Packer};
 pub use pack_error::PackError;
-pub use read::{AdvisoriesError, Reader};
+pub use read::{AdvisoriesError, Contents, Reader};
 pub use record::Record;
 pub use severity::Severity;
 pub use subject::{Package, Place, Uncompared, packages, place};

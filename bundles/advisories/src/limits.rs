@@ -12,6 +12,12 @@ pub const MAX_INPUT_BYTES: u64 = 64 << 30;
 pub const MAX_VEX_BYTES: u64 = 16 << 20;
 /// Most VEX documents; all of them stay in memory.
 pub const MAX_VEX_DOCUMENTS: usize = 64;
+/// Most references to products in one CSAF document, groups counted with all their members each time.
+pub const MAX_PRODUCT_REFERENCES: usize = 1_000_000;
+/// Most bytes of Kubernetes' feed of CVEs; it has less than 1 MiB.
+pub const MAX_FEED_BYTES: u64 = 16 << 20;
+/// Most entries of that feed; it has less than 200.
+pub const MAX_FEED_ENTRIES: usize = 10_000;
 /// Most bytes of the manifest, which names every file.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 /// Base-two logarithm of zstd's window.

@@ -7,12 +7,16 @@ use kbundle_format::{Digest, EntryPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::feed::FeedCount;
+
 /// The version of the form.
 pub const FORMAT_VERSION: u32 = 1;
 /// Name of the manifest in the file.
 pub const MANIFEST_PATH: &str = "advisories.json";
 /// Name of the records in the file: one line of JSON each, sorted by their names.
 pub const RECORDS_PATH: &str = "advisories.jsonl";
+/// Name of Kubernetes' feed in the file.
+pub const FEED_PATH: &str = "kubernetes-cves.json";
 
 /// What a file of advisories holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,8 +35,19 @@ pub struct Manifest {
     pub elsewhere: usize,
     /// Records by ecosystem.
     pub ecosystems: BTreeMap<String, usize>,
-    /// The files that follow, in their order: the records, then VEX documents.
+    /// How much of Kubernetes' feed of CVEs is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_feed: Option<FeedCount>,
+    /// The files that follow, in their order: the records, Kubernetes' feed, VEX documents.
     pub files: Vec<Stored>,
+}
+
+impl Manifest {
+    /// How many VEX documents there are.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.files.len().saturating_sub(1 + usize::from(self.kubernetes_feed.is_some()))
+    }
 }
 
 /// A file within the file.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kbundle_sbom::Bom;
 
+use crate::feed::Feed;
 use crate::finding::{Excluded, Finding};
+use crate::read::Contents;
 use crate::record::Record;
 use crate::severity::Severity;
 use crate::subject::{Package, Uncompared, packages};
-use crate::vex::{self, Document, Status};
+use crate::vex::{self, Status};
 
 /// Takes records one by one and keeps what is about the packages of one document.
 pub struct Matching {
@@ -38,6 +40,8 @@ pub struct Findings {
     pub compared: BTreeMap<String, usize>,
     /// Packages that could not be compared.
     pub uncompared: Vec<Uncompared>,
+    /// Kubernetes' feed of CVEs.
+    pub feed: Option<Feed>,
 }
 
 impl Matching {
@@ -73,20 +77,20 @@ impl Matching {
         }
     }
 
-    /// What was found, once `documents` of VEX had their say.
+    /// What was found, once VEX documents and Kubernetes' feed had their say.
     #[must_use]
-    pub fn finish(self, documents: &[Document]) -> Findings {
+    pub fn finish(self, contents: Contents) -> Findings {
         let mut findings = Vec::new();
         for (at, hits) in self.hits {
             let package = &self.packages[at];
-            findings.extend(merged(hits).into_iter().map(|flaw| finding(package, &flaw, documents)));
+            findings.extend(merged(hits).into_iter().map(|flaw| finding(package, &flaw, &contents)));
         }
         findings.sort_by(|a, b| (b.severity, &a.id, &a.purl).cmp(&(a.severity, &b.id, &b.purl)));
         let mut compared: BTreeMap<String, usize> = BTreeMap::new();
         for package in &self.packages {
             *compared.entry(package.ecosystem.clone()).or_default() += 1;
         }
-        Findings { findings, compared, uncompared: self.uncompared }
+        Findings { findings, compared, uncompared: self.uncompared, feed: contents.feed }
     }
 }
 
@@ -102,7 +106,7 @@ fn merged(hits: Vec<Hit>) -> Vec<Vec<Hit>> {
     flaws
 }
 
-fn finding(package: &Package, hits: &[Hit], documents: &[Document]) -> Finding {
+fn finding(package: &Package, hits: &[Hit], contents: &Contents) -> Finding {
     let names: BTreeSet<&String> = hits.iter().flat_map(|hit| &hit.names).collect();
     let mut cves = names.iter().filter(|name| name.starts_with("CVE-"));
     // A record about several CVEs keeps its own name.
@@ -113,13 +117,14 @@ fn finding(package: &Package, hits: &[Hit], documents: &[Document]) -> Finding {
     let asked: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let (mut places, mut excluded) = (Vec::new(), Vec::new());
     for place in &package.places {
-        match vex::answer(documents, &asked, package, place) {
+        match vex::answer(&contents.documents, &asked, package, place) {
             Some(answer) if matches!(answer.status, Status::NotAffected | Status::Fixed) => {
                 excluded.push(Excluded { place: place.clone(), status: answer.status, reason: answer.reason });
             }
             _ => places.push(place.clone()),
         }
     }
+    let of_feed = contents.feed.as_ref().and_then(|feed| feed.severity(&asked));
     let fixed_in: BTreeSet<&String> = hits.iter().filter_map(|hit| hit.fixed_in.as_ref()).collect();
     Finding {
         id,
@@ -129,7 +134,7 @@ fn finding(package: &Package, hits: &[Hit], documents: &[Document]) -> Finding {
             .find(|text| !text.is_empty())
             .unwrap_or_default()
             .to_owned(),
-        severity: hits.iter().filter_map(|hit| hit.severity).max(),
+        severity: hits.iter().map(|hit| hit.severity).chain([of_feed]).flatten().max(),
         package: package.name.clone(),
         version: package.version.clone(),
         purl: package.purl.clone(),

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ecosystem::Ecosystem;
-use crate::limits::MAX_TEXT_CHARS;
 use crate::record::{Affected, Event, Record};
 use crate::severity::Severity;
+use crate::text::{is_name, one_line};
 
 #[derive(Deserialize)]
 struct Osv {
@@ -124,17 +124,6 @@ fn severity(scores: &[Score]) -> Option<Severity> {
         if score.kind.starts_with("CVSS") { Severity::of_vector(&score.score) } else { Severity::of_word(&score.score) }
     };
     scores.iter().filter_map(of).max()
-}
-
-/// Whether `text` is a name that a report can show as it is.
-fn is_name(text: &str) -> bool {
-    (1..=MAX_TEXT_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// The first line, without what a terminal would obey, and not too long.
-fn one_line(text: &str) -> String {
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    line.trim().chars().filter(|letter| !letter.is_control()).take(MAX_TEXT_CHARS).collect()
 }
 
 #[cfg(test)]

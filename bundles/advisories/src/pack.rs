@@ -15,8 +15,9 @@ use kbundle_format::{Digest, EntryPath, Hasher, SignatureFile, SigningKey};
 use tempfile::SpooledTempFile;
 
 use crate::ecosystem::Ecosystem;
-use crate::limits::{MAX_INPUT_BYTES, MAX_RECORDS, MAX_VEX_BYTES, MAX_VEX_DOCUMENTS, WINDOW_LOG};
-use crate::manifest::{FORMAT_VERSION, MANIFEST_PATH, Manifest, RECORDS_PATH, Stored};
+use crate::feed::Feed;
+use crate::limits::{MAX_FEED_BYTES, MAX_INPUT_BYTES, MAX_RECORDS, MAX_VEX_BYTES, MAX_VEX_DOCUMENTS, WINDOW_LOG};
+use crate::manifest::{FEED_PATH, FORMAT_VERSION, MANIFEST_PATH, Manifest, RECORDS_PATH, Stored};
 use crate::osv::{self, Parsed};
 use crate::pack_error::PackError;
 use crate::record::Record;
@@ -44,6 +45,8 @@ pub struct Packer {
     elsewhere: usize,
     ecosystems: Vec<String>,
     documents: BTreeMap<Digest, Vec<u8>>,
+    unidentified: usize,
+    feed: Option<Feed>,
     read_bytes: u64,
 }
 
@@ -61,9 +64,12 @@ struct Line {
 pub struct Packed {
     /// What it holds.
     pub manifest: Manifest,
+    /// Products of VEX documents that nothing is compared with, so that what is said of them takes no finding out.
+    pub unidentified_products: usize,
     spool: SpooledTempFile,
     lines: Vec<(u64, usize)>,
-    documents: BTreeMap<Digest, Vec<u8>>,
+    /// The files behind the records.
+    others: Vec<Vec<u8>>,
 }
 
 impl Default for Packer {
@@ -76,6 +82,8 @@ impl Default for Packer {
             elsewhere: 0,
             ecosystems: Vec::new(),
             documents: BTreeMap::new(),
+            unidentified: 0,
+            feed: None,
             read_bytes: 0,
         }
     }
@@ -141,20 +149,29 @@ impl Packer {
         u16::try_from(place).map_err(|_| PackError::TooMuch { what: "ecosystems" })
     }
 
-    /// Takes a VEX document.
+    /// Takes a VEX document, of OpenVEX or CSAF.
     ///
     /// # Errors
     /// [`PackError`].
     pub fn add_vex(&mut self, path: &Path) -> Result<(), PackError> {
+        let bytes = bounded(path, MAX_VEX_BYTES)?.filter(|_| self.documents.len() < MAX_VEX_DOCUMENTS);
+        let bytes = bytes.ok_or(PackError::TooMuch { what: "VEX documents or bytes of one" })?;
         let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        let read = fs::File::open(path).and_then(|file| file.take(MAX_VEX_BYTES + 1).read_to_end(&mut bytes));
-        read.map_err(|source| PackError::Read { path: name.clone(), source })?;
-        if bytes.len() as u64 > MAX_VEX_BYTES || self.documents.len() == MAX_VEX_DOCUMENTS {
-            return Err(PackError::TooMuch { what: "VEX documents or bytes of one" });
+        let document = Document::parse(&bytes).map_err(|source| PackError::Vex { name, source })?;
+        if self.documents.insert(Digest::of(&bytes), bytes).is_none() {
+            self.unidentified += document.unidentified();
         }
-        Document::parse(&bytes).map_err(|source| PackError::Vex { name, source })?;
-        self.documents.insert(Digest::of(&bytes), bytes);
+        Ok(())
+    }
+
+    /// Takes Kubernetes' feed of CVEs as it is published. Of two, the last counts.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn set_feed(&mut self, path: &Path) -> Result<(), PackError> {
+        let bytes = bounded(path, MAX_FEED_BYTES)?.ok_or(PackError::TooMuch { what: "bytes of Kubernetes' feed" })?;
+        let name = path.display().to_string();
+        self.feed = Some(Feed::parse(&bytes).map_err(|reason| PackError::Feed { name, reason })?);
         Ok(())
     }
 
@@ -175,14 +192,24 @@ impl Packer {
         }
         let lines: Vec<_> = self.records.values().map(|line| (line.start, line.length)).collect();
         let mut hasher = Hasher::new(io::sink());
-        copy_lines(&mut self.spool, &lines, &mut hasher)?;
+        for_each_line(&mut self.spool, &lines, &mut |line| {
+            if let Some(feed) = &mut self.feed {
+                feed.see(&serde_json::from_slice(line).expect("a record was written"));
+            }
+            hasher.write_all(line)
+        })?;
         let (digest, size_bytes, _) = hasher.finish();
-        let stored = Stored { path: path(RECORDS_PATH), digest, size_bytes };
-        let documents = self.documents.iter().zip(1..).map(|((digest, bytes), number)| Stored {
-            path: path(&format!("vex/{number}.json")),
-            digest: *digest,
-            size_bytes: bytes.len() as u64,
-        });
+        let records = Stored { path: path(RECORDS_PATH), digest, size_bytes };
+        let feed = self.feed.as_ref().map(|feed| (FEED_PATH.to_owned(), canonical_json(feed)));
+        let documents =
+            self.documents.into_values().zip(1..).map(|(bytes, number)| (format!("vex/{number}.json"), bytes));
+        let (stored, others): (Vec<_>, Vec<_>) = feed
+            .into_iter()
+            .chain(documents)
+            .map(|(name, bytes)| {
+                (Stored { path: path(&name), digest: Digest::of(&bytes), size_bytes: bytes.len() as u64 }, bytes)
+            })
+            .unzip();
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             day: day.or(newest.filter(|newest| *newest >= first)),
@@ -190,23 +217,36 @@ impl Packer {
             withdrawn: self.withdrawn.len(),
             elsewhere: self.elsewhere,
             ecosystems,
-            files: [stored].into_iter().chain(documents).collect(),
+            kubernetes_feed: self.feed.as_ref().map(Feed::count),
+            files: [records].into_iter().chain(stored).collect(),
         };
-        Ok(Packed { manifest, spool: self.spool, lines, documents: self.documents })
+        Ok(Packed { manifest, unidentified_products: self.unidentified, spool: self.spool, lines, others })
     }
+}
+
+/// All of a file, or `None` where it has more bytes than that.
+fn bounded(path: &Path, most: u64) -> Result<Option<Vec<u8>>, PackError> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(|source| PackError::Read { path: path.display().to_string(), source })?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 fn path(text: &str) -> EntryPath {
     text.parse().expect("a plain path")
 }
 
-fn copy_lines(spool: &mut SpooledTempFile, lines: &[(u64, usize)], sink: &mut impl Write) -> Result<(), PackError> {
+fn for_each_line(
+    spool: &mut SpooledTempFile,
+    lines: &[(u64, usize)],
+    task: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), PackError> {
     let mut buffer = Vec::new();
     for (start, length) in lines {
         spool.seek(SeekFrom::Start(*start)).map_err(writing)?;
         buffer.resize(*length, 0);
         spool.read_exact(&mut buffer).map_err(writing)?;
-        sink.write_all(&buffer).map_err(writing)?;
+        task(&buffer).map_err(writing)?;
     }
     Ok(())
 }
@@ -230,9 +270,9 @@ impl Packed {
         let records = stored.next().expect("the records come first");
         let header = TarHeader::of_file(records.path.clone(), records.size_bytes);
         encoder.write_all(&header.to_block()).map_err(writing)?;
-        copy_lines(&mut self.spool, &self.lines, &mut encoder)?;
+        for_each_line(&mut self.spool, &self.lines, &mut |line| encoder.write_all(line))?;
         encoder.write_all(&vec![0; header.padding()]).map_err(writing)?;
-        for (stored, bytes) in stored.zip(self.documents.values()) {
+        for (stored, bytes) in stored.zip(&self.others) {
             file(&mut encoder, &TarHeader::of_file(stored.path.clone(), stored.size_bytes), bytes)?;
         }
         encoder.write_all(&END).map_err(writing)?;

@@ -41,6 +41,14 @@ pub enum PackError {
         /// What is wrong.
         source: VexError,
     },
+    /// A file that is not Kubernetes' feed.
+    #[error("{name} is not Kubernetes' feed of CVEs: {reason}")]
+    Feed {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// More than a file of advisories holds.
     #[error("there are more {what} than a file of advisories holds")]
     TooMuch {

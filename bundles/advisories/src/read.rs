@@ -11,8 +11,11 @@ use kbundle_format::signature::TrustError;
 use kbundle_format::tar_layer::{BLOCK_BYTES, END, TarError, TarHeader};
 use kbundle_format::{Digest, EntryPath, Hasher, KeyId, SignatureFile, TrustPolicy};
 
-use crate::limits::{MAX_MANIFEST_BYTES, MAX_RECORD_BYTES, MAX_VEX_BYTES, MAX_VEX_DOCUMENTS, WINDOW_LOG};
-use crate::manifest::{FORMAT_VERSION, MANIFEST_PATH, Manifest, RECORDS_PATH, Stored};
+use crate::feed::Feed;
+use crate::limits::{
+    MAX_FEED_BYTES, MAX_MANIFEST_BYTES, MAX_RECORD_BYTES, MAX_VEX_BYTES, MAX_VEX_DOCUMENTS, WINDOW_LOG,
+};
+use crate::manifest::{FEED_PATH, FORMAT_VERSION, MANIFEST_PATH, Manifest, RECORDS_PATH, Stored};
 use crate::record::Record;
 use crate::vex::Document;
 
@@ -86,6 +89,15 @@ pub enum AdvisoriesError {
 
 type Stream = BufReader<zstd::Decoder<'static, BufReader<fs::File>>>;
 
+/// What a file has beside records. All of it stays in memory.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// VEX documents.
+    pub documents: Vec<Document>,
+    /// Kubernetes' feed of CVEs.
+    pub feed: Option<Feed>,
+}
+
 /// An open file whose manifest was read and whose signatures were looked at.
 pub struct Reader {
     stream: Stream,
@@ -144,22 +156,22 @@ impl Reader {
         &self.signers
     }
 
-    /// Hands over each record, and gives the VEX documents. What was handed over counts only if this ends well.
+    /// Hands over each record, and gives the rest. What was handed over counts only if this ends well.
     ///
     /// # Errors
     /// [`AdvisoriesError`].
-    pub fn read(mut self, see: &mut dyn FnMut(&Record)) -> Result<Vec<Document>, AdvisoriesError> {
+    pub fn read(mut self, see: &mut dyn FnMut(&Record)) -> Result<Contents, AdvisoriesError> {
         let files = std::mem::take(&mut self.manifest.files);
-        let mut documents = Vec::new();
+        let mut contents = Contents::default();
         for stored in &files {
             let expected = TarHeader::of_file(stored.path.clone(), stored.size_bytes);
             if self.next.as_ref() != Some(&expected) {
                 return Err(AdvisoriesError::Layout { reason: "a file that the manifest names is not there" });
             }
-            if stored.path.as_str() == RECORDS_PATH {
-                self.records(stored, see)?;
-            } else {
-                documents.push(self.document(stored, &expected)?);
+            match stored.path.as_str() {
+                RECORDS_PATH => self.records(stored, see)?,
+                FEED_PATH => contents.feed = Some(self.feed(stored)?),
+                _ => contents.documents.push(self.document(stored)?),
             }
             padding(&mut self.stream, &expected)?;
             self.next = header(&mut self.stream)?;
@@ -167,11 +179,10 @@ impl Reader {
         if self.next.is_some() {
             return Err(AdvisoriesError::Layout { reason: "the file has content that the manifest does not name" });
         }
-        Ok(documents)
+        Ok(contents)
     }
 
     fn records(&mut self, stored: &Stored, see: &mut dyn FnMut(&Record)) -> Result<(), AdvisoriesError> {
-        let fault = |reason: String| AdvisoriesError::Record { path: stored.path.clone(), reason };
         let mut hasher = Hasher::new(io::sink());
         let mut content = (&mut self.stream).take(stored.size_bytes);
         let mut line = Vec::new();
@@ -184,24 +195,39 @@ impl Reader {
                 break;
             }
             io::Write::write_all(&mut hasher, &line).map_err(|source| AdvisoriesError::Content { source })?;
-            let record = serde_json::from_slice(&line).map_err(|error| fault(format!("record {number}: {error}")))?;
+            let record = serde_json::from_slice(&line)
+                .map_err(|error| unreadable(stored, format!("record {number}: {error}")))?;
             see(&record);
         }
         let (actual, _, _) = hasher.finish();
         compare(stored, actual)
     }
 
-    fn document(&mut self, stored: &Stored, header: &TarHeader) -> Result<Document, AdvisoriesError> {
-        let mut bytes = Vec::new();
-        if header.size > MAX_VEX_BYTES {
-            return Err(AdvisoriesError::Layout { reason: "a VEX document is too large" });
+    fn feed(&mut self, stored: &Stored) -> Result<Feed, AdvisoriesError> {
+        let bytes = self.whole(stored, MAX_FEED_BYTES)?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(stored, error.to_string()))
+    }
+
+    fn document(&mut self, stored: &Stored) -> Result<Document, AdvisoriesError> {
+        let bytes = self.whole(stored, MAX_VEX_BYTES)?;
+        Document::parse(&bytes).map_err(|error| unreadable(stored, error.to_string()))
+    }
+
+    /// The content of a file that stays in memory, once it is what the manifest says.
+    fn whole(&mut self, stored: &Stored, most: u64) -> Result<Vec<u8>, AdvisoriesError> {
+        if stored.size_bytes > most {
+            return Err(AdvisoriesError::Layout { reason: "a VEX document or Kubernetes' feed is too large" });
         }
-        let read = (&mut self.stream).take(header.size).read_to_end(&mut bytes);
+        let mut bytes = Vec::new();
+        let read = (&mut self.stream).take(stored.size_bytes).read_to_end(&mut bytes);
         read.map_err(|source| AdvisoriesError::Content { source })?;
         compare(stored, Digest::of(&bytes))?;
-        let fault = |reason: String| AdvisoriesError::Record { path: stored.path.clone(), reason };
-        Document::parse(&bytes).map_err(|error| fault(error.to_string()))
+        Ok(bytes)
     }
+}
+
+fn unreadable(stored: &Stored, reason: String) -> AdvisoriesError {
+    AdvisoriesError::Record { path: stored.path.clone(), reason }
 }
 
 fn manifest(bytes: &[u8]) -> Result<Manifest, AdvisoriesError> {
@@ -217,7 +243,7 @@ fn manifest(bytes: &[u8]) -> Result<Manifest, AdvisoriesError> {
     }
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(syntax)?;
     let has_records = manifest.files.first().is_some_and(|stored| stored.path.as_str() == RECORDS_PATH);
-    if !has_records || manifest.files.len() > MAX_VEX_DOCUMENTS + 1 || canonical_json(&manifest) != bytes {
+    if !has_records || manifest.documents() > MAX_VEX_DOCUMENTS || canonical_json(&manifest) != bytes {
         return Err(AdvisoriesError::Layout { reason: "advisories.json is not in the form that kbundle writes" });
     }
     Ok(manifest)

@@ -1,18 +1,22 @@
-//! OpenVEX documents: statements that a flaw does not matter for a product, and why.
-//!
-//! Source: github.com/openvex/spec, 0.2.0.
+//! VEX: statements that a flaw does not matter for a product, and why. Documents of all forms become [`Statement`]s, and those are asked.
 
-use kbundle_format::Digest;
+mod csaf;
+mod error;
+mod openvex;
+mod product;
+
 use packageurl::PackageUrl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::subject::Package;
+pub use self::error::VexError;
+use self::product::Product;
+use crate::subject::{Package, Place};
 
 /// What a statement says of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The flaw does not matter for it.
@@ -38,99 +42,23 @@ impl Status {
     }
 }
 
-/// Why bytes are not VEX document.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VexError {
-    /// Not JSON, or not of the shape.
-    #[error("it is not an OpenVEX document")]
-    Syntax {
-        /// serde's words.
-        source: serde_json::Error,
-    },
-    /// A document of another kind.
-    #[error("it has the context `{context}`; expected one that begins with {CONTEXT}")]
-    Context {
-        /// What it names.
-        context: String,
-    },
-    /// A statement that the specification does not allow.
-    #[error("statement {number} {reason}")]
-    Statement {
-        /// From 1.
-        number: usize,
-        /// What is wrong.
-        reason: &'static str,
-    },
-}
-
-const CONTEXT: &str = "https://openvex.dev/ns";
-
-/// A document.
-#[derive(Clone, Debug, Deserialize)]
+/// A document, whatever its form was.
+#[derive(Clone, Debug)]
 pub struct Document {
-    #[serde(rename = "@context")]
-    context: String,
-    #[serde(default)]
-    timestamp: Option<String>,
     statements: Vec<Statement>,
+    unidentified: usize,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// A statement about one flaw and some products.
+#[derive(Clone, Debug)]
 struct Statement {
-    vulnerability: Vulnerability,
-    #[serde(default)]
+    /// Names of the flaw.
+    names: Vec<String>,
     products: Vec<Product>,
     status: Status,
-    #[serde(default)]
-    justification: Option<String>,
-    #[serde(rename = "impact_statement", default)]
-    impact: Option<String>,
-    #[serde(default)]
-    timestamp: Option<String>,
-}
-
-/// A flaw: a name, or in older documents nothing but that.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Vulnerability {
-    Name(String),
-    Named {
-        name: String,
-        #[serde(default)]
-        aliases: Vec<String>,
-    },
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Product {
-    Id(String),
-    Identified(Identified),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Identified {
-    #[serde(rename = "@id", default)]
-    id: Option<String>,
-    #[serde(default)]
-    identifiers: Identifiers,
-    #[serde(default)]
-    hashes: Hashes,
-    #[serde(default)]
-    subcomponents: Vec<Product>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Identifiers {
-    #[serde(default)]
-    purl: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Hashes {
-    #[serde(rename = "sha-256", default)]
-    sha256: Option<String>,
+    /// Why, one line.
+    reason: String,
+    moment: Option<OffsetDateTime>,
 }
 
 /// An answer of a document about one finding in one place.
@@ -142,97 +70,46 @@ pub struct Answer {
     pub reason: String,
 }
 
+/// What tells the forms from each other.
+#[derive(Deserialize)]
+struct Form {
+    #[serde(rename = "@context", default)]
+    context: Option<serde_json::Value>,
+    #[serde(default)]
+    document: Option<serde::de::IgnoredAny>,
+}
+
 impl Document {
-    /// Reads a document.
+    /// Reads a document of OpenVEX or CSAF.
     ///
     /// # Errors
     /// [`VexError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, VexError> {
-        let document: Self = serde_json::from_slice(bytes).map_err(|source| VexError::Syntax { source })?;
-        if !document.context.starts_with(CONTEXT) {
-            return Err(VexError::Context { context: document.context });
+        let form: Form = serde_json::from_slice(bytes).map_err(|source| VexError::Unknown { source: Some(source) })?;
+        match form {
+            Form { context: Some(_), .. } => openvex::parse(bytes),
+            Form { document: Some(_), .. } => csaf::parse(bytes),
+            Form { .. } => Err(VexError::Unknown { source: None }),
         }
-        for (statement, number) in document.statements.iter().zip(1..) {
-            let fault = |reason| Err(VexError::Statement { number, reason });
-            let is_explained = statement.justification.is_some() || statement.impact.is_some();
-            if statement.status == Status::NotAffected && !is_explained {
-                return fault("says `not_affected` without a justification or an impact statement");
-            }
-            if statement.products.is_empty() {
-                return fault("names no product");
-            }
-        }
-        Ok(document)
+    }
+
+    /// How many products of its statements have neither a package URL nor another mark that packages, images and files are compared by.
+    #[must_use]
+    pub fn unidentified(&self) -> usize {
+        self.unidentified
     }
 }
 
 /// The last answer of `documents` about the flaw called `names` in `package`, as `place` has it.
-pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: &crate::Place) -> Option<Answer> {
-    let statements = documents.iter().flat_map(|document| {
-        document
-            .statements
-            .iter()
-            .map(|statement| (statement.timestamp.as_ref().or(document.timestamp.as_ref()), statement))
-    });
-    let fitting = statements.filter(|(_, statement)| {
-        statement.vulnerability.is_any_of(names)
+pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: &Place) -> Option<Answer> {
+    let statements = documents.iter().flat_map(|document| &document.statements);
+    let fitting = statements.filter(|statement| {
+        statement.names.iter().any(|name| names.contains(&name.as_str()))
             && statement.products.iter().any(|product| product.covers(package, place))
     });
     // Of two of one moment, the later in the file counts.
-    let (_, last) =
-        fitting.max_by_key(|(moment, _)| moment.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()))?;
-    let reason = [&last.justification, &last.impact].into_iter().flatten().cloned().collect::<Vec<_>>();
-    Some(Answer { status: last.status, reason: reason.join(": ") })
-}
-
-impl Vulnerability {
-    fn is_any_of(&self, names: &[&str]) -> bool {
-        match self {
-            Self::Name(name) => names.contains(&name.as_str()),
-            Self::Named { name, aliases } => {
-                names.contains(&name.as_str()) || aliases.iter().any(|alias| names.contains(&alias.as_str()))
-            }
-        }
-    }
-}
-
-impl Product {
-    /// Whether it is the package itself, or the image or file with the package in it.
-    fn covers(&self, package: &Package, place: &crate::Place) -> bool {
-        self.is(&package.purl) || self.is_place(place) && self.has_subcomponent(package)
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let (id, purl) = match self {
-            Self::Id(id) => (Some(id.as_str()), None),
-            Self::Identified(product) => (product.id.as_deref(), product.identifiers.purl.as_deref()),
-        };
-        id.into_iter().chain(purl)
-    }
-
-    fn is(&self, purl: &str) -> bool {
-        self.names().any(|stated| covers(stated, purl))
-    }
-
-    fn is_place(&self, place: &crate::Place) -> bool {
-        let hash = match self {
-            Self::Identified(product) => product.hashes.sha256.as_deref(),
-            Self::Id(_) => None,
-        };
-        hash.is_some_and(|hash| Digest::from_hex(hash).is_ok_and(|digest| digest == place.digest))
-            || self.names().any(|name| name == place.name)
-            || place.purl.as_deref().is_some_and(|purl| self.is(purl))
-    }
-
-    /// A product without subcomponents is meant with all that it has.
-    fn has_subcomponent(&self, package: &Package) -> bool {
-        match self {
-            Self::Id(_) => true,
-            Self::Identified(product) => {
-                product.subcomponents.is_empty() || product.subcomponents.iter().any(|part| part.is(&package.purl))
-            }
-        }
-    }
+    let last = fitting.max_by_key(|statement| statement.moment)?;
+    Some(Answer { status: last.status, reason: last.reason.clone() })
 }
 
 /// Whether the package URL `stated` means the one that was `found`: what it leaves out may be anything.
@@ -246,6 +123,11 @@ pub fn covers(stated: &str, found: &str) -> bool {
         && stated.name() == found.name()
         && stated.version().is_none_or(|version| Some(version) == found.version())
         && stated.qualifiers().iter().all(|(name, value)| found.qualifiers().get(name) == Some(value))
+}
+
+/// A moment of RFC 3339; `None` where it is none.
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 #[cfg(test)]
@@ -266,17 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn documents_that_say_nothing_usable_are_refused() {
-        let parse = |text: &str| Document::parse(text.as_bytes()).unwrap_err().to_string();
-        assert_eq!(parse("{}"), "it is not an OpenVEX document");
-        assert!(parse(r#"{"@context":"https://example.org","statements":[]}"#).contains("https://example.org"));
-        let statement = |fields: &str| {
-            parse(&format!(
-                r#"{{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{{"vulnerability":{{"name":"CVE-1"}},{fields}}}]}}"#
-            ))
-        };
-        assert!(statement(r#""products":["a"],"status":"not_affected""#).contains("statement 1 says `not_affected`"));
-        assert!(statement(r#""status":"fixed""#).contains("names no product"));
-        assert_eq!(statement(r#""products":["a"],"status":"harmless""#), "it is not an OpenVEX document");
+    fn documents_of_no_known_form_are_refused() {
+        for text in ["", "{}", "[]", r#"{"vulnerabilities":[]}"#, "{\"document\":"] {
+            let error = Document::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), "it is neither an OpenVEX nor a CSAF document", "{text}");
+        }
+        assert!(Document::parse("[".repeat(100_000).as_bytes()).is_err());
     }
 }

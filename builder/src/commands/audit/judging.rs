@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use kbundle::audit::{AdvisoriesEvidence, Evidence, FoundObject, Policy, judge};
+use kbundle::audit::{AdvisoriesEvidence, Evidence, FoundObject, Input as RegoInput, Policy, judge};
 use kbundle::diff::ImageSettings;
 use kbundle::site::parse_objects;
 use kbundle_advisories::{Matching, Reader};
@@ -18,6 +18,7 @@ use kbundle_format::key_notes::Day;
 use kbundle_format::oci::Document;
 use kbundle_format::{Digest, EntryKind, EntryPath, IndexedBundle, KeyId, Moment, ReadError};
 use kbundle_sbom::{Bom, CYCLONEDX_PATH, PrivilegedFile, describe};
+use serde_json::Value;
 
 use super::super::advisories::reading;
 use super::super::comparing::Opened;
@@ -38,6 +39,56 @@ pub struct Judged {
 impl Judged {
     /// Verifies the bundle and judges it.
     pub fn of(arguments: &JudgingArgs) -> anyhow::Result<Self> {
+        let Read { policy, digest, asked, input, bundle, bom, seen } = Read::of(arguments, Objects::AsAsked)?;
+        let time = seen.time;
+        let evidence = seen.evidence(&bundle, &bom);
+        let (verdicts, unused) = judge(&policy, &evidence).usage().hint("correct the rules; nothing was judged")?;
+        let rego = policy.rego_files();
+        let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest, rego };
+        let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
+        let provenance = asked.provenance(bundle.head()).explained()?;
+        Ok(Self { opened: Opened { input, bundle, bom: Some(bom) }, provenance, report })
+    }
+}
+
+/// What rules in Rego get as `input`, as JSON.
+pub fn input(arguments: &JudgingArgs) -> anyhow::Result<Value> {
+    let Read { bundle, bom, seen, .. } = Read::of(arguments, Objects::Always)?;
+    Ok(serde_json::to_value(RegoInput::of(&seen.evidence(&bundle, &bom)))?)
+}
+
+/// Whether manifests are read where no rule of the policy looks at them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Objects {
+    AsAsked,
+    Always,
+}
+
+/// A verified bundle with all that is judged.
+struct Read {
+    policy: Policy,
+    /// Of the policy.
+    digest: Digest,
+    asked: Asked,
+    input: Input,
+    bundle: IndexedBundle,
+    bom: Bom,
+    seen: Seen,
+}
+
+/// What was read of a bundle, beside its lists.
+struct Seen {
+    key_days: BTreeMap<KeyId, Day>,
+    bom_source: BomSource,
+    privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
+    users: BTreeMap<Digest, String>,
+    objects: Vec<FoundObject>,
+    advisories: Option<AdvisoriesEvidence>,
+    time: Moment,
+}
+
+impl Read {
+    fn of(arguments: &JudgingArgs, wanted: Objects) -> anyhow::Result<Self> {
         let (policy, digest) = Policy::find(&arguments.policy).explained()?;
         let asked = Asked::of(&arguments.trust)?;
         let reader = open_advisories(arguments)?;
@@ -45,27 +96,36 @@ impl Judged {
         let bundle = input.open_completed(asked.check(), &arguments.base)?;
         verify(&input, &bundle)?;
         let Inside { bom, bom_source, privileged } = Inside::of(&input, &bundle, &policy)?;
-        let time = Moment::now();
-        let evidence = Evidence {
+        let asks_for_objects = wanted == Objects::Always || policy.asks_for_objects();
+        let seen = Seen {
+            key_days: key_days(&asked, bundle.list().signers()),
+            bom_source,
+            privileged,
+            users: users(&input, &bundle)?,
+            objects: if asks_for_objects { objects(&input, &bundle)? } else { Vec::new() },
+            advisories: reader.map(|(name, reader)| match_advisories(name, reader, &bom)).transpose()?,
+            time: Moment::now(),
+        };
+        input.warn_of_mended()?;
+        Ok(Self { policy, digest, asked, input, bundle, bom, seen })
+    }
+}
+
+impl Seen {
+    fn evidence<'a>(self, bundle: &'a IndexedBundle, bom: &'a Bom) -> Evidence<'a> {
+        Evidence {
             list: bundle.list(),
             list_digest: Digest::of(&bundle.head().list_bytes),
             signers: bundle.list().signers().to_vec(),
-            key_days: key_days(&asked, bundle.list().signers()),
-            users: users(&input, &bundle)?,
-            privileged,
-            objects: if policy.asks_for_objects() { objects(&input, &bundle)? } else { Vec::new() },
-            advisories: reader.map(|(name, reader)| match_advisories(name, reader, &bom)).transpose()?,
-            bom: &bom,
-            bom_source,
-            today: time.day(),
-        };
-        input.warn_of_mended()?;
-        let (verdicts, unused) = judge(&policy, &evidence).usage().hint("correct the rules; nothing was judged")?;
-        let rego = policy.rego_files();
-        let policy = AppliedPolicy { name: arguments.policy.display().to_string(), digest, rego };
-        let report = Report::new(input.name.clone(), policy, time, verdicts, &unused, evidence);
-        let provenance = asked.provenance(bundle.head()).explained()?;
-        Ok(Self { opened: Opened { input, bundle, bom: Some(bom) }, provenance, report })
+            key_days: self.key_days,
+            users: self.users,
+            privileged: self.privileged,
+            objects: self.objects,
+            advisories: self.advisories,
+            bom,
+            bom_source: self.bom_source,
+            today: self.time.day(),
+        }
     }
 }
 
@@ -102,9 +162,9 @@ fn match_advisories(name: String, reader: Reader, bom: &Bom) -> anyhow::Result<A
     let (digest, signers, manifest) = (reader.digest(), reader.signers().to_vec(), reader.manifest().clone());
     let mut matching = Matching::new(bom);
     let read = reader.read(&mut |record| matching.see(record));
-    let documents = reading(read).with_context(|| format!("refused {name}"))?;
+    let contents = reading(read).with_context(|| format!("refused {name}"))?;
     let ecosystems = manifest.ecosystems.into_keys().collect();
-    let findings = matching.finish(&documents);
+    let findings = matching.finish(contents);
     Ok(AdvisoriesEvidence { name, digest, signers, day: manifest.day, ecosystems, findings })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use kbundle::audit::{Evidence, Waiver, junit, sarif};
-use kbundle_advisories::{Finding, Uncompared};
+use kbundle_advisories::{Feed, Finding, Uncompared};
 use kbundle_cli::Advise as _;
 use kbundle_cli::output::{self, OutputFormat, SCHEMA};
 use kbundle_commands::recording::Recorded;
@@ -19,7 +19,7 @@ use kbundle_format::{AuditRecord, Digest, KeyId, Moment};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::judging::Judged;
+use self::judging::{Judged, input};
 use self::text::text;
 use crate::cli::{AuditArgs, AuditFormat};
 
@@ -73,9 +73,15 @@ pub struct AdvisoriesReport {
     pub uncompared: Vec<Uncompared>,
     /// All findings, those that the policy takes and those that VEX takes out included.
     pub findings: Vec<Finding>,
+    /// Kubernetes' feed of CVEs, where the file has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_feed: Option<Feed>,
 }
 
 pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
+    if arguments.print_input {
+        return Ok(output::result(OutputFormat::Json, "", &input(&arguments.judging)?)?);
+    }
     let recording = arguments.record.prepare()?;
     let judged = Judged::of(&arguments.judging)?;
     let list = &judged.opened.bundle.head().list_bytes;
@@ -122,6 +128,7 @@ impl Report {
             compared: advisories.findings.compared,
             uncompared: advisories.findings.uncompared,
             findings: advisories.findings.findings,
+            kubernetes_feed: advisories.findings.feed,
         });
         Self {
             schema: SCHEMA,

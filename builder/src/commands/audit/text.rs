@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use kbundle_advisories::Feed;
 use kbundle_format::KeyId;
 use kbundle_format::audit_record::Outcome;
 
@@ -34,6 +35,9 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(text, "  advisories {}", advisories.digest);
         let _ = writeln!(text, "             data {age}; {compared} packages compared, {left} not");
         let _ = writeln!(text, "             {}", signed_by(&advisories.signers));
+        if let Some(feed) = &advisories.kubernetes_feed {
+            let _ = writeln!(text, "             {}", feed_line(feed));
+        }
     }
     for verdict in &report.verdicts {
         let _ = writeln!(text, "\n{:<8} {:<15} {}", word(verdict.outcome), verdict.rule.as_str(), verdict.subject);
@@ -65,6 +69,14 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(text, "\nNOTE     the waiver of {waiver} allows nothing here");
     }
     text
+}
+
+/// What Kubernetes' feed is worth.
+fn feed_line(feed: &Feed) -> String {
+    let count = feed.count();
+    let day = feed.updated.map(|day| format!(" of {day}")).unwrap_or_default();
+    let left = count.entries - count.compared;
+    format!("Kubernetes' feed{day}: {} CVEs, {left} not compared; `--output json` names them", count.entries)
 }
 
 /// Who signed the advisories.

@@ -54,6 +54,10 @@ fn sections(contents: &Contents<'_>) -> Vec<Section> {
         sections.push(Section::new("advisories", "Advisories", tables::advisories(&advisories.findings)));
         let excluded = tables::excluded(&advisories.findings);
         sections.push(Section::new("vex", "Advisories that VEX takes out", excluded));
+        if let Some(feed) = &advisories.kubernetes_feed {
+            let title = "CVEs of Kubernetes' feed that were not compared";
+            sections.push(Section::new("kubernetes-feed", title, tables::uncompared_cves(feed)));
+        }
     }
     if let Some(Predecessor { old, differences }) = since {
         let title = format!("What differs from {}", old.bundle);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use kbundle::diff::{Change, Difference};
-use kbundle_advisories::{Finding, Severity, place};
+use kbundle_advisories::{Feed, FeedEntry, Finding, Severity, place};
 use kbundle_format::audit_record::{Looked, Outcome, Verdict};
 use kbundle_format::{BundleList, Entry, EntryPath};
 use kbundle_page::{Table, Tone, listed};
@@ -104,6 +104,21 @@ pub fn excluded(findings: &[Finding]) -> Markup {
     });
     let headings = ["Advisory", "Severity", "Package", "Image or file", "Status", "Reason"];
     Table::new("statements", headings).with(rows).html()
+}
+
+/// CVEs of Kubernetes' feed that no record is about.
+pub fn uncompared_cves(feed: &Feed) -> Markup {
+    let row = |entry: &FeedEntry| {
+        html! {
+            td { (entry.id) }
+            (severity(entry.severity))
+            td { (entry.published.map_or_else(|| "-".to_owned(), |day| day.to_string())) }
+            td { (entry.state) }
+            td { (entry.summary) }
+        }
+    };
+    let headings = ["CVE", "Severity", "Published", "State", "Summary"];
+    Table::new("feed", headings).with(feed.entries.iter().filter(|entry| !entry.compared).map(row)).html()
 }
 
 /// What differs from an older bundle.

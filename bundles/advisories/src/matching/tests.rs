@@ -78,8 +78,8 @@ impl Folder {
 
 fn find(advisories: &Path, bom: &Bom) -> Findings {
     let mut matching = Matching::new(bom);
-    let documents = Reader::open(advisories, None).unwrap().read(&mut |record| matching.see(record)).unwrap();
-    matching.finish(&documents)
+    let contents = Reader::open(advisories, None).unwrap().read(&mut |record| matching.see(record)).unwrap();
+    matching.finish(contents)
 }
 
 #[test]
@@ -168,6 +168,54 @@ fn vex_takes_places_out_and_the_last_statement_counts() {
     assert_eq!(open(&[&all, &late]), Vec::<String>::new());
     let other = document("2026-03-01T00:00:00Z", &about(r#"{"@id":"pkg:golang/example.org/n"}"#, "fixed"));
     assert_eq!(open(&[&other]), ["a", "b"]);
+}
+
+/// An entry of Kubernetes' feed, in the form in which it is published.
+fn feed(entries: &[(&str, &str)]) -> String {
+    let items: Vec<_> = entries
+        .iter()
+        .map(|(id, text)| serde_json::json!({ "_kubernetes_io": { "issue_number": 1 }, "id": id, "summary": "s", "content_text": text, "status": "fixed" }))
+        .collect();
+    serde_json::json!({ "version": "https://jsonfeed.org/version/1.1", "_kubernetes_io": { "updated_at": "2026-03-04T05:06:07Z" }, "items": items }).to_string()
+}
+
+#[test]
+fn the_feed_of_kubernetes_gives_severities_and_names_what_was_not_compared() {
+    let go = affected("Go", "k8s.io/kubernetes", "1.26.0");
+    let folder = Folder::new(&[
+        record("GO-1", r#""CVE-2025-0001""#, "", &go),
+        record("DEBIAN-CVE-2025-0002", r#""CVE-2025-0002""#, "", &affected("Debian:12", "kubernetes", "1.26.0")),
+    ]);
+    let vector = "rated CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H.";
+    let path = folder.path("index.json");
+    fs::write(&path, feed(&[("CVE-2025-0001", vector), ("CVE-2025-0002", ""), ("CVE-2025-0003", "")])).unwrap();
+    let mut packer = Packer::default();
+    packer.add(&folder.path("osv")).unwrap();
+    packer.set_feed(&path).unwrap();
+    let mut packed = packer.finish(None).unwrap();
+    assert_eq!((packed.manifest.day.unwrap().to_string().as_str(), packed.manifest.documents()), ("2026-01-02", 0));
+    let mut bytes = Vec::new();
+    packed.write(&[], &mut bytes).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let found = find(&path, &bom(vec![file("kubelet", &["pkg:golang/k8s.io/kubernetes@v1.25.2"])]));
+    let [finding] = found.findings.as_slice() else { panic!("{found:?}") };
+    assert_eq!((finding.id.as_str(), finding.severity), ("CVE-2025-0001", Some(Severity::Critical)));
+    let feed = found.feed.unwrap();
+    assert_eq!((feed.updated.unwrap().to_string().as_str(), feed.count().compared), ("2026-03-04", 1));
+    let left: Vec<_> = feed.entries.iter().filter(|entry| !entry.compared).map(|entry| entry.id.as_str()).collect();
+    assert_eq!(left, ["CVE-2025-0002", "CVE-2025-0003"]);
+}
+
+#[test]
+fn a_feed_that_is_none_or_too_large_is_refused() {
+    let folder = Folder::new(&[]);
+    let refused = |content: &[u8]| {
+        fs::write(folder.path("feed"), content).unwrap();
+        Packer::default().set_feed(&folder.path("feed")).unwrap_err()
+    };
+    assert!(refused(b"{}").to_string().contains("feed is not Kubernetes' feed of CVEs: missing field"));
+    let most = usize::try_from(crate::limits::MAX_FEED_BYTES).unwrap();
+    assert!(matches!(refused(&vec![b' '; most + 1]), PackError::TooMuch { .. }));
 }
 
 #[test]
