@@ -45,6 +45,19 @@ ignored_tests() {
     grep -q '^test result: ok\. [1-9]' "$log" || fail "no test ran: cargo test $*"
 }
 
+# go_tool NAME MODULE VERSION: prints the path of a Go program in a cache, built once of its module, which is MODULE without "/cmd/NAME".
+go_tool() {
+    local folder="${XDG_CACHE_HOME:-$HOME/.cache}/kbundle-ci/$1-$3"
+    if [ ! -x "$folder/$1" ]; then
+        command -v go >/dev/null || fail "no Go toolchain to build $1 with: NOT COMPARED with $1"
+        rm -rf "$folder.partial"
+        GOTOOLCHAIN=local CGO_ENABLED=0 GOBIN="$folder.partial" go install -p 1 "$2/cmd/$1@v$3" ||
+            fail "$1 $3 cannot be built: NOT COMPARED with $1"
+        mv -T "$folder.partial" "$folder"
+    fi
+    echo "$folder/$1"
+}
+
 # lab_release OLDEST|NEWEST: the Kubernetes release that the tests call so.
 lab_release() {
     sed -n "s/^pub const $1: &str = \"\(.*\)\";/\1/p" tests/src/connected.rs

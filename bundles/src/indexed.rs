@@ -7,6 +7,7 @@ mod check;
 mod completion;
 mod excerpt;
 mod locate;
+mod reader;
 
 use std::collections::HashMap;
 use std::io::Write;

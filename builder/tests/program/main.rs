@@ -21,6 +21,7 @@ mod json;
 mod licences;
 mod mistakes;
 mod offline;
+mod oracles;
 mod os_packages;
 mod outputs;
 mod plan;

@@ -35,16 +35,7 @@ impl Content for IndexedBundle {
     type Error = ReadError;
 
     fn read(&self, entry: &Entry, look: Look<'_>) -> Result<(), ReadError> {
-        let failed = |source| ReadError::Sink { path: entry.path.clone(), source };
-        let (mut reader, mut writer) = io::pipe().map_err(failed)?;
-        thread::scope(|scope| {
-            let copied = scope.spawn(move || self.copy_entry(entry, &mut writer));
-            look(&mut reader);
-            // Whoever stopped early would make the copy fail for no reason of its own.
-            let rest = io::copy(&mut reader, &mut io::sink());
-            copied.join().expect("copying does not panic")?;
-            rest.map_err(failed).map(drop)
-        })
+        self.read_through(entry, look)
     }
 }
 
@@ -105,6 +96,12 @@ pub struct FileInventory {
 }
 
 impl Inventory {
+    /// Whether [`Self::of`] reads all of the content of `entry`.
+    #[must_use]
+    pub fn reads(entry: &Entry) -> bool {
+        matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::ImageLayer)
+    }
+
     /// Looks into everything that `list` names.
     ///
     /// # Errors
@@ -139,9 +136,7 @@ fn look_into<C: Content>(
     content: &C,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<HashMap<EntryPath, Layer>, SbomError<C::Error>> {
-    let has_content =
-        |entry: &&Entry| matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::ImageLayer);
-    let mut entries: Vec<_> = list.entries.iter().filter(has_content).collect();
+    let mut entries: Vec<_> = list.entries.iter().filter(|entry| Inventory::reads(entry)).collect();
     // The largest first, so that no core begins one when the others are done.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.size));
     let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));

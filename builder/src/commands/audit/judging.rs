@@ -16,8 +16,8 @@ use kbundle_format::audit_record::{AppliedPolicy, BomSource};
 use kbundle_format::bases::Bases;
 use kbundle_format::key_notes::Day;
 use kbundle_format::oci::Document;
-use kbundle_format::{Digest, EntryKind, EntryPath, IndexedBundle, KeyId, Moment, ReadError};
-use kbundle_sbom::{Bom, CYCLONEDX_PATH, PrivilegedFile, describe};
+use kbundle_format::{Digest, Entry, EntryKind, EntryPath, IndexedBundle, KeyId, Moment, ReadError};
+use kbundle_sbom::{Bom, CYCLONEDX_PATH, Inventory, PrivilegedFile, describe};
 use serde_json::Value;
 
 use super::super::advisories::reading;
@@ -94,8 +94,7 @@ impl Read {
         let reader = open_advisories(arguments)?;
         let input = Input::find(&arguments.bundle)?;
         let bundle = input.open_completed(asked.check(), &arguments.base)?;
-        verify(&input, &bundle)?;
-        let Inside { bom, bom_source, privileged } = Inside::of(&input, &bundle, &policy)?;
+        let Inside { bom, bom_source, privileged } = Inside::verified(&input, &bundle, &policy)?;
         let asks_for_objects = wanted == Objects::Always || policy.asks_for_objects();
         let seen = Seen {
             key_days: key_days(&asked, bundle.list().signers()),
@@ -168,14 +167,29 @@ fn match_advisories(name: String, reader: Reader, bom: &Bom) -> anyhow::Result<A
     Ok(AdvisoriesEvidence { name, digest, signers, day: manifest.day, ecosystems, findings })
 }
 
-/// Compares all content with the list.
-fn verify(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<()> {
-    let entries: Vec<_> = bundle.list().entries.iter().collect();
-    if let Some(missing) = entries.iter().find(|entry| !bundle.carries(entry)) {
-        let error = ReadError::Missing { path: missing.path.clone() };
-        return Err(input.failure(error.into(), Bases::of(bundle.head()).as_ref()));
+/// Refuses a bundle that does not carry all of its content.
+fn refuse_missing(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<()> {
+    let Some(missing) = bundle.list().entries.iter().find(|entry| !bundle.carries(entry)) else { return Ok(()) };
+    let error = ReadError::Missing { path: missing.path.clone() };
+    Err(input.failure(error.into(), Bases::of(bundle.head()).as_ref()))
+}
+
+/// What `read` gives. Where it fails, all is verified, which mends what parity mends and otherwise reports every damage, and `read` is tried again.
+fn or_after_verifying<T>(
+    input: &Input,
+    bundle: &IndexedBundle,
+    read: impl Fn() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    match read() {
+        Ok(found) => Ok(found),
+        Err(_) => verify(input, bundle, |_| true).and_then(|()| read()),
     }
-    let bar = progress::bar("verifying", bundle.list().size_bytes());
+}
+
+/// Compares the content of all entries that are `wanted` with the list.
+fn verify(input: &Input, bundle: &IndexedBundle, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<()> {
+    let entries: Vec<_> = bundle.list().entries.iter().filter(|entry| wanted(entry)).collect();
+    let bar = progress::bar("verifying", entries.iter().map(|entry| entry.size).sum());
     let damage = bundle.check_each(&entries, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     input.refuse_damage(bundle, damage)
@@ -190,17 +204,21 @@ struct Inside {
 }
 
 impl Inside {
-    /// Looks into the content where the bundle carries no list of packages or the policy asks for what only the content says.
-    fn of(input: &Input, bundle: &IndexedBundle, policy: &Policy) -> anyhow::Result<Self> {
-        let carried = sbom::carried(input, bundle, CYCLONEDX_PATH)?;
+    /// Verifies all content, and looks into it where the bundle carries no list of packages or the policy asks for what only the content says.
+    fn verified(input: &Input, bundle: &IndexedBundle, policy: &Policy) -> anyhow::Result<Self> {
+        refuse_missing(input, bundle)?;
+        let carried = or_after_verifying(input, bundle, || sbom::carried(input, bundle, CYCLONEDX_PATH))?;
         if let Some(bytes) = &carried
             && !policy.asks_for_list_again()
             && !policy.asks_for_files()
         {
+            verify(input, bundle, |_| true)?;
             let bom = Bom::parse(bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH} of {}", input.name))?;
             return Ok(Self { bom, bom_source: BomSource::Carried, privileged: None });
         }
-        let inventory = sbom::look_inside(input, bundle)?;
+        // Looking inside compares the digests of what it reads.
+        let inventory = or_after_verifying(input, bundle, || sbom::look_inside(input, bundle))?;
+        verify(input, bundle, |entry| !Inventory::reads(entry))?;
         let bom = describe(bundle.list(), &inventory);
         let bom_source = match carried {
             None => BomSource::Computed,
