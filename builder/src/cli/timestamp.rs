@@ -19,7 +19,7 @@ pub enum TimestampCommand {
 /// is for `kbundle timestamp add`.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  kbundle timestamp request k8s-1.25.2-amd64.tar.zst --out request.tsq\n  curl --data-binary @request.tsq -H 'Content-Type: application/timestamp-query' https://tsa.example/ -o answer.tsr"
+    after_long_help = "Examples:\n  kbundle timestamp request k8s-1.25.2-amd64.tar.zst --out request.tsq"
 )]
 pub struct TimestampRequestArgs {
     #[command(flatten)]
