@@ -1,5 +1,7 @@
 //! Time stamps by a real authority: OpenSSL's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::process::Command;
 
 use fs_err as fs;

@@ -18,9 +18,7 @@ pub enum TimestampCommand {
 /// It holds the SHA-256 of the bundle's list, and nothing else of the bundle. Send it over HTTP as `application/timestamp-query`; the answer
 /// is for `kbundle timestamp add`.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  kbundle timestamp request k8s-1.25.2-amd64.tar.zst --out request.tsq"
-)]
+#[command(after_long_help = "Examples:\n  kbundle timestamp request k8s-1.25.2-amd64.tar.zst --out request.tsq")]
 pub struct TimestampRequestArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,

@@ -22,6 +22,7 @@ use x509_tsp::{MessageImprint, TimeStampReq, TimeStampResp, TspVersion, TstInfo}
 
 pub use authorities::Authorities;
 
+use crate::digest::hex;
 use crate::{Digest, Moment};
 
 /// What the name of a time stamp beside a bundle ends with.
@@ -156,10 +157,13 @@ impl TimestampToken {
         if hash_algorithm.oid == SHA_256 && hashed_message.as_bytes() == expected.as_bytes() {
             return Ok(());
         }
-        let hex: String = hashed_message.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let algorithm =
             if hash_algorithm.oid == SHA_256 { "sha256".to_owned() } else { hash_algorithm.oid.to_string() };
-        Err(TimestampError::OtherList { file: self.file.clone(), found: format!("{algorithm}:{hex}"), expected })
+        Err(TimestampError::OtherList {
+            file: self.file.clone(),
+            found: format!("{algorithm}:{}", hex(hashed_message.as_bytes())),
+            expected,
+        })
     }
 
     /// Makes sure that it covers the list, and that one of `authorities` stands behind whoever signed it.
@@ -172,7 +176,7 @@ impl TimestampToken {
         self.check_subject(list_bytes)?;
         let time = self.time()?;
         let authority = authorities.verify(self, time)?;
-        let serial = self.info.serial_number.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let serial = hex(self.info.serial_number.as_bytes());
         Ok(Timestamp { time: Moment::of(time), authority, policy: self.info.policy.to_string(), serial })
     }
 
@@ -192,7 +196,7 @@ impl TimestampToken {
 }
 
 fn refusal(file: &str, answer: &TimeStampResp<'_>) -> TimestampError {
-    let words: Vec<_> = answer.status.status_string.iter().flatten().map(|text| text.to_string()).collect();
+    let words: Vec<_> = answer.status.status_string.iter().flatten().map(ToString::to_string).collect();
     let status = if words.is_empty() { format!("status {:?}", answer.status.status) } else { words.join("; ") };
     TimestampError::Refused { file: file.to_owned(), status }
 }
