@@ -1,4 +1,4 @@
-//! Where a bundle's bytes come from: one file, or volumes read as if they were one file.
+//! The source of a bundle's bytes: one file, or volumes that are read as one file.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use fs_err as fs;
 use crate::sealed::{MAGIC, OpenError, Opener, Unsealed};
 use crate::volume::{self, MendedVolume, VolumeError, VolumeSet};
 
-/// Why a bundle's bytes cannot be had.
+/// Why a bundle's bytes are not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -26,7 +26,7 @@ pub enum SourceError {
     Volume(#[from] VolumeError),
 }
 
-/// The bytes of a bundle, which any number of readers can share.
+/// The bytes of a bundle. Any number of readers can share them.
 ///
 /// ```no_run
 /// use kbundle_format::BundleSource;
@@ -56,11 +56,11 @@ impl BundleSource {
         Self::open_all(&[path.to_owned()])
     }
 
-    /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
+    /// Opens one bundle from several places: its volumes may be in different folders (or on several sticks).
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { source };
         let named = |kind| Self(Arc::new(Inner { path: paths.first().cloned().unwrap_or_default(), kind }));
-        // What is not there at all is told apart from a folder without volumes.
+        // A path that does not exist is another error than a folder without volumes.
         paths.iter().try_for_each(|path| fs::metadata(path).map(drop)).map_err(failed)?;
         if let [path] = paths
             && path.is_file()
@@ -73,10 +73,10 @@ impl BundleSource {
         Ok(named(Kind::Volumes(VolumeSet::open(paths)?)))
     }
 
-    /// Whether what lies there is sealed, so that it has to be opened before it is read as a bundle.
+    /// Whether the file is sealed, so that it has to be opened before it is read as a bundle.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// When it cannot be read.
     pub fn is_sealed(&self) -> io::Result<bool> {
         let mut first = [0; MAGIC.len()];
         if self.size_bytes() < first.len() as u64 {
@@ -89,19 +89,19 @@ impl BundleSource {
     /// The content of a sealed bundle, which is decrypted while it is read.
     ///
     /// # Errors
-    /// [`OpenError`]: it is not opened by this, or it is not complete.
+    /// [`OpenError`] when `opener` does not open it, or it is incomplete.
     pub fn unsealed(&self, opener: &Arc<Opener>) -> Result<Self, OpenError> {
         let kind = Kind::Unsealed(Unsealed::open(self.clone(), Arc::clone(opener))?);
         Ok(Self(Arc::new(Inner { path: self.0.path.clone(), kind })))
     }
 
-    /// The path that it was opened by, the first of several.
+    /// The path that it was opened with; the first if there were several.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// Bytes in all.
+    /// The size in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         match &self.0.kind {
@@ -111,7 +111,7 @@ impl BundleSource {
         }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
+    /// Fills `buffer` with the bytes from `offset` on; it is an error if there are too few.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.0.kind {
             Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
@@ -120,18 +120,17 @@ impl BundleSource {
         }
     }
 
-    /// The volume that holds the byte at `offset`, and which byte of that file it is; `None` for a single file.
+    /// The volume that contains the byte at `offset`, and the offset in that file; `None` for a single file.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
         match &self.0.kind {
-            // Where a byte of sealed content lies says nothing to anybody.
+            // The place of a byte in sealed content means nothing to people.
             Kind::File { .. } | Kind::Unsealed(_) => None,
             Kind::Volumes(set) => set.volume_at(offset),
         }
     }
 
-    /// The part of `range` that lies in the first volume that is not as it was cut; `None` where there is none, and for a single file, which
-    /// has no digest of its own.
+    /// The part of `range` in the first damaged volume; `None` if there is none, and for a single file, which has no digest of its own.
     ///
     /// Reads the volumes up to that one.
     #[must_use]
@@ -142,8 +141,8 @@ impl BundleSource {
         }
     }
 
-    /// Looks for damaged volumes, by reading all of them, and from here on does without those: another copy is read, or parity stands in.
-    /// Whether that changed anything. Nothing changes for a single file, or where parity does not suffice.
+    /// Reads all volumes to find damaged ones, and does not use those from now on: another copy is read, or parity replaces them. Returns
+    /// whether that changed anything. Nothing changes for a single file, or if parity does not suffice.
     #[must_use]
     pub fn mend(&self) -> bool {
         match &self.0.kind {
@@ -153,7 +152,7 @@ impl BundleSource {
         }
     }
 
-    /// The volumes that are missing or damaged and that others stand in for.
+    /// The missing or damaged volumes that others replace.
     #[must_use]
     pub fn mended(&self) -> Vec<MendedVolume> {
         match &self.0.kind {
@@ -163,7 +162,7 @@ impl BundleSource {
         }
     }
 
-    /// How many parity volumes there are, damaged ones included.
+    /// The number of parity volumes, including damaged ones.
     #[must_use]
     pub fn parity_volumes(&self) -> usize {
         match &self.0.kind {
@@ -179,7 +178,7 @@ impl BundleSource {
         SourceReader { source: self.clone(), position: 0 }
     }
 
-    /// The volumes in use that cannot be read or are not as they were cut; none for a single file, which has no digest of its own.
+    /// The volumes in use that cannot be read or are damaged; empty for a single file, which has no digest of its own.
     #[must_use]
     pub fn damaged_volumes(&self) -> Vec<PathBuf> {
         match &self.0.kind {
@@ -201,7 +200,7 @@ impl Read for SourceReader {
         let left = self.source.size_bytes().saturating_sub(self.position);
         let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         match &self.source.0.kind {
-            // A file that shrinks or grows while it is read ends where it ends.
+            // A file that shrinks or grows during the read ends where it ends.
             Kind::File { file, .. } => {
                 let count = file.file().read_at(buffer, self.position)?;
                 self.position += count as u64;
