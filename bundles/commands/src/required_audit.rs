@@ -33,16 +33,16 @@ pub struct RequiredAuditArgs {
     pub audit_record: Option<PathBuf>,
 }
 
-/// A record that is demanded.
+/// A required record.
 pub struct RequiredAudit {
     key: VerifyingKey,
     record: Place,
 }
 
-/// Where a record lies.
+/// The place of a record.
 enum Place {
     Named(PathBuf),
-    /// Beside the bundle; where it may lie, in order.
+    /// Beside the bundle; these are the possible paths, in order.
     Beside(Vec<PathBuf>),
 }
 
@@ -66,10 +66,10 @@ pub struct PassedAudit {
 }
 
 impl RequiredAuditArgs {
-    /// Reads the key, and says where the record of the bundle in `bundle` lies; `None` where none is demanded.
+    /// Reads the key, and finds the place of the bundle's record; `None` if no record is required.
     ///
     /// # Errors
-    /// A key that cannot be used or is revoked; a bundle on standard input without `--audit-record`.
+    /// When the key cannot be used or is revoked, or for a bundle on standard input without `--audit-record`.
     pub fn read(
         &self,
         bundle: &BundleArgs,
@@ -98,7 +98,7 @@ impl RequiredAuditArgs {
     }
 }
 
-/// Where the record of a bundle may lie: beside the file, or in any folder with its volumes.
+/// The possible paths of a bundle's record: beside its file, or in any folder with its volumes.
 fn beside(bundle: &BundleArgs) -> anyhow::Result<Vec<PathBuf>> {
     let path = &bundle.bundle;
     if path.is_file() && !is_volume(path).explained()? {
@@ -112,10 +112,10 @@ fn beside(bundle: &BundleArgs) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 impl RequiredAudit {
-    /// Makes sure that the bundle with this head passed an audit.
+    /// Checks that the bundle with this head passed an audit.
     ///
     /// # Errors
-    /// There is no record, or it does not stand for this bundle.
+    /// When there is no record, or it is not valid for this bundle.
     pub fn check(&self, head: &BundleHead) -> anyhow::Result<PassedAudit> {
         let (path, file) = self.record.read()?;
         let path = path.display().to_string();
