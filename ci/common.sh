@@ -38,7 +38,7 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# ignored_tests ARGUMENTS...: cargo test, with tests that need a program or data from outside. That none ran is a failure.
+# ignored_tests ARGUMENTS...: cargo test, with tests that need a program or data from outside. It fails if no test ran.
 ignored_tests() {
     local log="target/ignored-tests.log"
     cargo test --locked "$@" 2>&1 | tee "$log" || return
