@@ -12,7 +12,7 @@ impl Program for Arguments {
         log_variable: "KBUNDLE_LOG",
         groups: &[
             ("Build", &["build", "lock", "catalog", "images", "config"]),
-            ("Sign", &["keygen", "sign", "revocations"]),
+            ("Sign", &["keygen", "sign", "revocations", "timestamp"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "licences", "diff", "check"]),
             ("Audit", &["audit", "report", "advisories"]),
             ("Cut and complete", &["join", "subset", "split", "repair", "seal"]),

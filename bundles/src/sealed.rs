@@ -11,7 +11,7 @@ use age::secrecy::SecretString;
 use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor};
 
-use crate::source::{BundleSource, SourceReader};
+use crate::stored::{FromFront, ReadAt, Stored};
 
 /// The first bytes of a sealed file.
 pub const MAGIC: &[u8] = b"age-encryption.org/v1\n";
@@ -163,36 +163,42 @@ pub fn damage(error: &io::Error) -> String {
     }
 }
 
-type Content = StreamReader<BufReader<SourceReader>>;
+type Content = StreamReader<BufReader<FromFront<Stored>>>;
 
 /// A sealed bundle that was opened.
 pub(crate) struct Unsealed {
-    sealed: BundleSource,
+    sealed: Stored,
     opener: Arc<Opener>,
     /// Size of the content in bytes.
-    pub length: u64,
+    length: u64,
     /// One thread at a time. It is taken out during a read: after an error, its position is unknown.
     content: Mutex<Option<Content>>,
 }
 
 impl Unsealed {
     /// Opens `sealed` and reads its last piece, without which it is incomplete.
-    pub fn open(sealed: BundleSource, opener: Arc<Opener>) -> Result<Self, OpenError> {
-        let mut content = opener.open(sealed.reader())?;
+    pub fn open(sealed: Stored, opener: Arc<Opener>) -> Result<Self, OpenError> {
+        let mut content = opener.open(FromFront::new(sealed.clone()))?;
         let length = content.seek(SeekFrom::End(0)).map_err(|error| damaged(&error))?;
         Ok(Self { sealed, opener, length, content: Mutex::new(Some(content)) })
     }
 
     /// The file in its sealed form.
-    pub fn sealed(&self) -> &BundleSource {
+    pub fn sealed(&self) -> &Stored {
         &self.sealed
     }
+}
 
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+impl ReadAt for Unsealed {
+    fn size_bytes(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reader = match content.take() {
             Some(reader) => reader,
-            None => self.opener.open(self.sealed.reader()).map_err(io::Error::other)?,
+            None => self.opener.open(FromFront::new(self.sealed.clone())).map_err(io::Error::other)?,
         };
         reader.seek(SeekFrom::Start(offset))?;
         reader.read_exact(buffer)?;
@@ -222,10 +228,8 @@ mod tests {
         (folder, content, Arc::new(Opener::Identities(vec![Box::new(identity)])))
     }
 
-    fn open(folder: &TempDir, opener: &Arc<Opener>) -> Result<BundleSource, OpenError> {
-        let source = BundleSource::open(&folder.path().join("sealed")).unwrap();
-        assert!(source.is_sealed().unwrap());
-        source.unsealed(opener)
+    fn open(folder: &TempDir, opener: &Arc<Opener>) -> Result<Unsealed, OpenError> {
+        Unsealed::open(Stored::open_all(&[folder.path().join("sealed")]).unwrap(), Arc::clone(opener))
     }
 
     #[test]
@@ -243,7 +247,7 @@ mod tests {
                 }
             }
             let mut all = Vec::new();
-            source.reader().read_to_end(&mut all).unwrap();
+            FromFront::new(source).read_to_end(&mut all).unwrap();
             assert_eq!(all, content);
         }
     }

@@ -9,7 +9,7 @@ use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
     advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, licences, lock, report,
-    reproduce, revocations, sbom, seal, sign,
+    reproduce, revocations, sbom, seal, sign, timestamp,
 };
 
 /// The documents of every command.
@@ -42,6 +42,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("revocations add").with::<revocations::Report>(),
         Documents::of("revocations show").with::<revocations::Report>(),
+        Documents::of("timestamp request").with::<timestamp::Requested>(),
+        Documents::of("timestamp add").with::<timestamp::Added>(),
         Documents::of("export").with::<export::Report>(),
         Documents::of("join").with::<composed::Report>(),
         Documents::of("subset").with::<composed::Report>(),

@@ -208,11 +208,13 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
         let mut child = command.args(arguments).arg("--key=signing.pub").stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         pipe.write_all(&bytes[..bytes.len() - 100_000]).unwrap();
-        // The layer is the part that is cut off; it comes after the kubelet.
-        let begun = || if arguments[0] == "extract" { kubelet.exists() } else { upstream.incomplete() >= 2 };
-        let seen = (0..500).any(|_| {
+        // The layer, which is cut off, comes after the kubelet. Its file stays incomplete; others may be incomplete for a moment.
+        let (waiting, looks) = (if arguments[0] == "extract" { 1 } else { 2 }, 20);
+        let mut in_a_row = 0;
+        let seen = (0..2000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            begun()
+            in_a_row = if kubelet.exists() && upstream.incomplete() >= waiting { in_a_row + 1 } else { 0 };
+            in_a_row == looks
         });
         assert!(seen, "{arguments:?}: nothing was unpacked while the rest was on its way");
         child.kill().unwrap();

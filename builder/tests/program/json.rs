@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::audit::write_osv;
 use crate::catalog::{with_fault, with_next_patch};
 use crate::check::write_fitting_bundle;
+use crate::timestamps::stamp;
 use crate::upstream::{Upstream, kbundle_in};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
@@ -30,7 +31,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 37] = [
     case(
         "build",
         &[
@@ -129,6 +130,18 @@ const CASES: [Case; 35] = [
         "revocations show revocations.json --key ecdsa.pub",
     ),
     case(
+        "timestamp request",
+        &["timestamp request bundle.tar.zst --out request.tsq --force"],
+        3,
+        "timestamp request bundle.tar.zst --out request.tsq",
+    ),
+    case(
+        "timestamp add",
+        &["timestamp add bundle.tar.zst --answer answer.tsr --timestamp-authority tsa.pem"],
+        3,
+        "timestamp add new.tar.zst --answer answer.tsr --timestamp-authority tsa.pem",
+    ),
+    case(
         "audit",
         &[
             "audit new.tar.zst --key signing.pub",
@@ -201,6 +214,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
     write_fitting_bundle(&upstream.path(""));
     write_osv(&upstream);
+    stamp(&upstream, "bundle.tar.zst");
     fs::write(upstream.path("passphrase"), "correct horse battery\n").unwrap();
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {

@@ -13,6 +13,7 @@ use kbundle_format::revocations::RevocationsError;
 use kbundle_format::sealed::OpenError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
+use kbundle_format::timestamp::TimestampError;
 use kbundle_format::volume::VolumeError;
 use kbundle_format::write::WriteError;
 use kbundle_format::{Diagnosis, ReadError};
@@ -34,6 +35,24 @@ impl Explain for SourceError {
             Self::Volume(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+impl Explain for TimestampError {
+    fn kind(&self) -> Kind {
+        Kind::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Shape { .. } => "give what the authority answered, in DER",
+            Self::Refused { .. } => "ask the authority, or request it from another one",
+            Self::OtherList { .. } => "use the time stamp of this bundle, or request one",
+            Self::Signature { .. } => "copy the time stamp again",
+            Self::Untrusted { .. } => "check the certificates of `--timestamp-authority`; the authority publishes them",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

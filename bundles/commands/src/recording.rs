@@ -64,6 +64,12 @@ impl Recording {
         Ok(Self { key: signing_key(key, passphrase)?, file })
     }
 
+    /// The file that it will be.
+    #[must_use]
+    pub fn file(&self) -> &SmallFile {
+        &self.file
+    }
+
     /// Writes the record that `sign` makes with the key.
     pub fn write(self, sign: impl FnOnce(&SigningKey) -> Vec<u8>) -> anyhow::Result<Recorded> {
         let (file, signer) = (self.file.name().to_owned(), self.key.verifying_key().id());

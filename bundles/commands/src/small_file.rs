@@ -34,6 +34,14 @@ impl SmallFile {
         Self::prepare(path, existing)
     }
 
+    /// Checks that `other`, which the same command writes, is another file.
+    ///
+    /// # Errors
+    /// Both have the same name.
+    pub fn check_apart_from(&self, other: &Self) -> anyhow::Result<()> {
+        self.destination.check_apart_from(&other.destination).explained()
+    }
+
     /// Its path, as the user gave it.
     #[must_use]
     pub fn name(&self) -> &str {

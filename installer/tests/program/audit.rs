@@ -125,6 +125,23 @@ fn a_record_of_another_bundle_is_refused() {
 }
 
 #[test]
+fn a_record_and_a_page_do_not_share_a_file() {
+    let folder = folder(Outcome::Passed);
+    fs::write(folder.path("auditor.key"), SigningKey::generate(Algorithm::Ed25519).unwrap().to_pem().unwrap()).unwrap();
+    fs::write(folder.path("kept.json"), "kept").unwrap();
+    let recorded = ["audit", "--key", "signing.pub", "--force", "--record", "kept.json", "--sign-key", "auditor.key"];
+    for page in ["kept.json", "./kept.json"] {
+        let said = folder.kinstall(&[&recorded[..], &["--report", page]].concat());
+        assert_eq!(
+            (said.code, said.stderr.contains("two outputs of the command have the name")),
+            (Some(2), true),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(folder.path("kept.json")).unwrap(), "kept");
+    }
+}
+
+#[test]
 fn a_demand_that_cannot_be_met_is_wrong_use() {
     let folder = folder(Outcome::Passed);
     let said = folder.kinstall(&["preflight", "--require-audit", "auditor.pub"]);

@@ -3,6 +3,7 @@
 
 mod rule;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
@@ -114,6 +115,21 @@ impl Destination {
             DestinationKind::Stdout => None,
             DestinationKind::File(path) | DestinationKind::Volumes(path, _) => Some(parent(path)),
         }
+    }
+
+    /// Checks that it is not the file of `other`, however the path of the folder is written.
+    ///
+    /// # Errors
+    /// [`DestinationError::Twice`].
+    pub fn check_apart_from(&self, other: &Self) -> Result<(), DestinationError> {
+        let (DestinationKind::File(path), DestinationKind::File(taken)) = (&self.kind, &other.kind) else {
+            return Ok(());
+        };
+        let full =
+            |path: &Path| fs::canonicalize(parent(path)).map(|folder| (folder, path.file_name().map(OsStr::to_owned)));
+        let same = full(path).map_err(|source| failed(path, source))?
+            == full(taken).map_err(|source| failed(taken, source))?;
+        if same { Err(DestinationError::Twice { path: path.clone() }) } else { Ok(()) }
     }
 
     /// Checks that there is room for `bytes`.

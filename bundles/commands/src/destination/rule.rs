@@ -59,6 +59,12 @@ pub enum DestinationError {
         /// Whether `--force` would replace them.
         force: bool,
     },
+    /// Another output of the same command has the name.
+    #[error("two outputs of the command have the name {}", path.display())]
+    Twice {
+        /// The name.
+        path: PathBuf,
+    },
     /// An unsigned bundle would replace a signed one.
     #[error("{} is a signed bundle, and the new one is not signed", path.display())]
     SignedBefore {
@@ -127,6 +133,7 @@ impl DestinationError {
             }
             Self::Exists { force: true, .. } => "give another name, or `--force` to replace what is there",
             Self::Exists { force: false, .. } => "give another name, or move it away if nobody needs it",
+            Self::Twice { .. } => "give each output a name of its own",
             Self::SignedBefore { .. } => "sign the new bundle (`--key`), or give another name",
             Self::NoFolder { .. } => "create it first, or give another name",
             Self::NotWritable { .. } => "give a name in a folder that you may write to",

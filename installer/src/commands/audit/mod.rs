@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kbundle_cli::output;
+use kbundle_commands::recording::Recording;
 use kbundle_commands::required_audit::RequiredAuditArgs;
 use kbundle_commands::small_file::SmallFile;
 use kbundle_format::{Digest, IndexedBundle};
@@ -30,7 +31,7 @@ const DRIFTED: u8 = 4;
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
     let recording = arguments.record.prepare()?;
-    let page = page_file(arguments)?;
+    let page = page_file(arguments, recording.as_ref())?;
     let former = recording::read_former(arguments)?;
     let mut audit = match fleet::cluster(&arguments.cluster)? {
         Some((spec, options)) => {
@@ -59,9 +60,13 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
 }
 
 /// The page to write, if one is asked for. Its name is checked before the audit.
-fn page_file(arguments: &AuditArguments) -> anyhow::Result<Option<SmallFile>> {
+fn page_file(arguments: &AuditArguments, recording: Option<&Recording>) -> anyhow::Result<Option<SmallFile>> {
     let Some(path) = &arguments.report else { return Ok(None) };
-    SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing()).map(Some)
+    let page = SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing())?;
+    if let Some(recording) = recording {
+        page.check_apart_from(recording.file())?;
+    }
+    Ok(Some(page))
 }
 
 fn depth(arguments: &AuditArguments) -> ImageDepth {
