@@ -30,7 +30,7 @@ pub const MAX_ATTESTATIONS: usize = 16;
 /// Most bytes of the record of an audit, which may have a verdict for each of many packages.
 pub const MAX_AUDIT_RECORD_BYTES: u64 = 64 << 20;
 
-/// Most bytes of a time stamp: one with four certificates takes about 6 KB.
+/// Most bytes of a time stamp; with four certificates it has about 6 KB.
 pub const MAX_TIMESTAMP_BYTES: u64 = 256 << 10;
 
 /// Most bytes of a file of revocations. A revocation takes about 300 bytes.

@@ -64,7 +64,7 @@ impl Recording {
         Ok(Self { key: signing_key(key, passphrase)?, file })
     }
 
-    /// The file that it will be.
+    /// The file of the future record.
     #[must_use]
     pub fn file(&self) -> &SmallFile {
         &self.file
