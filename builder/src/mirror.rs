@@ -38,7 +38,7 @@ pub struct MirrorAddresses(pub Vec<MirrorAddress>);
 /// The address of a repository on a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// Whether to use TLS.
+    /// HTTP or HTTPS.
     pub scheme: Scheme,
     /// Host and, where given, port.
     pub host: String,

@@ -46,7 +46,7 @@ pub enum KeyFileContent {
     },
     /// An elliptic curve that is described by its parameters instead of its name.
     ExplicitCurve,
-    /// An unsupported encryption: PBES1, one of its ciphers, or OpenSSL's own from before PKCS#8.
+    /// An unsupported encryption: PBES1, a cipher as old as PBES1, or OpenSSL's own encryption from before PKCS#8.
     OldEncryption,
     /// cosign's encrypted private key.
     Cosign,

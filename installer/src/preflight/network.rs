@@ -126,7 +126,7 @@ fn networks(subject: &Subject<'_>) -> Answer {
     let network = &subject.spec.network;
     let wanted = [("pod-cidr", &network.pod_cidr), ("service-cidr", &network.service_cidr)];
     let wanted: Vec<_> = wanted.iter().flat_map(|(key, cidrs)| cidrs.iter().map(move |cidr| (*key, cidr))).collect();
-    // On a host that kinstall has set up, the pods' bridge is in the pods' network. The name of the site's own interface is unknown.
+    // On a host that kinstall has set up, the pods' bridge is in the pods' network. Its name in a network of the site's own is unknown.
     let brings_its_own = network.cni == Some(Cni::None) && subject.facts.installation == Installation::Ours;
     let is_of_pods =
         |interface: &str, key: &str| POD_INTERFACES.contains(&interface) || brings_its_own && key == "pod-cidr";

@@ -50,7 +50,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Elf<'data, H,
         let header = H::parse(data).ok()?;
         let endian = header.endian().ok()?;
         let elf = Self { header, endian, data };
-        // Only the tables themselves are read completely.
+        // The tables themselves are read completely, so their size is limited.
         let sections = header.shnum(endian, data).ok()?;
         let segments = header.phnum(endian, data).ok()?;
         (sections <= MAX_SECTIONS && segments <= MAX_SECTIONS).then_some(elf)
