@@ -38,8 +38,8 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# ignored_tests COUNT ARGUMENTS...: cargo test, with tests that need a program or data from outside. Fewer than COUNT that ran are a failure.
-# Scripts build with --workspace throughout: another selection of packages has other features, and compiles every dependency once more.
+# ignored_tests COUNT ARGUMENTS...: cargo test, with tests that need a program or data from outside. It fails if fewer than COUNT ran.
+# Scripts build with --workspace throughout: another selection of packages has other features, and compiles every dependency again.
 ignored_tests() {
     local count="$1" log=target/ignored-tests.log ran
     shift

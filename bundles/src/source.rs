@@ -1,4 +1,4 @@
-//! Where a bundle's bytes come from: one file, or volumes read as if they were one file; opened where they are sealed.
+//! The source of a bundle's bytes: one file, or volumes that are read as one file; opened if they are sealed.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::volume::MendedVolume;
 
 pub use crate::stored::SourceError;
 
-/// The bytes of a bundle, which any number of readers can share.
+/// The bytes of a bundle. Any number of readers can share them.
 ///
 /// ```no_run
 /// use kbundle_format::BundleSource;
@@ -36,15 +36,15 @@ impl BundleSource {
         Self::open_all(&[path.to_owned()])
     }
 
-    /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
+    /// Opens one bundle from several places: its volumes may be in different folders (or on several sticks).
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
         Ok(Self(Kind::Stored(Stored::open_all(paths)?)))
     }
 
-    /// Whether what lies there is sealed, so that it has to be opened before it is read as a bundle.
+    /// Whether the file is sealed, so that it has to be opened before it is read as a bundle.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// When it cannot be read.
     pub fn is_sealed(&self) -> io::Result<bool> {
         let mut first = [0; MAGIC.len()];
         if self.size_bytes() < first.len() as u64 {
@@ -57,13 +57,13 @@ impl BundleSource {
     /// The content of a sealed bundle, which is decrypted while it is read.
     ///
     /// # Errors
-    /// [`OpenError`]: it is not opened by this, or it is not complete.
+    /// [`OpenError`] when `opener` does not open it, or it is incomplete.
     pub fn unsealed(&self, opener: &Arc<Opener>) -> Result<Self, OpenError> {
         let unsealed = Unsealed::open(self.stored().clone(), Arc::clone(opener))?;
         Ok(Self(Kind::Unsealed(Arc::new(unsealed))))
     }
 
-    /// The file or the volumes as they lie there.
+    /// The file or the volumes in their stored form.
     fn stored(&self) -> &Stored {
         match &self.0 {
             Kind::Stored(stored) => stored,
@@ -71,7 +71,7 @@ impl BundleSource {
         }
     }
 
-    /// The same where a byte that is read is a byte that lies there. Where a byte of sealed content lies says nothing to anybody.
+    /// The same, if a byte that is read is a stored byte. The place of a byte in sealed content means nothing to people.
     fn plain(&self) -> Option<&Stored> {
         match &self.0 {
             Kind::Stored(stored) => Some(stored),
@@ -79,31 +79,30 @@ impl BundleSource {
         }
     }
 
-    /// The path that it was opened by, the first of several.
+    /// The path that it was opened with; the first if there were several.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.stored().path()
     }
 
-    /// Bytes in all.
+    /// The size in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.0.size_bytes()
     }
 
-    /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
+    /// Fills `buffer` with the bytes from `offset` on; it is an error if there are too few.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
     }
 
-    /// The volume that holds the byte at `offset`, and which byte of that file it is; `None` for a single file.
+    /// The volume that contains the byte at `offset`, and the offset in that file; `None` for a single file.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
         self.plain()?.volume_at(offset)
     }
 
-    /// The part of `range` that lies in the first volume that is not as it was cut; `None` where there is none, and for a single file, which
-    /// has no digest of its own.
+    /// The part of `range` in the first damaged volume; `None` if there is none, and for a single file, which has no digest of its own.
     ///
     /// Reads the volumes up to that one.
     #[must_use]
@@ -111,26 +110,26 @@ impl BundleSource {
         self.plain()?.damaged_volume(range)
     }
 
-    /// Looks for damaged volumes, by reading all of them, and from here on does without those: another copy is read, or parity stands in.
-    /// Whether that changed anything. Nothing changes for a single file, or where parity does not suffice.
+    /// Reads all volumes to find damaged ones, and does not use those from now on: another copy is read, or parity replaces them. Returns
+    /// whether that changed anything. Nothing changes for a single file, or if parity does not suffice.
     #[must_use]
     pub fn mend(&self) -> bool {
         self.stored().mend()
     }
 
-    /// The volumes that are missing or damaged and that others stand in for.
+    /// The missing or damaged volumes that others replace.
     #[must_use]
     pub fn mended(&self) -> Vec<MendedVolume> {
         self.stored().mended()
     }
 
-    /// How many parity volumes there are, damaged ones included.
+    /// The number of parity volumes, including damaged ones.
     #[must_use]
     pub fn parity_volumes(&self) -> usize {
         self.stored().parity_volumes()
     }
 
-    /// The volumes in use that cannot be read or are not as they were cut; none for a single file, which has no digest of its own.
+    /// The volumes in use that cannot be read or are damaged; empty for a single file, which has no digest of its own.
     #[must_use]
     pub fn damaged_volumes(&self) -> Vec<PathBuf> {
         self.stored().damaged_volumes()

@@ -1,4 +1,4 @@
-//! The file or the volumes that a bundle lies in, read at any place.
+//! The file or the volumes of a bundle, read at any offset.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use fs_err as fs;
 
 use crate::volume::{self, MendedVolume, VolumeError, VolumeSet};
 
-/// Why a bundle's bytes cannot be had.
+/// Why a bundle's bytes are not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -40,11 +40,11 @@ enum Kind {
 }
 
 impl Stored {
-    /// Opens a file, or volumes that lie in any of `paths`.
+    /// Opens a file, or volumes in any of `paths`.
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { source };
         let named = |kind| Self(Arc::new(Inner { path: paths.first().cloned().unwrap_or_default(), kind }));
-        // What is not there at all is told apart from a folder without volumes.
+        // A path that does not exist is another error than a folder without volumes.
         paths.iter().try_for_each(|path| fs::metadata(path).map(drop)).map_err(failed)?;
         if let [path] = paths
             && path.is_file()
@@ -57,7 +57,7 @@ impl Stored {
         Ok(named(Kind::Volumes(VolumeSet::open(paths)?)))
     }
 
-    /// The path that it was opened by, the first of several.
+    /// The path that it was opened with; the first if there were several.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -117,28 +117,28 @@ impl ReadAt for Stored {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.0.kind {
-            // A file that shrinks or grows while it is read ends where it ends.
+            // A file that shrinks or grows during the read ends where it ends.
             Kind::File { file, .. } => file.file().read_at(buffer, offset),
             Kind::Volumes(_) => read_within(self, buffer, offset),
         }
     }
 }
 
-/// Bytes of a known number that are read at any place.
+/// A known number of bytes that can be read at any offset.
 pub trait ReadAt {
-    /// Bytes in all.
+    /// The size in bytes.
     fn size_bytes(&self) -> u64;
 
-    /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
+    /// Fills `buffer` with the bytes from `offset` on; it is an error if there are too few.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Reads up to as many bytes as `buffer` takes; none at the end.
+    /// Reads at most as many bytes as `buffer` has room for; returns their number, 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         read_within(self, buffer, offset)
     }
 }
 
-/// No more than there is.
+/// Reads no more bytes than there are after `offset`.
 fn read_within(bytes: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let left = bytes.size_bytes().saturating_sub(offset);
     let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -153,7 +153,7 @@ pub struct FromFront<B> {
 }
 
 impl<B: ReadAt> FromFront<B> {
-    /// From the first byte on.
+    /// Begins at the first byte.
     pub fn new(bytes: B) -> Self {
         Self { bytes, position: 0 }
     }

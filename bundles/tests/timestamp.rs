@@ -25,11 +25,11 @@ ess_cert_id_alg = sha256
 tsa_name = yes
 ";
 
-/// An authority for time stamps, whose certificate an intermediate one issued.
+/// An authority for time stamps; an intermediate authority issued its certificate.
 struct Authority(TempDir);
 
 impl Authority {
-    /// `key` as `openssl req -newkey` takes it.
+    /// `key` is in the form of `openssl req -newkey`.
     fn new(key: &str, usage: &str) -> Self {
         let authority = Self(tempfile::tempdir().unwrap());
         fs::write(authority.0.path().join("tsa.cnf"), CONFIGURATION).unwrap();
@@ -54,7 +54,7 @@ impl Authority {
         fs::read(self.0.path().join(name)).unwrap()
     }
 
-    /// What the authority answers to our request.
+    /// The authority's answer to a request for the list.
     fn answer(&self) -> Vec<u8> {
         fs::write(self.0.path().join("list"), LIST).unwrap();
         fs::write(self.0.path().join("request.tsq"), request(LIST).unwrap()).unwrap();
@@ -119,7 +119,7 @@ fn what_does_not_lead_to_a_trusted_certificate_is_refused() {
 fn a_certificate_for_other_work_does_not_stamp() {
     let authority = Authority::new("rsa:2048", "timeStamping");
     let answer = authority.answer();
-    // OpenSSL signs no time stamp by such a certificate, but another program may: the same key with a certificate for servers.
+    // OpenSSL does not sign time stamps with such a certificate, but another program may: the same key with a certificate for servers.
     authority.shell(
         "printf 'extendedKeyUsage=serverAuth\\n' >server.ext
         openssl x509 -in tsa.pem -noout -serial | sed 's/serial=/0x/' >number
@@ -129,7 +129,7 @@ fn a_certificate_for_other_work_does_not_stamp() {
         openssl ts -query -data list -sha256 -out bare.tsq
         openssl ts -reply -config tsa.cnf -queryfile bare.tsq -out bare.tsr",
     );
-    // Without certificates in the token, the one that is trusted is looked at.
+    // Without certificates in the token, the trusted one is checked.
     let bare = authority.read("bare.tsr");
     assert!(bare.len() < answer.len());
     let error = verify(&bare, &authority.authorities("server.pem")).unwrap_err();

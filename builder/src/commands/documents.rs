@@ -1,4 +1,4 @@
-//! What each command prints with `--output json`.
+//! The JSON documents of all commands (`--output json`).
 
 use kbundle_cli::Documents;
 use kbundle_cli::documentation::ManDocument;
@@ -12,7 +12,7 @@ use super::{
     reproduce, revocations, sbom, seal, sign, timestamp,
 };
 
-/// Of every command.
+/// The documents of every command.
 pub fn documents() -> Vec<Documents> {
     let mut documents = vec![
         Documents::of("build")
@@ -30,9 +30,9 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails>(),
         Documents::of("inspect").with::<inspect::Report>(),
         Documents::of("extract").with::<extract::Report>(),
-        // Its result is the content.
+        // The result of `cat` is the content.
         Documents::of("cat"),
-        // In the other forms its result is the document of CycloneDX or SPDX.
+        // In its other forms, the result is the document of CycloneDX or SPDX.
         Documents::of("sbom").with::<sbom::Report>().with::<sbom::Verification>(),
         Documents::of("licences").with::<licences::Report>(),
         Documents::of("diff").with::<diff::Report>(),

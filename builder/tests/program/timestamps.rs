@@ -20,7 +20,7 @@ digests = sha256
 ess_cert_id_alg = sha256
 ";
 
-/// Makes an authority in the folder: `tsa.pem` and what signs with it.
+/// Makes an authority in the folder: `tsa.pem` and the files to sign with it.
 fn make_authority(upstream: &Upstream) {
     fs::write(upstream.path("tsa.cnf"), CONFIGURATION).unwrap();
     shell(
@@ -30,7 +30,7 @@ fn make_authority(upstream: &Upstream) {
     );
 }
 
-/// Writes what the authority answers to `request.tsq` into the file `answer`.
+/// Writes the authority's answer to `request.tsq` into the file `answer`.
 fn answer(upstream: &Upstream, answer: &str) {
     shell(upstream, &format!("openssl ts -reply -config tsa.cnf -queryfile request.tsq -out {answer}"));
 }
@@ -44,7 +44,7 @@ const VERIFY: [&str; 6] = ["verify", "bundle.tar.zst", "--key", "signing.pub", "
 const ADD: [&str; 7] =
     ["timestamp", "add", "bundle.tar.zst", "--answer", "answer.tsr", "--timestamp-authority", "tsa.pem"];
 
-/// What the authority answers for `bundle` is in `answer.tsr`.
+/// Writes the authority's answer for `bundle` into `answer.tsr`.
 pub fn stamp(upstream: &Upstream, bundle: &str) {
     make_authority(upstream);
     success(&upstream.kbundle(["timestamp", "request", bundle, "--out", "request.tsq"]));

@@ -1,6 +1,6 @@
-//! What the errors of `kbundle-format` mean on a command line, and what to do about them.
+//! Exit codes and hints on a command line for the errors of `kbundle-format`.
 //!
-//! A hint names a command only where the program that runs has it ([`typed`]): there may be no other on this machine.
+//! A hint names a command only if the running program has it ([`typed`]): the other program may not be on this machine.
 
 use kbundle_format::attestation::AttestationError;
 use kbundle_format::audit_record::AuditRecordError;
@@ -139,7 +139,7 @@ impl Explain for ReadError {
     }
 }
 
-/// What to do about a bundle that does not carry all of its list, where it says that it is to be completed from `bases`.
+/// What to do about a bundle that does not carry everything in its list and says that `bases` complete it.
 #[must_use]
 pub fn completion(bases: Option<&Bases>) -> String {
     let join = typed("join").map(|join| format!(", or complete it with `{join}`")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the errors of this crate mean on a command line, and what to do about them.
+//! Exit codes and hints on a command line for the errors of this crate.
 
 use kbundle_cli::failure::{Explain, Kind};
 

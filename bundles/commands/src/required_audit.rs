@@ -29,7 +29,7 @@ pub struct RequiredAuditArgs {
     pub audit_record: Option<PathBuf>,
 }
 
-/// A record that is demanded.
+/// A required record.
 pub struct RequiredAudit {
     key: VerifyingKey,
     record: Sidecar,
@@ -64,10 +64,10 @@ pub struct PassedAudit {
 }
 
 impl RequiredAuditArgs {
-    /// Reads the key, and says where the record of the bundle in `bundle` lies; `None` where none is demanded.
+    /// Reads the key, and finds the place of the bundle's record; `None` if no record is required.
     ///
     /// # Errors
-    /// A key that cannot be used or is revoked; a bundle on standard input without `--audit-record`.
+    /// When the key cannot be used or is revoked, or for a bundle on standard input without `--audit-record`.
     pub fn read(
         &self,
         bundle: &BundleArgs,
@@ -88,10 +88,10 @@ impl RequiredAuditArgs {
 }
 
 impl RequiredAudit {
-    /// Makes sure that the bundle with this head passed an audit.
+    /// Checks that the bundle with this head passed an audit.
     ///
     /// # Errors
-    /// There is no record, or it does not stand for this bundle.
+    /// When there is no record, or it is not valid for this bundle.
     pub fn check(&self, head: &BundleHead) -> anyhow::Result<PassedAudit> {
         let (path, file) = self.record.read()?;
         let path = path.display().to_string();

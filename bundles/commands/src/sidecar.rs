@@ -17,13 +17,13 @@ use crate::arguments::BundleArgs;
 pub struct SidecarKind {
     /// Its name in messages, such as `record of an audit`.
     pub name: &'static str,
-    /// Its name where the kind is clear, such as `record`.
+    /// Its name in a context where the kind is clear, such as `record`.
     pub short_name: &'static str,
-    /// What is added to the bundle's name.
+    /// The extension that is added to the bundle's name.
     pub suffix: &'static str,
     /// The option that names another file.
     pub option: &'static str,
-    /// Larger files are refused.
+    /// The size limit; larger files are refused.
     pub max_bytes: u64,
 }
 
@@ -35,15 +35,15 @@ pub struct Sidecar {
 
 enum Place {
     Named(PathBuf),
-    /// Beside the bundle; where it may lie, in order.
+    /// Beside the bundle; these are the possible paths, in order.
     Beside(Vec<PathBuf>),
 }
 
 impl SidecarKind {
-    /// The file of this kind that is `named`, or the one beside `bundle`.
+    /// The file of this kind at the path `named`, or else beside `bundle`.
     ///
     /// # Errors
-    /// The bundle is standard input, and no file is named.
+    /// When the bundle is on standard input, and no file is named.
     pub fn find(self, named: Option<&Path>, bundle: &BundleArgs) -> anyhow::Result<Sidecar> {
         let place = match named {
             Some(path) => Place::Named(path.to_owned()),
@@ -58,10 +58,10 @@ impl SidecarKind {
         Ok(Sidecar { kind: self, place })
     }
 
-    /// Where it may lie: beside the file, or in any folder with volumes of the bundle.
+    /// Its possible paths: beside the file, or in any folder with volumes of the bundle.
     ///
     /// # Errors
-    /// The folders cannot be read, or have volumes of several bundles.
+    /// When the folders cannot be read, or have volumes of several bundles.
     pub fn beside(self, bundle: &BundleArgs) -> anyhow::Result<Vec<PathBuf>> {
         let path = &bundle.bundle;
         if path.is_file() && !is_volume(path).explained()? {
@@ -76,10 +76,10 @@ impl SidecarKind {
 }
 
 impl Sidecar {
-    /// The file and its content.
+    /// The path of the file, and its content.
     ///
     /// # Errors
-    /// It is not there, is too large, or cannot be read.
+    /// When it does not exist, is too large, or cannot be read.
     pub fn read(&self) -> anyhow::Result<(PathBuf, Vec<u8>)> {
         let SidecarKind { name, short_name, option, .. } = self.kind;
         let reading = || format!("cannot read the {name}");

@@ -1,4 +1,4 @@
-//! The time stamp that a command demands before it uses a bundle.
+//! The time stamp that a command requires before it uses a bundle.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::arguments::BundleArgs;
 use crate::sidecar::{Sidecar, SidecarKind};
 
-/// Time stamps beside bundles.
+/// Files with time stamps, beside bundles.
 pub const TIMESTAMP: SidecarKind = SidecarKind {
     name: "time stamp",
     short_name: "time stamp",
@@ -37,7 +37,7 @@ pub struct RequiredTimestampArgs {
     pub timestamp: Option<PathBuf>,
 }
 
-/// A time stamp that is demanded.
+/// A required time stamp.
 pub struct RequiredTimestamp {
     authorities: Authorities,
     token: Sidecar,
@@ -55,10 +55,10 @@ pub struct VerifiedTimestamp {
 }
 
 impl RequiredTimestampArgs {
-    /// Reads the authorities, and says where the time stamp of `bundle` lies; `None` where none is demanded.
+    /// Reads the authorities, and finds the place of the time stamp of `bundle`; `None` if none is required.
     ///
     /// # Errors
-    /// A file without certificates; a bundle on standard input without `--timestamp`.
+    /// For a file without certificates, or a bundle on standard input without `--timestamp`.
     pub fn read(&self, bundle: &BundleArgs) -> anyhow::Result<Option<RequiredTimestamp>> {
         let Some(path) = &self.timestamp_authority else { return Ok(None) };
         let token = TIMESTAMP.find(self.timestamp.as_deref(), bundle)?;
@@ -69,7 +69,7 @@ impl RequiredTimestampArgs {
 /// The certificates in the file at `path`.
 ///
 /// # Errors
-/// It cannot be read, or has none.
+/// When it cannot be read, or has none.
 pub fn authorities(path: &Path) -> anyhow::Result<Authorities> {
     Authorities::read(&fs::read(path).explained()?).ok_or_else(|| {
         failure::usage(
@@ -80,10 +80,10 @@ pub fn authorities(path: &Path) -> anyhow::Result<Authorities> {
 }
 
 impl RequiredTimestamp {
-    /// Makes sure that the list in this head was stamped.
+    /// Checks that the list in this head has a valid time stamp.
     ///
     /// # Errors
-    /// There is no time stamp, or it does not count.
+    /// When there is no time stamp, or it is not valid.
     pub fn check(&self, head: &BundleHead) -> anyhow::Result<VerifiedTimestamp> {
         let (path, bytes) = self.token.read()?;
         let file = path.display().to_string();

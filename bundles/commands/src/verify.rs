@@ -127,7 +127,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads everything. Damage is reported whole: which volumes, which entries.
+/// Reads everything. Reports all damage together: which volumes, which entries.
 pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Result<Summary> {
     let bar = progress::bar("verifying", bundle.head().list.size_bytes());
     let bases = Bases::of(bundle.head());
@@ -143,7 +143,7 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Re
     Ok(summary)
 }
 
-/// Makes sure that what the bundle leaves out is what it may leave out.
+/// Checks that the bundle leaves out only what it may leave out.
 fn check_left_out(input: &Input, left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<()> {
     let missing = |entry: &Entry| {
         let error = ReadError::Missing { path: entry.path.clone() };
@@ -155,7 +155,7 @@ fn check_left_out(input: &Input, left_out: &[Entry], arguments: &VerifyArgs) -> 
     }
     let mut wanted: Vec<&Entry> = left_out.iter().collect();
     for path in &arguments.base.base {
-        // Who signed the base does not matter: what is taken from it is compared with this bundle's list.
+        // The base's signatures do not matter: its content is compared with this bundle's list.
         let base = Opened::file(path)?;
         let carried = base.bundle.carried();
         let theirs: Vec<_> = wanted.iter().filter_map(|entry| carried.get(&entry.digest).copied()).collect();

@@ -1,4 +1,4 @@
-//! Certificates of authorities, and the way from a token's signer to one of them.
+//! Certificates of authorities, and the chain from a token's signer to one of them.
 
 use cms::cert::CertificateChoices;
 use cms::cert::x509::der::Encode as _;
@@ -14,11 +14,11 @@ use super::{TimestampError, TimestampToken};
 /// Most certificates between a signer and a trusted one.
 const MAX_CHAIN: usize = 8;
 
-/// Certificates of those whose time stamps are trusted: of an authority for time stamps itself, or of whoever issued its certificate.
+/// Trusted certificates: of an authority for time stamps itself, or of the issuer of its certificate.
 pub struct Authorities(Vec<Vec<u8>>);
 
 impl Authorities {
-    /// The certificates of a file in PEM; `None` where it has none, or one that is damaged.
+    /// The certificates of a file in PEM; `None` if it has none, or a damaged one.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let blocks: Vec<_> = Pem::iter_from_buffer(bytes).collect::<Result<_, _>>().ok()?;
@@ -66,7 +66,7 @@ fn carried(token: &TimestampToken) -> Vec<Vec<u8>> {
     ders.collect()
 }
 
-/// Whether `certificate` is trusted, or was issued by one that is, by way of others that the token carries. All have to be valid `at` the time.
+/// Whether a chain of certificates that the token carries leads from `certificate` to a trusted one. All have to be valid `at` the time.
 fn leads_to_trust<'a>(
     certificate: &X509Certificate<'a>,
     carried: &[X509Certificate<'a>],

@@ -1,7 +1,7 @@
-//! Time stamps: the word of a third party that a list existed at a moment ([RFC 3161]).
+//! Time stamps: the statement of a third party that a list existed at a moment ([RFC 3161]).
 //!
-//! A token is CMS signed data ([RFC 5652]) around a `TSTInfo`, which names the SHA-256 of `bundle.json` and the moment. It lies beside the
-//! bundle, so that a bundle can get one after it was signed. A token proves that the list, with every digest in it, is not younger than the
+//! A token is CMS signed data ([RFC 5652]) around a `TSTInfo`, which names the SHA-256 of `bundle.json` and the moment. It is a file beside
+//! the bundle, so that a bundle can get one after it was signed. A token proves that the list, with every digest in it, is not younger than the
 //! moment; who signed the list is another question.
 //!
 //! [RFC 3161]: https://www.rfc-editor.org/rfc/rfc3161
@@ -25,14 +25,14 @@ pub use authorities::Authorities;
 use crate::digest::hex;
 use crate::{Digest, Moment};
 
-/// What the name of a time stamp beside a bundle ends with.
+/// The file extension of a time stamp beside a bundle.
 pub const SUFFIX: &str = "tsr";
 
 const SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
 
-/// Why a time stamp does not count.
+/// Why a time stamp is not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimestampError {
@@ -70,7 +70,7 @@ pub enum TimestampError {
         /// What does not fit.
         reason: String,
     },
-    /// Signed by somebody that is not trusted.
+    /// It was signed by somebody who is not trusted.
     #[error("{file} is not by a trusted authority: {reason}")]
     Untrusted {
         /// The file.
@@ -99,7 +99,7 @@ pub struct Timestamp {
 /// It has no nonce. A token of an earlier request for the same list is as good.
 ///
 /// # Errors
-/// DER cannot hold it.
+/// When DER cannot encode it.
 pub fn request(list_bytes: &[u8]) -> der::Result<Vec<u8>> {
     let sha_256 = AlgorithmIdentifierOwned { oid: SHA_256, parameters: Some(Any::from(Null)) };
     let hashed_message = OctetString::new(Digest::of(list_bytes).as_bytes().as_slice())?;
@@ -114,7 +114,7 @@ pub fn request(list_bytes: &[u8]) -> der::Result<Vec<u8>> {
     .to_der()
 }
 
-/// A token as it was read: nobody has checked its signature.
+/// A token whose signature is not verified yet.
 pub struct TimestampToken {
     file: String,
     signed: SignedData,
@@ -147,7 +147,7 @@ impl TimestampToken {
         Ok(Self { file: file.to_owned(), signed, content, info })
     }
 
-    /// Makes sure that it covers the list with `list_bytes`.
+    /// Checks that it covers the list with `list_bytes`.
     ///
     /// # Errors
     /// [`TimestampError::OtherList`].
@@ -166,9 +166,9 @@ impl TimestampToken {
         })
     }
 
-    /// Makes sure that it covers the list, and that one of `authorities` stands behind whoever signed it.
+    /// Checks that it covers the list, and that one of `authorities` vouches for its signer.
     ///
-    /// The certificate counts that verifies the signature; the attribute that names it (`ESSCertID`) is not looked at.
+    /// Uses the certificate that verifies the signature; ignores the attribute that names it (`ESSCertID`).
     ///
     /// # Errors
     /// [`TimestampError`].

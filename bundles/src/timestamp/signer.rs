@@ -24,7 +24,7 @@ const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 
 impl TimestampToken {
-    /// The one signer, as RFC 3161 demands.
+    /// The signer. RFC 3161 requires exactly one.
     pub(super) fn signer(&self) -> Result<&SignerInfo, TimestampError> {
         match self.signed.signer_infos.0.as_slice() {
             [signer] => Ok(signer),
@@ -59,7 +59,7 @@ impl TimestampToken {
     }
 }
 
-/// RSA alone names no hash: CMS has it beside.
+/// RSA's own identifier names no hash: CMS has it in another field.
 fn with_hash(named: AlgorithmIdentifier<'_>, hash: ObjectIdentifier) -> AlgorithmIdentifier<'_> {
     if named.algorithm != OID_PKCS1_RSAENCRYPTION {
         return named;
@@ -81,7 +81,7 @@ fn hash(algorithm: ObjectIdentifier, content: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The value of an attribute that is there once and has one.
+/// The value of an attribute that occurs once and has one value.
 fn the_value<'a, T>(attributes: impl Iterator<Item = &'a Attribute>, kind: ObjectIdentifier) -> Option<T>
 where
     T: for<'b> Choice<'b> + for<'b> DecodeValue<'b>,
@@ -108,7 +108,7 @@ pub(super) fn names(signer: &SignerIdentifier, certificate: &X509Certificate<'_>
     }
 }
 
-/// A serial number without the zeros before it.
+/// A serial number without leading zeros.
 fn number(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     &bytes[zeros..]

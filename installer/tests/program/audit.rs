@@ -1,4 +1,4 @@
-//! `--require-audit`: what is demanded before anything is read further or changed.
+//! `--require-audit`: what is required before anything else is read or changed.
 
 use fs_err as fs;
 use insta::assert_snapshot;

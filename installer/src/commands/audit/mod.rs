@@ -25,7 +25,7 @@ use crate::trust::Trust;
 
 pub use document::Audit;
 
-/// The exit code where something is not as approved, as that of `kbundle diff` where something differs.
+/// The exit code if something is not as approved, like that of `kbundle diff` if something differs.
 const DRIFTED: u8 = 4;
 
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
@@ -59,7 +59,7 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
     })
 }
 
-/// The page that is asked for. Its name is looked at before the audit.
+/// The page to write, if one is asked for. Its name is checked before the audit.
 fn page_file(arguments: &AuditArguments, recording: Option<&Recording>) -> anyhow::Result<Option<SmallFile>> {
     let Some(path) = &arguments.report else { return Ok(None) };
     let page = SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing())?;
@@ -99,7 +99,8 @@ fn open(arguments: &AuditArguments, trust: &Trust, reporter: &Reporter) -> anyho
     }
 }
 
-/// The list of the bundle that was given. Its content is not read: each host compares with the part that it keeps, which it verifies.
+/// The list of the bundle that was given. The bundle's content is not read: each host compares itself with the part that it keeps, which it
+/// verifies.
 fn list_of_given(arguments: &AuditArguments, trust: &Trust) -> anyhow::Result<Option<Digest>> {
     let Some(given) = arguments.bundle.required(RequiredAuditArgs::default()) else { return Ok(None) };
     Ok(Some(bundle::signed_digest(&given, trust)?))
