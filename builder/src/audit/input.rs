@@ -1,4 +1,4 @@
-//! What rules in Rego get as `input`. `docs/audit-input.md` is its page.
+//! The `input` of rules in Rego. `docs/audit-input.md` is its page.
 
 use std::collections::BTreeMap;
 
@@ -60,9 +60,9 @@ struct ImageInput<'a> {
     reference: String,
     platform: String,
     manifest: Digest,
-    /// As its config states it; empty where it states none.
+    /// The user in its config; empty if the config states none.
     user: Option<&'a str>,
-    /// Absent where files were not looked at.
+    /// Absent if files were not examined.
     #[serde(skip_serializing_if = "Option::is_none")]
     privileged_files: Option<Vec<FileInput<'a>>>,
 }
@@ -78,7 +78,7 @@ struct FileInput<'a> {
 /// A Kubernetes object.
 #[derive(Serialize, JsonSchema)]
 struct ObjectInput<'a> {
-    /// The manifest that has it.
+    /// The manifest that contains it.
     path: &'a EntryPath,
     digest: Digest,
     #[schemars(with = "Map<String, Value>")]
@@ -97,7 +97,7 @@ struct AdvisoriesInput<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// What was read.
+    /// The document for what was read.
     #[must_use]
     pub fn of(evidence: &'a Evidence<'_>) -> Self {
         let signer = |key: &KeyId| Signer { key_id: *key, valid_from: evidence.key_days.get(key).copied() };

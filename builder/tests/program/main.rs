@@ -35,5 +35,6 @@ mod sealing;
 mod server;
 mod signing;
 mod site;
+mod timestamps;
 mod tls;
 mod upstream;

@@ -97,16 +97,28 @@ fn osv_scanner_finds_the_same_advisories() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir_all(path("db/osv-scanner/Go")).unwrap();
-    let zip = format!("cd '{records}' && python3 -m zipfile -c '{}' *.json", path("db/osv-scanner/Go/all.zip").display());
+    let zip =
+        format!("cd '{records}' && python3 -m zipfile -c '{}' *.json", path("db/osv-scanner/Go/all.zip").display());
     success(&Command::new("sh").args(["-c", &zip]).output().unwrap());
     kbundle(folder.path(), &["advisories", "pack", "--osv", &records, "--unsigned"], None);
-    fs::write(path("policy.yaml"), "schema: 1\nadvisories: {max-severity: critical, unknown-severity: allow}\n").unwrap();
+    fs::write(path("policy.yaml"), "schema: 1\nadvisories: {max-severity: critical, unknown-severity: allow}\n")
+        .unwrap();
     let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
     for bundle in bundles() {
-        let audit = ["audit", "--policy", "policy.yaml", "--advisories", "advisories.tar.zst", "--advisories-unsigned", "--output", "json"];
+        let audit = [
+            "audit",
+            "--policy",
+            "policy.yaml",
+            "--advisories",
+            "advisories.tar.zst",
+            "--advisories-unsigned",
+            "--output",
+            "json",
+        ];
         let audit = json_of(&kbundle(folder.path(), &audit, Some(&bundle)));
         ours.extend(items(&audit["advisories"]["findings"]).flat_map(of_finding));
-        fs::write(path("bundle.cdx.json"), kbundle(folder.path(), &["sbom", "--format", "cyclonedx"], Some(&bundle))).unwrap();
+        fs::write(path("bundle.cdx.json"), kbundle(folder.path(), &["sbom", "--format", "cyclonedx"], Some(&bundle)))
+            .unwrap();
         let mut command = Command::new(&scanner);
         command.args(["scan", "source", "--offline", "--format", "json", "--local-db-path"]).arg(path("db"));
         let scanned = command.arg("--lockfile").arg(path("bundle.cdx.json")).output().unwrap();
@@ -117,7 +129,11 @@ fn osv_scanner_finds_the_same_advisories() {
         theirs.extend(packages.flat_map(of_scanned));
     }
     let both = ours.intersection(&theirs).count();
-    println!("{both} findings are the same, {} are kbundle's alone, {} osv-scanner's", ours.len() - both, theirs.len() - both);
+    println!(
+        "{both} findings are the same, {} are kbundle's alone, {} osv-scanner's",
+        ours.len() - both,
+        theirs.len() - both
+    );
     assert!(both > 0, "nothing was compared");
     all_explained("kbundle alone", &(&ours - &theirs), MORE_THAN_OSV_SCANNER);
     all_explained("osv-scanner alone", &(&theirs - &ours), LESS_THAN_OSV_SCANNER);
@@ -131,7 +147,9 @@ fn of_finding(finding: &Value) -> Vec<Found> {
 
 fn of_scanned(package: &Value) -> Vec<Found> {
     let about = &package["package"];
-    items(&package["vulnerabilities"]).map(|record| of_go(&about["name"], &about["version"], text(&record["id"]))).collect()
+    items(&package["vulnerabilities"])
+        .map(|record| of_go(&about["name"], &about["version"], text(&record["id"])))
+        .collect()
 }
 
 fn of_go(package: &Value, version: &Value, about: String) -> Found {
@@ -169,18 +187,23 @@ fn syft_finds_nothing_that_kbundle_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let sbom = json_of(&kbundle(folder.path(), &["sbom", "--output", "json"], Some(&bundle)));
         let subjects = items(&sbom["images"]).chain(items(&sbom["files"]));
-        ours.extend(subjects.flat_map(|subject| items(&subject["packages"]).map(|package| of_kbundle(subject, package))));
+        ours.extend(
+            subjects.flat_map(|subject| items(&subject["packages"]).map(|package| of_kbundle(subject, package))),
+        );
         kbundle(folder.path(), &["extract", "-C", "content"], Some(&bundle));
         let content = folder.path().join("content");
         for (name, source) in sources(&content) {
             let mut command = Command::new(&syft);
-            command.args(["scan", &source, "--quiet", "--output", "json"]).args(["--override-default-catalogers", "image"]);
+            command
+                .args(["scan", &source, "--quiet", "--output", "json"])
+                .args(["--override-default-catalogers", "image"]);
             let scanned = command.env("SYFT_CHECK_FOR_APP_UPDATE", "false").output().unwrap();
             let scanned = json_of(success(&scanned).as_bytes());
             theirs.extend(items(&scanned["artifacts"]).filter_map(|artifact| of_syft(&name, artifact)));
         }
     }
-    let count = |found: &BTreeSet<Found>, ecosystem: &str| found.iter().filter(|one| one.ecosystem == ecosystem).count();
+    let count =
+        |found: &BTreeSet<Found>, ecosystem: &str| found.iter().filter(|one| one.ecosystem == ecosystem).count();
     let ecosystems: BTreeSet<&str> = SYFT_TYPES.iter().map(|(_, ecosystem)| *ecosystem).collect();
     for ecosystem in ecosystems {
         println!("{ecosystem}: syft {}, kbundle {}", count(&theirs, ecosystem), count(&ours, ecosystem));
@@ -201,8 +224,10 @@ fn sources(content: &Path) -> Vec<(String, String)> {
         std::os::unix::fs::symlink(content.join("blobs"), layout.join("blobs")).unwrap();
         let digest = text(&image["manifest"]);
         let size = fs::metadata(layout.join("blobs").join(digest.replace(':', "/"))).unwrap().len();
-        let manifest = json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size });
-        fs::write(layout.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string()).unwrap();
+        let manifest =
+            json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size });
+        fs::write(layout.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string())
+            .unwrap();
         sources.push((text(&image["reference"]), format!("oci-dir:{}", layout.display())));
     }
     let is_file = |entry: &&Value| ["binary", "archive"].contains(&entry["kind"].as_str().unwrap());

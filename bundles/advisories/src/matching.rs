@@ -1,4 +1,4 @@
-//! Which advisories are about which packages.
+//! Finds the advisories that concern given packages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::severity::Severity;
 use crate::subject::{Package, Uncompared, packages};
 use crate::vex::{self, Status};
 
-/// Takes records one by one and keeps what is about the packages of one document.
+/// Receives records one by one and keeps those that concern the packages of one document.
 pub struct Matching {
     packages: Vec<Package>,
     uncompared: Vec<Uncompared>,
@@ -31,7 +31,7 @@ struct Hit {
     fixed_in: Option<String>,
 }
 
-/// What was found.
+/// The result of matching.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// The worst first, then by name.
@@ -45,7 +45,7 @@ pub struct Findings {
 }
 
 impl Matching {
-    /// For the packages of `bom`.
+    /// A matching for the packages of `bom`.
     #[must_use]
     pub fn new(bom: &Bom) -> Self {
         let (packages, uncompared) = packages(bom);
@@ -94,7 +94,7 @@ impl Matching {
     }
 }
 
-/// Hits of one package by flaw: those that share a name are one.
+/// Groups the hits of one package by vulnerability: hits that share a name are the same one.
 fn merged(hits: Vec<Hit>) -> Vec<Vec<Hit>> {
     let mut flaws: Vec<Vec<Hit>> = Vec::new();
     for hit in hits {

@@ -30,7 +30,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// In words.
+    /// The status in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,9 +64,9 @@ struct Statement {
 /// An answer of a document about one finding in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What it says.
+    /// The status that the document states.
     pub status: Status,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -112,7 +112,7 @@ pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: 
     Some(Answer { status: last.status, reason: last.reason.clone() })
 }
 
-/// Whether the package URL `stated` means the one that was `found`: what it leaves out may be anything.
+/// Whether the package URL `stated` matches the one that was `found`: parts that it leaves out may have any value.
 #[must_use]
 pub fn covers(stated: &str, found: &str) -> bool {
     let (Ok(stated), Ok(found)) = (stated.parse::<PackageUrl<'_>>(), found.parse::<PackageUrl<'_>>()) else {

@@ -16,8 +16,14 @@ impl IndexedBundle {
     pub fn read_through(&self, entry: &Entry, look: &mut dyn FnMut(&mut dyn Read)) -> Result<(), ReadError> {
         let mut tar = self.tar_at(entry)?;
         let header = TarHeader::of_entry(entry);
-        let mut content =
-            Content { left: header.size, header: &header, tar: &mut tar, hasher: Hasher::new(io::sink()), hashed: 0, error: None };
+        let mut content = Content {
+            left: header.size,
+            header: &header,
+            tar: &mut tar,
+            hasher: Hasher::new(io::sink()),
+            hashed: 0,
+            error: None,
+        };
         look(&mut content);
         let (error, (actual, _, _)) = content.finish();
         if let Some(error) = error {

@@ -1,4 +1,4 @@
-//! Reads a bundle, a policy and advisories, and judges.
+//! Reads a bundle, a policy and advisories, and judges the bundle.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,11 +28,11 @@ use crate::cli::JudgingArgs;
 
 /// A bundle that was judged.
 pub struct Judged {
-    /// The bundle, all of whose content was verified, and what is inside.
+    /// The bundle, whose content was verified completely, and its packages.
     pub opened: Opened,
-    /// What the provenance is worth, in words.
+    /// How far the provenance can be trusted, in words.
     pub provenance: String,
-    /// What came out.
+    /// The result.
     pub report: Report,
 }
 
@@ -134,7 +134,7 @@ fn key_days(asked: &Asked, signers: &[KeyId]) -> BTreeMap<KeyId, Day> {
     signers.filter_map(|signer| Some((signer.key_id, signer.notes.valid_from()?))).collect()
 }
 
-/// Opens the file of advisories. Who signed it is asked whether or not anybody asks who signed the bundle.
+/// Opens the file of advisories. Its signers are checked even if the bundle's are not.
 fn open_advisories(arguments: &JudgingArgs) -> anyhow::Result<Option<(String, Reader)>> {
     let Some(path) = &arguments.advisories else { return Ok(None) };
     let keys = if arguments.advisories_key.is_empty() { &arguments.trust.key } else { &arguments.advisories_key };
@@ -153,7 +153,7 @@ fn trusted(keys: &[PathBuf], arguments: &JudgingArgs) -> anyhow::Result<Trusted>
         ));
     }
     let strict = arguments.trust.signatures.strict;
-    // Whoever signs advisories need not be trusted for revocations: those are read with the keys of the bundle.
+    // The signers of advisories need not be trusted for revocations: these are read with the keys for the bundle.
     Trusted::read(keys, &SignatureArguments { threshold: 1, strict, detached: Vec::new(), revocations: Vec::new() })
 }
 
@@ -195,11 +195,11 @@ fn verify(input: &Input, bundle: &IndexedBundle, wanted: impl Fn(&Entry) -> bool
     input.refuse_damage(bundle, damage)
 }
 
-/// What is inside of a bundle's images and files.
+/// What is inside a bundle's images and files.
 struct Inside {
     bom: Bom,
     bom_source: BomSource,
-    /// Files that give rights, by the manifest of their image, where the content was looked into.
+    /// Files that give rights, by the manifest of their image; `None` if the content was not examined.
     privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
 }
 
@@ -243,7 +243,7 @@ fn objects(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Vec<FoundObj
     Ok(found)
 }
 
-/// The user of each image, as its config states it.
+/// The user of each image, from its config.
 fn users(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<BTreeMap<Digest, String>> {
     let blob = |digest: &Digest| {
         let path = EntryPath::blob(digest);

@@ -1,4 +1,4 @@
-//! The members of etcd's cluster, asked and changed through the member on this host.
+//! The members of etcd's cluster, queried and changed through the member on this host.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use crate::host::{Command, Host};
 use crate::step_progress::StepProgress;
 use crate::wait::{Look, until};
 
-/// How long a member that runs may take until it answers: its disk or its processor may be slow.
+/// How long a running member may take to answer: its disk or its processor may be slow.
 const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
 
-/// A member of the cluster, as etcd has it.
+/// A member of the cluster, as etcd lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EtcdMember {
-    /// Its id, as etcdctl takes it: hexadecimal.
+    /// Its id in the form of etcdctl: hexadecimal.
     pub id: String,
     /// Its name; empty until it has started for the first time.
     pub name: String,
-    /// Where its peers reach it.
+    /// The URL at which its peers reach it.
     pub peer_url: String,
 }
 
-/// Whether a member does its work.
+/// Whether a member works.
 pub(super) enum Health {
     Good,
     Bad(String),
 }
 
-/// Asks the member at `address` through its API: a read that etcd agrees on.
+/// Asks the member at `address` through its API, by a read that needs etcd's consensus.
 pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
     let output = host.run_if_installed(&etcdctl(address, &["endpoint", "health"]))?;
     Ok(match output {
@@ -43,7 +43,7 @@ pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
     })
 }
 
-/// What keeps the member at `address` from its work; `None` if it does it.
+/// Why the member at `address` does not work; `None` if it works.
 pub fn illness(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
     Ok(match health(host, address)? {
         Health::Good => None,
@@ -67,8 +67,8 @@ pub fn members(host: &Host, address: IpAddr) -> anyhow::Result<Vec<EtcdMember>> 
     read_members(&output.stdout).context("while reading what `etcdctl member list` wrote")
 }
 
-/// Makes room for a member with this name at this peer URL, and returns all members then, itself included. It has to be
-/// started next: until then it counts as one that is down. A member that is there already is not an error.
+/// Adds a member with this name and this peer URL, and returns all members, including the new one. Start it next: until then it counts as a
+/// failed member. A member that exists already is not an error.
 pub fn add_member(host: &Host, address: IpAddr, name: &str, peer_url: &str) -> anyhow::Result<Vec<EtcdMember>> {
     if !members(host, address)?.iter().any(|member| member.peer_url == peer_url) {
         host.run(&etcdctl(address, &["member", "add", name, &format!("--peer-urls={peer_url}")]))?;
@@ -91,10 +91,10 @@ pub fn remove_member(host: &Host, address: IpAddr, peer_url: &str) -> anyhow::Re
     Ok(())
 }
 
-/// Where etcd's client lies.
+/// The path of etcd's client.
 pub const ETCDCTL: &str = "/usr/local/bin/etcdctl";
 
-/// `etcdctl` speaking to the member at `address`. It speaks version 3 of etcd's API unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
+/// `etcdctl` for the member at `address`. It uses version 3 of etcd's API by default since 3.4, and 3.6 warns about `ETCDCTL_API`.
 #[must_use]
 pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
     // Its own limit is five seconds. A slow host would seem ill, and its etcd be restarted for that.
@@ -115,7 +115,7 @@ pub fn connection(address: IpAddr) -> [String; 4] {
     ]
 }
 
-/// Reads `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto) as etcdctl writes it; ids are decimal there.
+/// Reads etcdctl's `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto), in which ids are decimal.
 fn read_members(text: &str) -> anyhow::Result<Vec<EtcdMember>> {
     let list: Value = serde_json::from_str(text)?;
     let read = |member: &Value| {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::fixture::bench::{Bench, FAILS, Notes};
 
-    /// As etcdctl 3.4.23 writes it, shortened; the second member was added and not yet started.
+    /// The output of etcdctl 3.4.23, shortened; the second member was added and has not started yet.
     const LIST: &str = r#"{"header":{"cluster_id":14841639068965178418},"members":[
         {"ID":10276657743932975437,"name":"a","peerURLs":["https://192.0.2.1:2380"],"clientURLs":["https://192.0.2.1:2379"]},
         {"ID":255,"peerURLs":["https://192.0.2.2:2380"]}]}"#;
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(acts(&bench), ["endpoint health", "endpoint health"]);
     }
 
-    /// What was told to etcdctl, without the common part.
+    /// The arguments that etcdctl was given, without the common part.
     fn acts(bench: &Bench) -> Vec<String> {
         let act = |line: &String| line.split_once("peer.key ").unwrap().1.to_owned();
         bench.ran().iter().map(act).filter(|act| !act.starts_with("member list")).collect()

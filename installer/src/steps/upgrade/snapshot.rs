@@ -1,4 +1,4 @@
-//! A snapshot of etcd before anything that runs is changed.
+//! Takes a snapshot of etcd before anything that runs is changed.
 
 use kbundle_format::{KubeVersion, Role};
 
@@ -7,7 +7,7 @@ use crate::steps::etcd::snapshot;
 use crate::steps::{Check, Context, Step, needed};
 use crate::upgrade::unfinished::{self, Mark};
 
-/// Where snapshots lie; they stay when the upgrade is done.
+/// The directory of snapshots; they stay after the upgrade.
 const DIRECTORY: &str = "/var/lib/kinstall/etcd-snapshots";
 
 /// Takes the snapshot.
@@ -49,7 +49,7 @@ fn path(inputs: &Inputs<'_>) -> String {
     snapshot_path(inputs.list.kubernetes_version)
 }
 
-/// Where the snapshot lies that is taken before an upgrade to Kubernetes `to`.
+/// The path of the snapshot that is taken before an upgrade to Kubernetes `to`.
 #[must_use]
 pub fn snapshot_path(to: KubeVersion) -> String {
     format!("{DIRECTORY}/before-{to}.db")
