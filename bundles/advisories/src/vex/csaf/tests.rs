@@ -4,7 +4,6 @@ use kbundle_format::Digest;
 use serde_json::{Value, json};
 
 use super::super::{Answer, Document, Status, answer};
-use super::*;
 use crate::order::Order;
 use crate::subject::{Package, Place};
 
