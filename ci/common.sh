@@ -48,7 +48,7 @@ ignored_tests() {
     [ "$ran" -ge "$count" ] || fail "$ran tests ran, $count are expected: cargo test $*"
 }
 
-# go_tool NAME MODULE VERSION: prints the path of a Go program in a cache, built once of its module, which is MODULE without "/cmd/NAME".
+# go_tool NAME MODULE VERSION: prints the path of a Go program in a cache, built once of its module, which is MODULE without /cmd/NAME.
 go_tool() {
     local folder="${XDG_CACHE_HOME:-$HOME/.cache}/kbundle-ci/$1-$3"
     if [ ! -x "$folder/$1" ]; then
