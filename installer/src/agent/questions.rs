@@ -15,13 +15,15 @@ use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::host_audit::{HostAudit, ImageDepth};
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
+use crate::recovery;
+use crate::recovery::look::MemberState;
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
 use crate::restoration_records::{RestorationMark, Share};
 use crate::rollback::Act;
 use crate::stage::Phase;
 use crate::status::Status;
-use crate::steps::etcd::EtcdMember;
+use crate::steps::etcd::{EtcdMember, NewMember};
 use crate::support::HostSupport;
 use crate::trust::Trust;
 use crate::upgrade::cluster_state::ClusterState;
@@ -88,6 +90,9 @@ questions! {
     PreviewRollback -> RollbackPreview,
     RollBackHost -> Vec<String>,
     EndRollback -> (),
+    LookAtMember -> MemberState,
+    Recover -> (),
+    PromoteEtcdMember -> (),
     ListCertificates -> Vec<CertificateReport>,
     PreviewRenewal -> RenewalReport,
     RenewCertificates -> RenewalReport,
@@ -229,6 +234,8 @@ pub struct AddEtcdMember {
     pub name: DnsName,
     /// The new member's address.
     pub address: IpAddr,
+    /// As what it begins.
+    pub new: NewMember,
 }
 
 /// Removes a member from etcd.
@@ -371,6 +378,31 @@ pub struct RollBackHost {}
 /// Forgets the upgrade of a host that was rolled back.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EndRollback {}
+
+/// Reports how the host's member of etcd is, before a recovery. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LookAtMember {
+    /// The host's name in cluster.yaml.
+    pub host: DnsName,
+}
+
+/// Does something of a recovery.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recover {
+    /// What.
+    pub act: recovery::act::Act,
+    /// The host's part in the recovery.
+    pub part: recovery::Part,
+}
+
+/// Gives a member of etcd that learns its vote, when it has all data.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PromoteEtcdMember {
+    /// The address of the member on the host that is asked.
+    pub here: IpAddr,
+    /// The address of the member that learns.
+    pub address: IpAddr,
+}
 
 /// Reports every certificate that the cluster uses on the host. Changes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

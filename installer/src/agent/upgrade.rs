@@ -14,7 +14,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::OwnedInputs;
 use crate::plan::{self, plan_upgrade_parts};
-use crate::restoration_records;
+use crate::{recovery, restoration_records};
 use crate::steps::Context;
 use crate::upgrade::RESUME;
 use crate::upgrade::part::Part;
@@ -25,6 +25,7 @@ use crate::upgrade::unfinished::{self, Mark};
 pub fn read_standing(asked: &ReadStanding) -> anyhow::Result<Standing> {
     let host = Host::local()?;
     restoration_records::refuse_unfinished(&host)?;
+    recovery::refuse_unfinished(&host)?;
     let records = standing::records(&host)?;
     records.refuse_another_cluster(&asked.spec, Some(asked.host.as_str()))?;
     let list = BundleList::parse(&records.list_bytes)?;

@@ -135,6 +135,11 @@ impl<'a> Fleet<'a> {
         self.stage
     }
 
+    /// Takes hosts out that nothing is done on. Before any of them is referred to.
+    pub(super) fn dismiss(&mut self, which: impl Fn(&FleetHost<'a>) -> bool) {
+        self.hosts.retain(|host| !which(host));
+    }
+
     /// From here on everything belongs to `stage`.
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
