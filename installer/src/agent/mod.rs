@@ -94,9 +94,7 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::EndRollback(asked) => leader.answer(&asked, |_| rollback::end(leader)),
         Request::LookAtMember(asked) => leader.answer(&asked, recovery::look),
         Request::Recover(asked) => leader.answer(&asked, |asked| recovery::recover(asked, leader)),
-        Request::PromoteEtcdMember(asked) => {
-            leader.answer(&asked, |asked| cluster::promote_etcd_member(asked, leader))
-        }
+        Request::PromoteEtcdMember(asked) => leader.answer(&asked, |asked| cluster::promote_etcd_member(asked, leader)),
         Request::ListCertificates(asked) => leader.answer(&asked, |asked| certificates::list(asked.warn_days)),
         Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
         Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),

@@ -35,7 +35,9 @@ pub fn recover(asked: &Recover, leader: &LeaderLink) -> anyhow::Result<()> {
     let reason = "etcd begins anew from one member".to_owned();
     leader.event(&Event::StepStarted { step: step.clone(), title: title.clone(), reason, number, of });
     let mut recovering = Recovering { host: &mut host, inputs: standing.inputs(), progress: leader };
-    recovering.run(&asked.act, Moment::now()).with_context(|| format!("step {number} of {of}, `{step}` ({title}), failed"))?;
+    recovering
+        .run(&asked.act, Moment::now())
+        .with_context(|| format!("step {number} of {of}, `{step}` ({title}), failed"))?;
     let seconds = started.elapsed().as_secs_f64();
     leader.event(&Event::StepDone { step, title, changed: true, seconds, number, of });
     drop(lock);

@@ -14,12 +14,12 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::OwnedInputs;
 use crate::plan::{self, plan_upgrade_parts};
-use crate::{recovery, restoration_records};
 use crate::steps::Context;
 use crate::upgrade::RESUME;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::{self, Standing, resumes};
 use crate::upgrade::unfinished::{self, Mark};
+use crate::{recovery, restoration_records};
 
 /// How this host stands. Refuses one that is part of another cluster, or called otherwise.
 pub fn read_standing(asked: &ReadStanding) -> anyhow::Result<Standing> {

@@ -10,10 +10,10 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_file::Moment;
-use crate::{recovery, restoration_records};
 use crate::standing::Standing;
 use crate::steps::etcd::snapshot::EtcdSnapshot;
 use crate::steps::{ControlPlane, Etcd, Step, shared_keys};
+use crate::{recovery, restoration_records};
 
 /// What goes into a backup beside the snapshot; the list has all of it, and the snapshot.
 pub struct Collected {

@@ -27,7 +27,8 @@ pub fn recover(arguments: &RecoverArguments, output: OutputFormat) -> anyhow::Re
 
 fn next_steps(arguments: &RecoverArguments) -> String {
     let config = arguments.cluster.config.as_deref().unwrap_or("cluster.yaml".as_ref()).display();
-    let remove = |host| format!("  kinstall remove {host} --dead --config {config}     where {host} is gone for good\n");
+    let remove =
+        |host| format!("  kinstall remove {host} --dead --config {config}     where {host} is gone for good\n");
     let removals: String = arguments.lost.iter().map(remove).collect();
     let next = if removals.is_empty() { String::new() } else { format!(" Next:\n{removals}") };
     format!("\netcd does its work again.{next}\n")

@@ -78,7 +78,8 @@ impl Leader<'_> {
             // It has lost its data, so it must not come back as the same member.
             self.ask(running, RemoveEtcdMember { here, address })?;
         }
-        let members = self.ask(running, AddEtcdMember { here, name: host.name().clone(), address, new: NewMember::Voter })?;
+        let members =
+            self.ask(running, AddEtcdMember { here, name: host.name().clone(), address, new: NewMember::Voter })?;
         Ok(members.into_iter().map(|member| (member.name, member.peer_url)).collect())
     }
 

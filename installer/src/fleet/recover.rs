@@ -294,4 +294,3 @@ fn agreed_members(fleet: &Fleet<'_>, healthy: &[HostIndex]) -> anyhow::Result<BT
     }
     Ok(lists.into_values().next().map(|(urls, _)| urls).unwrap_or_default())
 }
-

@@ -149,7 +149,8 @@ fn refuse_without_data<T>(found: &[Found<'_>]) -> anyhow::Result<T> {
             _ => format!("{}: there are no data", host.name),
         })
         .collect();
-    let reasons = if reasons.is_empty() { "no host with a member of etcd was reached".to_owned() } else { reasons.join("; ") };
+    let reasons =
+        if reasons.is_empty() { "no host with a member of etcd was reached".to_owned() } else { reasons.join("; ") };
     Err(anyhow!("no member of etcd has data to go on with: {reasons}; nothing was changed"))
         .refused()
         .hint("restore the cluster from a backup: `kinstall restore`, see `kinstall manual how-to/backup`")
@@ -279,6 +280,9 @@ mod tests {
     fn copies_need_room() {
         let full = ill(Data::Readable { revision: 4, needed_bytes: 3 << 30, free_bytes: 1 << 30 });
         let refused = decided(&[full], None).unwrap_err();
-        assert_eq!(refused, "a has 1.00 GiB free where etcd's data lie, and copies of them need 3.00 GiB; nothing was changed");
+        assert_eq!(
+            refused,
+            "a has 1.00 GiB free where etcd's data lie, and copies of them need 3.00 GiB; nothing was changed"
+        );
     }
 }

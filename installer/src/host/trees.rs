@@ -25,7 +25,8 @@ impl Host {
             return fs::copy(self.path(from), self.path(to)).map(drop).map_err(failed);
         }
         let target = self.path(to);
-        let made = fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, PermissionsExt::from_mode(0o700)));
+        let made =
+            fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, PermissionsExt::from_mode(0o700)));
         made.map_err(failed)?;
         for name in self.names_in(from)? {
             self.copy_tree(&format!("{from}/{name}"), &format!("{to}/{name}"))?;

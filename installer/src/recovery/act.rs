@@ -163,7 +163,8 @@ impl Recovering<'_> {
         let (aside, path) = (set_aside_path(&recovery.begun), snapshot_path(&recovery.begun));
         if !recovery.is_saved {
             self.set_aside_once(&aside)?;
-            self.take_snapshot(&aside, &path).with_context(|| format!("the data of etcd cannot be saved; they are in {aside}"))?;
+            self.take_snapshot(&aside, &path)
+                .with_context(|| format!("the data of etcd cannot be saved; they are in {aside}"))?;
             recovery.is_saved = true;
             recovery.keep(self.host)?;
         }

@@ -50,7 +50,11 @@ fn programs(root: &Path, command: &Command) -> Option<String> {
         }
         () if word("endpoint status") => {
             let answer = if root.join("answers").exists() { r#"[{"Status":{"header":{"revision":41}}}]"# } else { "" };
-            return Some(if answer.is_empty() { format!("{FAILS}context deadline exceeded") } else { answer.to_owned() });
+            return Some(if answer.is_empty() {
+                format!("{FAILS}context deadline exceeded")
+            } else {
+                answer.to_owned()
+            });
         }
         () if word("snapshot status") => {
             let store = fs::read_to_string(root.join("var/lib/kinstall/etcd-looked-at.db")).unwrap();
@@ -119,7 +123,8 @@ fn run_cut(bench: &Bench, act: &Act, cuts: &[&str]) {
 }
 
 fn others() -> Act {
-    let members = [("c1", 1), ("c2", 2)].map(|(name, number)| (name.to_owned(), format!("https://192.0.2.{number}:2380")));
+    let members =
+        [("c1", 1), ("c2", 2)].map(|(name, number)| (name.to_owned(), format!("https://192.0.2.{number}:2380")));
     Act::Rejoin(members.into())
 }
 

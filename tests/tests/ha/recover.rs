@@ -65,7 +65,8 @@ fn a_cluster_that_lost_most_of_etcd_goes_on_from_the_member_that_is_left() -> an
     let site = Site::boot_hosts("ha-recovered", "bridge", 5, members())?;
     site.run(&[])?.succeeded()?;
     fill(&site.cluster("cp1"))?;
-    let healthy = finish(&mut recover(&site, &[]))?.failed(3, &["etcd does its work on", "there is nothing to recover"])?;
+    let healthy =
+        finish(&mut recover(&site, &[]))?.failed(3, &["etcd does its work on", "there is nothing to recover"])?;
     eprintln!("with a majority: {healthy}");
     site.cluster("cp3").kubectl(LAST)?;
     let old = site.cluster("cp1").kubectl("get --raw /readyz")?;
@@ -108,7 +109,8 @@ fn shows_its_plan(site: &Site, lost: &[&str]) -> anyhow::Result<()> {
         .filter(|line| line.starts_with('{'))
         .map(|line| document_of("kinstall", "recover", line))
         .collect::<Result<_, _>>()?;
-    let steps: Vec<_> = events.iter().filter(|event| event["event"] == "step-planned").map(|event| &event["step"]).collect();
+    let steps: Vec<_> =
+        events.iter().filter(|event| event["event"] == "step-planned").map(|event| &event["step"]).collect();
     ensure!(steps == KILLED_IN, "{planned}");
     site.host("cp1").sh(&format!("systemctl is-active kubelet && ! test -e {ASIDE}")).map(drop)
 }

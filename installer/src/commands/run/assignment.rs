@@ -28,8 +28,8 @@ use crate::join_material::JoinMaterial;
 use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::plan::Plan;
 use crate::records::Records;
-use crate::restoration::Restoration;
 use crate::recovery;
+use crate::restoration::Restoration;
 use crate::restoration_records::{self, Share};
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
 

@@ -264,10 +264,14 @@ mod tests {
         let tries = std::fs::read_to_string(root.join("tries")).map_or(0, |tries| tries.len());
         if said.contains("promote") {
             fs_err::write(root.join("tries"), "x".repeat(tries + 1)).unwrap();
-            return (tries == 0).then(|| format!("{FAILS}can only promote a learner member which is in sync with leader"));
+            return (tries == 0)
+                .then(|| format!("{FAILS}can only promote a learner member which is in sync with leader"));
         }
         let learner = r#"{"ID":255,"peerURLs":["https://192.0.2.2:2380"],"isLearner":true}"#;
-        Some(format!(r#"{{"members":[{}]}}"#, if tries < 2 { learner.to_owned() } else { learner.replace("true", "false") }))
+        Some(format!(
+            r#"{{"members":[{}]}}"#,
+            if tries < 2 { learner.to_owned() } else { learner.replace("true", "false") }
+        ))
     }
 
     #[test]

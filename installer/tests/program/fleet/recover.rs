@@ -31,8 +31,10 @@ fn without_data(stubs: &Stubs, number: usize, data: &Value) {
 
 /// Which hosts etcd has members on.
 fn members(stubs: &Stubs, numbers: &[usize]) {
-    let member = |number: &usize| json!({ "id": number.to_string(), "name": format!("h{number}"),
-        "peer-url": format!("https://192.0.2.{}:2380", number + 1) });
+    let member = |number: &usize| {
+        json!({ "id": number.to_string(), "name": format!("h{number}"),
+        "peer-url": format!("https://192.0.2.{}:2380", number + 1) })
+    };
     let members: Vec<_> = numbers.iter().map(member).collect();
     fs_err::write(stubs.path("hosts/members"), answer(&json!(members))).unwrap();
 }
@@ -168,17 +170,24 @@ fn a_dry_run_shows_what_each_host_does_and_changes_nothing() {
     let stubs = cluster();
     unreachable(&stubs, 3);
     without_data(&stubs, 2, &json!("none"));
-    let said = stubs.kinstall(
-        &["recover", "--config", "cluster.yaml", "--lost", "h3", "--dry-run", "--output", "json"],
-        &[],
-    );
+    let said =
+        stubs.kinstall(&["recover", "--config", "cluster.yaml", "--lost", "h3", "--dry-run", "--output", "json"], &[]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let events = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let planned = events.filter(|event| event["event"] == "step-planned");
     let steps: Vec<_> = planned.map(|event| format!("{} {}", event["host"], event["step"]).replace('"', "")).collect();
     assert_eq!(
         steps,
-        ["h1 stop", "h1 etcd-save", "h1 etcd-restore", "h1 start", "h2 stop", "h2 etcd-set-aside", "h2 etcd-rejoin", "h2 start"]
+        [
+            "h1 stop",
+            "h1 etcd-save",
+            "h1 etcd-restore",
+            "h1 start",
+            "h2 stop",
+            "h2 etcd-set-aside",
+            "h2 etcd-rejoin",
+            "h2 start"
+        ]
     );
     assert_eq!((asked(&stubs, 1), asked(&stubs, 2)), (String::new(), String::new()));
 }
