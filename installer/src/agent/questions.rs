@@ -1,5 +1,7 @@
 //! The questions that a host can be asked, each with the type of its answer.
 
+mod etcd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +17,6 @@ use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::host_audit::{HostAudit, ImageDepth};
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
-use crate::recovery;
 use crate::recovery::look::MemberState;
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
@@ -23,12 +24,17 @@ use crate::restoration_records::{RestorationMark, Share};
 use crate::rollback::Act;
 use crate::stage::Phase;
 use crate::status::Status;
-use crate::steps::etcd::{EtcdMember, NewMember};
+use crate::steps::etcd::EtcdMember;
 use crate::support::HostSupport;
 use crate::trust::Trust;
 use crate::upgrade::cluster_state::ClusterState;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::Standing;
+
+pub use etcd::{
+    AddEtcdMember, CheckEtcdMember, IssueEtcdClient, ListEtcdMembers, LookAtMember, MakeEtcdAuthority,
+    PromoteEtcdMember, Recover, RemoveEtcdMember,
+};
 
 /// A question to a host, or a request to do something. Its type fixes the type of the answer.
 pub trait Ask: Into<Request> {
@@ -210,43 +216,6 @@ pub struct TryConnections {
     pub targets: Vec<SocketAddr>,
 }
 
-/// Returns etcd's certificate authority, and creates it where there is none.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct MakeEtcdAuthority {}
-
-/// Issues a certificate with which an API server on a host without etcd connects to it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct IssueEtcdClient {}
-
-/// Lists the members of etcd.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct ListEtcdMembers {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-}
-
-/// Adds a member to etcd, which a host then starts. The answer is all members, the new one included.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AddEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-    /// The new member's name.
-    pub name: DnsName,
-    /// The new member's address.
-    pub address: IpAddr,
-    /// As what it begins.
-    pub new: NewMember,
-}
-
-/// Removes a member from etcd.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct RemoveEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-    /// The address of the member to remove.
-    pub address: IpAddr,
-}
-
 /// Reads the files that are the same on every control plane.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadSharedFiles {
@@ -339,13 +308,6 @@ pub struct ReadClusterState {
     pub kubernetes: KubeVersion,
 }
 
-/// Reports what keeps a member of etcd from its work. Changes nothing.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct CheckEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-}
-
 /// Does a part of an upgrade. The answer is the ids of the steps that changed something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApplyPart {
@@ -378,31 +340,6 @@ pub struct RollBackHost {}
 /// Forgets the upgrade of a host that was rolled back.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EndRollback {}
-
-/// Reports how the host's member of etcd is, before a recovery. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LookAtMember {
-    /// The host's name in cluster.yaml.
-    pub host: DnsName,
-}
-
-/// Does something of a recovery.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Recover {
-    /// What.
-    pub act: recovery::act::Act,
-    /// The host's part in the recovery.
-    pub part: recovery::Part,
-}
-
-/// Gives a member of etcd that learns its vote, when it has all data.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct PromoteEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-    /// The address of the member that learns.
-    pub address: IpAddr,
-}
 
 /// Reports every certificate that the cluster uses on the host. Changes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
