@@ -1,9 +1,10 @@
 //! Directories with all in them: copies, owners and sizes.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 
 use super::{Host, HostError, Owner, ledger};
 
@@ -75,7 +76,6 @@ impl Host {
     }
 
     fn copy_for_root(&self, from: &str, to: &str) -> io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(to))?;
         io::copy(&mut fs::File::open(self.path(from))?, &mut copy).map(drop)
     }

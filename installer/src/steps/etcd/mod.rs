@@ -126,7 +126,7 @@ impl MemberFiles {
     }
 }
 
-fn version<'a>(inputs: &Inputs<'a>) -> anyhow::Result<&'a str> {
+fn version<'a>(inputs: &'a Inputs<'_>) -> anyhow::Result<&'a str> {
     inputs.version_of(ComponentName::Etcd).context("the bundle has no etcd for this platform")
 }
 
