@@ -102,8 +102,11 @@ fn unused(host: &Host, now: Moment) -> anyhow::Result<String> {
 
 /// A host in a recovery.
 pub struct Recovering<'a> {
+    /// The host.
     pub host: &'a mut Host,
+    /// What decisions about it need.
     pub inputs: Inputs<'a>,
+    /// Who is told what it does.
     pub progress: &'a dyn StepProgress,
 }
 

@@ -202,7 +202,10 @@ fn acts_of_another_part_are_refused() {
     run(&bench, &Act::Stop(Part::Survivor)).unwrap();
     assert!(message(&run(&bench, &Act::Restore).unwrap_err()).contains("there is no snapshot of etcd yet"));
     assert_eq!(bench.read(DATA), "of before");
-    insta::assert_snapshot!(message(&refuse_unfinished(&bench.host()).unwrap_err()), @"");
+    insta::assert_snapshot!(message(&refuse_unfinished(&bench.host()).unwrap_err()), @"
+    error: a recovery of etcd was begun on this host, and is not complete; nothing was changed
+    hint: complete it where the cluster is led: `kinstall recover --config cluster.yaml`
+    ");
 }
 
 #[test]

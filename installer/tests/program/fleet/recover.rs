@@ -109,7 +109,10 @@ fn a_host_that_came_back_joins_etcd_that_runs() {
     assert_eq!(asked(&stubs, 2), "members");
     members(&stubs, &[1, 2, 3]);
     forget(&stubs);
-    assert_snapshot!(refused(&stubs, &[]), @"");
+    assert_snapshot!(refused(&stubs, &[]), @"
+    error: etcd does its work on h1, h2: there is nothing to recover
+    hint: take hosts that are lost out of the cluster with `kinstall remove HOST --dead`; add new ones with `kinstall run`
+    ");
 }
 
 #[test]
@@ -148,7 +151,12 @@ fn nobody_joins_after_one_that_does_not_come_up() {
     stubs.set(2, "reply-rejoin", &failed(&report));
     let said = recover(&stubs, &[]);
     assert_eq!(said.code, Some(1));
-    assert_snapshot!(said.end(), @"");
+    assert_snapshot!(said.end(), @"
+    h2 failed in stage `recovery`: step 3 of 4, `etcd-rejoin`, failed
+      caused by: etcd ended
+    error: 1 of 3 hosts failed: h2; the others stopped, since etcd takes a new member only when the one before has all data
+    hint: fix what each host reports, then run the same command again to resume
+    ");
     assert_eq!(asked(&stubs, 3), "stop");
 }
 
@@ -161,7 +169,12 @@ fn a_survivor_that_fails_ends_it() {
     stubs.set(1, "reply-save", &failed(&report));
     let said = recover(&stubs, &[]);
     assert_eq!(said.code, Some(1));
-    assert_snapshot!(said.end(), @"");
+    assert_snapshot!(said.end(), @"
+    h1 failed in stage `recovery`: step 2 of 4, `etcd-save`, failed
+      caused by: no space left
+    error: 1 of 3 hosts failed: h1; the others stopped, since they join the etcd of that host
+    hint: fix what each host reports, then run the same command again to resume
+    ");
     assert_eq!([1, 2, 3].map(|number| asked(&stubs, number)), ["stop save", "stop", "stop"]);
 }
 
@@ -195,18 +208,33 @@ fn a_dry_run_shows_what_each_host_does_and_changes_nothing() {
 #[test]
 fn what_is_not_safe_is_refused_and_nothing_is_changed() {
     let stubs = cluster();
-    assert_snapshot!(refused(&stubs, &[]), @"");
+    assert_snapshot!(refused(&stubs, &[]), @"
+    error: 3 of etcd's 3 members are here with their data (h1, h2, h3), which is a majority: nothing is lost, and nothing was changed
+    hint: find out why they do not run: `systemctl status etcd` and `journalctl -u etcd` on these hosts
+    ");
     unreachable(&stubs, 3);
-    assert_snapshot!(refused(&stubs, &[]), @"");
-    assert_snapshot!(refused(&stubs, &["--lost", "h3", "--lost", "h2"]), @"");
+    assert_snapshot!(refused(&stubs, &[]), @"
+    error: h3 cannot be reached: cannot connect to 192.0.2.4: ssh: connect to host: Connection timed out; nothing was changed
+    hint: bring the host up; or, if it is off and stays off: `--lost h3`
+    ");
+    assert_snapshot!(refused(&stubs, &["--lost", "h3", "--lost", "h2"]), @"
+    error: h2 is called lost, and it answers; nothing was changed
+    hint: leave out `--lost h2`: its member joins the others
+    ");
     without_data(&stubs, 1, &json!({ "unreadable": { "reason": "the file is cut off" } }));
     without_data(&stubs, 2, &json!("none"));
-    assert_snapshot!(refused(&stubs, &["--lost", "h3"]), @"");
+    assert_snapshot!(refused(&stubs, &["--lost", "h3"]), @"
+    error: no member of etcd has data to go on with: h1: the file is cut off; h2: there are no data; nothing was changed
+    hint: restore the cluster from a backup: `kinstall restore`, see `kinstall manual how-to/backup`
+    ");
     let said = recover(&stubs, &["--survivor", "h9"]);
     assert_eq!((said.code, said.end()), (Some(2), "error: cluster.yaml has no host h9".to_owned()));
     let said = stubs.kinstall(&["recover", "--config", "cluster.yaml"], &[]);
     assert_eq!(said.code, Some(3));
-    assert_snapshot!(said.end(), @"");
+    assert_snapshot!(said.end(), @"
+    error: this starts etcd anew from the data of one member: what only lost members have is lost, and there is no terminal to ask on; nothing was changed
+    hint: add `--yes`
+    ");
 }
 
 #[test]
@@ -218,5 +246,8 @@ fn two_clusters_that_both_run_are_not_mixed() {
     let alone = json!([{ "id": "a", "name": "h1", "peer-url": "https://192.0.2.2:2380" }]);
     stubs.set(1, "reply-members", &answer(&alone));
     members(&stubs, &[1, 2, 3]);
-    assert_snapshot!(refused(&stubs, &[]), @"");
+    assert_snapshot!(refused(&stubs, &[]), @"
+    error: there are 2 clusters of etcd that do their work, each without the others: on h2, h3, and on h1; nothing was changed
+    hint: decide which data to go on with, and run `systemctl stop etcd` on the other hosts; then run the same command again
+    ");
 }
